@@ -1,0 +1,92 @@
+"""Checkpoints: one safetensors file each, whole or not there, and never unpickled."""
+
+import hashlib
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from cluster.progress import Progress
+from cluster.run_directory import write_atomically
+from configs.execution import CheckpointConfig
+from learner.advantages import RunningScale
+from learner.learner_state import LearnerState
+
+
+class CorruptCheckpointError(Exception):
+    """A checkpoint file cannot be read, or its content does not match its digest."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where a run stood after an update: enough to go on from there."""
+
+    learner: LearnerState
+    progress: Progress
+
+
+class Checkpoints:
+    """The newest checkpoints of a run, in one folder."""
+
+    def __init__(self, folder: Path, config: CheckpointConfig) -> None:
+        self._folder = folder
+        self._config = config
+        self._saved_at_s = time.monotonic()
+
+    def is_due(self) -> bool:
+        """Return whether the last one is older than ``checkpoint.every_s``."""
+        return time.monotonic() - self._saved_at_s >= self._config.every_s
+
+    def save(self, checkpoint: Checkpoint) -> Path:
+        """Write a checkpoint and remove the oldest beyond ``checkpoint.keep``."""
+        path = self._folder / f"update-{checkpoint.learner.version:09d}.safetensors"
+        write_atomically(path, encode(checkpoint))
+        self._saved_at_s = time.monotonic()
+        for old in sorted(self._folder.glob("update-*.safetensors"))[: -self._config.keep]:
+            old.unlink()
+        return path
+
+
+def encode(checkpoint: Checkpoint) -> bytes:
+    """Return the content of a checkpoint file."""
+    state = checkpoint.learner
+    metadata = {
+        "version": state.version,
+        "running_scale": asdict(state.running_scale),
+        "progress": asdict(checkpoint.progress),
+        "sha256": _digest(state.arrays),
+    }
+    return save(state.arrays, {name: json.dumps(value) for name, value in metadata.items()})
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Return what a checkpoint file holds.
+
+    Raises:
+        CorruptCheckpointError: It is torn, or was altered.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = {name: json.loads(value) for name, value in file.metadata().items()}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}
+    except (OSError, SafetensorError, json.JSONDecodeError) as error:
+        raise CorruptCheckpointError(f"{path} cannot be read: {error}") from error
+    if metadata.get("sha256") != _digest(arrays):
+        raise CorruptCheckpointError(f"{path} does not match its own digest")
+    return Checkpoint(
+        LearnerState(metadata["version"], arrays, RunningScale(**metadata["running_scale"])),
+        Progress(**metadata["progress"]),
+    )
+
+
+def _digest(arrays: dict[str, NDArray[np.generic]]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        digest.update(f"{name}{arrays[name].dtype}{arrays[name].shape}".encode())
+        digest.update(np.ascontiguousarray(arrays[name]))
+    return digest.hexdigest()

@@ -1,0 +1,155 @@
+"""What one sees while a run runs: a live panel in a terminal, plain lines anywhere else."""
+
+import time
+from types import TracebackType
+from typing import Protocol, Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from cluster.journal import Record
+from cluster.progress import Progress
+from configs.config import Config
+
+_PLAIN_INTERVAL_S = 2.0
+
+
+class Display(Protocol):
+    """Shows records as they are made."""
+
+    def show(self, record: Record) -> None:
+        """Take note of an update or an evaluation."""
+
+
+class PlainDisplay:
+    """One line per evaluation, and one per update but not more than one in two seconds."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._shown_at_s = float("-inf")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        pass
+
+    def show(self, record: Record) -> None:
+        """Print a line, if it is time."""
+        metrics, head = record.metrics, f"update {record.updates:>5}"
+        if record.batch is None:
+            self._print(
+                f"{head}  evaluation: mean return {metrics['evaluation/return_mean']:.1f} "
+                f"(95 % interval {metrics['evaluation/return_ci_low']:.1f} to "
+                f"{metrics['evaluation/return_ci_high']:.1f})"
+            )
+        elif time.monotonic() - self._shown_at_s >= _PLAIN_INTERVAL_S:
+            self._shown_at_s = time.monotonic()
+            self._print(
+                f"{head}  steps {record.environment_steps:,}  "
+                f"return {metrics['rollout/return_mean']:.1f}  "
+                f"{metrics['time/environment_steps_per_s']:,.0f} steps/s  "
+                f"workers {metrics['cluster/workers_alive']:.0f}"
+            )
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, highlight=False, soft_wrap=True)
+
+
+class LiveDisplay:
+    """A panel that is redrawn in place."""
+
+    def __init__(self, console: Console, config: Config, run_name: str) -> None:
+        self._config = config
+        self._run_name = run_name
+        self._update: Record | None = None
+        self._evaluation: Record | None = None
+        self._seconds = {"sampling": 0.0, "learning": 0.0, "evaluating": 0.0}
+        self._live = Live(
+            console=console, get_renderable=self._panel, refresh_per_second=8, transient=True
+        )
+
+    def __enter__(self) -> Self:
+        self._live.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._live.__exit__(kind, error, traceback)
+
+    def show(self, record: Record) -> None:
+        """Take note; the panel redraws itself."""
+        metrics = record.metrics
+        if record.batch is None:
+            self._evaluation = record
+            self._seconds["evaluating"] += metrics["time/evaluation_s"]
+        else:
+            self._update = record
+            self._seconds["sampling"] += metrics["time/sampling_s"]
+            self._seconds["learning"] += metrics["time/learning_s"]
+
+    def _panel(self) -> Panel:
+        if self._update is None:
+            return Panel(Text("waiting for the first batch"), title=self._run_name)
+        record, metrics = self._update, self._update.metrics
+        table = Table.grid(padding=(0, 2))
+        table.add_row("update", f"{record.updates:,}", "steps", f"{record.environment_steps:,}")
+        table.add_row(
+            "return",
+            f"{metrics['rollout/return_mean']:.1f}",
+            "range",
+            f"{metrics['rollout/return_min']:.1f} to {metrics['rollout/return_max']:.1f}",
+        )
+        table.add_row("evaluated", self._evaluated(), "target", self._target())
+        table.add_row(
+            "steps/s",
+            f"{metrics['time/environment_steps_per_s']:,.0f}",
+            "time",
+            self._where_the_time_goes(),
+        )
+        table.add_row(
+            "workers",
+            f"{metrics['cluster/workers_alive']:.0f} "
+            f"({metrics['cluster/worker_restarts']:.0f} replaced)",
+            "tickets",
+            f"{metrics['tickets/completed']:.0f} played, "
+            f"{metrics['tickets/reissued']:.0f} played again",
+        )
+        progress = Progress(record.updates, record.environment_steps, 0, record.training_time_s)
+        used = progress.fraction_used(self._config.stop)
+        bar = ProgressBar(total=1.0, completed=used, width=60)
+        note = Text(f"{used:.0%} of the nearest limit in 'stop' used", style="dim")
+        return Panel(Group(table, bar, note), title=self._run_name)
+
+    def _evaluated(self) -> str:
+        if self._evaluation is None:
+            return "not yet"
+        return f"{self._evaluation.metrics['evaluation/return_mean']:.1f}"
+
+    def _target(self) -> str:
+        target = self._config.stop.target_return
+        return "none" if target is None else f"{target:g}"
+
+    def _where_the_time_goes(self) -> str:
+        total = sum(self._seconds.values()) or 1.0
+        return ", ".join(f"{name} {part / total:.0%}" for name, part in self._seconds.items())
+
+
+def make_display(console: Console, config: Config, run_name: str) -> LiveDisplay | PlainDisplay:
+    """Return the display that suits the console."""
+    if console.is_terminal:
+        return LiveDisplay(console, config, run_name)
+    return PlainDisplay(console)

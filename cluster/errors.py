@@ -1,0 +1,57 @@
+"""What may go wrong on a good day, and what each does to the exit code.
+
+* ReinforceError
+  * UsageError                 2: nothing was started; the message says what to change
+    + ClusterUnreachableError
+    + RunDirectoryError
+  * TrainingError              1: the run failed; its directory says why
+    + TicketFailedError
+    + WorkerStartError
+    + LearnerLostError
+  * Interrupted                128 + signal: stopped by the user, after a checkpoint
+
+``configs.section.ConfigError`` and ``workers.environment.UnsuitableEnvironmentError`` come from the
+lower floors and count as wrong usage, too.
+"""
+
+import signal
+
+
+class ReinforceError(Exception):
+    """Base of all errors of this floor."""
+
+
+class UsageError(ReinforceError):
+    """What was asked for cannot be run; nothing was left behind."""
+
+
+class ClusterUnreachableError(UsageError):
+    """The Ray cluster that was asked for cannot be joined."""
+
+
+class RunDirectoryError(UsageError):
+    """The run's folder cannot be made or read."""
+
+
+class TrainingError(ReinforceError):
+    """The run began and cannot go on."""
+
+
+class TicketFailedError(TrainingError):
+    """A ticket was started as often as allowed and failed each time."""
+
+
+class WorkerStartError(TrainingError):
+    """No rollout worker could be started."""
+
+
+class LearnerLostError(TrainingError):
+    """The learner died or does not answer."""
+
+
+class Interrupted(ReinforceError):
+    """The user asked the run to stop."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(signal_number).name}")
+        self.exit_code = 128 + signal_number

@@ -1,0 +1,106 @@
+"""Evaluation: how good one version of the weights is, on tickets that are never learned from."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cluster.backend import Pool, WeightsHandle
+from configs.config import Config
+from workers.ticket import Purpose, draw_tickets
+
+_NORMAL_97_5 = 1.959963984540054
+"""97.5 % quantile of the normal distribution: half the width of a 95 % interval in errors."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Returns of fresh episodes, undiscounted, in the environment's unit.
+
+    Attributes:
+        episodes: Number of episodes.
+        greedy: Whether the most probable action was taken.
+        return_mean: Mean return.
+        return_ci95: 95 % interval of the mean by the normal approximation (mean +- 1.96 standard
+            errors); it covers the chance of episodes, not that of training.
+        return_min: Worst episode.
+        return_max: Best episode.
+    """
+
+    episodes: int
+    greedy: bool
+    return_mean: float
+    return_ci95: tuple[float, float]
+    return_min: float
+    return_max: float
+
+    @classmethod
+    def of(cls, returns: NDArray[np.float64], *, greedy: bool) -> "Evaluation":
+        """Return the statistics of [E >= 2] episode returns."""
+        mean = float(returns.mean())
+        half_width = _NORMAL_97_5 * float(returns.std(ddof=1)) / float(np.sqrt(len(returns)))
+        return cls(
+            episodes=len(returns),
+            greedy=greedy,
+            return_mean=mean,
+            return_ci95=(mean - half_width, mean + half_width),
+            return_min=float(returns.min()),
+            return_max=float(returns.max()),
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the fields as ``summary.json`` holds them."""
+        return asdict(self)
+
+
+class Evaluator:
+    """Measures versions of the weights on the pool that samples, between two batches.
+
+    Regular evaluations play the same seeds for every version, so that versions are compared on
+    equal terms. Whatever is selected by them is then confirmed on seeds of its own: the best of many
+    looks better than it is.
+    """
+
+    def __init__(self, config: Config, pool: Pool) -> None:
+        self._config = config
+        self._pool = pool
+        self._best = float("-inf")
+
+    @property
+    def best(self) -> float:
+        """Highest mean return of the regular evaluations so far; -inf before the first."""
+        return self._best
+
+    def evaluate_if_due(self, updates: int, weights: WeightsHandle) -> Evaluation | None:
+        """Play the fixed seeds after every so many updates, before the first one included."""
+        every = self._config.evaluation.every_updates
+        if every is None or updates % every != 0:
+            return None
+        evaluation = self._play(Purpose.EVALUATION, 0, weights)
+        self._best = max(self._best, evaluation.return_mean)
+        return evaluation
+
+    def at_target(self, evaluation: Evaluation | None) -> bool:
+        """Return whether an evaluation reaches ``stop.target_return``."""
+        target = self._config.stop.target_return
+        return evaluation is not None and target is not None and evaluation.return_mean >= target
+
+    def confirm(self, updates: int, weights: WeightsHandle) -> Evaluation:
+        """Play seeds that no other evaluation plays."""
+        return self._play(Purpose.CONFIRMATION, updates, weights)
+
+    def _play(self, purpose: Purpose, update: int, weights: WeightsHandle) -> Evaluation:
+        greedy = self._config.evaluation.greedy
+        tickets = draw_tickets(
+            self._config.run.seed,
+            purpose,
+            update,
+            self._config.evaluation.episodes,
+            self._config.workers.episodes_per_ticket,
+            greedy=greedy,
+        )
+        self._pool.submit(tickets, weights)
+        reports = self._pool.collect().reports
+        returns = np.concatenate([report.episode_returns for report in reports])
+        return Evaluation.of(returns, greedy=greedy)

@@ -1,0 +1,147 @@
+"""One MLflow run: created once, found again by its id, written by one process."""
+
+import fcntl
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+# Read when MLflow is imported or at each call: no telemetry, and short waits, since whoever calls
+# here tries again by itself.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+
+from mlflow import MlflowClient  # noqa: E402  (after its environment)
+from mlflow.entities import Metric, Param, RunTag  # noqa: E402
+from mlflow.exceptions import MlflowException  # noqa: E402
+from mlflow.utils.file_utils import path_to_local_sqlite_uri  # noqa: E402
+
+from configs.execution import TrackingConfig  # noqa: E402
+
+_METRICS_PER_REQUEST = 1000
+_DEFAULT_UI = "http://127.0.0.1:5000"
+
+
+@dataclass(frozen=True)
+class TrackingStore:
+    """Where runs are kept.
+
+    Attributes:
+        uri: MLflow tracking URI; may hold credentials, so it is neither shown nor stored.
+        is_default: It is ``mlflow.db`` in the current directory, which ``mlflow ui`` finds.
+    """
+
+    uri: str
+    is_default: bool
+
+    @classmethod
+    def of(cls, config: TrackingConfig) -> "TrackingStore":
+        """Return the store that a configuration, the environment or the default names."""
+        uri = config.uri or os.environ.get("MLFLOW_TRACKING_URI")
+        if uri:
+            return cls(uri, is_default=False)
+        return cls(path_to_local_sqlite_uri("mlflow.db"), is_default=True)
+
+    @property
+    def artifact_location(self) -> str | None:
+        """Folder for artifacts of a store that is a local file; a server has its own."""
+        if not self.uri.startswith("sqlite:"):
+            return None
+        return (Path.cwd() / "mlartifacts").as_uri()
+
+    def link(self, experiment_id: str, run_id: str) -> str:
+        """Return the address at which the UI shows a run."""
+        base = _DEFAULT_UI
+        if self.uri.startswith(("http://", "https://")):
+            parts = urlsplit(self.uri)
+            host = parts.netloc.rpartition("@")[2]
+            base = f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
+        path = f"#/experiments/{experiment_id}/runs/{run_id}"
+        # Without the workflow type a fresh browser opens the view for language models.
+        return f"{base}/{path}?workflowType=machine_learning"
+
+
+class MLflowRun:
+    """A handle to one run. Every method may raise; all may be called again with the same effect."""
+
+    def __init__(self, store: TrackingStore, experiment_id: str, run_id: str) -> None:
+        self._client = MlflowClient(store.uri, registry_uri=store.uri)
+        self.experiment_id = experiment_id
+        self.run_id = run_id
+
+    @classmethod
+    def create(
+        cls,
+        store: TrackingStore,
+        experiment: str,
+        name: str,
+        params: Mapping[str, str],
+        tags: Mapping[str, str],
+    ) -> "MLflowRun":
+        """Make a run with its parameters in an experiment, which is made if it does not exist."""
+        with _first_start_lock(store):
+            client = MlflowClient(store.uri, registry_uri=store.uri)
+            experiment_id = _experiment_id(client, store, experiment)
+        run = client.create_run(
+            experiment_id, run_name=name, start_time=time.time_ns() // 1_000_000, tags=dict(tags)
+        )
+        handle = cls(store, experiment_id, run.info.run_id)
+        items = [Param(key, value) for key, value in params.items()]
+        for start in range(0, len(items), 100):
+            handle._client.log_batch(handle.run_id, params=items[start : start + 100])
+        return handle
+
+    def reopen(self) -> None:
+        """Mark the run as running again."""
+        self._client.update_run(self.run_id, status="RUNNING")
+
+    def log_metrics(self, metrics: Sequence[tuple[str, float, int, int]]) -> None:
+        """Send (name, value, timestamp in ms, step); sending one twice stores it once."""
+        for start in range(0, len(metrics), _METRICS_PER_REQUEST):
+            part = metrics[start : start + _METRICS_PER_REQUEST]
+            self._client.log_batch(self.run_id, metrics=[Metric(*item) for item in part])
+
+    def log_artifact(self, path: Path, folder: str | None = None) -> None:
+        """Upload a file."""
+        self._client.log_artifact(self.run_id, str(path), folder)
+
+    def finish(self, status: str, tags: Mapping[str, str]) -> None:
+        """Set the last tags and the status: FINISHED, FAILED or KILLED."""
+        self._client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+        self._client.set_terminated(self.run_id, status=status)
+
+
+def _experiment_id(client: MlflowClient, store: TrackingStore, name: str) -> str:
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        try:
+            made: str = client.create_experiment(name, artifact_location=store.artifact_location)
+        except MlflowException:  # somebody else made it since
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                raise
+        else:
+            return made
+    if found.lifecycle_stage != "active":
+        raise MlflowException(
+            f"the experiment {name!r} is deleted; restore it, or choose another tracking.experiment"
+        )
+    experiment_id: str = found.experiment_id
+    return experiment_id
+
+
+@contextmanager
+def _first_start_lock(store: TrackingStore) -> Iterator[None]:
+    """Keep two processes from creating the tables of one empty SQLite store at the same time."""
+    if not store.uri.startswith("sqlite:"):
+        yield
+        return
+    name = f"reinforce-mlflow-{os.getuid()}.lock"
+    with (Path(tempfile.gettempdir()) / name).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

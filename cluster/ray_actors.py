@@ -1,0 +1,66 @@
+"""The actors: learner and worker as they are, in processes of their own.
+
+They are imported by name in every actor process, so this module stays light: Torch is loaded where
+the learner lives and nowhere else.
+"""
+
+import os
+from collections.abc import Sequence
+
+import ray
+
+from configs.config import Config
+from learner.learner_state import LearnerState
+from learner.trajectories import Trajectories
+from learner.update_report import UpdateReport
+from learner.weights import Weights
+from workers.environment import EnvironmentSpec
+from workers.rollout_worker import RolloutReport, RolloutWorker, architecture_of
+from workers.ticket import Purpose, Ticket
+
+_WORKER_NICENESS = 4
+"""Workers yield to the learner and the driver on a busy machine: everyone waits for those two."""
+
+_FETCH_TIMEOUT_S = 300.0
+"""For the trajectories of a batch to arrive; they are complete, so this is the network alone."""
+
+
+class RolloutActor:
+    """A rollout worker in a process of its own."""
+
+    def __init__(self, config: Config, spec: EnvironmentSpec) -> None:
+        os.nice(_WORKER_NICENESS)
+        self._worker = RolloutWorker(config, spec)
+
+    def ready(self) -> None:
+        """Return once the constructor has succeeded."""
+
+    @ray.method(num_returns=2)
+    def play(self, ticket: Ticket, weights: Weights) -> tuple[RolloutReport, Trajectories | None]:
+        """Play a ticket. Only what is learned from is sent on; an evaluation needs the report."""
+        report, trajectories = self._worker.play(ticket, weights)
+        return report, trajectories if ticket.purpose is Purpose.TRAINING else None
+
+
+class LearnerActor:
+    """The learner in a process of its own."""
+
+    def __init__(self, config: Config, spec: EnvironmentSpec) -> None:
+        from learner.learner import Learner
+
+        self._learner = Learner(config.learner, architecture_of(config, spec), config.run.seed)
+
+    def weights(self) -> Weights:
+        """Return the current weights."""
+        return self._learner.weights()
+
+    @ray.method(num_returns=2)
+    def update(
+        self, trajectories: Sequence["ray.ObjectRef[Trajectories]"]
+    ) -> tuple[UpdateReport, Weights]:
+        """Fetch the trajectories from where they lie and apply one update."""
+        return self._learner.update(ray.get(list(trajectories), timeout=_FETCH_TIMEOUT_S))
+
+    def state(self) -> LearnerState:
+        """Return what a checkpoint has to hold."""
+        return self._learner.state()

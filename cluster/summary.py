@@ -1,0 +1,82 @@
+"""The summary: how a run ended, as ``summary.json`` and as a table for people."""
+
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from cluster.run_directory import RunDirectory, write_json
+from cluster.scheduler import TicketCounts
+from cluster.training import Outcome
+
+
+def write_summary(
+    run: RunDirectory,
+    outcome: Outcome,
+    counts: TicketCounts,
+    wall_time_s: float,
+    mlflow_run_id: str | None,
+) -> dict[str, Any]:
+    """Write the summary of a run that reached a limit or was interrupted, and return it."""
+    progress = outcome.progress
+    summary = {
+        "status": "interrupted" if outcome.exit_code else "finished",
+        "stop_reason": outcome.stop_reason,
+        "updates": progress.updates,
+        "environment_steps": progress.environment_steps,
+        "episodes": progress.episodes,
+        "wall_time_s": round(wall_time_s, 3),
+        "training_time_s": round(progress.training_time_s, 3),
+        "timestamp_ms": time.time_ns() // 1_000_000,
+        "weights_sha256": outcome.weights_sha256,
+        "mlflow_run_id": mlflow_run_id,
+        "evaluation": outcome.evaluation.as_json() if outcome.evaluation else None,
+        "tickets": {
+            "issued": counts.issued,
+            "completed": counts.completed,
+            "reissued": counts.reissued,
+            # Tickets that were started and given up: the batch that an interruption cut short.
+            "dropped": counts.issued - counts.completed,
+        },
+    }
+    write_json(run.summary_file, summary)
+    return summary
+
+
+def write_failure(
+    run: RunDirectory, error: BaseException, wall_time_s: float, mlflow_run_id: str | None
+) -> None:
+    """Write the summary of a run that failed."""
+    write_json(
+        run.summary_file,
+        {
+            "status": "failed",
+            "stop_reason": f"{type(error).__name__}: {error}",
+            "wall_time_s": round(wall_time_s, 3),
+            "timestamp_ms": time.time_ns() // 1_000_000,
+            "mlflow_run_id": mlflow_run_id,
+        },
+    )
+
+
+def print_summary(console: Console, run: RunDirectory, summary: dict[str, Any]) -> None:
+    """Print what a reader wants to know first."""
+    table = Table.grid(padding=(0, 2))
+    table.add_row("status", f"{summary['status']} ({summary['stop_reason']})")
+    evaluation = summary["evaluation"]
+    if evaluation:
+        low, high = evaluation["return_ci95"]
+        table.add_row(
+            "evaluation",
+            f"mean return {evaluation['return_mean']:.1f} (95 % interval {low:.1f} to {high:.1f}) "
+            f"over {evaluation['episodes']} fresh episodes",
+        )
+    table.add_row(
+        "training",
+        f"{summary['environment_steps']:,} steps, {summary['episodes']:,} episodes, "
+        f"{summary['updates']:,} updates in {summary['training_time_s']:.1f} s",
+    )
+    table.add_row("weights", f"sha256 {summary['weights_sha256']}")
+    table.add_row("run", str(run.path))
+    console.print(table, highlight=False, soft_wrap=True)

@@ -1,0 +1,137 @@
+"""The loop: a batch is fixed, played, learned from and recorded, over and over.
+
+It knows neither Ray nor MLflow: a backend plays and learns, and tracking follows the journal.
+"""
+
+import time
+from dataclasses import dataclass
+
+from cluster.backend import Backend
+from cluster.checkpoints import Checkpoint, Checkpoints
+from cluster.display import Display
+from cluster.errors import Interrupted
+from cluster.evaluation import Evaluation, Evaluator
+from cluster.journal import Journal, Record, evaluation_record, update_record
+from cluster.progress import Progress
+from cluster.run_directory import RunDirectory
+from configs.config import Config
+from workers.ticket import Purpose, Ticket, draw_tickets
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How training ended.
+
+    Attributes:
+        stop_reason: The limit of the section ``stop`` that was reached, or the signal.
+        exit_code: 0, or 128 + signal.
+        progress: Counters at the end.
+        weights_sha256: Digest of the last weights.
+        evaluation: Of the last weights, on seeds of its own; None if interrupted.
+    """
+
+    stop_reason: str
+    exit_code: int
+    progress: Progress
+    weights_sha256: str
+    evaluation: Evaluation | None
+
+
+def training_tickets(config: Config, update: int) -> list[Ticket]:
+    """Return the batch of an update: what will be played, before it is."""
+    return draw_tickets(
+        config.run.seed,
+        Purpose.TRAINING,
+        update,
+        config.learner.episodes_per_update,
+        config.workers.episodes_per_ticket,
+    )
+
+
+class Training:
+    """One run from its first ticket to its last checkpoint."""
+
+    def __init__(
+        self, config: Config, backend: Backend, run: RunDirectory, display: Display
+    ) -> None:
+        self._config = config
+        self._pool, self._learner = backend.pool, backend.learner
+        self._journal = Journal(run.journal_file)
+        self._checkpoints = Checkpoints(run.checkpoints, config.checkpoint)
+        self._evaluator = Evaluator(config, self._pool)
+        self._display = display
+        self._weights = self._learner.weights()
+        self._progress = Progress()
+        self._began_s = time.perf_counter()
+
+    def run(self) -> Outcome:
+        """Train until a limit of ``config.stop`` is reached or the user interrupts.
+
+        An interruption is raised only while tickets are played, when learner, journal and progress
+        agree on the version. The batch given up then is the same when it is played again.
+
+        Raises:
+            TrainingError: A ticket, the workers or the learner failed for good.
+        """
+        exit_code, final = 0, None
+        try:
+            while not (ending := self._ending(self._evaluate_if_due())):
+                self._update()
+                if self._checkpoints.is_due():
+                    self._save_checkpoint()
+            stop_reason, final = ending
+        except Interrupted as interruption:
+            stop_reason, exit_code = str(interruption), interruption.exit_code
+        finally:
+            self._journal.close()
+        self._save_checkpoint()
+        sha256 = self._learner.fetch(self._weights).sha256
+        return Outcome(stop_reason, exit_code, self._progress, sha256, final)
+
+    def _update(self) -> None:
+        started_s = time.perf_counter()
+        tickets = training_tickets(self._config, self._progress.updates)
+        self._pool.submit(tickets, self._weights)  # the batch is fixed here
+        batch = self._pool.collect()  # every ticket, in ticket order
+        sampled_s = time.perf_counter()
+        report, self._weights = self._learner.update(batch.trajectories)  # version v -> v + 1
+        learned_s = time.perf_counter()
+        self._progress = self._progress.after_update(batch).at(learned_s - self._began_s)
+        self._record(
+            update_record(
+                self._progress,
+                batch,
+                report,
+                sampling_s=sampled_s - started_s,
+                learning_s=learned_s - sampled_s,
+                pool=self._pool,
+            )
+        )
+
+    def _evaluate_if_due(self) -> Evaluation | None:
+        started_s = time.perf_counter()
+        evaluation = self._evaluator.evaluate_if_due(self._progress.updates, self._weights)
+        if evaluation:
+            now_s = time.perf_counter()
+            self._progress = self._progress.at(now_s - self._began_s)
+            best, duration_s = self._evaluator.best, now_s - started_s
+            self._record(evaluation_record(self._progress, evaluation, best, duration_s))
+        return evaluation
+
+    def _ending(self, evaluation: Evaluation | None) -> tuple[str, Evaluation] | None:
+        """Return why the run is over and the confirmed evaluation, or None to go on."""
+        limit = self._progress.reached_limit(self._config.stop)
+        if not limit and not self._evaluator.at_target(evaluation):
+            return None
+        final = self._evaluator.confirm(self._progress.updates, self._weights)
+        self._progress = self._progress.at(time.perf_counter() - self._began_s)
+        if self._evaluator.at_target(final):
+            return "target_return", final
+        return (limit, final) if limit else None
+
+    def _record(self, record: Record) -> None:
+        self._journal.append(record)
+        self._display.show(record)
+
+    def _save_checkpoint(self) -> None:
+        self._checkpoints.save(Checkpoint(self._learner.state(), self._progress))

@@ -1,0 +1,4 @@
+"""What a run is: a typed, frozen, validated configuration, and the presets that ship with it.
+
+The lowest floor: it imports nothing of ours, and neither Torch, Gymnasium, Ray nor MLflow.
+"""

@@ -1,0 +1,93 @@
+"""Where and how a run executes: workers, cluster, checkpoint and tracking sections."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from configs.section import Section
+
+
+class WorkersConfig(Section):
+    """Who samples. Only the speed depends on num_workers."""
+
+    section: ClassVar[str] = "workers"
+
+    num_workers: Annotated[int, Field(ge=1, le=10_000)] | Literal["auto"] = Field(
+        "auto",
+        description="Rollout workers, >= 1. auto: as many as the CPUs at hand allow. It changes "
+        "the speed and nothing else.",
+    )
+    envs_per_worker: int = Field(
+        32,
+        ge=1,
+        le=65536,
+        description="Lanes: environments that one worker steps together with one call of the "
+        "policy, >= 1.",
+    )
+    episodes_per_ticket: int = Field(
+        8,
+        ge=1,
+        description="Episodes of one ticket, the unit of work, >= 1. A ticket should take some tens "
+        "of milliseconds or more.",
+    )
+    ticket_timeout_s: float = Field(
+        600.0,
+        gt=0,
+        description="Seconds after which a worker that has not returned its ticket is replaced and "
+        "the ticket is played again, > 0.",
+    )
+    max_ticket_attempts: int = Field(
+        3,
+        ge=1,
+        description="Times that one ticket may be started before the run ends with its error, >= 1.",
+    )
+
+
+class ClusterConfig(Section):
+    """Where it runs."""
+
+    section: ClassVar[str] = "cluster"
+
+    backend: Literal["ray", "inline"] = Field(
+        "ray",
+        description="ray: learner and workers are Ray actors. inline: everything in this process, "
+        "without Ray; the results are the same.",
+    )
+    address: str | None = Field(
+        None,
+        min_length=1,
+        description="Ray cluster to join: HOST:PORT, or 'auto' on a node of it. None: start a "
+        "local Ray and stop it at the end.",
+    )
+    cpus_per_worker: float = Field(
+        1.0, gt=0, description="CPUs that Ray reserves for each rollout worker, > 0."
+    )
+
+
+class CheckpointConfig(Section):
+    """What survives an interruption."""
+
+    section: ClassVar[str] = "checkpoint"
+
+    every_s: float = Field(
+        60.0,
+        gt=0,
+        description="Seconds between checkpoints, > 0. One is always written at the end and when "
+        "the run is interrupted.",
+    )
+    keep: int = Field(3, ge=1, description="Newest checkpoints that are kept, >= 1.")
+
+
+class TrackingConfig(Section):
+    """The MLflow store that follows the run directory."""
+
+    section: ClassVar[str] = "tracking"
+
+    enabled: bool = Field(True, description="Send the run to MLflow; false: MLflow is not imported.")
+    uri: str | None = Field(
+        None,
+        min_length=1,
+        description="MLflow tracking URI. None: $MLFLOW_TRACKING_URI, or else the SQLite store "
+        "mlflow.db in the current directory, which `mlflow ui` shows.",
+    )
+    experiment: str = Field("reinforce", min_length=1, description="Name of the MLflow experiment.")

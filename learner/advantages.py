@@ -1,0 +1,109 @@
+"""Scales of the advantages: they set the size of a step, and each says what it does to its aim."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from configs.learning import AdvantageScale
+
+_DECAY = 0.9
+"""Share of the running mean square that survives a batch: a memory of about ten batches."""
+
+_RELATIVE_FLOOR = 1e-9
+"""Differences below this share of the largest magnitude are rounding, not signal."""
+
+
+def advantages_over(
+    rewards_to_go: NDArray[np.float64], baseline: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return [B] reward-to-go minus baseline, with what is mere rounding set to exactly 0.
+
+    Where all returns are equal there is nothing to learn; without the floor a scale would blow the
+    last bits of the difference up to a full-sized push in a random direction.
+    """
+    advantages = rewards_to_go - baseline
+    floor = _RELATIVE_FLOOR * np.abs(rewards_to_go).max()
+    advantages[np.abs(advantages) <= floor] = 0.0
+    return advantages
+
+
+@dataclass(frozen=True)
+class RunningScale:
+    """Root mean square of the advantages of *earlier* batches.
+
+    It is known before the batch is sampled, so dividing by it leaves the expected direction of the
+    gradient unchanged, which dividing by the batch's own deviation does not.
+
+    Attributes:
+        mean_square: Exponential mean over batches, not yet corrected for its start at 0.
+        weight: Sum of the weights of that mean, in [0, 1); 0 before the first batch.
+    """
+
+    mean_square: float = 0.0
+    weight: float = 0.0
+
+    @property
+    def scale(self) -> float:
+        """What to divide by: > 0, and 1 as long as no batch had a signal."""
+        if self.weight == 0.0:
+            return 1.0
+        return float(np.sqrt(self.mean_square / self.weight))
+
+    def updated(self, advantages: NDArray[np.float64]) -> "RunningScale":
+        """Return the scale for the next batch.
+
+        A batch without any signal says nothing about the signal's size and changes nothing.
+        """
+        if not advantages.any():
+            return self
+        return replace(
+            self,
+            mean_square=_DECAY * self.mean_square + (1 - _DECAY) * float(np.mean(advantages**2)),
+            weight=_DECAY * self.weight + (1 - _DECAY),
+        )
+
+
+def scaled_advantages(
+    kind: AdvantageScale,
+    advantages: NDArray[np.float64],
+    episode_lengths: NDArray[np.int64],
+    running: RunningScale,
+) -> NDArray[np.float64]:
+    """Return [B] the advantages on the scale that the gradient uses.
+
+    Args:
+        kind: ``none`` leaves them; ``running`` divides by ``running.scale``; ``batch`` by the root
+            mean square of this batch (a positive factor, but one that depends on the batch: bias of
+            order 1/E); ``episode`` standardises each episode by itself.
+        advantages: [B] reward-to-go minus baseline.
+        episode_lengths: [E] steps of each episode, with sum B.
+        running: State of the running scale *before* this batch.
+    """
+    if kind == "none":
+        return advantages
+    if kind == "running":
+        return advantages / running.scale
+    if kind == "batch":
+        scale = float(np.sqrt(np.mean(advantages**2)))
+        return advantages / scale if scale > 0 else advantages
+    return standardized_per_episode(advantages, episode_lengths)
+
+
+def standardized_per_episode(
+    values: NDArray[np.float64], episode_lengths: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return [B] each episode with mean 0 and (sample) deviation 1, as the article does.
+
+    Biased: it removes all that distinguishes one episode from another. An episode of one step, or
+    one whose values differ only by rounding, becomes exactly 0; the article's listing makes the
+    first NaN and blows the second up to full size.
+    """
+    starts = np.cumsum(episode_lengths) - episode_lengths
+    means = np.add.reduceat(values, starts) / episode_lengths
+    centred = values - np.repeat(means, episode_lengths)
+    variances = np.add.reduceat(centred**2, starts) / np.maximum(episode_lengths - 1, 1)
+    deviations = np.sqrt(variances)
+    floors = _RELATIVE_FLOOR * np.maximum.reduceat(np.abs(values), starts)
+    inverses = np.where(deviations > floors, 1.0 / np.maximum(deviations, 1e-300), 0.0)
+    return centred * np.repeat(inverses, episode_lengths)

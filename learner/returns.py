@@ -1,0 +1,49 @@
+"""Reward-to-go: what an action can still be credited with. Pure, in float64."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def rewards_to_go(
+    rewards: NDArray[np.float64], episode_lengths: NDArray[np.int64], discount: float
+) -> NDArray[np.float64]:
+    """Return the discounted sum of the rewards from each step to the end of its episode.
+
+    ``G[t] = rewards[t] + discount * G[t + 1]``, and ``G`` is 0 after the last step, whether the
+    episode was terminated or truncated. For an objective that counts the rewards up to the time
+    limit that is unbiased; a truncated episode of a task without an end is cut short by it.
+
+    Args:
+        rewards: [B] of episodes one after the other, in the environment's unit.
+        episode_lengths: [E] steps of each, >= 1, with sum B.
+        discount: gamma in [0, 1], per step.
+
+    Returns:
+        [B] float64.
+
+    Raises:
+        ValueError: ``discount`` is outside [0, 1], or the lengths do not add up to B.
+
+    Source: Williams (1992), Machine Learning 8; Sutton & Barto (2018), sections 3.3 and 13.3.
+    """
+    if not 0 <= discount <= 1:
+        raise ValueError(f"discount = {discount} must be in [0, 1]")
+    if int(episode_lengths.sum()) != len(rewards):
+        raise ValueError(f"episode_lengths sum to {episode_lengths.sum()}, not to {len(rewards)}")
+    # One step backwards in time for all episodes at once. Longest first, so that the episodes
+    # which reach k steps before their end are always a prefix.
+    order = np.argsort(-episode_lengths, kind="stable")
+    last_steps = (np.cumsum(episode_lengths) - 1)[order]
+    shortest_first = np.sort(episode_lengths)
+    result = np.array(rewards, dtype=np.float64)
+    for steps_before_end in range(1, int(shortest_first[-1])):
+        count = len(order) - np.searchsorted(shortest_first, steps_before_end, side="right")
+        steps = last_steps[:count] - steps_before_end
+        result[steps] += discount * result[steps + 1]
+    return result
+
+
+def step_indices(episode_lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return [B] the position ``t`` of each step within its episode, from 0."""
+    starts = np.cumsum(episode_lengths) - episode_lengths
+    return np.arange(int(episode_lengths.sum())) - np.repeat(starts, episode_lengths)

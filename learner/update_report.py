@@ -1,0 +1,16 @@
+"""What one update did, in numbers; it knows no Torch, so that a driver can hold it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class UpdateReport:
+    """The outcome of one update.
+
+    Attributes:
+        version: Version of the weights that it made, >= 1.
+        metrics: Values of the metrics section ``learner/`` by name, without the section.
+    """
+
+    version: int
+    metrics: dict[str, float]

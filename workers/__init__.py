@@ -1,0 +1,5 @@
+"""What sampling is: tickets, environments, rollouts and the worker that plays tickets.
+
+Plain classes that run in one process and know neither Ray nor MLflow, and of the learner only the
+policy, its weights and the trajectory type. Nothing here imports Torch.
+"""

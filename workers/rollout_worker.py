@@ -1,0 +1,135 @@
+"""The worker: an environment in lanes and a copy of the policy. It keeps nothing worth saving."""
+
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from configs.config import Config
+from learner.policy import MLPArchitecture, MLPPolicy
+from learner.trajectories import Trajectories
+from learner.weights import Weights
+from workers.environment import EnvironmentSpec
+from workers.single_lanes import SingleLanes
+from workers.ticket import Ticket
+from workers.vector_lanes import VectorLanes
+
+
+class Lanes(Protocol):
+    """Environments that play tickets; each played episode is a function of weights and seeds."""
+
+    def play(self, policy: MLPPolicy, ticket: Ticket) -> Trajectories:
+        """Play every episode of the ticket to its end and return them in the ticket's order."""
+
+    def close(self) -> None:
+        """Release the environments."""
+
+
+@dataclass(frozen=True, eq=False)
+class RolloutReport:
+    """What the coordinator needs to know of a played ticket, small enough to travel inline.
+
+    Attributes:
+        ticket: The ticket that was played.
+        policy_version: Version of the weights that played it.
+        episode_returns: [E] undiscounted, in the environment's unit.
+        episode_lengths: [E] steps.
+        num_truncated: Episodes that a limit of time ended.
+        trajectories_sha256: Digest of every recorded bit.
+        rollout_s: Seconds that playing took.
+    """
+
+    ticket: Ticket
+    policy_version: int
+    episode_returns: NDArray[np.float64]
+    episode_lengths: NDArray[np.int64]
+    num_truncated: int
+    trajectories_sha256: str
+    rollout_s: float
+
+
+class RolloutWorker:
+    """Plays tickets, one at a time, with the weights that come along with each."""
+
+    def __init__(self, config: Config, spec: EnvironmentSpec) -> None:
+        # One BLAS thread: workers share the machine, and the batches are small.
+        threadpool_limits(1)
+        self._config = config
+        self._spec = spec
+        self._policy = MLPPolicy(architecture_of(config, spec))
+        self._lanes: Lanes | None = None
+
+    def play(self, ticket: Ticket, weights: Weights) -> tuple[RolloutReport, Trajectories]:
+        """Play every episode of the ticket with these weights.
+
+        Raises:
+            NonFiniteError: The environment gave a NaN or an infinity.
+            Exception: Whatever the environment raises. The environments are then made anew for the
+                next ticket, since their state is unknown.
+        """
+        started = time.perf_counter()
+        if weights.version != self._policy.version:
+            self._policy.load(weights)
+        if self._lanes is None:
+            self._lanes = self._make_lanes()
+        try:
+            trajectories = self._lanes.play(self._policy, ticket)
+        except BaseException:
+            self._lanes.close()
+            self._lanes = None
+            raise
+        check_finite(ticket, trajectories)
+        return RolloutReport(
+            ticket=ticket,
+            policy_version=trajectories.policy_version,
+            episode_returns=trajectories.episode_returns,
+            episode_lengths=trajectories.episode_lengths,
+            num_truncated=int(trajectories.truncated.sum()),
+            trajectories_sha256=trajectories.sha256,
+            rollout_s=time.perf_counter() - started,
+        ), trajectories
+
+    def close(self) -> None:
+        """Release the environments."""
+        if self._lanes is not None:
+            self._lanes.close()
+            self._lanes = None
+
+    def _make_lanes(self) -> Lanes:
+        environment, num_lanes = self._config.environment, self._config.workers.envs_per_worker
+        if environment.use_vector_implementation and self._spec.has_vector_implementation:
+            return VectorLanes(environment, self._spec, num_lanes)
+        return SingleLanes(environment, self._spec, num_lanes)
+
+
+class NonFiniteError(Exception):
+    """An environment gave a reward or an observation that is NaN or infinite."""
+
+
+def check_finite(ticket: Ticket, trajectories: Trajectories) -> None:
+    """Raise NonFiniteError that names ticket, episode and step of the first NaN or infinity."""
+    for name in ("rewards", "observations"):
+        values = getattr(trajectories, name)
+        if np.isfinite(values).all():
+            continue
+        row = int(np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))[0])
+        ends = np.cumsum(trajectories.episode_lengths)
+        episode = int(np.searchsorted(ends, row, side="right"))
+        step = row - int(ends[episode] - trajectories.episode_lengths[episode])
+        raise NonFiniteError(
+            f"the environment gave a non-finite value in {name} ({values[row]}) at step {step} of "
+            f"episode {episode} of ticket {ticket} (episode seed {ticket.episode_seeds[episode]})"
+        )
+
+
+def architecture_of(config: Config, spec: EnvironmentSpec) -> MLPArchitecture:
+    """Return the sizes of the policy's network for this environment."""
+    return MLPArchitecture(
+        observation_size=spec.observation_size,
+        hidden_sizes=config.policy.hidden_sizes,
+        activation=config.policy.activation,
+        num_actions=spec.num_actions,
+    )
