@@ -1,4 +1,23 @@
 """Where it runs: the loop, the backends, the run directory, tracking and the command line.
 
-The top floor, and the only one that knows Ray and MLflow.
+The top floor, and the only one that knows Ray and MLflow. Both read some of their environment when
+they are imported, so it is set here, before any module of this floor can import them. Whatever the
+user has set wins.
 """
+
+import os
+
+_LIBRARY_ENVIRONMENT = {
+    # Ray: whoever reaches a cluster can run code on it, so every cluster asks for a token.
+    "RAY_AUTH_MODE": "token",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # Ray: under `uv run` it would upload the current directory and build an environment per worker.
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    # MLflow: short waits, since the follower tries again by itself.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+}
+
+for _name, _value in _LIBRARY_ENVIRONMENT.items():
+    os.environ.setdefault(_name, _value)

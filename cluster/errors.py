@@ -6,6 +6,7 @@
     + RunDirectoryError
   * TrainingError              1: the run failed; its directory says why
     + TicketFailedError
+    + LocalRayError
     + WorkerStartError
     + LearnerLostError
   * Interrupted                128 + signal: stopped by the user, after a checkpoint
@@ -39,6 +40,10 @@ class TrainingError(ReinforceError):
 
 class TicketFailedError(TrainingError):
     """A ticket was started as often as allowed and failed each time."""
+
+
+class LocalRayError(TrainingError):
+    """Ray cannot be started on this machine."""
 
 
 class WorkerStartError(TrainingError):

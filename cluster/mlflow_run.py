@@ -10,18 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-# Read when MLflow is imported or at each call: no telemetry, and short waits, since whoever calls
-# here tries again by itself.
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.utils.file_utils import path_to_local_sqlite_uri
 
-from mlflow import MlflowClient  # noqa: E402  (after its environment)
-from mlflow.entities import Metric, Param, RunTag  # noqa: E402
-from mlflow.exceptions import MlflowException  # noqa: E402
-from mlflow.utils.file_utils import path_to_local_sqlite_uri  # noqa: E402
-
-from configs.execution import TrackingConfig  # noqa: E402
+from configs.execution import TrackingConfig
 
 _METRICS_PER_REQUEST = 1000
 _DEFAULT_UI = "http://127.0.0.1:5000"

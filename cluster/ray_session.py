@@ -9,19 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from cluster.errors import ClusterUnreachableError
+import ray
+
+from cluster.errors import ClusterUnreachableError, LocalRayError
 from configs.config import Config
-
-# Read by Ray when it is imported, hence set before; a user's own values win.
-_ENVIRONMENT = {
-    "RAY_AUTH_MODE": "token",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
-}
-for _name, _value in _ENVIRONMENT.items():
-    os.environ.setdefault(_name, _value)
-
-import ray  # noqa: E402  (after its environment)
 
 _CONNECT_TIMEOUT_S = 5.0
 _LOCAL_OBJECT_STORE_BYTES = 512 << 20
@@ -62,13 +53,19 @@ def _local_session(config: Config) -> Iterator[None]:
     # A short path: Ray puts Unix sockets below it.
     folder = tempfile.mkdtemp(prefix="reinforce-")
     try:
-        _init(
-            num_cpus=cpus,
-            num_gpus=0,
-            include_dashboard=False,
-            object_store_memory=_LOCAL_OBJECT_STORE_BYTES,
-            _temp_dir=folder,
-        )
+        try:
+            _init(
+                num_cpus=cpus,
+                num_gpus=0,
+                include_dashboard=False,
+                object_store_memory=_LOCAL_OBJECT_STORE_BYTES,
+                _temp_dir=folder,
+            )
+        except Exception as error:  # as many types as there are ways to fail
+            raise LocalRayError(
+                f"cannot start Ray on this machine: {type(error).__name__}: {error}\n"
+                "Use --cluster.backend inline to train without it."
+            ) from error
         yield
     finally:
         ray.shutdown()
