@@ -4,7 +4,6 @@ import time
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from cluster.run_directory import RunDirectory, write_json
 from cluster.scheduler import TicketCounts
@@ -62,21 +61,19 @@ def write_failure(
 
 def print_summary(console: Console, run: RunDirectory, summary: dict[str, Any]) -> None:
     """Print what a reader wants to know first."""
-    table = Table.grid(padding=(0, 2))
-    table.add_row("status", f"{summary['status']} ({summary['stop_reason']})")
     evaluation = summary["evaluation"]
+    rows = {"status": f"{summary['status']} ({summary['stop_reason']})"}
     if evaluation:
         low, high = evaluation["return_ci95"]
-        table.add_row(
-            "evaluation",
+        rows["evaluation"] = (
             f"mean return {evaluation['return_mean']:.1f} (95 % interval {low:.1f} to {high:.1f}) "
-            f"over {evaluation['episodes']} fresh episodes",
+            f"over {evaluation['episodes']} fresh episodes"
         )
-    table.add_row(
-        "training",
+    rows["training"] = (
         f"{summary['environment_steps']:,} steps, {summary['episodes']:,} episodes, "
-        f"{summary['updates']:,} updates in {summary['training_time_s']:.1f} s",
+        f"{summary['updates']:,} updates in {summary['training_time_s']:.1f} s"
     )
-    table.add_row("weights", f"sha256 {summary['weights_sha256']}")
-    table.add_row("run", str(run.path))
-    console.print(table, highlight=False, soft_wrap=True)
+    rows["weights"] = f"sha256 {summary['weights_sha256']}"
+    rows["run"] = str(run.path)
+    for name, text in rows.items():
+        console.print(f"{name:<12}{text}", highlight=False, soft_wrap=True, markup=False)

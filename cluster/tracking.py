@@ -17,6 +17,8 @@ from configs.execution import TrackingConfig
 
 _RUN_ID_PATIENCE_S = 15.0
 _FINISH_PATIENCE_S = 30.0
+_NICENESS = 10
+"""Importing MLflow takes seconds of CPU at the very time when Ray starts; training goes first."""
 
 
 class Tracking:
@@ -43,6 +45,8 @@ class Tracking:
             # Out of the terminal's group: Ctrl-C is for the driver, which then ends the run.
             start_new_session=True,
         )
+        with suppress(ProcessLookupError):  # it has ended already; print_link() will tell
+            os.setpriority(os.PRIO_PROCESS, self._process.pid, _NICENESS)
 
     def __enter__(self) -> Self:
         return self
@@ -66,7 +70,7 @@ class Tracking:
         if self._run or not (self._process and self._process.stdin):
             return
         self._run = run
-        # If it died, wait() tells.
+        # If it has ended already, print_link() will tell.
         with suppress(BrokenPipeError):
             self._process.stdin.write(f"{run.path}\n".encode())
             self._process.stdin.flush()
