@@ -1,8 +1,8 @@
 """The seam between the loop and where things run: a pool of workers and a learner.
 
 Two backends stand behind it, ``cluster.inline_backend`` and ``cluster.ray_backend``; tests hold
-them equal bit by bit. Weights and trajectories are opaque to the loop: objects in the one, references
-in the other, so that data goes from worker to learner without passing the driver.
+them equal bit by bit. Weights and trajectories are opaque to the loop: objects in the one,
+references in the other, so that data goes from worker to learner without passing the driver.
 """
 
 from collections.abc import Sequence

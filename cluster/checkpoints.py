@@ -1,13 +1,10 @@
 """Checkpoints: one safetensors file each, whole or not there, and never unpickled."""
 
-import hashlib
 import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
@@ -15,6 +12,7 @@ from cluster.progress import Progress
 from cluster.run_directory import write_atomically
 from configs.execution import CheckpointConfig
 from learner.advantages import RunningScale
+from learner.digest import arrays_sha256
 from learner.learner_state import LearnerState
 
 
@@ -59,7 +57,7 @@ def encode(checkpoint: Checkpoint) -> bytes:
         "version": state.version,
         "running_scale": asdict(state.running_scale),
         "progress": asdict(checkpoint.progress),
-        "sha256": _digest(state.arrays),
+        "sha256": arrays_sha256(state.arrays),
     }
     return save(state.arrays, {name: json.dumps(value) for name, value in metadata.items()})
 
@@ -73,20 +71,12 @@ def load_checkpoint(path: Path) -> Checkpoint:
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = {name: json.loads(value) for name, value in file.metadata().items()}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
     except (OSError, SafetensorError, json.JSONDecodeError) as error:
         raise CorruptCheckpointError(f"{path} cannot be read: {error}") from error
-    if metadata.get("sha256") != _digest(arrays):
+    if metadata.get("sha256") != arrays_sha256(arrays):
         raise CorruptCheckpointError(f"{path} does not match its own digest")
     return Checkpoint(
         LearnerState(metadata["version"], arrays, RunningScale(**metadata["running_scale"])),
         Progress(**metadata["progress"]),
     )
-
-
-def _digest(arrays: dict[str, NDArray[np.generic]]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        digest.update(f"{name}{arrays[name].dtype}{arrays[name].shape}".encode())
-        digest.update(np.ascontiguousarray(arrays[name]))
-    return digest.hexdigest()

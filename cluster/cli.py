@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from cluster.errors import Interrupted, TrainingError, UsageError
+from cluster.errors import InterruptedRunError, TrainingError, UsageError
 from cluster.overrides import parse_config
 from cluster.run_directory import RunDirectory
 from configs.loading import preset_names, preset_summary, to_yaml
@@ -86,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(error), 2)
     except TrainingError as error:
         return _fail(str(error), 1)
-    except Interrupted as interruption:
+    except InterruptedRunError as interruption:
         return _fail(f"{interruption} before the run had begun", interruption.exit_code)
 
 

@@ -9,7 +9,7 @@
     + LocalRayError
     + WorkerStartError
     + LearnerLostError
-  * Interrupted                128 + signal: stopped by the user, after a checkpoint
+  * InterruptedRunError        128 + signal: stopped by the user, after a checkpoint
 
 ``configs.section.ConfigError`` and ``workers.environment.UnsuitableEnvironmentError`` come from the
 lower floors and count as wrong usage, too.
@@ -54,7 +54,7 @@ class LearnerLostError(TrainingError):
     """The learner died or does not answer."""
 
 
-class Interrupted(ReinforceError):
+class InterruptedRunError(ReinforceError):
     """The user asked the run to stop."""
 
     def __init__(self, signal_number: int) -> None:

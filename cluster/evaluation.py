@@ -58,8 +58,8 @@ class Evaluator:
     """Measures versions of the weights on the pool that samples, between two batches.
 
     Regular evaluations play the same seeds for every version, so that versions are compared on
-    equal terms. Whatever is selected by them is then confirmed on seeds of its own: the best of many
-    looks better than it is.
+    equal terms. Whatever is selected by them is then confirmed on seeds of its own: the best of
+    many looks better than it is.
     """
 
     def __init__(self, config: Config, pool: Pool) -> None:

@@ -1,9 +1,9 @@
 """The follower: a process that sends a run directory to MLflow as it grows.
 
 The run directory is the truth. Training never waits for this process and never dies of it; what it
-could not send, ``reinforce sync`` sends later by the same code. It is told which directory to follow
-on standard input, and it knows that the run is over when that input ends, which happens however the
-driver dies.
+could not send, ``reinforce sync`` sends later by the same code. It is told on standard input which
+directory to follow, and it knows that the run is over when that input ends, which happens however
+the driver dies.
 """
 
 import fcntl
@@ -155,7 +155,9 @@ class Follower:
             mlflow_run.log_artifact(plot, "plots")
         mlflow_run.log_metrics(_final_points(summary))
         tags = {
-            name: str(summary[name]) for name in ("stop_reason", "weights_sha256") if name in summary
+            name: str(summary[name])
+            for name in ("stop_reason", "weights_sha256")
+            if name in summary
         }
         mlflow_run.finish(_STATUS.get(summary["status"], "FAILED"), tags)
 
@@ -247,7 +249,7 @@ def main() -> int:
     os.dup2(log, sys.stderr.fileno())
     try:
         Follower(run, lifeline.is_over, patience_s=20.0).follow()
-    except Exception:
+    except Exception:  # noqa: BLE001  (the log is where it is read)
         traceback.print_exc()
         return 1
     return 0

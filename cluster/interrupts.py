@@ -5,7 +5,7 @@ import signal
 from types import FrameType, TracebackType
 from typing import Self
 
-from cluster.errors import Interrupted
+from cluster.errors import InterruptedRunError
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -40,9 +40,9 @@ class Interrupts:
             signal.signal(number, self._on_signal)
 
     def check(self) -> None:
-        """Raise Interrupted if a signal came."""
+        """Raise InterruptedRunError if a signal came."""
         if self._received is not None:
-            raise Interrupted(self._received)
+            raise InterruptedRunError(self._received)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self._received is not None:

@@ -1,4 +1,4 @@
-"""The journal: ``metrics.jsonl``, a write-ahead log of what became of each version of the weights."""
+"""The journal: ``metrics.jsonl``, a write-ahead log of every update and every evaluation."""
 
 import hashlib
 import json
@@ -139,9 +139,7 @@ def evaluation_record(
     return _record(progress, metrics, None)
 
 
-def _record(
-    progress: Progress, metrics: dict[str, float], batch: BatchRecord | None
-) -> Record:
+def _record(progress: Progress, metrics: dict[str, float], batch: BatchRecord | None) -> Record:
     return Record(
         updates=progress.updates,
         environment_steps=progress.environment_steps,

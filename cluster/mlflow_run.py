@@ -39,7 +39,8 @@ class TrackingStore:
         uri = config.uri or os.environ.get("MLFLOW_TRACKING_URI")
         if uri:
             return cls(uri, is_default=False)
-        return cls(path_to_local_sqlite_uri("mlflow.db"), is_default=True)
+        default = path_to_local_sqlite_uri("mlflow.db")  # type: ignore[no-untyped-call]
+        return cls(default, is_default=True)
 
     @property
     def artifact_location(self) -> str | None:
@@ -106,7 +107,9 @@ class MLflowRun:
 
     def finish(self, status: str, tags: Mapping[str, str]) -> None:
         """Set the last tags and the status: FINISHED, FAILED or KILLED."""
-        self._client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+        self._client.log_batch(
+            self.run_id, tags=[RunTag(key, value) for key, value in tags.items()]
+        )
         self._client.set_terminated(self.run_id, status=status)
 
 

@@ -82,12 +82,13 @@ def _parse_mapping(text: str) -> dict[str, Any]:
     except yaml.YAMLError:
         value = None
     if not isinstance(value, dict):
-        raise ValueError(f"{text!r} is not a YAML mapping such as '{{sutton_barto_reward: true}}'")
+        # tyro explains a ValueError and lets other errors through
+        raise ValueError(f"{text!r} is not a YAML mapping such as '{{sutton_barto_reward: true}}'")  # noqa: TRY004
     return value
 
 
 def _parse_boolean(text: str) -> bool:
     value = yaml.safe_load(text)
     if not isinstance(value, bool):
-        raise ValueError(f"{text!r} is neither true nor false")
+        raise ValueError(f"{text!r} is neither true nor false")  # noqa: TRY004
     return value

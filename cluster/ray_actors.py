@@ -35,7 +35,7 @@ class RolloutActor:
     def ready(self) -> None:
         """Return once the constructor has succeeded."""
 
-    @ray.method(num_returns=2)
+    @ray.method(num_returns=2)  # type: ignore[untyped-decorator]
     def play(self, ticket: Ticket, weights: Weights) -> tuple[RolloutReport, Trajectories | None]:
         """Play a ticket. Only what is learned from is sent on; an evaluation needs the report."""
         report, trajectories = self._worker.play(ticket, weights)
@@ -54,7 +54,7 @@ class LearnerActor:
         """Return the current weights."""
         return self._learner.weights()
 
-    @ray.method(num_returns=2)
+    @ray.method(num_returns=2)  # type: ignore[untyped-decorator]
     def update(
         self, trajectories: Sequence["ray.ObjectRef[Trajectories]"]
     ) -> tuple[UpdateReport, Weights]:

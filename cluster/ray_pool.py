@@ -85,7 +85,7 @@ class RayPool:
         Raises:
             TicketFailedError: A ticket failed as often as it may be started.
             WorkerStartError: Workers were lost and none comes up again.
-            Interrupted: The user asked to stop.
+            InterruptedRunError: The user asked to stop.
         """
         keys = [key_of(ticket) for ticket in self._batches.pop(0)]
         while any(key not in self._done for key in keys):
@@ -103,7 +103,7 @@ class RayPool:
 
         Raises:
             WorkerStartError: None comes up.
-            Interrupted: The user asked to stop.
+            InterruptedRunError: The user asked to stop.
         """
         while not self._ready:
             self._interrupts.check()

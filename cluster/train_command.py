@@ -9,7 +9,7 @@ from rich.console import Console
 from cluster.backend import Backend
 from cluster.display import make_display
 from cluster.episode_plot import plot_episode_lengths
-from cluster.errors import Interrupted, UsageError
+from cluster.errors import InterruptedRunError, UsageError
 from cluster.interrupts import Interrupts
 from cluster.run_directory import RunDirectory
 from cluster.summary import print_summary, write_failure, write_summary
@@ -43,7 +43,7 @@ def run_training(config: Config, console: Console, started_s: float) -> int:
     Raises:
         UnsuitableEnvironmentError, UsageError: Nothing was started, and nothing is left behind.
         TrainingError: The run failed; its directory says why.
-        Interrupted: The user stopped it before it had begun; nothing is left behind.
+        InterruptedRunError: The user stopped it before it had begun; nothing is left behind.
     """
     spec = inspect_environment(config.environment)
     run = RunDirectory.create(config)
@@ -55,7 +55,7 @@ def run_training(config: Config, console: Console, started_s: float) -> int:
                     outcome = Training(config, backend, run, display).run()
                 summary = _conclude(run, backend, outcome, tracking, started_s)
                 tracking.let_go()
-        except (UsageError, Interrupted):
+        except (UsageError, InterruptedRunError):
             run.discard()
             raise
         except BaseException as error:

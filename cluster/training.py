@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from cluster.backend import Backend
 from cluster.checkpoints import Checkpoint, Checkpoints
 from cluster.display import Display
-from cluster.errors import Interrupted
+from cluster.errors import InterruptedRunError
 from cluster.evaluation import Evaluation, Evaluator
 from cluster.journal import Journal, Record, evaluation_record, update_record
 from cluster.progress import Progress
@@ -80,7 +80,7 @@ class Training:
                 if self._checkpoints.is_due():
                     self._save_checkpoint()
             stop_reason, final = ending
-        except Interrupted as interruption:
+        except InterruptedRunError as interruption:
             stop_reason, exit_code = str(interruption), interruption.exit_code
         finally:
             self._journal.close()

@@ -27,7 +27,7 @@ class WorkersConfig(Section):
     episodes_per_ticket: int = Field(
         8,
         ge=1,
-        description="Episodes of one ticket, the unit of work, >= 1. A ticket should take some tens "
+        description="Episodes of one ticket, the unit of work, >= 1. A ticket should take tens "
         "of milliseconds or more.",
     )
     ticket_timeout_s: float = Field(
@@ -39,7 +39,7 @@ class WorkersConfig(Section):
     max_ticket_attempts: int = Field(
         3,
         ge=1,
-        description="Times that one ticket may be started before the run ends with its error, >= 1.",
+        description="Starts of one ticket before the run ends with its error, >= 1.",
     )
 
 
@@ -83,7 +83,9 @@ class TrackingConfig(Section):
 
     section: ClassVar[str] = "tracking"
 
-    enabled: bool = Field(True, description="Send the run to MLflow; false: MLflow is not imported.")
+    enabled: bool = Field(
+        default=True, description="Send the run to MLflow; false: MLflow is not imported."
+    )
     uri: str | None = Field(
         None,
         min_length=1,

@@ -54,7 +54,7 @@ class EnvironmentConfig(Section):
         "None: the environment's own limit.",
     )
     use_vector_implementation: bool = Field(
-        True,
+        default=True,
         description="Use the environment's own vectorised implementation where it has one (many "
         "times faster); false: step single environments one by one.",
     )
@@ -99,6 +99,6 @@ class EvaluationConfig(Section):
         "final one.",
     )
     greedy: bool = Field(
-        True,
+        default=True,
         description="Take the most probable action; false: sample from the policy as in training.",
     )

@@ -70,7 +70,9 @@ class LearnerConfig(Section):
     )
     optimizer: Literal["adam"] = Field("adam", description="Adam, betas 0.9 and 0.999, eps 1e-8.")
     learning_rate: float = Field(
-        0.01, gt=0, description="Step size of the optimizer, > 0. Adam moves each weight by about it."
+        0.01,
+        gt=0,
+        description="Step size of the optimizer, > 0. Adam moves each weight by about it.",
     )
     micro_batch_steps: int = Field(
         4096,

@@ -106,4 +106,5 @@ def standardized_per_episode(
     deviations = np.sqrt(variances)
     floors = _RELATIVE_FLOOR * np.maximum.reduceat(np.abs(values), starts)
     inverses = np.where(deviations > floors, 1.0 / np.maximum(deviations, 1e-300), 0.0)
-    return centred * np.repeat(inverses, episode_lengths)
+    standardized: NDArray[np.float64] = centred * np.repeat(inverses, episode_lengths)
+    return standardized

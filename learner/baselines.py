@@ -53,7 +53,7 @@ def time_leave_one_out(
 ) -> NDArray[np.float64]:
     """Return [B] the mean reward-to-go, at the same step, of the other episodes that reach it.
 
-    ``b_i[t] = mean over j != i with T_j > t of G_j[t]``, and 0 where no other episode reaches ``t``.
+    ``b_i[t] = mean over j != i with T_j > t of G_j[t]``, or 0 where no other episode reaches ``t``.
     Unbiased: it depends on the time and on other episodes, never on the episode's own actions.
     """
     steps = step_indices(episode_lengths)

@@ -125,4 +125,5 @@ class MLPPolicy:
 
     def act_greedily(self, observations: NDArray[Any]) -> NDArray[np.int64]:
         """Return [n] the most probable action of each observation, the first one of equals."""
-        return self.logits(observations).argmax(axis=1)
+        actions: NDArray[np.int64] = self.logits(observations).argmax(axis=1)
+        return actions

@@ -1,12 +1,13 @@
 """Whole episodes as they travel from a worker to the learner: flat, concatenated, unpadded."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from learner.digest import arrays_sha256
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +50,8 @@ class Trajectories:
             raise ValueError(f"episode_lengths = {self.episode_lengths} must be >= 1, and not none")
         if int(self.episode_lengths.sum()) != num_steps:
             raise ValueError(
-                f"episode_lengths sum to {self.episode_lengths.sum()} steps, rewards hold {num_steps}"
+                f"episode_lengths sum to {self.episode_lengths.sum()} steps, rewards hold "
+                f"{num_steps}"
             )
         for name in ("observations", "actions", "behavior_log_probs"):
             if len(getattr(self, name)) != num_steps:
@@ -81,13 +83,11 @@ class Trajectories:
     @property
     def sha256(self) -> str:
         """Hexadecimal digest of every array, bit by bit, and of the version."""
-        digest = hashlib.sha256(str(self.policy_version).encode())
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, np.ndarray):
-                digest.update(f"{field.name}{value.dtype}{value.shape}".encode())
-                digest.update(np.ascontiguousarray(value))
-        return digest.hexdigest()
+        arrays = {name: getattr(self, name) for name in _ARRAY_FIELDS}
+        return arrays_sha256({**arrays, "policy_version": np.array(self.policy_version)})
+
+
+_ARRAY_FIELDS = [field.name for field in fields(Trajectories) if field.name != "policy_version"]
 
 
 def concatenate(parts: Sequence[Trajectories]) -> Trajectories:
@@ -100,8 +100,6 @@ def concatenate(parts: Sequence[Trajectories]) -> Trajectories:
     if len(versions) != 1:
         raise ValueError(f"a batch needs trajectories of one policy version, not of {versions}")
     arrays = {
-        field.name: np.concatenate([getattr(part, field.name) for part in parts])
-        for field in fields(Trajectories)
-        if field.name != "policy_version"
+        name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAY_FIELDS
     }
     return Trajectories(policy_version=versions.pop(), **arrays)

@@ -31,4 +31,4 @@ class Weights:
     @property
     def sha256(self) -> str:
         """Hexadecimal digest of the values, bit by bit; equal weights have equal digests."""
-        return hashlib.sha256(np.ascontiguousarray(self.values)).hexdigest()
+        return hashlib.sha256(np.ascontiguousarray(self.values).data).hexdigest()

@@ -1,4 +1,4 @@
-"""Environments: made by id, described by the few numbers that a policy needs, or refused in time."""
+"""Environments: made by id, described by the few numbers a policy needs, or refused in time."""
 
 import difflib
 import warnings

@@ -40,7 +40,7 @@ class _Lane:
 
 
 class SingleLanes:
-    """Plays tickets in up to ``num_lanes`` environments, of which only those in play are stepped."""
+    """Plays tickets in up to ``num_lanes`` environments; only those in play are stepped."""
 
     def __init__(self, config: EnvironmentConfig, spec: EnvironmentSpec, num_lanes: int) -> None:
         self._environments = [make_environment(config) for _ in range(num_lanes)]

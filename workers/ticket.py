@@ -12,7 +12,7 @@ import numpy as np
 
 
 class Purpose(IntEnum):
-    """What a ticket's episodes are for. The number enters their seeds: no two purposes share any."""
+    """What a ticket's episodes are for. The number enters their seeds, so none is shared."""
 
     TRAINING = 0
     EVALUATION = 1

@@ -79,9 +79,7 @@ class VectorLanes:
                     )
                 live = live[~ended]
 
-    def _final_observations(
-        self, observations: NDArray[Any], info: dict[str, Any]
-    ) -> NDArray[Any]:
+    def _final_observations(self, observations: NDArray[Any], info: dict[str, Any]) -> NDArray[Any]:
         """Return what stood at the end; with SAME_STEP the next episode's start has replaced it."""
         if self._autoreset is AutoresetMode.SAME_STEP:
             final: NDArray[Any] = info["final_obs"]

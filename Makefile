@@ -1,0 +1,29 @@
+# Every target does its own set-up in .venv and costs nothing when there is nothing to do.
+
+PYTHON ?= python3
+STAMP := .venv/.installed
+
+.PHONY: train test check lint types clean
+
+train: $(STAMP)  ## Train CartPole on a local Ray and record it in ./mlflow.db
+	.venv/bin/reinforce train cartpole
+
+test: $(STAMP)  ## Run all tests
+	.venv/bin/pytest
+
+check: lint types test  ## All that CI runs
+
+lint: $(STAMP)  ## Style and formatting
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+types: $(STAMP)  ## Static types, strict
+	.venv/bin/mypy
+
+clean:  ## Remove the virtual environment and caches; runs and mlflow.db stay
+	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $(STAMP)
