@@ -154,11 +154,8 @@ class Follower:
         for plot in sorted(self._run.plots.glob("*.png")):
             mlflow_run.log_artifact(plot, "plots")
         mlflow_run.log_metrics(_final_points(summary))
-        tags = {
-            name: str(summary[name])
-            for name in ("stop_reason", "weights_sha256")
-            if name in summary
-        }
+        kept = ("stop_reason", "weights_sha256")
+        tags: dict[str, str] = {name: str(summary[name]) for name in kept if name in summary}
         mlflow_run.finish(_STATUS.get(summary["status"], "FAILED"), tags)
 
     def _save_state(self, mlflow_run: MLflowRun) -> None:

@@ -2,6 +2,7 @@
 
 import math
 from typing import ClassVar, Self
+from urllib.parse import urlsplit
 
 from pydantic import model_validator
 
@@ -50,6 +51,12 @@ class Config(Section):
             raise ConfigError(
                 f"stop.target_return = {self.stop.target_return} is compared with evaluations, but "
                 "evaluation.every_updates is None; set it to a number of updates"
+            )
+        if self.tracking.uri and urlsplit(self.tracking.uri).password is not None:
+            raise ConfigError(
+                "tracking.uri holds a password, and the configuration is written to the run "
+                "directory and to MLflow; give it in MLFLOW_TRACKING_USERNAME and "
+                "MLFLOW_TRACKING_PASSWORD, or the whole address in MLFLOW_TRACKING_URI"
             )
         if self.cluster.backend == "inline" and self.cluster.address is not None:
             raise ConfigError(

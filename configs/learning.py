@@ -72,7 +72,7 @@ class LearnerConfig(Section):
     learning_rate: float = Field(
         0.01,
         gt=0,
-        description="Step size of the optimizer, > 0. Adam moves each weight by about it.",
+        description="Step size of the optimizer, > 0: about how far Adam moves a weight.",
     )
     micro_batch_steps: int = Field(
         4096,

@@ -1,0 +1,79 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from configs.config import Config
+from configs.loading import load_config, preset_names, preset_summary, to_yaml
+from configs.section import ConfigError
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_loads_and_says_what_it_is_for(name):
+    assert isinstance(load_config(name), Config)
+    assert preset_summary(name).endswith(".")
+
+
+def test_the_article_preset_holds_the_article_s_settings():
+    config = load_config("article")
+
+    assert config.environment.id == "CartPole-v0"
+    assert config.learner.discount == 0.9
+    assert config.learner.learning_rate == 3e-4
+    assert config.learner.episodes_per_update == 1
+    assert config.learner.advantage_scale == "episode"
+    assert config.policy.hidden_sizes == (128,)
+    assert config.stop.max_updates == 5000
+
+
+def test_a_near_name_is_offered_for_an_unknown_preset():
+    with pytest.raises(ConfigError, match="did you mean 'cartpole'"):
+        load_config("cartpol")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- 1\n- 2\n", "holds a list, not a mapping"),
+        ("learner: {a: [", "is not valid YAML"),
+        ("learner:\n  gamma: 1\n", "unknown key 'learner.gamma'"),
+    ],
+)
+def test_a_file_that_is_no_configuration_is_refused_by_name(tmp_path, text, message):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_config(str(path))
+
+    assert str(path) in str(caught.value)
+
+
+def test_a_missing_file_is_refused_by_name(tmp_path):
+    with pytest.raises(ConfigError, match="No such file"):
+        load_config(str(tmp_path / "none.yaml"))
+
+
+def test_an_empty_file_is_the_defaults(tmp_path):
+    path = tmp_path / "empty.yaml"
+    path.write_text("")
+
+    assert load_config(str(path)) == Config()
+
+
+@given(
+    seed=st.integers(0, 2**63 - 1),
+    rate=st.floats(1e-6, 1.0),
+    sizes=st.lists(st.integers(1, 512), max_size=4),
+)
+def test_the_written_configuration_reads_back_unchanged(tmp_path_factory, seed, rate, sizes):
+    config = Config.model_validate(
+        {
+            "run": {"seed": seed},
+            "learner": {"learning_rate": rate},
+            "policy": {"hidden_sizes": sizes},
+        }
+    )
+    path = tmp_path_factory.mktemp("config") / "config.yaml"
+    path.write_text(to_yaml(config))
+
+    assert load_config(str(path)) == config

@@ -1,0 +1,57 @@
+import pytest
+from pydantic import ValidationError
+
+from configs.config import Config
+from configs.section import ConfigError
+
+
+def refusal(values):
+    with pytest.raises(ConfigError) as caught:
+        Config.model_validate(values)
+    return str(caught.value)
+
+
+def test_an_unknown_key_is_refused_with_the_near_names():
+    assert refusal({"learner": {"learning_rat": 1}}) == (
+        "unknown key 'learner.learning_rat'; did you mean 'learning_rate'?"
+    )
+
+
+def test_an_unknown_section_is_refused_with_the_near_names():
+    assert refusal({"lerner": {}}) == "unknown key 'lerner'; did you mean 'learner'?"
+
+
+def test_an_unknown_key_like_no_other_gets_the_whole_list():
+    assert "the keys of 'policy' are: kind, hidden_sizes, activation" in refusal(
+        {"policy": {"zzz": 1}}
+    )
+
+
+def test_a_value_out_of_range_is_named_with_its_rule_and_meaning():
+    message = refusal({"learner": {"learning_rate": -1}})
+
+    assert message.startswith(
+        "learner.learning_rate = -1 is refused: it should be greater than 0\n"
+        "  learner.learning_rate: Step size of the optimizer"
+    )
+
+
+def test_every_wrong_value_of_a_section_is_named_once():
+    message = refusal({"learner": {"learning_rate": 0, "discount": 3}})
+
+    assert message.count("is refused") == 2
+
+
+def test_nan_is_no_number():
+    assert "learner.learning_rate = nan is refused" in refusal(
+        {"learner": {"learning_rate": float("nan")}}
+    )
+
+
+def test_a_section_that_is_no_mapping_is_refused():
+    assert refusal({"learner": 3}) == "learner = 3 is not a mapping of keys"
+
+
+def test_sections_are_frozen():
+    with pytest.raises(ValidationError, match="frozen"):
+        Config().learner.discount = 0.5

@@ -1,0 +1,44 @@
+"""What tests share: the fake environments on every process's path, and small configurations."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from configs.config import Config
+
+_FAKES = str(Path(__file__).parent / "fakes")
+sys.path.insert(0, _FAKES)
+# Ray's workers and the programs that tests start import the fakes, too, and the project's packages
+# from wherever these tests did.
+_ROOT = str(Path(__file__).parent.parent)
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [_FAKES, _ROOT, *filter(None, [os.environ.get("PYTHONPATH")])]
+)
+
+
+def _merged(base: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
+    result = dict(base)
+    for key, value in extra.items():
+        is_section = isinstance(value, dict) and key != "kwargs"
+        result[key] = _merged(result.get(key, {}), value) if is_section else value
+    return result
+
+
+@pytest.fixture
+def make_config(tmp_path):
+    """Return a function that makes a small inline configuration with some sections changed."""
+    base = {
+        "run": {"directory": str(tmp_path / "runs"), "name": "test"},
+        "environment": {"id": "fake_environments:Countdown-v0"},
+        "stop": {"max_updates": 2},
+        "policy": {"hidden_sizes": [8]},
+        "learner": {"episodes_per_update": 4},
+        "workers": {"envs_per_worker": 2, "episodes_per_ticket": 2},
+        "cluster": {"backend": "inline"},
+        "evaluation": {"episodes": 4, "every_updates": None},
+        "tracking": {"enabled": False},
+    }
+    return lambda **sections: Config.model_validate(_merged(base, sections))

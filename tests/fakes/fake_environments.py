@@ -1,0 +1,131 @@
+"""Small environments whose returns are arithmetic. They check what they are given.
+
+Registered on import, so that ``environment.id = "fake_environments:Countdown-v0"`` works in every
+process, Ray's workers included.
+"""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box, Discrete
+
+
+class Countdown(gymnasium.Env[np.ndarray, int]):
+    """Lasts ``length`` steps, or a length drawn on reset if given a range; pays 1 per step."""
+
+    def __init__(
+        self, shortest: int = 3, longest: int = 3, *, terminates: bool = True, start: int = 0
+    ) -> None:
+        self.observation_space = Box(0.0, 1e6, (2,), np.float32)
+        self.action_space = Discrete(2, start=start)
+        self._range = (shortest, longest)
+        self._terminates = terminates
+        self._left = 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        self._left = int(self.np_random.integers(self._range[0], self._range[1] + 1))
+        return self._observation(), {}
+
+    def step(self, action: int) -> Any:
+        if self._left <= 0:
+            raise RuntimeError("stepped after the end of the episode")
+        if not self.action_space.contains(action):
+            raise ValueError(f"action {action!r} is not in {self.action_space}")
+        self._left -= 1
+        over = self._left == 0
+        ended, truncated = over and self._terminates, over and not self._terminates
+        return self._observation(), 1.0, ended, truncated, {}
+
+    def _observation(self) -> np.ndarray:
+        return np.array([self._left, 1.0], np.float32)
+
+
+class ShortOrLong(gymnasium.Env[np.ndarray, int]):
+    """Nine in ten episodes: 2 steps, return 0. One in ten: 60 steps, return 1. Mean return 0.1.
+
+    Every step takes ``step_s`` seconds, so short episodes return early. One process, the first to
+    create ``slow_marker``, is ``slow_factor`` times slower than the others.
+    """
+
+    def __init__(
+        self, step_s: float = 0.0, slow_marker: str = "", slow_factor: float = 5.0
+    ) -> None:
+        self.observation_space = Box(0.0, 1.0, (1,), np.float32)
+        self.action_space = Discrete(2)
+        self._step_s = step_s
+        if slow_marker:
+            try:
+                Path(slow_marker).touch(exist_ok=False)
+                self._step_s *= slow_factor
+            except FileExistsError:
+                pass
+        self._length = self._step = 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        self._length = 60 if self.np_random.random() < 0.1 else 2
+        self._step = 0
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action: int) -> Any:
+        time.sleep(self._step_s)
+        self._step += 1
+        over = self._step == self._length
+        reward = 1.0 if over and self._length == 60 else 0.0
+        return np.zeros(1, np.float32), reward, over, False, {}
+
+
+class Faulty(Countdown):
+    """A countdown that misbehaves at its second step, once per marker file or always."""
+
+    def __init__(self, fault: str, once_marker: str = "") -> None:
+        super().__init__(shortest=3, longest=3)
+        self._fault = fault
+        self._once_marker = once_marker
+
+    def step(self, action: int) -> Any:
+        observation, reward, terminated, truncated, info = super().step(action)
+        if self._left == 1 and self._is_to_fail():
+            if self._fault == "raise":
+                raise ArithmeticError("the environment is faulty")
+            if self._fault == "exit":
+                os._exit(1)
+            if self._fault == "hang":
+                time.sleep(3600)
+            if self._fault == "nan_reward":
+                reward = float("nan")
+            if self._fault == "inf_observation":
+                observation = np.full(2, np.inf, np.float32)
+        return observation, reward, terminated, truncated, info
+
+    def _is_to_fail(self) -> bool:
+        if not self._once_marker:
+            return True
+        try:
+            Path(self._once_marker).touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        return True
+
+
+class ContinuousActions(Countdown):
+    """Has an action space that no policy here can act in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.action_space = Box(-1.0, 1.0, (2,), np.float32)  # type: ignore[assignment]
+
+
+for _name, _class in {
+    "Countdown-v0": Countdown,
+    "ShortOrLong-v0": ShortOrLong,
+    "Faulty-v0": Faulty,
+    "ContinuousActions-v0": ContinuousActions,
+}.items():
+    if _name not in gymnasium.registry:
+        gymnasium.register(_name, entry_point=_class)

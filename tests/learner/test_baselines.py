@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from learner.baselines import baseline_values, leave_one_out, time_leave_one_out
+
+
+def time_baseline_by_the_book(episodes):
+    """For each step, look through all other episodes for one that is still going on."""
+    result = []
+    for i, episode in enumerate(episodes):
+        for t in range(len(episode)):
+            others = [g[t] for j, g in enumerate(episodes) if j != i and len(g) > t]
+            result.append(sum(others) / len(others) if others else 0.0)
+    return result
+
+
+def leave_one_out_by_the_book(episodes):
+    result = []
+    for i, episode in enumerate(episodes):
+        others = [g[0] for j, g in enumerate(episodes) if j != i]
+        result.extend([sum(others) / len(others)] * len(episode))
+    return result
+
+
+episodes_strategy = st.lists(
+    st.lists(st.floats(-100, 100), min_size=1, max_size=8), min_size=2, max_size=6
+)
+
+
+@given(episodes=episodes_strategy)
+def test_the_time_baseline_equals_the_loop_over_other_episodes(episodes):
+    lengths = np.array([len(episode) for episode in episodes])
+
+    result = time_leave_one_out(np.concatenate(episodes), lengths)
+
+    np.testing.assert_allclose(result, time_baseline_by_the_book(episodes), atol=1e-9)
+
+
+@given(episodes=episodes_strategy)
+def test_leave_one_out_equals_the_loop_over_other_episodes(episodes):
+    lengths = np.array([len(episode) for episode in episodes])
+
+    result = leave_one_out(np.concatenate(episodes), lengths)
+
+    np.testing.assert_allclose(result, leave_one_out_by_the_book(episodes), atol=1e-9)
+
+
+def test_both_by_hand():
+    to_go, lengths = np.array([6.0, 5.0, 2.0, 4.0]), np.array([2, 1, 1])
+
+    np.testing.assert_array_equal(time_leave_one_out(to_go, lengths), [3.0, 0.0, 5.0, 4.0])
+    np.testing.assert_array_equal(leave_one_out(to_go, lengths), [3.0, 3.0, 5.0, 4.0])
+
+
+@given(episodes=episodes_strategy, change=st.floats(-50, 50))
+def test_no_baseline_depends_on_its_own_episode(episodes, change):
+    lengths = np.array([len(episode) for episode in episodes])
+    to_go = np.concatenate(episodes)
+    altered = to_go.copy()
+    altered[: lengths[0]] += change
+
+    for kind in ("leave_one_out", "time"):
+        before = baseline_values(kind, to_go, lengths)[: lengths[0]]
+        after = baseline_values(kind, altered, lengths)[: lengths[0]]
+        np.testing.assert_allclose(after, before, atol=1e-9)
+
+
+def test_none_is_zero():
+    np.testing.assert_array_equal(baseline_values("none", np.ones(3), np.array([3])), np.zeros(3))
+
+
+def test_a_single_episode_has_no_others():
+    with pytest.raises(ValueError, match="at least 2 episodes, not 1"):
+        leave_one_out(np.ones(3), np.array([3]))

@@ -1,0 +1,193 @@
+import numpy as np
+import pytest
+import torch
+from torch.distributions import Categorical
+
+from configs.learning import LearnerConfig
+from learner.learner import Learner
+from learner.network import MLPNetwork
+from learner.policy import MLPArchitecture
+from learner.trajectories import Trajectories
+
+ARCHITECTURE = MLPArchitecture(3, (8,), "tanh", 2)
+
+
+def make_learner(seed=0, **config):
+    return Learner(LearnerConfig(**config), ARCHITECTURE, seed)
+
+
+def random_part(seed, lengths, version=0):
+    generator = np.random.default_rng(seed)
+    steps, episodes = sum(lengths), len(lengths)
+    return Trajectories(
+        policy_version=version,
+        observations=generator.normal(size=(steps, 3)).astype(np.float32),
+        actions=generator.integers(0, 2, steps),
+        rewards=generator.normal(size=steps),
+        behavior_log_probs=np.full(steps, -0.7, np.float32),
+        episode_lengths=np.array(lengths),
+        terminated=np.ones(episodes, np.bool_),
+        truncated=np.zeros(episodes, np.bool_),
+        final_observations=np.zeros((episodes, 3), np.float32),
+    )
+
+
+PARTS = [random_part(1, [5, 2]), random_part(2, [7, 1, 3])]
+
+
+def test_an_update_equals_reinforce_written_like_the_book():
+    """(1/E) sum over episodes, sum over steps of grad log pi * (G - b), then one step of Adam."""
+    learner = make_learner(
+        discount=0.9, baseline="time", advantage_scale="none", learning_rate=0.01
+    )
+    network = MLPNetwork(ARCHITECTURE, torch.Generator().manual_seed(0))
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
+    episodes = []
+    for part in PARTS:
+        start = 0
+        for length in part.episode_lengths:
+            episodes.append((part, range(start, start + length)))
+            start += length
+    returns = [
+        [sum(0.9 ** (k - t) * part.rewards[k] for k in rows if k >= t) for t in rows]
+        for part, rows in episodes
+    ]
+    objective = torch.zeros(())
+    for i, (part, rows) in enumerate(episodes):
+        for t, row in enumerate(rows):
+            others = [g[t] for j, g in enumerate(returns) if j != i and len(g) > t]
+            baseline = sum(others) / len(others) if others else 0.0
+            logits = network(torch.from_numpy(part.observations[row : row + 1]))
+            log_prob = Categorical(logits=logits).log_prob(torch.tensor(part.actions[row]))
+            objective = objective + log_prob.squeeze() * (returns[i][t] - baseline)
+    (-objective / len(episodes)).backward()
+    optimizer.step()
+
+    _, weights = learner.update(PARTS)
+
+    np.testing.assert_allclose(weights.values, network.flat_weights(), atol=1e-6)
+
+
+def test_an_update_makes_the_next_version():
+    learner = make_learner()
+
+    report, weights = learner.update(PARTS)
+
+    assert (report.version, weights.version, learner.version) == (1, 1, 1)
+
+
+@pytest.mark.parametrize("micro_batch_steps", [1, 4, 17, 18, 10_000])
+def test_micro_batches_do_not_change_the_update(micro_batch_steps):
+    _, whole = make_learner(micro_batch_steps=18).update(PARTS)
+
+    _, split = make_learner(micro_batch_steps=micro_batch_steps).update(PARTS)
+
+    np.testing.assert_allclose(split.values, whole.values, atol=1e-5)
+
+
+def test_the_same_batch_gives_the_same_bits():
+    results = [make_learner().update(PARTS)[1].sha256 for _ in range(2)]
+
+    assert results[0] == results[1]
+
+
+def test_good_actions_become_more_probable():
+    """Two-armed bandit: arm 1 pays. All episodes have one step."""
+    learner = make_learner(baseline="leave_one_out", learning_rate=0.05, advantage_scale="none")
+    actions = np.array([0, 1] * 8)
+    part = Trajectories(
+        0,
+        np.ones((16, 3), np.float32),
+        actions,
+        actions.astype(np.float64),
+        np.full(16, -0.7, np.float32),
+        np.ones(16, np.int64),
+        np.ones(16, np.bool_),
+        np.zeros(16, np.bool_),
+        np.zeros((16, 3), np.float32),
+    )
+    network = MLPNetwork(ARCHITECTURE, torch.Generator().manual_seed(0))
+    before = network(torch.ones(1, 3)).softmax(dim=1)[0, 1]
+
+    _, weights = learner.update([part])
+
+    network.load_flat_weights(weights.values)
+    assert network(torch.ones(1, 3)).softmax(dim=1)[0, 1] > before + 0.01
+
+
+@pytest.mark.parametrize("baseline", ["leave_one_out", "time"])
+@pytest.mark.parametrize("scale", ["none", "batch", "running"])
+def test_equal_returns_teach_exactly_nothing(baseline, scale):
+    part = random_part(0, [3, 3, 3])
+    part.rewards[:] = 0.1
+    learner = make_learner(baseline=baseline, advantage_scale=scale, discount=1.0)
+
+    report, _ = learner.update([part])
+
+    if baseline == "time":
+        assert report.metrics["gradient_norm"] == 0.0
+    assert np.isfinite(report.metrics["gradient_norm"])
+
+
+@pytest.mark.parametrize("scale", ["none", "batch", "running", "episode"])
+def test_zero_rewards_teach_exactly_nothing(scale):
+    part = random_part(0, [1, 4, 2])
+    part.rewards[:] = 0.0
+    before = make_learner().weights()
+
+    _, after = make_learner(baseline="none", advantage_scale=scale).update([part])
+
+    assert after.sha256 == before.sha256
+
+
+def test_the_gradient_is_clipped_to_its_limit_and_that_is_counted():
+    free, _ = make_learner(advantage_scale="none").update(PARTS)
+    norm = free.metrics["gradient_norm"]
+
+    clipped, _ = make_learner(advantage_scale="none", max_gradient_norm=norm / 2).update(PARTS)
+    loose, _ = make_learner(advantage_scale="none", max_gradient_norm=norm * 2).update(PARTS)
+
+    assert free.metrics["clipped_fraction"] == loose.metrics["clipped_fraction"] == 0.0
+    assert clipped.metrics["clipped_fraction"] == 1.0
+    assert clipped.metrics["gradient_norm"] == pytest.approx(norm)  # as it was before
+
+
+def test_a_restored_learner_goes_on_bit_by_bit():
+    learner = make_learner()
+    learner.update(PARTS)
+    restored = make_learner(seed=99)
+    restored.load_state(learner.state())
+
+    expected = learner.update(PARTS)[1]
+
+    assert restored.update(PARTS)[1].sha256 == expected.sha256
+    assert restored.version == 2
+
+
+def test_a_state_does_not_change_when_the_learner_does():
+    learner = make_learner()
+    learner.update(PARTS)
+    state = learner.state()
+    before = {name: array.copy() for name, array in state.arrays.items()}
+
+    learner.update(PARTS)
+
+    for name, array in state.arrays.items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+def test_rewards_too_large_for_a_gradient_stop_the_run_with_a_reason():
+    part = random_part(0, [3, 2])
+    part.rewards[:] = 1e300
+    learner = make_learner(baseline="none", advantage_scale="none")
+
+    with (
+        np.errstate(over="ignore"),
+        pytest.raises(FloatingPointError, match="the gradient of update 0 has norm"),
+    ):
+        learner.update([part])
+
+
+def test_the_seed_decides_the_first_weights():
+    assert make_learner(seed=1).weights().sha256 == make_learner(seed=1).weights().sha256
+    assert make_learner(seed=1).weights().sha256 != make_learner(seed=2).weights().sha256

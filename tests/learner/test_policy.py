@@ -1,0 +1,111 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from learner.network import MLPNetwork
+from learner.policy import MLPArchitecture, MLPPolicy
+from learner.weights import Weights
+
+
+def policy_and_network(activation="tanh", hidden_sizes=(16, 8), observation_size=4, num_actions=3):
+    architecture = MLPArchitecture(observation_size, hidden_sizes, activation, num_actions)
+    network = MLPNetwork(architecture, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(torch.randn(parameter.shape) * 0.3)
+    policy = MLPPolicy(architecture)
+    policy.load(Weights(1, network.flat_weights()))
+    return policy, network
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+@pytest.mark.parametrize("hidden_sizes", [(), (16,), (16, 8)])
+@pytest.mark.parametrize("num_lanes", [1, 8, 256])
+def test_numpy_and_torch_compute_the_same_logits(activation, hidden_sizes, num_lanes):
+    policy, network = policy_and_network(activation, hidden_sizes)
+    observations = np.random.default_rng(0).normal(size=(num_lanes, 4)).astype(np.float32)
+
+    with torch.no_grad():
+        expected = network(torch.from_numpy(observations)).numpy()
+
+    np.testing.assert_allclose(policy.logits(observations), expected, atol=1e-5)
+
+
+def test_the_behavior_log_probs_are_those_that_the_learner_recomputes():
+    policy, network = policy_and_network()
+    generator = np.random.default_rng(0)
+    observations = generator.normal(size=(500, 4)).astype(np.float32)
+
+    actions, log_probs = policy.act(observations, generator.random(500))
+
+    distribution = torch.distributions.Categorical(logits=network(torch.from_numpy(observations)))
+    expected = distribution.log_prob(torch.from_numpy(actions)).detach().numpy()
+    np.testing.assert_allclose(log_probs, expected, atol=1e-5)
+
+
+def test_actions_come_with_the_probabilities_of_the_policy():
+    policy, network = policy_and_network()
+    observation = np.full((1, 4), 0.5, np.float32)
+    uniforms = (np.arange(10_000) + 0.5) / 10_000  # every quantile once: no chance in this test
+
+    actions, _ = policy.act(np.repeat(observation, 10_000, axis=0), uniforms)
+
+    expected = network(torch.from_numpy(observation)).softmax(dim=1).detach().numpy()[0]
+    np.testing.assert_allclose(np.bincount(actions, minlength=3) / 10_000, expected, atol=2e-4)
+
+
+@given(st.floats(0, 1, exclude_max=True))
+def test_any_uniform_gives_a_valid_action(uniform):
+    policy, _ = policy_and_network()
+
+    actions, log_probs = policy.act(np.zeros((1, 4), np.float32), np.array([uniform]))
+
+    assert 0 <= actions[0] < 3
+    assert np.isfinite(log_probs).all()
+
+
+def test_an_action_of_no_probability_is_never_taken():
+    architecture = MLPArchitecture(1, (), "tanh", 3)
+    policy = MLPPolicy(architecture)
+    biases = [-200.0, 0.0, -200.0]  # exp(-200) is 0 in float32
+    policy.load(Weights(0, np.array([0.0, 0.0, 0.0, *biases], np.float32)))
+
+    actions, _ = policy.act(np.zeros((3, 1), np.float32), np.array([0.0, 0.5, 1 - 2**-53]))
+
+    np.testing.assert_array_equal(actions, [1, 1, 1])
+
+
+def test_greedy_is_the_most_probable_action():
+    policy, network = policy_and_network()
+    observations = np.random.default_rng(1).normal(size=(50, 4)).astype(np.float32)
+
+    expected = network(torch.from_numpy(observations)).argmax(dim=1).numpy()
+    np.testing.assert_array_equal(policy.act_greedily(observations), expected)
+
+
+def test_observations_of_any_shape_are_flattened():
+    policy, _ = policy_and_network()
+    observations = np.random.default_rng(2).normal(size=(5, 2, 2)).astype(np.float32)
+
+    np.testing.assert_array_equal(
+        policy.logits(observations), policy.logits(observations.reshape(5, 4))
+    )
+
+
+def test_weights_of_another_architecture_are_refused():
+    policy, _ = policy_and_network()
+
+    with pytest.raises(ValueError, match="7 weights do not fit"):
+        policy.load(Weights(0, np.zeros(7, np.float32)))
+
+
+def test_a_fresh_policy_is_nearly_uniform():
+    architecture = MLPArchitecture(4, (64, 64), "tanh", 2)
+    network = MLPNetwork(architecture, torch.Generator().manual_seed(3))
+    observations = torch.randn(100, 4, generator=torch.Generator().manual_seed(0))
+
+    probabilities = network(observations).softmax(dim=1)
+
+    assert (probabilities - 0.5).abs().max() < 0.02
