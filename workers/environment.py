@@ -1,6 +1,7 @@
 """Environments: made by id, described by the few numbers a policy needs, or refused in time."""
 
 import difflib
+import importlib
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -103,10 +104,13 @@ def make_vector_environment(config: EnvironmentConfig, num_lanes: int) -> Vector
 def _registered(config: EnvironmentConfig) -> EnvSpec:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*is out of date")
+        module, _, name = config.id.rpartition(":")
         try:
-            return gymnasium.spec(config.id)
+            if module:
+                importlib.import_module(module)
+            return gymnasium.spec(name)
         except (gymnasium.error.Error, ImportError) as error:
-            near = difflib.get_close_matches(config.id, gymnasium.registry, n=3, cutoff=0.6)
+            near = difflib.get_close_matches(name, gymnasium.registry, n=3, cutoff=0.6)
             hint = f"; did you mean {' or '.join(near)}?" if near else ""
             raise UnsuitableEnvironmentError(
                 f"environment.id = {config.id!r} does not exist here ({error}){hint}"

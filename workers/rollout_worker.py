@@ -76,7 +76,9 @@ class RolloutWorker:
         if self._lanes is None:
             self._lanes = self._make_lanes()
         try:
-            trajectories = self._lanes.play(self._policy, ticket)
+            # What is not finite is named below, by ticket and step, instead of warned about here.
+            with np.errstate(invalid="ignore", over="ignore"):
+                trajectories = self._lanes.play(self._policy, ticket)
         except BaseException:
             self._lanes.close()
             self._lanes = None

@@ -1,0 +1,67 @@
+import pytest
+
+from configs.experiment import EnvironmentConfig
+from workers.environment import (
+    UnsuitableEnvironmentError,
+    inspect_environment,
+    make_environment,
+)
+
+
+def inspect(environment_id, **kwargs):
+    return inspect_environment(EnvironmentConfig(id=environment_id, kwargs=kwargs))
+
+
+def test_cartpole_is_described():
+    spec = inspect("CartPole-v1")
+
+    assert spec.observation_shape == (4,)
+    assert spec.observation_size == 4
+    assert spec.num_actions == 2
+    assert spec.first_action == 0
+    assert spec.has_vector_implementation
+
+
+def test_an_environment_of_a_module_is_imported_by_its_id():
+    spec = inspect("fake_environments:Countdown-v0", start=5)
+
+    assert spec.first_action == 5
+    assert not spec.has_vector_implementation
+
+
+@pytest.mark.parametrize(
+    ("environment_id", "message"),
+    [
+        ("CartPol-v1", "environment.id = 'CartPol-v1' does not exist here .*CartPole-v1"),
+        ("CartPole-v7", "does not exist here"),
+        ("no_such_module:Env-v0", "does not exist here .*no_such_module"),
+        ("fake_environments:ContinuousActions-v0", "action space Box.*is not supported yet"),
+        ("FrozenLake-v1", "observation space Discrete.*is not supported yet"),
+        ("Pendulum-v1", "action space Box.*is not supported yet"),
+    ],
+)
+def test_what_cannot_be_learned_in_is_refused_by_name(environment_id, message):
+    with pytest.raises(UnsuitableEnvironmentError, match=message):
+        inspect(environment_id)
+
+
+def test_what_a_constructor_raises_is_told_with_the_arguments():
+    with pytest.raises(UnsuitableEnvironmentError, match=r"kwargs \{'colour': 'red'\}: TypeError"):
+        inspect("fake_environments:Countdown-v0", colour="red")
+
+
+def test_the_limit_of_steps_truncates():
+    config = EnvironmentConfig(
+        id="fake_environments:Countdown-v0",
+        kwargs={"shortest": 9, "longest": 9},
+        max_episode_steps=2,
+    )
+    environment = make_environment(config)
+    environment.reset(seed=0)
+
+    assert environment.step(0)[2:4] == (False, False)
+    assert environment.step(0)[2:4] == (False, True)
+
+
+def test_the_article_s_environment_is_made_without_a_warning():
+    assert inspect("CartPole-v0").num_actions == 2

@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info
+
+from learner.weights import Weights
+from workers.environment import inspect_environment
+from workers.rollout_worker import NonFiniteError, RolloutWorker, architecture_of
+from workers.ticket import Purpose, draw_tickets
+
+
+def worker_and_weights(config):
+    spec = inspect_environment(config.environment)
+    size = architecture_of(config, spec).num_parameters
+    return RolloutWorker(config, spec), Weights(0, np.zeros(size, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("nan_reward", r"non-finite value in rewards \(nan\) at step 1 of episode 0 of ticket "),
+        ("inf_observation", "non-finite value in observations .* at step 2 of episode 0 of ticket"),
+    ],
+)
+def test_a_nan_or_an_infinity_is_named_by_ticket_episode_and_step(make_config, fault, message):
+    config = make_config(
+        environment={"id": "fake_environments:Faulty-v0", "kwargs": {"fault": fault}}
+    )
+    worker, weights = worker_and_weights(config)
+    ticket = draw_tickets(0, Purpose.TRAINING, 6, 2, 2)[0]
+
+    with pytest.raises(NonFiniteError, match=message) as caught:
+        worker.play(ticket, weights)
+
+    assert f"training 6:0 (episode seed {ticket.episode_seeds[0]})" in str(caught.value)
+
+
+def test_after_a_fault_the_environments_are_made_anew(make_config, tmp_path):
+    kwargs = {"fault": "raise", "once_marker": str(tmp_path / "once")}
+    config = make_config(environment={"id": "fake_environments:Faulty-v0", "kwargs": kwargs})
+    worker, weights = worker_and_weights(config)
+    ticket = draw_tickets(0, Purpose.TRAINING, 0, 4, 4)[0]
+
+    with pytest.raises(ArithmeticError, match="the environment is faulty"):
+        worker.play(ticket, weights)
+    report, _ = worker.play(ticket, weights)
+
+    assert report.episode_lengths.tolist() == [3, 3, 3, 3]
+
+
+def test_a_worker_uses_one_blas_thread(make_config):
+    worker_and_weights(make_config())
+
+    assert {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"} == {1}
