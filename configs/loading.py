@@ -77,7 +77,7 @@ def _read_file(path: Path) -> str:
 def _read_preset(name: str) -> str:
     names = preset_names()
     if name not in names:
-        near = difflib.get_close_matches(name, names, n=2, cutoff=0.5)
+        near = difflib.get_close_matches(name, names, n=2, cutoff=0.7)
         hint = f"did you mean {' or '.join(repr(match) for match in near)}? " if near else ""
         raise ConfigError(
             f"there is no preset {name!r}; {hint}The presets are: {', '.join(names)}. "

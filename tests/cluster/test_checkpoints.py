@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+
+from cluster.checkpoints import (
+    Checkpoint,
+    Checkpoints,
+    CorruptCheckpointError,
+    encode,
+    load_checkpoint,
+)
+from cluster.progress import Progress
+from configs.execution import CheckpointConfig
+from learner.advantages import RunningScale
+from learner.learner_state import LearnerState
+
+
+def checkpoint(version=3):
+    arrays = {
+        "weights": np.arange(5, dtype=np.float32),
+        "optimizer.0.step": np.array(3.0, np.float32),
+    }
+    state = LearnerState(version, arrays, RunningScale(2.5, 0.1))
+    return Checkpoint(state, Progress(version, 100, 7, 1.5))
+
+
+def test_a_checkpoint_reads_back_bit_by_bit(tmp_path):
+    path = Checkpoints(tmp_path, CheckpointConfig()).save(checkpoint())
+
+    loaded = load_checkpoint(path)
+
+    assert loaded.progress == checkpoint().progress
+    assert loaded.learner.version == 3
+    assert loaded.learner.running_scale == RunningScale(2.5, 0.1)
+    assert set(loaded.learner.arrays) == {"weights", "optimizer.0.step"}
+    for name, array in checkpoint().learner.arrays.items():
+        np.testing.assert_array_equal(loaded.learner.arrays[name], array, strict=True)
+
+
+def test_the_newest_are_kept(tmp_path):
+    checkpoints = Checkpoints(tmp_path, CheckpointConfig(keep=2))
+
+    for version in (1, 2, 10):
+        checkpoints.save(checkpoint(version))
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "update-000000002.safetensors",
+        "update-000000010.safetensors",
+    ]
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "empty"])
+def test_a_damaged_checkpoint_is_recognised(tmp_path, damage):
+    content = bytearray(encode(checkpoint()))
+    if damage == "cut":
+        content = content[:-3]
+    elif damage == "flip":
+        content[-1] ^= 1
+    else:
+        content = bytearray()
+    path = tmp_path / "damaged.safetensors"
+    path.write_bytes(content)
+
+    with pytest.raises(CorruptCheckpointError, match=str(path)):
+        load_checkpoint(path)

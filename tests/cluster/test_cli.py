@@ -1,0 +1,238 @@
+"""The command line as users meet it: what is wrong is said once, clearly, and leaves nothing."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+
+from cluster.cli import main
+from cluster.run_directory import read_json
+from configs.config import Config
+from configs.loading import preset_names
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def reinforce(*arguments, cwd, timeout=120):
+    return subprocess.run(
+        [sys.executable, "-m", "cluster", *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+
+
+BAD_INPUT = {
+    "unknown preset": (["cartpol"], "there is no preset 'cartpol'; did you mean 'cartpole'?"),
+    "no preset": ([], "needs a preset or a YAML file first"),
+    "missing file": (["./none.yaml"], "cannot read the configuration file 'none.yaml'"),
+    "unknown option": (["cartpole", "--learner.learning_rat", "1"], "--learner.learning_rate"),
+    "value out of range": (
+        ["cartpole", "--learner.learning_rate", "-1"],
+        "learner.learning_rate = -1.0 is refused: it should be greater than 0",
+    ),
+    "value of another type": (["cartpole", "--run.seed", "x"], "--run.seed"),
+    "no mapping": (["cartpole", "--environment.kwargs", "[1]"], "is not a YAML mapping"),
+    "environment that does not exist": (
+        ["cartpole", "--environment.id", "CartPol-v1"],
+        "environment.id = 'CartPol-v1' does not exist here",
+    ),
+    "action space not supported": (
+        ["cartpole", "--environment.id", "Pendulum-v1"],
+        "has the action space Box(-2.0, 2.0, (1,), float32), which is not supported yet",
+    ),
+    "unreachable address": (
+        ["cartpole", "--cluster.address", "127.0.0.1:9"],
+        "cluster.address = '127.0.0.1:9' does not answer (",
+    ),
+    "no address": (
+        ["cartpole", "--cluster.address", "somewhere"],
+        "cluster.address = 'somewhere' is not HOST:PORT or 'auto'",
+    ),
+    "no cluster on this node": (
+        ["cartpole", "--cluster.address", "auto"],
+        "cannot join the Ray cluster at cluster.address = 'auto'",
+    ),
+    "run directory that is a file": (
+        ["cartpole", "--run.directory", "file"],
+        "cannot write to run.directory = 'file'",
+    ),
+    "run name that exists": (["cartpole", "--run.name", "taken"], "exists already; choose another"),
+    "run name that is no name": (["cartpole", "--run.name", "../up"], "run.name = '../up'"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_INPUT)
+def test_bad_input_gets_one_message_and_leaves_nothing(case, tmp_path):
+    arguments, message = BAD_INPUT[case]
+    (tmp_path / "file").touch()
+    (tmp_path / "runs" / "taken").mkdir(parents=True)
+    before = sorted(tmp_path.rglob("*"))
+
+    result = reinforce("train", *arguments, cwd=tmp_path)
+
+    assert result.returncode == 2
+    # tyro wraps its messages into boxes
+    said = " ".join(result.stderr.replace("│", " ").split())
+    assert message in said
+    assert "Traceback" not in result.stderr
+    assert sorted(tmp_path.rglob("*")) == before
+    assert _processes_in(tmp_path) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can take the right to write from itself")
+def test_an_unwritable_run_directory_is_refused_by_name(tmp_path):
+    """Root may write anywhere, so the folder is one where nobody can."""
+    result = reinforce("train", "cartpole", "--run.directory", "/proc/runs", cwd=tmp_path)
+
+    assert result.returncode == 2
+    assert "cannot write to run.directory = '/proc/runs'" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_verb_lists_the_verbs(capsys):
+    assert main(["trian"]) == 2
+    assert "the verbs are: train, config, presets, sync" in capsys.readouterr().err
+
+
+def test_without_a_verb_the_usage_is_shown(capsys):
+    assert main([]) == 2
+    assert "Start with: reinforce train cartpole" in capsys.readouterr().out
+    assert main(["--help"]) == 0
+
+
+def test_help_explains_every_setting(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["train", "--help"])
+
+    assert caught.value.code == 0
+    shown = capsys.readouterr().out
+    for section, field in Config.model_fields.items():
+        for name in field.annotation.model_fields:
+            assert f"--{section}.{name}" in shown
+
+
+def test_config_prints_what_the_overrides_give(capsys):
+    arguments = ["--run.seed", "7", "--environment.kwargs", "{sutton_barto_reward: true}"]
+    assert main(["config", "cartpole", *arguments, "--tracking.enabled", "false"]) == 0
+
+    printed = yaml.safe_load(capsys.readouterr().out)
+    assert printed["run"]["seed"] == 7
+    assert printed["environment"]["kwargs"] == {"sutton_barto_reward": True}
+    assert printed["tracking"]["enabled"] is False
+    assert printed["learner"]["learning_rate"] == 0.03
+
+
+def test_what_config_prints_trains_the_same_run(tmp_path, capsys):
+    assert main(["config", "cartpole", "--cluster.backend", "inline"]) == 0
+    (tmp_path / "mine.yaml").write_text(capsys.readouterr().out)
+    short = ["--stop.max_updates", "2", "--tracking.enabled", "false", "--run.name"]
+
+    assert main(["train", "./mine.yaml", *short, "a"]) == 0
+    assert main(["train", "cartpole", "--cluster.backend", "inline", *short, "b"]) == 0
+
+    a, b = (read_json(tmp_path / "runs" / name / "summary.json") for name in "ab")
+    assert a["weights_sha256"] == b["weights_sha256"]
+
+
+def test_presets_are_listed_with_what_they_are_for(capsys):
+    assert main(["presets"]) == 0
+
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == preset_names()
+    assert all(len(line.split()) > 3 for line in lines)
+
+
+def test_a_failing_run_says_why_and_its_directory_keeps_it(tmp_path, capsys):
+    code = main(
+        [
+            *["train", "cartpole", "--cluster.backend", "inline", "--run.name", "faulty"],
+            *["--environment.id", "fake_environments:Faulty-v0"],
+            *["--environment.kwargs", "{fault: raise}", "--tracking.enabled", "false"],
+        ]
+    )
+
+    assert code == 1
+    assert "ArithmeticError: the environment is faulty" in capsys.readouterr().err
+    summary = read_json(tmp_path / "runs" / "faulty" / "summary.json")
+    assert summary["status"] == "failed"
+    assert "ArithmeticError" in summary["stop_reason"]
+
+
+ENDLESS = [
+    *["train", "cartpole", "--run.name", "endless", "--stop.target_return", "1e9"],
+    *["--stop.max_environment_steps", "None", "--stop.max_updates", "1000000"],
+]
+
+
+@pytest.mark.parametrize("backend", ["inline", pytest.param("ray", marks=pytest.mark.ray)])
+@pytest.mark.parametrize(
+    ("send", "number", "code"),
+    [
+        # A terminal sends Ctrl-C to the whole group, Ray's processes included; whoever stops a
+        # service or a container sends SIGTERM to its first process.
+        pytest.param(os.killpg, signal.SIGINT, 130, id="ctrl-c"),
+        pytest.param(os.kill, signal.SIGTERM, 143, id="sigterm"),
+    ],
+)
+def test_a_signal_ends_the_run_after_a_checkpoint_and_leaves_no_process(
+    tmp_path, backend, send, number, code
+):
+    from mlflow import MlflowClient
+
+    run = tmp_path / "runs" / "endless"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cluster", *ENDLESS, "--cluster.backend", backend],
+        cwd=tmp_path,
+        env={**os.environ, "MLFLOW_TRACKING_URI": ""},
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        _wait_for(lambda: (run / "tracking.json").exists() and _num_updates(run) >= 3)
+        send(process.pid, number)
+        assert process.wait(60) == code
+    finally:
+        process.kill()
+
+    summary = read_json(run / "summary.json")
+    assert summary["status"] == "interrupted"
+    assert summary["updates"] == _num_updates(run)
+    assert [path.name for path in (run / "checkpoints").iterdir()][-1:] == [
+        f"update-{summary['updates']:09d}.safetensors"
+    ]
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    assert client.get_run(summary["mlflow_run_id"]).info.status == "KILLED"
+    _wait_for(lambda: _processes_in(tmp_path) == [])
+
+
+def _num_updates(run):
+    journal = run / "metrics.jsonl"
+    return journal.read_text().count('"batch": {') if journal.exists() else 0
+
+
+def _processes_in(folder):
+    """Processes whose current directory is the folder: all that a command started there."""
+    found = []
+    for process in os.listdir("/proc"):
+        try:
+            if process.isdigit() and os.readlink(f"/proc/{process}/cwd") == str(folder):
+                found.append(process)
+        except OSError:
+            continue
+    return [pid for pid in found if int(pid) != os.getpid()]
+
+
+def _wait_for(condition, patience_s=60.0):
+    deadline = time.monotonic() + patience_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.1)

@@ -1,0 +1,169 @@
+"""The follower on a real SQLite store, with the files that a real run leaves."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+from mlflow import MlflowClient
+
+from cluster.cli import main
+from cluster.follower import params_of, sync_run_directory
+from cluster.journal import Record
+from cluster.run_directory import RunDirectory, read_json
+from configs.loading import load_config
+
+
+@pytest.fixture
+def run_in_tmp(tmp_path, monkeypatch):
+    """Train a little without tracking, in an empty current directory; return the run directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    arguments = ["--cluster.backend", "inline", "--stop.max_updates", "4", "--tracking.enabled"]
+    assert main(["train", "cartpole", "--run.name", "mine", *arguments, "false"]) == 0
+    return RunDirectory(tmp_path / "runs" / "mine")
+
+
+def stored_run(run):
+    client = MlflowClient(f"sqlite:///{run.path.parent.parent}/mlflow.db")
+    return client, client.get_run(read_json(run.tracking_file)["run_id"])
+
+
+def stored_points(run):
+    client, stored = stored_run(run)
+    return {
+        (name, point.step, point.timestamp): point.value
+        for name in stored.data.metrics
+        for point in client.get_metric_history(stored.info.run_id, name)
+    }
+
+
+def test_sync_sends_params_metrics_artifacts_and_status(run_in_tmp):
+    sync_run_directory(run_in_tmp)
+
+    client, stored = stored_run(run_in_tmp)
+    records = [Record.parse(line) for line in run_in_tmp.journal_file.read_text().splitlines()]
+    expected = {
+        (name, record.environment_steps, record.timestamp_ms): value
+        for record in records
+        for name, value in record.metrics.items()
+    }
+    assert stored.info.status == "FINISHED"
+    assert stored.info.run_name == "mine"
+    assert stored.data.params == params_of(load_config(str(run_in_tmp.config_file)))
+    assert stored.data.params["learner.learning_rate"] == "0.03"
+    points = stored_points(run_in_tmp)
+    assert {key: points[key] for key in expected} == expected
+    assert {name for name, _, _ in set(points) - set(expected)} == {
+        "evaluation/final_return_mean",
+        "evaluation/final_return_ci_low",
+        "evaluation/final_return_ci_high",
+    }
+    assert len(stored.data.metrics) <= 60
+    artifacts = {item.path for item in client.list_artifacts(stored.info.run_id)}
+    assert artifacts == {"config.yaml", "summary.json", "plots"}
+    assert stored.data.tags["weights_sha256"] == read_json(run_in_tmp.summary_file)["weights_sha256"]
+
+
+def test_sync_twice_changes_nothing(run_in_tmp):
+    sync_run_directory(run_in_tmp)
+    before = stored_points(run_in_tmp)
+
+    sync_run_directory(run_in_tmp)
+
+    assert stored_points(run_in_tmp) == before
+    assert stored_run(run_in_tmp)[1].info.status == "FINISHED"
+
+
+def test_what_was_sent_before_an_outage_is_not_sent_again(run_in_tmp):
+    """A follower that stopped half-way left its offset; the rest completes the run."""
+    journal = run_in_tmp.journal_file.read_bytes()
+    half = len(b"".join(journal.splitlines(keepends=True)[:3]))
+    run_in_tmp.journal_file.write_bytes(journal[:half])
+    sync_run_directory(run_in_tmp)
+    assert read_json(run_in_tmp.tracking_file)["offset"] == half
+    run_in_tmp.journal_file.write_bytes(journal)
+
+    sync_run_directory(run_in_tmp)
+
+    records = [Record.parse(line) for line in journal.splitlines()]
+    steps = {step for name, step, _ in stored_points(run_in_tmp) if name == "rollout/return_mean"}
+    assert steps == {record.environment_steps for record in records if record.batch}
+
+
+def test_a_line_that_is_still_being_written_is_left_for_later(run_in_tmp):
+    with run_in_tmp.journal_file.open("a") as journal:
+        journal.write('{"updates": 5, "environ')
+
+    sync_run_directory(run_in_tmp)
+
+    size = run_in_tmp.journal_file.stat().st_size
+    assert read_json(run_in_tmp.tracking_file)["offset"] < size
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"), [("interrupted", "KILLED"), ("failed", "FAILED"), (None, "FAILED")]
+)
+def test_the_status_is_that_of_the_summary_or_failed_without_one(run_in_tmp, status, expected):
+    if status:
+        summary = json.loads(run_in_tmp.summary_file.read_text())
+        run_in_tmp.summary_file.write_text(json.dumps({**summary, "status": status}))
+    else:
+        run_in_tmp.summary_file.unlink()
+
+    sync_run_directory(run_in_tmp)
+
+    assert stored_run(run_in_tmp)[1].info.status == expected
+
+
+def test_a_run_that_is_being_followed_cannot_be_synced(run_in_tmp, capsys):
+    import fcntl
+
+    with run_in_tmp.tracking_log.open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert main(["sync", str(run_in_tmp.path)]) == 2
+
+    assert "is being sent already" in capsys.readouterr().err
+
+
+def test_a_store_that_does_not_answer_is_named_and_nothing_is_lost(run_in_tmp, monkeypatch, capsys):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+
+    assert main(["sync", str(run_in_tmp.path)]) == 2
+
+    assert "MLflow did not take it" in capsys.readouterr().err
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert main(["sync", str(run_in_tmp.path)]) == 0
+
+
+def test_when_the_driver_is_killed_the_follower_marks_the_run_as_failed(tmp_path):
+    """SIGKILL leaves no chance to say goodbye; the lifeline tells."""
+    driver = subprocess.Popen(
+        [
+            *[sys.executable, "-m", "cluster", "train", "cartpole", "--run.name", "killed"],
+            *["--cluster.backend", "inline", "--stop.target_return", "1e9"],
+            *["--stop.max_environment_steps", "None", "--stop.max_updates", "100000"],
+        ],
+        cwd=tmp_path,
+        env={**os.environ, "MLFLOW_TRACKING_URI": ""},
+        stdout=subprocess.DEVNULL,
+    )
+    run = RunDirectory(tmp_path / "runs" / "killed")
+    try:
+        _wait_for(lambda: (read_json(run.tracking_file) or {}).get("offset", 0) > 0)
+    finally:
+        driver.kill()
+        driver.wait()
+
+    _wait_for(lambda: stored_run(run)[1].info.status != "RUNNING")
+
+    assert stored_run(run)[1].info.status == "FAILED"
+
+
+def _wait_for(condition, patience_s=60.0):
+    deadline = time.monotonic() + patience_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.1)
