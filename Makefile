@@ -3,7 +3,7 @@
 PYTHON ?= python3
 STAMP := .venv/.installed
 
-.PHONY: train test check lint types clean
+.PHONY: train test check lint types prove-learning clean
 
 train: $(STAMP)  ## Train CartPole on a local Ray and record it in ./mlflow.db
 	.venv/bin/reinforce train cartpole
@@ -19,6 +19,9 @@ lint: $(STAMP)  ## Style and formatting
 
 types: $(STAMP)  ## Static types, strict
 	.venv/bin/mypy
+
+prove-learning: $(STAMP)  ## Ten seeds of CartPole on both backends, each a process of its own
+	.venv/bin/python benchmarks/cartpole_seeds.py --seeds 10
 
 clean:  ## Remove the virtual environment and caches; runs and mlflow.db stay
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -77,6 +77,6 @@ class LearnerConfig(Section):
     micro_batch_steps: int = Field(
         4096,
         ge=1,
-        description="Steps per forward and backward pass, >= 1. Bounds memory and keeps activations "
+        description="Steps per forward and backward pass, >= 1. Bounds memory and keeps data "
         "in cache; the gradient is the same up to rounding.",
     )

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import yaml
@@ -24,6 +25,7 @@ def reinforce(*arguments, cwd, timeout=120):
     return subprocess.run(
         [sys.executable, "-m", "cluster", *arguments],
         cwd=cwd,
+        check=False,
         capture_output=True,
         text=True,
         timeout=timeout,
@@ -222,13 +224,13 @@ def _num_updates(run):
 def _processes_in(folder):
     """Processes whose current directory is the folder: all that a command started there."""
     found = []
-    for process in os.listdir("/proc"):
+    for process in Path("/proc").iterdir():
         try:
-            if process.isdigit() and os.readlink(f"/proc/{process}/cwd") == str(folder):
-                found.append(process)
+            if process.name.isdigit() and (process / "cwd").readlink() == folder:
+                found.append(int(process.name))
         except OSError:
             continue
-    return [pid for pid in found if int(pid) != os.getpid()]
+    return [pid for pid in found if pid != os.getpid()]
 
 
 def _wait_for(condition, patience_s=60.0):

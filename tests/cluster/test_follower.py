@@ -64,7 +64,9 @@ def test_sync_sends_params_metrics_artifacts_and_status(run_in_tmp):
     assert len(stored.data.metrics) <= 60
     artifacts = {item.path for item in client.list_artifacts(stored.info.run_id)}
     assert artifacts == {"config.yaml", "summary.json", "plots"}
-    assert stored.data.tags["weights_sha256"] == read_json(run_in_tmp.summary_file)["weights_sha256"]
+    assert (
+        stored.data.tags["weights_sha256"] == read_json(run_in_tmp.summary_file)["weights_sha256"]
+    )
 
 
 def test_sync_twice_changes_nothing(run_in_tmp):

@@ -31,9 +31,15 @@ def test_updates_faster_than_a_two_hundredth_of_the_time_are_merged():
 
 def test_each_kind_of_metric_is_merged_as_it_means():
     records = [
-        update(1, 100.0, **{"rollout/return_min": 3.0, "rollout/return_max": 4.0, "tickets/x": 1.0}),
-        update(2, 100.1, **{"rollout/return_min": 1.0, "rollout/return_max": 9.0, "tickets/x": 2.0}),
-        update(3, 100.2, **{"rollout/return_min": 2.0, "rollout/return_max": 5.0, "tickets/x": 3.0}),
+        update(
+            1, 100.0, **{"rollout/return_min": 3.0, "rollout/return_max": 4.0, "tickets/x": 1.0}
+        ),
+        update(
+            2, 100.1, **{"rollout/return_min": 1.0, "rollout/return_max": 9.0, "tickets/x": 2.0}
+        ),
+        update(
+            3, 100.2, **{"rollout/return_min": 2.0, "rollout/return_max": 5.0, "tickets/x": 3.0}
+        ),
     ]
 
     (merged,) = windows_of(records)

@@ -131,13 +131,13 @@ def test_more_episodes_than_lanes_in_a_vector_environment_are_played_in_rounds(m
 
 
 def test_terminated_and_truncated_are_kept_apart(make_config):
-    def flags(terminates):
+    def flags(*, terminates):
         config = make_config(environment={"kwargs": {"terminates": terminates}})
         _, report, trajectories = play(config, num_episodes=3)
         return trajectories.terminated.tolist(), trajectories.truncated.tolist(), report
 
-    assert flags(True)[:2] == ([True] * 3, [False] * 3)
-    terminated, truncated, report = flags(False)
+    assert flags(terminates=True)[:2] == ([True] * 3, [False] * 3)
+    terminated, truncated, report = flags(terminates=False)
     assert (terminated, truncated, report.num_truncated) == ([False] * 3, [True] * 3, 3)
 
 

@@ -1,0 +1,79 @@
+import io
+
+from rich.console import Console
+
+from cluster.display import LiveDisplay, PlainDisplay, make_display
+from cluster.journal import BatchRecord, Record
+from configs.config import Config
+
+METRICS = {
+    "rollout/return_mean": 123.4,
+    "rollout/return_min": 9.0,
+    "rollout/return_max": 200.0,
+    "time/environment_steps_per_s": 50_000.0,
+    "time/sampling_s": 0.3,
+    "time/learning_s": 0.1,
+    "cluster/workers_alive": 2.0,
+    "cluster/worker_restarts": 1.0,
+    "tickets/completed": 24.0,
+    "tickets/reissued": 1.0,
+}
+UPDATE = Record(12, 6_000, 1.5, 0, METRICS, BatchRecord("", [1.0], [1]))
+EVALUATION = Record(
+    12,
+    6_000,
+    1.6,
+    0,
+    {
+        "evaluation/return_mean": 432.1,
+        "evaluation/return_ci_low": 420.0,
+        "evaluation/return_ci_high": 444.2,
+        "time/evaluation_s": 0.1,
+    },
+)
+
+
+def console(*, terminal):
+    return Console(file=io.StringIO(), force_terminal=terminal, width=100)
+
+
+def test_a_terminal_gets_the_panel_and_a_pipe_gets_lines():
+    assert isinstance(make_display(console(terminal=True), Config(), "x"), LiveDisplay)
+    assert isinstance(make_display(console(terminal=False), Config(), "x"), PlainDisplay)
+
+
+def test_plain_lines_come_at_most_every_two_seconds_but_for_every_evaluation():
+    out = console(terminal=False)
+    with PlainDisplay(out) as display:
+        for record in (UPDATE, UPDATE, EVALUATION, EVALUATION):
+            display.show(record)
+
+    lines = out.file.getvalue().splitlines()
+    assert len(lines) == 3
+    assert lines[0] == "update    12  steps 6,000  return 123.4  50,000 steps/s  workers 2"
+    assert "mean return 432.1 (95 % interval 420.0 to 444.2)" in lines[1]
+
+
+def test_the_panel_shows_progress_returns_speed_time_and_workers():
+    out = console(terminal=True)
+    config = Config.model_validate({"stop": {"max_updates": 24, "target_return": 475.0}})
+    with LiveDisplay(out, config, "my-run") as display:
+        display.show(UPDATE)
+        display.show(EVALUATION)
+        out.print(display._panel())
+
+    shown = out.file.getvalue()
+    for word in (
+        *("my-run", "6,000", "123.4", "9.0 to 200.0", "432.1", "475", "50,000"),
+        *("sampling 60%", "learning 20%", "evaluating 20%", "2 (1 replaced)", "24 played"),
+        *("50%", "nearest limit"),
+    ):
+        assert word in shown
+
+
+def test_before_the_first_batch_the_panel_says_what_it_waits_for():
+    out = console(terminal=True)
+    with LiveDisplay(out, Config(), "my-run") as display:
+        out.print(display._panel())
+
+    assert "waiting for the first batch" in out.file.getvalue()

@@ -1,0 +1,71 @@
+"""What is installed: four packages, the presets and one command, and no name taken from others."""
+
+import subprocess
+import sys
+import tomllib
+import zipfile
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from configs.loading import preset_names
+
+ROOT = Path(__file__).parent.parent
+FLOORS = {"configs", "learner", "workers", "cluster"}
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    subprocess.run(
+        [
+            *[sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"],
+            *["--no-build-isolation", "--wheel-dir", str(folder), str(ROOT)],
+        ],
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    (path,) = folder.glob("*.whl")
+    return zipfile.ZipFile(path)
+
+
+def test_the_wheel_holds_the_four_packages_and_nothing_else(wheel):
+    tops = {name.split("/")[0] for name in wheel.namelist()}
+
+    assert {top for top in tops if not top.endswith(".dist-info")} == FLOORS
+
+
+def test_the_wheel_holds_every_module_and_every_preset(wheel):
+    names = set(wheel.namelist())
+
+    for floor in FLOORS:
+        for path in (ROOT / floor).rglob("*.py"):
+            assert str(path.relative_to(ROOT)) in names
+    for preset in preset_names():
+        assert f"configs/presets/{preset}.yaml" in names
+
+
+def test_the_console_script_is_the_command_line():
+    (script,) = metadata.entry_points(group="console_scripts", name="reinforce")
+
+    assert script.value == "cluster.cli:main"
+
+
+def test_no_other_installed_distribution_uses_our_names():
+    owners = metadata.packages_distributions()
+
+    for floor in FLOORS:
+        assert set(owners.get(floor, [])) <= {"distributed-reinforce"}
+
+
+def test_the_constraints_pin_every_dependency_and_torch_to_what_was_tested():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pins = dict(line.lower().split("==") for line in lines if "==" in line)
+
+    for requirement in project["dependencies"] + project["optional-dependencies"]["dev"]:
+        name = requirement.split(">")[0].split("[")[0].strip().lower()
+        assert name in pins, f"{name} is not pinned"
+    assert pins["torch"] == "2.13.0"
