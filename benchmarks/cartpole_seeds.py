@@ -65,8 +65,8 @@ def main() -> int:
                 row = run(seed, backend, Path(folder))
                 rows.append(row)
                 print(
-                    f"seed {seed}  {backend:<7} return {row['return_mean']:6.1f}  "
-                    f"steps {row['environment_steps']:>7,}  training {row['training_time_s']:4.2f} s"
+                    f"seed {seed} {backend:<7} return {row['return_mean']:6.1f}  "
+                    f"steps {row['environment_steps']:>7,}  training {row['training_time_s']:.2f} s"
                     f"  process {row['process_s']:5.1f} s  {'holds' if row['holds'] else 'FAILS'}",
                     flush=True,
                 )
