@@ -14,7 +14,7 @@ from learner.learner_state import LearnerState
 from learner.update_report import UpdateReport
 from learner.weights import Weights
 from workers.rollout_worker import RolloutReport
-from workers.ticket import Ticket
+from workers.ticket import Purpose, Ticket
 
 WeightsHandle: TypeAlias = Any
 """``Weights``, or a reference to them."""
@@ -42,8 +42,8 @@ class Pool(Protocol):
     def submit(self, tickets: Sequence[Ticket], weights: WeightsHandle) -> None:
         """Start to play a batch of tickets with these weights."""
 
-    def collect(self) -> Batch:
-        """Wait for the oldest submitted batch and return it whole."""
+    def collect(self, purpose: Purpose, update: int) -> Batch:
+        """Wait for the tickets of one submitted batch and return it whole, in ticket order."""
 
     @property
     def counts(self) -> TicketCounts:

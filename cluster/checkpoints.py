@@ -11,7 +11,6 @@ from safetensors.numpy import save
 from cluster.progress import Progress
 from cluster.run_directory import write_atomically
 from configs.execution import CheckpointConfig
-from learner.advantages import RunningScale
 from learner.digest import arrays_sha256
 from learner.learner_state import LearnerState
 
@@ -55,7 +54,6 @@ def encode(checkpoint: Checkpoint) -> bytes:
     state = checkpoint.learner
     metadata = {
         "version": state.version,
-        "running_scale": asdict(state.running_scale),
         "progress": asdict(checkpoint.progress),
         "sha256": arrays_sha256(state.arrays),
     }
@@ -77,6 +75,6 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if metadata.get("sha256") != arrays_sha256(arrays):
         raise CorruptCheckpointError(f"{path} does not match its own digest")
     return Checkpoint(
-        LearnerState(metadata["version"], arrays, RunningScale(**metadata["running_scale"])),
+        LearnerState(metadata["version"], arrays),
         Progress(**metadata["progress"]),
     )

@@ -101,6 +101,6 @@ class Evaluator:
             greedy=greedy,
         )
         self._pool.submit(tickets, weights)
-        reports = self._pool.collect().reports
+        reports = self._pool.collect(purpose, update).reports
         returns = np.concatenate([report.episode_returns for report in reports])
         return Evaluation.of(returns, greedy=greedy)

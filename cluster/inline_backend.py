@@ -1,6 +1,5 @@
 """Everything in this process, one ticket after the other: for debugging, and as the reference."""
 
-from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -15,7 +14,7 @@ from learner.update_report import UpdateReport
 from learner.weights import Weights
 from workers.environment import EnvironmentSpec
 from workers.rollout_worker import RolloutWorker, architecture_of
-from workers.ticket import Ticket
+from workers.ticket import Purpose, Ticket
 
 
 class InlinePool:
@@ -27,7 +26,7 @@ class InlinePool:
     def __init__(self, worker: RolloutWorker, interrupts: Interrupts) -> None:
         self._worker = worker
         self._interrupts = interrupts
-        self._submitted: deque[tuple[Sequence[Ticket], Weights]] = deque()
+        self._submitted: dict[tuple[Purpose, int], tuple[Sequence[Ticket], Weights]] = {}
         self._issued = 0
         self._completed = 0
 
@@ -38,12 +37,12 @@ class InlinePool:
 
     def submit(self, tickets: Sequence[Ticket], weights: Weights) -> None:
         """Note the batch; it is played when it is collected."""
-        self._submitted.append((tickets, weights))
+        self._submitted[tickets[0].purpose, tickets[0].update] = (tickets, weights)
         self._issued += len(tickets)
 
-    def collect(self) -> Batch:
-        """Play the oldest submitted batch."""
-        tickets, weights = self._submitted.popleft()
+    def collect(self, purpose: Purpose, update: int) -> Batch:
+        """Play the tickets of one submitted batch."""
+        tickets, weights = self._submitted.pop((purpose, update))
         batch = Batch([], [])
         for ticket in tickets:
             self._interrupts.check()

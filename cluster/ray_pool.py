@@ -14,7 +14,7 @@ from cluster.interrupts import Interrupts
 from cluster.scheduler import Scheduler, TicketCounts, TicketKey, key_of
 from configs.execution import WorkersConfig
 from workers.rollout_worker import RolloutReport
-from workers.ticket import Ticket
+from workers.ticket import Purpose, Ticket
 
 _POLL_S = 0.5
 """Longest time between two looks at signals and deadlines."""
@@ -51,7 +51,7 @@ class RayPool:
         self._actors: dict[int, Any] = {}
         self._ready: set[int] = set()
         self._calls: dict[Any, _Call] = {}
-        self._batches: list[list[Ticket]] = []
+        self._batches: dict[tuple[Purpose, int], list[TicketKey]] = {}
         self._weights: dict[TicketKey, Any] = {}
         self._done: dict[TicketKey, tuple[RolloutReport, Any]] = {}
         self._num_started = 0
@@ -73,21 +73,21 @@ class RayPool:
 
     def submit(self, tickets: Sequence[Ticket], weights: Any) -> None:
         """Start to play a batch with the weights behind a reference."""
-        self._batches.append(list(tickets))
-        for ticket in tickets:
-            self._weights[key_of(ticket)] = weights
+        keys = [key_of(ticket) for ticket in tickets]
+        self._batches[tickets[0].purpose, tickets[0].update] = keys
+        self._weights |= dict.fromkeys(keys, weights)
         self._scheduler.submit(tickets)
         self._assign()
 
-    def collect(self) -> Batch:
-        """Wait for the oldest submitted batch and return it whole, in ticket order.
+    def collect(self, purpose: Purpose, update: int) -> Batch:
+        """Wait for the tickets of one submitted batch and return it whole, in ticket order.
 
         Raises:
             TicketFailedError: A ticket failed as often as it may be started.
             WorkerStartError: Workers were lost and none comes up again.
             InterruptedRunError: The user asked to stop.
         """
-        keys = [key_of(ticket) for ticket in self._batches.pop(0)]
+        keys = self._batches.pop((purpose, update))
         while any(key not in self._done for key in keys):
             self._interrupts.check()
             self._receive()

@@ -62,6 +62,7 @@ class Training:
         self._display = display
         self._weights = self._learner.weights()
         self._progress = Progress()
+        self._num_submitted = 0
         self._began_s = time.perf_counter()
 
     def run(self) -> Outcome:
@@ -90,9 +91,9 @@ class Training:
 
     def _update(self) -> None:
         started_s = time.perf_counter()
-        tickets = training_tickets(self._config, self._progress.updates)
-        self._pool.submit(tickets, self._weights)  # the batch is fixed here
-        batch = self._pool.collect()  # every ticket, in ticket order
+        update = self._progress.updates
+        self._submit_up_to(update + self._config.cluster.lookahead)
+        batch = self._pool.collect(Purpose.TRAINING, update)  # every ticket, in ticket order
         sampled_s = time.perf_counter()
         report, self._weights = self._learner.update(batch.trajectories)  # version v -> v + 1
         learned_s = time.perf_counter()
@@ -107,6 +108,17 @@ class Training:
                 pool=self._pool,
             )
         )
+
+    def _submit_up_to(self, update: int) -> None:
+        """Fix the batches up to this update; they are played with the weights of now.
+
+        With lookahead 1 the batch of update k is played with version k - 1, always: while the
+        learner makes version k of the batch before it. The first two are played with version 0.
+        """
+        last = min(update, self._config.stop.max_updates - 1)
+        while self._num_submitted <= last:
+            self._pool.submit(training_tickets(self._config, self._num_submitted), self._weights)
+            self._num_submitted += 1
 
     def _evaluate_if_due(self) -> Evaluation | None:
         started_s = time.perf_counter()

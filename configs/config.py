@@ -1,11 +1,12 @@
 """The whole configuration of a run, and the rules that tie its sections together."""
 
 import math
+from itertools import chain
 from typing import ClassVar, Self
-from urllib.parse import urlsplit
 
 from pydantic import model_validator
 
+from configs import contradictions
 from configs.execution import CheckpointConfig, ClusterConfig, TrackingConfig, WorkersConfig
 from configs.experiment import EnvironmentConfig, EvaluationConfig, RunConfig, StopConfig
 from configs.learning import LearnerConfig, PolicyConfig
@@ -35,32 +36,10 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _sections_fit_together(self) -> Self:
-        learner = self.learner
-        if learner.baseline != "none" and learner.episodes_per_update < 2:
-            raise ConfigError(
-                f"learner.baseline = {learner.baseline!r} compares episodes with each other and "
-                f"needs learner.episodes_per_update >= 2, not {learner.episodes_per_update}; use "
-                "learner.baseline none or more episodes"
-            )
-        if learner.advantage_scale == "episode" and learner.baseline != "none":
-            raise ConfigError(
-                f"learner.advantage_scale = 'episode' subtracts each episode's own mean, which "
-                f"undoes learner.baseline = {learner.baseline!r}; use learner.baseline none"
-            )
-        if self.stop.target_return is not None and self.evaluation.every_updates is None:
-            raise ConfigError(
-                f"stop.target_return = {self.stop.target_return} is compared with evaluations, but "
-                "evaluation.every_updates is None; set it to a number of updates"
-            )
-        if self.tracking.uri and urlsplit(self.tracking.uri).password is not None:
-            raise ConfigError(
-                "tracking.uri holds a password, and the configuration is written to the run "
-                "directory and to MLflow; give it in MLFLOW_TRACKING_USERNAME and "
-                "MLFLOW_TRACKING_PASSWORD, or the whole address in MLFLOW_TRACKING_URI"
-            )
-        if self.cluster.backend == "inline" and self.cluster.address is not None:
-            raise ConfigError(
-                f"cluster.address = {self.cluster.address!r} has no meaning with cluster.backend = "
-                "'inline'; use cluster.backend ray"
-            )
+        for message in chain(
+            contradictions.of_the_baseline(self.learner),
+            contradictions.of_returns_and_schedules(self.learner, self.cluster),
+            contradictions.of_execution(self.stop, self.evaluation, self.cluster, self.tracking),
+        ):
+            raise ConfigError(message)
         return self

@@ -59,6 +59,14 @@ class ClusterConfig(Section):
         description="Ray cluster to join: HOST:PORT, or 'auto' on a node of it. None: start a "
         "local Ray and stop it at the end.",
     )
+    lookahead: int = Field(
+        0,
+        ge=0,
+        le=1,
+        description="Updates that sampling runs ahead of learning, 0 or 1. 0: episodes are played "
+        "with the current weights. 1: always with those before, so that workers sample while the "
+        "learner learns; corrected by learner.importance_correction.",
+    )
     cpus_per_worker: float = Field(
         1.0, gt=0, description="CPUs that Ray reserves for each rollout worker, > 0."
     )

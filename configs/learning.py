@@ -6,9 +6,17 @@ from pydantic import Field
 
 from configs.section import Section
 
-Baseline = Literal["none", "leave_one_out", "time"]
+Baseline = Literal["none", "leave_one_out", "time", "linear", "value"]
+ReturnKind = Literal["reward_to_go", "total"]
+Truncation = Literal["as_termination", "bootstrap"]
+ImportanceCorrection = Literal["none", "per_step", "per_decision"]
+OptimizerKind = Literal["adam", "adamw", "rmsprop", "sgd"]
 AdvantageScale = Literal["none", "episode", "batch", "running"]
 Activation = Literal["tanh", "relu"]
+Rate = Annotated[float, Field(gt=0)]
+Coefficient = Annotated[float, Field(ge=0)]
+Scheduled = float | tuple[float, float]
+"""A constant, or (start, end) of a linear schedule."""
 
 
 class PolicyConfig(Section):
@@ -38,17 +46,43 @@ class LearnerConfig(Section):
         description="Episodes in one batch, >= 1; the batch is fixed before it is sampled. More "
         "episodes, less variance.",
     )
+    return_kind: ReturnKind = Field(
+        "reward_to_go",
+        description="What an action is credited with. reward_to_go: the rewards from its step on. "
+        "total: those of the whole episode, as unbiased and with more variance.",
+    )
     discount: float = Field(
         0.99,
         ge=0,
         le=1,
         description="Gamma per step, in [0, 1]. Below 1 it buys less variance for some bias.",
     )
+    discount_state_weight: bool = Field(
+        default=False,
+        description="Weight step t by gamma^t: exact for the discounted objective, but late steps "
+        "hardly count. false: gamma is a means against variance for the undiscounted one.",
+    )
+    truncation: Truncation = Field(
+        "as_termination",
+        description="An episode that a limit of time cut. as_termination: its return ends there, "
+        "unbiased if the limit is part of the task. bootstrap: goes on with the value function.",
+    )
     baseline: Baseline = Field(
         "time",
-        description="Subtracted from the reward-to-go without bias. leave_one_out: mean return of "
-        "the other episodes. time: mean reward-to-go of the other episodes at the same step. Both "
-        "need episodes_per_update >= 2.",
+        description="Subtracted without bias. leave_one_out: mean return of the other episodes. "
+        "time: that at the same step. linear: least squares on time and observation, fitted on the "
+        "previous batch. value: a network, fitted after it was used. The first two need "
+        "episodes_per_update >= 2.",
+    )
+    gae_lambda: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="Lambda of generalised advantage estimation, in [0, 1]; needs baseline value. "
+        "1: no bias. Below 1 it trusts the value function more: less variance, more bias.",
+    )
+    value_learning_rate: float = Field(
+        0.003, gt=0, description="Step size of Adam for the value function, > 0."
     )
     advantage_scale: AdvantageScale = Field(
         "running",
@@ -56,11 +90,26 @@ class LearnerConfig(Section):
         "1/episodes). running: by that of earlier batches (unbiased direction). episode: "
         "standardises each episode as the article does (biased; for comparison).",
     )
-    entropy_coefficient: float = Field(
+    importance_correction: ImportanceCorrection = Field(
+        "per_decision",
+        description="With cluster.lookahead 1, how the episodes of the previous version are "
+        "weighted. per_decision: exactly. per_step: the action only (biased). none: not (biased).",
+    )
+    importance_cap: float | None = Field(
+        None,
+        gt=0,
+        description="Larger importance weights are cut to this, > 0: less variance, some bias. "
+        "None: not cut.",
+    )
+    importance_self_normalize: bool = Field(
+        default=False,
+        description="Divide importance weights by their mean at the same step: less variance, bias "
+        "of order 1/episodes.",
+    )
+    entropy_coefficient: Coefficient | tuple[Coefficient, Coefficient] = Field(
         0.0,
-        ge=0,
         description="Weight of the policy's entropy (nats per step) in the objective, >= 0. Keeps "
-        "exploration alive.",
+        "exploration alive. Two numbers: start and end of a linear schedule.",
     )
     max_gradient_norm: float | None = Field(
         None,
@@ -68,11 +117,19 @@ class LearnerConfig(Section):
         description="Longer gradients are scaled down to this global norm, > 0: a fuse. It biases "
         "when it acts; learner/clipped_fraction counts it. None: off.",
     )
-    optimizer: Literal["adam"] = Field("adam", description="Adam, betas 0.9 and 0.999, eps 1e-8.")
-    learning_rate: float = Field(
+    optimizer: OptimizerKind = Field(
+        "adam",
+        description="adam, adamw (weight decay 0.01), rmsprop or sgd, as Torch defines them.",
+    )
+    learning_rate: Rate | tuple[Rate, Rate] = Field(
         0.01,
-        gt=0,
-        description="Step size of the optimizer, > 0: about how far Adam moves a weight.",
+        description="Step size of the optimizer, > 0: about how far Adam moves a weight. Two "
+        "numbers: start and end of a linear schedule.",
+    )
+    schedule_updates: int | None = Field(
+        None,
+        ge=1,
+        description="Updates over which two-number settings move from start to end, >= 1.",
     )
     micro_batch_steps: int = Field(
         4096,

@@ -1,38 +1,51 @@
 """The central learner: recomputes log-probabilities, applies the gradient, makes a new version."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from configs.learning import LearnerConfig
-from learner.advantages import RunningScale, advantages_over, scaled_advantages
-from learner.baselines import baseline_values
-from learner.learner_state import LearnerState
+from learner.diagnostics import MAX_KL_STATES, gradient_snr, kl_divergence
+from learner.estimator import Estimator
+from learner.learner_state import LearnerState, add_prefix, with_prefix
 from learner.loss import surrogate_loss
 from learner.network import MLPNetwork
+from learner.optimizer import (
+    load_optimizer_arrays,
+    make_optimizer,
+    optimizer_arrays,
+    set_learning_rate,
+)
 from learner.policy import MLPArchitecture
-from learner.returns import rewards_to_go
+from learner.schedule import scheduled_value
 from learner.trajectories import Trajectories, concatenate
 from learner.update_report import UpdateReport
 from learner.weights import Weights
+
+_NUM_GROUPS = 8
+"""Parts of a batch whose gradients are compared for the signal-to-noise ratio."""
 
 
 class Learner:
     """Owns the policy being learned. Runs in one process and touches no files.
 
-    It uses one thread of Torch: small networks gain nothing from more, and sums in one order are
-    what makes the weights bit-identical from run to run.
+    It uses one thread of Torch and of BLAS: small networks gain nothing from more, and sums in one
+    order are what makes the weights bit-identical from run to run.
     """
 
     def __init__(self, config: LearnerConfig, architecture: MLPArchitecture, seed: int) -> None:
         torch.set_num_threads(1)
+        threadpool_limits(1)
         self._config = config
         self._network = MLPNetwork(architecture, torch.Generator().manual_seed(seed))
-        self._optimizer = torch.optim.Adam(self._network.parameters(), lr=config.learning_rate)
-        self._running_scale = RunningScale()
+        rate = scheduled_value(config.learning_rate, 0, config.schedule_updates)
+        self._optimizer = make_optimizer(config.optimizer, self._network.parameters(), rate)
+        self._estimator = Estimator(config, architecture, seed)
         self.version = 0
 
     def weights(self) -> Weights:
@@ -47,77 +60,91 @@ class Learner:
                 counts exactly once.
         """
         batch = concatenate(parts)
-        advantages, metrics = self._advantages(batch)
-        metrics["staleness_max"] = float(self.version - batch.policy_version)
-        metrics |= self._accumulate_gradient(batch, advantages)
+        staleness = self.version - batch.policy_version
+        estimate = self._estimator.estimate(batch, self._log_ratios(batch, staleness))
+        metrics = {"staleness_max": float(staleness), **estimate.metrics}
+        metrics |= self._accumulate_gradient(batch, estimate.advantages)
+        observations = torch.from_numpy(batch.observations[:: 1 + batch.num_steps // MAX_KL_STATES])
+        before = self._logits(observations)
         metrics |= self._step()
+        metrics["kl"] = kl_divergence(before, self._logits(observations))
+        self._estimator.fit(batch, estimate.targets)
         self.version += 1
         return UpdateReport(self.version, metrics), self.weights()
 
     def state(self) -> LearnerState:
         """Return a copy of everything that the next update depends on."""
-        arrays = {"weights": self._network.flat_weights()}
-        moments = self._optimizer.state_dict()["state"]
-        for index, moment in moments.items():
-            for name, value in moment.items():
-                arrays[f"optimizer.{index}.{name}"] = value.detach().numpy().copy()
-        return LearnerState(self.version, arrays, self._running_scale)
+        return LearnerState(
+            self.version,
+            {
+                "weights": self._network.flat_weights(),
+                **add_prefix(optimizer_arrays(self._optimizer), "optimizer."),
+                **add_prefix(self._estimator.arrays(), "estimator."),
+            },
+        )
 
     def load_state(self, state: LearnerState) -> None:
         """Continue from a state that ``state`` returned."""
-        moments: dict[int, dict[str, Tensor]] = {}
-        for key, array in state.arrays.items():
-            if key.startswith("optimizer."):
-                _, index, name = key.split(".")
-                moments.setdefault(int(index), {})[name] = torch.tensor(array)
-        self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": moments})
         self._network.load_flat_weights(state.arrays["weights"])
-        self._running_scale = state.running_scale
+        load_optimizer_arrays(self._optimizer, with_prefix(state.arrays, "optimizer."))
+        self._estimator.load_arrays(with_prefix(state.arrays, "estimator."))
         self.version = state.version
 
-    def _advantages(self, batch: Trajectories) -> tuple[NDArray[np.float64], dict[str, float]]:
-        to_go = rewards_to_go(batch.rewards, batch.episode_lengths, self._config.discount)
-        baseline = baseline_values(self._config.baseline, to_go, batch.episode_lengths)
-        advantages = advantages_over(to_go, baseline)
-        scaled = scaled_advantages(
-            self._config.advantage_scale, advantages, batch.episode_lengths, self._running_scale
-        )
-        self._running_scale = self._running_scale.updated(advantages)
-        second_moment = float(np.mean(to_go**2))
-        removed = 1.0 - float(np.mean(advantages**2)) / second_moment if second_moment else 0.0
-        return scaled, {
-            "advantage_std": float(advantages.std()),
-            "baseline_variance_removed": removed,
-        }
+    def _logits(self, observations: Tensor) -> Tensor:
+        with torch.inference_mode():
+            parts = torch.split(observations, self._config.micro_batch_steps)
+            return torch.cat([self._network(part) for part in parts])
+
+    def _log_ratios(self, batch: Trajectories, staleness: int) -> NDArray[np.float64]:
+        """Return [B] log pi - log mu: exactly 0 where the current policy acted."""
+        if staleness == 0:
+            return np.zeros(batch.num_steps)
+        log_policy = torch.log_softmax(self._logits(torch.from_numpy(batch.observations)), dim=1)
+        actions = torch.from_numpy(batch.actions).unsqueeze(1)
+        log_probs = log_policy.gather(1, actions).squeeze(1).numpy()
+        return log_probs.astype(np.float64) - batch.behavior_log_probs
 
     def _accumulate_gradient(
         self, batch: Trajectories, advantages: NDArray[np.float64]
     ) -> dict[str, float]:
         """Leave the gradient of the whole batch in the parameters, a micro-batch at a time."""
-        self._optimizer.zero_grad()
+        coefficient = scheduled_value(
+            self._config.entropy_coefficient, self.version, self._config.schedule_updates
+        )
         observations = torch.from_numpy(batch.observations)
         actions = torch.from_numpy(batch.actions)
         behavior = torch.from_numpy(batch.behavior_log_probs)
         weights = torch.from_numpy(advantages.astype(np.float32))
         loss_sum, entropy_sum, drift = 0.0, 0.0, 0.0
-        for start in range(0, batch.num_steps, self._config.micro_batch_steps):
-            part = slice(start, start + self._config.micro_batch_steps)
-            surrogate = surrogate_loss(
-                self._network(observations[part]),
-                actions[part],
-                weights[part],
-                batch.num_episodes,
-                self._config.entropy_coefficient,
-            )
-            surrogate.loss.backward()  # type: ignore[no-untyped-call]
-            loss_sum += surrogate.loss.item()
-            entropy_sum += surrogate.entropy_sum.item()
-            drift = max(drift, (surrogate.log_probs - behavior[part]).abs().max().item())
+        group_gradients, accumulated = [], np.zeros(0)
+        self._optimizer.zero_grad()
+        for episodes, rows in _groups(batch.episode_lengths):
+            for start in range(rows.start, rows.stop, self._config.micro_batch_steps):
+                part = slice(start, min(start + self._config.micro_batch_steps, rows.stop))
+                surrogate = surrogate_loss(
+                    self._network(observations[part]),
+                    actions[part],
+                    weights[part],
+                    batch.num_episodes,
+                    coefficient,
+                )
+                surrogate.loss.backward()  # type: ignore[no-untyped-call]
+                loss_sum += surrogate.loss.item()
+                entropy_sum += surrogate.entropy_sum.item()
+                drift = max(drift, (surrogate.log_probs - behavior[part]).abs().max().item())
+            before, accumulated = accumulated, self._flat_gradient()
+            share = episodes / batch.num_episodes
+            group_gradients.append((accumulated - before if len(before) else accumulated) / share)
         return {
             "surrogate_loss": loss_sum,
             "entropy": entropy_sum / batch.num_steps,
             "log_prob_drift_max": drift,
+            "gradient_snr": gradient_snr(group_gradients),
         }
+
+    def _flat_gradient(self) -> NDArray[np.float64]:
+        gradients = [p.grad.flatten() for p in self._network.parameters() if p.grad is not None]
+        return torch.cat(gradients).numpy().astype(np.float64)
 
     def _step(self) -> dict[str, float]:
         limit = self._config.max_gradient_norm
@@ -129,9 +156,22 @@ class Learner:
                 f"the gradient of update {self.version} has norm {norm}; lower "
                 "learner.learning_rate or look for rewards and observations that are too large"
             )
+        rate = scheduled_value(
+            self._config.learning_rate, self.version, self._config.schedule_updates
+        )
+        set_learning_rate(self._optimizer, rate)
         self._optimizer.step()
         return {
             "gradient_norm": norm,
             "clipped_fraction": float(limit is not None and norm > limit),
-            "learning_rate": self._config.learning_rate,
+            "learning_rate": rate,
         }
+
+
+def _groups(episode_lengths: NDArray[np.int64]) -> Iterator[tuple[int, slice]]:
+    """Yield (number of episodes, rows) of consecutive parts of a batch, equal up to one episode."""
+    ends = np.cumsum(episode_lengths)
+    borders = np.linspace(0, len(ends), min(_NUM_GROUPS, len(ends)) + 1).astype(int)
+    for first, last in pairwise(borders):
+        start = int(ends[first - 1]) if first else 0
+        yield int(last - first), slice(start, int(ends[last - 1]))

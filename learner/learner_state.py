@@ -5,8 +5,6 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from learner.advantages import RunningScale
-
 
 @dataclass(frozen=True, eq=False)
 class LearnerState:
@@ -14,10 +12,23 @@ class LearnerState:
 
     Attributes:
         version: Number of updates applied, >= 0.
-        arrays: ``weights`` (the flat vector) and ``optimizer.<parameter>.<moment>``.
-        running_scale: State of the running advantage scale.
+        arrays: By name: ``weights`` (the flat vector of the policy), ``optimizer.*`` (its moments)
+            and ``estimator.*`` (scales and fitted baselines).
     """
 
     version: int
     arrays: dict[str, NDArray[Any]]
-    running_scale: RunningScale
+
+
+def with_prefix(arrays: dict[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    """Return the arrays whose name starts with a prefix, under the rest of their name."""
+    return {
+        name.removeprefix(prefix): array
+        for name, array in arrays.items()
+        if name.startswith(prefix)
+    }
+
+
+def add_prefix(arrays: dict[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    """Return the arrays under longer names."""
+    return {prefix + name: array for name, array in arrays.items()}

@@ -1,4 +1,4 @@
-"""Reward-to-go: what an action can still be credited with. Pure, in float64."""
+"""Returns: what an action can be credited with. Pure functions in float64."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +43,44 @@ def rewards_to_go(
     return result
 
 
+def total_returns(
+    rewards: NDArray[np.float64], episode_lengths: NDArray[np.int64], discount: float
+) -> NDArray[np.float64]:
+    """Return [B] the discounted return of the whole episode, the same at each of its steps.
+
+    The first form of the theorem, before the rewards that precede an action are left out: unbiased,
+    with more variance. Arguments and errors as for ``rewards_to_go``.
+    """
+    to_go = rewards_to_go(rewards, episode_lengths, discount)
+    return np.repeat(to_go[episode_starts(episode_lengths)], episode_lengths)
+
+
+def episode_starts(episode_lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return [E] the row at which each episode starts."""
+    starts: NDArray[np.int64] = np.cumsum(episode_lengths) - episode_lengths
+    return starts
+
+
 def step_indices(episode_lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return [B] the position ``t`` of each step within its episode, from 0."""
-    starts = np.cumsum(episode_lengths) - episode_lengths
-    return np.arange(int(episode_lengths.sum())) - np.repeat(starts, episode_lengths)
+    starts = np.repeat(episode_starts(episode_lengths), episode_lengths)
+    return np.arange(len(starts)) - starts
+
+
+def next_values(
+    values: NDArray[np.float64],
+    episode_lengths: NDArray[np.int64],
+    *,
+    after_last: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return [B] the value at the next step of the episode; after its last one, ``after_last`` [E].
+
+    Args:
+        values: [B] one per step.
+        episode_lengths: [E] steps of each episode, with sum B.
+        after_last: [E] what stands behind the last step of each episode.
+    """
+    following = np.empty_like(values)
+    following[:-1] = values[1:]
+    following[np.cumsum(episode_lengths) - 1] = after_last
+    return following

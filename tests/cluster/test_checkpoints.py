@@ -10,7 +10,6 @@ from cluster.checkpoints import (
 )
 from cluster.progress import Progress
 from configs.execution import CheckpointConfig
-from learner.advantages import RunningScale
 from learner.learner_state import LearnerState
 
 
@@ -19,7 +18,7 @@ def checkpoint(version=3):
         "weights": np.arange(5, dtype=np.float32),
         "optimizer.0.step": np.array(3.0, np.float32),
     }
-    state = LearnerState(version, arrays, RunningScale(2.5, 0.1))
+    state = LearnerState(version, arrays)
     return Checkpoint(state, Progress(version, 100, 7, 1.5))
 
 
@@ -30,7 +29,6 @@ def test_a_checkpoint_reads_back_bit_by_bit(tmp_path):
 
     assert loaded.progress == checkpoint().progress
     assert loaded.learner.version == 3
-    assert loaded.learner.running_scale == RunningScale(2.5, 0.1)
     assert set(loaded.learner.arrays) == {"weights", "optimizer.0.step"}
     for name, array in checkpoint().learner.arrays.items():
         np.testing.assert_array_equal(loaded.learner.arrays[name], array, strict=True)

@@ -9,7 +9,6 @@ from cluster.backend import Batch
 from cluster.errors import TicketFailedError
 from cluster.ray_actors import RolloutActor
 from cluster.ray_pool import RayPool
-from cluster.scheduler import key_of
 from learner.weights import Weights
 from workers.environment import inspect_environment
 from workers.rollout_worker import RolloutWorker, architecture_of
@@ -39,7 +38,7 @@ def tickets_for(config, count, update=0):
 
 def play(pool, config, count=12, update=0):
     pool.submit(tickets_for(config, count, update), weights_for(config))
-    return pool.collect()
+    return pool.collect(Purpose.TRAINING, update)
 
 
 def played_inline(config, count=12, update=0):
@@ -60,8 +59,8 @@ class FirstFinishedPool(RayPool):
         moved = [replace(ticket, index=ticket.index + len(tickets)) for ticket in more]
         super().submit([*tickets, *moved], weights)
 
-    def collect(self):
-        keys = [key_of(ticket) for ticket in self._batches.pop(0)]
+    def collect(self, purpose, update):
+        keys = self._batches.pop((purpose, update))
         while len(finished := [key for key in self._done if key in keys]) < len(keys) // 2:
             self._receive()
             self._assign()
@@ -117,15 +116,17 @@ def test_the_same_test_fails_for_a_collector_that_keeps_the_first_to_finish(
     assert digests(reports) != digests(expected)
 
 
-def test_batches_are_collected_in_the_order_they_were_submitted(make_config, interrupts):
+def test_batches_are_collected_by_name_whatever_was_submitted_first(make_config, interrupts):
     config = make_config(environment={"kwargs": {"shortest": 1, "longest": 9}})
     pool = make_pool(config, interrupts)
 
     pool.submit(tickets_for(config, 8, update=0), weights_for(config))
     pool.submit(tickets_for(config, 8, update=1), weights_for(config))
 
-    for update in (0, 1):
-        assert digests(pool.collect().reports) == digests(played_inline(config, 8, update))
+    for update in (1, 0):
+        assert digests(pool.collect(Purpose.TRAINING, update).reports) == digests(
+            played_inline(config, 8, update)
+        )
 
 
 def faulty(make_config, fault, marker, **workers):
@@ -186,7 +187,7 @@ def test_evaluations_send_no_trajectories(make_config, interrupts):
     pool = make_pool(config, interrupts)
     pool.submit(draw_tickets(0, Purpose.EVALUATION, 0, 4, 2, greedy=True), weights_for(config))
 
-    batch = pool.collect()
+    batch = pool.collect(Purpose.EVALUATION, 0)
 
     assert ray.get(batch.trajectories, timeout=10) == [None, None]
     assert [report.episode_returns.tolist() for report in batch.reports] == [[3, 3], [3, 3]]

@@ -12,8 +12,8 @@ def refusal(values):
 
 
 def test_an_unknown_key_is_refused_with_the_near_names():
-    assert refusal({"learner": {"learning_rat": 1}}) == (
-        "unknown key 'learner.learning_rat'; did you mean 'learning_rate'?"
+    assert refusal({"learner": {"optimiser": 1}}) == (
+        "unknown key 'learner.optimiser'; did you mean 'optimizer'?"
     )
 
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from learner.baselines import baseline_values, leave_one_out, time_leave_one_out
+from learner.baselines import leave_one_out, time_leave_one_out
 
 
 def time_baseline_by_the_book(episodes):
@@ -61,14 +61,19 @@ def test_no_baseline_depends_on_its_own_episode(episodes, change):
     altered = to_go.copy()
     altered[: lengths[0]] += change
 
-    for kind in ("leave_one_out", "time"):
-        before = baseline_values(kind, to_go, lengths)[: lengths[0]]
-        after = baseline_values(kind, altered, lengths)[: lengths[0]]
+    for baseline in (leave_one_out, time_leave_one_out):
+        before = baseline(to_go, lengths)[: lengths[0]]
+        after = baseline(altered, lengths)[: lengths[0]]
         np.testing.assert_allclose(after, before, atol=1e-9)
 
 
-def test_none_is_zero():
-    np.testing.assert_array_equal(baseline_values("none", np.ones(3), np.array([3])), np.zeros(3))
+def test_the_time_baseline_divides_by_the_weights_with_which_others_get_there():
+    returns, lengths = np.array([1.0, 2.0, 3.0, 4.0, 5.0]), np.array([2, 2, 1])
+    reach = np.array([1.0, 0.5, 1.0, 2.0, 1.0])
+
+    result = time_leave_one_out(returns, lengths, reach)
+
+    np.testing.assert_allclose(result, [(3 + 5) / 2, 4 / 2, (1 + 5) / 2, 2 / 0.5, (1 + 3) / 2])
 
 
 def test_a_single_episode_has_no_others():

@@ -1,0 +1,86 @@
+"""Settings that make no sense together, each with the reason and the way out."""
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from configs.execution import ClusterConfig, TrackingConfig
+from configs.experiment import EvaluationConfig, StopConfig
+from configs.learning import LearnerConfig
+
+
+def of_the_baseline(learner: LearnerConfig) -> Iterator[str]:
+    """Yield what the baseline does not go with."""
+    baseline = f"learner.baseline = {learner.baseline!r}"
+    if learner.baseline in ("leave_one_out", "time") and learner.episodes_per_update < 2:
+        yield (
+            f"{baseline} compares episodes with each other and needs learner.episodes_per_update "
+            f">= 2, not {learner.episodes_per_update}; use learner.baseline none or more episodes"
+        )
+    if learner.advantage_scale == "episode" and learner.baseline != "none":
+        yield (
+            "learner.advantage_scale = 'episode' subtracts each episode's own mean, which undoes "
+            f"{baseline}; use learner.baseline none"
+        )
+    if learner.return_kind == "total" and learner.baseline in ("linear", "value"):
+        yield (
+            f"{baseline} foresees rewards-to-go; use learner.return_kind reward_to_go, or another "
+            "baseline with total"
+        )
+    if learner.gae_lambda < 1 and learner.baseline != "value":
+        yield (
+            f"learner.gae_lambda = {learner.gae_lambda} mixes in a value function; use "
+            "learner.baseline value, or learner.gae_lambda 1"
+        )
+    if learner.truncation == "bootstrap" and learner.baseline != "value":
+        yield (
+            "learner.truncation = 'bootstrap' goes on with a value function; use learner.baseline "
+            "value, or learner.truncation as_termination"
+        )
+
+
+def of_returns_and_schedules(learner: LearnerConfig, cluster: ClusterConfig) -> Iterator[str]:
+    """Yield what the kind of return and the schedules do not go with."""
+    if learner.return_kind == "total" and learner.discount_state_weight:
+        yield (
+            "learner.return_kind = 'total' is exact for the discounted objective as it is; "
+            "learner.discount_state_weight true would count the discount twice"
+        )
+    if learner.return_kind == "total" and cluster.lookahead > 0:
+        yield (
+            "learner.return_kind = 'total' credits an action with rewards before it, which "
+            "importance weights do not cover; use reward_to_go with cluster.lookahead 1"
+        )
+    scheduled = (learner.learning_rate, learner.entropy_coefficient)
+    has_schedule = any(isinstance(setting, tuple) for setting in scheduled)
+    if has_schedule and learner.schedule_updates is None:
+        yield (
+            "learner.learning_rate or learner.entropy_coefficient has a start and an end, but "
+            "learner.schedule_updates is None; set it to the updates between them"
+        )
+    if learner.schedule_updates is not None and not has_schedule:
+        yield (
+            f"learner.schedule_updates = {learner.schedule_updates}, but neither "
+            "learner.learning_rate nor learner.entropy_coefficient has a start and an end"
+        )
+
+
+def of_execution(
+    stop: StopConfig, evaluation: EvaluationConfig, cluster: ClusterConfig, tracking: TrackingConfig
+) -> Iterator[str]:
+    """Yield what cannot be executed as it is written."""
+    if stop.target_return is not None and evaluation.every_updates is None:
+        yield (
+            f"stop.target_return = {stop.target_return} is compared with evaluations, but "
+            "evaluation.every_updates is None; set it to a number of updates"
+        )
+    if tracking.uri and urlsplit(tracking.uri).password is not None:
+        yield (
+            "tracking.uri holds a password, and the configuration is written to the run "
+            "directory and to MLflow; give it in MLFLOW_TRACKING_USERNAME and "
+            "MLFLOW_TRACKING_PASSWORD, or the whole address in MLFLOW_TRACKING_URI"
+        )
+    if cluster.backend == "inline" and cluster.address is not None:
+        yield (
+            f"cluster.address = {cluster.address!r} has no meaning with cluster.backend = "
+            "'inline'; use cluster.backend ray"
+        )

@@ -1,0 +1,46 @@
+"""What the noise of a gradient and the size of a step look like, at next to no cost."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+MAX_KL_STATES = 1024
+"""States, spread evenly over the batch, on which two versions are compared."""
+
+
+def gradient_snr(group_gradients: Sequence[NDArray[np.float64]]) -> float:
+    """Return the signal-to-noise ratio of the mean of the gradients of equal parts of a batch.
+
+    ``|E g|^2 / tr Var(mean)``: with M parts, ``noise = sum |g_m - mean|^2 / (M (M - 1))``
+    estimates the denominator without bias, and ``|mean|^2 - noise`` the numerator, cut at 0.
+    Below 1 the update is mostly noise; it grows in proportion to the number of episodes. Baselines
+    that average over the other episodes make the parts slightly dependent, an error of order 1/E.
+
+    Args:
+        group_gradients: M vectors [P], each the estimate of the whole gradient by one part.
+
+    Returns:
+        >= 0; NaN for fewer than two parts, infinity for parts that agree exactly and are not 0.
+
+    Source: McCandlish et al. (2018), arXiv:1812.06162, appendix A.
+    """
+    if len(group_gradients) < 2:
+        return float("nan")
+    gradients = np.stack(group_gradients)
+    mean = gradients.mean(axis=0)
+    count = len(gradients)
+    noise = float(((gradients - mean) ** 2).sum()) / (count * (count - 1))
+    signal = max(0.0, float(mean @ mean) - noise)
+    if noise == 0.0:
+        return float("inf") if signal > 0 else float("nan")
+    return signal / noise
+
+
+def kl_divergence(before: Tensor, after: Tensor) -> float:
+    """Return the mean of KL(before || after) over states, in nats, from [n, num_actions] logits."""
+    log_before, log_after = torch.log_softmax(before, dim=1), torch.log_softmax(after, dim=1)
+    divergence = (log_before.exp() * (log_before - log_after)).sum(dim=1)
+    return max(0.0, float(divergence.mean()))

@@ -1,0 +1,95 @@
+"""A learned value function, fitted on a batch only *after* it was used on it."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from learner.learner_state import with_prefix
+from learner.network import MLPNetwork
+from learner.optimizer import load_optimizer_arrays, make_optimizer, optimizer_arrays
+from learner.policy import MLPArchitecture
+from learner.trajectories import Trajectories
+
+_PASSES = 4
+"""Times that a fit goes through its batch."""
+
+_STATISTICS_DECAY = 0.9
+
+
+class ValueBaseline:
+    """``V(s)``: a network of the policy's hidden sizes with one output, trained by least squares.
+
+    Unbiased as a baseline (lambda = 1), because it is known before the batch is played. Fitting it
+    first and using it after on the same batch would let it explain away the noise it should
+    average: a bias. The network learns standardised targets, whose mean and deviation are
+    running averages.
+
+    Source: Sutton & Barto (2018), section 13.4.
+    """
+
+    def __init__(
+        self, policy: MLPArchitecture, learning_rate: float, micro_batch_steps: int, seed: int
+    ) -> None:
+        architecture = MLPArchitecture(
+            policy.observation_size, policy.hidden_sizes, policy.activation, num_actions=1
+        )
+        self._seed = seed
+        self._micro_batch_steps = micro_batch_steps
+        self._network = MLPNetwork(architecture, torch.Generator().manual_seed(seed))
+        self._optimizer = make_optimizer("adam", self._network.parameters(), learning_rate)
+        self._mean, self._deviation = 0.0, 1.0
+        self._num_fits = 0
+
+    def values(self, observations: NDArray[Any]) -> NDArray[np.float64]:
+        """Return [n] the value of each observation; 0 before the first fit."""
+        if self._num_fits == 0:
+            return np.zeros(len(observations))
+        with torch.inference_mode():
+            parts = [
+                self._network(part).squeeze(1)
+                for part in torch.split(torch.from_numpy(observations), self._micro_batch_steps)
+            ]
+        standardized = torch.cat(parts).numpy().astype(np.float64)
+        return self._mean + self._deviation * standardized
+
+    def fit(self, batch: Trajectories, targets: NDArray[np.float64]) -> None:
+        """Train on [B] targets, for batches to come."""
+        self._update_statistics(targets)
+        observations = torch.from_numpy(batch.observations)
+        standardized = (targets - self._mean) / self._deviation
+        goals = torch.from_numpy(standardized.astype(np.float32))
+        # The order is a function of the seed and the number of fits: no generator to checkpoint.
+        generator = torch.Generator().manual_seed(self._seed + self._num_fits)
+        size = min(self._micro_batch_steps, max(1, batch.num_steps // 8))
+        for _ in range(_PASSES):
+            order = torch.randperm(batch.num_steps, generator=generator)
+            for rows in torch.split(order, size):
+                self._optimizer.zero_grad()
+                error = self._network(observations[rows]).squeeze(1) - goals[rows]
+                (error**2).mean().backward()
+                self._optimizer.step()
+        self._num_fits += 1
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return a copy of the state, by name."""
+        moments = optimizer_arrays(self._optimizer)
+        return {
+            "weights": self._network.flat_weights(),
+            "statistics": np.array([self._mean, self._deviation, self._num_fits]),
+            **{f"optimizer.{name}": array for name, array in moments.items()},
+        }
+
+    def load_arrays(self, arrays: dict[str, NDArray[Any]]) -> None:
+        """Continue from a state that ``arrays`` returned."""
+        self._network.load_flat_weights(arrays["weights"])
+        self._mean, self._deviation = map(float, arrays["statistics"][:2])
+        self._num_fits = int(arrays["statistics"][2])
+        load_optimizer_arrays(self._optimizer, with_prefix(arrays, "optimizer."))
+
+    def _update_statistics(self, targets: NDArray[np.float64]) -> None:
+        mean, deviation = float(targets.mean()), float(targets.std())
+        keep = _STATISTICS_DECAY if self._num_fits else 0.0
+        self._mean = keep * self._mean + (1 - keep) * mean
+        self._deviation = max(keep * self._deviation + (1 - keep) * deviation, 1e-8)
