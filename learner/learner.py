@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from configs.learning import LearnerConfig
 from learner.diagnostics import MAX_KL_STATES, gradient_snr, kl_divergence
-from learner.estimator import Estimator
+from learner.estimator import Estimate, Estimator
 from learner.learner_state import LearnerState, add_prefix, with_prefix
 from learner.loss import surrogate_loss
 from learner.network import MLPNetwork
@@ -60,10 +60,7 @@ class Learner:
                 counts exactly once.
         """
         batch = concatenate(parts)
-        staleness = self.version - batch.policy_version
-        estimate = self._estimator.estimate(batch, self._log_ratios(batch, staleness))
-        metrics = {"staleness_max": float(staleness), **estimate.metrics}
-        metrics |= self._accumulate_gradient(batch, estimate.advantages)
+        estimate, metrics = self._gradient(batch)
         observations = torch.from_numpy(batch.observations[:: 1 + batch.num_steps // MAX_KL_STATES])
         before = self._logits(observations)
         metrics |= self._step()
@@ -71,6 +68,14 @@ class Learner:
         self._estimator.fit(batch, estimate.targets)
         self.version += 1
         return UpdateReport(self.version, metrics), self.weights()
+
+    def gradient(self, parts: Sequence[Trajectories]) -> NDArray[np.float64]:
+        """Return [P] the estimate of the objective's gradient, uphill, without applying it.
+
+        What an update would do first. The running scale takes note of the batch as it would then.
+        """
+        self._gradient(concatenate(parts))
+        return -self._flat_gradient()
 
     def state(self) -> LearnerState:
         """Return a copy of everything that the next update depends on."""
@@ -89,6 +94,13 @@ class Learner:
         load_optimizer_arrays(self._optimizer, with_prefix(state.arrays, "optimizer."))
         self._estimator.load_arrays(with_prefix(state.arrays, "estimator."))
         self.version = state.version
+
+    def _gradient(self, batch: Trajectories) -> tuple[Estimate, dict[str, float]]:
+        """Leave the gradient of the loss in the parameters; return the estimate and metrics."""
+        staleness = self.version - batch.policy_version
+        estimate = self._estimator.estimate(batch, self._log_ratios(batch, staleness))
+        metrics = {"staleness_max": float(staleness), **estimate.metrics}
+        return estimate, metrics | self._accumulate_gradient(batch, estimate.advantages)
 
     def _logits(self, observations: Tensor) -> Tensor:
         with torch.inference_mode():

@@ -9,13 +9,14 @@ import pytest
 
 from configs.config import Config
 
+_ROOT = str(Path(__file__).parent.parent)
 _FAKES = str(Path(__file__).parent / "fakes")
-sys.path.insert(0, _FAKES)
+_BENCHMARKS = str(Path(_ROOT) / "benchmarks")
+sys.path[:0] = [_FAKES, _BENCHMARKS]
 # Ray's workers and the programs that tests start import the fakes, too, and the project's packages
 # from wherever these tests did.
-_ROOT = str(Path(__file__).parent.parent)
 os.environ["PYTHONPATH"] = os.pathsep.join(
-    [_FAKES, _ROOT, *filter(None, [os.environ.get("PYTHONPATH")])]
+    [_FAKES, _BENCHMARKS, _ROOT, *filter(None, [os.environ.get("PYTHONPATH")])]
 )
 
 
