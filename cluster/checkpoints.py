@@ -1,10 +1,13 @@
 """Checkpoints: one safetensors file each, whole or not there, and never unpickled."""
 
+import hashlib
 import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
@@ -52,12 +55,8 @@ class Checkpoints:
 def encode(checkpoint: Checkpoint) -> bytes:
     """Return the content of a checkpoint file."""
     state = checkpoint.learner
-    metadata = {
-        "version": state.version,
-        "progress": asdict(checkpoint.progress),
-        "sha256": arrays_sha256(state.arrays),
-    }
-    return save(state.arrays, {name: json.dumps(value) for name, value in metadata.items()})
+    about = json.dumps({"version": state.version, "progress": asdict(checkpoint.progress)})
+    return save(state.arrays, {"about": about, "sha256": _digest(about, state.arrays)})
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -68,13 +67,16 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """
     try:
         with safe_open(path, framework="numpy") as file:
-            metadata = {name: json.loads(value) for name, value in file.metadata().items()}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
-    except (OSError, SafetensorError, json.JSONDecodeError) as error:
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
         raise CorruptCheckpointError(f"{path} cannot be read: {error}") from error
-    if metadata.get("sha256") != arrays_sha256(arrays):
+    about = metadata.get("about", "")
+    if metadata.get("sha256") != _digest(about, arrays):
         raise CorruptCheckpointError(f"{path} does not match its own digest")
-    return Checkpoint(
-        LearnerState(metadata["version"], arrays),
-        Progress(**metadata["progress"]),
-    )
+    values = json.loads(about)
+    return Checkpoint(LearnerState(values["version"], arrays), Progress(**values["progress"]))
+
+
+def _digest(about: str, arrays: dict[str, NDArray[Any]]) -> str:
+    return hashlib.sha256((about + arrays_sha256(arrays)).encode()).hexdigest()

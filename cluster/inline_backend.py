@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from cluster.backend import Backend, Batch
-from cluster.errors import TicketFailedError
+from cluster.errors import LearnerLostError, TicketFailedError
 from cluster.interrupts import Interrupts
 from cluster.scheduler import TicketCounts
 from configs.config import Config
@@ -73,7 +73,10 @@ class InlineLearner:
 
     def update(self, trajectories: Sequence[Trajectories]) -> tuple[UpdateReport, Weights]:
         """Apply one update; return what it did and the new weights."""
-        return self._learner.update(trajectories)
+        try:
+            return self._learner.update(trajectories)
+        except Exception as error:
+            raise LearnerLostError(f"the learner failed: {error}") from error
 
     def state(self) -> LearnerState:
         """Return what a checkpoint has to hold."""

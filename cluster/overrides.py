@@ -88,7 +88,10 @@ def _parse_mapping(text: str) -> dict[str, Any]:
 
 
 def _parse_boolean(text: str) -> bool:
-    value = yaml.safe_load(text)
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        value = None
     if not isinstance(value, bool):
         raise ValueError(f"{text!r} is neither true nor false")  # noqa: TRY004
     return value

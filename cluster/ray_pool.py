@@ -22,8 +22,11 @@ _POLL_S = 0.5
 _START_TIMEOUT_S = 300.0
 """For the first worker to be ready; on a cloud, machines may have to be rented first."""
 
-_MAX_FAILED_STARTS = 3
-"""Constructors that may fail before any worker has ever been ready."""
+_MAX_FAILED_STARTS = 5
+"""Constructors that may fail in a row."""
+
+_FIRST_BACKOFF_S = 0.5
+"""Pause after a constructor failed; it doubles with each failure in a row."""
 
 
 @dataclass
@@ -55,8 +58,8 @@ class RayPool:
         self._weights: dict[TicketKey, Any] = {}
         self._done: dict[TicketKey, tuple[RolloutReport, Any]] = {}
         self._num_started = 0
-        self._num_failed_starts = 0
-        self._started_at_s = time.monotonic()
+        self._num_failed_starts = 0  # in a row
+        self._without_worker_since_s = time.monotonic()
         self.worker_restarts = 0
         for _ in range(num_workers):
             self._start_worker()
@@ -126,7 +129,9 @@ class RayPool:
         ready, _ = ray.wait(list(self._calls), num_returns=1, timeout=_POLL_S)
         if ready:
             ready, _ = ray.wait(list(self._calls), num_returns=len(self._calls), timeout=0)
-        elif not self._ready and time.monotonic() - self._started_at_s > _START_TIMEOUT_S:
+        elif not self._ready and (
+            time.monotonic() - self._without_worker_since_s > _START_TIMEOUT_S
+        ):
             raise WorkerStartError(
                 f"no worker was ready after {_START_TIMEOUT_S:.0f} s; the cluster has "
                 f"{ray.cluster_resources().get('CPU', 0):g} CPUs, of which "
@@ -146,6 +151,7 @@ class RayPool:
 
     def _note(self, call: _Call, report: RolloutReport | None) -> None:
         if report is None:
+            self._num_failed_starts = 0
             self._ready.add(call.worker)
             self._scheduler.add_worker(call.worker)
         else:
@@ -170,9 +176,12 @@ class RayPool:
         del self._actors[worker]
         if worker not in self._ready:
             self._num_failed_starts += 1
-            if not self._ready and self._num_failed_starts >= _MAX_FAILED_STARTS:
+            if self._num_failed_starts >= _MAX_FAILED_STARTS:
                 raise WorkerStartError(f"rollout workers fail to start: {error}") from error
+            time.sleep(_FIRST_BACKOFF_S * 2 ** (self._num_failed_starts - 1))
         self._ready.discard(worker)
+        if not self._ready:
+            self._without_worker_since_s = time.monotonic()
         lost = self._scheduler.remove_worker(worker)
         if lost:
             self._give_up_if_exhausted(*lost, error)

@@ -50,11 +50,14 @@ def _local_session(config: Config) -> Iterator[None]:
     cpus = local_cpus()
     if wanted != "auto":
         cpus = max(cpus, -int(-wanted * config.cluster.cpus_per_worker // 1))
+    # Every server of a local Ray then listens on loopback only; elsewhere on all interfaces.
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     # A short path: Ray puts Unix sockets below it.
     folder = tempfile.mkdtemp(prefix="reinforce-")
     try:
         try:
             _init(
+                address="local",  # whatever RAY_ADDRESS says
                 num_cpus=cpus,
                 num_gpus=0,
                 include_dashboard=False,
@@ -84,15 +87,17 @@ def _join(address: str) -> None:
             socket.create_connection((host, int(port)), timeout=_CONNECT_TIMEOUT_S).close()
         except (OSError, OverflowError) as error:
             raise ClusterUnreachableError(
-                f"cluster.address = {address!r} does not answer ({error}); start a cluster with "
-                "`ray start --head`, or leave cluster.address out to run on this machine"
+                f"cluster.address = {address!r} does not answer ({error}); start a cluster there, or "
+                "leave cluster.address out to run on this machine"
             ) from None
     try:
         _init(address=address)
     except Exception as error:  # Ray raises half a dozen types here, all meaning the same to us
         raise ClusterUnreachableError(
             f"cannot join the Ray cluster at cluster.address = {address!r}: "
-            f"{type(error).__name__}: {error}"
+            f"{type(error).__name__}: {error}\nThe cluster and this machine must share a token: "
+            "`ray get-auth-token --generate`, then `RAY_AUTH_MODE=token ray start --head`; or, for "
+            "a cluster without authentication, set RAY_AUTH_MODE=disabled here"
         ) from error
 
 

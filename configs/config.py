@@ -1,6 +1,5 @@
 """The whole configuration of a run, and the rules that tie its sections together."""
 
-import math
 from itertools import chain
 from typing import ClassVar, Self
 
@@ -28,11 +27,6 @@ class Config(Section):
     evaluation: EvaluationConfig = EvaluationConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
     tracking: TrackingConfig = TrackingConfig()
-
-    @property
-    def tickets_per_update(self) -> int:
-        """Tickets that one batch is divided into; independent of the number of workers."""
-        return math.ceil(self.learner.episodes_per_update / self.workers.episodes_per_ticket)
 
     @model_validator(mode="after")
     def _sections_fit_together(self) -> Self:

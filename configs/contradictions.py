@@ -73,14 +73,23 @@ def of_execution(
             f"stop.target_return = {stop.target_return} is compared with evaluations, but "
             "evaluation.every_updates is None; set it to a number of updates"
         )
-    if tracking.uri and urlsplit(tracking.uri).password is not None:
+    if tracking.uri and _may_hold_a_secret(tracking.uri):
         yield (
-            "tracking.uri holds a password, and the configuration is written to the run "
-            "directory and to MLflow; give it in MLFLOW_TRACKING_USERNAME and "
-            "MLFLOW_TRACKING_PASSWORD, or the whole address in MLFLOW_TRACKING_URI"
+            "tracking.uri is not a plain address: it holds a user, a password or a query, and the "
+            "configuration is written to the run directory and to MLflow; give these in "
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or the whole address in "
+            "MLFLOW_TRACKING_URI"
         )
     if cluster.backend == "inline" and cluster.address is not None:
         yield (
             f"cluster.address = {cluster.address!r} has no meaning with cluster.backend = "
             "'inline'; use cluster.backend ray"
         )
+
+
+def _may_hold_a_secret(uri: str) -> bool:
+    try:
+        parts = urlsplit(uri)
+    except ValueError:  # not an address at all
+        return True
+    return "@" in parts.netloc or bool(parts.query)

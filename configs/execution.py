@@ -18,14 +18,14 @@ class WorkersConfig(Section):
         "the speed and nothing else.",
     )
     envs_per_worker: int = Field(
-        32,
+        16,
         ge=1,
         le=65536,
         description="Lanes: environments that one worker steps together with one call of the "
-        "policy, >= 1.",
+        "policy, >= 1. Another number gives other, equally good episodes.",
     )
     episodes_per_ticket: int = Field(
-        8,
+        16,
         ge=1,
         description="Episodes of one ticket, the unit of work, >= 1. A ticket should take tens "
         "of milliseconds or more.",

@@ -86,8 +86,8 @@ class LearnerConfig(Section):
     )
     advantage_scale: AdvantageScale = Field(
         "running",
-        description="Divides the advantages. batch: by the batch's own deviation (bias of order "
-        "1/episodes). running: by that of earlier batches (unbiased direction). episode: "
+        description="Divides the advantages. batch: by the batch's own root mean square (bias of "
+        "order 1/episodes). running: by that of earlier batches (unbiased direction). episode: "
         "standardises each episode as the article does (biased; for comparison).",
     )
     importance_correction: ImportanceCorrection = Field(

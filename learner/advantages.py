@@ -33,11 +33,13 @@ class RunningScale:
     """Root mean square of the advantages of *earlier* batches.
 
     It is known before the batch is sampled, so dividing by it leaves the expected direction of the
-    gradient unchanged, which dividing by the batch's own deviation does not.
+    gradient unchanged, which dividing by the batch's own root mean square does not. The first batch
+    knows no earlier one and is divided by its own: left as it is, its size would stay in the
+    moments of the optimizer, and the unit of the rewards would change what is learned.
 
     Attributes:
         mean_square: Exponential mean over batches, not yet corrected for its start at 0.
-        weight: Sum of the weights of that mean, in [0, 1); 0 before the first batch.
+        weight: Sum of the weights of that mean, in [0, 1); 0 before the first signal.
     """
 
     mean_square: float = 0.0
@@ -45,9 +47,7 @@ class RunningScale:
 
     @property
     def scale(self) -> float:
-        """What to divide by: > 0, and 1 as long as no batch had a signal."""
-        if self.weight == 0.0:
-            return 1.0
+        """What to divide by, > 0. Asked only once a batch had a signal."""
         return float(np.sqrt(self.mean_square / self.weight))
 
     def updated(self, advantages: NDArray[np.float64]) -> "RunningScale":
@@ -82,9 +82,9 @@ def scaled_advantages(
     """
     if kind == "none":
         return advantages
-    if kind == "running":
+    if kind == "running" and running.weight > 0:
         return advantages / running.scale
-    if kind == "batch":
+    if kind in ("batch", "running"):
         scale = float(np.sqrt(np.mean(advantages**2)))
         return advantages / scale if scale > 0 else advantages
     return standardized_per_episode(advantages, episode_lengths)

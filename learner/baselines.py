@@ -5,6 +5,8 @@ A baseline costs no bias as long as it is independent of the action it is subtra
 earlier batches are in ``learner.linear_baseline`` and ``learner.value_baseline``.
 """
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -53,8 +55,28 @@ def time_leave_one_out(
             None for data of the current policy, where it is 1.
     """
     steps = step_indices(episode_lengths)
-    weights = np.ones_like(returns) if reach is None else reach
-    other_returns = np.bincount(steps, weights=returns)[steps] - returns
-    other_weights = np.bincount(steps, weights=weights)[steps] - weights
-    has_others = np.bincount(steps)[steps] > 1
-    return np.where(has_others, other_returns / np.where(has_others, other_weights, 1.0), 0.0)
+    counts = np.bincount(steps)[steps]
+    if reach is None or (reach == 1.0).all():
+        other_returns = np.bincount(steps, weights=returns)[steps] - returns
+        other_weights = counts - 1.0
+    else:
+        other_returns, other_weights = _sums_of_others(np.stack([returns, reach]), steps)
+    known = (counts > 1) & (other_weights > 0)
+    return np.where(known, other_returns / np.where(known, other_weights, 1.0), 0.0)
+
+
+def _sums_of_others(values: NDArray[np.float64], steps: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return [n, B] for each row the sum over the other rows at the same step.
+
+    Sums of those before plus sums of those behind: to subtract a row from the sum of all would lose
+    the others where its weight is many orders of magnitude larger than theirs.
+    """
+    order = np.argsort(steps, kind="stable")
+    borders = np.concatenate([[0], np.cumsum(np.bincount(steps))])
+    result = np.zeros_like(values)
+    for first, end in pairwise(borders):
+        rows = order[first:end]
+        group = values[:, rows]
+        result[:, rows[1:]] += np.cumsum(group, axis=1)[:, :-1]
+        result[:, rows[:-1]] += np.cumsum(group[:, ::-1], axis=1)[:, -2::-1]
+    return result

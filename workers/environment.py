@@ -57,11 +57,14 @@ def inspect_environment(config: EnvironmentConfig) -> EnvironmentSpec:
         raise UnsuitableEnvironmentError(_unsupported(config.id, "observation", observation_space))
     if not isinstance(action_space, Discrete):
         raise UnsuitableEnvironmentError(_unsupported(config.id, "action", action_space))
+    has_vector_implementation = _registered(config).vector_entry_point is not None
+    if has_vector_implementation and config.use_vector_implementation:
+        make_vector_environment(config, 1).close()
     return EnvironmentSpec(
         observation_shape=observation_space.shape,
         num_actions=int(action_space.n),
         first_action=int(action_space.start),
-        has_vector_implementation=_registered(config).vector_entry_point is not None,
+        has_vector_implementation=has_vector_implementation,
     )
 
 
@@ -90,15 +93,26 @@ def make_environment(config: EnvironmentConfig) -> gymnasium.Env[Any, Any]:
 
 
 def make_vector_environment(config: EnvironmentConfig, num_lanes: int) -> VectorEnv[Any, Any, Any]:
-    """Return the environment's own vector implementation with ``num_lanes`` copies."""
+    """Return the environment's own vector implementation with ``num_lanes`` copies.
+
+    Raises:
+        UnsuitableEnvironmentError: Its constructor fails.
+    """
     kwargs = dict(config.kwargs)
     if config.max_episode_steps is not None:
         kwargs["max_episode_steps"] = config.max_episode_steps
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*is out of date")
-        return gymnasium.make_vec(
-            config.id, num_envs=num_lanes, vectorization_mode="vector_entry_point", **kwargs
-        )
+        try:
+            return gymnasium.make_vec(
+                config.id, num_envs=num_lanes, vectorization_mode="vector_entry_point", **kwargs
+            )
+        except Exception as error:  # whatever a constructor raises
+            raise UnsuitableEnvironmentError(
+                f"the vector implementation of environment.id = {config.id!r} cannot be made with "
+                f"kwargs {kwargs}: {type(error).__name__}: {error}; set "
+                "environment.use_vector_implementation to false to step single environments"
+            ) from error
 
 
 def _registered(config: EnvironmentConfig) -> EnvSpec:

@@ -34,7 +34,7 @@ class Recorder:
     ) -> None:
         """Append one step of each of n episodes: what was seen, done and paid."""
         start, end = self._num_steps, self._num_steps + len(episodes)
-        if end > len(self._episodes):
+        while end > len(self._episodes):
             self._double()
         self._episodes[start:end] = episodes
         self._observations[start:end] = observations

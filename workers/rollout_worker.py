@@ -101,7 +101,8 @@ class RolloutWorker:
             self._lanes = None
 
     def _make_lanes(self) -> Lanes:
-        environment, num_lanes = self._config.environment, self._config.workers.envs_per_worker
+        environment, workers = self._config.environment, self._config.workers
+        num_lanes = min(workers.envs_per_worker, workers.episodes_per_ticket)
         if environment.use_vector_implementation and self._spec.has_vector_implementation:
             return VectorLanes(environment, self._spec, num_lanes)
         return SingleLanes(environment, self._spec, num_lanes)
@@ -123,7 +124,7 @@ def check_finite(ticket: Ticket, trajectories: Trajectories) -> None:
         step = row - int(ends[episode] - trajectories.episode_lengths[episode])
         raise NonFiniteError(
             f"the environment gave a non-finite value in {name} ({values[row]}) at step {step} of "
-            f"episode {episode} of ticket {ticket} (episode seed {ticket.episode_seeds[episode]})"
+            f"episode {episode} of ticket {ticket} (episode seeds {list(ticket.episode_seeds)})"
         )
 
 

@@ -27,7 +27,9 @@ class Ticket:
         purpose: Training episodes are learned from, the others only measured.
         update: The update that waits for it, >= 0.
         index: Its place among the tickets of that update, >= 0.
-        episode_seeds: One 64-bit seed per episode; all chance of the episode follows from it.
+        episode_seeds: One 64-bit seed per episode; all chance of the episode follows from it. An
+            environment with a vector implementation plays rounds of episodes, and the seed of the
+            first of a round decides the chance of them all.
         greedy: Take the most probable action instead of sampling one.
     """
 

@@ -59,7 +59,7 @@ class VectorLanes:
         live = np.arange(count)
         all_actions = np.full(self._num_lanes, self._spec.first_action)
         while len(live) > 0:
-            seen = observations[live]
+            seen = observations[live].astype(np.float32, copy=False)  # as it is recorded
             if ticket.greedy:
                 actions, log_probs = policy.act_greedily(seen), np.zeros(len(live), np.float32)
             else:

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from safetensors.numpy import save
 
 from cluster.checkpoints import (
     Checkpoint,
@@ -46,13 +47,17 @@ def test_the_newest_are_kept(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("damage", ["cut", "flip", "empty"])
+@pytest.mark.parametrize("damage", ["cut", "flip", "about", "empty", "foreign"])
 def test_a_damaged_checkpoint_is_recognised(tmp_path, damage):
     content = bytearray(encode(checkpoint()))
     if damage == "cut":
         content = content[:-3]
     elif damage == "flip":
         content[-1] ^= 1
+    elif damage == "about":
+        content = content.replace(b"1.5}", b"9.5}")
+    elif damage == "foreign":
+        content = bytearray(save({"weights": np.zeros(3, np.float32)}))
     else:
         content = bytearray()
     path = tmp_path / "damaged.safetensors"

@@ -32,7 +32,11 @@ def test_running_divides_by_the_scale_of_earlier_batches_only():
     scale = RunningScale().updated(np.array([2.0, -2.0]))
 
     np.testing.assert_allclose(scaled("running", [8.0], [1], scale), [4.0])
-    np.testing.assert_allclose(scaled("running", [8.0], [1]), [8.0])
+
+
+def test_the_first_batch_is_divided_by_its_own_root_mean_square():
+    np.testing.assert_allclose(scaled("running", [3.0, -4.0, 0.0, 0.0], [4]), [1.2, -1.6, 0, 0])
+    np.testing.assert_array_equal(scaled("running", [0.0, 0.0], [2]), [0.0, 0.0])
 
 
 def test_the_running_scale_is_a_mean_over_batches_without_a_start_at_zero():

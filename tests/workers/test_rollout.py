@@ -49,7 +49,7 @@ def test_single_lanes_play_every_episode_of_the_ticket_as_the_slow_loop_does(
 ):
     config = make_config(
         environment={"id": "CartPole-v1", "use_vector_implementation": False},
-        workers={"envs_per_worker": num_lanes},
+        workers={"envs_per_worker": num_lanes, "episodes_per_ticket": 16},
     )
     weights = weights_for(config)
 
@@ -75,7 +75,10 @@ def test_single_lanes_play_every_episode_of_the_ticket_as_the_slow_loop_does(
 
 def test_vector_lanes_record_the_first_episode_of_each_lane_whole(make_config):
     """The oracle steps all lanes to the end and cuts each at its first end."""
-    config = make_config(environment={"id": "CartPole-v1"}, workers={"envs_per_worker": 5})
+    config = make_config(
+        environment={"id": "CartPole-v1"},
+        workers={"envs_per_worker": 5, "episodes_per_ticket": 5},
+    )
     weights = weights_for(config)
 
     ticket, _, trajectories = play(config, num_episodes=5, weights=weights)
@@ -105,7 +108,7 @@ def test_vector_lanes_record_the_first_episode_of_each_lane_whole(make_config):
 def test_a_trajectory_is_a_function_of_weights_and_ticket(make_config, vector):
     config = make_config(
         environment={"id": "CartPole-v1", "use_vector_implementation": vector},
-        workers={"envs_per_worker": 4},
+        workers={"envs_per_worker": 4, "episodes_per_ticket": 9},
     )
     worker = RolloutWorker(config, inspect_environment(config.environment))
     first, second = draw_tickets(0, Purpose.TRAINING, 0, 18, 9)
@@ -121,7 +124,10 @@ def test_a_trajectory_is_a_function_of_weights_and_ticket(make_config, vector):
 
 
 def test_more_episodes_than_lanes_in_a_vector_environment_are_played_in_rounds(make_config):
-    config = make_config(environment={"id": "CartPole-v1"}, workers={"envs_per_worker": 4})
+    config = make_config(
+        environment={"id": "CartPole-v1"},
+        workers={"envs_per_worker": 4, "episodes_per_ticket": 10},
+    )
 
     _, report, trajectories = play(config, num_episodes=10)
 
@@ -143,7 +149,8 @@ def test_terminated_and_truncated_are_kept_apart(make_config):
 
 def test_the_vector_implementation_truncates_at_the_limit_given(make_config):
     config = make_config(
-        environment={"id": "CartPole-v1", "max_episode_steps": 5}, workers={"envs_per_worker": 8}
+        environment={"id": "CartPole-v1", "max_episode_steps": 5},
+        workers={"envs_per_worker": 8, "episodes_per_ticket": 8},
     )
 
     _, _, trajectories = play(config, num_episodes=8)
@@ -155,7 +162,8 @@ def test_the_vector_implementation_truncates_at_the_limit_given(make_config):
 def test_lanes_step_only_while_their_episode_lasts(make_config):
     """The countdown raises when it is stepped after its end."""
     config = make_config(
-        environment={"kwargs": {"shortest": 1, "longest": 9}}, workers={"envs_per_worker": 4}
+        environment={"kwargs": {"shortest": 1, "longest": 9}},
+        workers={"envs_per_worker": 4, "episodes_per_ticket": 9},
     )
 
     _, report, trajectories = play(config, num_episodes=11)

@@ -31,7 +31,7 @@ def test_a_nan_or_an_infinity_is_named_by_ticket_episode_and_step(make_config, f
     with pytest.raises(NonFiniteError, match=message) as caught:
         worker.play(ticket, weights)
 
-    assert f"training 6:0 (episode seed {ticket.episode_seeds[0]})" in str(caught.value)
+    assert f"training 6:0 (episode seeds {list(ticket.episode_seeds)})" in str(caught.value)
 
 
 def test_after_a_fault_the_environments_are_made_anew(make_config, tmp_path):
