@@ -48,7 +48,8 @@ def config(arguments: Sequence[str], started_s: float) -> int:
 
 def presets(arguments: Sequence[str], started_s: float) -> int:
     """List the presets."""
-    _refuse(arguments, "presets")
+    if arguments:
+        return _usage("presets", arguments)
     for name in preset_names():
         print(f"{name:<12}{preset_summary(name)}")
     return 0
@@ -57,8 +58,7 @@ def presets(arguments: Sequence[str], started_s: float) -> int:
 def sync(arguments: Sequence[str], started_s: float) -> int:
     """Send the rest of a run directory to MLflow."""
     if len(arguments) != 1 or arguments[0].startswith("-"):
-        _refuse([item for item in arguments if item in ("-h", "--help")], "sync RUN_DIR")
-        raise UsageError("`reinforce sync` needs one run directory, such as runs/my-run")
+        return _usage("sync RUN_DIR", arguments)
     run = RunDirectory.open(Path(arguments[0]))
     from cluster.follower import sync_run_directory
 
@@ -95,8 +95,6 @@ def _fail(message: str, exit_code: int) -> int:
     return exit_code
 
 
-def _refuse(arguments: Sequence[str], usage: str) -> None:
-    if not arguments:
-        return
+def _usage(usage: str, arguments: Sequence[str]) -> int:
     print(f"usage: reinforce {usage}")
-    raise SystemExit(0 if arguments[0] in ("-h", "--help") else 2)
+    return 0 if arguments and arguments[0] in ("-h", "--help") else 2

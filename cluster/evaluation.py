@@ -10,8 +10,8 @@ from cluster.backend import Pool, WeightsHandle
 from configs.config import Config
 from workers.ticket import Purpose, draw_tickets
 
-_NORMAL_97_5 = 1.959963984540054
-"""97.5 % quantile of the normal distribution: half the width of a 95 % interval in errors."""
+_Z = 1.959963984540054
+"""97.5 % quantile of the normal distribution."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Evaluation:
         episodes: Number of episodes.
         greedy: Whether the most probable action was taken.
         return_mean: Mean return.
-        return_ci95: 95 % interval of the mean by the normal approximation (mean +- 1.96 standard
-            errors); it covers the chance of episodes, not that of training.
+        return_ci95: 95 % interval of the mean by Student's t. It covers the chance of episodes, not
+            that of training, and may reach beyond the returns that are possible.
         return_min: Worst episode.
         return_max: Best episode.
     """
@@ -39,7 +39,8 @@ class Evaluation:
     def of(cls, returns: NDArray[np.float64], *, greedy: bool) -> "Evaluation":
         """Return the statistics of [E >= 2] episode returns."""
         mean = float(returns.mean())
-        half_width = _NORMAL_97_5 * float(returns.std(ddof=1)) / float(np.sqrt(len(returns)))
+        error = float(returns.std(ddof=1)) / float(np.sqrt(len(returns)))
+        half_width = t_quantile_97_5(len(returns) - 1) * error
         return cls(
             episodes=len(returns),
             greedy=greedy,
@@ -52,6 +53,20 @@ class Evaluation:
     def as_json(self) -> dict[str, Any]:
         """Return the fields as ``summary.json`` holds them."""
         return asdict(self)
+
+
+def t_quantile_97_5(degrees_of_freedom: int) -> float:
+    """Return the 97.5 % quantile of Student's t, to 0.5 % from 4 degrees of freedom on.
+
+    Source: Abramowitz & Stegun (1964), equation 26.7.5.
+    """
+    n, z = float(degrees_of_freedom), _Z
+    return (
+        z
+        + (z**3 + z) / (4 * n)
+        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * n**2)
+        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * n**3)
+    )
 
 
 class Evaluator:

@@ -12,21 +12,23 @@ import os
 import select
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from cluster.errors import UsageError
 from cluster.journal import Record
 from cluster.metric_windows import MetricWindows
-from cluster.mlflow_run import MLflowRun, TrackingStore
+from cluster.mlflow_run import MLflowRun, TrackingStore, create_run
 from cluster.run_directory import RunDirectory, read_json, write_json
 from configs.config import Config
 from configs.loading import load_config
 
 _POLL_S = 0.25
 _MAX_BACKOFF_S = 30.0
+_PATIENCE_S = 10.0
+"""For a store that does not answer when the run is over."""
+
 _STATUS = {"finished": "FINISHED", "interrupted": "KILLED"}
 
 Result = TypeVar("Result")
@@ -34,6 +36,10 @@ Result = TypeVar("Result")
 
 class AlreadyFollowedError(Exception):
     """Another process sends this run directory at the moment."""
+
+
+class NotSentError(Exception):
+    """MLflow did not take what it should have; the message holds no secrets."""
 
 
 class Lifeline:
@@ -60,18 +66,21 @@ class Follower:
         self._is_over = is_over
         self._patience_s = patience_s
         self._config = load_config(str(run.config_file))
-        self._store = TrackingStore.of(self._config.tracking)
+        self._state = read_json(run.tracking_file)
+        self._store = TrackingStore.of(
+            self._config.tracking, Path(self._state["directory"]) if self._state else Path.cwd()
+        )
         self._windows = MetricWindows()
         self._over_since_s: float | None = None
-        self._position = 0  # in the journal: read so far
-        self._offset = 0  # in the journal: sent so far
+        # Bytes of the journal that were read and that were sent.
+        self._position = self._offset = self._state["offset"] if self._state else 0
 
     def follow(self) -> None:
         """Send everything until the run is over.
 
         Raises:
             AlreadyFollowedError: Another process does.
-            Exception: What MLflow raised last, if it did not recover within the patience.
+            NotSentError: MLflow did not recover within the patience.
         """
         with self._run.tracking_log.open("a") as lock:
             try:
@@ -87,25 +96,19 @@ class Follower:
             self._persistently(lambda: self._finish(mlflow_run))
 
     def _open(self) -> MLflowRun:
-        state = read_json(self._run.tracking_file)
-        if state:
-            mlflow_run = MLflowRun(self._store, state["experiment_id"], state["run_id"])
-            mlflow_run.reopen()
-            self._position = self._offset = state["offset"]
-            return mlflow_run
-        mlflow_run = MLflowRun.create(
-            self._store,
-            self._config.tracking.experiment,
-            self._run.name,
-            params_of(self._config),
-            self._tags(),
-        )
-        self._save_state(mlflow_run)
+        if self._state is None:
+            started_ms = int(self._run.config_file.stat().st_mtime * 1000)
+            self._state = create_run(
+                self._store, self._config.tracking.experiment, self._run.name, started_ms
+            )
+            self._save_state()
+        mlflow_run = MLflowRun(self._store, self._state["run_id"])
+        mlflow_run.reopen(params_of(self._config), self._tags())
         return mlflow_run
 
     def _tags(self) -> dict[str, str]:
         return {
-            "mlflow.user": getpass.getuser(),
+            "mlflow.user": _user(),
             "mlflow.source.type": "LOCAL",
             "mlflow.source.name": "reinforce",
             "environment": self._config.environment.id,
@@ -132,7 +135,7 @@ class Follower:
         if points:
             self._persistently(lambda: mlflow_run.log_metrics(points))
             self._offset = sent_up_to
-            self._save_state(mlflow_run)
+            self._save_state()
 
     def _new_lines(self) -> Iterator[tuple[int, int, bytes]]:
         """Yield (start, end, line) of what was appended since the last call, whole lines only."""
@@ -153,25 +156,22 @@ class Follower:
             mlflow_run.log_artifact(self._run.summary_file)
         for plot in sorted(self._run.plots.glob("*.png")):
             mlflow_run.log_artifact(plot, "plots")
-        mlflow_run.log_metrics(_final_points(summary))
         kept = ("stop_reason", "weights_sha256")
         tags: dict[str, str] = {name: str(summary[name]) for name in kept if name in summary}
-        mlflow_run.finish(_STATUS.get(summary["status"], "FAILED"), tags)
+        ended_ms = summary.get("timestamp_ms") or time.time_ns() // 1_000_000
+        mlflow_run.finish(_STATUS.get(summary["status"], "FAILED"), tags, ended_ms)
 
-    def _save_state(self, mlflow_run: MLflowRun) -> None:
-        state: dict[str, Any] = {
-            "run_id": mlflow_run.run_id,
-            "experiment_id": mlflow_run.experiment_id,
-            "link": self._store.link(mlflow_run.experiment_id, mlflow_run.run_id),
-            "is_default_store": self._store.is_default,
-            "offset": self._offset,
-        }
-        write_json(self._run.tracking_file, state)
+    def _save_state(self) -> None:
+        self._state = {**(self._state or {}), "offset": self._offset}
+        write_json(self._run.tracking_file, self._state)
 
     def _check_over(self, wait_s: float) -> bool:
         if self._over_since_s is None and self._is_over(wait_s):
             self._over_since_s = time.monotonic()
         return self._over_since_s is not None
+
+    def _explained(self, error: Exception) -> str:
+        return self._store.without_secrets(f"MLflow: {type(error).__name__}: {error}")
 
     def _persistently(self, action: Callable[[], Result]) -> Result:
         """Repeat an action until it succeeds; once the run is over, only for a while."""
@@ -179,14 +179,21 @@ class Follower:
         while True:
             try:
                 return action()
-            except Exception as error:  # MLflow and its stores raise whatever they like
-                print(f"MLflow: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+            except Exception as error:  # noqa: BLE001  (MLflow's stores raise whatever they like)
+                print(self._explained(error), file=sys.stderr, flush=True)
                 self._check_over(0.0)
                 over_s = self._over_since_s
                 if over_s is not None and time.monotonic() + backoff_s > over_s + self._patience_s:
-                    raise
+                    raise NotSentError(self._explained(error)) from None
                 time.sleep(backoff_s)
                 backoff_s = min(2 * backoff_s, _MAX_BACKOFF_S)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may run as a user that nobody knows
+        return str(os.getuid())
 
 
 def params_of(config: Config) -> dict[str, str]:
@@ -205,21 +212,6 @@ def _points(record: Record) -> list[tuple[str, float, int, int]]:
     ]
 
 
-def _final_points(summary: dict[str, Any]) -> list[tuple[str, float, int, int]]:
-    evaluation = summary.get("evaluation")
-    if not evaluation:
-        return []
-    # The time of the summary file stands in for a clock: sent again, the points are the same.
-    timestamp_ms, step = summary["timestamp_ms"], summary["environment_steps"]
-    low, high = evaluation["return_ci95"]
-    values = {
-        "evaluation/final_return_mean": evaluation["return_mean"],
-        "evaluation/final_return_ci_low": low,
-        "evaluation/final_return_ci_high": high,
-    }
-    return [(name, value, timestamp_ms, step) for name, value in values.items()]
-
-
 def sync_run_directory(run: RunDirectory) -> None:
     """Send what MLflow missed of a run that is over.
 
@@ -230,8 +222,8 @@ def sync_run_directory(run: RunDirectory) -> None:
         Follower(run, is_over=lambda wait_s: True, patience_s=0.0).follow()
     except AlreadyFollowedError as error:
         raise UsageError(f"{error}; it will be complete when the run ends") from None
-    except Exception as error:  # MLflow and its stores raise whatever they like
-        raise UsageError(f"MLflow did not take it: {type(error).__name__}: {error}") from error
+    except NotSentError as error:
+        raise UsageError(f"{error}\nNothing is lost: call `reinforce sync` again") from None
 
 
 def main() -> int:
@@ -245,9 +237,8 @@ def main() -> int:
     os.dup2(log, sys.stdout.fileno())
     os.dup2(log, sys.stderr.fileno())
     try:
-        Follower(run, lifeline.is_over, patience_s=20.0).follow()
-    except Exception:  # noqa: BLE001  (the log is where it is read)
-        traceback.print_exc()
+        Follower(run, lifeline.is_over, patience_s=_PATIENCE_S).follow()
+    except NotSentError:  # said in the log already
         return 1
     return 0
 

@@ -139,6 +139,17 @@ def evaluation_record(
     return _record(progress, metrics, None)
 
 
+def confirmation_record(progress: Progress, evaluation: Evaluation) -> Record:
+    """Return the record of an evaluation on seeds of its own, which ends a run or fails to."""
+    low, high = evaluation.return_ci95
+    metrics = {
+        "evaluation/confirmed_return_mean": evaluation.return_mean,
+        "evaluation/confirmed_return_ci_low": low,
+        "evaluation/confirmed_return_ci_high": high,
+    }
+    return _record(progress, metrics, None)
+
+
 def _record(progress: Progress, metrics: dict[str, float], batch: BatchRecord | None) -> Record:
     return Record(
         updates=progress.updates,

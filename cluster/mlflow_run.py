@@ -3,11 +3,11 @@
 import fcntl
 import os
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from mlflow import MlflowClient
@@ -27,27 +27,35 @@ class TrackingStore:
 
     Attributes:
         uri: MLflow tracking URI; may hold credentials, so it is neither shown nor stored.
-        is_default: It is ``mlflow.db`` in the current directory, which ``mlflow ui`` finds.
+        is_default: It is ``mlflow.db`` in the directory, where ``mlflow ui`` finds it.
+        directory: Where the run was started.
     """
 
     uri: str
     is_default: bool
+    directory: Path
 
     @classmethod
-    def of(cls, config: TrackingConfig) -> "TrackingStore":
+    def of(cls, config: TrackingConfig, directory: Path) -> "TrackingStore":
         """Return the store that a configuration, the environment or the default names."""
         uri = config.uri or os.environ.get("MLFLOW_TRACKING_URI")
         if uri:
-            return cls(uri, is_default=False)
-        default = path_to_local_sqlite_uri("mlflow.db")  # type: ignore[no-untyped-call]
-        return cls(default, is_default=True)
+            return cls(uri, is_default=False, directory=directory)
+        default = path_to_local_sqlite_uri(str(directory / "mlflow.db"))  # type: ignore[no-untyped-call]
+        return cls(default, is_default=True, directory=directory)
 
     @property
     def artifact_location(self) -> str | None:
         """Folder for artifacts of a store that is a local file; a server has its own."""
         if not self.uri.startswith("sqlite:"):
             return None
-        return (Path.cwd() / "mlartifacts").as_uri()
+        return (self.directory / "mlartifacts").as_uri()
+
+    def without_secrets(self, text: str) -> str:
+        """Return a message without the credentials that the address may hold."""
+        netloc = urlsplit(self.uri).netloc
+        user, separator, _ = netloc.rpartition("@")
+        return text.replace(user + separator, "") if separator else text
 
     def link(self, experiment_id: str, run_id: str) -> str:
         """Return the address at which the UI shows a run."""
@@ -61,56 +69,52 @@ class TrackingStore:
         return f"{base}/{path}?workflowType=machine_learning"
 
 
+def create_run(store: TrackingStore, experiment: str, name: str, started_ms: int) -> dict[str, Any]:
+    """Make a run in an experiment, which is made if it does not exist; return where it is."""
+    with _first_start_lock(store):
+        client = MlflowClient(store.uri, registry_uri=store.uri)
+        experiment_id = _experiment_id(client, store, experiment)
+    run_id = client.create_run(experiment_id, run_name=name, start_time=started_ms).info.run_id
+    return {
+        "run_id": run_id,
+        "experiment_id": experiment_id,
+        "link": store.link(experiment_id, run_id),
+        "is_default_store": store.is_default,
+        "directory": str(store.directory),
+    }
+
+
 class MLflowRun:
     """A handle to one run. Every method may raise; all may be called again with the same effect."""
 
-    def __init__(self, store: TrackingStore, experiment_id: str, run_id: str) -> None:
+    def __init__(self, store: TrackingStore, run_id: str) -> None:
         self._client = MlflowClient(store.uri, registry_uri=store.uri)
-        self.experiment_id = experiment_id
-        self.run_id = run_id
+        self._run_id = run_id
 
-    @classmethod
-    def create(
-        cls,
-        store: TrackingStore,
-        experiment: str,
-        name: str,
-        params: Mapping[str, str],
-        tags: Mapping[str, str],
-    ) -> "MLflowRun":
-        """Make a run with its parameters in an experiment, which is made if it does not exist."""
-        with _first_start_lock(store):
-            client = MlflowClient(store.uri, registry_uri=store.uri)
-            experiment_id = _experiment_id(client, store, experiment)
-        run = client.create_run(
-            experiment_id, run_name=name, start_time=time.time_ns() // 1_000_000, tags=dict(tags)
-        )
-        handle = cls(store, experiment_id, run.info.run_id)
+    def reopen(self, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
+        """Mark the run as running, and describe it."""
+        self._client.update_run(self._run_id, status="RUNNING")
         items = [Param(key, value) for key, value in params.items()]
-        for start in range(0, len(items), 100):
-            handle._client.log_batch(handle.run_id, params=items[start : start + 100])
-        return handle
-
-    def reopen(self) -> None:
-        """Mark the run as running again."""
-        self._client.update_run(self.run_id, status="RUNNING")
+        self._client.log_batch(
+            self._run_id, params=items, tags=[RunTag(key, value) for key, value in tags.items()]
+        )
 
     def log_metrics(self, metrics: Sequence[tuple[str, float, int, int]]) -> None:
         """Send (name, value, timestamp in ms, step); sending one twice stores it once."""
         for start in range(0, len(metrics), _METRICS_PER_REQUEST):
             part = metrics[start : start + _METRICS_PER_REQUEST]
-            self._client.log_batch(self.run_id, metrics=[Metric(*item) for item in part])
+            self._client.log_batch(self._run_id, metrics=[Metric(*item) for item in part])
 
     def log_artifact(self, path: Path, folder: str | None = None) -> None:
         """Upload a file."""
-        self._client.log_artifact(self.run_id, str(path), folder)
+        self._client.log_artifact(self._run_id, str(path), folder)
 
-    def finish(self, status: str, tags: Mapping[str, str]) -> None:
+    def finish(self, status: str, tags: Mapping[str, str], ended_ms: int) -> None:
         """Set the last tags and the status: FINISHED, FAILED or KILLED."""
         self._client.log_batch(
-            self.run_id, tags=[RunTag(key, value) for key, value in tags.items()]
+            self._run_id, tags=[RunTag(key, value) for key, value in tags.items()]
         )
-        self._client.set_terminated(self.run_id, status=status)
+        self._client.set_terminated(self._run_id, status=status, end_time=ended_ms)
 
 
 def _experiment_id(client: MlflowClient, store: TrackingStore, name: str) -> str:

@@ -87,8 +87,8 @@ def _join(address: str) -> None:
             socket.create_connection((host, int(port)), timeout=_CONNECT_TIMEOUT_S).close()
         except (OSError, OverflowError) as error:
             raise ClusterUnreachableError(
-                f"cluster.address = {address!r} does not answer ({error}); start a cluster there, or "
-                "leave cluster.address out to run on this machine"
+                f"cluster.address = {address!r} does not answer ({error}); start a cluster there, "
+                "or leave cluster.address out to run on this machine"
             ) from None
     try:
         _init(address=address)

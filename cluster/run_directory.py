@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -57,8 +58,10 @@ class RunDirectory:
         return run
 
     def discard(self) -> None:
-        """Remove the folder of a run that never began."""
+        """Remove the folder of a run that never began, and the folder of runs if it is empty."""
         shutil.rmtree(self.path)
+        with suppress(OSError):  # it holds other runs
+            self.path.parent.rmdir()
 
     @property
     def name(self) -> str:

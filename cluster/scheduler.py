@@ -20,7 +20,7 @@ def key_of(ticket: Ticket) -> TicketKey:
 
 @dataclass(frozen=True)
 class TicketCounts:
-    """Tickets since the start. ``dropped`` does not exist: no path of the program drops one."""
+    """Tickets since the start."""
 
     issued: int = 0
     completed: int = 0
@@ -48,11 +48,6 @@ class Scheduler:
     def counts(self) -> TicketCounts:
         """Tickets issued, completed and issued again so far."""
         return TicketCounts(**self._counts)
-
-    @property
-    def num_unfinished(self) -> int:
-        """Tickets that are pending or in flight."""
-        return len(self._pending) + len(self._in_flight)
 
     def submit(self, tickets: Sequence[Ticket]) -> None:
         """Queue tickets behind those that wait already."""

@@ -15,7 +15,6 @@ def write_summary(
     outcome: Outcome,
     counts: TicketCounts,
     wall_time_s: float,
-    mlflow_run_id: str | None,
 ) -> dict[str, Any]:
     """Write the summary of a run that reached a limit or was interrupted, and return it."""
     progress = outcome.progress
@@ -29,13 +28,13 @@ def write_summary(
         "training_time_s": round(progress.training_time_s, 3),
         "timestamp_ms": time.time_ns() // 1_000_000,
         "weights_sha256": outcome.weights_sha256,
-        "mlflow_run_id": mlflow_run_id,
+        "mlflow_run_id": None,
         "evaluation": outcome.evaluation.as_json() if outcome.evaluation else None,
         "tickets": {
             "issued": counts.issued,
             "completed": counts.completed,
             "reissued": counts.reissued,
-            # Tickets that were started and given up: the batch that an interruption cut short.
+            # Given up with a batch that nothing will be learned from, since the run is over.
             "dropped": counts.issued - counts.completed,
         },
     }
@@ -43,9 +42,16 @@ def write_summary(
     return summary
 
 
-def write_failure(
-    run: RunDirectory, error: BaseException, wall_time_s: float, mlflow_run_id: str | None
-) -> None:
+def add_run_id(
+    run: RunDirectory, summary: dict[str, Any], mlflow_run_id: str | None
+) -> dict[str, Any]:
+    """Write the summary once more with the id of the MLflow run, known at the very end."""
+    summary = {**summary, "mlflow_run_id": mlflow_run_id}
+    write_json(run.summary_file, summary)
+    return summary
+
+
+def write_failure(run: RunDirectory, error: BaseException, wall_time_s: float) -> None:
     """Write the summary of a run that failed."""
     write_json(
         run.summary_file,
@@ -54,7 +60,6 @@ def write_failure(
             "stop_reason": f"{type(error).__name__}: {error}",
             "wall_time_s": round(wall_time_s, 3),
             "timestamp_ms": time.time_ns() // 1_000_000,
-            "mlflow_run_id": mlflow_run_id,
         },
     )
 

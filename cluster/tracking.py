@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -15,8 +14,9 @@ import cluster
 from cluster.run_directory import RunDirectory, read_json
 from configs.execution import TrackingConfig
 
-_RUN_ID_PATIENCE_S = 15.0
 _FINISH_PATIENCE_S = 30.0
+"""The follower gives up by itself before that, and says so in its log."""
+
 _NICENESS = 10
 """Importing MLflow takes seconds of CPU at the very time when Ray starts; training goes first."""
 
@@ -76,16 +76,9 @@ class Tracking:
             self._process.stdin.flush()
 
     def run_id(self) -> str | None:
-        """Return the id of the MLflow run; waits a little while it is being created."""
-        deadline_s = time.monotonic() + _RUN_ID_PATIENCE_S
-        while self._process and self._run:
-            state = read_json(self._run.tracking_file)
-            if state:
-                return str(state["run_id"])
-            if self._process.poll() is not None or time.monotonic() > deadline_s:
-                break
-            time.sleep(0.02)
-        return None
+        """Return the id of the MLflow run, if it has been created by now."""
+        state = read_json(self._run.tracking_file) if self._run else None
+        return str(state["run_id"]) if state else None
 
     def let_go(self) -> None:
         """Tell the follower that the run is over; it finishes while others clean up."""

@@ -12,7 +12,7 @@ from cluster.episode_plot import plot_episode_lengths
 from cluster.errors import InterruptedRunError, UsageError
 from cluster.interrupts import Interrupts
 from cluster.run_directory import RunDirectory
-from cluster.summary import print_summary, write_failure, write_summary
+from cluster.summary import add_run_id, print_summary, write_failure, write_summary
 from cluster.tracking import Tracking
 from cluster.training import Outcome, Training
 from configs.config import Config
@@ -53,24 +53,24 @@ def run_training(config: Config, console: Console, started_s: float) -> int:
                 tracking.follow(run)
                 with make_display(console, config, run.name) as display:
                     outcome = Training(config, backend, run, display).run()
-                summary = _conclude(run, backend, outcome, tracking, started_s)
+                summary = _conclude(run, backend, outcome, started_s)
                 tracking.let_go()
         except (UsageError, InterruptedRunError):
             run.discard()
             raise
         except BaseException as error:
+            write_failure(run, error, time.monotonic() - started_s)
             tracking.follow(run)
-            write_failure(run, error, time.monotonic() - started_s, tracking.run_id())
             raise
+    summary = add_run_id(run, summary, tracking.run_id())
     print_summary(console, run, summary)
     tracking.print_link(console)
     return outcome.exit_code
 
 
 def _conclude(
-    run: RunDirectory, backend: Backend, outcome: Outcome, tracking: Tracking, started_s: float
+    run: RunDirectory, backend: Backend, outcome: Outcome, started_s: float
 ) -> dict[str, Any]:
     plot = run.plots / "episode_length.png"
     plot_episode_lengths(run.journal_file, plot, title=run.name)
-    wall_time_s = time.monotonic() - started_s
-    return write_summary(run, outcome, backend.pool.counts, wall_time_s, tracking.run_id())
+    return write_summary(run, outcome, backend.pool.counts, time.monotonic() - started_s)

@@ -11,7 +11,13 @@ from cluster.checkpoints import Checkpoint, Checkpoints
 from cluster.display import Display
 from cluster.errors import InterruptedRunError
 from cluster.evaluation import Evaluation, Evaluator
-from cluster.journal import Journal, Record, evaluation_record, update_record
+from cluster.journal import (
+    Journal,
+    Record,
+    confirmation_record,
+    evaluation_record,
+    update_record,
+)
 from cluster.progress import Progress
 from cluster.run_directory import RunDirectory
 from configs.config import Config
@@ -133,11 +139,13 @@ class Training:
     def _ending(self, evaluation: Evaluation | None) -> tuple[str, Evaluation] | None:
         """Return why the run is over and the confirmed evaluation, or None to go on."""
         limit = self._progress.reached_limit(self._config.stop)
-        if not limit and not self._evaluator.at_target(evaluation):
+        at_target = self._evaluator.at_target(evaluation)
+        if not limit and not at_target:
             return None
         final = self._evaluator.confirm(self._progress.updates, self._weights)
         self._progress = self._progress.at(time.perf_counter() - self._began_s)
-        if self._evaluator.at_target(final):
+        self._record(confirmation_record(self._progress, final))
+        if at_target and self._evaluator.at_target(final):
             return "target_return", final
         return (limit, final) if limit else None
 

@@ -39,7 +39,7 @@ def make_config(tmp_path):
         "learner": {"episodes_per_update": 4},
         "workers": {"envs_per_worker": 2, "episodes_per_ticket": 2},
         "cluster": {"backend": "inline"},
-        "evaluation": {"episodes": 4, "every_updates": None},
+        "evaluation": {"episodes": 6, "every_updates": None},
         "tracking": {"enabled": False},
     }
     return lambda **sections: Config.model_validate(_merged(base, sections))

@@ -99,7 +99,6 @@ def test_whatever_happens_each_ticket_is_completed_exactly_once(events):  # noqa
             else:
                 assert scheduler.remove_worker(worker)[0] is ticket
         assign()
-        assert scheduler.num_unfinished == len(submitted) - len(completed)
     scheduler.add_worker(next_worker)
     assign()
     while busy:

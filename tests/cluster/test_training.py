@@ -91,7 +91,7 @@ def test_the_journal_tells_each_update_and_each_evaluation(make_config, display)
     outcome, records, _ = train(make_config(**CARTPOLE), display)
 
     assert [(record.updates, record.batch is None) for record in records] == [
-        (0, True), (1, False), (2, False), (2, True), (3, False), (4, False), (4, True)
+        (0, True), (1, False), (2, False), (2, True), (3, False), (4, False), (4, True), (4, True)
     ]  # fmt: skip
     assert display.records == records
     updates = [record for record in records if record.batch]
