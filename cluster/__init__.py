@@ -13,6 +13,8 @@ _LIBRARY_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # Ray: under `uv run` it would upload the current directory and build an environment per worker.
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    # Ray: a failed ticket is reported by us, once.
+    "RAY_IGNORE_UNHANDLED_ERRORS": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     # MLflow: short waits, since the follower tries again by itself.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",

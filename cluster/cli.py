@@ -4,12 +4,11 @@ Exit codes: 0 done; 1 the run failed; 2 wrong usage or configuration (one messag
 130 and 143 interrupted by SIGINT or SIGTERM, after a checkpoint.
 """
 
+import signal
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-
-from rich.console import Console
 
 from cluster.errors import InterruptedRunError, TrainingError, UsageError
 from cluster.overrides import parse_config
@@ -35,9 +34,10 @@ def train(arguments: Sequence[str], started_s: float) -> int:
     """Train; create ``run.directory/run.name``."""
     config = parse_config("train", arguments)
     # Imported once the command is known to be well formed: the rest takes a second to load.
+    from cluster.display import RunConsole
     from cluster.train_command import run_training
 
-    return run_training(config, Console(), started_s)
+    return run_training(config, RunConsole(), started_s)
 
 
 def config(arguments: Sequence[str], started_s: float) -> int:
@@ -80,14 +80,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verb = _VERBS.get(words[0])
     if verb is None:
         return _fail(f"there is no verb {words[0]!r}; the verbs are: {', '.join(_VERBS)}", 2)
+    # The user's own environments may lie in the current directory; last, so that nothing of ours
+    # is shadowed. An editable install is found later than that, hence our own place before it.
+    sys.path += [str(Path(__file__).parent.parent), str(Path.cwd())]
     try:
         return verb(words[1:], started_s)
     except (ConfigError, UnsuitableEnvironmentError, UsageError) as error:
         return _fail(str(error), 2)
     except TrainingError as error:
         return _fail(str(error), 1)
-    except InterruptedRunError as interruption:
-        return _fail(f"{interruption} before the run had begun", interruption.exit_code)
+    except (InterruptedRunError, KeyboardInterrupt) as interruption:
+        code = getattr(interruption, "exit_code", 128 + signal.SIGINT)
+        return _fail("stopped before the run had begun", code)
 
 
 def _fail(message: str, exit_code: int) -> int:

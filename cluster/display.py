@@ -1,6 +1,7 @@
 """What one sees while a run runs: a live panel in a terminal, plain lines anywhere else."""
 
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -46,13 +47,15 @@ class PlainDisplay:
     def show(self, record: Record) -> None:
         """Print a line, if it is time."""
         metrics, head = record.metrics, f"update {record.updates:>5}"
-        if record.batch is None:
-            self._print(
-                f"{head}  evaluation: mean return {metrics['evaluation/return_mean']:.1f} "
-                f"(95 % interval {metrics['evaluation/return_ci_low']:.1f} to "
-                f"{metrics['evaluation/return_ci_high']:.1f})"
-            )
-        elif time.monotonic() - self._shown_at_s >= _PLAIN_INTERVAL_S:
+        for name, prefix in (("evaluation", ""), ("on other seeds", "confirmed_")):
+            if f"evaluation/{prefix}return_mean" in metrics:
+                mean, low, high = (
+                    metrics[f"evaluation/{prefix}return_{which}"]
+                    for which in ("mean", "ci_low", "ci_high")
+                )
+                interval = f"(95 % interval {low:.1f} to {high:.1f})"
+                self._print(f"{head}  {name}: mean return {mean:.1f} {interval}")
+        if record.batch and time.monotonic() - self._shown_at_s >= _PLAIN_INTERVAL_S:
             self._shown_at_s = time.monotonic()
             self._print(
                 f"{head}  steps {record.environment_steps:,}  "
@@ -62,7 +65,8 @@ class PlainDisplay:
             )
 
     def _print(self, line: str) -> None:
-        self._console.print(line, highlight=False, soft_wrap=True)
+        with suppress(OSError):  # the run is worth more than its display
+            self._console.print(line, highlight=False, soft_wrap=True)
 
 
 class LiveDisplay:
@@ -93,10 +97,10 @@ class LiveDisplay:
     def show(self, record: Record) -> None:
         """Take note; the panel redraws itself."""
         metrics = record.metrics
-        if record.batch is None:
+        if "evaluation/return_mean" in metrics:
             self._evaluation = record
             self._seconds["evaluating"] += metrics["time/evaluation_s"]
-        else:
+        if record.batch:
             self._update = record
             self._seconds["sampling"] += metrics["time/sampling_s"]
             self._seconds["learning"] += metrics["time/learning_s"]
@@ -146,6 +150,14 @@ class LiveDisplay:
     def _where_the_time_goes(self) -> str:
         total = sum(self._seconds.values()) or 1.0
         return ", ".join(f"{name} {part / total:.0%}" for name, part in self._seconds.items())
+
+
+class RunConsole(Console):
+    """Standard output; when the reader of its pipe has gone, the run goes on in silence."""
+
+    def on_broken_pipe(self) -> None:
+        """Say no more."""
+        self.quiet = True
 
 
 def make_display(console: Console, config: Config, run_name: str) -> LiveDisplay | PlainDisplay:

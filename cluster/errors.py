@@ -15,6 +15,7 @@
 lower floors and count as wrong usage, too.
 """
 
+import re
 import signal
 
 
@@ -52,6 +53,11 @@ class WorkerStartError(TrainingError):
 
 class LearnerLostError(TrainingError):
     """The learner died or does not answer."""
+
+
+def without_colours(text: str) -> str:
+    """Return a message without the codes for terminals that Ray writes into its own."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
 class InterruptedRunError(ReinforceError):

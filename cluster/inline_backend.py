@@ -48,7 +48,7 @@ class InlinePool:
             self._interrupts.check()
             try:
                 report, trajectories = self._worker.play(ticket, weights)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise TicketFailedError(
                     f"ticket {ticket} failed: {type(error).__name__}: {error}"
                 ) from error

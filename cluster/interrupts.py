@@ -1,20 +1,20 @@
-"""SIGINT and SIGTERM: noted at once, obeyed at the next safe point; a second one exits at once."""
+"""SIGINT, SIGTERM and SIGHUP: noted at once, obeyed at the next safe point; twice, at once."""
 
 import os
 import signal
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Self
 
 from cluster.errors import InterruptedRunError
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupts:
     """Context in which the first signal only raises a flag that ``check`` turns into an exception.
 
-    So no write is torn and no update is half applied. Libraries that install handlers of their own
-    (Ray does) are overruled by ``install``.
+    So no write is torn and no update is half applied.
     """
 
     def __init__(self) -> None:
@@ -22,7 +22,9 @@ class Interrupts:
         self._previous = {number: signal.getsignal(number) for number in _SIGNALS}
 
     def __enter__(self) -> Self:
-        self.install()
+        for number in _SIGNALS:
+            if self._previous[number] is not signal.SIG_IGN:  # as under nohup
+                signal.signal(number, self._on_signal)
         return self
 
     def __exit__(
@@ -34,11 +36,6 @@ class Interrupts:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
-    def install(self) -> None:
-        """Take over the signals, also from a library that took them since."""
-        for number in _SIGNALS:
-            signal.signal(number, self._on_signal)
-
     def check(self) -> None:
         """Raise InterruptedRunError if a signal came."""
         if self._received is not None:
@@ -48,3 +45,5 @@ class Interrupts:
         if self._received is not None:
             os._exit(128 + number)
         self._received = number
+        with suppress(OSError):
+            os.write(2, b"\nreinforce: stopping at the next safe point; once more to abandon\n")

@@ -5,6 +5,7 @@ the learner lives and nowhere else.
 """
 
 import os
+import sys
 from collections.abc import Sequence
 
 import ray
@@ -28,8 +29,9 @@ _FETCH_TIMEOUT_S = 300.0
 class RolloutActor:
     """A rollout worker in a process of its own."""
 
-    def __init__(self, config: Config, spec: EnvironmentSpec) -> None:
+    def __init__(self, config: Config, spec: EnvironmentSpec, user_path: str) -> None:
         os.nice(_WORKER_NICENESS)
+        sys.path.append(user_path)  # where the user's environments may be; last, as in the driver
         self._worker = RolloutWorker(config, spec)
 
     def ready(self) -> None:

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import ray
 from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
 from cluster.backend import Backend
-from cluster.errors import LearnerLostError
+from cluster.errors import LearnerLostError, without_colours
 from cluster.interrupts import Interrupts
 from cluster.ray_actors import LearnerActor, RolloutActor
 from cluster.ray_pool import RayPool
@@ -19,6 +20,7 @@ from learner.update_report import UpdateReport
 from learner.weights import Weights
 from workers.environment import EnvironmentSpec
 
+_POLL_S = 0.2
 _LEARNER_TIMEOUT_S = 600.0
 """For one call of the learner, its start included."""
 
@@ -26,7 +28,8 @@ _LEARNER_TIMEOUT_S = 600.0
 class RayLearner:
     """The learner actor, behind the names that the loop uses."""
 
-    def __init__(self, config: Config, spec: EnvironmentSpec) -> None:
+    def __init__(self, config: Config, spec: EnvironmentSpec, interrupts: Interrupts) -> None:
+        self._interrupts = interrupts
         # No CPU of its own in Ray's books: it works while the workers wait for its weights.
         # Never retried: an update must not be applied twice.
         actor = ray.remote(LearnerActor).options(num_cpus=0, max_restarts=0, max_task_retries=0)
@@ -35,6 +38,8 @@ class RayLearner:
     def weights(self) -> "ray.ObjectRef[Weights]":
         """Return a reference to the current weights."""
         reference: ray.ObjectRef[Weights] = self._actor.weights.remote()
+        while not ray.wait([reference], timeout=_POLL_S)[0]:
+            self._interrupts.check()
         self._get(reference, "weights")  # the learner is up, or says why not
         return reference
 
@@ -62,7 +67,8 @@ class RayLearner:
                 f"the learner has not answered {call!r} for {_LEARNER_TIMEOUT_S:.0f} s"
             ) from None
         except RayTaskError as error:
-            raise LearnerLostError(f"the learner failed in {call!r}: {error}") from error
+            text = without_colours(str(error))
+            raise LearnerLostError(f"the learner failed in {call!r}: {text}") from error
         except RayError as error:
             raise LearnerLostError(f"the learner was lost in {call!r}: {error}") from error
 
@@ -74,11 +80,9 @@ def ray_backend(config: Config, spec: EnvironmentSpec, interrupts: Interrupts) -
     Raises:
         ClusterUnreachableError: The cluster cannot be joined.
     """
-    with ray_session(config):
-        interrupts.install()  # Ray takes SIGTERM when it connects
-        interrupts.check()
+    with ray_session(config, interrupts):
         # The learner first: it imports Torch, which takes longest.
-        learner = RayLearner(config, spec)
+        learner = RayLearner(config, spec, interrupts)
         rollout_actor = ray.remote(RolloutActor).options(
             num_cpus=config.cluster.cpus_per_worker,
             max_restarts=0,
@@ -88,7 +92,7 @@ def ray_backend(config: Config, spec: EnvironmentSpec, interrupts: Interrupts) -
         pool = RayPool(
             config.workers,
             _number_of_workers(config),
-            lambda: rollout_actor.remote(config, spec),
+            lambda: rollout_actor.remote(config, spec, str(Path.cwd())),
             interrupts,
         )
         pool.wait_until_ready()

@@ -9,7 +9,7 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from cluster.backend import Batch
-from cluster.errors import TicketFailedError, WorkerStartError
+from cluster.errors import TicketFailedError, WorkerStartError, without_colours
 from cluster.interrupts import Interrupts
 from cluster.scheduler import Scheduler, TicketCounts, TicketKey, key_of
 from configs.execution import WorkersConfig
@@ -177,7 +177,8 @@ class RayPool:
         if worker not in self._ready:
             self._num_failed_starts += 1
             if self._num_failed_starts >= _MAX_FAILED_STARTS:
-                raise WorkerStartError(f"rollout workers fail to start: {error}") from error
+                text = without_colours(str(error))
+                raise WorkerStartError(f"rollout workers fail to start: {text}") from error
             time.sleep(_FIRST_BACKOFF_S * 2 ** (self._num_failed_starts - 1))
         self._ready.discard(worker)
         if not self._ready:
@@ -192,5 +193,6 @@ class RayPool:
         if attempts >= self._config.max_ticket_attempts:
             raise TicketFailedError(
                 f"ticket {ticket} failed {attempts} times (workers.max_ticket_attempts); its "
-                f"episode seeds are {list(ticket.episode_seeds)}. The last failure:\n{error}"
+                f"episode seeds are {list(ticket.episode_seeds)}. The last failure:\n"
+                f"{without_colours(str(error))}"
             ) from error

@@ -1,81 +1,105 @@
 """Joining a Ray cluster, or starting a local one that leaves nothing behind."""
 
+import math
 import os
 import secrets
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import ray
+from ray.job_config import JobConfig
 
-from cluster.errors import ClusterUnreachableError, LocalRayError
+import cluster
+from cluster.errors import ClusterUnreachableError, InterruptedRunError, LocalRayError
+from cluster.interrupts import Interrupts
 from configs.config import Config
 
 _CONNECT_TIMEOUT_S = 5.0
+_START_TIMEOUT_S = 120.0
 _LOCAL_OBJECT_STORE_BYTES = 512 << 20
+_FOLDER_PREFIX = "reinforce-ray-"
 
 
 @contextmanager
-def ray_session(config: Config) -> Iterator[None]:
+def ray_session(config: Config, interrupts: Interrupts) -> Iterator[None]:
     """Connect to the cluster of ``cluster.address``, or start a local Ray; disconnect at the end.
 
     Raises:
         ClusterUnreachableError: There is no cluster, or it does not let us in.
+        LocalRayError: Ray does not start on this machine.
+        InterruptedRunError: The user asked to stop.
     """
-    if config.cluster.address is None:
-        with _local_session(config):
-            yield
-    else:
-        _join(config.cluster.address)
+    # Ray starts in a thread of its own: there it cannot replace our handlers of signals, and we can
+    # look out for them. The thread lives as long as the session, because the processes that it
+    # starts are killed by the system when it ends.
+    address = config.cluster.address
+    with (
+        ThreadPoolExecutor(1, thread_name_prefix="ray") as thread,
+        nullcontext("") if address else _local_folder() as folder,
+    ):
         try:
+            if address:
+                _join(thread, interrupts, address)
+            else:
+                _start(thread, interrupts, _local_cpus(config), folder)
             yield
         finally:
             ray.shutdown()
 
 
-def local_cpus() -> int:
-    """Return the CPUs that this process may use."""
-    return len(os.sched_getaffinity(0))
+def _local_cpus(config: Config) -> int:
+    """Return the logical CPUs of a local Ray: it is ours, and more workers than cores no error."""
+    cpus = len(os.sched_getaffinity(0))
+    if config.workers.num_workers == "auto":
+        return cpus
+    return max(cpus, math.ceil(config.workers.num_workers * config.cluster.cpus_per_worker))
 
 
 @contextmanager
-def _local_session(config: Config) -> Iterator[None]:
-    if "RAY_AUTH_TOKEN" not in os.environ and "RAY_AUTH_TOKEN_PATH" not in os.environ:
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-    wanted = config.workers.num_workers
-    # Logical CPUs: a local Ray is ours alone, and asking for more workers than cores is no error.
-    cpus = local_cpus()
-    if wanted != "auto":
-        cpus = max(cpus, -int(-wanted * config.cluster.cpus_per_worker // 1))
-    # Every server of a local Ray then listens on loopback only; elsewhere on all interfaces.
-    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+def _local_folder() -> Iterator[str]:
+    """Yield a folder for Ray's files and remove it at the end, with those of drivers long dead."""
+    for stale in Path(tempfile.gettempdir()).glob(f"{_FOLDER_PREFIX}*"):
+        pid = stale.name.removeprefix(_FOLDER_PREFIX).partition("-")[0]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+            shutil.rmtree(stale, ignore_errors=True)
     # A short path: Ray puts Unix sockets below it.
-    folder = tempfile.mkdtemp(prefix="reinforce-")
+    folder = tempfile.mkdtemp(prefix=f"{_FOLDER_PREFIX}{os.getpid()}-")
     try:
-        try:
-            _init(
-                address="local",  # whatever RAY_ADDRESS says
-                num_cpus=cpus,
-                num_gpus=0,
-                include_dashboard=False,
-                object_store_memory=_LOCAL_OBJECT_STORE_BYTES,
-                _temp_dir=folder,
-            )
-        except Exception as error:  # as many types as there are ways to fail
-            raise LocalRayError(
-                f"cannot start Ray on this machine: {type(error).__name__}: {error}\n"
-                "Use --cluster.backend inline to train without it."
-            ) from error
-        yield
+        yield folder
     finally:
-        ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _join(address: str) -> None:
+def _start(thread: Executor, interrupts: Interrupts, num_cpus: int, folder: str) -> None:
+    if "RAY_AUTH_TOKEN" not in os.environ and "RAY_AUTH_TOKEN_PATH" not in os.environ:
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    try:
+        _init(
+            thread,
+            interrupts,
+            address="local",  # whatever RAY_ADDRESS says
+            num_cpus=num_cpus,
+            num_gpus=0,
+            include_dashboard=False,
+            object_store_memory=_LOCAL_OBJECT_STORE_BYTES,
+            _temp_dir=folder,
+        )
+    except InterruptedRunError:
+        raise
+    except Exception as error:  # as many types as there are ways to fail
+        raise LocalRayError(
+            f"cannot start Ray on this machine: {type(error).__name__}: {error}\n"
+            "Use --cluster.backend inline to train without it."
+        ) from error
+
+
+def _join(thread: Executor, interrupts: Interrupts, address: str) -> None:
     if address != "auto":
         host, separator, port = address.rpartition(":")
         if not (separator and host and port.isdigit()) or "://" in address:
@@ -91,7 +115,9 @@ def _join(address: str) -> None:
                 "or leave cluster.address out to run on this machine"
             ) from None
     try:
-        _init(address=address)
+        _init(thread, interrupts, address=address)
+    except InterruptedRunError:
+        raise
     except Exception as error:  # Ray raises half a dozen types here, all meaning the same to us
         raise ClusterUnreachableError(
             f"cannot join the Ray cluster at cluster.address = {address!r}: "
@@ -101,5 +127,25 @@ def _join(address: str) -> None:
         ) from error
 
 
-def _init(**arguments: Any) -> None:
-    ray.init(log_to_driver=False, logging_level="ERROR", configure_logging=True, **arguments)
+def _init(thread: Executor, interrupts: Interrupts, **arguments: Any) -> None:
+    """Call ``ray.init`` in the thread, and look out for signals once it has returned."""
+    call = thread.submit(
+        ray.init,
+        log_to_driver=False,
+        logging_level="ERROR",
+        job_config=JobConfig(_py_driver_sys_path=_OurPackagesOnly()),
+        **arguments,
+    )
+    call.result(timeout=_START_TIMEOUT_S)
+    interrupts.check()
+
+
+class _OurPackagesOnly(list[str]):
+    """The search path that Ray puts in front of that of its workers: where our packages are.
+
+    Ray adds the driver's script and current directory to it, and both would win over what is
+    installed: a folder ``configs`` of the user's would be imported instead of ours.
+    """
+
+    def extend(self, paths: Iterable[str]) -> None:
+        self[:] = [str(Path(cluster.__file__).parent.parent)]

@@ -26,7 +26,7 @@ class RunDirectory:
         Raises:
             RunDirectoryError: It exists already, or cannot be written. Nothing is left behind.
         """
-        name = config.run.name or _default_name(config)
+        name = config.run.name or _free_name(config)
         run = cls(config.run.directory / name)
         try:
             run.path.mkdir(parents=True)
@@ -133,7 +133,8 @@ def write_json(path: Path, values: dict[str, Any]) -> None:
     write_atomically(path, (json.dumps(values, indent=2) + "\n").encode())
 
 
-def _default_name(config: Config) -> str:
+def _free_name(config: Config) -> str:
     environment = config.environment.id.rpartition("/")[2].rpartition(":")[2].lower()
-    time = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    # To the microsecond, so that runs started together do not meet.
+    time = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
     return f"{environment}-s{config.run.seed}-{time}"

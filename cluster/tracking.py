@@ -102,4 +102,5 @@ class Tracking:
             console.print("MLflow: run `mlflow ui` in this directory, then open", soft_wrap=True)
             console.print(state["link"], soft_wrap=True)
         else:
-            console.print(f"MLflow: {state['link']}", soft_wrap=True)
+            console.print("MLflow: open, on a server of the store in use,", soft_wrap=True)
+            console.print(state["link"], soft_wrap=True)

@@ -1,5 +1,6 @@
 """``reinforce train``: puts a run together, and takes it apart again however it ends."""
 
+import os
 import time
 from contextlib import AbstractContextManager
 from typing import Any
@@ -27,6 +28,9 @@ def open_backend(
         from cluster.inline_backend import inline_backend
 
         return inline_backend(config, spec, interrupts)
+    if config.cluster.address is None:
+        # Read when Ray is imported: every server of a local Ray then listens on loopback only.
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     from cluster.ray_backend import ray_backend
 
     return ray_backend(config, spec, interrupts)

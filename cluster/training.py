@@ -4,12 +4,13 @@ It knows neither Ray nor MLflow: a backend plays and learns, and tracking follow
 """
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 from cluster.backend import Backend
 from cluster.checkpoints import Checkpoint, Checkpoints
 from cluster.display import Display
-from cluster.errors import InterruptedRunError
+from cluster.errors import InterruptedRunError, LearnerLostError
 from cluster.evaluation import Evaluation, Evaluator
 from cluster.journal import (
     Journal,
@@ -89,6 +90,10 @@ class Training:
             stop_reason, final = ending
         except InterruptedRunError as interruption:
             stop_reason, exit_code = str(interruption), interruption.exit_code
+        except Exception:
+            with suppress(LearnerLostError):  # what the last updates made survives the failure
+                self._save_checkpoint()
+            raise
         finally:
             self._journal.close()
         self._save_checkpoint()

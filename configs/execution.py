@@ -34,7 +34,7 @@ class WorkersConfig(Section):
         600.0,
         gt=0,
         description="Seconds after which a worker that has not returned its ticket is replaced and "
-        "the ticket is played again, > 0.",
+        "the ticket is played again, > 0. On Ray; inline, nobody is there to replace it.",
     )
     max_ticket_attempts: int = Field(
         3,

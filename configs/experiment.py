@@ -16,7 +16,8 @@ class RunConfig(Section):
     name: str | None = Field(
         None,
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$",
-        description="Name of the run and of its folder: 1-100 letters, digits, '.', '_' or '-'. "
+        description="Name of the run and of its folder: a letter or digit, then up to 99 more, or "
+        "'.', '_' and '-'. "
         "None: environment, seed and UTC time.",
     )
     seed: int = Field(
@@ -75,7 +76,7 @@ class StopConfig(Section):
     max_wall_time_s: float | None = Field(
         None,
         gt=0,
-        description="Seconds of training, > 0; checked after each update. None: no limit.",
+        description="Seconds of training, > 0; checked between updates. None: no limit.",
     )
     target_return: float | None = Field(
         None,

@@ -13,8 +13,8 @@ ImportanceCorrection = Literal["none", "per_step", "per_decision"]
 OptimizerKind = Literal["adam", "adamw", "rmsprop", "sgd"]
 AdvantageScale = Literal["none", "episode", "batch", "running"]
 Activation = Literal["tanh", "relu"]
-Rate = Annotated[float, Field(gt=0)]
-Coefficient = Annotated[float, Field(ge=0)]
+Rate = Annotated[float, Field(gt=0, le=1000)]
+Coefficient = Annotated[float, Field(ge=0, le=1e6)]
 Scheduled = float | tuple[float, float]
 """A constant, or (start, end) of a linear schedule."""
 

@@ -31,5 +31,5 @@ def local_ray(tmp_path_factory):
     from cluster.ray_session import ray_session
     from configs.config import Config
 
-    with ray_session(Config.model_validate({"workers": {"num_workers": 3}})):
+    with ray_session(Config.model_validate({"workers": {"num_workers": 3}}), Interrupts()):
         yield

@@ -165,6 +165,7 @@ def test_a_failing_run_says_why_and_its_directory_keeps_it(tmp_path, capsys):
 
     assert code == 1
     assert "ArithmeticError: the environment is faulty" in capsys.readouterr().err
+    assert (tmp_path / "runs" / "faulty" / "checkpoints" / "update-000000000.safetensors").exists()
     summary = read_json(tmp_path / "runs" / "faulty" / "summary.json")
     assert summary["status"] == "failed"
     assert "ArithmeticError" in summary["stop_reason"]
@@ -214,6 +215,65 @@ def test_a_signal_ends_the_run_after_a_checkpoint_and_leaves_no_process(
     client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     assert client.get_run(summary["mlflow_run_id"]).info.status == "KILLED"
     _wait_for(lambda: _processes_in(tmp_path) == [])
+
+
+@pytest.mark.ray
+def test_sigterm_while_ray_starts_leaves_nothing(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cluster", *ENDLESS],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    time.sleep(2.5)  # Ray takes three to five seconds
+    process.terminate()
+    _, said = process.communicate(timeout=60)
+
+    assert process.returncode == 143
+    assert "stopped before the run had begun" in said
+    assert list(tmp_path.iterdir()) == []
+    _wait_for(lambda: _processes_in(tmp_path) == [])
+
+
+@pytest.mark.ray
+def test_folders_of_the_user_s_shadow_nothing_and_their_environments_are_found(tmp_path):
+    for name in ("configs", "learner", "workers", "cluster"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise RuntimeError('the wrong package')")
+    (tmp_path / "my_environments.py").write_text(
+        "import gymnasium\n"
+        "from gymnasium.envs.classic_control.acrobot import AcrobotEnv\n"
+        "gymnasium.register('Mine-v0', AcrobotEnv, max_episode_steps=20)\n"
+    )
+    command = [str(Path(sys.executable).parent / "reinforce"), "train", "./mine.yaml"]
+    (tmp_path / "mine.yaml").write_text(
+        "environment: {id: 'my_environments:Mine-v0'}\nstop: {max_updates: 1}\n"
+    )
+
+    for backend in ("inline", "ray"):
+        result = subprocess.run(
+            [*command, "--cluster.backend", backend, "--run.name", backend],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": "", "MLFLOW_TRACKING_URI": ""},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert result.returncode == 0, result.stderr
+        assert "mlflow ui" in result.stdout
+
+
+def test_a_run_goes_on_when_the_reader_of_its_output_has_gone(tmp_path):
+    command = f"{sys.executable} -m cluster train cartpole --cluster.backend inline"
+    options = "--run.name piped --tracking.enabled false"
+    subprocess.run(
+        f"{command} {options} | true", shell=True, cwd=tmp_path, check=False, timeout=120
+    )
+
+    summary = tmp_path / "runs" / "piped" / "summary.json"
+    _wait_for(summary.exists)
+    assert read_json(summary)["status"] == "finished"
 
 
 def _num_updates(run):

@@ -5,13 +5,13 @@ from cluster.evaluation import Evaluation, t_quantile_97_5
 
 
 def test_the_interval_by_hand():
-    evaluation = Evaluation.of(np.array([1.0, 2.0, 3.0, 4.0]), greedy=True)
+    evaluation = Evaluation.of(np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]), greedy=True)
 
-    # sample deviation sqrt(5/3), standard error sqrt(5/12), t with 3 degrees of freedom 3.182
-    half_width = 3.182 * np.sqrt(5 / 12)
-    assert evaluation.return_mean == 2.5
-    assert evaluation.return_ci95 == pytest.approx((2.5 - half_width, 2.5 + half_width), rel=0.02)
-    assert (evaluation.return_min, evaluation.return_max, evaluation.episodes) == (1.0, 4.0, 4)
+    # sample variance 3.5, standard error sqrt(3.5/6), t with 5 degrees of freedom 2.571
+    half_width = 2.571 * np.sqrt(3.5 / 6)
+    assert evaluation.return_mean == 3.5
+    assert evaluation.return_ci95 == pytest.approx((3.5 - half_width, 3.5 + half_width), rel=0.005)
+    assert (evaluation.return_min, evaluation.return_max, evaluation.episodes) == (1.0, 6.0, 6)
 
 
 @pytest.mark.parametrize(

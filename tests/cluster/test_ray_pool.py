@@ -22,7 +22,9 @@ def make_pool(config, interrupts, num_workers=2, pool_class=RayPool):
 
     spec = inspect_environment(config.environment)
     actor = ray.remote(RolloutActor).options(num_cpus=1, max_restarts=0)
-    pool = pool_class(config.workers, num_workers, lambda: actor.remote(config, spec), interrupts)
+    pool = pool_class(
+        config.workers, num_workers, lambda: actor.remote(config, spec, ""), interrupts
+    )
     pool.wait_until_ready()
     return pool
 

@@ -31,7 +31,7 @@ CARTPOLE = {
     "stop": {"max_updates": 4},
     "learner": {"episodes_per_update": 12, "learning_rate": 0.03},
     "workers": {"envs_per_worker": 2, "episodes_per_ticket": 2},
-    "evaluation": {"episodes": 4, "every_updates": 2},
+    "evaluation": {"episodes": 6, "every_updates": 2},
 }
 
 
@@ -147,7 +147,7 @@ def test_a_target_has_to_be_confirmed_on_other_seeds(make_config, display, monke
         evaluation = confirm(self, updates, weights)
         if len(calls) > 1:
             return evaluation
-        return Evaluation.of(np.array([0.0, 1.0]), greedy=True)
+        return Evaluation.of(np.array([0.0, 1.0, 2.0, 1.0, 0.0]), greedy=True)
 
     monkeypatch.setattr(Evaluator, "confirm", short_of_the_target_at_first)
     config = make_config(
