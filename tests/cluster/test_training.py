@@ -193,3 +193,49 @@ def test_a_line_of_the_journal_reads_back_as_the_record(make_config, display):
     for record, line in zip(records, run.journal_file.read_text().splitlines(), strict=True):
         assert record.line() == line + "\n"
         assert json.loads(line)["environment_steps"] == record.environment_steps
+
+
+def lookahead(make_config, name, backend="inline", num_workers=1):
+    return make_config(
+        **{
+            **CARTPOLE,
+            "run": {"name": name},
+            "stop": {"max_updates": 5},
+            "learner": {**CARTPOLE["learner"], "importance_cap": 2.0},
+            "workers": {**CARTPOLE["workers"], "num_workers": num_workers},
+            "cluster": {"backend": backend, "lookahead": 1},
+        }
+    )
+
+
+def test_with_lookahead_every_batch_but_the_first_is_one_version_old(make_config, display):
+    _, records, _ = train(lookahead(make_config, "a"), display)
+
+    updates = [record.metrics for record in records if record.batch]
+    assert [metrics["learner/staleness_max"] for metrics in updates] == [0, 1, 1, 1, 1]
+    assert updates[0]["learner/effective_sample_size"] == 1.0
+    assert all(metrics["learner/effective_sample_size"] < 1.0 for metrics in updates[1:])
+    assert updates[-1]["tickets/issued"] == updates[-1]["tickets/completed"] == 5 * 6 + 3 * 3
+
+
+@pytest.mark.ray
+def test_with_lookahead_any_number_of_workers_gives_the_same_weights(make_config, display):
+    def outcome(*arguments):
+        outcome, records, _ = train(lookahead(make_config, *arguments), display)
+        return outcome.weights_sha256, [record.batch.sha256 for record in records if record.batch]
+
+    inline = outcome("inline", "inline", 1)
+
+    assert outcome("one", "ray", 1) == inline
+    assert outcome("three", "ray", 3) == inline
+
+
+def test_lookahead_samples_with_the_version_before_and_not_with_an_older_one(make_config, display):
+    """The first batch equals that without lookahead; the second is played by the same version."""
+    _, ahead, _ = train(lookahead(make_config, "ahead"), display)
+    config = make_config(**{**CARTPOLE, "run": {"name": "plain"}})
+    _, plain, _ = train(config, display)
+
+    first = [[r.batch.sha256 for r in records if r.batch] for records in (ahead, plain)]
+    assert first[0][0] == first[1][0]
+    assert first[0][1] != first[1][1]

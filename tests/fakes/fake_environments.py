@@ -5,6 +5,7 @@ process, Ray's workers included.
 """
 
 import os
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Discrete
+from reference_mdp import HORIZON, ReferenceMDP
 
 
 class Countdown(gymnasium.Env[np.ndarray, int]):
@@ -113,6 +115,38 @@ class Faulty(Countdown):
         return True
 
 
+class DelayedReferenceMDP(ReferenceMDP):
+    """The reference problem with long episodes that take longer, and a process that dies.
+
+    One reset in a hundred (by its seed) begins an episode that takes ``delay_s`` per step. The first
+    process to create ``kill_marker`` is killed at its 2000th reset.
+    """
+
+    def __init__(self, delay_s: float = 0.0, kill_marker: str = "") -> None:
+        super().__init__()
+        self._delay_s = delay_s
+        self._kill_marker = kill_marker
+        self._num_resets = 0
+        self._is_slow = False
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        result = super().reset(seed=seed)
+        self._num_resets += 1
+        self._is_slow = (seed or 0) % 100 == 0
+        if self._num_resets == 2000 and self._kill_marker:
+            try:
+                Path(self._kill_marker).touch(exist_ok=False)
+                os.kill(os.getpid(), signal.SIGKILL)
+            except FileExistsError:
+                pass
+        return result
+
+    def step(self, action: int) -> Any:
+        if self._is_slow:
+            time.sleep(self._delay_s)
+        return super().step(action)
+
+
 class ContinuousActions(Countdown):
     """Has an action space that no policy here can act in."""
 
@@ -120,6 +154,11 @@ class ContinuousActions(Countdown):
         super().__init__()
         self.action_space = Box(-1.0, 1.0, (2,), np.float32)  # type: ignore[assignment]
 
+
+if "DelayedReferenceMDP-v0" not in gymnasium.registry:
+    gymnasium.register(
+        "DelayedReferenceMDP-v0", entry_point=DelayedReferenceMDP, max_episode_steps=HORIZON
+    )
 
 for _name, _class in {
     "Countdown-v0": Countdown,

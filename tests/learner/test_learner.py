@@ -7,7 +7,7 @@ from configs.learning import LearnerConfig
 from learner.learner import Learner
 from learner.network import MLPNetwork
 from learner.policy import MLPArchitecture
-from learner.trajectories import Trajectories
+from learner.trajectories import Trajectories, concatenate
 
 ARCHITECTURE = MLPArchitecture(3, (8,), "tanh", 2)
 
@@ -191,3 +191,125 @@ def test_rewards_too_large_for_a_gradient_stop_the_run_with_a_reason():
 def test_the_seed_decides_the_first_weights():
     assert make_learner(seed=1).weights().sha256 == make_learner(seed=1).weights().sha256
     assert make_learner(seed=1).weights().sha256 != make_learner(seed=2).weights().sha256
+
+
+def test_an_update_of_the_article_preset_equals_the_article_s_listing():
+    """Its update_policy(), double loop and all, on one episode."""
+    from configs.loading import load_config
+
+    config = load_config("article").learner
+    part = random_part(3, [9])
+    architecture = MLPArchitecture(3, (128,), "relu", 2)
+    learner = Learner(config, architecture, seed=5)
+    network = MLPNetwork(architecture, torch.Generator().manual_seed(5))
+    optimizer = torch.optim.Adam(network.parameters(), lr=3e-4)
+    probabilities = network(torch.from_numpy(part.observations)).softmax(dim=1)
+    log_probs = [torch.log(probabilities[t, part.actions[t]]) for t in range(9)]
+    discounted_rewards = []
+    for t in range(9):
+        gt, power = 0.0, 0
+        for reward in part.rewards[t:]:
+            gt = gt + 0.9**power * reward
+            power = power + 1
+        discounted_rewards.append(gt)
+    returns = torch.tensor(discounted_rewards)
+    returns = (returns - returns.mean()) / (returns.std() + 1e-9)
+    optimizer.zero_grad()
+    torch.stack(
+        [-log_prob * gt for log_prob, gt in zip(log_probs, returns, strict=True)]
+    ).sum().backward()
+    optimizer.step()
+
+    _, weights = learner.update([part])
+
+    np.testing.assert_allclose(weights.values, network.flat_weights(), atol=1e-6)
+
+
+def test_the_order_of_arrival_is_irrelevant_once_tickets_are_in_order():
+    arrived = [PARTS[1], PARTS[0]]
+
+    in_order = sorted(arrived, key=lambda part: part.num_steps)
+
+    assert (
+        make_learner().update(in_order)[1].sha256
+        == make_learner().update(sorted(PARTS, key=lambda part: part.num_steps))[1].sha256
+    )
+
+
+@pytest.mark.parametrize("baseline", ["none", "leave_one_out", "time", "linear", "value"])
+@pytest.mark.parametrize("scale", ["none", "batch", "running"])
+def test_statistics_are_those_of_the_whole_batch_however_it_is_cut_into_tickets(baseline, scale):
+    options = {"baseline": baseline, "advantage_scale": scale}
+    whole = concatenate(PARTS)
+
+    _, cut = make_learner(**options).update(PARTS)
+    _, uncut = make_learner(**options).update([whole])
+
+    assert cut.sha256 == uncut.sha256
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "rmsprop", "sgd"])
+def test_every_optimizer_goes_uphill_and_restores_bit_by_bit(optimizer):
+    options = {"optimizer": optimizer, "learning_rate": 1e-3, "advantage_scale": "none"}
+    learner = make_learner(**options)
+    uphill = learner.gradient(PARTS)
+    before = learner.weights().values
+    _, after = learner.update(PARTS)
+    restored = make_learner(seed=7, **options)
+    restored.load_state(learner.state())
+
+    assert float((after.values - before) @ uphill) > 0
+    assert restored.update(PARTS)[1].sha256 == learner.update(PARTS)[1].sha256
+
+
+@pytest.mark.parametrize("baseline", ["linear", "value"])
+def test_a_restored_learner_with_a_fitted_baseline_goes_on_bit_by_bit(baseline):
+    learner = make_learner(baseline=baseline)
+    learner.update(PARTS)
+    restored = make_learner(baseline=baseline)
+    restored.update(PARTS[:1])
+    restored.load_state(learner.state())
+
+    for _ in range(3):
+        assert restored.update(PARTS)[1].sha256 == learner.update(PARTS)[1].sha256
+
+
+def test_scheduled_settings_move_with_the_version():
+    learner = make_learner(learning_rate=(0.1, 0.01), schedule_updates=3)
+
+    rates = [learner.update(PARTS)[0].metrics["learning_rate"] for _ in range(5)]
+
+    np.testing.assert_allclose(rates, [0.1, 0.07, 0.04, 0.01, 0.01])
+
+
+def test_an_update_reports_what_it_did():
+    report, _ = make_learner(baseline="value").update(PARTS)
+
+    assert {
+        *("surrogate_loss", "entropy", "gradient_norm", "gradient_snr", "clipped_fraction"),
+        *("advantage_std", "baseline_variance_removed", "kl", "learning_rate", "staleness_max"),
+        *("effective_sample_size", "explained_variance", "log_prob_drift_max"),
+    } == set(report.metrics)
+
+
+@pytest.mark.parametrize("lengths", [[1], [1, 1, 1], [4]])
+@pytest.mark.parametrize("scale", ["none", "episode", "batch", "running"])
+def test_degenerate_batches_give_finite_weights(lengths, scale):
+    part = random_part(0, lengths)
+
+    _, weights = make_learner(baseline="none", advantage_scale=scale).update([part])
+
+    assert np.isfinite(weights.values).all()
+
+
+def test_the_unit_of_the_rewards_does_not_matter_with_a_scale():
+    def weights_with(factor):
+        learner = make_learner(advantage_scale="running")
+        for _ in range(3):
+            parts = [random_part(1, [5, 2]), random_part(2, [7, 1, 3])]
+            for part in parts:
+                part.rewards[:] *= factor
+            weights = learner.update(parts)[1].values
+        return weights
+
+    np.testing.assert_allclose(weights_with(1000.0), weights_with(1.0), atol=1e-5)
