@@ -133,19 +133,21 @@ def _init(thread: Executor, interrupts: Interrupts, **arguments: Any) -> None:
         ray.init,
         log_to_driver=False,
         logging_level="ERROR",
-        job_config=JobConfig(_py_driver_sys_path=_OurPackagesOnly()),
+        job_config=JobConfig(
+            _py_driver_sys_path=_FixedSearchPath([str(Path(cluster.__file__).parent.parent)])
+        ),
         **arguments,
     )
     call.result(timeout=_START_TIMEOUT_S)
     interrupts.check()
 
 
-class _OurPackagesOnly(list[str]):
-    """The search path that Ray puts in front of that of its workers: where our packages are.
+class _FixedSearchPath(list[str]):
+    """What Ray puts in front of the search path of its workers: the place of our packages.
 
-    Ray adds the driver's script and current directory to it, and both would win over what is
-    installed: a folder ``configs`` of the user's would be imported instead of ours.
+    Ray wants to extend it by the driver's script and current directory, and these would win over
+    what is installed: a folder ``configs`` of the user's would be imported instead of ours.
     """
 
     def extend(self, paths: Iterable[str]) -> None:
-        self[:] = [str(Path(cluster.__file__).parent.parent)]
+        """Stay as it is."""

@@ -118,8 +118,8 @@ class Faulty(Countdown):
 class DelayedReferenceMDP(ReferenceMDP):
     """The reference problem with long episodes that take longer, and a process that dies.
 
-    One reset in a hundred (by its seed) begins an episode that takes ``delay_s`` per step. The first
-    process to create ``kill_marker`` is killed at its 2000th reset.
+    One reset in a hundred, by its seed, begins an episode that takes ``delay_s`` per step. The
+    first process to create ``kill_marker`` is killed at its 2000th reset.
     """
 
     def __init__(self, delay_s: float = 0.0, kill_marker: str = "") -> None:
