@@ -20,8 +20,9 @@ lint: $(STAMP)  ## Style and formatting
 types: $(STAMP)  ## Static types, strict
 	.venv/bin/mypy
 
-prove-learning: $(STAMP)  ## Ten seeds of CartPole on both backends, each a process of its own
+prove-learning: $(STAMP)  ## Ten seeds of CartPole on both backends, without and with lookahead
 	.venv/bin/python benchmarks/cartpole_seeds.py --seeds 10
+	.venv/bin/python benchmarks/cartpole_seeds.py --seeds 10 --lookahead 1
 
 clean:  ## Remove the virtual environment and caches; runs and mlflow.db stay
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,6 +1,6 @@
 """Does `reinforce train cartpole` reach 475, seed after seed, and how long does it take?
 
-    .venv/bin/python benchmarks/cartpole_seeds.py --seeds 10
+    .venv/bin/python benchmarks/cartpole_seeds.py --seeds 10 [--lookahead 1]
 
 Each seed and backend is a process of its own, as a user would start it. Exit code 1 if one of them
 misses the target or the limits that the README states.
@@ -21,7 +21,7 @@ MAX_TRAINING_TIME_S = 3.0
 MAX_PROCESS_TIME_S = 15.0
 
 
-def run(seed: int, backend: str, folder: Path) -> dict[str, float | bool | str]:
+def run(seed: int, backend: str, lookahead: int, folder: Path) -> dict[str, float | bool | str]:
     """Train in a process of its own and return what its summary says."""
     name = f"{backend}-{seed}"
     started = time.perf_counter()
@@ -29,6 +29,7 @@ def run(seed: int, backend: str, folder: Path) -> dict[str, float | bool | str]:
         [
             *[sys.executable, "-m", "cluster", "train", "cartpole"],
             *["--run.seed", str(seed), "--run.name", name, "--cluster.backend", backend],
+            *["--cluster.lookahead", str(lookahead)],
         ],
         cwd=folder,
         capture_output=True,
@@ -57,12 +58,13 @@ def main() -> int:
     """Run all seeds on both backends; print a table; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--lookahead", type=int, default=0)
     arguments = parser.parse_args()
     results: dict[str, list[dict[str, float | bool | str]]] = {"ray": [], "inline": []}
     with tempfile.TemporaryDirectory() as folder:
         for seed in range(arguments.seeds):
             for backend, rows in results.items():
-                row = run(seed, backend, Path(folder))
+                row = run(seed, backend, arguments.lookahead, Path(folder))
                 rows.append(row)
                 print(
                     f"seed {seed} {backend:<7} return {row['return_mean']:6.1f}  "

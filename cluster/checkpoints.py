@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from cluster.batch_size import BatchSize
 from cluster.progress import Progress
 from cluster.run_directory import write_atomically
 from configs.execution import CheckpointConfig
@@ -75,7 +76,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if metadata.get("sha256") != _digest(about, arrays):
         raise CorruptCheckpointError(f"{path} does not match its own digest")
     values = json.loads(about)
-    return Checkpoint(LearnerState(values["version"], arrays), Progress(**values["progress"]))
+    progress = {**values["progress"], "batch_size": BatchSize(**values["progress"]["batch_size"])}
+    return Checkpoint(LearnerState(values["version"], arrays), Progress(**progress))
 
 
 def _digest(about: str, arrays: dict[str, NDArray[Any]]) -> str:

@@ -132,7 +132,11 @@ class LiveDisplay:
             f"{metrics['tickets/completed']:.0f} played, "
             f"{metrics['tickets/reissued']:.0f} played again",
         )
-        progress = Progress(record.updates, record.environment_steps, 0, record.training_time_s)
+        progress = Progress(
+            record.updates,
+            record.environment_steps,
+            training_time_s=record.training_time_s,
+        )
         used = progress.fraction_used(self._config.stop)
         bar = ProgressBar(total=1.0, completed=used, width=60)
         note = Text(f"{used:.0%} of the nearest limit in 'stop' used", style="dim")

@@ -106,6 +106,7 @@ def update_record(
         "rollout/return_mean": sum(returns) / len(returns),
         "rollout/return_min": min(returns),
         "rollout/return_max": max(returns),
+        "rollout/num_episodes": len(lengths),
         "rollout/episode_length_mean": sum(lengths) / len(lengths),
         "rollout/truncated_fraction": sum(report.num_truncated for report in batch.reports)
         / len(lengths),

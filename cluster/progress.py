@@ -1,9 +1,10 @@
 """How far a run has come, and which limit ends it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from cluster.backend import Batch
+from cluster.batch_size import BatchSize
 from configs.experiment import StopConfig
 
 
@@ -15,18 +16,21 @@ class Progress:
         updates: Updates of the weights: the version of the learner.
         environment_steps: Steps that were learned from; those of evaluations are not counted.
         episodes: Episodes that were learned from.
+        batch_size: Size of the batch that is drawn next.
         training_time_s: Seconds since the first ticket was issued, evaluations included.
     """
 
     updates: int = 0
     environment_steps: int = 0
     episodes: int = 0
+    batch_size: BatchSize = field(default_factory=lambda: BatchSize(0))
     training_time_s: float = 0.0
 
-    def after_update(self, batch: Batch) -> Self:
+    def after_update(self, batch: Batch, batch_size: BatchSize) -> Self:
         """Return the counters after one more update, which learned from this batch."""
         return replace(
             self,
+            batch_size=batch_size,
             updates=self.updates + 1,
             environment_steps=self.environment_steps
             + sum(int(report.episode_lengths.sum()) for report in batch.reports),

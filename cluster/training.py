@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from cluster.backend import Backend
+from cluster.batch_size import BatchSize
 from cluster.checkpoints import Checkpoint, Checkpoints
 from cluster.display import Display
 from cluster.errors import InterruptedRunError, LearnerLostError
@@ -44,13 +45,13 @@ class Outcome:
     evaluation: Evaluation | None
 
 
-def training_tickets(config: Config, update: int) -> list[Ticket]:
+def training_tickets(config: Config, update: int, num_episodes: int) -> list[Ticket]:
     """Return the batch of an update: what will be played, before it is."""
     return draw_tickets(
         config.run.seed,
         Purpose.TRAINING,
         update,
-        config.learner.episodes_per_update,
+        num_episodes,
         config.workers.episodes_per_ticket,
     )
 
@@ -68,7 +69,7 @@ class Training:
         self._evaluator = Evaluator(config, self._pool)
         self._display = display
         self._weights = self._learner.weights()
-        self._progress = Progress()
+        self._progress = Progress(batch_size=BatchSize.first(config.learner))
         self._num_submitted = 0
         self._began_s = time.perf_counter()
 
@@ -108,7 +109,9 @@ class Training:
         sampled_s = time.perf_counter()
         report, self._weights = self._learner.update(batch.trajectories)  # version v -> v + 1
         learned_s = time.perf_counter()
-        self._progress = self._progress.after_update(batch).at(learned_s - self._began_s)
+        snr = report.metrics["gradient_snr"]
+        size = self._progress.batch_size.after_update(snr, self._config.learner)
+        self._progress = self._progress.after_update(batch, size).at(learned_s - self._began_s)
         self._record(
             update_record(
                 self._progress,
@@ -128,7 +131,9 @@ class Training:
         """
         last = min(update, self._config.stop.max_updates - 1)
         while self._num_submitted <= last:
-            self._pool.submit(training_tickets(self._config, self._num_submitted), self._weights)
+            size = self._progress.batch_size.episodes
+            tickets = training_tickets(self._config, self._num_submitted, size)
+            self._pool.submit(tickets, self._weights)
             self._num_submitted += 1
 
     def _evaluate_if_due(self) -> Evaluation | None:

@@ -11,10 +11,15 @@ from configs.learning import LearnerConfig
 def of_the_baseline(learner: LearnerConfig) -> Iterator[str]:
     """Yield what the baseline does not go with."""
     baseline = f"learner.baseline = {learner.baseline!r}"
-    if learner.baseline in ("leave_one_out", "time") and learner.episodes_per_update < 2:
+    if learner.baseline in ("leave_one_out", "time") and learner.episodes_per_update == 1:
         yield (
             f"{baseline} compares episodes with each other and needs learner.episodes_per_update "
             f">= 2, not {learner.episodes_per_update}; use learner.baseline none or more episodes"
+        )
+    if learner.episodes_bounds[0] > learner.episodes_bounds[1]:
+        yield (
+            f"learner.episodes_bounds = {learner.episodes_bounds} are not smallest and largest; "
+            "swap them"
         )
     if learner.advantage_scale == "episode" and learner.baseline != "none":
         yield (

@@ -40,11 +40,21 @@ class LearnerConfig(Section):
 
     section: ClassVar[str] = "learner"
 
-    episodes_per_update: int = Field(
+    episodes_per_update: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
         64,
-        ge=1,
         description="Episodes in one batch, >= 1; the batch is fixed before it is sampled. More "
-        "episodes, less variance.",
+        "episodes, less variance. auto: grows within episodes_bounds until learner/gradient_snr "
+        "reaches gradient_snr_target.",
+    )
+    episodes_bounds: tuple[Annotated[int, Field(ge=2)], Annotated[int, Field(ge=2)]] = Field(
+        (16, 1024),
+        description="Smallest and largest batch of episodes_per_update auto, in episodes, >= 2.",
+    )
+    gradient_snr_target: float = Field(
+        1.0,
+        gt=0,
+        description="Signal-to-noise ratio of the gradient that episodes_per_update auto aims at, "
+        "> 0: squared length over variance. At 1 half of the update is noise.",
     )
     return_kind: ReturnKind = Field(
         "reward_to_go",

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
+from cluster.batch_size import BatchSize
 from cluster.checkpoints import (
     Checkpoint,
     Checkpoints,
@@ -20,7 +21,7 @@ def checkpoint(version=3):
         "optimizer.0.step": np.array(3.0, np.float32),
     }
     state = LearnerState(version, arrays)
-    return Checkpoint(state, Progress(version, 100, 7, 1.5))
+    return Checkpoint(state, Progress(version, 100, 7, BatchSize(64), 1.5))
 
 
 def test_a_checkpoint_reads_back_bit_by_bit(tmp_path):

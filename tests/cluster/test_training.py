@@ -239,3 +239,26 @@ def test_lookahead_samples_with_the_version_before_and_not_with_an_older_one(mak
     first = [[r.batch.sha256 for r in records if r.batch] for records in (ahead, plain)]
     assert first[0][0] == first[1][0]
     assert first[0][1] != first[1][1]
+
+
+def test_an_automatic_batch_grows_within_its_bounds_and_is_checkpointed(make_config, display):
+    config = make_config(
+        **{
+            **CARTPOLE,
+            "stop": {"max_updates": 12},
+            "learner": {
+                "episodes_per_update": "auto",
+                "episodes_bounds": [6, 40],
+                "gradient_snr_target": 50.0,
+            },
+        }
+    )
+
+    outcome, records, run = train(config, display)
+
+    sizes = [len(record.batch.episode_lengths) for record in records if record.batch]
+    assert sizes == sorted(sizes)
+    assert sizes[0] == 6
+    assert 6 < sizes[-1] <= 40
+    checkpoint = load_checkpoint(run.checkpoints / "update-000000012.safetensors")
+    assert checkpoint.progress == outcome.progress

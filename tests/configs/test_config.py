@@ -36,6 +36,7 @@ from configs.section import ConfigError
         ),
         ({"learner": {"learning_rate": [0.1, 0.01]}}, "learner.schedule_updates is None"),
         ({"learner": {"schedule_updates": 5}}, "has a start and an end"),
+        ({"learner": {"episodes_bounds": [9, 3]}}, "swap them"),
     ],
 )
 def test_sections_that_contradict_each_other_are_refused_with_the_way_out(values, message):

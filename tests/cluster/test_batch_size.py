@@ -1,0 +1,51 @@
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cluster.batch_size import BatchSize
+from configs.learning import LearnerConfig
+
+AUTO = LearnerConfig(episodes_per_update="auto", episodes_bounds=(10, 100), gradient_snr_target=2.0)
+
+
+def sizes(ratios, config=AUTO):
+    size, result = BatchSize.first(config), []
+    for ratio in ratios:
+        size = size.after_update(ratio, config)
+        result.append(size.episodes)
+    return result
+
+
+def test_a_fixed_size_stays_whatever_the_noise():
+    config = LearnerConfig(episodes_per_update=64)
+
+    assert sizes([0.0] * 9, config) == [64] * 9
+
+
+def test_the_batch_grows_by_half_once_the_ratio_has_been_low_for_some_updates():
+    assert sizes([0.1] * 9) == [10, 10, 10, 16, 16, 16, 16, 25, 25]
+
+
+def test_it_stops_at_its_bound():
+    assert sizes([0.0] * 100)[-1] == 100
+
+
+def test_enough_signal_keeps_the_size():
+    assert sizes([2.5] * 50) == [10] * 50
+
+
+def test_batches_without_a_ratio_say_nothing():
+    assert sizes([math.nan] * 50) == [10] * 50
+
+
+def test_one_batch_without_noise_is_soon_forgotten():
+    assert sizes([math.inf] + [0.1] * 20)[-1] > 10
+
+
+@given(st.lists(st.floats(0, 100), max_size=60))
+def test_the_size_only_grows_and_stays_within_its_bounds(ratios):
+    found = [10, *sizes(ratios)]
+
+    assert found == sorted(found)
+    assert found[-1] <= 100
