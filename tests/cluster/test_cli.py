@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from cluster.checkpoints import load_checkpoint
 from cluster.cli import main
 from cluster.run_directory import read_json
 from configs.config import Config
@@ -169,6 +170,27 @@ def test_a_failing_run_says_why_and_its_directory_keeps_it(tmp_path, capsys):
     summary = read_json(tmp_path / "runs" / "faulty" / "summary.json")
     assert summary["status"] == "failed"
     assert "ArithmeticError" in summary["stop_reason"]
+
+
+def test_a_nan_from_the_environment_is_named_and_the_last_checkpoint_is_intact(tmp_path, capsys):
+    """One evaluation of 100 episodes and two batches of 64 go well."""
+    code = main(
+        [
+            *["train", "cartpole", "--cluster.backend", "inline", "--run.name", "nan"],
+            *["--environment.id", "fake_environments:Faulty-v0", "--tracking.enabled", "false"],
+            *["--environment.kwargs", "{fault: nan_reward, after_episodes: 240}"],
+            *["--workers.envs_per_worker", "1"],
+        ]
+    )
+
+    said = capsys.readouterr().err
+    assert code == 1
+    assert "non-finite value in rewards (nan) at step 1 of episode" in said
+    assert "of ticket training 2:0 (episode seeds [" in said
+    checkpoint = load_checkpoint(
+        tmp_path / "runs" / "nan" / "checkpoints" / "update-000000002.safetensors"
+    )
+    assert checkpoint.progress.updates == checkpoint.learner.version == 2
 
 
 ENDLESS = [

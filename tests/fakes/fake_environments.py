@@ -85,10 +85,15 @@ class ShortOrLong(gymnasium.Env[np.ndarray, int]):
 class Faulty(Countdown):
     """A countdown that misbehaves at its second step, once per marker file or always."""
 
-    def __init__(self, fault: str, once_marker: str = "") -> None:
+    def __init__(self, fault: str, once_marker: str = "", after_episodes: int = 0) -> None:
         super().__init__(shortest=3, longest=3)
         self._fault = fault
         self._once_marker = once_marker
+        self._episodes_left = after_episodes
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        self._episodes_left -= 1
+        return super().reset(seed=seed, options=options)
 
     def step(self, action: int) -> Any:
         observation, reward, terminated, truncated, info = super().step(action)
@@ -106,6 +111,8 @@ class Faulty(Countdown):
         return observation, reward, terminated, truncated, info
 
     def _is_to_fail(self) -> bool:
+        if self._episodes_left >= 0:
+            return False
         if not self._once_marker:
             return True
         try:
