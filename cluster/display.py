@@ -138,9 +138,12 @@ class LiveDisplay:
             training_time_s=record.training_time_s,
         )
         used = progress.fraction_used(self._config.stop)
-        bar = ProgressBar(total=1.0, completed=used, width=60)
-        note = Text(f"{used:.0%} of the nearest limit in 'stop' used", style="dim")
-        return Panel(Group(table, bar, note), title=self._run_name)
+        bar = Table.grid(padding=(0, 2))
+        bar.add_row(
+            ProgressBar(total=1.0, completed=used, width=40),
+            Text(f"{used:.0%} of the nearest limit in 'stop'", style="dim"),
+        )
+        return Panel(Group(table, bar), title=self._run_name)
 
     def _evaluated(self) -> str:
         if self._evaluation is None:
