@@ -74,6 +74,12 @@ CASES = [
     Case("value, lambda .5", {"baseline": "value", "gae_lambda": 0.5}, unbiased=False),
     Case("value, bootstrap", {"baseline": "value", "truncation": "bootstrap"}, unbiased=False),
     Case("scale running", {"baseline": "time", "advantage_scale": "running"}, 2),
+    Case(
+        "scale running, first batch",
+        {"baseline": "time", "advantage_scale": "running"},
+        2,
+        unbiased=False,
+    ),
     Case("scale batch", {"baseline": "time", "advantage_scale": "batch"}, 2, unbiased=False),
     Case("scale episode", {"advantage_scale": "episode"}, unbiased=False),
     *[
@@ -131,6 +137,8 @@ def prepared_learner(case: Case) -> tuple[Learner, LearnerState, float]:
     arrays = {**state.arrays, "weights": flat_weights()}
     mean_square, weight = arrays["estimator.running_scale"]
     scale = np.sqrt(mean_square / weight)
+    if case.name.endswith("first batch"):
+        arrays["estimator.running_scale"], scale = np.zeros(2), 1.0
     return learner, LearnerState(1 if is_stale else 0, arrays), float(scale)
 
 

@@ -7,10 +7,9 @@ from typing import Self
 from configs.learning import LearnerConfig
 
 _KEPT = 0.8
-"""Share of the running mean of the signal-to-noise ratio that survives an update."""
+"""Share of the running means of signal and noise that survives an update."""
 
 _GROWTH = 1.5
-_MAX_RATIO_TO_TARGET = 10.0
 
 
 @dataclass(frozen=True)
@@ -21,13 +20,16 @@ class BatchSize:
 
     Attributes:
         episodes: Episodes of the next batch.
-        snr_sum: Exponential sum of the signal-to-noise ratios since the size last changed.
-        snr_weight: Weight of that sum, in [0, 1).
+        signal: Exponential sum of the gradients' signals since the size last changed. (With
+            lookahead 1 the first of them still comes from a batch of the size before.)
+        noise: The same of their noises.
+        weight: Weight of these sums, in [0, 1).
     """
 
     episodes: int
-    snr_sum: float = 0.0
-    snr_weight: float = 0.0
+    signal: float = 0.0
+    noise: float = 0.0
+    weight: float = 0.0
 
     @classmethod
     def first(cls, config: LearnerConfig) -> Self:
@@ -36,19 +38,20 @@ class BatchSize:
             return cls(config.episodes_bounds[0])
         return cls(config.episodes_per_update)
 
-    def after_update(self, gradient_snr: float, config: LearnerConfig) -> Self:
-        """Return the size after an update with this ratio; NaN if there was none.
+    def after_update(self, signal: float, noise: float, config: LearnerConfig) -> Self:
+        """Return the size after an update whose gradient had this signal and noise; NaN if none.
 
-        The ratio grows in proportion to the number of episodes. While its running mean, over some
-        five updates, is below the target, the batch grows by half, up to its bound.
+        The ratio of the two grows in proportion to the number of episodes. While that of their
+        running means, over some five updates, is below the target, the batch grows by half, up to
+        its bound. No signal and no noise is a ratio of 0: all episodes were alike, and more are
+        needed.
         """
-        if config.episodes_per_update != "auto" or math.isnan(gradient_snr):
+        if config.episodes_per_update != "auto" or math.isnan(noise):
             return self
-        # One batch without noise must not outweigh all that follow.
-        limited = min(gradient_snr, _MAX_RATIO_TO_TARGET * config.gradient_snr_target)
-        snr_sum = _KEPT * self.snr_sum + (1 - _KEPT) * limited
-        weight = _KEPT * self.snr_weight + (1 - _KEPT)
-        enough = weight < 0.5 or snr_sum / weight >= config.gradient_snr_target
+        signal = _KEPT * self.signal + (1 - _KEPT) * signal
+        noise = _KEPT * self.noise + (1 - _KEPT) * noise
+        weight = _KEPT * self.weight + (1 - _KEPT)
+        enough = weight < 0.5 or (signal > 0 and signal >= config.gradient_snr_target * noise)
         if enough or self.episodes >= config.episodes_bounds[1]:
-            return type(self)(self.episodes, snr_sum, weight)
+            return type(self)(self.episodes, signal, noise, weight)
         return type(self)(min(int(self.episodes * _GROWTH) + 1, config.episodes_bounds[1]))

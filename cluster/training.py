@@ -77,7 +77,7 @@ class Training:
         """Train until a limit of ``config.stop`` is reached or the user interrupts.
 
         An interruption is raised only while tickets are played, when learner, journal and progress
-        agree on the version. The batch given up then is the same when it is played again.
+        agree on the version.
 
         Raises:
             TrainingError: A ticket, the workers or the learner failed for good.
@@ -109,8 +109,8 @@ class Training:
         sampled_s = time.perf_counter()
         report, self._weights = self._learner.update(batch.trajectories)  # version v -> v + 1
         learned_s = time.perf_counter()
-        snr = report.metrics["gradient_snr"]
-        size = self._progress.batch_size.after_update(snr, self._config.learner)
+        signal, noise = report.metrics["gradient_signal"], report.metrics["gradient_noise"]
+        size = self._progress.batch_size.after_update(signal, noise, self._config.learner)
         self._progress = self._progress.after_update(batch, size).at(learned_s - self._began_s)
         self._record(
             update_record(

@@ -43,12 +43,49 @@ def of_the_baseline(learner: LearnerConfig) -> Iterator[str]:
         )
 
 
+def without_effect(learner: LearnerConfig) -> Iterator[str]:
+    """Yield settings that were given but that nothing would look at."""
+    needs = {
+        "value_learning_rate": ("baseline", "value"),
+        "episodes_bounds": ("episodes_per_update", "auto"),
+        "gradient_snr_target": ("episodes_per_update", "auto"),
+    }
+    for name, (other, value) in needs.items():
+        is_changed = getattr(learner, name) != LearnerConfig.model_fields[name].default
+        if is_changed and getattr(learner, other) != value:
+            yield f"learner.{name} has no effect without learner.{other} {value}"
+    if learner.discount_state_weight and learner.discount == 1:
+        yield "learner.discount_state_weight has no effect with learner.discount 1"
+    if learner.importance_correction == "none" and (
+        learner.importance_cap is not None or learner.importance_self_normalize
+    ):
+        yield (
+            "learner.importance_cap and learner.importance_self_normalize have no effect with "
+            "learner.importance_correction none"
+        )
+
+
 def of_returns_and_schedules(learner: LearnerConfig, cluster: ClusterConfig) -> Iterator[str]:
     """Yield what the kind of return and the schedules do not go with."""
     if learner.return_kind == "total" and learner.discount_state_weight:
         yield (
             "learner.return_kind = 'total' is exact for the discounted objective as it is; "
             "learner.discount_state_weight true would count the discount twice"
+        )
+    if learner.advantage_scale == "episode" and learner.return_kind == "total":
+        yield (
+            "learner.advantage_scale = 'episode' subtracts each episode's mean, and with "
+            "learner.return_kind = 'total' nothing is left; use reward_to_go"
+        )
+    if learner.advantage_scale == "episode" and cluster.lookahead > 0:
+        yield (
+            "learner.advantage_scale = 'episode' would undo the importance weights that "
+            "cluster.lookahead 1 needs; use another scale"
+        )
+    if learner.importance_self_normalize and learner.episodes_per_update == 1:
+        yield (
+            "learner.importance_self_normalize divides by a mean over episodes; with one episode "
+            "every weight would be 1: use more, or false"
         )
     if learner.return_kind == "total" and cluster.lookahead > 0:
         yield (

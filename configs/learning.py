@@ -97,7 +97,8 @@ class LearnerConfig(Section):
     advantage_scale: AdvantageScale = Field(
         "running",
         description="Divides the advantages. batch: by the batch's own root mean square (bias of "
-        "order 1/episodes). running: by that of earlier batches (unbiased direction). episode: "
+        "order 1/episodes). running: by that of earlier batches, but for the first one (no bias). "
+        "episode: "
         "standardises each episode as the article does (biased; for comparison).",
     )
     importance_correction: ImportanceCorrection = Field(
@@ -107,19 +108,20 @@ class LearnerConfig(Section):
     )
     importance_cap: float | None = Field(
         None,
-        gt=0,
-        description="Larger importance weights are cut to this, > 0: less variance, some bias. "
+        ge=1,
+        description="Larger importance weights are cut to this, >= 1: less variance, some bias. "
         "None: not cut.",
     )
     importance_self_normalize: bool = Field(
         default=False,
         description="Divide importance weights by their mean at the same step: less variance, bias "
-        "of order 1/episodes.",
+        "that vanishes with the number of episodes.",
     )
     entropy_coefficient: Coefficient | tuple[Coefficient, Coefficient] = Field(
         0.0,
-        description="Weight of the policy's entropy (nats per step) in the objective, >= 0. Keeps "
-        "exploration alive. Two numbers: start and end of a linear schedule.",
+        description="Weight of a bonus for the policy's entropy (nats per step) at the states "
+        "visited, >= 0, next to the scaled advantages. Keeps exploration alive. Two numbers: start "
+        "and end of a linear schedule.",
     )
     max_gradient_norm: float | None = Field(
         None,

@@ -10,22 +10,23 @@ from configs.learning import AdvantageScale
 _DECAY = 0.9
 """Share of the running mean square that survives a batch: a memory of about ten batches."""
 
+_MAX_GROWTH = 25.0
+"""A batch counts in the running mean square with at most this multiple of it."""
+
 _RELATIVE_FLOOR = 1e-9
 """Differences below this share of the largest magnitude are rounding, not signal."""
 
 
-def advantages_over(
-    rewards_to_go: NDArray[np.float64], baseline: NDArray[np.float64]
+def without_rounding(
+    advantages: NDArray[np.float64], returns: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return [B] reward-to-go minus baseline, with what is mere rounding set to exactly 0.
+    """Return [B] the advantages, with what is mere rounding of the returns set to exactly 0.
 
     Where all returns are equal there is nothing to learn; without the floor a scale would blow the
     last bits of the difference up to a full-sized push in a random direction.
     """
-    advantages = rewards_to_go - baseline
-    floor = _RELATIVE_FLOOR * np.abs(rewards_to_go).max()
-    advantages[np.abs(advantages) <= floor] = 0.0
-    return advantages
+    floor = _RELATIVE_FLOOR * np.abs(returns).max()
+    return np.where(np.abs(advantages) <= floor, 0.0, advantages)
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,13 @@ class RunningScale:
         """
         if not advantages.any():
             return self
+        mean_square = float(np.mean(advantages**2))
+        if self.weight > 0:
+            # A single batch with extreme importance weights must not silence all that follow.
+            mean_square = min(mean_square, _MAX_GROWTH * self.mean_square / self.weight)
         return replace(
             self,
-            mean_square=_DECAY * self.mean_square + (1 - _DECAY) * float(np.mean(advantages**2)),
+            mean_square=_DECAY * self.mean_square + (1 - _DECAY) * mean_square,
             weight=_DECAY * self.weight + (1 - _DECAY),
         )
 

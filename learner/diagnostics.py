@@ -11,32 +11,30 @@ MAX_KL_STATES = 1024
 """States, spread evenly over the batch, on which two versions are compared."""
 
 
-def gradient_snr(group_gradients: Sequence[NDArray[np.float64]]) -> float:
-    """Return the signal-to-noise ratio of the mean of the gradients of equal parts of a batch.
+def signal_and_noise(group_gradients: Sequence[NDArray[np.float64]]) -> tuple[float, float]:
+    """Return estimates of ``|E g|^2`` and of ``tr Var(g)`` for the mean of equal parts of a batch.
 
-    ``|E g|^2 / tr Var(mean)``: with M parts, ``noise = sum |g_m - mean|^2 / (M (M - 1))``
-    estimates the denominator without bias, and ``|mean|^2 - noise`` the numerator, cut at 0.
-    Below 1 the update is mostly noise; it grows in proportion to the number of episodes. Baselines
-    that average over the other episodes make the parts slightly dependent, an error of order 1/E.
+    With M parts, ``noise = sum |g_m - mean|^2 / (M (M - 1))`` and ``signal = |mean|^2 - noise``.
+    Both are unbiased; the signal may come out below 0. Their ratio is not unbiased: average each
+    over several batches before dividing. Below 1 an update is mostly noise; the ratio grows in
+    proportion to the number of episodes. Baselines that average over the other episodes make the
+    parts slightly dependent, an error of order 1/E.
 
     Args:
         group_gradients: M vectors [P], each the estimate of the whole gradient by one part.
 
     Returns:
-        >= 0; NaN for fewer than two parts, infinity for parts that agree exactly and are not 0.
+        (NaN, NaN) for fewer than two parts.
 
     Source: McCandlish et al. (2018), arXiv:1812.06162, appendix A.
     """
     if len(group_gradients) < 2:
-        return float("nan")
+        return float("nan"), float("nan")
     gradients = np.stack(group_gradients)
     mean = gradients.mean(axis=0)
     count = len(gradients)
     noise = float(((gradients - mean) ** 2).sum()) / (count * (count - 1))
-    signal = max(0.0, float(mean @ mean) - noise)
-    if noise == 0.0:
-        return float("inf") if signal > 0 else float("nan")
-    return signal / noise
+    return float(mean @ mean) - noise, noise
 
 
 def kl_divergence(before: Tensor, after: Tensor) -> float:

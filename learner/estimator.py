@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.learning import LearnerConfig
-from learner.advantages import RunningScale, advantages_over, scaled_advantages
+from learner.advantages import RunningScale, scaled_advantages, without_rounding
 from learner.baselines import leave_one_out, time_leave_one_out
 from learner.importance import ImportanceWeights, effective_sample_size, importance_weights
 from learner.learner_state import add_prefix, with_prefix
@@ -73,6 +73,8 @@ class Estimator:
             raw, baseline, targets = self._with_value_function(batch, weights, self._value)
         else:
             raw, baseline, targets = self._with_batch_or_linear_baseline(batch, weights)
+        returns = self._returns(batch, weights)
+        raw = without_rounding(raw, returns)
         advantages = weights.step * raw
         if config.discount_state_weight:
             advantages *= config.discount ** step_indices(lengths)
@@ -83,7 +85,7 @@ class Estimator:
             targets,
             {
                 "advantage_std": float(advantages.std()),
-                "baseline_variance_removed": _share_removed(raw, raw + weights.prefix * baseline),
+                "baseline_variance_removed": _share_removed(raw, returns),
                 "effective_sample_size": effective_sample_size(log_ratios, lengths),
                 **self._explained_variance(targets, baseline),
             },
@@ -116,13 +118,17 @@ class Estimator:
         if self._value:
             self._value.load_arrays(with_prefix(arrays, "value."))
 
+    def _returns(self, batch: Trajectories, weights: ImportanceWeights) -> NDArray[np.float64]:
+        kind, discount = self._config.return_kind, self._config.discount
+        returns_of = rewards_to_go if kind == "reward_to_go" else total_returns
+        return returns_of(weights.prefix * batch.rewards, batch.episode_lengths, discount)
+
     def _with_batch_or_linear_baseline(
         self, batch: Trajectories, weights: ImportanceWeights
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """Return advantages before the step weight, the baseline, and targets, [B] each."""
         config, lengths = self._config, batch.episode_lengths
-        returns_of = rewards_to_go if config.return_kind == "reward_to_go" else total_returns
-        returns = returns_of(weights.prefix * batch.rewards, lengths, config.discount)
+        returns = self._returns(batch, weights)
         baseline = np.zeros_like(returns)
         if config.baseline == "leave_one_out":
             baseline = leave_one_out(returns, lengths)
@@ -131,7 +137,7 @@ class Estimator:
         elif self._linear:
             baseline = self._linear.values(batch)
         targets = rewards_to_go(batch.rewards, lengths, config.discount)
-        return advantages_over(returns, weights.prefix * baseline), baseline, targets
+        return returns - weights.prefix * baseline, baseline, targets
 
     def _with_value_function(
         self, batch: Trajectories, weights: ImportanceWeights, value: ValueBaseline
@@ -158,7 +164,7 @@ class Estimator:
         rewards = batch.rewards.copy()
         rewards[np.cumsum(lengths) - 1] += config.discount * after_last
         targets = rewards_to_go(rewards, lengths, config.discount)
-        return advantages_over(advantages, np.zeros_like(advantages)), baseline, targets
+        return advantages, baseline, targets
 
     def _explained_variance(
         self, targets: NDArray[np.float64], baseline: NDArray[np.float64]

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from configs.learning import ImportanceCorrection
 from learner.returns import episode_starts, step_indices
 
-_MAX_LOG_WEIGHT = 50.0
-"""exp(50) is 5e21: far beyond any use, and far from overflow."""
+_MAX_LOG_WEIGHT = 30.0
+"""exp(30) is 1e13: far beyond any use, and far from what overflows a gradient in float32."""
 
 
 @dataclass(frozen=True)
@@ -56,20 +56,28 @@ def importance_weights(
         kind: ``none``, ``per_step`` or ``per_decision``.
         log_ratios: [B] log rho (nats).
         episode_lengths: [E] steps of each episode, with sum B.
-        cap: Larger weights are cut to this, > 0: less variance, for a bias towards mu.
-        self_normalize: Divide by the mean weight of all episodes at the same step: less variance,
-            for a bias of order 1/E.
+        cap: Larger weights are cut to this, >= 1: less variance, for a bias that makes late rewards
+            count less.
+        self_normalize: Divide by the mean weight at the same step: less variance, for a bias that
+            vanishes with E (``per_decision``; for ``per_step`` it adds to that of the correction).
     """
     ones = np.ones_like(log_ratios)
     if kind == "none":
         return ImportanceWeights(ones, ones, ones)
     if kind == "per_step":
-        step = _limited(log_ratios, episode_lengths, cap, self_normalize=self_normalize)
+        step = np.exp(np.minimum(log_ratios, _MAX_LOG_WEIGHT))
+        if self_normalize:
+            steps = step_indices(episode_lengths)
+            step /= (np.bincount(steps, weights=step) / np.bincount(steps))[steps]
+        step = step if cap is None else np.minimum(step, cap)
         return ImportanceWeights(ones, step, ones)
     sums = np.cumsum(log_ratios)
     starts = episode_starts(episode_lengths)
     log_prefix = sums - np.repeat(sums[starts] - log_ratios[starts], episode_lengths)
-    prefix = _limited(log_prefix, episode_lengths, cap, self_normalize=self_normalize)
+    prefix = np.exp(np.minimum(log_prefix, _MAX_LOG_WEIGHT))
+    if self_normalize:
+        prefix /= _mean_prefix(prefix, episode_lengths)
+    prefix = prefix if cap is None else np.minimum(prefix, cap)
     reach = np.concatenate([[1.0], prefix[:-1]])
     reach[starts] = 1.0
     return ImportanceWeights(prefix, ones, reach)
@@ -88,16 +96,18 @@ def effective_sample_size(
     return float(weights.sum() ** 2 / (len(weights) * (weights**2).sum()))
 
 
-def _limited(
-    log_weights: NDArray[np.float64],
-    episode_lengths: NDArray[np.int64],
-    cap: float | None,
-    *,
-    self_normalize: bool,
+def _mean_prefix(
+    prefix: NDArray[np.float64], episode_lengths: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    weights = np.exp(np.minimum(log_weights, _MAX_LOG_WEIGHT))
-    if self_normalize:
-        steps = step_indices(episode_lengths)
-        means = np.bincount(steps, weights=weights) / np.bincount(steps)
-        weights = weights / np.maximum(means[steps], np.finfo(np.float64).tiny)
-    return weights if cap is None else np.minimum(weights, cap)
+    """Return [B] the mean prefix weight of *all* episodes at each step.
+
+    Its expectation is 1. An episode that has ended counts with its last weight: the mean over those
+    that go on would tend to the ratio of how often the two policies get there, and dividing by it
+    would take back the very correction that the weights make.
+    """
+    steps = step_indices(episode_lengths)
+    last = prefix[np.cumsum(episode_lengths) - 1]
+    ended = np.concatenate([[0.0], np.cumsum(np.bincount(episode_lengths, weights=last))[1:]])
+    total = np.bincount(steps, weights=prefix) + ended[: int(episode_lengths.max())]
+    means: NDArray[np.float64] = total[steps] / len(episode_lengths)
+    return means

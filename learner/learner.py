@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
-from torch import Tensor, nn
+from torch import Tensor
 
 from configs.learning import LearnerConfig
-from learner.diagnostics import MAX_KL_STATES, gradient_snr, kl_divergence
+from learner.diagnostics import MAX_KL_STATES, kl_divergence, signal_and_noise
 from learner.estimator import Estimate, Estimator
 from learner.learner_state import LearnerState, add_prefix, with_prefix
 from learner.loss import surrogate_loss
@@ -147,11 +147,14 @@ class Learner:
             before, accumulated = accumulated, self._flat_gradient()
             share = episodes / batch.num_episodes
             group_gradients.append((accumulated - before if len(before) else accumulated) / share)
+        signal, noise = signal_and_noise(group_gradients)
         return {
             "surrogate_loss": loss_sum,
             "entropy": entropy_sum / batch.num_steps,
             "log_prob_drift_max": drift,
-            "gradient_snr": gradient_snr(group_gradients),
+            "gradient_signal": signal,
+            "gradient_noise": noise,
+            "gradient_snr": max(0.0, signal) / noise if noise > 0 else float("nan"),
         }
 
     def _flat_gradient(self) -> NDArray[np.float64]:
@@ -160,14 +163,18 @@ class Learner:
 
     def _step(self) -> dict[str, float]:
         limit = self._config.max_gradient_norm
-        norm = nn.utils.clip_grad_norm_(
-            self._network.parameters(), float("inf") if limit is None else limit
-        ).item()
+        # In float64: the squares of a long gradient overflow float32 long before it does.
+        norm = float(np.linalg.norm(self._flat_gradient()))
         if not np.isfinite(norm):
             raise FloatingPointError(
                 f"the gradient of update {self.version} has norm {norm}; lower "
-                "learner.learning_rate or look for rewards and observations that are too large"
+                "learner.learning_rate, look for rewards and observations that are too large, or, "
+                "with cluster.lookahead 1, choose a learner.importance_cap"
             )
+        if limit is not None and norm > limit:
+            for parameter in self._network.parameters():
+                if parameter.grad is not None:
+                    parameter.grad *= limit / norm
         rate = scheduled_value(
             self._config.learning_rate, self.version, self._config.schedule_updates
         )

@@ -12,7 +12,7 @@ AUTO = LearnerConfig(episodes_per_update="auto", episodes_bounds=(10, 100), grad
 def sizes(ratios, config=AUTO):
     size, result = BatchSize.first(config), []
     for ratio in ratios:
-        size = size.after_update(ratio, config)
+        size = size.after_update(signal=ratio, noise=1.0, config=config)
         result.append(size.episodes)
     return result
 
@@ -35,15 +35,30 @@ def test_enough_signal_keeps_the_size():
     assert sizes([2.5] * 50) == [10] * 50
 
 
-def test_batches_without_a_ratio_say_nothing():
-    assert sizes([math.nan] * 50) == [10] * 50
+def test_an_update_that_could_not_be_measured_says_nothing():
+    size = BatchSize.first(AUTO)
+
+    assert size.after_update(math.nan, math.nan, AUTO) == size
 
 
-def test_one_batch_without_noise_is_soon_forgotten():
-    assert sizes([math.inf] + [0.1] * 20)[-1] > 10
+def test_where_all_episodes_are_alike_more_of_them_are_played():
+    size = BatchSize.first(AUTO)
+    for _ in range(9):
+        size = size.after_update(0.0, 0.0, AUTO)
+
+    assert size.episodes == 25
 
 
-@given(st.lists(st.floats(0, 100), max_size=60))
+def test_signals_and_noises_are_averaged_before_they_are_divided():
+    """Pure noise: the signal is as often below as above 0, though single ratios are high."""
+    size = BatchSize.first(AUTO)
+    for turn in range(60):
+        size = size.after_update(9.0 if turn % 2 else -9.0, 1.0, AUTO)
+
+    assert size.episodes == 100
+
+
+@given(st.lists(st.floats(-100, 100), max_size=60))
 def test_the_size_only_grows_and_stays_within_its_bounds(ratios):
     found = [10, *sizes(ratios)]
 

@@ -36,7 +36,38 @@ from configs.section import ConfigError
         ),
         ({"learner": {"learning_rate": [0.1, 0.01]}}, "learner.schedule_updates is None"),
         ({"learner": {"schedule_updates": 5}}, "has a start and an end"),
-        ({"learner": {"episodes_bounds": [9, 3]}}, "swap them"),
+        ({"learner": {"episodes_per_update": "auto", "episodes_bounds": [9, 3]}}, "swap them"),
+        ({"learner": {"episodes_bounds": [3, 9]}}, "without learner.episodes_per_update auto"),
+        ({"learner": {"value_learning_rate": 0.1}}, "without learner.baseline value"),
+        ({"learner": {"discount": 1, "discount_state_weight": True}}, "no effect"),
+        ({"learner": {"importance_correction": "none", "importance_cap": 2}}, "no effect"),
+        (
+            {
+                "learner": {
+                    "advantage_scale": "episode",
+                    "baseline": "none",
+                    "return_kind": "total",
+                }
+            },
+            "nothing is left",
+        ),
+        (
+            {
+                "learner": {"advantage_scale": "episode", "baseline": "none"},
+                "cluster": {"lookahead": 1},
+            },
+            "would undo the importance weights",
+        ),
+        (
+            {
+                "learner": {
+                    "baseline": "none",
+                    "episodes_per_update": 1,
+                    "importance_self_normalize": True,
+                }
+            },
+            "every weight would be 1",
+        ),
     ],
 )
 def test_sections_that_contradict_each_other_are_refused_with_the_way_out(values, message):

@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 
 from learner.advantages import (
     RunningScale,
-    advantages_over,
     scaled_advantages,
     standardized_per_episode,
+    without_rounding,
 )
 
 
@@ -83,4 +83,14 @@ def test_rounding_is_no_advantage():
     to_go = np.array([0.1, 0.2, 0.3]) * 10
     baseline = np.array([1.0, 2.0, 3.0 + 1e-12])
 
-    np.testing.assert_array_equal(advantages_over(to_go, baseline), np.zeros(3))
+    np.testing.assert_array_equal(without_rounding(to_go - baseline, to_go), np.zeros(3))
+
+
+def test_one_batch_of_extreme_weights_is_soon_forgotten():
+    scale = RunningScale().updated(np.array([1.0]))
+    heavy = scale.updated(np.array([1e13]))
+
+    for _ in range(20):
+        heavy = heavy.updated(np.array([1.0]))
+
+    assert heavy.scale < 2.0

@@ -55,7 +55,26 @@ def test_the_cap_cuts_and_self_normalisation_makes_the_mean_at_each_step_one():
     normalised = importance_weights("per_decision", log_ratios, lengths, self_normalize=True)
 
     np.testing.assert_allclose(capped.prefix, [2.0, 3.0, 3.0])
+    # at the second step the episode that has ended counts with its last weight: (4 + 4) / 2
     np.testing.assert_allclose(normalised.prefix, [2 / 3, 1.0, 4 / 3])
+
+
+def test_self_normalisation_becomes_exact_with_many_episodes():
+    """The mean of the prefix weights over all episodes of the behaviour policy tends to 1."""
+    behavior = THETA + np.array([[1.0, -1.0], [-1.0, 1.0]])
+    paths = all_paths()
+    generator = np.random.default_rng(0)
+    probabilities = np.exp([path.log_probability(behavior) for path in paths])
+    drawn = [paths[i] for i in generator.choice(len(paths), 50_000, p=probabilities)]
+    log_ratios = np.array(
+        [log_pi(THETA, s, a) - log_pi(behavior, s, a) for path in drawn for s, a, _ in path.steps]
+    )
+    lengths = np.array([len(path.steps) for path in drawn])
+
+    plain = importance_weights("per_decision", log_ratios, lengths)
+    normalised = importance_weights("per_decision", log_ratios, lengths, self_normalize=True)
+
+    np.testing.assert_allclose(normalised.prefix / plain.prefix, 1.0, atol=0.1)
 
 
 def test_ratios_beyond_all_measure_stay_finite():

@@ -287,6 +287,7 @@ def test_an_update_reports_what_it_did():
 
     assert {
         *("surrogate_loss", "entropy", "gradient_norm", "gradient_snr", "clipped_fraction"),
+        *("gradient_signal", "gradient_noise"),
         *("advantage_std", "baseline_variance_removed", "kl", "learning_rate", "staleness_max"),
         *("effective_sample_size", "explained_variance", "log_prob_drift_max"),
     } == set(report.metrics)

@@ -61,6 +61,15 @@ def no_correction(kind, log_ratios, episode_lengths, **options):
     return learner.importance.ImportanceWeights(ones, ones, ones)
 
 
+def only_the_current_step(kind, log_ratios, episode_lengths, **options):
+    return learner.importance.importance_weights("per_step", log_ratios, episode_lengths)
+
+
+def first_weight_forgotten(kind, log_ratios, episode_lengths, **options):
+    right = learner.importance.importance_weights(kind, log_ratios, episode_lengths)
+    return replace(right, prefix=np.where(step_indices(episode_lengths) == 0, 1.0, right.prefix))
+
+
 def fitted_before_use(original):
     def estimate(self, batch, log_ratios):
         self.fit(batch, rewards_to_go(batch.rewards, batch.episode_lengths, 1.0))
@@ -133,6 +142,16 @@ MUTANTS = {
     ),
     "no importance correction": (
         "learner.estimator.importance_weights", no_correction, lambda: EXACT("near: per_decision"),
+    ),
+    "per_step in place of per_decision": (
+        "learner.estimator.importance_weights",
+        only_the_current_step,
+        lambda: EXACT("near: per_decision"),
+    ),
+    "first weight forgotten": (
+        "learner.estimator.importance_weights",
+        first_weight_forgotten,
+        lambda: EXACT("near: per_decision, value"),
     ),
     "sampled entropy": (
         "learner.learner.surrogate_loss",
