@@ -132,7 +132,7 @@ def test_config_prints_what_the_overrides_give(capsys):
     assert printed["run"]["seed"] == 7
     assert printed["environment"]["kwargs"] == {"sutton_barto_reward": True}
     assert printed["tracking"]["enabled"] is False
-    assert printed["learner"]["learning_rate"] == 0.02
+    assert printed["learner"]["learning_rate"] == 0.015
 
 
 def test_what_config_prints_trains_the_same_run(tmp_path, capsys):

@@ -53,7 +53,7 @@ def test_sync_sends_params_metrics_artifacts_and_status(run_in_tmp):
     assert stored.info.status == "FINISHED"
     assert stored.info.run_name == "mine"
     assert stored.data.params == params_of(load_config(str(run_in_tmp.config_file)))
-    assert stored.data.params["learner.learning_rate"] == "0.02"
+    assert stored.data.params["learner.learning_rate"] == "0.015"
     points = stored_points(run_in_tmp)
     assert {key: points[key] for key in expected} == expected
     assert set(points) == set(expected)
