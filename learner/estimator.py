@@ -69,11 +69,11 @@ class Estimator:
             cap=config.importance_cap,
             self_normalize=config.importance_self_normalize,
         )
+        returns = self._returns(batch, weights)
         if self._value:
             raw, baseline, targets = self._with_value_function(batch, weights, self._value)
         else:
-            raw, baseline, targets = self._with_batch_or_linear_baseline(batch, weights)
-        returns = self._returns(batch, weights)
+            raw, baseline, targets = self._with_batch_or_linear_baseline(batch, weights, returns)
         raw = without_rounding(raw, returns)
         advantages = weights.step * raw
         if config.discount_state_weight:
@@ -124,11 +124,10 @@ class Estimator:
         return returns_of(weights.prefix * batch.rewards, batch.episode_lengths, discount)
 
     def _with_batch_or_linear_baseline(
-        self, batch: Trajectories, weights: ImportanceWeights
+        self, batch: Trajectories, weights: ImportanceWeights, returns: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """Return advantages before the step weight, the baseline, and targets, [B] each."""
         config, lengths = self._config, batch.episode_lengths
-        returns = self._returns(batch, weights)
         baseline = np.zeros_like(returns)
         if config.baseline == "leave_one_out":
             baseline = leave_one_out(returns, lengths)
