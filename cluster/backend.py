@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
-from cluster.scheduler import TicketCounts
+from cluster.ticket_counts import TicketCounts
 from learner.learner_state import LearnerState
 from learner.update_report import UpdateReport
 from learner.weights import Weights
@@ -28,10 +28,14 @@ class Batch:
     """Every ticket of a batch, played, in ticket order.
 
     Attributes:
+        tickets: What was played.
+        weights: What it was played with.
         reports: What the coordinator knows of each ticket.
         trajectories: What the learner consumes, one handle per ticket.
     """
 
+    tickets: Sequence[Ticket]
+    weights: WeightsHandle
     reports: list[RolloutReport]
     trajectories: list[TrajectoriesHandle]
 
@@ -59,7 +63,11 @@ class Pool(Protocol):
 
 
 class LearnerHandle(Protocol):
-    """The one learner of a run."""
+    """The one learner of a run. It survives the process it runs in."""
+
+    @property
+    def restarts(self) -> int:
+        """How often its process had to be replaced so far."""
 
     def weights(self) -> WeightsHandle:
         """Return the current weights."""
@@ -67,10 +75,17 @@ class LearnerHandle(Protocol):
     def update(
         self, trajectories: Sequence[TrajectoriesHandle]
     ) -> tuple[UpdateReport, WeightsHandle]:
-        """Apply one update; return what it did and the new weights."""
+        """Apply one update; return what it did and the new weights.
+
+        Raises:
+            TrajectoriesLostError: They have to be played again.
+        """
 
     def state(self) -> LearnerState:
         """Return what a checkpoint has to hold."""
+
+    def share(self, weights: Weights) -> WeightsHandle:
+        """Return a handle of weights that this process holds."""
 
     def fetch(self, weights: WeightsHandle) -> Weights:
         """Return the weights behind a handle."""

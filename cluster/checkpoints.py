@@ -1,84 +1,124 @@
-"""Checkpoints: one safetensors file each, whole or not there, and never unpickled."""
+"""The checkpoints of a run: when one is due, which are kept, and which one to go on from."""
 
-import hashlib
-import json
+import re
 import time
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
 
-from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from cluster.checkpoint import Checkpoint, CorruptCheckpointError, decode, encode
+from cluster.checkpoint_folder import CheckpointFolder
+from cluster.errors import StorageError
+from cluster.run_directory import RunDirectory, read_json
+from configs.config import Config
 
-from cluster.batch_size import BatchSize
-from cluster.progress import Progress
-from cluster.run_directory import write_atomically
-from configs.execution import CheckpointConfig
-from learner.digest import arrays_sha256
-from learner.learner_state import LearnerState
-
-
-class CorruptCheckpointError(Exception):
-    """A checkpoint file cannot be read, or its content does not match its digest."""
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """Where a run stood after an update: enough to go on from there."""
-
-    learner: LearnerState
-    progress: Progress
+_BEST = "best.safetensors"
+_NAME = re.compile(r"update-(\d{9,})\.safetensors")
 
 
 class Checkpoints:
-    """The newest checkpoints of a run, in one folder."""
-
-    def __init__(self, folder: Path, config: CheckpointConfig) -> None:
-        self._folder = folder
-        self._config = config
-        self._saved_at_s = time.monotonic()
-
-    def is_due(self) -> bool:
-        """Return whether the last one is older than ``checkpoint.every_s``."""
-        return time.monotonic() - self._saved_at_s >= self._config.every_s
-
-    def save(self, checkpoint: Checkpoint) -> Path:
-        """Write a checkpoint and remove the oldest beyond ``checkpoint.keep``."""
-        path = self._folder / f"update-{checkpoint.learner.version:09d}.safetensors"
-        write_atomically(path, encode(checkpoint))
-        self._saved_at_s = time.monotonic()
-        for old in sorted(self._folder.glob("update-*.safetensors"))[: -self._config.keep]:
-            old.unlink()
-        return path
-
-
-def encode(checkpoint: Checkpoint) -> bytes:
-    """Return the content of a checkpoint file."""
-    state = checkpoint.learner
-    about = json.dumps({"version": state.version, "progress": asdict(checkpoint.progress)})
-    return save(state.arrays, {"about": about, "sha256": _digest(about, state.arrays)})
-
-
-def load_checkpoint(path: Path) -> Checkpoint:
-    """Return what a checkpoint file holds.
+    """Checkpoints of a run, in one folder: the newest, the best, and some that are for good.
 
     Raises:
-        CorruptCheckpointError: It is torn, or was altered.
+        UsageError: ``checkpoint.directory`` is a URL that cannot be opened here.
     """
-    try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise CorruptCheckpointError(f"{path} cannot be read: {error}") from error
-    about = metadata.get("about", "")
-    if metadata.get("sha256") != _digest(about, arrays):
-        raise CorruptCheckpointError(f"{path} does not match its own digest")
-    values = json.loads(about)
-    progress = {**values["progress"], "batch_size": BatchSize(**values["progress"]["batch_size"])}
-    return Checkpoint(LearnerState(values["version"], arrays), Progress(**progress))
+
+    def __init__(self, run: RunDirectory, config: Config) -> None:
+        self._run = run
+        self._run_config = config.model_dump(mode="json")
+        self._config = config.checkpoint
+        elsewhere = config.checkpoint.directory
+        self._folder = CheckpointFolder(
+            f"{elsewhere.rstrip('/')}/{run.name}" if elsewhere else str(run.checkpoints)
+        )
+        self._saved_at_s = time.monotonic()
+        self._best: Checkpoint | None = None
+        self.num_failed = 0
+        """Checkpoints that could not be written."""
+
+    @property
+    def location(self) -> str:
+        """Path or URL of the folder."""
+        return self._folder.location
+
+    def is_due(self, updates: int) -> bool:
+        """Return whether one is to be written after this many updates."""
+        return self._is_for_good(updates) or (
+            time.monotonic() - self._saved_at_s >= self._config.every_s
+        )
+
+    def note_best(self, checkpoint: Checkpoint) -> None:
+        """Keep this one as the best so far; it is written together with the next checkpoint."""
+        self._best = checkpoint
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Write a checkpoint, and the best one if it is new; remove those beyond ``keep``.
+
+        Raises:
+            StorageError: The place cannot be written. What was there before is as it was.
+        """
+        self._saved_at_s = time.monotonic()
+        try:
+            if self._best:
+                self._folder.write(_BEST, self._encode(self._best))
+                self._best = None
+            self._folder.write(_name(checkpoint.learner.version), self._encode(checkpoint))
+            passing = [v for v in self.versions() if not self._is_for_good(v)]
+            for version in passing[: -self._config.keep]:
+                self._folder.remove(_name(version))
+        except Exception as error:  # each store behind fsspec raises types of its own
+            self.num_failed += 1
+            raise StorageError(
+                f"cannot write a checkpoint to {self.location}: {type(error).__name__}: {error}"
+            ) from error
+
+    def versions(self) -> list[int]:
+        """Return the versions that there are checkpoints of, oldest first."""
+        matches = map(_NAME.fullmatch, self._folder.names())
+        return sorted(int(match[1]) for match in matches if match)
+
+    def newest(self, report: Callable[[str], None]) -> Checkpoint | None:
+        """Return the newest checkpoint that is whole, or None.
+
+        Args:
+            report: Called with a sentence about each one that is passed over.
+        """
+        for version in reversed(self.versions()):
+            try:
+                return self.load(version)
+            except (CorruptCheckpointError, OSError) as error:
+                report(f"a checkpoint is passed over: {error}")
+        return None
+
+    def load(self, version: int) -> Checkpoint:
+        """Return the checkpoint of a version.
+
+        Raises:
+            CorruptCheckpointError: It is torn, or was altered.
+            OSError: It cannot be read.
+        """
+        name = _name(version)
+        return decode(self._folder.read(name), f"{self.location}/{name}")
+
+    def best(self) -> Checkpoint | None:
+        """Return the checkpoint with the highest evaluation, or None if none was evaluated yet.
+
+        Raises:
+            CorruptCheckpointError: It is torn, or was altered.
+            OSError: It cannot be read.
+        """
+        if _BEST not in self._folder.names():
+            return None
+        return decode(self._folder.read(_BEST), f"{self.location}/{_BEST}")
+
+    def _encode(self, checkpoint: Checkpoint) -> bytes:
+        tracking = read_json(self._run.tracking_file)
+        run_id = tracking["run_id"] if tracking else None
+        return encode(replace(checkpoint, config=self._run_config, mlflow_run_id=run_id))
+
+    def _is_for_good(self, updates: int) -> bool:
+        every = self._config.keep_every_updates
+        return every is not None and updates > 0 and updates % every == 0
 
 
-def _digest(about: str, arrays: dict[str, NDArray[Any]]) -> str:
-    return hashlib.sha256((about + arrays_sha256(arrays)).encode()).hexdigest()
+def _name(version: int) -> str:
+    return f"update-{version:09d}.safetensors"

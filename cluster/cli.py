@@ -23,6 +23,9 @@ usage: reinforce VERB ...
 REINFORCE on a Ray cluster in which the number of workers changes only the speed.
 
   train PRESET_OR_YAML [--section.field value ...]   train, in a new run directory
+  resume RUN_DIR [--section.field value ...]         go on from the newest good checkpoint
+  scale RUN_DIR N | pause RUN_DIR | unpause RUN_DIR  act on a run that is going on
+  replay RUN_DIR TICKET                              play one ticket alone, in this process
   config PRESET_OR_YAML [--section.field value ...]  print the resolved configuration
   presets                                            list the presets
   sync RUN_DIR                                       send to MLflow what it missed
@@ -32,12 +35,73 @@ REINFORCE on a Ray cluster in which the number of workers changes only the speed
 
 def train(arguments: Sequence[str], started_s: float) -> int:
     """Train; create ``run.directory/run.name``."""
+    arguments = list(arguments)
+    resumes = "--resume" in arguments
+    if resumes:
+        position = arguments.index("--resume")
+        _, mode = [*arguments[position : position + 2], ""][:2]
+        if mode != "auto":
+            raise UsageError(f"--resume {mode}: the only way is --resume auto")
+        del arguments[position : position + 2]
     config = parse_config("train", arguments)
     # Imported once the command is known to be well formed: the rest takes a second to load.
     from cluster.display import RunConsole
-    from cluster.train_command import run_training
+    from cluster.train_command import run_training, train_or_resume
 
-    return run_training(config, RunConsole(), started_s)
+    run = train_or_resume if resumes else run_training
+    return run(config, RunConsole(), started_s)
+
+
+def resume(arguments: Sequence[str], started_s: float) -> int:
+    """Go on with a run from its newest good checkpoint."""
+    if not arguments or arguments[0].startswith("-"):
+        return _usage("resume RUN_DIR [--section.field value ...]", arguments)
+    from cluster.display import RunConsole
+    from cluster.resume_command import resume_training
+
+    return resume_training(Path(arguments[0]), arguments[1:], RunConsole(), started_s)
+
+
+def scale(arguments: Sequence[str], started_s: float) -> int:
+    """Change the number of workers of a run that is going on."""
+    if len(arguments) != 2 or not arguments[1].isdigit():
+        return _usage("scale RUN_DIR N", arguments)
+    from cluster.control_command import scale as scale_run
+
+    print(scale_run(Path(arguments[0]), int(arguments[1])))
+    return 0
+
+
+def pause(arguments: Sequence[str], started_s: float) -> int:
+    """Have a run wait after the update in progress."""
+    return _set_paused("pause", arguments)
+
+
+def unpause(arguments: Sequence[str], started_s: float) -> int:
+    """Have a paused run go on."""
+    return _set_paused("unpause", arguments)
+
+
+def _set_paused(verb: str, arguments: Sequence[str]) -> int:
+    if len(arguments) != 1 or arguments[0].startswith("-"):
+        return _usage(f"{verb} RUN_DIR", arguments)
+    from cluster.control_command import set_paused
+
+    print(set_paused(Path(arguments[0]), paused=verb == "pause"))
+    return 0
+
+
+def replay(arguments: Sequence[str], started_s: float) -> int:
+    """Play one ticket of a run again, alone and in this process."""
+    if len(arguments) != 2 or arguments[0].startswith("-"):
+        return _usage("replay RUN_DIR [PURPOSE:]UPDATE:INDEX", arguments)
+    from cluster.replay_command import replay as replay_ticket
+
+    report = replay_ticket(Path(arguments[0]), arguments[1])
+    print(f"ticket {report.ticket} was played; its {report.ticket.num_episodes} episodes return")
+    print(", ".join(f"{value:g}" for value in report.episode_returns))
+    print(f"sha256 of its trajectories: {report.trajectories_sha256}")
+    return 0
 
 
 def config(arguments: Sequence[str], started_s: float) -> int:
@@ -67,7 +131,17 @@ def sync(arguments: Sequence[str], started_s: float) -> int:
     return 0
 
 
-_VERBS = {"train": train, "config": config, "presets": presets, "sync": sync}
+_VERBS = {
+    "train": train,
+    "resume": resume,
+    "scale": scale,
+    "pause": pause,
+    "unpause": unpause,
+    "replay": replay,
+    "config": config,
+    "presets": presets,
+    "sync": sync,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -25,6 +25,9 @@ class Display(Protocol):
     def show(self, record: Record) -> None:
         """Take note of an update or an evaluation."""
 
+    def warn(self, text: str) -> None:
+        """Tell something that the user should know, without stopping."""
+
 
 class PlainDisplay:
     """One line per evaluation, and one per update but not more than one in two seconds."""
@@ -63,6 +66,10 @@ class PlainDisplay:
                 f"{metrics['time/environment_steps_per_s']:,.0f} steps/s  "
                 f"workers {metrics['cluster/workers_alive']:.0f}"
             )
+
+    def warn(self, text: str) -> None:
+        """Print it."""
+        self._print(text)
 
     def _print(self, line: str) -> None:
         with suppress(OSError):  # the run is worth more than its display
@@ -104,6 +111,10 @@ class LiveDisplay:
             self._update = record
             self._seconds["sampling"] += metrics["time/sampling_s"]
             self._seconds["learning"] += metrics["time/learning_s"]
+
+    def warn(self, text: str) -> None:
+        """Print it above the panel."""
+        self._live.console.print(text, style="yellow", highlight=False, soft_wrap=True)
 
     def _panel(self) -> Panel:
         if self._update is None:

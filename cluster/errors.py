@@ -9,6 +9,9 @@
     + LocalRayError
     + WorkerStartError
     + LearnerLostError
+      - LearnerStateLostError
+    + TrajectoriesLostError
+    + StorageError
   * InterruptedRunError        128 + signal: stopped by the user, after a checkpoint
 
 ``configs.section.ConfigError`` and ``workers.environment.UnsuitableEnvironmentError`` come from the
@@ -52,7 +55,19 @@ class WorkerStartError(TrainingError):
 
 
 class LearnerLostError(TrainingError):
-    """The learner died or does not answer."""
+    """The learner died or does not answer, again and again."""
+
+
+class LearnerStateLostError(LearnerLostError):
+    """The learner's state is gone with its node; the newest checkpoint is what is left."""
+
+
+class TrajectoriesLostError(TrainingError):
+    """Trajectories are gone with the node they lay on; their tickets can be played again."""
+
+
+class StorageError(TrainingError):
+    """The run directory or the place of the checkpoints cannot be written."""
 
 
 def without_colours(text: str) -> str:

@@ -80,21 +80,13 @@ class Evaluator:
     def __init__(self, config: Config, pool: Pool) -> None:
         self._config = config
         self._pool = pool
-        self._best = float("-inf")
-
-    @property
-    def best(self) -> float:
-        """Highest mean return of the regular evaluations so far; -inf before the first."""
-        return self._best
 
     def evaluate_if_due(self, updates: int, weights: WeightsHandle) -> Evaluation | None:
         """Play the fixed seeds after every so many updates, before the first one included."""
         every = self._config.evaluation.every_updates
         if every is None or updates % every != 0:
             return None
-        evaluation = self._play(Purpose.EVALUATION, 0, weights)
-        self._best = max(self._best, evaluation.return_mean)
-        return evaluation
+        return self._play(Purpose.EVALUATION, 0, weights)
 
     def at_target(self, evaluation: Evaluation | None) -> bool:
         """Return whether an evaluation reaches ``stop.target_return``."""

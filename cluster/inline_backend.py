@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from cluster.backend import Backend, Batch
 from cluster.errors import LearnerLostError, TicketFailedError
 from cluster.interrupts import Interrupts
-from cluster.scheduler import TicketCounts
+from cluster.ticket_counts import TicketCounts
 from configs.config import Config
 from learner.learner_state import LearnerState
 from learner.trajectories import Trajectories
@@ -43,7 +43,7 @@ class InlinePool:
     def collect(self, purpose: Purpose, update: int) -> Batch:
         """Play the tickets of one submitted batch."""
         tickets, weights = self._submitted.pop((purpose, update))
-        batch = Batch([], [])
+        batch = Batch(tickets, weights, [], [])
         for ticket in tickets:
             self._interrupts.check()
             try:
@@ -61,11 +61,15 @@ class InlinePool:
 class InlineLearner:
     """The learner itself, behind the names that the loop uses."""
 
-    def __init__(self, config: Config, spec: EnvironmentSpec) -> None:
+    restarts = 0
+
+    def __init__(self, config: Config, spec: EnvironmentSpec, state: LearnerState | None) -> None:
         # Torch takes seconds to import; a driver that uses Ray never needs it.
         from learner.learner import Learner
 
         self._learner = Learner(config.learner, architecture_of(config, spec), config.run.seed)
+        if state:
+            self._learner.load_state(state)
 
     def weights(self) -> Weights:
         """Return the current weights."""
@@ -82,6 +86,10 @@ class InlineLearner:
         """Return what a checkpoint has to hold."""
         return self._learner.state()
 
+    def share(self, weights: Weights) -> Weights:
+        """Return the weights themselves."""
+        return weights
+
     def fetch(self, weights: Weights) -> Weights:
         """Return the weights themselves."""
         return weights
@@ -89,11 +97,11 @@ class InlineLearner:
 
 @contextmanager
 def inline_backend(
-    config: Config, spec: EnvironmentSpec, interrupts: Interrupts
+    config: Config, spec: EnvironmentSpec, interrupts: Interrupts, state: LearnerState | None
 ) -> Iterator[Backend]:
-    """Yield a backend that lives in this process."""
+    """Yield a backend that lives in this process; its learner goes on from a state, if given."""
     worker = RolloutWorker(config, spec)
     try:
-        yield Backend(InlinePool(worker, interrupts), InlineLearner(config, spec))
+        yield Backend(InlinePool(worker, interrupts), InlineLearner(config, spec, state))
     finally:
         worker.close()

@@ -36,10 +36,15 @@ class Interrupts:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
+    @property
+    def received(self) -> InterruptedRunError | None:
+        """What the first signal amounts to, if one came."""
+        return None if self._received is None else InterruptedRunError(self._received)
+
     def check(self) -> None:
         """Raise InterruptedRunError if a signal came."""
-        if self._received is not None:
-            raise InterruptedRunError(self._received)
+        if self.received:
+            raise self.received
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self._received is not None:

@@ -1,16 +1,21 @@
 """The journal: ``metrics.jsonl``, a write-ahead log of every update and every evaluation."""
 
+import errno
+import fcntl
 import hashlib
 import json
 import math
+import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import numpy as np
 
-from cluster.backend import Batch, Pool
+from cluster.backend import Batch
+from cluster.errors import RunDirectoryError, StorageError
 from cluster.evaluation import Evaluation
 from cluster.progress import Progress
 from learner.update_report import UpdateReport
@@ -75,19 +80,104 @@ class Record:
 
 
 class Journal:
-    """Appends records; a line is in the hands of the operating system when ``append`` returns."""
+    """Appends records; a line is in the hands of the operating system when ``append`` returns.
+
+    It is locked as long as it is open: a run has one driver.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("a", encoding="utf-8")
+        """Open the journal of a run.
+
+        Raises:
+            RunDirectoryError: Another process writes it.
+        """
+        self._path = path
+        self._failure: StorageError | None = None
+        self._file = path.open("ab", buffering=0)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._file.close()
+            raise RunDirectoryError(f"{path.parent} is in use: another process trains it") from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+    def cut_back(self, updates: int) -> bool:
+        """Remove what was recorded after this many updates, and a torn last line.
+
+        Returns:
+            Whether the record of that update is there, so that what is kept has no gap.
+        """
+        end, is_there = 0, updates == 0
+        with self._path.open("rb") as file:
+            for line in file if updates else ():
+                if not line.endswith(b"\n"):
+                    break
+                record = Record.parse(line)
+                if record.updates > updates:
+                    break
+                end += len(line)
+                if record.updates == updates and record.batch:
+                    is_there = True
+                    break
+        self._file.truncate(end)
+        return is_there
 
     def append(self, record: Record) -> None:
-        """Write one record."""
-        self._file.write(record.line())
-        self._file.flush()
+        """Write one record.
 
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        Raises:
+            StorageError: The disk does not take it.
+        """
+        line, end = record.line().encode(), os.fstat(self._file.fileno()).st_size
+        try:
+            written = self._file.write(line)
+        except OSError as error:
+            raise self._cannot_write(error) from error
+        if written < len(line):  # the disk filled up in the middle of it
+            self._file.truncate(end)
+            raise self._cannot_write(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+
+    def flush_to_disk(self) -> None:
+        """Have the records survive a crash of the machine.
+
+        Raises:
+            StorageError: The disk does not take them, or did not take one before.
+        """
+        if self._failure:
+            raise self._failure
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise self._cannot_write(error) from error
+
+    def _cannot_write(self, error: OSError) -> StorageError:
+        self._failure = StorageError(
+            f"cannot write to {self._path}: {error.strerror}; make room and "
+            f"`reinforce resume {self._path.parent}`"
+        )
+        return self._failure
+
+
+def is_being_written(path: Path) -> bool:
+    """Return whether a process has this journal open for writing: whether the run is going on."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
 
 
 def update_record(
@@ -96,12 +186,12 @@ def update_record(
     report: UpdateReport,
     sampling_s: float,
     learning_s: float,
-    pool: Pool,
+    workers_alive: int,
+    checkpoints_failed: int,
 ) -> Record:
     """Return the record of one update; times are wall clock as the driver saw them."""
     episodes = BatchRecord.of(batch)
     returns, lengths = episodes.episode_returns, episodes.episode_lengths
-    counts = pool.counts
     metrics = {
         "rollout/return_mean": sum(returns) / len(returns),
         "rollout/return_min": min(returns),
@@ -111,14 +201,14 @@ def update_record(
         "rollout/truncated_fraction": sum(report.num_truncated for report in batch.reports)
         / len(lengths),
         **{f"learner/{name}": value for name, value in report.metrics.items()},
-        "tickets/issued": counts.issued,
-        "tickets/completed": counts.completed,
-        "tickets/reissued": counts.reissued,
+        **{f"tickets/{name}": count for name, count in asdict(progress.tickets).items()},
         "time/sampling_s": sampling_s,
         "time/learning_s": learning_s,
         "time/environment_steps_per_s": sum(lengths) / (sampling_s + learning_s),
-        "cluster/workers_alive": pool.workers_alive,
-        "cluster/worker_restarts": pool.worker_restarts,
+        "cluster/workers_alive": workers_alive,
+        "cluster/worker_restarts": progress.worker_restarts,
+        "cluster/learner_restarts": progress.learner_restarts,
+        "checkpoint/failed": checkpoints_failed,
         "progress/updates": progress.updates,
         "progress/episodes": progress.episodes,
         "progress/training_time_s": progress.training_time_s,

@@ -64,13 +64,28 @@ def parse_config(verb: str, arguments: Sequence[str]) -> Config:
             f"`reinforce {verb}` needs a preset or a YAML file first, such as "
             f"`reinforce {verb} cartpole`; `reinforce presets` lists the presets"
         )
+    return override(default, arguments, f"{verb} {source}")
+
+
+def override(default: Config, arguments: Sequence[str], command: str) -> Config:
+    """Return a configuration with the settings that ``--section.field value ...`` changes.
+
+    Args:
+        default: What is changed.
+        arguments: Of the command line.
+        command: What stands before them, for help and messages.
+
+    Raises:
+        ConfigError: A value is refused.
+        SystemExit: 0 after ``--help``, 2 after an option that does not exist.
+    """
     with _REGISTRY:
         return tyro.cli(
             Config,
             default=default,
-            args=arguments,
-            prog=f"reinforce {verb} {source}",
-            description=f"Settings of a run; shown are the values that {source} gives.",
+            args=list(arguments),
+            prog=f"reinforce {command}",
+            description=f"Settings of a run; shown are the values that {command} starts from.",
             use_underscores=True,
             config=(tyro.conf.FlagConversionOff,),
         )

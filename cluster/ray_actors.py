@@ -34,8 +34,9 @@ class RolloutActor:
         sys.path.append(user_path)  # where the user's environments may be; last, as in the driver
         self._worker = RolloutWorker(config, spec)
 
-    def ready(self) -> None:
-        """Return once the constructor has succeeded."""
+    def ready(self) -> str:
+        """Return the id of the node, once the constructor has succeeded."""
+        return str(ray.get_runtime_context().get_node_id())
 
     @ray.method(num_returns=2)  # type: ignore[untyped-decorator]
     def play(self, ticket: Ticket, weights: Weights) -> tuple[RolloutReport, Trajectories | None]:
@@ -47,21 +48,28 @@ class RolloutActor:
 class LearnerActor:
     """The learner in a process of its own."""
 
-    def __init__(self, config: Config, spec: EnvironmentSpec) -> None:
+    def __init__(self, config: Config, spec: EnvironmentSpec, state: LearnerState | None) -> None:
         from learner.learner import Learner
 
         self._learner = Learner(config.learner, architecture_of(config, spec), config.run.seed)
+        if state:
+            self._learner.load_state(state)
 
     def weights(self) -> Weights:
         """Return the current weights."""
         return self._learner.weights()
 
-    @ray.method(num_returns=2)  # type: ignore[untyped-decorator]
+    @ray.method(num_returns=3)  # type: ignore[untyped-decorator]
     def update(
         self, trajectories: Sequence["ray.ObjectRef[Trajectories]"]
-    ) -> tuple[UpdateReport, Weights]:
-        """Fetch the trajectories from where they lie and apply one update."""
-        return self._learner.update(ray.get(list(trajectories), timeout=_FETCH_TIMEOUT_S))
+    ) -> tuple[UpdateReport, Weights, LearnerState]:
+        """Fetch the trajectories from where they lie and apply one update.
+
+        The state goes along because it must outlive this process.
+        """
+        batch = ray.get(list(trajectories), timeout=_FETCH_TIMEOUT_S)
+        report, weights = self._learner.update(batch)
+        return report, weights, self._learner.state()
 
     def state(self) -> LearnerState:
         """Return what a checkpoint has to hold."""

@@ -1,4 +1,4 @@
-"""The pool on Ray: carries out what the scheduler decides, and replaces workers that are lost."""
+"""The pool on Ray: carries out what the scheduler decides, and tells it what became of it."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError, RayTaskError
 
 from cluster.backend import Batch
 from cluster.errors import TicketFailedError, WorkerStartError, without_colours
 from cluster.interrupts import Interrupts
-from cluster.scheduler import Scheduler, TicketCounts, TicketKey, key_of
+from cluster.scheduler import Action, Play, Probe, Scheduler, Start, Stop, TicketKey, key_of
+from cluster.staffing import Staffing
+from cluster.ticket_counts import TicketCounts
 from configs.execution import WorkersConfig
 from workers.rollout_worker import RolloutReport
 from workers.ticket import Purpose, Ticket
@@ -25,16 +27,21 @@ _START_TIMEOUT_S = 300.0
 _MAX_FAILED_STARTS = 5
 """Constructors that may fail in a row."""
 
-_FIRST_BACKOFF_S = 0.5
-"""Pause after a constructor failed; it doubles with each failure in a row."""
-
 
 @dataclass
 class _Call:
-    """A call to a worker that has not returned: a ticket, or its start (``data`` is None)."""
+    """A call to a worker that has not returned: a ticket, or a sign of life (``data`` is None)."""
 
     worker: int
-    data: Any
+    data: Any = None
+
+
+@dataclass
+class _Submitted:
+    """A batch that has not been collected."""
+
+    tickets: Sequence[Ticket]
+    weights: Any
 
 
 class RayPool:
@@ -43,26 +50,22 @@ class RayPool:
     def __init__(
         self,
         config: WorkersConfig,
-        num_workers: int,
+        staffing: Staffing,
         make_actor: Callable[[], Any],
         interrupts: Interrupts,
     ) -> None:
         self._config = config
+        self._staffing = staffing
         self._make_actor = make_actor
         self._interrupts = interrupts
-        self._scheduler = Scheduler(config.ticket_timeout_s)
+        self._scheduler = Scheduler(config, staffing.target)
         self._actors: dict[int, Any] = {}
-        self._ready: set[int] = set()
         self._calls: dict[Any, _Call] = {}
-        self._batches: dict[tuple[Purpose, int], list[TicketKey]] = {}
-        self._weights: dict[TicketKey, Any] = {}
+        self._submitted: dict[tuple[Purpose, int], _Submitted] = {}
         self._done: dict[TicketKey, tuple[RolloutReport, Any]] = {}
-        self._num_started = 0
-        self._num_failed_starts = 0  # in a row
-        self._without_worker_since_s = time.monotonic()
-        self.worker_restarts = 0
-        for _ in range(num_workers):
-            self._start_worker()
+        self._last_errors: dict[TicketKey, Exception] = {}
+        self._last_alive_s = time.monotonic()
+        self._carry_out()
 
     @property
     def counts(self) -> TicketCounts:
@@ -72,15 +75,18 @@ class RayPool:
     @property
     def workers_alive(self) -> int:
         """Workers that are ready."""
-        return len(self._ready)
+        return self._scheduler.num_alive
+
+    @property
+    def worker_restarts(self) -> int:
+        """Workers that had to be replaced so far."""
+        return self._scheduler.restarts
 
     def submit(self, tickets: Sequence[Ticket], weights: Any) -> None:
         """Start to play a batch with the weights behind a reference."""
-        keys = [key_of(ticket) for ticket in tickets]
-        self._batches[tickets[0].purpose, tickets[0].update] = keys
-        self._weights |= dict.fromkeys(keys, weights)
+        self._submitted[tickets[0].purpose, tickets[0].update] = _Submitted(tickets, weights)
         self._scheduler.submit(tickets)
-        self._assign()
+        self._carry_out()
 
     def collect(self, purpose: Purpose, update: int) -> Batch:
         """Wait for the tickets of one submitted batch and return it whole, in ticket order.
@@ -90,16 +96,16 @@ class RayPool:
             WorkerStartError: Workers were lost and none comes up again.
             InterruptedRunError: The user asked to stop.
         """
-        keys = self._batches.pop((purpose, update))
+        batch = self._submitted[purpose, update]
+        keys = [key_of(ticket) for ticket in batch.tickets]
         while any(key not in self._done for key in keys):
-            self._interrupts.check()
-            self._receive()
-            self._replace_overdue()
-            self._assign()
+            self._advance()
+        del self._submitted[purpose, update]
         played = [self._done.pop(key) for key in keys]
         for key in keys:
-            del self._weights[key]
-        return Batch([report for report, _ in played], [data for _, data in played])
+            self._last_errors.pop(key, None)
+        reports, data = [report for report, _ in played], [data for _, data in played]
+        return Batch(batch.tickets, batch.weights, reports, data)
 
     def wait_until_ready(self) -> None:
         """Wait for the first worker.
@@ -108,91 +114,108 @@ class RayPool:
             WorkerStartError: None comes up.
             InterruptedRunError: The user asked to stop.
         """
-        while not self._ready:
-            self._interrupts.check()
-            self._receive()
+        while not self.workers_alive:
+            self._advance()
 
-    def _start_worker(self) -> None:
-        worker = self._num_started
-        self._num_started += 1
-        self._actors[worker] = self._make_actor()
-        self._calls[self._actors[worker].ready.remote()] = _Call(worker, None)
+    def _advance(self) -> None:
+        self._interrupts.check()
+        self._receive()
+        self._give_up_if_exhausted()
+        if self._staffing.look_again():
+            self._scheduler.target = self._staffing.target
+            self._scheduler.avoid(self._staffing.leaving_nodes)
+        self._carry_out()
 
-    def _assign(self) -> None:
-        for worker, ticket in self._scheduler.assign(time.monotonic()):
-            weights = self._weights[key_of(ticket)]
-            report, data = self._actors[worker].play.remote(ticket, weights)
-            self._calls[report] = _Call(worker, data)
+    def _carry_out(self) -> None:
+        for action in self._scheduler.decide(time.monotonic()):
+            self._act(action)
+
+    def _act(self, action: Action) -> None:
+        match action:
+            case Start(worker):
+                self._actors[worker] = self._make_actor()
+                self._calls[self._actors[worker].ready.remote()] = _Call(worker)
+            case Probe(worker):
+                self._calls[self._actors[worker].ready.remote()] = _Call(worker)
+            case Play(worker, ticket):
+                weights = self._submitted[ticket.purpose, ticket.update].weights
+                report, data = self._actors[worker].play.remote(ticket, weights)
+                self._calls[report] = _Call(worker, data)
+            case Stop(worker, reason, ticket):
+                ray.kill(self._actors.pop(worker))
+                for reference in [r for r, call in self._calls.items() if call.worker == worker]:
+                    del self._calls[reference]
+                if ticket:
+                    self._last_errors[key_of(ticket)] = TimeoutError(reason)
 
     def _receive(self) -> None:
-        # One to wake up, then all that are there: taking one at a time favours the first in line.
-        ready, _ = ray.wait(list(self._calls), num_returns=1, timeout=_POLL_S)
+        """Take in what has returned, after waiting a moment for the first of it."""
+        if not self._calls:  # every worker is lost, and the next one waits its turn
+            time.sleep(_POLL_S)
+            ready = []
+        else:
+            # One to wake up, then all that are there: taking one at a time favours the first.
+            ready, _ = ray.wait(list(self._calls), num_returns=1, timeout=_POLL_S)
         if ready:
             ready, _ = ray.wait(list(self._calls), num_returns=len(self._calls), timeout=0)
-        elif not self._ready and (
-            time.monotonic() - self._without_worker_since_s > _START_TIMEOUT_S
-        ):
+        for reference in ready:
+            call = self._calls.pop(reference)
+            try:
+                result = ray.get(reference, timeout=_POLL_S)
+            except RayError as error:
+                self._note_failure(call, error)
+            else:
+                self._note_result(call, result)
+        self._give_up_if_nobody_comes()
+
+    def _note_result(self, call: _Call, result: Any) -> None:
+        now_s = time.monotonic()
+        if call.data is None:
+            self._scheduler.started(call.worker, result, now_s)
+        else:
+            self._done[key_of(self._scheduler.completed(call.worker, now_s))] = (result, call.data)
+
+    def _note_failure(self, call: _Call, error: RayError) -> None:
+        now_s = time.monotonic()
+        if isinstance(error, RayTaskError) and call.data is not None:
+            # The environment raised; its worker lives and has thrown the environment away.
+            ticket: Ticket | None = self._scheduler.failed(call.worker, now_s)
+        elif isinstance(error, ActorUnavailableError):
+            ticket = self._scheduler.unreachable(call.worker, now_s)
+        else:
+            was_preempted = isinstance(error, ActorDiedError) and error.preempted
+            ticket = self._scheduler.lost(call.worker, now_s, to_blame=not was_preempted)
+            del self._actors[call.worker]
+            self._give_up_if_none_starts(error)
+        if ticket:
+            self._last_errors[key_of(ticket)] = error
+
+    def _give_up_if_none_starts(self, error: RayError) -> None:
+        if self._scheduler.failed_starts >= _MAX_FAILED_STARTS:
+            text = without_colours(str(error))
+            raise WorkerStartError(f"rollout workers fail to start: {text}") from error
+
+    def _give_up_if_nobody_comes(self) -> None:
+        now_s = time.monotonic()
+        if self.workers_alive:
+            self._last_alive_s = now_s
+        elif now_s - self._last_alive_s > _START_TIMEOUT_S:
             raise WorkerStartError(
                 f"no worker was ready after {_START_TIMEOUT_S:.0f} s; the cluster has "
                 f"{ray.cluster_resources().get('CPU', 0):g} CPUs, of which "
                 f"{ray.available_resources().get('CPU', 0):g} are free: lower "
                 "workers.num_workers or cluster.cpus_per_worker"
             )
-        for reference in ready:
-            call = self._calls.pop(reference)
-            try:
-                result = ray.get(reference, timeout=_POLL_S)
-            except RayTaskError as error:
-                self._blame_ticket(call, error)
-            except RayError as error:
-                self._replace(call.worker, error)
-            else:
-                self._note(call, result)
 
-    def _note(self, call: _Call, report: RolloutReport | None) -> None:
-        if report is None:
-            self._num_failed_starts = 0
-            self._ready.add(call.worker)
-            self._scheduler.add_worker(call.worker)
-        else:
-            self._done[key_of(self._scheduler.complete(call.worker))] = (report, call.data)
-
-    def _blame_ticket(self, call: _Call, error: RayTaskError) -> None:
-        """The environment raised; its worker lives and has thrown the environment away."""
-        self._give_up_if_exhausted(*self._scheduler.fail(call.worker), error)
-
-    def _replace_overdue(self) -> None:
-        for worker in self._scheduler.overdue(time.monotonic()):
-            for reference in [ref for ref, call in self._calls.items() if call.worker == worker]:
-                del self._calls[reference]
-            ray.kill(self._actors[worker])
-            seconds = self._config.ticket_timeout_s
-            self._replace(
-                worker, TimeoutError(f"not returned after workers.ticket_timeout_s = {seconds:g}")
-            )
-
-    def _replace(self, worker: int, error: Exception) -> None:
-        """Start another worker for one that is lost; its ticket is played again."""
-        del self._actors[worker]
-        if worker not in self._ready:
-            self._num_failed_starts += 1
-            if self._num_failed_starts >= _MAX_FAILED_STARTS:
-                text = without_colours(str(error))
-                raise WorkerStartError(f"rollout workers fail to start: {text}") from error
-            time.sleep(_FIRST_BACKOFF_S * 2 ** (self._num_failed_starts - 1))
-        self._ready.discard(worker)
-        if not self._ready:
-            self._without_worker_since_s = time.monotonic()
-        lost = self._scheduler.remove_worker(worker)
-        if lost:
-            self._give_up_if_exhausted(*lost, error)
-        self.worker_restarts += 1
-        self._start_worker()
-
-    def _give_up_if_exhausted(self, ticket: Ticket, attempts: int, error: Exception) -> None:
-        if attempts >= self._config.max_ticket_attempts:
-            raise TicketFailedError(
-                f"ticket {ticket} failed {attempts} times (workers.max_ticket_attempts); its "
-                f"episode seeds are {list(ticket.episode_seeds)}. The last failure:\n"
-                f"{without_colours(str(error))}"
-            ) from error
+    def _give_up_if_exhausted(self) -> None:
+        ticket = self._scheduler.exhausted
+        if ticket is None:
+            return
+        error = self._last_errors[key_of(ticket)]
+        raise TicketFailedError(
+            f"ticket {ticket} failed {self._scheduler.attempts(ticket)} times "
+            f"(workers.max_ticket_attempts); its episode seeds are {list(ticket.episode_seeds)}. "
+            f"`reinforce replay RUN_DIR {ticket.purpose.name.lower()}:{ticket.update}:"
+            f"{ticket.index}` plays it alone, in one process. The last failure:\n"
+            f"{without_colours(str(error))}"
+        ) from error

@@ -1,6 +1,5 @@
 """Joining a Ray cluster, or starting a local one that leaves nothing behind."""
 
-import math
 import os
 import secrets
 import shutil
@@ -47,18 +46,10 @@ def ray_session(config: Config, interrupts: Interrupts) -> Iterator[None]:
             if address:
                 _join(thread, interrupts, address)
             else:
-                _start(thread, interrupts, _local_cpus(config), folder)
+                _start(thread, interrupts, folder)
             yield
         finally:
             ray.shutdown()
-
-
-def _local_cpus(config: Config) -> int:
-    """Return the logical CPUs of a local Ray: it is ours, and more workers than cores no error."""
-    cpus = len(os.sched_getaffinity(0))
-    if config.workers.num_workers == "auto":
-        return cpus
-    return max(cpus, math.ceil(config.workers.num_workers * config.cluster.cpus_per_worker))
 
 
 @contextmanager
@@ -76,7 +67,7 @@ def _local_folder() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _start(thread: Executor, interrupts: Interrupts, num_cpus: int, folder: str) -> None:
+def _start(thread: Executor, interrupts: Interrupts, folder: str) -> None:
     if "RAY_AUTH_TOKEN" not in os.environ and "RAY_AUTH_TOKEN_PATH" not in os.environ:
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     try:
@@ -84,7 +75,7 @@ def _start(thread: Executor, interrupts: Interrupts, num_cpus: int, folder: str)
             thread,
             interrupts,
             address="local",  # whatever RAY_ADDRESS says
-            num_cpus=num_cpus,
+            num_cpus=len(os.sched_getaffinity(0)),
             num_gpus=0,
             include_dashboard=False,
             object_store_memory=_LOCAL_OBJECT_STORE_BYTES,

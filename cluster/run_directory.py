@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -57,6 +58,21 @@ class RunDirectory:
             raise RunDirectoryError(f"{path} is not a run directory: it holds no config.yaml")
         return run
 
+    def write_config(self, config: Config) -> None:
+        """Write the resolved configuration."""
+        write_atomically(self.config_file, to_yaml(config).encode())
+
+    def note_start(self, verb: str, from_update: int, changes: dict[str, tuple[Any, Any]]) -> None:
+        """Add a line to the history: how the run was started, and with which changed settings."""
+        line = {
+            "timestamp_ms": time.time_ns() // 1_000_000,
+            "verb": verb,
+            "from_update": from_update,
+            "changes": changes,
+        }
+        with self.history_file.open("a", encoding="utf-8") as history:
+            history.write(json.dumps(line) + "\n")
+
     def discard(self) -> None:
         """Remove the folder of a run that never began, and the folder of runs if it is empty."""
         shutil.rmtree(self.path)
@@ -77,6 +93,16 @@ class RunDirectory:
     def journal_file(self) -> Path:
         """One line of JSON per update."""
         return self.path / "metrics.jsonl"
+
+    @property
+    def control_file(self) -> Path:
+        """What was asked of the run while it is going on."""
+        return self.path / "control.json"
+
+    @property
+    def history_file(self) -> Path:
+        """One line of JSON per start of the run."""
+        return self.path / "history.jsonl"
 
     @property
     def summary_file(self) -> Path:
@@ -116,11 +142,15 @@ def read_json(path: Path) -> dict[str, Any] | None:
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file that is either whole or not there, also after a crash of the machine."""
     temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
@@ -136,5 +166,5 @@ def write_json(path: Path, values: dict[str, Any]) -> None:
 def _free_name(config: Config) -> str:
     environment = config.environment.id.rpartition("/")[2].rpartition(":")[2].lower()
     # To the microsecond, so that runs started together do not meet.
-    time = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
-    return f"{environment}-s{config.run.seed}-{time}"
+    now = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
+    return f"{environment}-s{config.run.seed}-{now}"

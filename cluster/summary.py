@@ -1,19 +1,18 @@
 """The summary: how a run ended, as ``summary.json`` and as a table for people."""
 
 import time
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
 
 from cluster.run_directory import RunDirectory, write_json
-from cluster.scheduler import TicketCounts
 from cluster.training import Outcome
 
 
 def write_summary(
     run: RunDirectory,
     outcome: Outcome,
-    counts: TicketCounts,
     wall_time_s: float,
 ) -> dict[str, Any]:
     """Write the summary of a run that reached a limit or was interrupted, and return it."""
@@ -30,13 +29,10 @@ def write_summary(
         "weights_sha256": outcome.weights_sha256,
         "mlflow_run_id": None,
         "evaluation": outcome.evaluation.as_json() if outcome.evaluation else None,
-        "tickets": {
-            "issued": counts.issued,
-            "completed": counts.completed,
-            "reissued": counts.reissued,
-            # Given up with a batch that nothing will be learned from, since the run is over.
-            "dropped": counts.issued - counts.completed,
-        },
+        # Dropped: with a batch that nothing will be learned from, since the run is over.
+        "tickets": asdict(progress.tickets.closed()),
+        "worker_restarts": progress.worker_restarts,
+        "learner_restarts": progress.learner_restarts,
     }
     write_json(run.summary_file, summary)
     return summary

@@ -1,43 +1,20 @@
-"""``reinforce train``: puts a run together, and takes it apart again however it ends."""
-
-import os
-import time
-from contextlib import AbstractContextManager
-from typing import Any
+"""``reinforce train``: begins a run in a new directory, or goes on with one that is there."""
 
 from rich.console import Console
 
-from cluster.backend import Backend
-from cluster.display import make_display
-from cluster.episode_plot import plot_episode_lengths
-from cluster.errors import InterruptedRunError, UsageError
-from cluster.interrupts import Interrupts
+from cluster.checkpoints import Checkpoints
+from cluster.conductor import Conductor
+from cluster.errors import InterruptedRunError, RunDirectoryError, UsageError
+from cluster.journal import Journal
+from cluster.resume_command import go_on
 from cluster.run_directory import RunDirectory
-from cluster.summary import add_run_id, print_summary, write_failure, write_summary
-from cluster.tracking import Tracking
-from cluster.training import Outcome, Training
 from configs.config import Config
-from workers.environment import EnvironmentSpec, inspect_environment
-
-
-def open_backend(
-    config: Config, spec: EnvironmentSpec, interrupts: Interrupts
-) -> AbstractContextManager[Backend]:
-    """Return the backend that the configuration names; only that one is imported."""
-    if config.cluster.backend == "inline":
-        from cluster.inline_backend import inline_backend
-
-        return inline_backend(config, spec, interrupts)
-    if config.cluster.address is None:
-        # Read when Ray is imported: every server of a local Ray then listens on loopback only.
-        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-    from cluster.ray_backend import ray_backend
-
-    return ray_backend(config, spec, interrupts)
+from configs.section import ConfigError
+from workers.environment import inspect_environment
 
 
 def run_training(config: Config, console: Console, started_s: float) -> int:
-    """Train as configured and return the exit code.
+    """Train as configured, in a new run directory, and return the exit code.
 
     Args:
         config: What to run.
@@ -51,30 +28,36 @@ def run_training(config: Config, console: Console, started_s: float) -> int:
     """
     spec = inspect_environment(config.environment)
     run = RunDirectory.create(config)
-    with Interrupts() as interrupts, Tracking(config.tracking) as tracking:
-        try:
-            with open_backend(config, spec, interrupts) as backend:
-                tracking.follow(run)
-                with make_display(console, config, run.name) as display:
-                    outcome = Training(config, backend, run, display).run()
-                summary = _conclude(run, backend, outcome, started_s)
-                tracking.let_go()
-        except (UsageError, InterruptedRunError):
-            run.discard()
-            raise
-        except BaseException as error:
-            write_failure(run, error, time.monotonic() - started_s)
-            tracking.follow(run)
-            raise
-    summary = add_run_id(run, summary, tracking.run_id())
-    print_summary(console, run, summary)
-    tracking.print_link(console)
-    return outcome.exit_code
+    try:
+        checkpoints = Checkpoints(run, config)
+        if checkpoints.versions():
+            raise RunDirectoryError(
+                f"{checkpoints.location} holds checkpoints of another run of this name; choose "
+                "another run.name, or go on from them with --resume auto"
+            )
+        run.note_start("train", 0, {})
+        with Journal(run.journal_file) as journal:
+            return Conductor(config, spec, run, journal, console, started_s).conduct()
+    except (UsageError, InterruptedRunError):
+        run.discard()
+        raise
 
 
-def _conclude(
-    run: RunDirectory, backend: Backend, outcome: Outcome, started_s: float
-) -> dict[str, Any]:
-    plot = run.plots / "episode_length.png"
-    plot_episode_lengths(run.journal_file, plot, title=run.name)
-    return write_summary(run, outcome, backend.pool.counts, time.monotonic() - started_s)
+def train_or_resume(config: Config, console: Console, started_s: float) -> int:
+    """Go on with the run of this name if there is one, else begin it: for restarts by a supervisor.
+
+    Raises:
+        ConfigError: The run has no name to be found by, or began with other settings.
+        UsageError, TrainingError, InterruptedRunError: As ``run_training``.
+    """
+    if config.run.name is None:
+        raise ConfigError("--resume auto finds a run by its name; give it one with --run.name")
+    run = RunDirectory(config.run.directory / config.run.name)
+    if run.config_file.is_file():
+        return go_on(run, config, console, started_s)
+    checkpoints = Checkpoints(run, config)
+    if not checkpoints.versions():
+        return run_training(config, console, started_s)
+    # The machine is new, and the run's directory went with the old one.
+    RunDirectory.create(config)
+    return go_on(run, config, console, started_s)

@@ -7,12 +7,15 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 
-from cluster.backend import Backend
+from cluster.backend import Backend, Batch, WeightsHandle
 from cluster.batch_size import BatchSize
-from cluster.checkpoints import Checkpoint, Checkpoints
+from cluster.checkpoint import Checkpoint, PlayedAhead
+from cluster.checkpoints import Checkpoints
+from cluster.control import Control
 from cluster.display import Display
-from cluster.errors import InterruptedRunError, LearnerLostError
+from cluster.errors import InterruptedRunError, TrainingError, TrajectoriesLostError
 from cluster.evaluation import Evaluation, Evaluator
+from cluster.interrupts import Interrupts
 from cluster.journal import (
     Journal,
     Record,
@@ -21,9 +24,11 @@ from cluster.journal import (
     update_record,
 )
 from cluster.progress import Progress
-from cluster.run_directory import RunDirectory
 from configs.config import Config
+from learner.update_report import UpdateReport
 from workers.ticket import Purpose, Ticket, draw_tickets
+
+_PAUSE_POLL_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -34,15 +39,34 @@ class Outcome:
         stop_reason: The limit of the section ``stop`` that was reached, or the signal.
         exit_code: 0, or 128 + signal.
         progress: Counters at the end.
-        weights_sha256: Digest of the last weights.
+        weights_sha256: Digest of the last weights; None if they went with a Ray that was ended.
         evaluation: Of the last weights, on seeds of its own; None if interrupted.
     """
 
     stop_reason: str
     exit_code: int
     progress: Progress
-    weights_sha256: str
+    weights_sha256: str | None
     evaluation: Evaluation | None
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a run writes to and listens to.
+
+    Attributes:
+        journal: Receives every record.
+        checkpoints: Receives what is needed to go on.
+        display: Shows what is recorded.
+        interrupts: Signals of the user.
+        control: Wishes of the user.
+    """
+
+    journal: Journal
+    checkpoints: Checkpoints
+    display: Display
+    interrupts: Interrupts
+    control: Control
 
 
 def training_tickets(config: Config, update: int, num_episodes: int) -> list[Ticket]:
@@ -57,61 +81,77 @@ def training_tickets(config: Config, update: int, num_episodes: int) -> list[Tic
 
 
 class Training:
-    """One run from its first ticket to its last checkpoint."""
+    """One run from its first ticket, or from a checkpoint, to its last checkpoint."""
 
     def __init__(
-        self, config: Config, backend: Backend, run: RunDirectory, display: Display
+        self,
+        config: Config,
+        backend: Backend,
+        surroundings: Surroundings,
+        start: Checkpoint | None = None,
     ) -> None:
         self._config = config
+        self._backend = backend
         self._pool, self._learner = backend.pool, backend.learner
-        self._journal = Journal(run.journal_file)
-        self._checkpoints = Checkpoints(run.checkpoints, config.checkpoint)
+        self._journal, self._checkpoints = surroundings.journal, surroundings.checkpoints
+        self._display, self._control = surroundings.display, surroundings.control
+        self._interrupts = surroundings.interrupts
         self._evaluator = Evaluator(config, self._pool)
-        self._display = display
-        self._weights = self._learner.weights()
-        self._progress = Progress(batch_size=BatchSize.first(config.learner))
-        self._num_submitted = 0
         self._began_s = time.perf_counter()
+        self._weights = self._learner.weights()
+        first = Progress(batch_size=BatchSize.first(config.learner))
+        self._earlier = self._progress = start.progress.resumed() if start else first
+        self._num_submitted = self._progress.updates
+        # What the batch after the next update is, or would be, played with when looking ahead.
+        self._before: tuple[int, WeightsHandle] | None = None
+        if start and start.ahead:
+            self._before = start.ahead.episodes, self._learner.share(start.ahead.weights)
+            self._submit_up_to(self._progress.updates, *self._before)
 
     def run(self) -> Outcome:
         """Train until a limit of ``config.stop`` is reached or the user interrupts.
 
-        An interruption is raised only while tickets are played, when learner, journal and progress
-        agree on the version.
+        An interruption is raised only while tickets are played or the learner is at work, when
+        journal, progress and the learner's last state agree on the version.
 
         Raises:
             TrainingError: A ticket, the workers or the learner failed for good.
         """
-        exit_code, final = 0, None
         try:
             while not (ending := self._ending(self._evaluate_if_due())):
+                self._pause_if_asked()
                 self._update()
-                if self._checkpoints.is_due():
+                if self._checkpoints.is_due(self._progress.updates):
+                    self._save_or_go_on_without()
+        except Exception as error:
+            # A signal to the whole process group ends parts of Ray, too: what fails after it, fails
+            # because of it.
+            interruption = self._interrupts.received
+            if interruption is None:
+                with suppress(TrainingError):  # what the last updates made survives the failure
                     self._save_checkpoint()
-            stop_reason, final = ending
-        except InterruptedRunError as interruption:
-            stop_reason, exit_code = str(interruption), interruption.exit_code
-        except Exception:
-            with suppress(LearnerLostError):  # what the last updates made survives the failure
-                self._save_checkpoint()
-            raise
-        finally:
-            self._journal.close()
-        self._save_checkpoint()
-        sha256 = self._learner.fetch(self._weights).sha256
-        return Outcome(stop_reason, exit_code, self._progress, sha256, final)
+                raise
+            if not isinstance(error, InterruptedRunError):
+                self._display.warn(f"after the signal: {error}")
+            saved = self._save_or_go_on_without()
+            return self._outcome(str(interruption), interruption.exit_code, saved, None)
+        stop_reason, final = ending
+        return self._outcome(stop_reason, 0, self._save_checkpoint(), final)
 
     def _update(self) -> None:
         started_s = time.perf_counter()
         update = self._progress.updates
-        self._submit_up_to(update + self._config.cluster.lookahead)
+        fixed = self._progress.batch_size.episodes, self._weights
+        self._submit_up_to(update + self._config.cluster.lookahead, *fixed)
         batch = self._pool.collect(Purpose.TRAINING, update)  # every ticket, in ticket order
         sampled_s = time.perf_counter()
-        report, self._weights = self._learner.update(batch.trajectories)  # version v -> v + 1
+        batch, report, self._weights = self._learn(batch)  # version v -> v + 1
         learned_s = time.perf_counter()
         signal, noise = report.metrics["gradient_signal"], report.metrics["gradient_noise"]
         size = self._progress.batch_size.after_update(signal, noise, self._config.learner)
-        self._progress = self._progress.after_update(batch, size).at(learned_s - self._began_s)
+        self._before = fixed
+        self._progress = self._progress.after_update(batch, size)
+        self._progress = self._now()
         self._record(
             update_record(
                 self._progress,
@@ -119,30 +159,43 @@ class Training:
                 report,
                 sampling_s=sampled_s - started_s,
                 learning_s=learned_s - sampled_s,
-                pool=self._pool,
+                workers_alive=self._pool.workers_alive,
+                checkpoints_failed=self._checkpoints.num_failed,
             )
         )
 
-    def _submit_up_to(self, update: int) -> None:
-        """Fix the batches up to this update; they are played with the weights of now.
+    def _learn(self, batch: Batch) -> tuple[Batch, UpdateReport, WeightsHandle]:
+        """Update the learner; a batch that vanishes with a node is played once more."""
+        while True:
+            try:
+                return batch, *self._learner.update(batch.trajectories)
+            except TrajectoriesLostError as error:
+                self._display.warn(f"a batch is played again: {error}")
+                self._pool.submit(batch.tickets, batch.weights)
+                batch = self._pool.collect(Purpose.TRAINING, batch.tickets[0].update)
+
+    def _submit_up_to(self, update: int, episodes: int, weights: WeightsHandle) -> None:
+        """Fix the batches up to this update: their size, and the weights they are played with.
 
         With lookahead 1 the batch of update k is played with version k - 1, always: while the
         learner makes version k of the batch before it. The first two are played with version 0.
         """
         last = min(update, self._config.stop.max_updates - 1)
         while self._num_submitted <= last:
-            size = self._progress.batch_size.episodes
-            tickets = training_tickets(self._config, self._num_submitted, size)
-            self._pool.submit(tickets, self._weights)
+            tickets = training_tickets(self._config, self._num_submitted, episodes)
+            self._pool.submit(tickets, weights)
             self._num_submitted += 1
 
     def _evaluate_if_due(self) -> Evaluation | None:
         started_s = time.perf_counter()
         evaluation = self._evaluator.evaluate_if_due(self._progress.updates, self._weights)
         if evaluation:
-            now_s = time.perf_counter()
-            self._progress = self._progress.at(now_s - self._began_s)
-            best, duration_s = self._evaluator.best, now_s - started_s
+            if self._progress.is_best(evaluation.return_mean):
+                self._progress = self._progress.with_best(evaluation.return_mean)
+                self._checkpoints.note_best(self._checkpoint())
+            self._progress = self._now()
+            best = self._progress.best_return or 0.0
+            duration_s = time.perf_counter() - started_s
             self._record(evaluation_record(self._progress, evaluation, best, duration_s))
         return evaluation
 
@@ -153,15 +206,56 @@ class Training:
         if not limit and not at_target:
             return None
         final = self._evaluator.confirm(self._progress.updates, self._weights)
-        self._progress = self._progress.at(time.perf_counter() - self._began_s)
+        self._progress = self._now()
         self._record(confirmation_record(self._progress, final))
         if at_target and self._evaluator.at_target(final):
             return "target_return", final
         return (limit, final) if limit else None
 
+    def _pause_if_asked(self) -> None:
+        if not self._control.wishes.paused:
+            return
+        self._save_or_go_on_without()
+        self._display.warn("paused, as asked; `reinforce unpause` goes on")
+        while self._control.wishes.paused:
+            self._interrupts.check()
+            time.sleep(_PAUSE_POLL_S)
+
     def _record(self, record: Record) -> None:
         self._journal.append(record)
         self._display.show(record)
 
-    def _save_checkpoint(self) -> None:
-        self._checkpoints.save(Checkpoint(self._learner.state(), self._progress))
+    def _now(self) -> Progress:
+        elapsed_s = time.perf_counter() - self._began_s
+        return self._progress.now(self._earlier, self._backend, elapsed_s)
+
+    def _checkpoint(self) -> Checkpoint:
+        ahead = None
+        if self._before and self._config.cluster.lookahead:
+            episodes, weights = self._before
+            ahead = PlayedAhead(episodes, self._learner.fetch(weights))
+        return Checkpoint(self._learner.state(), self._now(), ahead)
+
+    def _save_checkpoint(self) -> Checkpoint:
+        checkpoint = self._checkpoint()
+        self._journal.flush_to_disk()  # no checkpoint is ahead of its journal
+        self._checkpoints.save(checkpoint)
+        return checkpoint
+
+    def _save_or_go_on_without(self) -> Checkpoint | None:
+        """Save a checkpoint; a failure is told and counted, and the next one is tried in time."""
+        try:
+            return self._save_checkpoint()
+        except TrainingError as error:
+            self._display.warn(str(error))
+            return None
+
+    def _outcome(
+        self,
+        stop_reason: str,
+        exit_code: int,
+        saved: Checkpoint | None,
+        evaluation: Evaluation | None,
+    ) -> Outcome:
+        sha256 = saved.weights.sha256 if saved else None
+        return Outcome(stop_reason, exit_code, self._now(), sha256, evaluation)

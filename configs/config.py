@@ -34,7 +34,9 @@ class Config(Section):
             contradictions.of_the_baseline(self.learner),
             contradictions.without_effect(self.learner),
             contradictions.of_returns_and_schedules(self.learner, self.cluster),
-            contradictions.of_execution(self.stop, self.evaluation, self.cluster, self.tracking),
+            contradictions.of_workers(self.workers),
+            contradictions.of_execution(self.stop, self.evaluation, self.cluster),
+            contradictions.of_secrets(self.tracking, self.checkpoint),
         ):
             raise ConfigError(message)
         return self

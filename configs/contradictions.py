@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from configs.execution import ClusterConfig, TrackingConfig
+from configs.execution import CheckpointConfig, ClusterConfig, TrackingConfig, WorkersConfig
 from configs.experiment import EvaluationConfig, StopConfig
 from configs.learning import LearnerConfig
 
@@ -106,8 +106,21 @@ def of_returns_and_schedules(learner: LearnerConfig, cluster: ClusterConfig) -> 
         )
 
 
+def of_workers(workers: WorkersConfig) -> Iterator[str]:
+    """Yield bounds of the number of workers that cannot hold."""
+    bounds = f"workers.min_workers = {workers.min_workers}, max_workers = {workers.max_workers}"
+    has_bounds = workers.min_workers > 1 or workers.max_workers is not None
+    if workers.num_workers != "auto" and has_bounds:
+        yield (
+            f"workers.num_workers = {workers.num_workers} is fixed, which {bounds} cannot change; "
+            "use workers.num_workers auto, or leave the bounds out"
+        )
+    if workers.max_workers is not None and workers.min_workers > workers.max_workers:
+        yield f"{bounds} are not lower and upper bound; swap them"
+
+
 def of_execution(
-    stop: StopConfig, evaluation: EvaluationConfig, cluster: ClusterConfig, tracking: TrackingConfig
+    stop: StopConfig, evaluation: EvaluationConfig, cluster: ClusterConfig
 ) -> Iterator[str]:
     """Yield what cannot be executed as it is written."""
     if stop.target_return is not None and evaluation.every_updates is None:
@@ -115,6 +128,15 @@ def of_execution(
             f"stop.target_return = {stop.target_return} is compared with evaluations, but "
             "evaluation.every_updates is None; set it to a number of updates"
         )
+    if cluster.backend == "inline" and cluster.address is not None:
+        yield (
+            f"cluster.address = {cluster.address!r} has no meaning with cluster.backend = "
+            "'inline'; use cluster.backend ray"
+        )
+
+
+def of_secrets(tracking: TrackingConfig, checkpoint: CheckpointConfig) -> Iterator[str]:
+    """Yield addresses that would carry a secret into the run directory and into MLflow."""
     if tracking.uri and _may_hold_a_secret(tracking.uri):
         yield (
             "tracking.uri is not a plain address: it holds a user, a password or a query, and the "
@@ -122,10 +144,11 @@ def of_execution(
             "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or the whole address in "
             "MLFLOW_TRACKING_URI"
         )
-    if cluster.backend == "inline" and cluster.address is not None:
+    if checkpoint.directory and _may_hold_a_secret(checkpoint.directory):
         yield (
-            f"cluster.address = {cluster.address!r} has no meaning with cluster.backend = "
-            "'inline'; use cluster.backend ray"
+            "checkpoint.directory holds a user, a password or a query, and the configuration is "
+            "written to the run directory and to MLflow; give credentials in the way of the store, "
+            "such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         )
 
 

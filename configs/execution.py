@@ -14,8 +14,21 @@ class WorkersConfig(Section):
 
     num_workers: Annotated[int, Field(ge=1, le=10_000)] | Literal["auto"] = Field(
         "auto",
-        description="Rollout workers, >= 1. auto: as many as the CPUs at hand allow. It changes "
-        "the speed and nothing else.",
+        description="Rollout workers, >= 1. auto: as many as the CPUs at hand allow, following the "
+        "nodes of a cluster as they come and go. It changes the speed and nothing else.",
+    )
+    min_workers: int = Field(
+        1,
+        ge=1,
+        le=10_000,
+        description="With num_workers auto, at least so many, >= 1, even if there is no room yet: "
+        "an autoscaler sees them wait.",
+    )
+    max_workers: int | None = Field(
+        None,
+        ge=1,
+        le=10_000,
+        description="With num_workers auto, at most so many, >= 1. None: no limit.",
     )
     envs_per_worker: int = Field(
         16,
@@ -33,8 +46,9 @@ class WorkersConfig(Section):
     ticket_timeout_s: float = Field(
         600.0,
         gt=0,
-        description="Seconds after which a worker that has not returned its ticket is replaced and "
-        "the ticket is played again, > 0. On Ray; inline, nobody is there to replace it.",
+        description="Seconds after which, at the latest, a worker that has not returned its ticket "
+        "is replaced and the ticket is played again, > 0; earlier if tickets usually take a small "
+        "part of that. On Ray; inline, nobody is there to replace it.",
     )
     max_ticket_attempts: int = Field(
         3,
@@ -83,7 +97,20 @@ class CheckpointConfig(Section):
         description="Seconds between checkpoints, > 0. One is always written at the end and when "
         "the run is interrupted.",
     )
-    keep: int = Field(3, ge=1, description="Newest checkpoints that are kept, >= 1.")
+    keep: int = Field(
+        3, ge=1, description="Newest checkpoints that are kept, >= 1; the best one is kept besides."
+    )
+    keep_every_updates: int | None = Field(
+        None,
+        ge=1,
+        description="Updates between checkpoints that are kept for good, >= 1. None: none are.",
+    )
+    directory: str | None = Field(
+        None,
+        min_length=1,
+        description="Folder, or URL such as s3://bucket/folder, that receives a folder of "
+        "checkpoints per run. None: in the run directory, which must then outlive the machine.",
+    )
 
 
 class TrackingConfig(Section):

@@ -75,7 +75,14 @@ def test_ray_and_mlflow_are_imported_by_few(package):
     assert (
         users
         == {
-            "ray": {"ray_session", "ray_actors", "ray_pool", "ray_backend"},
+            "ray": {
+                "ray_session",
+                "ray_actors",
+                "ray_pool",
+                "ray_learner",
+                "ray_backend",
+                "staffing",
+            },
             "mlflow": {"mlflow_run"},
         }[package]
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cluster.checkpoints import load_checkpoint
+from cluster.checkpoint import load_checkpoint
 from cluster.cli import main
 from cluster.run_directory import read_json
 from configs.config import Config
@@ -103,7 +103,10 @@ def test_an_unwritable_run_directory_is_refused_by_name(tmp_path):
 
 def test_an_unknown_verb_lists_the_verbs(capsys):
     assert main(["trian"]) == 2
-    assert "the verbs are: train, config, presets, sync" in capsys.readouterr().err
+    assert (
+        "the verbs are: train, resume, scale, pause, unpause, replay, config"
+        in capsys.readouterr().err
+    )
 
 
 def test_without_a_verb_the_usage_is_shown(capsys):
@@ -231,7 +234,7 @@ def test_a_signal_ends_the_run_after_a_checkpoint_and_leaves_no_process(
     summary = read_json(run / "summary.json")
     assert summary["status"] == "interrupted"
     assert summary["updates"] == _num_updates(run)
-    newest = max(path.name for path in (run / "checkpoints").iterdir())
+    newest = max(path.name for path in (run / "checkpoints").glob("update-*"))
     assert newest == f"update-{summary['updates']:09d}.safetensors"
     client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     assert client.get_run(summary["mlflow_run_id"]).info.status == "KILLED"

@@ -1,14 +1,18 @@
 """The pool on a real Ray: all tickets are used, whatever the workers do."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cluster.backend import Batch
+from cluster.control import Control
 from cluster.errors import TicketFailedError
 from cluster.ray_actors import RolloutActor
 from cluster.ray_pool import RayPool
+from cluster.scheduler import key_of
+from cluster.staffing import Staffing
 from learner.weights import Weights
 from workers.environment import inspect_environment
 from workers.rollout_worker import RolloutWorker, architecture_of
@@ -21,10 +25,12 @@ def make_pool(config, interrupts, num_workers=2, pool_class=RayPool):
     import ray
 
     spec = inspect_environment(config.environment)
-    actor = ray.remote(RolloutActor).options(num_cpus=1, max_restarts=0)
-    pool = pool_class(
-        config.workers, num_workers, lambda: actor.remote(config, spec, ""), interrupts
+    actor = ray.remote(RolloutActor).options(num_cpus=0, max_restarts=0)
+    config = config.model_copy(
+        update={"workers": config.workers.model_copy(update={"num_workers": num_workers})}
     )
+    staffing = Staffing(config, Control(Path("/nonexistent/control.json")))
+    pool = pool_class(config.workers, staffing, lambda: actor.remote(config, spec, ""), interrupts)
     pool.wait_until_ready()
     return pool
 
@@ -62,11 +68,12 @@ class FirstFinishedPool(RayPool):
         super().submit([*tickets, *moved], weights)
 
     def collect(self, purpose, update):
-        keys = self._batches.pop((purpose, update))
+        batch = self._submitted[purpose, update]
+        keys = [key_of(ticket) for ticket in batch.tickets]
         while len(finished := [key for key in self._done if key in keys]) < len(keys) // 2:
-            self._receive()
-            self._assign()
-        return Batch([self._done[key][0] for key in finished[: len(keys) // 2]], [])
+            self._advance()
+        reports = [self._done[key][0] for key in finished[: len(keys) // 2]]
+        return Batch(batch.tickets, batch.weights, reports, [])
 
 
 NUM_UPDATES, TICKETS_PER_UPDATE = 100, 4

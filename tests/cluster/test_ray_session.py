@@ -16,7 +16,7 @@ LIST_LISTENERS = """
 import sys
 from pathlib import Path
 from cluster.interrupts import Interrupts
-from cluster.train_command import open_backend
+from cluster.conductor import open_backend
 from configs.config import Config
 from workers.environment import inspect_environment
 

@@ -6,8 +6,10 @@ import pytest
 import ray
 from reference_mdp import ARCHITECTURE, as_table, flat_weights
 
+from cluster.control import Control
 from cluster.ray_actors import RolloutActor
 from cluster.ray_pool import RayPool
+from cluster.staffing import Staffing
 from configs.config import Config
 from learner.learner import Learner
 from learner.learner_state import LearnerState
@@ -28,12 +30,17 @@ def test_a_hundred_thousand_episodes_give_the_true_gradient(tmp_path, interrupts
                 "id": "fake_environments:DelayedReferenceMDP-v0",
                 "kwargs": {"delay_s": 0.001, "kill_marker": str(tmp_path / "killed")},
             },
-            "workers": {"envs_per_worker": 16, "episodes_per_ticket": EPISODES_PER_TICKET},
+            "workers": {
+                "num_workers": 3,
+                "envs_per_worker": 16,
+                "episodes_per_ticket": EPISODES_PER_TICKET,
+            },
         }
     )
     spec = inspect_environment(config.environment)
-    actor = ray.remote(RolloutActor).options(num_cpus=1, max_restarts=0)
-    pool = RayPool(config.workers, 3, lambda: actor.remote(config, spec, ""), interrupts)
+    actor = ray.remote(RolloutActor).options(num_cpus=0, max_restarts=0)
+    staffing = Staffing(config, Control(tmp_path / "control.json"))
+    pool = RayPool(config.workers, staffing, lambda: actor.remote(config, spec, ""), interrupts)
     pool.wait_until_ready()
     tickets = draw_tickets(0, Purpose.TRAINING, 0, NUM_EPISODES, EPISODES_PER_TICKET)
 

@@ -1,0 +1,125 @@
+"""The conductor of a run: puts everything it needs together, and takes it apart however it ends."""
+
+import os
+import time
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+
+from cluster.backend import Backend
+from cluster.checkpoints import Checkpoints
+from cluster.control import Control
+from cluster.display import make_display
+from cluster.episode_plot import plot_episode_lengths
+from cluster.errors import InterruptedRunError, LearnerStateLostError, UsageError
+from cluster.interrupts import Interrupts
+from cluster.journal import Journal
+from cluster.progress import Progress
+from cluster.run_directory import RunDirectory
+from cluster.summary import add_run_id, print_summary, write_failure, write_summary
+from cluster.tracking import Tracking
+from cluster.training import Outcome, Surroundings, Training
+from configs.config import Config
+from learner.learner_state import LearnerState
+from workers.environment import EnvironmentSpec
+
+
+def open_backend(
+    config: Config,
+    spec: EnvironmentSpec,
+    interrupts: Interrupts,
+    control: Control,
+    state: LearnerState | None = None,
+) -> AbstractContextManager[Backend]:
+    """Return the backend that the configuration names; only that one is imported."""
+    if config.cluster.backend == "inline":
+        from cluster.inline_backend import inline_backend
+
+        return inline_backend(config, spec, interrupts, state)
+    if config.cluster.address is None:
+        # Read when Ray is imported: every server of a local Ray then listens on loopback only.
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    from cluster.ray_backend import ray_backend
+
+    return ray_backend(config, spec, interrupts, control, state)
+
+
+@dataclass(frozen=True)
+class Conductor:
+    """Trains in a run directory, from its newest checkpoint if it has one.
+
+    Attributes:
+        config: What to run.
+        spec: The environment's spaces.
+        run: Where to.
+        journal: That of the run, open and ours.
+        console: Where the display and the summary go.
+        started_s: ``time.monotonic()`` when the program began.
+    """
+
+    config: Config
+    spec: EnvironmentSpec
+    run: RunDirectory
+    journal: Journal
+    console: Console
+    started_s: float
+
+    def conduct(self) -> int:
+        """Train and return the exit code.
+
+        Raises:
+            UsageError, InterruptedRunError: It ended before it had begun.
+            TrainingError: The run failed; its directory says why.
+        """
+        with Interrupts() as interrupts, Tracking(self.config.tracking) as tracking:
+            try:
+                summary, exit_code = self._train(interrupts, tracking)
+            except (UsageError, InterruptedRunError):
+                raise
+            except BaseException as error:
+                write_failure(self.run, error, time.monotonic() - self.started_s)
+                tracking.follow(self.run)
+                raise
+        summary = add_run_id(self.run, summary, tracking.run_id())
+        print_summary(self.console, self.run, summary)
+        tracking.print_link(self.console)
+        return exit_code
+
+    def _train(self, interrupts: Interrupts, tracking: Tracking) -> tuple[dict[str, Any], int]:
+        """Train to the end; if the learner's state is lost, go back to the newest checkpoint."""
+        checkpoints = Checkpoints(self.run, self.config)
+        went_back_to = -1
+        while True:
+            start = checkpoints.newest(self._warn)
+            progress = start.progress if start else Progress()
+            if not self.journal.cut_back(progress.updates):
+                self._warn(f"{self.run.journal_file} lacks updates before {progress.updates}")
+            control = Control(self.run.control_file)
+            state = start.learner if start else None
+            try:
+                with open_backend(self.config, self.spec, interrupts, control, state) as backend:
+                    tracking.follow(self.run)
+                    with make_display(self.console, self.config, self.run.name) as display:
+                        surroundings = Surroundings(
+                            self.journal, checkpoints, display, interrupts, control
+                        )
+                        outcome = Training(self.config, backend, surroundings, start).run()
+                    # While Ray is still up: the follower sends the rest as Ray goes down.
+                    summary = self._conclude(outcome)
+                    tracking.let_go()
+                    return summary, outcome.exit_code
+            except LearnerStateLostError as error:
+                if progress.updates <= went_back_to:
+                    raise
+                went_back_to = progress.updates
+                self._warn(f"back to the newest checkpoint: {error}")
+
+    def _conclude(self, outcome: Outcome) -> dict[str, Any]:
+        plot = self.run.plots / "episode_length.png"
+        plot_episode_lengths(self.run.journal_file, plot, title=self.run.name)
+        return write_summary(self.run, outcome, time.monotonic() - self.started_s)
+
+    def _warn(self, text: str) -> None:
+        self.console.print(text, style="yellow", highlight=False, soft_wrap=True)

@@ -1,0 +1,141 @@
+"""The learner actor, behind the names that the loop uses; it may die, the learner does not.
+
+An update is a function of (state, batch), and the reference to the state after the last update is
+held here. So a learner that is lost is started again from that state, given the same batch once
+more, and arrives at the same weights.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+import ray
+from ray.exceptions import (
+    GetTimeoutError,
+    ObjectFetchTimedOutError,
+    ObjectLostError,
+    RayActorError,
+    RayError,
+    RayTaskError,
+)
+
+from cluster.errors import (
+    LearnerLostError,
+    LearnerStateLostError,
+    TrajectoriesLostError,
+    without_colours,
+)
+from cluster.interrupts import Interrupts
+from learner.learner_state import LearnerState
+from learner.update_report import UpdateReport
+from learner.weights import Weights
+
+_POLL_S = 0.2
+_TIMEOUT_S = 600.0
+"""For one call of the learner, its start included."""
+
+_MAX_RESTARTS = 3
+"""In a row, without an update between them."""
+
+_LOST_OBJECTS = (ObjectLostError, ObjectFetchTimedOutError, GetTimeoutError)
+
+
+class _ActorGoneError(LearnerLostError):
+    """The actor died or does not answer; it can be started again."""
+
+
+class RayLearner:
+    """The learner in a process of its own, on whatever node there is room for it."""
+
+    def __init__(
+        self,
+        make_actor: Callable[[LearnerState | None], Any],
+        state: LearnerState | None,
+        interrupts: Interrupts,
+    ) -> None:
+        self._make_actor = make_actor
+        self._interrupts = interrupts
+        self._actor = make_actor(state)
+        self._state: Any = self._actor.state.remote()
+        self._restarts_in_a_row = 0
+        self.restarts = 0
+        """How often the learner had to be started again."""
+
+    def weights(self) -> "ray.ObjectRef[Weights]":
+        """Return a reference to the current weights."""
+        reference: ray.ObjectRef[Weights] = self._actor.weights.remote()
+        self._get(reference, "weights")  # the learner is up, or says why not
+        return reference
+
+    def share(self, weights: Weights) -> "ray.ObjectRef[Weights]":
+        """Return a reference to weights that this process holds."""
+        return ray.put(weights)
+
+    def update(self, trajectories: Sequence[Any]) -> tuple[UpdateReport, "ray.ObjectRef[Weights]"]:
+        """Apply one update; return what it did and a reference to the new weights.
+
+        Raises:
+            TrajectoriesLostError: They vanished with a node; the learner is as it was before.
+            LearnerStateLostError: The learner and its state vanished with a node.
+            LearnerLostError: The learner fails whenever it is started again.
+        """
+        while True:
+            report, weights, state = self._actor.update.remote(list(trajectories))
+            try:
+                result = self._get(report, "update")
+            except _ActorGoneError as error:
+                self._start_again(str(error))
+            else:
+                self._state, self._restarts_in_a_row = state, 0
+                return result, weights
+
+    def state(self) -> LearnerState:
+        """Return what a checkpoint has to hold: the state after the last update."""
+        state: LearnerState = self._get(self._state, "state")
+        return state
+
+    def fetch(self, weights: "ray.ObjectRef[Weights]") -> Weights:
+        """Return the weights behind a reference."""
+        fetched: Weights = self._get(weights, "weights")
+        return fetched
+
+    def _start_again(self, reason: str) -> None:
+        self.restarts += 1
+        self._restarts_in_a_row += 1
+        if self._restarts_in_a_row > _MAX_RESTARTS:
+            raise LearnerLostError(
+                f"the learner was lost {self._restarts_in_a_row} times in the same update: {reason}"
+            )
+        with suppress(RayError):  # it must not go on somewhere out of sight
+            ray.kill(self._actor)
+        try:
+            state = ray.get(self._state, timeout=_TIMEOUT_S)
+        except RayError as error:
+            raise LearnerStateLostError(
+                f"the learner's state was lost with its node: {without_colours(str(error))}"
+            ) from error
+        self._actor = self._make_actor(state)
+
+    def _get(self, reference: Any, call: str) -> Any:
+        """Wait for the result of a call, and look out for signals meanwhile."""
+        deadline_s = time.monotonic() + _TIMEOUT_S
+        while not ray.wait([reference], timeout=_POLL_S)[0]:
+            self._interrupts.check()
+            if time.monotonic() > deadline_s:
+                raise _ActorGoneError(
+                    f"the learner has not answered {call!r} for {_TIMEOUT_S:.0f} s"
+                )
+        try:
+            return ray.get(reference, timeout=_TIMEOUT_S)
+        except RayTaskError as error:
+            if isinstance(error.cause, _LOST_OBJECTS):
+                raise TrajectoriesLostError(without_colours(str(error.cause))) from error
+            text = without_colours(str(error))
+            raise LearnerLostError(f"the learner failed in {call!r}: {text}") from error
+        except RayActorError as error:
+            text = without_colours(str(error))
+            raise _ActorGoneError(f"the learner was lost in {call!r}: {text}") from error
+        except RayError as error:
+            text = without_colours(str(error))
+            raise LearnerStateLostError(f"the answer to {call!r} was lost: {text}") from error

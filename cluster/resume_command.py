@@ -1,0 +1,78 @@
+"""``reinforce resume``: goes on from the newest good checkpoint, as if nothing had happened."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from cluster.checkpoints import Checkpoints
+from cluster.conductor import Conductor
+from cluster.journal import Journal
+from cluster.overrides import override
+from cluster.run_directory import RunDirectory, read_json
+from configs.config import Config
+from configs.loading import load_config
+from configs.resuming import changes_between
+from configs.section import ConfigError
+from workers.environment import inspect_environment
+
+
+def resume_training(
+    path: Path, overrides: Sequence[str], console: Console, started_s: float
+) -> int:
+    """Go on with the run in a directory and return the exit code.
+
+    Args:
+        path: The run directory.
+        overrides: ``--section.field value`` of settings that do not decide what is computed.
+        console: Where the display and the summary go.
+        started_s: ``time.monotonic()`` when the program began.
+
+    Raises:
+        RunDirectoryError: It is not one, or another process trains it.
+        ConfigError: A setting is unknown, out of range, or cannot be changed any more.
+        TrainingError: The run failed again; its directory says why.
+        InterruptedRunError: The user stopped it before it had begun.
+    """
+    run = RunDirectory.open(path)
+    config = override(load_config(str(run.config_file)), overrides, f"resume {path}")
+    run.control_file.unlink(missing_ok=True)
+    return go_on(run, config, console, started_s)
+
+
+def go_on(run: RunDirectory, config: Config, console: Console, started_s: float) -> int:
+    """Go on with a run under a configuration that differs in what may be changed, or not at all.
+
+    Raises:
+        RunDirectoryError, ConfigError, TrainingError, InterruptedRunError: As
+            ``resume_training``.
+    """
+    changes = changes_between(load_config(str(run.config_file)), config)
+    changed = [name for name in changes if name.startswith("stop.")]
+    summary = read_json(run.summary_file) or {}
+    if summary.get("status") == "finished" and not changed:
+        console.print(
+            f"{run.path} has finished already ({summary['stop_reason']}); to train on, change what "
+            "ended it, such as --stop.max_updates or --stop.target_return None",
+            highlight=False,
+            soft_wrap=True,
+        )
+        return 0
+    spec = inspect_environment(config.environment)
+    with Journal(run.journal_file) as journal:
+        newest = Checkpoints(run, config).newest(lambda text: None)
+        if newest:
+            _refuse_if_of_another_run(run, newest.config, config)
+        run.note_start("resume", newest.progress.updates if newest else 0, changes)
+        run.write_config(config)
+        run.summary_file.unlink(missing_ok=True)
+        for name, (old, new) in changes.items():
+            console.print(f"{name}: {old} is now {new}", highlight=False, soft_wrap=True)
+        return Conductor(config, spec, run, journal, console, started_s).conduct()
+
+
+def _refuse_if_of_another_run(run: RunDirectory, saved: dict[str, object], config: Config) -> None:
+    try:
+        changes_between(Config.model_validate(saved), config)
+    except ConfigError as error:
+        raise ConfigError(f"the newest checkpoint of {run.path}: {error}") from None

@@ -1,0 +1,136 @@
+"""Processes of a real Ray are killed while a run goes on; the result is the one without that."""
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+import ray
+from runs import RecordingDisplay, train
+
+from cluster.errors import LearnerLostError
+from cluster.interrupts import Interrupts
+from cluster.ray_learner import RayLearner
+
+pytestmark = pytest.mark.ray
+
+SECTIONS = {
+    "environment": {"id": "CartPole-v1"},
+    "stop": {"max_updates": 12},
+    "learner": {"episodes_per_update": 16, "learning_rate": 0.03, "baseline": "value"},
+    "workers": {"envs_per_worker": 2, "episodes_per_ticket": 2, "num_workers": 2},
+    "evaluation": {"episodes": 6, "every_updates": 4},
+    "cluster": {"backend": "ray"},
+}
+
+
+def pids_of(kind):
+    """Processes of this user's actors of a kind, by the title that Ray gives them."""
+    found = []
+    for process in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{process}/cmdline", "rb") as file:
+                title = file.read()
+            with open(f"/proc/{process}/status") as file:
+                is_ours = f"PPid:\t{_raylet()}\n" in file.read()
+        except OSError:
+            continue
+        if is_ours and title.startswith(f"ray::{kind}".encode()):
+            found.append(int(process))
+    return found
+
+
+def _raylet():
+    return ray._private.worker._global_node.all_processes["raylet"][0].process.pid
+
+
+def kill_one(kind):
+    pids = pids_of(kind)
+    if pids:
+        os.kill(pids[0], signal.SIGKILL)
+    return bool(pids)
+
+
+class Killer:
+    """Kills processes at some updates, a moment after their record, so in the midst of the next."""
+
+    def __init__(self, plan):
+        self.plan = plan
+        self.kills = []
+
+    def __call__(self, record):
+        kind = self.plan.get(record.updates)
+        if kind and record.batch:
+            threading.Timer(0.03, lambda: kill_one(kind) and self.kills.append(kind)).start()
+
+
+def test_workers_and_learner_may_be_killed_and_a_run_may_be_resumed_twice(make_config):
+    """The proof of this project's promise, in its short form; `make chaos` is the long one."""
+    undisturbed, expected, _ = train(make_config(**SECTIONS, run={"name": "undisturbed"}))
+    killer = Killer({2: "RolloutActor", 3: "LearnerActor", 5: "RolloutActor", 7: "LearnerActor"})
+
+    killed, records, _ = train(
+        make_config(**SECTIONS, run={"name": "killed"}), RecordingDisplay(killer)
+    )
+
+    assert sorted(killer.kills) == ["LearnerActor"] * 2 + ["RolloutActor"] * 2
+    assert killed.progress.learner_restarts == 2
+    assert killed.progress.worker_restarts == 2
+    assert killed.progress.tickets.completed == killed.progress.tickets.issued
+    resumed_config, run = make_config(**SECTIONS, run={"name": "resumed"}), None
+    for update in (4, 9):
+        interrupts = Interrupts()
+        display = RecordingDisplay(
+            lambda record, i=interrupts, u=update: record.updates == u and i._on_signal(2, None)
+        )
+        _, _, run = train(resumed_config, display, interrupts, run)
+    resumed, more_records, _ = train(resumed_config, run=run)
+
+    assert killed.weights_sha256 == resumed.weights_sha256 == undisturbed.weights_sha256
+    assert killed.evaluation == resumed.evaluation == undisturbed.evaluation
+    batches = [[r.batch.sha256 for r in rs if r.batch] for rs in (expected, records, more_records)]
+    assert batches[0] == batches[1] == batches[2]
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_a_learner_that_dies_in_every_attempt_ends_the_run_with_its_reason(interrupts):
+    class DyingLearner:
+        def state(self):
+            return "the state"
+
+        @ray.method(num_returns=3)
+        def update(self, trajectories):
+            os._exit(1)
+
+    learner = RayLearner(
+        lambda state: ray.remote(DyingLearner).options(num_cpus=0).remote(), None, interrupts
+    )
+
+    with pytest.raises(LearnerLostError, match="lost 4 times in the same update"):
+        learner.update([])
+    assert learner.restarts == 4
+    assert learner.state() == "the state"
+
+
+def test_a_worker_is_replaced_within_seconds_while_the_others_go_on(make_config):
+    config = make_config(
+        environment={"id": "fake_environments:ShortOrLong-v0", "kwargs": {"step_s": 0.01}},
+        stop={"max_updates": 40},
+        learner={"episodes_per_update": 8},
+        workers={"envs_per_worker": 1, "episodes_per_ticket": 1, "num_workers": 2},
+        cluster={"backend": "ray"},
+    )
+    alive = []
+    killer = Killer({5: "RolloutActor"})
+
+    def watch(record):
+        killer(record)
+        if record.batch:
+            alive.append((time.monotonic(), record.metrics["cluster/workers_alive"]))
+
+    outcome, _, _ = train(config, RecordingDisplay(watch))
+
+    assert outcome.progress.worker_restarts == 1
+    assert 1 in [number for _, number in alive], "updates went on with one worker"
+    assert alive[-1][1] == 2, "and it was replaced"

@@ -1,0 +1,55 @@
+"""Training in this process, as the conductor does it, for tests that look at what comes out."""
+
+from contextlib import ExitStack
+
+from cluster.checkpoints import Checkpoints
+from cluster.conductor import open_backend
+from cluster.control import Control
+from cluster.interrupts import Interrupts
+from cluster.journal import Journal, Record
+from cluster.run_directory import RunDirectory
+from cluster.training import Surroundings, Training
+from workers.environment import inspect_environment
+
+
+class RecordingDisplay:
+    """Keeps what it is shown, and calls a function with each record."""
+
+    def __init__(self, on_record=lambda record: None):
+        self.records = []
+        self.warnings = []
+        self._on_record = on_record
+
+    def show(self, record):
+        self.records.append(record)
+        self._on_record(record)
+
+    def warn(self, text):
+        self.warnings.append(text)
+
+
+def train(config, display=None, interrupts=None, run=None):
+    """Return the outcome, the records of the journal, and the run directory.
+
+    Given a run directory, it goes on from the newest checkpoint there.
+    """
+    run = run or RunDirectory.create(config)
+    display, interrupts = display or RecordingDisplay(), interrupts or Interrupts()
+    spec, control = inspect_environment(config.environment), Control(run.control_file)
+    checkpoints = Checkpoints(run, config)
+    with ExitStack() as stack:
+        journal = stack.enter_context(Journal(run.journal_file))
+        start = checkpoints.newest(display.warn)
+        assert journal.cut_back(start.progress.updates if start else 0)
+        backend = stack.enter_context(
+            open_backend(config, spec, interrupts, control, start.learner if start else None)
+        )
+        surroundings = Surroundings(journal, checkpoints, display, interrupts, control)
+        outcome = Training(config, backend, surroundings, start).run()
+        counts = backend.pool.counts
+    assert counts.completed == counts.issued or outcome.exit_code
+    return outcome, records_of(run), run
+
+
+def records_of(run):
+    return [Record.parse(line) for line in run.journal_file.read_text().splitlines()]
