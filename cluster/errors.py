@@ -20,6 +20,9 @@ lower floors and count as wrong usage, too.
 
 import re
 import signal
+from typing import Self
+
+from workers.ticket import Ticket
 
 
 class ReinforceError(Exception):
@@ -44,6 +47,17 @@ class TrainingError(ReinforceError):
 
 class TicketFailedError(TrainingError):
     """A ticket was started as often as allowed and failed each time."""
+
+    @classmethod
+    def of(cls, ticket: Ticket, attempts: int, error: str) -> Self:
+        """Return the error that names the ticket, its seeds and the way to see it fail again."""
+        purpose = ticket.purpose.name.lower()
+        return cls(
+            f"ticket {ticket} failed {attempts} times (workers.max_ticket_attempts); its episode "
+            f"seeds are {list(ticket.episode_seeds)}. `reinforce replay RUN_DIR "
+            f"{purpose}:{ticket.update}:{ticket.index}` plays it alone, in one process. "
+            f"The last failure:\n{error}"
+        )
 
 
 class LocalRayError(TrainingError):

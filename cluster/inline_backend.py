@@ -49,9 +49,8 @@ class InlinePool:
             try:
                 report, trajectories = self._worker.play(ticket, weights)
             except (Exception, SystemExit) as error:
-                raise TicketFailedError(
-                    f"ticket {ticket} failed: {type(error).__name__}: {error}"
-                ) from error
+                text = f"{type(error).__name__}: {error}"
+                raise TicketFailedError.of(ticket, 1, text) from error
             batch.reports.append(report)
             batch.trajectories.append(trajectories)
             self._completed += 1

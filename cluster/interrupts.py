@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Self
@@ -19,6 +20,7 @@ class Interrupts:
 
     def __init__(self) -> None:
         self._received: int | None = None
+        self._when_abandoned: Callable[[], None] = lambda: None
         self._previous = {number: signal.getsignal(number) for number in _SIGNALS}
 
     def __enter__(self) -> Self:
@@ -36,6 +38,10 @@ class Interrupts:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
+    def when_abandoned(self, clean_up: Callable[[], None]) -> None:
+        """Have this called before a second signal ends the process on the spot."""
+        self._when_abandoned = clean_up
+
     @property
     def received(self) -> InterruptedRunError | None:
         """What the first signal amounts to, if one came."""
@@ -48,6 +54,7 @@ class Interrupts:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self._received is not None:
+            self._when_abandoned()
             os._exit(128 + number)
         self._received = number
         with suppress(OSError):

@@ -3,10 +3,12 @@
 import errno
 import fcntl
 import hashlib
+import io
 import json
 import math
 import os
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +21,9 @@ from cluster.errors import RunDirectoryError, StorageError
 from cluster.evaluation import Evaluation
 from cluster.progress import Progress
 from learner.update_report import UpdateReport
+
+_LOCK_PATIENCE_S = 1.0
+"""Others look for a moment whether the journal is locked."""
 
 
 @dataclass(frozen=True)
@@ -93,12 +98,7 @@ class Journal:
         """
         self._path = path
         self._failure: StorageError | None = None
-        self._file = path.open("ab", buffering=0)
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._file.close()
-            raise RunDirectoryError(f"{path.parent} is in use: another process trains it") from None
+        self._file = _open_locked(path)
 
     def __enter__(self) -> Self:
         return self
@@ -117,7 +117,7 @@ class Journal:
         Returns:
             Whether the record of that update is there, so that what is kept has no gap.
         """
-        end, is_there = 0, updates == 0
+        kept, is_there = [], updates == 0
         with self._path.open("rb") as file:
             for line in file if updates else ():
                 if not line.endswith(b"\n"):
@@ -125,12 +125,21 @@ class Journal:
                 record = Record.parse(line)
                 if record.updates > updates:
                     break
-                end += len(line)
+                kept.append(line)
                 if record.updates == updates and record.batch:
                     is_there = True
                     break
-        self._file.truncate(end)
+        self._replace_by(b"".join(kept))
         return is_there
+
+    def _replace_by(self, content: bytes) -> None:
+        """Put a new file in place of the old one, which a follower may still be reading."""
+        temporary = self._path.with_name(self._path.name + ".tmp")
+        temporary.write_bytes(content)
+        file = _open_locked(temporary)
+        temporary.replace(self._path)
+        self._file.close()
+        self._file = file
 
     def append(self, record: Record) -> None:
         """Write one record.
@@ -166,6 +175,25 @@ class Journal:
             f"`reinforce resume {self._path.parent}`"
         )
         return self._failure
+
+
+def _open_locked(path: Path) -> io.FileIO:
+    """Open a file for appending, as the only one who does.
+
+    Raises:
+        RunDirectoryError: Another process has it open.
+    """
+    deadline_s = time.monotonic() + _LOCK_PATIENCE_S
+    while True:
+        file = path.open("ab", buffering=0)
+        with suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(file.fileno()).st_ino == path.stat().st_ino:
+                return file
+        file.close()  # it is locked, or was replaced just now
+        if time.monotonic() > deadline_s:
+            raise RunDirectoryError(f"{path.parent} is in use: another process trains it")
+        time.sleep(0.05)
 
 
 def is_being_written(path: Path) -> bool:

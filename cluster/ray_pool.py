@@ -212,10 +212,5 @@ class RayPool:
         if ticket is None:
             return
         error = self._last_errors[key_of(ticket)]
-        raise TicketFailedError(
-            f"ticket {ticket} failed {self._scheduler.attempts(ticket)} times "
-            f"(workers.max_ticket_attempts); its episode seeds are {list(ticket.episode_seeds)}. "
-            f"`reinforce replay RUN_DIR {ticket.purpose.name.lower()}:{ticket.update}:"
-            f"{ticket.index}` plays it alone, in one process. The last failure:\n"
-            f"{without_colours(str(error))}"
-        ) from error
+        attempts = self._scheduler.attempts(ticket)
+        raise TicketFailedError.of(ticket, attempts, without_colours(str(error))) from error

@@ -17,6 +17,7 @@ from ray.job_config import JobConfig
 import cluster
 from cluster.errors import ClusterUnreachableError, InterruptedRunError, LocalRayError
 from cluster.interrupts import Interrupts
+from cluster.ray_processes import RayProcesses
 from configs.config import Config
 
 _CONNECT_TIMEOUT_S = 5.0
@@ -46,10 +47,19 @@ def ray_session(config: Config, interrupts: Interrupts) -> Iterator[None]:
             if address:
                 _join(thread, interrupts, address)
             else:
-                _start(thread, interrupts, folder)
+                processes = RayProcesses()
+                interrupts.when_abandoned(lambda: _remove_at_once(processes, folder))
+                with processes.started_here():
+                    _start(thread, interrupts, folder)
             yield
         finally:
             ray.shutdown()
+            interrupts.when_abandoned(lambda: None)
+
+
+def _remove_at_once(processes: RayProcesses, folder: str) -> None:
+    processes.kill()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

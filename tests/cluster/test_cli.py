@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -239,6 +240,27 @@ def test_a_signal_ends_the_run_after_a_checkpoint_and_leaves_no_process(
     client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     assert client.get_run(summary["mlflow_run_id"]).info.status == "KILLED"
     _wait_for(lambda: _processes_in(tmp_path) == [])
+
+
+@pytest.mark.ray
+def test_a_second_signal_ends_everything_at_once_and_leaves_nothing(tmp_path):
+    run = tmp_path / "runs" / "endless"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cluster", *ENDLESS, "--tracking.enabled", "false"],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    _wait_for(lambda: _num_updates(run) >= 1)
+    folders = list(Path(tempfile.gettempdir()).glob(f"reinforce-ray-{process.pid}-*"))
+    assert len(folders) == 1
+    for _ in range(50):
+        process.terminate()
+        time.sleep(0.001)
+
+    assert process.wait(10) == 143
+    assert not folders[0].exists()
+    _wait_for(lambda: _processes_in(tmp_path) == [], patience_s=5.0)
 
 
 @pytest.mark.ray

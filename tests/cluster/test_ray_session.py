@@ -17,11 +17,14 @@ import sys
 from pathlib import Path
 from cluster.interrupts import Interrupts
 from cluster.conductor import open_backend
+from cluster.control import Control
 from configs.config import Config
 from workers.environment import inspect_environment
 
 config = Config()
-with open_backend(config, inspect_environment(config.environment), Interrupts()):
+control = Control(Path("control.json"))
+spec = inspect_environment(config.environment)
+with open_backend(config, spec, Interrupts(), control):
     inodes = set()
     for fd in Path("/proc").glob("[0-9]*/fd/*"):
         try:

@@ -122,6 +122,24 @@ class Faulty(Countdown):
         return True
 
 
+class FaultySeed(Countdown):
+    """Raises in the episodes of one seed in ``one_in``, whoever plays them."""
+
+    def __init__(self, one_in: int = 300) -> None:
+        super().__init__()
+        self._one_in = one_in
+        self._is_faulty = False
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        self._is_faulty = seed is not None and seed % self._one_in == 0
+        return super().reset(seed=seed, options=options)
+
+    def step(self, action: int) -> Any:
+        if self._is_faulty:
+            raise ArithmeticError("this episode is faulty")
+        return super().step(action)
+
+
 class DelayedReferenceMDP(ReferenceMDP):
     """The reference problem with long episodes that take longer, and a process that dies.
 
@@ -171,6 +189,7 @@ for _name, _class in {
     "Countdown-v0": Countdown,
     "ShortOrLong-v0": ShortOrLong,
     "Faulty-v0": Faulty,
+    "FaultySeed-v0": FaultySeed,
     "ContinuousActions-v0": ContinuousActions,
 }.items():
     if _name not in gymnasium.registry:
