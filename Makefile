@@ -3,7 +3,7 @@
 PYTHON ?= python3
 STAMP := .venv/.installed
 
-.PHONY: train test check lint types prove-learning clean
+.PHONY: train test check lint types prove-learning chaos soak clean
 
 train: $(STAMP)  ## Train CartPole on a local Ray and record it in ./mlflow.db
 	.venv/bin/reinforce train cartpole
@@ -23,6 +23,12 @@ types: $(STAMP)  ## Static types, strict
 prove-learning: $(STAMP)  ## Ten seeds of CartPole on both backends, without and with lookahead
 	.venv/bin/python benchmarks/cartpole_seeds.py --seeds 10
 	.venv/bin/python benchmarks/cartpole_seeds.py --seeds 10 --lookahead 1
+
+chaos: $(STAMP)  ## Ten minutes of killing workers, learner, nodes and driver of a run
+	.venv/bin/python tests/chaos/chaos.py --seconds 600
+
+soak: $(STAMP)  ## Ten thousand updates: memory, open files and Ray objects must not grow
+	.venv/bin/python tests/chaos/soak.py
 
 clean:  ## Remove the virtual environment and caches; runs and mlflow.db stay
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

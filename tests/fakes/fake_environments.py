@@ -140,6 +140,35 @@ class FaultySeed(Countdown):
         return super().step(action)
 
 
+class Heavy(gymnasium.Env[np.ndarray, int]):
+    """Observations of 2 kB, so that trajectories lie on the node where they were made.
+
+    Lasts 20 to 60 steps of ``step_s`` seconds; pays if the action is the sign of what is observed.
+    """
+
+    def __init__(self, step_s: float = 0.002) -> None:
+        self.observation_space = Box(-1e3, 1e3, (500,), np.float32)
+        self.action_space = Discrete(2)
+        self._step_s = step_s
+        self._left = 0
+        self._observation = np.zeros(500, np.float32)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        self._left = int(self.np_random.integers(20, 60))
+        return self._observe(), {}
+
+    def step(self, action: int) -> Any:
+        time.sleep(self._step_s)
+        reward = float(action == (self._observation[0] > 0))
+        self._left -= 1
+        return self._observe(), reward, self._left == 0, False, {}
+
+    def _observe(self) -> np.ndarray:
+        self._observation = self.np_random.standard_normal(500, np.float32)
+        return self._observation
+
+
 class DelayedReferenceMDP(ReferenceMDP):
     """The reference problem with long episodes that take longer, and a process that dies.
 
@@ -189,6 +218,7 @@ for _name, _class in {
     "Countdown-v0": Countdown,
     "ShortOrLong-v0": ShortOrLong,
     "Faulty-v0": Faulty,
+    "Heavy-v0": Heavy,
     "FaultySeed-v0": FaultySeed,
     "ContinuousActions-v0": ContinuousActions,
 }.items():

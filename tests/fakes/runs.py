@@ -15,13 +15,15 @@ from workers.environment import inspect_environment
 class RecordingDisplay:
     """Keeps what it is shown, and calls a function with each record."""
 
-    def __init__(self, on_record=lambda record: None):
+    def __init__(self, on_record=lambda record: None, *, keep=True):
         self.records = []
         self.warnings = []
         self._on_record = on_record
+        self._keep = keep
 
     def show(self, record):
-        self.records.append(record)
+        if self._keep:
+            self.records.append(record)
         self._on_record(record)
 
     def warn(self, text):
