@@ -3,7 +3,7 @@
 PYTHON ?= python3
 STAMP := .venv/.installed
 
-.PHONY: train test check lint types prove-learning chaos soak clean
+.PHONY: train test check lint types prove-learning chaos chaos-network soak clean
 
 train: $(STAMP)  ## Train CartPole on a local Ray and record it in ./mlflow.db
 	.venv/bin/reinforce train cartpole
@@ -26,6 +26,9 @@ prove-learning: $(STAMP)  ## Ten seeds of CartPole on both backends, without and
 
 chaos: $(STAMP)  ## Ten minutes of killing workers, learner, nodes and driver of a run
 	.venv/bin/python tests/chaos/chaos.py --seconds 600
+
+chaos-network: $(STAMP)  ## Cut the connection between two nodes (needs root and network namespaces)
+	.venv/bin/python tests/chaos/network.py
 
 soak: $(STAMP)  ## Ten thousand updates: memory, open files and Ray objects must not grow
 	.venv/bin/python tests/chaos/soak.py
