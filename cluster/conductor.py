@@ -9,11 +9,17 @@ from typing import Any
 from rich.console import Console
 
 from cluster.backend import Backend
+from cluster.checkpoint import Checkpoint
 from cluster.checkpoints import Checkpoints
 from cluster.control import Control
 from cluster.display import make_display
 from cluster.episode_plot import plot_episode_lengths
-from cluster.errors import InterruptedRunError, LearnerStateLostError, UsageError
+from cluster.errors import (
+    InterruptedRunError,
+    LearnerLostError,
+    LearnerStateLostError,
+    UsageError,
+)
 from cluster.interrupts import Interrupts
 from cluster.journal import Journal
 from cluster.progress import Progress
@@ -90,31 +96,54 @@ class Conductor:
     def _train(self, interrupts: Interrupts, tracking: Tracking) -> tuple[dict[str, Any], int]:
         """Train to the end; if the learner's state is lost, go back to the newest checkpoint."""
         checkpoints = Checkpoints(self.run, self.config)
-        went_back_to = -1
+        start, has_begun = checkpoints.newest(self._warn), False
         while True:
-            start = checkpoints.newest(self._warn)
-            progress = start.progress if start else Progress()
-            if not self.journal.cut_back(progress.updates):
-                self._warn(f"{self.run.journal_file} lacks updates before {progress.updates}")
-            control = Control(self.run.control_file)
-            state = start.learner if start else None
             try:
-                with open_backend(self.config, self.spec, interrupts, control, state) as backend:
-                    tracking.follow(self.run)
-                    with make_display(self.console, self.config, self.run.name) as display:
-                        surroundings = Surroundings(
-                            self.journal, checkpoints, display, interrupts, control
-                        )
-                        outcome = Training(self.config, backend, surroundings, start).run()
-                    # While Ray is still up: the follower sends the rest as Ray goes down.
-                    summary = self._conclude(outcome)
-                    tracking.let_go()
-                    return summary, outcome.exit_code
+                return self._train_from(start, checkpoints, interrupts, tracking)
             except LearnerStateLostError as error:
-                if progress.updates <= went_back_to:
+                newest = checkpoints.newest(self._warn)
+                if has_begun and _updates(newest) <= _updates(start):
                     raise
-                went_back_to = progress.updates
                 self._warn(f"back to the newest checkpoint: {error}")
+                start, has_begun = newest, True
+            except InterruptedRunError as interruption:
+                if not has_begun:
+                    raise
+                return self._conclude_at(start, interruption), interruption.exit_code
+            except UsageError as error:
+                if not has_begun:
+                    raise
+                raise LearnerLostError(f"cannot start again: {error}") from error
+
+    def _train_from(
+        self,
+        start: Checkpoint | None,
+        checkpoints: Checkpoints,
+        interrupts: Interrupts,
+        tracking: Tracking,
+    ) -> tuple[dict[str, Any], int]:
+        if not self.journal.cut_back(_updates(start)):
+            self._warn(f"{self.run.journal_file} lacks what was before update {_updates(start)}")
+        control = Control(self.run.control_file)
+        state = start.learner if start else None
+        with open_backend(self.config, self.spec, interrupts, control, state) as backend:
+            tracking.follow(self.run)
+            with make_display(self.console, self.config, self.run.name) as display:
+                surroundings = Surroundings(self.journal, checkpoints, display, interrupts, control)
+                outcome = Training(self.config, backend, surroundings, start).run()
+            # While Ray is still up: the follower sends the rest as Ray goes down.
+            summary = self._conclude(outcome)
+            tracking.let_go()
+        return summary, outcome.exit_code
+
+    def _conclude_at(
+        self, start: Checkpoint | None, interruption: InterruptedRunError
+    ) -> dict[str, Any]:
+        """Conclude a run that was interrupted while it was going back to a checkpoint."""
+        progress = start.progress if start else Progress()
+        sha256 = start.weights.sha256 if start else None
+        code = interruption.exit_code
+        return self._conclude(Outcome(str(interruption), code, progress, sha256, None))
 
     def _conclude(self, outcome: Outcome) -> dict[str, Any]:
         plot = self.run.plots / "episode_length.png"
@@ -123,3 +152,7 @@ class Conductor:
 
     def _warn(self, text: str) -> None:
         self.console.print(text, style="yellow", highlight=False, soft_wrap=True)
+
+
+def _updates(checkpoint: Checkpoint | None) -> int:
+    return checkpoint.progress.updates if checkpoint else 0

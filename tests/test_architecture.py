@@ -14,7 +14,17 @@ ALLOWED = {
     "configs": {"pydantic", "pydantic_core", "yaml"},
     "learner": {"numpy", "torch", "threadpoolctl"},
     "workers": {"numpy", "gymnasium", "threadpoolctl"},
-    "cluster": {"numpy", "ray", "mlflow", "tyro", "rich", "yaml", "safetensors", "matplotlib"},
+    "cluster": {
+        "numpy",
+        "ray",
+        "mlflow",
+        "tyro",
+        "rich",
+        "yaml",
+        "safetensors",
+        "matplotlib",
+        "fsspec",
+    },
 }
 
 OF_THE_LEARNER_FOR_WORKERS = {"learner.policy", "learner.trajectories", "learner.weights"}
@@ -80,6 +90,7 @@ def test_ray_and_mlflow_are_imported_by_few(package):
                 "ray_actors",
                 "ray_pool",
                 "ray_learner",
+                "ray_processes",
                 "ray_backend",
                 "staffing",
             },
