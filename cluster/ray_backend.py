@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.backend import Backend
 from cluster.control import Control
@@ -44,10 +45,15 @@ def ray_backend(
     """
     is_local = config.cluster.address is None
     with ray_session(config, interrupts):
-        # No CPU of its own in Ray's books: it works while the workers wait for its weights. Actors
-        # are replaced here, never restarted by Ray: an update must not be applied twice.
+        # No CPU of its own in Ray's books: it works while the workers wait for its weights. On the
+        # driver's node as long as there is one, for that node must live anyway. Actors are replaced
+        # here, never restarted by Ray: an update must not be applied twice.
+        here = ray.get_runtime_context().get_node_id()
         learner_actor = ray.remote(LearnerActor).options(
-            num_cpus=0, max_restarts=0, max_task_retries=0
+            num_cpus=0,
+            max_restarts=0,
+            max_task_retries=0,
+            scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=True),
         )
         rollout_actor = ray.remote(RolloutActor).options(
             num_cpus=_CPUS_ON_LOCAL_RAY if is_local else config.cluster.cpus_per_worker,

@@ -165,7 +165,7 @@ class Chaos:
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=600.0, help="time of killing")
-    parser.add_argument("--updates", type=int, default=400, help="length of the run")
+    parser.add_argument("--updates", type=int, default=500, help="length of the run")
     parser.add_argument("--pause", type=float, default=8.0, help="mean seconds between two kills")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
@@ -176,13 +176,15 @@ def main():
         duration_s = chaos.run(arguments.seconds, arguments.pause)
     finally:
         chaos.close()
-    subprocess.run(
-        command(folder, "alone", arguments.updates, **{"cluster.backend": "inline"}),
-        cwd=folder,
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
+    train_alone(folder, arguments.updates)
     raise SystemExit(report(folder, chaos.kills, duration_s))
+
+
+def train_alone(folder, num_updates):
+    """Train undisturbed, in one process, with an environment that does not sleep."""
+    settings = {"cluster.backend": "inline", "environment.kwargs": "{step_s: 0.0}"}
+    words = command(folder, "alone", num_updates, **settings)
+    subprocess.run(words, cwd=folder, check=True, stdout=subprocess.DEVNULL)
 
 
 def report(folder, kills, duration_s):

@@ -16,7 +16,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from chaos import batches_of, command, journal_of, summary_of
+from chaos import batches_of, command, journal_of, summary_of, train_alone
 
 HEAD, NODE = ("reinforce-head", "10.77.0.1"), ("reinforce-node", "10.77.0.2")
 PORT = 6399
@@ -27,7 +27,7 @@ HEALTH_CHECKS = {
     "health_check_timeout_ms": 2000,
     "health_check_failure_threshold": 10,
 }
-NUM_UPDATES, CUT_AT, CUT_FOR_GOOD_AT, CUT_S = 150, 15, 60, 10
+NUM_UPDATES, CUT_AT, CUT_FOR_GOOD_AT, CUT_S = 100, 15, 60, 10
 
 
 def ip(*words):
@@ -110,8 +110,7 @@ def main():
             time.sleep(0.1)
         if driver.returncode or cuts:
             raise SystemExit(f"the run failed or was too short: see {folder / 'log.txt'}")
-    alone = command(folder, "alone", NUM_UPDATES, **{"cluster.backend": "inline"})
-    subprocess.run(alone, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    train_alone(folder, NUM_UPDATES)
     raise SystemExit(report(folder))
 
 

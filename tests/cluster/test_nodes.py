@@ -6,11 +6,15 @@ Several raylets on this machine, by the class with which Ray tests itself.
 import threading
 import time
 
+import numpy as np
 import pytest
 import ray
 from ray._raylet import GcsClient
 from ray.cluster_utils import Cluster
 from runs import RecordingDisplay, train
+
+from cluster.errors import LearnerStateLostError
+from cluster.ray_learner import RayLearner
 
 pytestmark = pytest.mark.ray
 
@@ -133,3 +137,27 @@ def test_a_node_that_was_given_notice_gets_no_new_tickets(make_config, cluster):
     assert_equal_to_one_process(make_config, outcome, records)
     assert outcome.progress.worker_restarts == 0, "it was let go, not lost"
     assert outcome.progress.tickets.reissued == 0
+
+
+class LearnerFarAway:
+    """Has a state that is too large to travel with a message, on a node of its own."""
+
+    def state(self):
+        return np.zeros(100_000)
+
+    @ray.method(num_returns=3)
+    def update(self, trajectories):
+        time.sleep(3600)
+
+
+def test_a_state_that_vanishes_with_its_node_is_told_apart(cluster, interrupts):
+    """The conductor then goes back to a checkpoint."""
+    node = cluster.add_node(num_cpus=1, resources={"far": 1})
+    ray.init(address=cluster.address)
+    make_actor = ray.remote(LearnerFarAway).options(resources={"far": 1}).remote
+    learner = RayLearner(lambda state: make_actor(), None, interrupts)
+    assert ray.wait([learner._state], fetch_local=False, timeout=60)[0]
+    in_the_midst(lambda: cluster.remove_node(node, allow_graceful=False))
+
+    with pytest.raises(LearnerStateLostError, match="the learner's state was lost with its node"):
+        learner.update([])
