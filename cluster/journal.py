@@ -22,6 +22,9 @@ from cluster.evaluation import Evaluation
 from cluster.progress import Progress
 from learner.update_report import UpdateReport
 
+_BEGAN_NS = time.time_ns() - time.monotonic_ns()
+"""Added to the monotonic clock, it gives Unix time that never jumps while a process lives."""
+
 _LOCK_PATIENCE_S = 1.0
 """Others look for a moment whether the journal is locked."""
 
@@ -274,7 +277,7 @@ def _record(progress: Progress, metrics: dict[str, float], batch: BatchRecord | 
         updates=progress.updates,
         environment_steps=progress.environment_steps,
         training_time_s=progress.training_time_s,
-        timestamp_ms=time.time_ns() // 1_000_000,
+        timestamp_ms=(_BEGAN_NS + time.monotonic_ns()) // 1_000_000,
         metrics={name: value for name, value in metrics.items() if math.isfinite(value)},
         batch=batch,
     )

@@ -247,3 +247,17 @@ def test_an_automatic_batch_grows_within_its_bounds_and_is_checkpointed(make_con
     assert 6 < sizes[-1] <= 40
     checkpoint = load_checkpoint(run.checkpoints / "update-000000012.safetensors")
     assert same_but_for_time(checkpoint.progress, outcome.progress)
+
+
+def test_a_clock_that_is_set_back_disturbs_no_record(make_config, monkeypatch):
+    """Nobody may set this machine's clock; what reads it is made to see it jump."""
+    clock = iter(range(10**18, 0, -(10**12)))
+    monkeypatch.setattr("time.time_ns", lambda: next(clock))
+    monkeypatch.setattr("time.time", lambda: next(clock) / 1e9)
+
+    outcome, records, _ = train(make_config(**CARTPOLE))
+
+    assert outcome.progress.updates == 4
+    times = [record.timestamp_ms for record in records]
+    assert times == sorted(times)
+    assert all(record.metrics["time/sampling_s"] >= 0 for record in records if record.batch)
