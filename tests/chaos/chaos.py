@@ -85,6 +85,7 @@ class Chaos:
         self.nodes = [self.cluster.add_node(**options) for _ in range(NUM_NODES)]
         self.kills = Counter()
         self.driver = None
+        self.updates_at_start = 0
 
     def close(self):
         if self.driver:
@@ -93,6 +94,7 @@ class Chaos:
         self.cluster.shutdown()
 
     def start_driver(self):
+        self.updates_at_start = len(journal_of(self.folder, "chaos"))
         log = (self.folder / "driver.log").open("a")
         arguments = {"cluster.address": self.cluster.address}
         self.driver = subprocess.Popen(
@@ -115,6 +117,9 @@ class Chaos:
         return self._kill_process(b"ray::LearnerActor")
 
     def kill_driver(self):
+        updates = len(journal_of(self.folder, "chaos"))
+        if updates <= self.updates_at_start:
+            return False  # it has just begun; what is there to lose?
         self.driver.kill()
         self.driver.wait()
         self.start_driver()
