@@ -31,7 +31,8 @@ RAY = "http://127.0.0.1:8265"
 MLFLOW = "http://127.0.0.1:5000"
 RUN = [
     *["cartpole", "--run.name", "compose-test", "--stop.target_return", "None"],
-    *["--stop.max_updates", "30", "--learner.episodes_per_update", "256"],
+    *["--stop.max_environment_steps", "None", "--stop.max_updates", "30"],
+    *["--learner.episodes_per_update", "256"],
 ]
 """Long enough to kill a container in the middle of it."""
 
@@ -51,7 +52,7 @@ def main() -> int:
             try:
                 prove(project)
             except BaseException:
-                subprocess.run(["docker-compose", "logs", "--tail=40"], cwd=project, check=False)
+                subprocess.run(["docker-compose", "logs", "--tail=20"], cwd=project, check=False)
                 raise
             finally:
                 step("take everything down")
@@ -155,6 +156,7 @@ def docker_daemon(folder: Path) -> Iterator[None]:
             [
                 *["dockerd", "--host", socket, "--data-root", folder / "data"],
                 *["--exec-root", folder / "exec", "--pidfile", folder / "docker.pid"],
+                "--bridge=none",
             ],
             stdout=log,
             stderr=log,
@@ -166,7 +168,8 @@ def docker_daemon(folder: Path) -> Iterator[None]:
     finally:
         daemon.terminate()
         daemon.wait(60)
-        (folder / "dockerd.log").unlink()
+        for mount in (folder / "exec" / "netns").glob("*"):
+            subprocess.run(["umount", mount], check=False)
 
 
 def make_images(folder: Path, project: Path) -> None:
