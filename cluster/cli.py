@@ -113,6 +113,15 @@ def submit(arguments: Sequence[str], started_s: float) -> int:
     return run_submit(arguments)
 
 
+def doctor(arguments: Sequence[str], started_s: float) -> int:
+    """Look for what would fail later, with the defaults or with a configuration."""
+    is_named = bool(arguments) and not arguments[0].startswith("-")
+    config = parse_config("doctor", arguments if is_named else ["cartpole", *arguments])
+    from cluster.doctor_command import run_doctor
+
+    return run_doctor(config)
+
+
 def config(arguments: Sequence[str], started_s: float) -> int:
     """Print the resolved configuration as YAML."""
     print(to_yaml(parse_config("config", arguments)), end="")
@@ -148,6 +157,7 @@ _VERBS = {
     "unpause": unpause,
     "replay": replay,
     "submit": submit,
+    "doctor": doctor,
     "config": config,
     "presets": presets,
     "sync": sync,

@@ -5,10 +5,12 @@ import http.client
 import json
 import logging
 import signal
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from cluster.ray_token import missing_token_advice, request_headers
 
 _PROBE_TIMEOUT_S = 5.0
 _REQUEST_TIMEOUT_S = 60.0
+_SUBMIT_TIMEOUT_S = 30.0
 _LOST_AFTER_S = 60.0
 """Without an answer for this long, following ends; the job itself may well go on."""
 
@@ -64,15 +67,41 @@ class RayJobs:
             raise ClusterUnreachableError(f"{self.address} says: {error}") from error
 
     def submit(self, submission_id: str, entrypoint: str, package: Path) -> None:
-        """Start a job with a packed working directory."""
-        self._client.submit_job(
-            submission_id=submission_id,
-            entrypoint=entrypoint,
-            runtime_env={
-                "working_dir": str(package),
-                "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": _STOP_WAIT_S},
-            },
-        )
+        """Start a job with a packed working directory.
+
+        A head node that has just started has no one to start jobs for some seconds; asking again
+        under the same id is safe.
+
+        Raises:
+            ClusterUnreachableError: The cluster does not take the job.
+        """
+        deadline_s = time.monotonic() + _SUBMIT_TIMEOUT_S
+        while True:
+            try:
+                self._client.submit_job(
+                    submission_id=submission_id,
+                    entrypoint=entrypoint,
+                    runtime_env={
+                        "working_dir": str(package),
+                        "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": _STOP_WAIT_S},
+                    },
+                )
+            except Exception as error:  # Ray's or requests'
+                if self._is_known(submission_id):
+                    return
+                if time.monotonic() > deadline_s:
+                    raise ClusterUnreachableError(
+                        f"{self.address} does not take the job: {error}"
+                    ) from error
+                time.sleep(_RETRY_PAUSE_S)
+            else:
+                return
+
+    def _is_known(self, submission_id: str) -> bool:
+        """Return whether a job was taken although the answer was lost."""
+        with suppress(Exception):
+            return self.find(submission_id) is not None
+        return False
 
     def follow(self, submission_id: str, write: Callable[[str], object]) -> JobDetails:
         """Pass on what a job prints, from its beginning, and return how it ended.

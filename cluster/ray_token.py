@@ -6,6 +6,11 @@ from pathlib import Path
 DEFAULT_FILE = Path("~/.ray/auth_token")
 
 
+def token_is_expected() -> bool:
+    """Return whether this process shows a token: unless the user has switched that off."""
+    return os.environ.get("RAY_AUTH_MODE") == "token"
+
+
 def token_source() -> str | None:
     """Return where this process takes its token from, in Ray's order; None if there is none."""
     if os.environ.get("RAY_AUTH_TOKEN"):
@@ -18,7 +23,7 @@ def token_source() -> str | None:
 
 def request_headers() -> dict[str, str]:
     """Return the headers that carry the token to Ray's HTTP servers."""
-    if os.environ.get("RAY_AUTH_MODE") != "token":
+    if not token_is_expected():
         return {}
     token = os.environ.get("RAY_AUTH_TOKEN")
     if not token:
@@ -32,9 +37,10 @@ def request_headers() -> dict[str, str]:
 
 def missing_token_advice() -> str:
     """Say which token was shown, if any, and how to get the right one. Never the token itself."""
-    source = token_source()
+    source = token_source() if token_is_expected() else None
     shown = f"the token of {source} is not the cluster's" if source else "it asks for a token"
     return (
         f"{shown}. The cluster and this machine must share a token: copy ~/.ray/auth_token of the "
-        "head node here, or set RAY_AUTH_TOKEN_PATH to a file that holds it"
+        "head node here, or set RAY_AUTH_TOKEN_PATH to a file that holds it, with "
+        "RAY_AUTH_MODE=token or unset"
     )

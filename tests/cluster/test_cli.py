@@ -63,7 +63,7 @@ BAD_INPUT = {
     ),
     "no cluster on this node": (
         ["cartpole", "--cluster.address", "auto"],
-        "cannot join the Ray cluster at cluster.address = 'auto'",
+        "cluster.address = 'auto': no Ray node runs on this machine",
     ),
     "run directory that is a file": (
         ["cartpole", "--run.directory", "file"],
