@@ -73,8 +73,10 @@ def check_room(config: Config, capacity: Capacity) -> Finding:
     if shortfall:
         return warning("room for workers", *shortfall.split("; ", 1))
     room = capacity.num_workers(config.cluster.cpus_per_worker)
-    more = f", more with the autoscaler (up to {capacity.autoscaler_cpus:g} CPUs)"
-    return ok("room for workers", f"{room} now{more if capacity.autoscaler_cpus else ''}")
+    if capacity.autoscaler_cpus:
+        most = f"{capacity.autoscaler_cpus:g} CPUs"
+        return ok("room for workers", f"{room} now, more with the autoscaler (up to {most})")
+    return ok("room for workers", f"{room} now")
 
 
 def check_object_stores(nodes: list[dict[str, Any]]) -> Finding:

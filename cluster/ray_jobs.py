@@ -31,7 +31,8 @@ _STOP_WAIT_S = "60"
 
 
 # Which package it uploads, and that a log ended, is said by us or not at all.
-logging.getLogger("ray.dashboard").setLevel(logging.WARNING)
+for _module in ("dashboard_sdk", "job.sdk"):
+    logging.getLogger(f"ray.dashboard.modules.{_module}").setLevel(logging.WARNING)
 
 
 class _Client(JobSubmissionClient):  # type: ignore[misc]

@@ -71,6 +71,7 @@ def _node(cluster: RayNodes, *options: str) -> Iterator[None]:
         [
             *[_BIN / "ray", "start", "--block", "--disable-usage-stats"],
             *["--node-ip-address=127.0.0.1", "--object-store-memory=150000000"],
+            f"--dashboard-agent-listen-port={_free_port()}",  # one address for all three
             *options,
         ],
         env={
