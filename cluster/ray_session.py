@@ -15,9 +15,15 @@ from ray.job_config import JobConfig
 
 import cluster
 from cluster.cluster_probe import find_cluster
-from cluster.errors import ClusterUnreachableError, InterruptedRunError, LocalRayError
+from cluster.errors import (
+    ClusterUnreachableError,
+    InterruptedRunError,
+    LocalRayError,
+    UsageError,
+)
 from cluster.interrupts import Interrupts
 from cluster.ray_processes import RayProcesses
+from cluster.worker_logs import logging_config
 from configs.config import Config
 
 _START_TIMEOUT_S = 120.0
@@ -90,7 +96,7 @@ def _start(thread: Executor, interrupts: Interrupts, folder: str) -> None:
             object_store_memory=_LOCAL_OBJECT_STORE_BYTES,
             _temp_dir=folder,
         )
-    except InterruptedRunError:
+    except (InterruptedRunError, UsageError):
         raise
     except Exception as error:  # as many types as there are ways to fail
         raise LocalRayError(
@@ -103,7 +109,7 @@ def _join(thread: Executor, interrupts: Interrupts, address: str) -> None:
     find_cluster(address)
     try:
         _init(thread, interrupts, address=address)
-    except InterruptedRunError:
+    except (InterruptedRunError, UsageError):
         raise
     except Exception as error:  # Ray raises half a dozen types here, all meaning the same to us
         raise ClusterUnreachableError(
@@ -120,6 +126,7 @@ def _init(thread: Executor, interrupts: Interrupts, **arguments: Any) -> None:
         ray.init,
         log_to_driver=False,
         logging_level="ERROR",
+        logging_config=logging_config(),
         job_config=JobConfig(
             _py_driver_sys_path=_FixedSearchPath([str(Path(cluster.__file__).parent.parent)])
         ),

@@ -93,6 +93,13 @@ def test_ray_and_mlflow_are_imported_by_few(package):
                 "ray_processes",
                 "ray_backend",
                 "staffing",
+                "cluster_probe",
+                "capacity",
+                "ray_jobs",
+                "submit_command",
+                "doctor_checks_cluster",
+                "ray_metrics",
+                "worker_logs",
             },
             "mlflow": {"mlflow_run"},
         }[package]

@@ -121,6 +121,34 @@ def test_the_doctor_looks_at_every_node(nodes, reinforce):
     assert nodes.token not in result.stdout
 
 
+def test_metrics_and_logs_of_a_run_are_where_prometheus_and_a_reader_look(
+    nodes, reinforce, tmp_path
+):
+    (tmp_path / "my_environment.py").write_text(
+        "import gymnasium, logging\n"
+        "from gymnasium.envs.classic_control import CartPoleEnv\n"
+        "class Loud(CartPoleEnv):\n"
+        "    def __init__(self, **kwargs):\n"
+        "        logging.getLogger('mine').warning('made a loud one')\n"
+        "        super().__init__(**kwargs)\n"
+        "gymnasium.register('Loud-v0', Loud, max_episode_steps=50)\n"
+    )
+
+    result = reinforce(
+        *["train", "cartpole", "--cluster.address", nodes.address, "--run.name", "loud"],
+        *["--environment.id", "my_environment:Loud-v0", "--tracking.enabled", "false"],
+        *["--stop.max_wall_time_s", "4", "--stop.max_environment_steps", "None"],
+        REINFORCE_LOG_FORMAT="json",
+    )
+
+    assert result.returncode == 0, result.stderr
+    assert "ray_reinforce_progress_updates{" in nodes.metrics()
+    assert 'run="loud"' in nodes.metrics()
+    lines = [line for line in nodes.worker_logs().splitlines() if "made a loud one" in line]
+    assert lines
+    assert {"actor_id", "node_id", "job_id", "levelname"} <= set(json.loads(lines[0]))
+
+
 def test_the_job_api_answers_nobody_without_the_token(nodes):
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(f"{nodes.dashboard}/api/jobs/", timeout=10)

@@ -24,10 +24,24 @@ class RayNodes:
     dashboard: str
     token_file: Path
     home: Path
+    metrics_ports: tuple[int, ...]
 
     @property
     def token(self) -> str:
         return self.token_file.read_text()
+
+    def metrics(self) -> str:
+        """What Prometheus reads from all nodes."""
+        texts = []
+        for port in self.metrics_ports:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+                texts.append(answer.read().decode())
+        return "\n".join(texts)
+
+    def worker_logs(self) -> str:
+        """What actors have written on all nodes."""
+        files = self.token_file.parent.glob("*/session_*/logs/worker-*")
+        return "\n".join(path.read_text(errors="replace") for path in files)
 
 
 @contextmanager
@@ -42,22 +56,30 @@ def ray_nodes(folder: Path) -> Iterator[RayNodes]:
     home = folder / "home"
     home.mkdir()
     port, dashboard_port = _free_port(), _free_port()
-    cluster = RayNodes(f"127.0.0.1:{port}", f"http://127.0.0.1:{dashboard_port}", token_file, home)
+    cluster = RayNodes(
+        f"127.0.0.1:{port}",
+        f"http://127.0.0.1:{dashboard_port}",
+        token_file,
+        home,
+        (_free_port(), _free_port(), _free_port()),
+    )
     with ExitStack() as stack:
         stack.enter_context(
             _node(
                 cluster,
                 f"--temp-dir={folder}/h",
+                f"--metrics-export-port={cluster.metrics_ports[0]}",
                 *["--head", f"--port={port}", "--num-cpus=0", '--resources={"learner":1}'],
                 *["--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard_port}"],
             )
         )
         _wait_for_dashboard(cluster)
-        for name in ("a", "b"):
+        for name, metrics_port in zip("ab", cluster.metrics_ports[1:], strict=True):
             stack.enter_context(
                 _node(
                     cluster,
                     f"--temp-dir={folder}/{name}",
+                    f"--metrics-export-port={metrics_port}",
                     *[f"--address={cluster.address}", "--num-cpus=1"],
                 )
             )
