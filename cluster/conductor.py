@@ -100,21 +100,6 @@ class Conductor:
         while True:
             try:
                 return self._train_from(start, checkpoints, interrupts, tracking)
-                with open_backend(self.config, self.spec, interrupts, control, state) as backend:
-                    tracking.follow(self.run)
-                    with make_display(self.console, self.config, self.run.name) as display:
-                        surroundings = Surroundings(
-                            self.journal,
-                            checkpoints,
-                            self._measured(display),
-                            interrupts,
-                            control,
-                        )
-                        outcome = Training(self.config, backend, surroundings, start).run()
-                    # While Ray is still up: the follower sends the rest as Ray goes down.
-                    summary = self._conclude(outcome)
-                    tracking.let_go()
-                    return summary, outcome.exit_code
             except LearnerStateLostError as error:
                 newest = checkpoints.newest(self._warn)
                 if has_begun and _updates(newest) <= _updates(start):
@@ -144,12 +129,22 @@ class Conductor:
         with open_backend(self.config, self.spec, interrupts, control, state) as backend:
             tracking.follow(self.run)
             with make_display(self.console, self.config, self.run.name) as display:
-                surroundings = Surroundings(self.journal, checkpoints, display, interrupts, control)
+                surroundings = Surroundings(
+                    self.journal, checkpoints, self._measured(display), interrupts, control
+                )
                 outcome = Training(self.config, backend, surroundings, start).run()
             # While Ray is still up: the follower sends the rest as Ray goes down.
             summary = self._conclude(outcome)
             tracking.let_go()
         return summary, outcome.exit_code
+
+    def _measured(self, display: Display) -> Display:
+        """Return the display; on a cluster, one that exports what it is shown, too."""
+        if self.config.cluster.address is None or self.config.cluster.backend != "ray":
+            return display
+        from cluster.ray_metrics import RayMetricsDisplay
+
+        return RayMetricsDisplay(display, self.run.name)
 
     def _conclude_at(
         self, start: Checkpoint | None, interruption: InterruptedRunError
@@ -159,14 +154,6 @@ class Conductor:
         sha256 = start.weights.sha256 if start else None
         code = interruption.exit_code
         return self._conclude(Outcome(str(interruption), code, progress, sha256, None))
-
-    def _measured(self, display: Display) -> Display:
-        """Return the display; on a cluster, one that exports what it is shown, too."""
-        if self.config.cluster.address is None or self.config.cluster.backend != "ray":
-            return display
-        from cluster.ray_metrics import RayMetricsDisplay
-
-        return RayMetricsDisplay(display, self.run.name)
 
     def _conclude(self, outcome: Outcome) -> dict[str, Any]:
         plot = self.run.plots / "episode_length.png"
