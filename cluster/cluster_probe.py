@@ -17,7 +17,7 @@ from cluster.errors import ClusterUnreachableError
 from cluster.ray_token import missing_token_advice, token_is_expected, token_source
 
 _CONNECT_TIMEOUT_S = 3.0
-_ANSWER_TIMEOUT_S = 6.0
+_ANSWER_TIMEOUT_S = 4.0
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -27,6 +28,15 @@ def nodes():
         yield nodes
 
 
+def variables(nodes):
+    return {
+        **os.environ,
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(nodes.token_file),
+        "RAY_metrics_report_interval_ms": "1000",
+    }
+
+
 @pytest.fixture
 def reinforce(nodes, tmp_path):
     def run(*arguments, **environment):
@@ -34,12 +44,7 @@ def reinforce(nodes, tmp_path):
         return subprocess.run(
             [sys.executable, "-m", "cluster", *arguments],
             cwd=tmp_path,
-            env={
-                **os.environ,
-                "RAY_AUTH_MODE": "token",
-                "RAY_AUTH_TOKEN_PATH": str(nodes.token_file),
-                **environment,
-            },
+            env=variables(nodes) | environment,
             capture_output=True,
             text=True,
             timeout=100,
@@ -121,9 +126,15 @@ def test_the_doctor_looks_at_every_node(nodes, reinforce):
     assert nodes.token not in result.stdout
 
 
-def test_metrics_and_logs_of_a_run_are_where_prometheus_and_a_reader_look(
-    nodes, reinforce, tmp_path
-):
+def metrics_with(nodes, name):
+    deadline_s = time.monotonic() + 120
+    while name not in (text := nodes.metrics()):
+        assert time.monotonic() < deadline_s, f"{name} was not exported"
+        time.sleep(1)
+    return text
+
+
+def test_metrics_and_logs_of_a_run_are_where_prometheus_and_a_reader_look(nodes, tmp_path):
     (tmp_path / "my_environment.py").write_text(
         "import gymnasium, logging\n"
         "from gymnasium.envs.classic_control import CartPoleEnv\n"
@@ -134,16 +145,24 @@ def test_metrics_and_logs_of_a_run_are_where_prometheus_and_a_reader_look(
         "gymnasium.register('Loud-v0', Loud, max_episode_steps=50)\n"
     )
 
-    result = reinforce(
-        *["train", "cartpole", "--cluster.address", nodes.address, "--run.name", "loud"],
-        *["--environment.id", "my_environment:Loud-v0", "--tracking.enabled", "false"],
-        *["--stop.max_wall_time_s", "4", "--stop.max_environment_steps", "None"],
-        REINFORCE_LOG_FORMAT="json",
+    run = subprocess.Popen(
+        [
+            *[sys.executable, "-m", "cluster", "train", "cartpole", "--run.name", "loud"],
+            *["--cluster.address", nodes.address, "--environment.id", "my_environment:Loud-v0"],
+            *["--stop.max_environment_steps", "None", "--tracking.enabled", "false"],
+        ],
+        cwd=tmp_path,
+        env=variables(nodes) | {"REINFORCE_LOG_FORMAT": "json"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
+    try:
+        exported = metrics_with(nodes, "ray_reinforce_progress_updates{")
+    finally:
+        run.terminate()
+        run.wait(90)
 
-    assert result.returncode == 0, result.stderr
-    assert "ray_reinforce_progress_updates{" in nodes.metrics()
-    assert 'run="loud"' in nodes.metrics()
+    assert 'run="loud"' in exported
     lines = [line for line in nodes.worker_logs().splitlines() if "made a loud one" in line]
     assert lines
     assert {"actor_id", "node_id", "job_id", "levelname"} <= set(json.loads(lines[0]))
@@ -269,11 +288,7 @@ def test_a_cluster_of_other_versions_is_one_clear_message(nodes, reinforce, vers
     def claim(values):
         result = subprocess.run(
             [sys.executable, "-c", CLAIM_OTHER_VERSIONS, nodes.address, json.dumps(values)],
-            env={
-                **os.environ,
-                "RAY_AUTH_MODE": "token",
-                "RAY_AUTH_TOKEN_PATH": str(nodes.token_file),
-            },
+            env=variables(nodes),
             capture_output=True,
             text=True,
             timeout=60,

@@ -102,6 +102,7 @@ def _node(cluster: RayNodes, *options: str) -> Iterator[None]:
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN_PATH": str(cluster.token_file),
             "REINFORCE_HOME": str(cluster.home),
+            "RAY_metrics_report_interval_ms": "1000",
             "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "1",
         },
         stdout=subprocess.DEVNULL,
