@@ -69,7 +69,7 @@ def ray_nodes(folder: Path) -> Iterator[RayNodes]:
                 cluster,
                 f"--temp-dir={folder}/h",
                 f"--metrics-export-port={cluster.metrics_ports[0]}",
-                *["--head", f"--port={port}", "--num-cpus=0", '--resources={"learner":1}'],
+                *["--head", f"--port={port}", "--num-cpus=0"],
                 *["--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard_port}"],
             )
         )

@@ -84,7 +84,7 @@ def test_workers_are_spot_machines_and_the_head_is_not(text):
 
     assert "spot" in str(types["workers"]).lower()
     assert "spot" not in str(types["head"]).lower()
-    assert types["head"]["resources"] == {"CPU": 0, "learner": 1}
+    assert types["head"]["resources"] == {"CPU": 0}
 
 
 def test_nobody_reaches_ssh_from_everywhere(text):
