@@ -27,8 +27,9 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent.parent
 NEEDED = ("dockerd", "docker", "docker-compose", "debootstrap")
-RAY = "http://127.0.0.1:8265"
-MLFLOW = "http://127.0.0.1:5000"
+RAY_PORT, MLFLOW_PORT = "18265", "15000"  # the usual ones may be taken on this machine
+RAY = f"http://127.0.0.1:{RAY_PORT}"
+MLFLOW = f"http://127.0.0.1:{MLFLOW_PORT}"
 RUN = [
     *["cartpole", "--run.name", "compose-test", "--stop.target_return", "None"],
     *["--stop.max_environment_steps", "None", "--stop.max_updates", "30"],
@@ -201,6 +202,8 @@ def make_images(folder: Path, project: Path) -> None:
         "PIP_OPTIONS": "--no-index --find-links /src",
         "POSTGRES_IMAGE": "database",
         "COMPOSE_PROJECT_NAME": "compose-test",
+        "RAY_PORT": RAY_PORT,
+        "MLFLOW_PORT": MLFLOW_PORT,
     }
     compose(project, "--file", "docker-compose.yml", "--file", "docker-compose.s3.yml", "config")
     compose(project, "build", "--quiet", "ray-head")
