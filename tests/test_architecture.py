@@ -27,7 +27,11 @@ ALLOWED = {
     },
 }
 
-OF_THE_LEARNER_FOR_WORKERS = {"learner.policy", "learner.trajectories", "learner.weights"}
+OF_THE_LEARNER_FOR_WORKERS = {
+    *("learner.policy", "learner.trajectories", "learner.weights"),
+    *("learner.architecture", "learner.distributions", "learner.spaces"),
+}
+"""The policy with what it sees, does and says, its weights, and what it is to fill in."""
 
 
 def imports_of(path):
@@ -70,7 +74,8 @@ def test_what_crosses_a_process_knows_no_torch():
     }
 
     assert with_torch == {
-        *("diagnostics", "learner", "loss", "network", "optimizer", "value_baseline"),
+        *("learner", "loss", "network", "optimizer", "value_baseline", "torch_distributions"),
+        *("convolution", "recurrence", "user_module", "torch_policy"),
     }
 
 

@@ -50,8 +50,8 @@ BAD_INPUT = {
         "environment.id = 'CartPol-v1' does not exist here",
     ),
     "action space not supported": (
-        ["cartpole", "--environment.id", "Pendulum-v1"],
-        "has the action space Box(-2.0, 2.0, (1,), float32), which is not supported yet",
+        ["cartpole", "--environment.id", "fake_environments:WritesText-v0"],
+        "the action is the space Text",
     ),
     "unreachable address": (
         ["cartpole", "--cluster.address", "127.0.0.1:9"],

@@ -12,7 +12,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium.spaces import Box, Discrete
+from gymnasium.spaces import Box, Discrete, Text
 from reference_mdp import HORIZON, ReferenceMDP
 
 
@@ -201,12 +201,12 @@ class DelayedReferenceMDP(ReferenceMDP):
         return super().step(action)
 
 
-class ContinuousActions(Countdown):
+class WritesText(Countdown):
     """Has an action space that no policy here can act in."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.action_space = Box(-1.0, 1.0, (2,), np.float32)  # type: ignore[assignment]
+        self.action_space = Text(4)  # type: ignore[assignment]
 
 
 if "DelayedReferenceMDP-v0" not in gymnasium.registry:
@@ -220,7 +220,7 @@ for _name, _class in {
     "Faulty-v0": Faulty,
     "Heavy-v0": Heavy,
     "FaultySeed-v0": FaultySeed,
-    "ContinuousActions-v0": ContinuousActions,
+    "WritesText-v0": WritesText,
 }.items():
     if _name not in gymnasium.registry:
         gymnasium.register(_name, entry_point=_class)

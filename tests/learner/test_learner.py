@@ -4,12 +4,12 @@ import torch
 from torch.distributions import Categorical
 
 from configs.learning import LearnerConfig
+from learner.architecture import PolicyArchitecture
 from learner.learner import Learner
-from learner.network import MLPNetwork
-from learner.policy import MLPArchitecture
+from learner.network import PolicyNetwork
 from learner.trajectories import Trajectories, concatenate
 
-ARCHITECTURE = MLPArchitecture(3, (8,), "tanh", 2)
+ARCHITECTURE = PolicyArchitecture.mlp(3, (8,), "tanh", 2)
 
 
 def make_learner(seed=0, **config):
@@ -40,7 +40,7 @@ def test_an_update_equals_reinforce_written_like_the_book():
     learner = make_learner(
         discount=0.9, baseline="time", advantage_scale="none", learning_rate=0.01
     )
-    network = MLPNetwork(ARCHITECTURE, torch.Generator().manual_seed(0))
+    network = PolicyNetwork(ARCHITECTURE, torch.Generator().manual_seed(0))
     optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
     episodes = []
     for part in PARTS:
@@ -106,7 +106,7 @@ def test_good_actions_become_more_probable():
         np.zeros(16, np.bool_),
         np.zeros((16, 3), np.float32),
     )
-    network = MLPNetwork(ARCHITECTURE, torch.Generator().manual_seed(0))
+    network = PolicyNetwork(ARCHITECTURE, torch.Generator().manual_seed(0))
     before = network(torch.ones(1, 3)).softmax(dim=1)[0, 1]
 
     _, weights = learner.update([part])
@@ -199,9 +199,9 @@ def test_an_update_of_the_article_preset_equals_the_article_s_listing():
 
     config = load_config("article").learner
     part = random_part(3, [9])
-    architecture = MLPArchitecture(3, (128,), "relu", 2)
+    architecture = PolicyArchitecture.mlp(3, (128,), "relu", 2)
     learner = Learner(config, architecture, seed=5)
-    network = MLPNetwork(architecture, torch.Generator().manual_seed(5))
+    network = PolicyNetwork(architecture, torch.Generator().manual_seed(5))
     optimizer = torch.optim.Adam(network.parameters(), lr=3e-4)
     probabilities = network(torch.from_numpy(part.observations)).softmax(dim=1)
     log_probs = [torch.log(probabilities[t, part.actions[t]]) for t in range(9)]

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from configs.experiment import EnvironmentConfig
@@ -15,17 +16,18 @@ def inspect(environment_id, **kwargs):
 def test_cartpole_is_described():
     spec = inspect("CartPole-v1")
 
-    assert spec.observation_shape == (4,)
-    assert spec.observation_size == 4
-    assert spec.num_actions == 2
-    assert spec.first_action == 0
+    assert spec.observation.row_type == (np.float32, (4,))
+    assert spec.action.is_one_choice
+    assert spec.action.leaves[0].counts == (2,)
+    assert spec.action.leaves[0].starts == (0,)
+    assert spec.action_mask is None
     assert spec.has_vector_implementation
 
 
 def test_an_environment_of_a_module_is_imported_by_its_id():
     spec = inspect("fake_environments:Countdown-v0", start=5)
 
-    assert spec.first_action == 5
+    assert spec.action.leaves[0].starts == (5,)
     assert not spec.has_vector_implementation
 
 
@@ -35,9 +37,6 @@ def test_an_environment_of_a_module_is_imported_by_its_id():
         ("CartPol-v1", "environment.id = 'CartPol-v1' does not exist here .*CartPole-v1"),
         ("CartPole-v7", "does not exist here"),
         ("no_such_module:Env-v0", "does not exist here .*no_such_module"),
-        ("fake_environments:ContinuousActions-v0", "action space Box.*is not supported yet"),
-        ("FrozenLake-v1", "observation space Discrete.*is not supported yet"),
-        ("Pendulum-v1", "action space Box.*is not supported yet"),
     ],
 )
 def test_what_cannot_be_learned_in_is_refused_by_name(environment_id, message):
@@ -64,4 +63,4 @@ def test_the_limit_of_steps_truncates():
 
 
 def test_the_article_s_environment_is_made_without_a_warning():
-    assert inspect("CartPole-v0").num_actions == 2
+    assert inspect("CartPole-v0").action.num_outputs == 2
