@@ -67,7 +67,9 @@ def ray_backend(
         )
         # The learner first: it imports Torch, which takes longest.
         learner = RayLearner(
-            lambda state: learner_actor.remote(config, spec, state), state, interrupts
+            lambda state: learner_actor.remote(config, spec, state, str(Path.cwd())),
+            state,
+            interrupts,
         )
         pool = RayPool(
             config.workers,

@@ -108,7 +108,7 @@ class ObservationLayout:
         if observations.dtype.names:
             if not self.vector_size:
                 return np.zeros((len(observations), 0), np.float32)
-            return np.ascontiguousarray(observations[VECTOR])
+            return observations[VECTOR].copy()
         if self.pixel_leaves:
             return np.zeros((len(observations), 0), np.float32)
         return observations.reshape(len(observations), -1)
@@ -116,7 +116,7 @@ class ObservationLayout:
     def pixels(self, observations: NDArray[Any]) -> dict[str, NDArray[np.uint8]]:
         """Return [n, ...] the images of rows, by name."""
         if observations.dtype.names:
-            return {x.name: np.ascontiguousarray(observations[x.name]) for x in self.pixel_leaves}
+            return {x.name: observations[x.name].copy() for x in self.pixel_leaves}
         return {leaf.name: observations for leaf in self.pixel_leaves}
 
     def flat(self, observations: NDArray[Any]) -> NDArray[np.float32]:

@@ -171,5 +171,8 @@ def _mask_source(
         mask = environment.observation_space.spaces.get(MASK_KEY)
         if mask is not None:
             return "observation"
-    _, info = environment.reset(seed=0)
+    try:
+        _, info = environment.reset(seed=0)
+    except Exception:  # noqa: BLE001  (what is wrong with a reset is for the preflight to say)
+        return None
     return "info" if MASK_KEY in info else None

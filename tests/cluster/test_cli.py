@@ -163,7 +163,8 @@ def test_a_failing_run_says_why_and_its_directory_keeps_it(tmp_path, capsys):
         [
             *["train", "cartpole", "--cluster.backend", "inline", "--run.name", "faulty"],
             *["--environment.id", "fake_environments:Faulty-v0"],
-            *["--environment.kwargs", "{fault: raise}", "--tracking.enabled", "false"],
+            *["--environment.kwargs", "{fault: raise, after_episodes: 5}"],
+            *["--tracking.enabled", "false"],
         ]
     )
 
