@@ -115,6 +115,7 @@ def make_vector_environment(config: EnvironmentConfig, num_lanes: int) -> Vector
         kwargs["max_episode_steps"] = config.max_episode_steps
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*is out of date")
+        warnings.filterwarnings("ignore", message=".*not an instance of AutoresetMode")
         try:
             return gymnasium.make_vec(
                 config.id, num_envs=num_lanes, vectorization_mode="vector_entry_point", **kwargs

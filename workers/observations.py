@@ -1,12 +1,13 @@
 """From what an environment returns to rows of arrays, and the action masks that come along."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from learner.distributions import Masks
+from learner.distributions import Masks, make_distribution
 from learner.spaces import VECTOR, ObservationLayout, ObservationLeaf, Path
 from workers.environment import EnvironmentSpec
 from workers.spaces import MASK_KEY
@@ -56,13 +57,26 @@ def batch_rows(
     rows = ObservationRows(spec, 0)
     rows.observations = observation_rows(spec.observation, observations)[lanes]
     if spec.action_mask:
-        place = observations if spec.action_mask == "observation" else info
-        masks = place.get(MASK_KEY, ())
-        of_lanes = [
-            read_mask({MASK_KEY: _lane_of(masks, lane)}, spec.action.num_choices) for lane in lanes
-        ]
-        rows.masks = np.stack(of_lanes)
+        num_choices = spec.action.num_choices
+        places = [_place_of(spec, observations, info, int(lane)) for lane in lanes]
+        rows.masks = np.stack([read_mask(place, num_choices) for place in places])
     return rows
+
+
+def idle_actions(
+    spec: EnvironmentSpec, observations: Any, info: dict[str, Any], num_lanes: int
+) -> NDArray[Any]:
+    """Return actions for lanes whose episode is over: of no influence, but allowed."""
+    actions = spec.action.empty(num_lanes)
+    actions[...] = 0
+    if spec.action_mask:
+        for lane in range(num_lanes):
+            with suppress(InvalidMaskError):  # nothing is asked of a lane that waits
+                place = _place_of(spec, observations, info, lane)
+                mask = read_mask(place, spec.action.num_choices)[None]
+                zeros = np.zeros(mask.shape, np.float32)
+                actions[lane] = make_distribution(spec.action).mode(zeros, mask)[0]
+    return actions
 
 
 def observation_rows(layout: ObservationLayout, observations: Any) -> NDArray[Any]:
@@ -165,8 +179,15 @@ def _leaf_writer(leaf: ObservationLeaf, columns: NDArray[Any]) -> Write:
     return write_one_hot
 
 
-def _lane_of(masks: Any, lane: int) -> Any:
-    return tuple(part[lane] for part in masks) if isinstance(masks, tuple) else masks[lane]
+def _place_of(
+    spec: EnvironmentSpec, observations: Any, info: dict[str, Any], lane: int
+) -> dict[str, Any]:
+    """Return where the mask of one lane is looked for."""
+    masks = (observations if spec.action_mask == "observation" else info).get(MASK_KEY)
+    if masks is None:
+        return {}
+    is_tuple = isinstance(masks, tuple)
+    return {MASK_KEY: tuple(part[lane] for part in masks) if is_tuple else masks[lane]}
 
 
 def _at(observation: Any, path: Path) -> Any:

@@ -20,7 +20,13 @@ from workers.environment import (
     UnsuitableEnvironmentError,
     make_vector_environment,
 )
-from workers.observations import ObservationRows, batch_rows, observation_rows, row_writer
+from workers.observations import (
+    ObservationRows,
+    batch_rows,
+    idle_actions,
+    observation_rows,
+    row_writer,
+)
 from workers.recorder import Recorder
 from workers.ticket import Ticket, action_generator, environment_seed
 
@@ -54,12 +60,11 @@ class VectorLanes:
         observations, info = self._environment.reset(seed=environment_seed(seed))
         generator = action_generator(seed)
         live = np.arange(count)
-        all_actions = self._spec.action.empty(self._num_lanes)
-        all_actions[...] = 0
         policy.begin(count)
         while len(live) > 0:
             seen = batch_rows(self._spec, observations, info, live)
             actions, log_probs = self._act(policy, ticket, generator, seen)
+            all_actions = idle_actions(self._spec, observations, info, self._num_lanes)
             all_actions[live] = actions
             observations, rewards, terminated, truncated, info = self._environment.step(
                 self._decoder.batch(all_actions)

@@ -56,7 +56,10 @@ def _name_and_arguments(wrapper: WrapperConfig) -> tuple[str, dict[str, Any]]:
             "such as {FrameStackObservation: {stack_size: 4}}"
         )
     ((name, arguments),) = wrapper.items()
-    return name, dict(arguments)
+    # YAML has no tuples, and Gymnasium's wrappers ask for them.
+    return name, {
+        key: tuple(value) if isinstance(value, list) else value for key, value in arguments.items()
+    }
 
 
 def _find(name: str) -> Any:

@@ -1,3 +1,4 @@
+import gymnasium
 import numpy as np
 import pytest
 
@@ -64,3 +65,34 @@ def test_the_limit_of_steps_truncates():
 
 def test_the_article_s_environment_is_made_without_a_warning():
     assert inspect("CartPole-v0").action.num_outputs == 2
+
+
+def test_a_class_or_a_function_of_a_module_makes_the_environment():
+    spec = inspect("fake_environments:Countdown", start=3)
+
+    assert spec.action.leaves[0].starts == (3,)
+    config = EnvironmentConfig(id="fake_environments:Countdown", max_episode_steps=1)
+    environment = make_environment(config)
+    environment.reset(seed=0)
+    assert environment.step(0)[3]
+
+
+def test_action_masks_are_found_in_info_and_in_observations():
+    for place in ("info", "observation"):
+        spec = inspect("space_tasks:Samples", observation="box", action="discrete", masks=place)
+        assert spec.action_mask == place
+        assert spec.observation.vector_size == 3  # the mask is not seen
+
+
+@pytest.mark.parametrize(
+    ("error", "extra"),
+    [("No module named 'mujoco'", "mujoco"), ("Box2D is not installed", "box2d")],
+)
+def test_a_missing_simulator_names_the_extra_that_brings_it(monkeypatch, error, extra):
+    def make(*_, **__):
+        raise gymnasium.error.DependencyNotInstalled(error)
+
+    monkeypatch.setattr("workers.environment.gymnasium.make", make)
+
+    with pytest.raises(UnsuitableEnvironmentError, match=rf"distributed-reinforce\[{extra}\]"):
+        inspect("CartPole-v1")
