@@ -133,7 +133,7 @@ def presets(arguments: Sequence[str], started_s: float) -> int:
     if arguments:
         return _usage("presets", arguments)
     for name in preset_names():
-        print(f"{name:<12}{preset_summary(name)}")
+        print(f"{name:<18}{preset_summary(name)}")
     return 0
 
 

@@ -24,25 +24,9 @@ class ObservationRows:
         masks: [n, num_choices] which choices are allowed, or None where all are, always.
     """
 
-    def __init__(self, spec: EnvironmentSpec, num_rows: int) -> None:
-        self._mask_source = spec.action_mask
-        self.observations = spec.observation.empty(num_rows)
-        self.masks: Masks = None
-        if spec.action_mask:
-            self.masks = np.empty((num_rows, spec.action.num_choices), np.bool_)
-        self.write_last = row_writer(spec.observation, self.observations)
-
-    def write(self, position: int, observation: Any, info: dict[str, Any]) -> None:
-        """Write what one lane sees, and what it may do.
-
-        Raises:
-            InvalidMaskError: There is no mask, or it has the wrong size, or it allows nothing.
-        """
-        self.write_last(position, observation)
-        if self.masks is not None:
-            self.masks[position] = read_mask(
-                observation if self._mask_source == "observation" else info, self.masks.shape[1]
-            )
+    def __init__(self, observations: NDArray[Any], masks: Masks) -> None:
+        self.observations = observations
+        self.masks = masks
 
     def keep(self, rows: NDArray[np.bool_]) -> None:
         """Go on with these rows alone."""
@@ -54,29 +38,24 @@ def batch_rows(
     spec: EnvironmentSpec, observations: Any, info: dict[str, Any], lanes: NDArray[np.int64]
 ) -> ObservationRows:
     """Return what some lanes of a vector environment see, and what they may do."""
-    rows = ObservationRows(spec, 0)
-    rows.observations = observation_rows(spec.observation, observations)[lanes]
-    if spec.action_mask:
-        num_choices = spec.action.num_choices
-        places = [_place_of(spec, observations, info, int(lane)) for lane in lanes]
-        rows.masks = np.stack([read_mask(place, num_choices) for place in places])
-    return rows
+    rows = observation_rows(spec.observation, observations)[lanes]
+    if not spec.action_mask:
+        return ObservationRows(rows, None)
+    places = [_place_of(spec, observations, info, int(lane)) for lane in lanes]
+    masks = [read_mask(place, spec.action.num_choices) for place in places]
+    return ObservationRows(rows, np.stack(masks))
 
 
-def idle_actions(
-    spec: EnvironmentSpec, observations: Any, info: dict[str, Any], num_lanes: int
-) -> NDArray[Any]:
-    """Return actions for lanes whose episode is over: of no influence, but allowed."""
-    actions = spec.action.empty(num_lanes)
-    actions[...] = 0
-    if spec.action_mask:
-        for lane in range(num_lanes):
-            with suppress(InvalidMaskError):  # nothing is asked of a lane that waits
-                place = _place_of(spec, observations, info, lane)
-                mask = read_mask(place, spec.action.num_choices)[None]
-                zeros = np.zeros(mask.shape, np.float32)
-                actions[lane] = make_distribution(spec.action).mode(zeros, mask)[0]
-    return actions
+def write_idle_actions(
+    spec: EnvironmentSpec, observations: Any, info: dict[str, Any], actions: NDArray[Any]
+) -> None:
+    """Write for every lane an action that its mask allows, for those whose episode is over."""
+    zeros = np.zeros((1, spec.action.num_choices), np.float32)
+    for lane in range(len(actions)):
+        with suppress(InvalidMaskError):  # nothing is asked of a lane that waits
+            place = _place_of(spec, observations, info, lane)
+            mask = read_mask(place, spec.action.num_choices)[None]
+            actions[lane] = make_distribution(spec.action).mode(zeros, mask)[0]
 
 
 def observation_rows(layout: ObservationLayout, observations: Any) -> NDArray[Any]:
@@ -90,6 +69,30 @@ def observation_rows(layout: ObservationLayout, observations: Any) -> NDArray[An
     rows = layout.empty(count)
     row_writer(layout, rows)(slice(None), observations)
     return rows
+
+
+class WritableRows(ObservationRows):
+    """Rows that single environments fill in, one after the other."""
+
+    def __init__(self, spec: EnvironmentSpec, num_rows: int) -> None:
+        masks = (
+            np.empty((num_rows, spec.action.num_choices), np.bool_) if spec.action_mask else None
+        )
+        super().__init__(spec.observation.empty(num_rows), masks)
+        self._mask_source = spec.action_mask
+        self.write_last = row_writer(spec.observation, self.observations)
+
+    def write(self, position: int, observation: Any, info: dict[str, Any]) -> None:
+        """Write what one lane sees, and what it may do.
+
+        Raises:
+            InvalidMaskError: There is no mask, or it has the wrong size, or it allows nothing.
+        """
+        self.write_last(position, observation)
+        if self.masks is not None:
+            self.masks[position] = read_mask(
+                observation if self._mask_source == "observation" else info, self.masks.shape[1]
+            )
 
 
 class InvalidMaskError(Exception):

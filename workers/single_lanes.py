@@ -17,7 +17,7 @@ from learner.policy import Policy
 from learner.trajectories import Trajectories
 from workers.actions import ActionDecoder
 from workers.environment import EnvironmentSpec, make_environment
-from workers.observations import ObservationRows
+from workers.observations import WritableRows
 from workers.recorder import Recorder
 from workers.ticket import Ticket, action_generator, environment_seed
 
@@ -56,7 +56,7 @@ class SingleLanes:
         recorder = Recorder(ticket.num_episodes, self._spec)
         unplayed = iter(range(ticket.num_episodes))
         environments = self._environments[: ticket.num_episodes]
-        seen = ObservationRows(self._spec, len(environments))
+        seen = WritableRows(self._spec, len(environments))
         lanes = [
             self._start(environment, ticket, next(unplayed), position, seen)
             for position, environment in enumerate(environments)
@@ -94,14 +94,14 @@ class SingleLanes:
         ticket: Ticket,
         episode: int,
         position: int,
-        seen: ObservationRows,
+        seen: WritableRows,
     ) -> _Lane:
         seed = ticket.episode_seeds[episode]
         seen.write(position, *environment.reset(seed=environment_seed(seed)))
         return _Lane(environment, episode, action_generator(seed), iter(()))
 
     def _act(
-        self, policy: Policy, ticket: Ticket, lanes: list[_Lane], seen: ObservationRows
+        self, policy: Policy, ticket: Ticket, lanes: list[_Lane], seen: WritableRows
     ) -> tuple[NDArray[Any], NDArray[np.float32]]:
         if ticket.greedy:
             actions = policy.act_greedily(seen.observations, seen.masks)
@@ -111,9 +111,9 @@ class SingleLanes:
 
     def _step(
         self, lanes: list[_Lane], actions: NDArray[Any], recorder: Recorder
-    ) -> tuple[ObservationRows, list[float], list[int]]:
+    ) -> tuple[WritableRows, list[float], list[int]]:
         """Step every lane; return what is seen next, rewards and the positions that ended."""
-        following = ObservationRows(self._spec, len(lanes))
+        following = WritableRows(self._spec, len(lanes))
         rewards, ended = [], []
         for position, action in enumerate(self._decoder.singles(actions)):
             lane = lanes[position]

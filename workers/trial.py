@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from learner.distributions import Masks
 from learner.spaces import ActionLayout, Path
 from workers.environment import EnvironmentSpec
-from workers.observations import ObservationRows
+from workers.observations import WritableRows
 
 
 class TrialError(Exception):
@@ -70,7 +70,7 @@ def play_trial(
     observation, info = result
     while True:
         where = f"step {len(trial.rewards)}" if trial.rewards else "reset"
-        rows = ObservationRows(spec, 1)
+        rows = WritableRows(spec, 1)
         trial.warnings |= dict.fromkeys(_look_at(where, space, observation))
         if trial.ended:
             rows.write_last(0, observation)

@@ -23,9 +23,9 @@ from workers.environment import (
 from workers.observations import (
     ObservationRows,
     batch_rows,
-    idle_actions,
     observation_rows,
     row_writer,
+    write_idle_actions,
 )
 from workers.recorder import Recorder
 from workers.ticket import Ticket, action_generator, environment_seed
@@ -60,11 +60,14 @@ class VectorLanes:
         observations, info = self._environment.reset(seed=environment_seed(seed))
         generator = action_generator(seed)
         live = np.arange(count)
+        all_actions = self._spec.action.empty(self._num_lanes)
+        all_actions[...] = 0
         policy.begin(count)
         while len(live) > 0:
             seen = batch_rows(self._spec, observations, info, live)
             actions, log_probs = self._act(policy, ticket, generator, seen)
-            all_actions = idle_actions(self._spec, observations, info, self._num_lanes)
+            if self._spec.action_mask:
+                write_idle_actions(self._spec, observations, info, all_actions)
             all_actions[live] = actions
             observations, rewards, terminated, truncated, info = self._environment.step(
                 self._decoder.batch(all_actions)

@@ -85,7 +85,7 @@ def test_the_log_probabilities_of_the_worker_are_those_of_the_learner(
 
 
 @pytest.mark.ray
-@pytest.mark.parametrize("name", ["mlp", "masks in observations", "user"])
+@pytest.mark.parametrize("name", ["mlp", "masks in observations"])
 def test_ray_gives_the_same_weights(make_config, display, name):
     """Between them they see and act in every kind of space."""
     shas = [

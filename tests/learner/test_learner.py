@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -314,3 +316,28 @@ def test_the_unit_of_the_rewards_does_not_matter_with_a_scale():
         return weights
 
     np.testing.assert_allclose(weights_with(1000.0), weights_with(1.0), atol=1e-5)
+
+
+def test_a_learner_with_statistics_goes_on_to_the_bit():
+    """What normalises observations, for the policy and for the value function, is in the state."""
+    architecture = replace(ARCHITECTURE, normalize_observations=True)
+    config = LearnerConfig(baseline="value", micro_batch_steps=8)
+    learner, restored = (Learner(config, architecture, seed) for seed in (0, 1))
+    learner.update(PARTS)
+    restored.load_state(learner.state())
+
+    again = [random_part(3, [4, 6], version=1)]
+    weights = [one.update(again)[1] for one in (learner, restored)]
+
+    assert weights[0].sha256 == weights[1].sha256
+
+
+def test_the_statistics_of_a_version_are_those_of_the_batches_before_it():
+    learner = Learner(LearnerConfig(), replace(ARCHITECTURE, normalize_observations=True), 0)
+    seen = np.concatenate([part.observations for part in PARTS])
+
+    before, (_, after) = learner.weights(), learner.update(PARTS)
+
+    np.testing.assert_array_equal(before.values[-6:], [0, 0, 0, 1, 1, 1])
+    np.testing.assert_allclose(after.values[-6:-3], seen.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(after.values[-3:], 1 / seen.std(axis=0), rtol=1e-5)
