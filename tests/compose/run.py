@@ -45,6 +45,7 @@ def main() -> int:
         print(f"needs root and {', '.join(missing) or 'nothing else'}", file=sys.stderr)
         print("apt-get install docker.io docker-compose debootstrap", file=sys.stderr)
         return 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # what is up goes down
     with tempfile.TemporaryDirectory(prefix="compose-") as name:
         folder = Path(name)
         project = copy_project(folder / "reinforce")
