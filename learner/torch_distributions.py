@@ -15,7 +15,7 @@ from learner.distributions import IMPOSSIBLE
 from learner.spaces import ActionComponent, ActionLayout, components_of
 
 _HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
-_NUM_NODES = 16
+_NUM_NODES = 24
 """Points of the quadrature for what tanh does to an entropy."""
 
 _NODES, _NODE_WEIGHTS = (
@@ -131,7 +131,7 @@ class _Gaussian(TorchDistribution):
         """Return the entropies: exact for a plain Gaussian, by quadrature for a squashed one.
 
         ``H = 1/2 log(2 pi e) + log std + E[log(1 - tanh(u)^2)] + log((high - low) / 2)``. The
-        expectation has no closed form; Gauss and Hermite's 16 points are exact to 3e-3 nats up to a
+        expectation has no closed form; Gauss and Hermite's 24 points are exact to 1e-3 nats up to a
         standard deviation of 2.
         """
         entropies = (self.log_stds + (_HALF_LOG_TAU + 0.5)).sum(dim=1).expand(len(self.means))

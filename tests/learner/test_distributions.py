@@ -115,7 +115,7 @@ def test_the_entropy_of_a_squashed_gaussian_is_that_of_numerical_integration(mea
     found = make_torch_distribution(layout, parameters).entropy()
 
     # two components, of width 2 and 5
-    assert float(found[0]) == pytest.approx(2 * one + math.log(1.0) + math.log(2.5), abs=2 * 3e-3)
+    assert float(found[0]) == pytest.approx(2 * one + math.log(1.0) + math.log(2.5), abs=2 * 1e-3)
 
 
 @by_space
