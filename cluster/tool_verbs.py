@@ -1,0 +1,29 @@
+"""The verbs around a trained policy: each is a module ``VERB_command`` with the same two names."""
+
+from collections.abc import Sequence
+from importlib import import_module
+
+from rich.console import Console
+
+from cluster.arguments import parse_arguments
+
+TOOLS = {
+    "evaluate": "evaluate RUN_DIR [--episodes N] [...]",
+}
+"""Verb: how it is called."""
+
+_PURPOSES = {
+    "evaluate": "measure a trained policy on fresh episodes",
+}
+
+
+def tools_usage() -> str:
+    """Return one line per verb for the usage of the command line."""
+    return "\n".join(f"  {call:<51}{_PURPOSES[verb]}" for verb, call in TOOLS.items())
+
+
+def run_tool(verb: str, arguments: Sequence[str]) -> int:
+    """Parse the verb's ``Arguments``, whose docstring is its help, and ``run`` it."""
+    command = import_module(f"cluster.{verb}_command")
+    command.run(parse_arguments(verb, command.Arguments, arguments), Console())
+    return 0
