@@ -48,27 +48,28 @@ def run(arguments: Arguments, console: Console) -> None:
         raise UsageError(f"--episodes {arguments.episodes} must be >= 5 for an interval")
     policy = TrainedPolicy.load(arguments.run, best=arguments.best)
     greedy = not arguments.sampled
-    tickets = policy.tickets(arguments.seed, arguments.episodes, greedy=greedy)
+    seed = policy.seed_or_own(arguments.seed)
+    tickets = policy.tickets(seed, arguments.episodes, greedy=greedy)
     reports = [report for report, _ in policy.play(tickets)]
     returns = np.concatenate([report.episode_returns for report in reports])
     lengths = np.concatenate([report.episode_lengths for report in reports])
     result = Evaluation.of(returns, greedy=greedy)
     if arguments.json:
-        values = _as_json(policy, arguments.seed, result, float(lengths.mean()))
+        values = _as_json(policy, seed, result, float(lengths.mean()))
         console.print(json.dumps(values), highlight=False, soft_wrap=True, markup=False)
     else:
         _print(console, policy, result, float(lengths.mean()))
 
 
 def _as_json(
-    policy: TrainedPolicy, seed: int | None, result: Evaluation, mean_length: float
+    policy: TrainedPolicy, seed: int, result: Evaluation, mean_length: float
 ) -> dict[str, Any]:
     return {
         "run": str(policy.run.path),
         "checkpoint": policy.checkpoint,
         "update": policy.weights.version,
         "environment_steps": policy.environment_steps,
-        "seed": policy.config.run.seed if seed is None else seed,
+        "seed": seed,
         **result.as_json(),
         "episode_length_mean": mean_length,
     }

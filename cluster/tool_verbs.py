@@ -8,18 +8,17 @@ from rich.console import Console
 from cluster.arguments import parse_arguments
 
 TOOLS = {
-    "evaluate": "evaluate RUN_DIR [--episodes N] [...]",
+    "evaluate": ("RUN_DIR [--episodes N] [...]", "measure a trained policy on fresh episodes"),
+    "record": ("RUN_DIR [--episodes N] [...]", "film a trained policy: mp4 for any browser"),
 }
-"""Verb: how it is called."""
-
-_PURPOSES = {
-    "evaluate": "measure a trained policy on fresh episodes",
-}
+"""Verb: (what follows it, what it does)."""
 
 
 def tools_usage() -> str:
     """Return one line per verb for the usage of the command line."""
-    return "\n".join(f"  {call:<51}{_PURPOSES[verb]}" for verb, call in TOOLS.items())
+    return "\n".join(
+        f"  {verb + ' ' + call:<51}{purpose}" for verb, (call, purpose) in TOOLS.items()
+    )
 
 
 def run_tool(verb: str, arguments: Sequence[str]) -> int:

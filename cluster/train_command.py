@@ -5,6 +5,7 @@ from rich.console import Console
 from cluster.checkpoints import Checkpoints
 from cluster.conductor import Conductor
 from cluster.errors import InterruptedRunError, RunDirectoryError, UsageError
+from cluster.final_videos import check_filming
 from cluster.journal import Journal
 from cluster.resume_command import go_on
 from cluster.run_directory import RunDirectory
@@ -27,6 +28,8 @@ def run_training(config: Config, console: Console, started_s: float) -> int:
         InterruptedRunError: The user stopped it before it had begun; nothing is left behind.
     """
     spec = inspect_environment(config.environment)
+    if config.evaluation.video:
+        check_filming(config.environment)
     run = RunDirectory.create(config)
     try:
         checkpoints = Checkpoints(run, config)

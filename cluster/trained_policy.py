@@ -1,7 +1,7 @@
 """A trained policy as a run directory holds it: only read, also while the run goes on."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -15,7 +15,13 @@ from configs.config import Config
 from configs.loading import load_config
 from learner.trajectories import Trajectories
 from learner.weights import Weights
-from workers.environment import EnvironmentSpec, inspect_environment
+from workers.environment import (
+    EnvironmentFactory,
+    EnvironmentSpec,
+    UnsuitableEnvironmentError,
+    inspect_environment,
+    make_environment,
+)
 from workers.rollout_worker import RolloutReport, RolloutWorker
 from workers.ticket import Purpose, Ticket, draw_tickets
 
@@ -70,49 +76,66 @@ class TrainedPolicy:
             f"{self.environment_steps:,} steps"
         )
 
-    def tickets(self, seed: int | None, episodes: int, *, greedy: bool) -> list[Ticket]:
+    def one_by_one(self) -> "TrainedPolicy":
+        """Return the same policy with one lane and one episode per ticket, in the order of time."""
+        workers = {"envs_per_worker": 1, "episodes_per_ticket": 1}
+        single = {"use_vector_implementation": False}
+        sections = {
+            "workers": self.config.workers.model_copy(update=workers),
+            "environment": self.config.environment.model_copy(update=single),
+        }
+        return replace(self, config=self.config.model_copy(update=sections))
+
+    def seed_or_own(self, seed: int | None) -> int:
+        """Return the seed, or that of the run if there is none."""
+        return self.config.run.seed if seed is None else seed
+
+    def tickets(self, seed: int, episodes: int, *, greedy: bool) -> list[Ticket]:
         """Return tickets whose episodes neither training nor its evaluations play.
 
         Args:
-            seed: >= 0; None: the seed of the run.
+            seed: >= 0.
             episodes: >= 1.
             greedy: Take the most probable action.
 
         Raises:
             UsageError: A number is out of range.
         """
-        seed = self.config.run.seed if seed is None else seed
         if seed < 0 or episodes < 1:
             raise UsageError(f"--seed {seed} must be >= 0 and --episodes {episodes} >= 1")
         size = self.config.workers.episodes_per_ticket
         return draw_tickets(seed, Purpose.REVIEW, 0, episodes, size, greedy=greedy)
 
-    def play(self, tickets: Sequence[Ticket]) -> Iterator[tuple[RolloutReport, Trajectories]]:
+    def play(
+        self, tickets: Sequence[Ticket], make: EnvironmentFactory = make_environment
+    ) -> Iterator[tuple[RolloutReport, Trajectories]]:
         """Play tickets in this process, one after the other; a terminal shows how far it is.
 
+        Args:
+            tickets: What to play.
+            make: Makes the environments, unless they have a vector implementation.
+
         Raises:
+            UnsuitableEnvironmentError, UsageError: What ``make`` adds does not work.
             TicketFailedError: The environment failed.
         """
-        worker = RolloutWorker(self.config, self.spec)
+        worker = RolloutWorker(self.config, self.spec, make)
         console = Console(stderr=True)
         shown = track(tickets, "playing", console=console, transient=True)
         try:
             for ticket in shown if console.is_terminal else tickets:
-                yield play_one(worker, ticket, self.weights)
+                yield _play(worker, ticket, self.weights)
         finally:
             worker.close()
 
 
-def play_one(
+def _play(
     worker: RolloutWorker, ticket: Ticket, weights: Weights
 ) -> tuple[RolloutReport, Trajectories]:
-    """Play one ticket; what the environment raises becomes a message that names the ticket.
-
-    Raises:
-        TicketFailedError: The environment failed.
-    """
     try:
         return worker.play(ticket, weights)
+    except (UnsuitableEnvironmentError, UsageError):  # of the factory, not of the episode
+        raise
     except Exception as error:
         raise TicketFailedError(
             f"ticket {ticket} failed: {type(error).__name__}: {error}"

@@ -24,6 +24,7 @@ ALLOWED = {
         "safetensors",
         "matplotlib",
         "fsspec",
+        *("av", "onnx", "onnxruntime", "optuna"),  # extras
     },
 }
 

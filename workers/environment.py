@@ -3,6 +3,7 @@
 import difflib
 import importlib
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,9 @@ from gymnasium.spaces import Box, Discrete, Space
 from gymnasium.vector import VectorEnv
 
 from configs.experiment import EnvironmentConfig
+
+EnvironmentFactory = Callable[[EnvironmentConfig], gymnasium.Env[Any, Any]]
+"""Makes one environment: ``make_environment``, or one that adds to what it makes."""
 
 
 class UnsuitableEnvironmentError(Exception):

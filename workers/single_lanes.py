@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from configs.experiment import EnvironmentConfig
 from learner.policy import MLPPolicy
 from learner.trajectories import Trajectories
-from workers.environment import EnvironmentSpec, make_environment
+from workers.environment import EnvironmentFactory, EnvironmentSpec, make_environment
 from workers.recorder import Recorder
 from workers.ticket import Ticket, action_generator, environment_seed
 
@@ -42,8 +42,14 @@ class _Lane:
 class SingleLanes:
     """Plays tickets in up to ``num_lanes`` environments; only those in play are stepped."""
 
-    def __init__(self, config: EnvironmentConfig, spec: EnvironmentSpec, num_lanes: int) -> None:
-        self._environments = [make_environment(config) for _ in range(num_lanes)]
+    def __init__(
+        self,
+        config: EnvironmentConfig,
+        spec: EnvironmentSpec,
+        num_lanes: int,
+        make: EnvironmentFactory = make_environment,
+    ) -> None:
+        self._environments = [make(config) for _ in range(num_lanes)]
         self._spec = spec
 
     def play(self, policy: MLPPolicy, ticket: Ticket) -> Trajectories:
