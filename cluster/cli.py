@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from cluster.errors import InterruptedRunError, TrainingError, UsageError
+from cluster.errors import InterruptedRunError, ReinforceError, UsageError
 from cluster.overrides import parse_config
 from cluster.run_directory import RunDirectory
 from cluster.tool_verbs import TOOLS, run_tool, tools_usage
@@ -168,12 +168,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return verb(words[1:], started_s)
     except (ConfigError, UnsuitableEnvironmentError, UsageError) as error:
         return _fail(str(error), 2)
-    except TrainingError as error:
-        return _fail(str(error), 1)
     except (InterruptedRunError, KeyboardInterrupt) as interruption:
         code = getattr(interruption, "exit_code", None)
         message = "stopped before the run had begun" if code else "interrupted"
         return _fail(message, code or 128 + signal.SIGINT)
+    except ReinforceError as error:
+        return _fail(str(error), 1)
 
 
 def _fail(message: str, exit_code: int) -> int:

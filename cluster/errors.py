@@ -12,6 +12,7 @@
       - LearnerStateLostError
     + TrajectoriesLostError
     + StorageError
+  * ServerError                1: a server that this command needs does not start
   * InterruptedRunError        128 + signal: stopped by the user, after a checkpoint
 
 ``configs.section.ConfigError`` and ``workers.environment.UnsuitableEnvironmentError`` come from the
@@ -82,6 +83,10 @@ class TrajectoriesLostError(TrainingError):
 
 class StorageError(TrainingError):
     """The run directory or the place of the checkpoints cannot be written."""
+
+
+class ServerError(ReinforceError):
+    """A server that a command needs does not start."""
 
 
 def without_colours(text: str) -> str:
