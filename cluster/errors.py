@@ -13,6 +13,7 @@
     + TrajectoriesLostError
     + StorageError
   * ServerError                1: a server that this command needs does not start
+  * ExportError                1: what was exported does not act as the policy did
   * InterruptedRunError        128 + signal: stopped by the user, after a checkpoint
 
 ``configs.section.ConfigError`` and ``workers.environment.UnsuitableEnvironmentError`` come from the
@@ -87,6 +88,10 @@ class StorageError(TrainingError):
 
 class ServerError(ReinforceError):
     """A server that a command needs does not start."""
+
+
+class ExportError(ReinforceError):
+    """What was exported does not act as the policy did."""
 
 
 def without_colours(text: str) -> str:

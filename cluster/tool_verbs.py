@@ -10,6 +10,7 @@ from cluster.arguments import parse_arguments
 TOOLS = {
     "evaluate": ("RUN_DIR [--episodes N] [...]", "measure a trained policy on fresh episodes"),
     "record": ("RUN_DIR [--episodes N] [...]", "film a trained policy: mp4 for any browser"),
+    "export": ("RUN_DIR --output DIR [...]", "write a policy that runs without this project"),
     "ui": ("[RUN_DIR] [--uri URI] [...]", "show runs in the browser, by MLflow"),
 }
 """Verb: (what follows it, what it does)."""

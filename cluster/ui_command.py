@@ -74,7 +74,7 @@ def what_to_show(arguments: Arguments) -> tuple[TrackingStore, str]:
         state = read_json(directory.tracking_file)
         if state is None:
             raise UsageError(
-                f"{directory.path} is not in MLflow; `reinforce sync {arguments.run}` sends it there"
+                f"{arguments.run} is not in MLflow; `reinforce sync {arguments.run}` sends it there"
             )
         config = load_config(str(directory.config_file)).tracking
         store = TrackingStore.of(config, Path(state["directory"]))
