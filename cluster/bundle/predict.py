@@ -120,7 +120,8 @@ def _numbers(
         numbers = numbers + np.exp(log_deviations) * generator.standard_normal(len(means))
     low, high = (np.array(leaf[bound], np.float64) for bound in ("low", "high"))
     both = np.isfinite(low) & np.isfinite(high)  # then it is squashed by tanh into its bounds
-    middle, half = np.where(both, (low + high) / 2, 0.0), np.where(both, (high - low) / 2, 1.0)
+    bottom, top = np.where(both, low, -1.0), np.where(both, high, 1.0)
+    middle, half = (bottom + top) / 2, (top - bottom) / 2
     numbers = middle + half * np.where(both, np.tanh(numbers), numbers)
     return np.clip(numbers, low, high).astype(leaf["dtype"]).reshape(leaf["shape"])
 
