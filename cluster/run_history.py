@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cluster.errors import UsageError
-from cluster.journal import Record
+from cluster.journal import read_records
 from cluster.run_directory import RunDirectory
 from configs.config import Config
 from configs.loading import load_config
@@ -82,14 +82,9 @@ def history_of(path: Path) -> RunHistory:
     """
     run = RunDirectory.open(path)
     metrics: dict[str, list[tuple[float, float]]] = {name: [] for name in (*CURVES, SCORE)}
-    if run.journal_file.exists():
-        with run.journal_file.open("rb") as journal:
-            for line in journal:
-                if not line.endswith(b"\n"):  # being written at this moment
-                    break
-                record = Record.parse(line)
-                for name in metrics.keys() & record.metrics.keys():
-                    metrics[name].append((record.environment_steps, record.metrics[name]))
+    for record in read_records(run.journal_file):
+        for name in metrics.keys() & record.metrics.keys():
+            metrics[name].append((record.environment_steps, record.metrics[name]))
     if not any(metrics.values()):
         raise UsageError(f"{path} holds no update yet: there is nothing to compare")
     return RunHistory(run.name, settings_of(load_config(str(run.config_file))), metrics)

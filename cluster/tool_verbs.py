@@ -11,6 +11,7 @@ TOOLS = {
     "evaluate": ("RUN_DIR [--episodes N] [...]", "measure a trained policy on fresh episodes"),
     "record": ("RUN_DIR [--episodes N] [...]", "film a trained policy: mp4 for any browser"),
     "export": ("RUN_DIR --output DIR [...]", "write a policy that runs without this project"),
+    "plot": ("RUN_DIR [--output DIR]", "draw the pictures of a run, at any time"),
     "compare": ("RUN_DIR ... [--plot FILE] [...]", "configurations side by side, over seeds"),
     "ui": ("[RUN_DIR] [--uri URI] [...]", "show runs in the browser, by MLflow"),
 }
