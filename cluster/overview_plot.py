@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cluster.journal import Record, read_records
 
@@ -81,7 +80,7 @@ def _draw_lengths(axes: "Axes", updates: Sequence[Record]) -> None:
     """Draw the lengths of the first and of the last quarter of the episodes that are shown."""
     lengths = np.concatenate([record.batch.episode_lengths for record in updates if record.batch])
     quarter = max(1, len(lengths) // 4)
-    bins = np.linspace(0, lengths.max(), 41)
+    bins = np.linspace(0, lengths.max(), 41).tolist()
     for part, name in ((lengths[:quarter], "first"), (lengths[-quarter:], "last")):
         axes.hist(part, bins=bins, alpha=0.6, label=f"{name} quarter of the episodes")
     axes.set(xlabel="length of an episode (steps)", ylabel="episodes")

@@ -13,6 +13,7 @@ TOOLS = {
     "export": ("RUN_DIR --output DIR [...]", "write a policy that runs without this project"),
     "plot": ("RUN_DIR [--output DIR]", "draw the pictures of a run, at any time"),
     "compare": ("RUN_DIR ... [--plot FILE] [...]", "configurations side by side, over seeds"),
+    "sweep": ("FILE.yaml [--directory DIR]", "try settings: grid, random draws or Optuna"),
     "ui": ("[RUN_DIR] [--uri URI] [...]", "show runs in the browser, by MLflow"),
 }
 """Verb: (what follows it, what it does)."""
