@@ -73,8 +73,7 @@ def run(arguments: Arguments, console: Console) -> None:
         ) from None
     what = "predict.py and policy.onnx act" if arguments.onnx else "predict.py acts"
     console.print(
-        f"{arguments.output}: {what} as the policy did in {len(steps):,} steps of "
-        f"{arguments.episodes} episodes",
+        f"{arguments.output}: {what} as the policy did in {len(steps):,} recorded steps",
         highlight=False,
         soft_wrap=True,
         markup=False,

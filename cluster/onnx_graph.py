@@ -1,4 +1,4 @@
-"""A fully connected policy as an ONNX graph: five kinds of nodes, which need no exporter."""
+"""A fully connected policy as an ONNX graph: a few kinds of nodes, which need no exporter."""
 
 from pathlib import Path
 from typing import Any
@@ -34,24 +34,10 @@ def write_onnx(path: Path, about: dict[str, Any], tensors: dict[str, NDArray[np.
     Raises:
         UsageError: Its spaces are other than one array of numbers and one choice.
     """
-    from onnx import TensorProto, checker, helper, numpy_helper, save_model
+    from onnx import TensorProto, checker, helper, save_model
 
     observation, action = _only_leaves(about)
-    start = np.array(action["starts"][0], np.int64)
-    nodes = [helper.make_node("Flatten", ["observation"], ["hidden"], axis=1)]
-    hidden = "hidden"
-    for layer in range(about["num_layers"]):
-        if layer > 0:
-            kind = {"tanh": "Tanh", "relu": "Relu"}[about["activation"]]
-            nodes.append(helper.make_node(kind, [hidden], [f"active.{layer}"]))
-            hidden = f"active.{layer}"
-        is_last = layer == about["num_layers"] - 1
-        output = "logits" if is_last else f"layer.{layer}"
-        names = [hidden, f"layers.{layer}.weight", f"layers.{layer}.bias"]
-        nodes.append(helper.make_node("Gemm", names, [output], transB=1))
-        hidden = output
-    nodes.append(helper.make_node("ArgMax", ["logits"], ["choice"], axis=1, keepdims=0))
-    nodes.append(helper.make_node("Add", ["choice", "first_action"], ["action"]))
+    nodes, constants = _nodes(about, tensors)
     shape = ["n", *observation["shape"]]
     graph = helper.make_graph(
         nodes,
@@ -61,14 +47,45 @@ def write_onnx(path: Path, about: dict[str, Any], tensors: dict[str, NDArray[np.
             helper.make_tensor_value_info("action", TensorProto.INT64, ["n"]),
             helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", action["counts"][0]]),
         ],
-        [
-            *(numpy_helper.from_array(array, name) for name, array in tensors.items()),
-            numpy_helper.from_array(start, "first_action"),
-        ],
+        constants,
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=8)
     checker.check_model(model, full_check=True)
     save_model(model, str(path))
+
+
+def _nodes(
+    about: dict[str, Any], tensors: dict[str, NDArray[np.float32]]
+) -> tuple[list[Any], list[Any]]:
+    """Return the nodes from ``observation`` to ``action``, and the constants that they name."""
+    from onnx import helper, numpy_helper
+
+    first_action = np.array(about["action"][0]["starts"][0], np.int64)
+    constants: dict[str, NDArray[Any]] = {**tensors, "first_action": first_action}
+    steps: list[tuple[str, list[str], dict[str, Any]]] = [("Flatten", ["observation"], {"axis": 1})]
+    if "observation.mean" in tensors:
+        limit = np.array(about["observation_limit"], np.float32)
+        constants |= {"lowest": -limit, "highest": limit}
+        steps += [
+            ("Sub", ["observation.mean"], {}),
+            ("Mul", ["observation.inverse_deviation"], {}),
+            ("Clip", ["lowest", "highest"], {}),
+        ]
+    for layer in range(about["num_layers"]):
+        if layer > 0:
+            steps.append(({"tanh": "Tanh", "relu": "Relu"}[about["activation"]], [], {}))
+        names = [f"layers.{layer}.weight", f"layers.{layer}.bias"]
+        steps.append(("Gemm", names, {"transB": 1}))
+    nodes, result = [], None
+    for number, (kind, others, attributes) in enumerate(steps):
+        output = "logits" if number == len(steps) - 1 else f"step.{number}"
+        nodes.append(
+            helper.make_node(kind, [*([result] if result else []), *others], [output], **attributes)
+        )
+        result = output
+    nodes.append(helper.make_node("ArgMax", ["logits"], ["choice"], axis=1, keepdims=0))
+    nodes.append(helper.make_node("Add", ["choice", "first_action"], ["action"]))
+    return nodes, [numpy_helper.from_array(array, name) for name, array in constants.items()]
 
 
 def actions_of_onnx(path: Path, observations: NDArray[np.float32]) -> NDArray[np.int64]:

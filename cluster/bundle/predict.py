@@ -118,7 +118,10 @@ def _numbers(
     numbers = means.astype(np.float64)
     if generator:
         numbers = numbers + np.exp(log_deviations) * generator.standard_normal(len(means))
-    low, high = (np.array(leaf[bound], np.float64) for bound in ("low", "high"))
+    low, high = (
+        np.array([end if bound is None else bound for bound in leaf[name]], np.float64)
+        for name, end in (("low", -np.inf), ("high", np.inf))
+    )
     both = np.isfinite(low) & np.isfinite(high)  # then it is squashed by tanh into its bounds
     bottom, top = np.where(both, low, -1.0), np.where(both, high, 1.0)
     middle, half = (bottom + top) / 2, (top - bottom) / 2

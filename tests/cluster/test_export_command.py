@@ -136,9 +136,8 @@ def test_nested_observations_and_actions_of_every_kind_are_translated(bundle):
         {"kind": "categories", "path": ["kind"], "shape": [], "counts": [3], "starts": [1]},
     ]
     box = {"kind": "gaussian", "path": ["a", 0], "shape": [3], "dtype": "float32"}
-    infinity = float("inf")
     policy.about["action"] = [
-        {**box, "low": [-2, 0, -infinity], "high": [2, infinity, infinity]},
+        {**box, "low": [-2, 0, None], "high": [2, None, None]},
         {"kind": "binary", "path": ["a", 1], "shape": [2], "dtype": "int8"},
     ]
 
