@@ -3,7 +3,7 @@
 PYTHON ?= python3
 STAMP := .venv/.installed
 
-.PHONY: train test check lint types prove-learning chaos chaos-network soak clean
+.PHONY: train test check lint types prove-learning chaos chaos-network soak secrets compose-test wheel clean
 
 train: $(STAMP)  ## Train CartPole on a local Ray and record it in ./mlflow.db
 	.venv/bin/reinforce train cartpole
@@ -32,6 +32,19 @@ chaos-network: $(STAMP)  ## Cut the connection between two nodes (needs root and
 
 soak: $(STAMP)  ## Ten thousand updates: memory, open files and Ray objects must not grow
 	.venv/bin/python tests/chaos/soak.py
+
+wheel: $(STAMP)  ## Our wheel in dist/, for clusters that install it
+	rm -rf dist
+	.venv/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+
+secrets:  ## Make the secrets of docker-compose.yml that are not there yet
+	@# The folder keeps others of this machine out; a container's user, whatever its number, reads.
+	@umask 077 && mkdir -p secrets && cd secrets && for name in ray_token postgres_password s3_secret_key; do \
+		test -s $$name || { $(PYTHON) -c 'import secrets; print(secrets.token_hex(32), end="")' > $$name \
+		&& chmod 444 $$name && echo "made secrets/$$name"; }; done
+
+compose-test: $(STAMP)  ## The services of docker-compose.yml for real: builds, trains, kills a worker; needs root and minutes
+	.venv/bin/python tests/compose/run.py
 
 clean:  ## Remove the virtual environment and caches; runs and mlflow.db stay
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

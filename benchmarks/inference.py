@@ -19,14 +19,15 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
-from learner.network import MLPNetwork
-from learner.policy import MLPArchitecture, MLPPolicy
+from learner.architecture import PolicyArchitecture
+from learner.network import PolicyNetwork
+from learner.policy import MLPPolicy
 from learner.weights import Weights
 
-ARCHITECTURE = MLPArchitecture(4, (64, 64), "tanh", 2)
+ARCHITECTURE = PolicyArchitecture.mlp(4, (64, 64), "tanh", 2)
 
 
-def bare_numpy(network: MLPNetwork, observations: np.ndarray) -> Callable[[], object]:
+def bare_numpy(network: PolicyNetwork, observations: np.ndarray) -> Callable[[], object]:
     """The arithmetic and nothing else."""
     w1, b1, w2, b2, w3, b3 = [
         np.ascontiguousarray(p.detach().numpy().T) for p in network.parameters()
@@ -46,7 +47,7 @@ def bare_numpy(network: MLPNetwork, observations: np.ndarray) -> Callable[[], ob
     return step
 
 
-def our_policy(network: MLPNetwork, observations: np.ndarray) -> Callable[[], object]:
+def our_policy(network: PolicyNetwork, observations: np.ndarray) -> Callable[[], object]:
     """What the workers do."""
     policy = MLPPolicy(ARCHITECTURE)
     policy.load(Weights(0, network.flat_weights()))
@@ -71,7 +72,7 @@ def torch_eager(
     return step
 
 
-def onnx_runtime(network: MLPNetwork, observations: np.ndarray) -> Callable[[], object]:
+def onnx_runtime(network: PolicyNetwork, observations: np.ndarray) -> Callable[[], object]:
     """ONNX Runtime for the layers, NumPy for the sampling."""
     import io
 
@@ -119,7 +120,7 @@ def main() -> None:
     arguments = parser.parse_args()
     threadpool_limits(1)
     torch.set_num_threads(1)
-    network = MLPNetwork(ARCHITECTURE, torch.Generator().manual_seed(0))
+    network = PolicyNetwork(ARCHITECTURE, torch.Generator().manual_seed(0))
     results = {}
     for num_lanes in (1, 8, 32, 256):
         observations = np.random.default_rng(0).normal(size=(num_lanes, 4)).astype(np.float32)

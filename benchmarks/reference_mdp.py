@@ -15,7 +15,7 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Discrete
 
-from learner.policy import MLPArchitecture
+from learner.architecture import PolicyArchitecture
 from learner.trajectories import Trajectories
 
 HORIZON = 3
@@ -29,7 +29,7 @@ DYNAMICS = {
 THETA = np.array([[0.2, -0.1], [-0.3, 0.4]])
 """Logits of the policy: [state, action]."""
 
-ARCHITECTURE = MLPArchitecture(
+ARCHITECTURE = PolicyArchitecture.mlp(
     observation_size=2, hidden_sizes=(), activation="tanh", num_actions=2
 )
 """A linear network on the one-hot state: its weight matrix is THETA transposed, its bias 0."""

@@ -27,6 +27,8 @@ REINFORCE on a Ray cluster in which the number of workers changes only the speed
   resume RUN_DIR [--section.field value ...]         go on from the newest good checkpoint
   scale RUN_DIR N | pause RUN_DIR | unpause RUN_DIR  act on a run that is going on
   replay RUN_DIR TICKET                              play one ticket alone, in this process
+  submit PRESET_OR_YAML --address URL [...]          train as a job on a Ray cluster
+  doctor [PRESET_OR_YAML]                            say in seconds what would fail later
   config PRESET_OR_YAML [--section.field value ...]  print the resolved configuration
   presets                                            list the presets
   sync RUN_DIR                                       send to MLflow what it missed
@@ -106,6 +108,22 @@ def replay(arguments: Sequence[str], started_s: float) -> int:
     return 0
 
 
+def submit(arguments: Sequence[str], started_s: float) -> int:
+    """Train as a job on a cluster."""
+    from cluster.submit_command import run_submit
+
+    return run_submit(arguments)
+
+
+def doctor(arguments: Sequence[str], started_s: float) -> int:
+    """Look for what would fail later, with the defaults or with a configuration."""
+    is_named = bool(arguments) and not arguments[0].startswith("-")
+    config = parse_config("doctor", arguments if is_named else ["cartpole", *arguments])
+    from cluster.doctor_command import run_doctor
+
+    return run_doctor(config)
+
+
 def config(arguments: Sequence[str], started_s: float) -> int:
     """Print the resolved configuration as YAML."""
     print(to_yaml(parse_config("config", arguments)), end="")
@@ -117,7 +135,7 @@ def presets(arguments: Sequence[str], started_s: float) -> int:
     if arguments:
         return _usage("presets", arguments)
     for name in preset_names():
-        print(f"{name:<12}{preset_summary(name)}")
+        print(f"{name:<18}{preset_summary(name)}")
     return 0
 
 
@@ -144,6 +162,8 @@ _VERBS = {
     "pause": pause,
     "unpause": unpause,
     "replay": replay,
+    "submit": submit,
+    "doctor": doctor,
     "config": config,
     "presets": presets,
     "sync": sync,

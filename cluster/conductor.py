@@ -12,7 +12,7 @@ from cluster.backend import Backend
 from cluster.checkpoint import Checkpoint
 from cluster.checkpoints import Checkpoints
 from cluster.control import Control
-from cluster.display import make_display
+from cluster.display import Display, make_display
 from cluster.episode_plot import plot_episode_lengths
 from cluster.errors import (
     InterruptedRunError,
@@ -130,12 +130,22 @@ class Conductor:
         with open_backend(self.config, self.spec, interrupts, control, state) as backend:
             tracking.follow(self.run)
             with make_display(self.console, self.config, self.run.name) as display:
-                surroundings = Surroundings(self.journal, checkpoints, display, interrupts, control)
+                surroundings = Surroundings(
+                    self.journal, checkpoints, self._measured(display), interrupts, control
+                )
                 outcome = Training(self.config, backend, surroundings, start).run()
             # While Ray is still up: the follower sends the rest as Ray goes down.
             summary = self._conclude(outcome)
             tracking.let_go()
         return summary, outcome.exit_code
+
+    def _measured(self, display: Display) -> Display:
+        """Return the display; on a cluster, one that exports what it is shown, too."""
+        if self.config.cluster.address is None or self.config.cluster.backend != "ray":
+            return display
+        from cluster.ray_metrics import RayMetricsDisplay
+
+        return RayMetricsDisplay(display, self.run.name)
 
     def _conclude_at(
         self, start: Checkpoint | None, interruption: InterruptedRunError

@@ -14,6 +14,7 @@
     + StorageError
   * ServerError                1: a server that this command needs does not start
   * ExportError                1: what was exported does not act as the policy did
+    + JobLostError
   * InterruptedRunError        128 + signal: stopped by the user, after a checkpoint
 
 ``configs.section.ConfigError`` and ``workers.environment.UnsuitableEnvironmentError`` come from the
@@ -92,6 +93,10 @@ class ServerError(ReinforceError):
 
 class ExportError(ReinforceError):
     """What was exported does not act as the policy did."""
+
+
+class JobLostError(TrainingError):
+    """A job was submitted, and the cluster no longer answers."""
 
 
 def without_colours(text: str) -> str:

@@ -7,6 +7,7 @@ import tyro
 import yaml
 
 from configs.config import Config
+from configs.experiment import WrapperConfig
 from configs.loading import load_config
 from configs.section import ConfigError
 
@@ -26,6 +27,24 @@ def _yaml_mapping(
         instance_from_str=lambda arguments: _parse_mapping(arguments[0]),
         is_instance=lambda instance: isinstance(instance, dict),
         str_from_instance=lambda instance: [yaml.safe_dump(instance, default_flow_style=True)],
+    )
+
+
+@_REGISTRY.primitive_rule
+def _yaml_wrappers(
+    type_info: tyro.constructors.PrimitiveTypeInfo,
+) -> tyro.constructors.PrimitiveConstructorSpec[tuple[WrapperConfig, ...]] | None:
+    """Wrappers are given as a YAML list."""
+    if type_info.type != tuple[WrapperConfig, ...]:
+        return None
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="YAML",
+        instance_from_str=lambda arguments: _parse_list(arguments[0]),
+        is_instance=lambda instance: isinstance(instance, tuple),
+        str_from_instance=lambda instance: [
+            yaml.safe_dump(list(instance), default_flow_style=True)
+        ],
     )
 
 
@@ -100,6 +119,16 @@ def _parse_mapping(text: str) -> dict[str, Any]:
         # tyro explains a ValueError and lets other errors through
         raise ValueError(f"{text!r} is not a YAML mapping such as '{{sutton_barto_reward: true}}'")  # noqa: TRY004
     return value
+
+
+def _parse_list(text: str) -> tuple[Any, ...]:
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        value = None
+    if not isinstance(value, list):
+        raise ValueError(f"{text!r} is not a YAML list such as '[ClipAction]'")  # noqa: TRY004
+    return tuple(value)
 
 
 def _parse_boolean(text: str) -> bool:

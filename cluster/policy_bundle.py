@@ -1,6 +1,7 @@
 """A trained policy as plain files that anybody can read: numbers, a description and a program."""
 
 import json
+from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from safetensors.numpy import save
 
 from cluster.errors import UsageError
 from cluster.trained_policy import TrainedPolicy
+from learner.policy import OBSERVATION_LIMIT
 from workers.rollout_worker import architecture_of
 from workers.witness import Step
 
@@ -50,6 +52,9 @@ def describe(policy: TrainedPolicy) -> dict[str, Any]:
         raise UsageError(
             f"policy.kind = {config.policy.kind!r} cannot be exported yet; only mlp can"
         )
+    if spec.observation.pixel_leaves or spec.action_mask:
+        what = "observations of pixels" if spec.observation.pixel_leaves else "action masks"
+        raise UsageError(f"policies with {what} cannot be exported yet")
     architecture = architecture_of(config, spec)
     return {
         "format": 1,
@@ -58,30 +63,44 @@ def describe(policy: TrainedPolicy) -> dict[str, Any]:
         "update": policy.weights.version,
         "environment_steps": policy.environment_steps,
         "weights_sha256": policy.weights.sha256,
-        "observation": [
-            {"path": [], "kind": "numbers", "shape": list(spec.observation_shape)},
-        ],
-        "action": [
-            {
-                "path": [],
-                "kind": "categorical",
-                "shape": [],
-                "dtype": "int64",
-                "counts": [spec.num_actions],
-                "starts": [spec.first_action],
-            },
-        ],
+        "observation": [asdict(leaf) for leaf in spec.observation.leaves],
+        "observation_limit": OBSERVATION_LIMIT,
+        "action": [_with_plain_bounds(asdict(leaf)) for leaf in spec.action.leaves],
         "activation": architecture.activation,
         "num_layers": len(architecture.layer_sizes),
     }
 
 
+def _with_plain_bounds(leaf: dict[str, Any]) -> dict[str, Any]:
+    """JSON knows no infinity: there None stands for no bound."""
+    for name in ("low", "high"):
+        leaf[name] = [bound if np.isfinite(bound) else None for bound in leaf[name]]
+    return leaf
+
+
 def tensors_of(policy: TrainedPolicy) -> dict[str, NDArray[np.float32]]:
-    """Return the weights by name: ``layers.I.weight`` [out, in] and ``layers.I.bias`` [out]."""
-    shapes = architecture_of(policy.config, policy.spec).parameter_shapes
+    """Return the weights by name, as ``PolicyArchitecture.parameter_shapes`` orders them.
+
+    ``layers.I.weight`` [out, in] and ``layers.I.bias`` [out]; ``log_std`` where an action is a real
+    number; ``observation.mean`` and ``observation.inverse_deviation`` where they are normalised.
+    """
+    architecture = architecture_of(policy.config, policy.spec)
+    shapes = architecture.parameter_shapes
+    names = [
+        *(["log_std"] if architecture.action.num_gaussians else []),
+        *(
+            f"layers.{layer}.{part}"
+            for layer in range(len(architecture.layer_sizes))
+            for part in ("weight", "bias")
+        ),
+        *(
+            ["observation.mean", "observation.inverse_deviation"]
+            if architecture.normalize_observations
+            else []
+        ),
+    ]
     ends = np.cumsum([int(np.prod(shape)) for shape in shapes])
     parts = np.split(policy.weights.values, ends[:-1])
-    names = [f"layers.{i // 2}.{'bias' if i % 2 else 'weight'}" for i in range(len(shapes))]
     return {
         name: part.reshape(shape) for name, part, shape in zip(names, parts, shapes, strict=True)
     }

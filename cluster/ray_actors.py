@@ -48,7 +48,10 @@ class RolloutActor:
 class LearnerActor:
     """The learner in a process of its own."""
 
-    def __init__(self, config: Config, spec: EnvironmentSpec, state: LearnerState | None) -> None:
+    def __init__(
+        self, config: Config, spec: EnvironmentSpec, state: LearnerState | None, user_path: str
+    ) -> None:
+        sys.path.append(user_path)  # where the user's policies may be
         from learner.learner import Learner
 
         self._learner = Learner(config.learner, architecture_of(config, spec), config.run.seed)

@@ -8,6 +8,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.backend import Backend
+from cluster.capacity import require_room
 from cluster.control import Control
 from cluster.interrupts import Interrupts
 from cluster.ray_actors import LearnerActor, RolloutActor
@@ -42,9 +43,12 @@ def ray_backend(
 
     Raises:
         ClusterUnreachableError: The cluster cannot be joined.
+        UsageError: It has no room for a single worker, and no autoscaler.
     """
     is_local = config.cluster.address is None
     with ray_session(config, interrupts):
+        if not is_local:
+            require_room(config)
         # No CPU of its own in Ray's books: it works while the workers wait for its weights. On the
         # driver's node as long as there is one, for that node must live anyway. Actors are replaced
         # here, never restarted by Ray: an update must not be applied twice.
@@ -63,7 +67,9 @@ def ray_backend(
         )
         # The learner first: it imports Torch, which takes longest.
         learner = RayLearner(
-            lambda state: learner_actor.remote(config, spec, state), state, interrupts
+            lambda state: learner_actor.remote(config, spec, state, str(Path.cwd())),
+            state,
+            interrupts,
         )
         pool = RayPool(
             config.workers,

@@ -63,10 +63,20 @@ class RayLearner:
         """How often the learner had to be started again."""
 
     def weights(self) -> "ray.ObjectRef[Weights]":
-        """Return a reference to the current weights."""
-        reference: ray.ObjectRef[Weights] = self._actor.weights.remote()
-        self._get(reference, "weights")  # the learner is up, or says why not
-        return reference
+        """Return a reference to the current weights.
+
+        Raises:
+            LearnerStateLostError: The learner vanished with its node.
+            LearnerLostError: The learner fails whenever it is started.
+        """
+        while True:
+            reference: ray.ObjectRef[Weights] = self._actor.weights.remote()
+            try:
+                self._get(reference, "weights")  # the learner is up, or says why not
+            except _ActorGoneError as error:
+                self._start_again(str(error))
+            else:
+                return reference
 
     def share(self, weights: Weights) -> "ray.ObjectRef[Weights]":
         """Return a reference to weights that this process holds."""
@@ -135,6 +145,8 @@ class RayLearner:
             raise LearnerLostError(f"the learner failed in {call!r}: {text}") from error
         except RayActorError as error:
             text = without_colours(str(error))
+            if error.actor_init_failed:
+                raise LearnerLostError(f"the learner fails to start: {text}") from error
             raise _ActorGoneError(f"the learner was lost in {call!r}: {text}") from error
         except RayError as error:
             text = without_colours(str(error))

@@ -6,7 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
-from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError, RayTaskError
+from ray.exceptions import (
+    ActorUnavailableError,
+    RayActorError,
+    RayError,
+    RayTaskError,
+)
 
 from cluster.backend import Batch
 from cluster.errors import TicketFailedError, WorkerStartError, without_colours
@@ -183,7 +188,7 @@ class RayPool:
         elif isinstance(error, ActorUnavailableError):
             ticket = self._scheduler.unreachable(call.worker, now_s)
         else:
-            was_preempted = isinstance(error, ActorDiedError) and error.preempted
+            was_preempted = isinstance(error, RayActorError) and error.preempted
             ticket = self._scheduler.lost(call.worker, now_s, to_blame=not was_preempted)
             del self._actors[call.worker]
             self._give_up_if_none_starts(error)
@@ -191,7 +196,8 @@ class RayPool:
             self._last_errors[key_of(ticket)] = error
 
     def _give_up_if_none_starts(self, error: RayError) -> None:
-        if self._scheduler.failed_starts >= _MAX_FAILED_STARTS:
+        init_failed = isinstance(error, RayActorError) and error.actor_init_failed
+        if init_failed and self._scheduler.failed_starts >= _MAX_FAILED_STARTS:
             text = without_colours(str(error))
             raise WorkerStartError(f"rollout workers fail to start: {text}") from error
 

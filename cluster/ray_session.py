@@ -3,7 +3,6 @@
 import os
 import secrets
 import shutil
-import socket
 import tempfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -15,12 +14,18 @@ import ray
 from ray.job_config import JobConfig
 
 import cluster
-from cluster.errors import ClusterUnreachableError, InterruptedRunError, LocalRayError
+from cluster.cluster_probe import find_cluster
+from cluster.errors import (
+    ClusterUnreachableError,
+    InterruptedRunError,
+    LocalRayError,
+    UsageError,
+)
 from cluster.interrupts import Interrupts
 from cluster.ray_processes import RayProcesses
+from cluster.worker_logs import logging_config
 from configs.config import Config
 
-_CONNECT_TIMEOUT_S = 5.0
 _START_TIMEOUT_S = 120.0
 _LOCAL_OBJECT_STORE_BYTES = 512 << 20
 _FOLDER_PREFIX = "reinforce-ray-"
@@ -91,7 +96,7 @@ def _start(thread: Executor, interrupts: Interrupts, folder: str) -> None:
             object_store_memory=_LOCAL_OBJECT_STORE_BYTES,
             _temp_dir=folder,
         )
-    except InterruptedRunError:
+    except (InterruptedRunError, UsageError):
         raise
     except Exception as error:  # as many types as there are ways to fail
         raise LocalRayError(
@@ -101,30 +106,17 @@ def _start(thread: Executor, interrupts: Interrupts, folder: str) -> None:
 
 
 def _join(thread: Executor, interrupts: Interrupts, address: str) -> None:
-    if address != "auto":
-        host, separator, port = address.rpartition(":")
-        if not (separator and host and port.isdigit()) or "://" in address:
-            raise ClusterUnreachableError(
-                f"cluster.address = {address!r} is not HOST:PORT or 'auto'; the port of a Ray "
-                "cluster is usually 6379"
-            )
-        try:
-            socket.create_connection((host, int(port)), timeout=_CONNECT_TIMEOUT_S).close()
-        except (OSError, OverflowError) as error:
-            raise ClusterUnreachableError(
-                f"cluster.address = {address!r} does not answer ({error}); start a cluster there, "
-                "or leave cluster.address out to run on this machine"
-            ) from None
+    find_cluster(address)
     try:
         _init(thread, interrupts, address=address)
-    except InterruptedRunError:
+    except (InterruptedRunError, UsageError):
         raise
     except Exception as error:  # Ray raises half a dozen types here, all meaning the same to us
         raise ClusterUnreachableError(
             f"cannot join the Ray cluster at cluster.address = {address!r}: "
-            f"{type(error).__name__}: {error}\nThe cluster and this machine must share a token: "
-            "`ray get-auth-token --generate`, then `RAY_AUTH_MODE=token ray start --head`; or, for "
-            "a cluster without authentication, set RAY_AUTH_MODE=disabled here"
+            f"{type(error).__name__}: {error}\nA driver needs a node of the cluster on its own "
+            "machine: `ray start --address HOST:PORT --num-cpus 0` makes one here; `reinforce "
+            "submit` needs none"
         ) from error
 
 
@@ -134,6 +126,7 @@ def _init(thread: Executor, interrupts: Interrupts, **arguments: Any) -> None:
         ray.init,
         log_to_driver=False,
         logging_level="ERROR",
+        logging_config=logging_config(),
         job_config=JobConfig(
             _py_driver_sys_path=_FixedSearchPath([str(Path(cluster.__file__).parent.parent)])
         ),

@@ -1,6 +1,7 @@
 """``reinforce train``: begins a run in a new directory, or goes on with one that is there."""
 
 from rich.console import Console
+from rich.markup import escape
 
 from cluster.checkpoints import Checkpoints
 from cluster.conductor import Conductor
@@ -11,7 +12,7 @@ from cluster.resume_command import go_on
 from cluster.run_directory import RunDirectory
 from configs.config import Config
 from configs.section import ConfigError
-from workers.environment import inspect_environment
+from workers.preflight import preflight
 
 
 def run_training(config: Config, console: Console, started_s: float) -> int:
@@ -27,7 +28,9 @@ def run_training(config: Config, console: Console, started_s: float) -> int:
         TrainingError: The run failed; its directory says why.
         InterruptedRunError: The user stopped it before it had begun; nothing is left behind.
     """
-    spec = inspect_environment(config.environment)
+    found = preflight(config)
+    for warning in found.warnings:
+        console.print(f"[yellow]warning:[/yellow] {escape(warning)}")
     if config.evaluation.video:
         check_filming(config.environment)
     run = RunDirectory.create(config)
@@ -40,7 +43,7 @@ def run_training(config: Config, console: Console, started_s: float) -> int:
             )
         run.note_start("train", 0, {})
         with Journal(run.journal_file) as journal:
-            return Conductor(config, spec, run, journal, console, started_s).conduct()
+            return Conductor(config, found.spec, run, journal, console, started_s).conduct()
     except (UsageError, InterruptedRunError):
         run.discard()
         raise

@@ -32,6 +32,7 @@ class Config(Section):
     def _sections_fit_together(self) -> Self:
         for message in chain(
             contradictions.of_the_baseline(self.learner),
+            contradictions.of_the_policy(self.policy),
             contradictions.without_effect(self.learner),
             contradictions.of_returns_and_schedules(self.learner, self.cluster),
             contradictions.of_workers(self.workers),

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from configs.execution import CheckpointConfig, ClusterConfig, TrackingConfig, WorkersConfig
 from configs.experiment import EvaluationConfig, StopConfig
-from configs.learning import LearnerConfig
+from configs.learning import LearnerConfig, PolicyConfig
 
 
 def of_the_baseline(learner: LearnerConfig) -> Iterator[str]:
@@ -40,6 +40,20 @@ def of_the_baseline(learner: LearnerConfig) -> Iterator[str]:
         yield (
             "learner.truncation = 'bootstrap' goes on with a value function; use learner.baseline "
             "value, or learner.truncation as_termination"
+        )
+
+
+def of_the_policy(policy: PolicyConfig) -> Iterator[str]:
+    """Yield what the kind of policy does not go with."""
+    if policy.kind == "gru" and not policy.hidden_sizes:
+        yield (
+            "policy.kind = 'gru' needs policy.hidden_sizes, the last of which is its memory, such "
+            "as [64]"
+        )
+    if policy.arguments and ":" not in policy.kind:
+        yield (
+            f"policy.arguments = {policy.arguments} are for a module:Class of your own and have no "
+            f"effect with policy.kind {policy.kind}"
         )
 
 

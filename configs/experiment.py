@@ -7,6 +7,9 @@ from pydantic import Field
 
 from configs.section import Section
 
+WrapperConfig = str | dict[str, dict[str, Any]]
+"""A name, or a mapping of one name to keyword arguments."""
+
 
 class RunConfig(Section):
     """Identity of the run."""
@@ -42,11 +45,17 @@ class EnvironmentConfig(Section):
         "CartPole-v1",
         min_length=1,
         description="Id in Gymnasium's registry, such as CartPole-v1; 'package:id' imports the "
-        "package first.",
+        "package first. Or 'module:callable': a class or function of yours that makes one.",
     )
     kwargs: dict[str, Any] = Field(
         default_factory=dict,
         description="Keyword arguments of the environment, as a YAML mapping.",
+    )
+    wrappers: tuple[WrapperConfig, ...] = Field(
+        (),
+        description="Wrappers, the first one innermost: names in gymnasium.wrappers or "
+        "'module:Class', alone or with arguments, as a YAML list such as '[ClipAction, "
+        "{FrameStackObservation: {stack_size: 4}}]'. Wrapped environments are stepped one by one.",
     )
     max_episode_steps: int | None = Field(
         None,

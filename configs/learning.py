@@ -1,6 +1,6 @@
 """What learning is: policy and learner sections."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -24,14 +24,29 @@ class PolicyConfig(Section):
 
     section: ClassVar[str] = "policy"
 
-    kind: Literal["mlp"] = Field(
-        "mlp", description="mlp: fully connected layers over the flat observation."
+    kind: str = Field(
+        "mlp",
+        pattern=r"^(mlp|cnn|gru|[\w.]+:\w+)$",
+        description="mlp: fully connected layers over the flat observation. cnn: convolutions for "
+        "each image, joined with the rest. gru: with a memory of the episode. 'module:Class': a "
+        "torch Module of yours (docs/policies.md).",
     )
     hidden_sizes: tuple[Annotated[int, Field(ge=1, le=65536)], ...] = Field(
-        (64, 64), description="Units of each hidden layer, each >= 1. Empty: a linear policy."
+        (64, 64),
+        description="Units of each hidden layer, each >= 1. Empty: a linear policy. Of gru the "
+        "last one is the memory.",
     )
     activation: Activation = Field(
         "tanh", description="After each hidden layer. tanh keeps small policies smooth."
+    )
+    normalize_observations: bool = Field(
+        default=False,
+        description="Shift and scale measurements by their mean and deviation over all steps so "
+        "far. The learner counts them; each version of the weights carries its own.",
+    )
+    arguments: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Keyword arguments of your own module:Class, as a YAML mapping.",
     )
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
+
+from learner.torch_distributions import TorchDistribution
 
 MAX_KL_STATES = 1024
 """States, spread evenly over the batch, on which two versions are compared."""
@@ -37,8 +37,6 @@ def signal_and_noise(group_gradients: Sequence[NDArray[np.float64]]) -> tuple[fl
     return float(mean @ mean) - noise, noise
 
 
-def kl_divergence(before: Tensor, after: Tensor) -> float:
-    """Return the mean of KL(before || after) over states, in nats, from [n, num_actions] logits."""
-    log_before, log_after = torch.log_softmax(before, dim=1), torch.log_softmax(after, dim=1)
-    divergence = (log_before.exp() * (log_before - log_after)).sum(dim=1)
-    return max(0.0, float(divergence.mean()))
+def kl_divergence(before: TorchDistribution, after: TorchDistribution) -> float:
+    """Return the mean of KL(before || after) over states, in nats."""
+    return max(0.0, float(after.kl_from(before).mean()))

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from configs.learning import LearnerConfig
 from learner.advantages import RunningScale, scaled_advantages, without_rounding
+from learner.architecture import PolicyArchitecture
 from learner.baselines import leave_one_out, time_leave_one_out
 from learner.importance import ImportanceWeights, effective_sample_size, importance_weights
 from learner.learner_state import add_prefix, with_prefix
 from learner.linear_baseline import LinearBaseline
-from learner.policy import MLPArchitecture
 from learner.returns import next_values, rewards_to_go, step_indices, total_returns
 from learner.trajectories import Trajectories
 from learner.value_baseline import ValueBaseline
@@ -44,7 +44,7 @@ class Estimate:
 class Estimator:
     """Options and state of the estimator; the state is what it learned from earlier batches."""
 
-    def __init__(self, config: LearnerConfig, policy: MLPArchitecture, seed: int) -> None:
+    def __init__(self, config: LearnerConfig, policy: PolicyArchitecture, seed: int) -> None:
         self._config = config
         self._running_scale = RunningScale()
         self._linear = LinearBaseline() if config.baseline == "linear" else None
@@ -97,6 +97,11 @@ class Estimator:
             self._linear.fit(batch, targets)
         if self._value:
             self._value.fit(batch, targets)
+
+    def load_statistics(self, statistics: NDArray[np.float32]) -> None:
+        """Let what is fitted see observations normalised with these statistics from now on."""
+        if self._value:
+            self._value.load_statistics(statistics)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return a copy of the state, by name."""

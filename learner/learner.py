@@ -1,34 +1,32 @@
 """The central learner: recomputes log-probabilities, applies the gradient, makes a new version."""
 
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
-from torch import Tensor
 
 from configs.learning import LearnerConfig
+from learner.architecture import PolicyArchitecture
 from learner.diagnostics import MAX_KL_STATES, kl_divergence, signal_and_noise
 from learner.estimator import Estimate, Estimator
 from learner.learner_state import LearnerState, add_prefix, with_prefix
 from learner.loss import surrogate_loss
-from learner.network import MLPNetwork
+from learner.micro_batches import MicroBatch, episode_groups, micro_batches, some_states
+from learner.network import PolicyNetwork
+from learner.normalizer import ObservationStatistics
 from learner.optimizer import (
     load_optimizer_arrays,
     make_optimizer,
     optimizer_arrays,
     set_learning_rate,
 )
-from learner.policy import MLPArchitecture
 from learner.schedule import scheduled_value
+from learner.torch_distributions import TorchDistribution, make_torch_distribution
 from learner.trajectories import Trajectories, concatenate
 from learner.update_report import UpdateReport
 from learner.weights import Weights
-
-_NUM_GROUPS = 8
-"""Parts of a batch whose gradients are compared for the signal-to-noise ratio."""
 
 
 class Learner:
@@ -38,11 +36,17 @@ class Learner:
     order are what makes the weights bit-identical from run to run.
     """
 
-    def __init__(self, config: LearnerConfig, architecture: MLPArchitecture, seed: int) -> None:
+    def __init__(self, config: LearnerConfig, architecture: PolicyArchitecture, seed: int) -> None:
         torch.set_num_threads(1)
         threadpool_limits(1)
         self._config = config
-        self._network = MLPNetwork(architecture, torch.Generator().manual_seed(seed))
+        self._architecture = architecture
+        self._network = PolicyNetwork(architecture, torch.Generator().manual_seed(seed))
+        self._statistics = (
+            ObservationStatistics(architecture.observation.is_continuous)
+            if architecture.normalize_observations
+            else None
+        )
         rate = scheduled_value(config.learning_rate, 0, config.schedule_updates)
         self._optimizer = make_optimizer(config.optimizer, self._network.parameters(), rate)
         self._estimator = Estimator(config, architecture, seed)
@@ -61,11 +65,16 @@ class Learner:
         """
         batch = concatenate(parts)
         estimate, metrics = self._gradient(batch)
-        observations = torch.from_numpy(batch.observations[:: 1 + batch.num_steps // MAX_KL_STATES])
-        before = self._logits(observations)
+        states = some_states(
+            batch.episode_lengths, MAX_KL_STATES, whole_episodes=self._is_recurrent
+        )
+        with torch.inference_mode():
+            before = self._distribution(batch, states)
         metrics |= self._step()
-        metrics["kl"] = kl_divergence(before, self._logits(observations))
         self._estimator.fit(batch, estimate.targets)
+        self._update_statistics(batch)
+        with torch.inference_mode():
+            metrics["kl"] = kl_divergence(before, self._distribution(batch, states))
         self.version += 1
         return UpdateReport(self.version, metrics), self.weights()
 
@@ -85,6 +94,7 @@ class Learner:
                 "weights": self._network.flat_weights(),
                 **add_prefix(optimizer_arrays(self._optimizer), "optimizer."),
                 **add_prefix(self._estimator.arrays(), "estimator."),
+                **add_prefix(self._statistics.arrays() if self._statistics else {}, "statistics."),
             },
         )
 
@@ -93,6 +103,8 @@ class Learner:
         self._network.load_flat_weights(state.arrays["weights"])
         load_optimizer_arrays(self._optimizer, with_prefix(state.arrays, "optimizer."))
         self._estimator.load_arrays(with_prefix(state.arrays, "estimator."))
+        if self._statistics:
+            self._statistics.load_arrays(with_prefix(state.arrays, "statistics."))
         self.version = state.version
 
     def _gradient(self, batch: Trajectories) -> tuple[Estimate, dict[str, float]]:
@@ -102,19 +114,48 @@ class Learner:
         metrics = {"staleness_max": float(staleness), **estimate.metrics}
         return estimate, metrics | self._accumulate_gradient(batch, estimate.advantages)
 
-    def _logits(self, observations: Tensor) -> Tensor:
-        with torch.inference_mode():
-            parts = torch.split(observations, self._config.micro_batch_steps)
-            return torch.cat([self._network(part) for part in parts])
+    @property
+    def _is_recurrent(self) -> bool:
+        return self._network.state_size > 0
+
+    def _distribution(self, batch: Trajectories, part: MicroBatch) -> TorchDistribution:
+        parameters = self._network(batch.observations[part.rows], part.episode_lengths)
+        masks = None if batch.action_masks is None else batch.action_masks[part.rows]
+        return make_torch_distribution(
+            self._architecture.action,
+            parameters,
+            None if masks is None else torch.from_numpy(masks),
+        )
+
+    def _micro_batches(self, batch: Trajectories, episodes: tuple[int, int]) -> list[MicroBatch]:
+        return list(
+            micro_batches(
+                batch.episode_lengths,
+                episodes,
+                self._config.micro_batch_steps,
+                whole_episodes=self._is_recurrent,
+            )
+        )
 
     def _log_ratios(self, batch: Trajectories, staleness: int) -> NDArray[np.float64]:
         """Return [B] log pi - log mu: exactly 0 where the current policy acted."""
         if staleness == 0:
             return np.zeros(batch.num_steps)
-        log_policy = torch.log_softmax(self._logits(torch.from_numpy(batch.observations)), dim=1)
-        actions = torch.from_numpy(batch.actions).unsqueeze(1)
-        log_probs = log_policy.gather(1, actions).squeeze(1).numpy()
-        return log_probs.astype(np.float64) - batch.behavior_log_probs
+        actions = torch.from_numpy(batch.actions)
+        with torch.inference_mode():
+            log_probs = [
+                self._distribution(batch, part).log_prob(actions[part.rows])
+                for part in self._micro_batches(batch, (0, batch.num_episodes))
+            ]
+        return torch.cat(log_probs).numpy().astype(np.float64) - batch.behavior_log_probs
+
+    def _update_statistics(self, batch: Trajectories) -> None:
+        """Count the observations of the batch; from the next version on they count."""
+        if self._statistics:
+            self._statistics.update(self._architecture.observation.vector(batch.observations))
+            frozen = self._statistics.frozen()
+            self._network.load_statistics(frozen)
+            self._estimator.load_statistics(frozen)
 
     def _accumulate_gradient(
         self, batch: Trajectories, advantages: NDArray[np.float64]
@@ -123,29 +164,28 @@ class Learner:
         coefficient = scheduled_value(
             self._config.entropy_coefficient, self.version, self._config.schedule_updates
         )
-        observations = torch.from_numpy(batch.observations)
         actions = torch.from_numpy(batch.actions)
         behavior = torch.from_numpy(batch.behavior_log_probs)
         weights = torch.from_numpy(advantages.astype(np.float32))
         loss_sum, entropy_sum, drift = 0.0, 0.0, 0.0
         group_gradients, accumulated = [], np.zeros(0)
         self._optimizer.zero_grad()
-        for episodes, rows in _groups(batch.episode_lengths):
-            for start in range(rows.start, rows.stop, self._config.micro_batch_steps):
-                part = slice(start, min(start + self._config.micro_batch_steps, rows.stop))
+        for episodes in episode_groups(batch.num_episodes):
+            for part in self._micro_batches(batch, episodes):
                 surrogate = surrogate_loss(
-                    self._network(observations[part]),
-                    actions[part],
-                    weights[part],
+                    self._distribution(batch, part),
+                    actions[part.rows],
+                    weights[part.rows],
                     batch.num_episodes,
                     coefficient,
                 )
                 surrogate.loss.backward()  # type: ignore[no-untyped-call]
                 loss_sum += surrogate.loss.item()
                 entropy_sum += surrogate.entropy_sum.item()
-                drift = max(drift, (surrogate.log_probs - behavior[part]).abs().max().item())
+                difference = surrogate.log_probs - behavior[part.rows]
+                drift = max(drift, difference.abs().max().item())
             before, accumulated = accumulated, self._flat_gradient()
-            share = episodes / batch.num_episodes
+            share = (episodes[1] - episodes[0]) / batch.num_episodes
             group_gradients.append((accumulated - before if len(before) else accumulated) / share)
         signal, noise = signal_and_noise(group_gradients)
         return {
@@ -185,12 +225,3 @@ class Learner:
             "clipped_fraction": float(limit is not None and norm > limit),
             "learning_rate": rate,
         }
-
-
-def _groups(episode_lengths: NDArray[np.int64]) -> Iterator[tuple[int, slice]]:
-    """Yield (number of episodes, rows) of consecutive parts of a batch, equal up to one episode."""
-    ends = np.cumsum(episode_lengths)
-    borders = np.linspace(0, len(ends), min(_NUM_GROUPS, len(ends)) + 1).astype(int)
-    for first, last in pairwise(borders):
-        start = int(ends[first - 1]) if first else 0
-        yield int(last - first), slice(start, int(ends[last - 1]))

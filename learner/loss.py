@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from learner.torch_distributions import TorchDistribution
+
 
 @dataclass(frozen=True)
 class SurrogateLoss:
@@ -22,7 +24,7 @@ class SurrogateLoss:
 
 
 def surrogate_loss(
-    logits: Tensor,
+    distribution: TorchDistribution,
     actions: Tensor,
     advantages: Tensor,
     num_episodes: int,
@@ -38,16 +40,16 @@ def surrogate_loss(
     ``-log pi(a|s)`` in its place would have a gradient of mean zero: noise and nothing else.
 
     Args:
-        logits: [B, num_actions].
-        actions: [B] int64.
+        distribution: Over the actions of B steps.
+        actions: [B, ...] as they were recorded.
         advantages: [B], constants.
         num_episodes: E, episodes in the whole batch, >= 1.
         entropy_coefficient: c >= 0.
 
     Source: Williams (1992), Machine Learning 8; Williams & Peng (1991) for the entropy.
     """
-    log_policy = torch.log_softmax(logits, dim=1)
-    log_probs = log_policy.gather(1, actions.unsqueeze(1)).squeeze(1)
-    entropy_sum = -(log_policy.exp() * log_policy).sum()
+    log_probs = distribution.log_prob(actions)
+    with torch.set_grad_enabled(entropy_coefficient > 0):
+        entropy_sum = distribution.entropy().sum()
     objective = (log_probs * advantages).sum() + entropy_coefficient * entropy_sum
     return SurrogateLoss(-objective / num_episodes, log_probs.detach(), entropy_sum.detach())

@@ -1,49 +1,196 @@
-"""The policy as the learner differentiates it: the network of ``learner.policy`` in Torch."""
+"""The policy as the learner differentiates it: from observations to distribution parameters."""
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from learner.policy import MLPArchitecture
+from configs.learning import Activation
+from learner.architecture import PolicyArchitecture
+from learner.policy import OBSERVATION_LIMIT
+from learner.spaces import VECTOR
+
+Parts: TypeAlias = dict[str, Tensor]
+"""Observations [n, ...] by field: the float32 ``vector``, if there is one, and uint8 images."""
 
 _ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
 _LAST_LAYER_GAIN = 0.01
 """A near-uniform start: no action is favoured before there is a reason
 (Andrychowicz et al. 2021, arXiv:2006.05990, section 3.2)."""
 
+_INITIAL_LOG_STD = -0.5
+"""Standard deviation 0.6: wide enough to explore, narrow enough to stay off the bounds
+(Andrychowicz et al. 2021, arXiv:2006.05990, section 3.2)."""
 
-class MLPNetwork(nn.Module):
-    """Maps flat observations to action logits.
 
-    Initialised orthogonally (Saxe et al. 2014, arXiv:1312.6120) with gain sqrt(2) for relu and 5/3
-    for tanh, biases zero, and a small last layer. Neither dropout nor batch normalisation: the
-    recomputed log-probabilities would no longer be those of the policy that acted.
+class PolicyNetwork(nn.Module):
+    """Maps observations to the parameters of the distribution over actions.
+
+    A body of the architecture's kind says logits and means; log standard deviations, one per
+    component of a Gaussian and the same in every state, are parameters beside it. Neither dropout
+    nor batch normalisation: the recomputed log-probabilities would no longer be those of the policy
+    that acted.
     """
 
-    def __init__(self, architecture: MLPArchitecture, generator: torch.Generator) -> None:
+    def __init__(self, architecture: PolicyArchitecture, generator: torch.Generator) -> None:
         super().__init__()
-        modules: list[nn.Module] = []
-        for inputs, outputs in architecture.layer_sizes:
-            layer = nn.Linear(inputs, outputs)
-            is_last = len(modules) == 2 * len(architecture.hidden_sizes)
-            gain = _LAST_LAYER_GAIN if is_last else nn.init.calculate_gain(architecture.activation)
-            nn.init.orthogonal_(layer.weight, gain, generator)
-            nn.init.zeros_(layer.bias)
-            modules.append(layer)
-            if not is_last:
-                modules.append(_ACTIVATIONS[architecture.activation]())
-        self.layers = nn.Sequential(*modules)
+        self._layout = architecture.observation
+        num_gaussians = architecture.action.num_gaussians
+        if num_gaussians:
+            self.log_stds = nn.Parameter(torch.full((num_gaussians,), _INITIAL_LOG_STD))
+        self._has_log_stds = num_gaussians > 0
+        self.body = make_body(architecture, architecture.action.num_outputs, generator)
+        statistics = torch.zeros(2, self._layout.vector_size)
+        statistics[1] = 1.0
+        self._statistics = statistics if architecture.normalize_observations else None
 
-    def forward(self, observations: Tensor) -> Tensor:
-        """Return [n, num_actions] logits for [n, ...] observations."""
-        logits: Tensor = self.layers(observations.flatten(start_dim=1))
-        return logits
+    @property
+    def state_size(self) -> int:
+        """Numbers that are remembered from step to step; 0 for a policy that is not recurrent."""
+        return int(getattr(self.body, "state_size", 0))
+
+    def parts(self, observations: NDArray[Any] | Tensor) -> Parts:
+        """Return rows of observations as tensors, normalised if the architecture says so."""
+        if isinstance(observations, Tensor):
+            observations = observations.numpy()
+        layout = self._layout
+        parts = {
+            name: torch.from_numpy(image) for name, image in layout.pixels(observations).items()
+        }
+        if not layout.vector_size:
+            return parts
+        vector = torch.from_numpy(layout.vector(observations))
+        if self._statistics is not None:
+            vector = (vector - self._statistics[0]) * self._statistics[1]
+            vector = vector.clamp(-OBSERVATION_LIMIT, OBSERVATION_LIMIT)
+        return {VECTOR: vector, **parts}
+
+    def forward(
+        self,
+        observations: NDArray[Any] | Tensor,
+        episode_lengths: NDArray[np.int64] | None = None,
+    ) -> Tensor:
+        """Return [n, num_outputs + num_gaussians] parameters for rows of observations.
+
+        Args:
+            observations: [n, ...] rows of ``ObservationLayout``.
+            episode_lengths: For a recurrent policy, the steps of the whole episodes that the rows
+                are, with sum n.
+        """
+        parts = self.parts(observations)
+        outputs = self.body(parts, episode_lengths) if self.state_size else self.body(parts)
+        return self._with_log_stds(outputs)
+
+    def step(self, observations: NDArray[Any], states: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the parameters of one step of n episodes, and their new [n, state_size] states."""
+        step: Callable[..., tuple[Tensor, Tensor]] = self.body.step  # type: ignore[assignment]
+        outputs, states = step(self.parts(observations), states)
+        return self._with_log_stds(outputs), states
 
     def flat_weights(self) -> NDArray[np.float32]:
-        """Return a copy of all parameters as one vector, in the order of the architecture."""
-        return nn.utils.parameters_to_vector(self.parameters()).detach().numpy().copy()
+        """Return a copy of all parameters as one vector, and the statistics behind them."""
+        vector = nn.utils.parameters_to_vector(self.parameters()).detach()
+        if self._statistics is not None:
+            vector = torch.cat([vector, self._statistics.flatten()])
+        return vector.numpy().copy()
 
     def load_flat_weights(self, values: NDArray[np.float32]) -> None:
-        """Overwrite all parameters with those of a flat vector."""
-        nn.utils.vector_to_parameters(torch.tensor(values), self.parameters())
+        """Overwrite all parameters and statistics with those of a flat vector.
+
+        Raises:
+            ValueError: Their number does not fit.
+        """
+        num_statistics = 0 if self._statistics is None else self._statistics.numel()
+        expected = sum(parameter.numel() for parameter in self.parameters()) + num_statistics
+        if len(values) != expected:
+            raise ValueError(f"{len(values)} weights do not fit a policy of {expected}")
+        tensor = torch.tensor(values)
+        nn.utils.vector_to_parameters(tensor[: expected - num_statistics], self.parameters())
+        if num_statistics:
+            self.load_statistics(values[-num_statistics:])
+
+    def load_statistics(self, values: NDArray[np.float32]) -> None:
+        """Normalise with these means and inverse deviations, [2 * vector_size], from now on."""
+        self._statistics = torch.tensor(values).reshape(2, -1)
+
+    def _with_log_stds(self, outputs: Tensor) -> Tensor:
+        if not self._has_log_stds:
+            return outputs
+        return torch.cat([outputs, self.log_stds.expand(len(outputs), -1)], dim=1)
+
+
+class MLPBody(nn.Module):
+    """Fully connected layers over the vector and all pixels, divided by 255."""
+
+    def __init__(
+        self, architecture: PolicyArchitecture, num_outputs: int, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        sizes = (architecture.observation.flat_size, *architecture.hidden_sizes)
+        self.layers = dense_layers(sizes, architecture.activation, generator, num_outputs)
+
+    def forward(self, parts: Parts) -> Tensor:
+        """Return [n, num_outputs]."""
+        flat = [
+            part.flatten(start_dim=1) if name == VECTOR else part.flatten(start_dim=1) / 255
+            for name, part in parts.items()
+        ]
+        outputs: Tensor = self.layers(flat[0] if len(flat) == 1 else torch.cat(flat, dim=1))
+        return outputs
+
+
+def make_body(
+    architecture: PolicyArchitecture, num_outputs: int, generator: torch.Generator
+) -> nn.Module:
+    """Return the network of the architecture's kind with this many outputs.
+
+    Raises:
+        UnsuitablePolicyError: The user's class cannot be used.
+    """
+    if architecture.kind == "mlp":
+        return MLPBody(architecture, num_outputs, generator)
+    if architecture.kind == "cnn":
+        from learner.convolution import ConvolutionalBody
+
+        return ConvolutionalBody(architecture, num_outputs, generator)
+    if architecture.kind == "gru":
+        from learner.recurrence import GRUBody
+
+        return GRUBody(architecture, num_outputs, generator)
+    from learner.user_module import make_user_body
+
+    return make_user_body(architecture, num_outputs, generator)
+
+
+def dense_layers(
+    sizes: Sequence[int],
+    activation: Activation,
+    generator: torch.Generator,
+    num_outputs: int | None = None,
+) -> nn.Sequential:
+    """Return fully connected layers, initialised orthogonally, biases zero.
+
+    With gain sqrt(2) for relu and 5/3 for tanh (Saxe et al. 2014, arXiv:1312.6120); a last layer of
+    ``num_outputs`` is small and has no activation.
+    """
+    modules: list[nn.Module] = []
+    gain = nn.init.calculate_gain(activation)
+    for inputs, outputs in pairwise(sizes):
+        modules += [orthogonal_linear(inputs, outputs, gain, generator), _ACTIVATIONS[activation]()]
+    if num_outputs is not None:
+        modules.append(orthogonal_linear(sizes[-1], num_outputs, _LAST_LAYER_GAIN, generator))
+    return nn.Sequential(*modules)
+
+
+def orthogonal_linear(
+    inputs: int, outputs: int, gain: float, generator: torch.Generator
+) -> nn.Linear:
+    """Return a layer with orthogonal weights and no bias to begin with."""
+    layer = nn.Linear(inputs, outputs)
+    nn.init.orthogonal_(layer.weight, gain, generator)
+    nn.init.zeros_(layer.bias)
+    return layer

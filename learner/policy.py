@@ -1,22 +1,26 @@
-"""The policy as workers act with it: a multilayer perceptron in plain NumPy, without Torch.
+"""The policy as workers act with it; fully connected ones in plain NumPy, without Torch.
 
 A rollout step hands a handful of observations to a small network. At that size the price is the
 number of calls, not the arithmetic, and NumPy's calls are the cheapest
 (docs/decisions/0003-numpy-inference.md). ``learner.network`` is the same function in Torch,
-differentiable; a test holds the two equal.
+differentiable; a test holds the two equal. The other kinds act with that network itself
+(``learner.torch_policy``).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from itertools import pairwise
 from math import prod
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from configs.learning import Activation
+from learner.architecture import PolicyArchitecture
+from learner.distributions import Masks, make_distribution
 from learner.weights import Weights
+
+OBSERVATION_LIMIT = 10.0
+"""Normalised observations are cut to +- this: no rare outlier may saturate the network."""
 
 _ACTIVATIONS: dict[Activation, Callable[..., NDArray[np.float32]]] = {
     "tanh": lambda x: np.tanh(x, out=x),
@@ -24,49 +28,73 @@ _ACTIVATIONS: dict[Activation, Callable[..., NDArray[np.float32]]] = {
 }
 
 
-@dataclass(frozen=True)
-class MLPArchitecture:
-    """Sizes of a fully connected network from flat observations to action logits.
+class Policy(Protocol):
+    """Acts with one version of the weights. Not differentiable, and it draws no random numbers.
 
-    Attributes:
-        observation_size: Numbers in one flat observation.
-        hidden_sizes: Units of each hidden layer; empty for a linear policy.
-        activation: Applied after each hidden layer.
-        num_actions: Number of discrete actions, one logit each.
+    Every row of a call is an episode. A recurrent policy remembers one state for each row of the
+    last call; the three ``begin``, ``begin_row`` and ``keep`` tell it what became of the rows, and
+    mean nothing to the others.
     """
 
-    observation_size: int
-    hidden_sizes: tuple[int, ...]
-    activation: Activation
-    num_actions: int
+    version: int
 
-    @property
-    def layer_sizes(self) -> list[tuple[int, int]]:
-        """(inputs, outputs) of each layer, from the observation to the logits."""
-        return list(pairwise((self.observation_size, *self.hidden_sizes, self.num_actions)))
+    def load(self, weights: Weights) -> None:
+        """Act with these weights from now on; ValueError if they do not fit."""
 
-    @property
-    def parameter_shapes(self) -> list[tuple[int, ...]]:
-        """Shapes in the order of the flat vector: weight [out, in] and bias [out] of each layer."""
-        return [
-            shape
-            for inputs, outputs in self.layer_sizes
-            for shape in ((outputs, inputs), (outputs,))
-        ]
+    def begin(self, num_rows: int) -> None:
+        """Begin ``num_rows`` episodes."""
 
-    @property
-    def num_parameters(self) -> int:
-        """Length of the flat vector of weights."""
-        return sum(prod(shape) for shape in self.parameter_shapes)
+    def begin_row(self, row: int) -> None:
+        """Begin another episode in a row."""
+
+    def keep(self, rows: NDArray[np.bool_]) -> None:
+        """Go on with these rows alone."""
+
+    def act(
+        self, observations: NDArray[Any], uniforms: NDArray[np.float64], masks: Masks = None
+    ) -> tuple[NDArray[Any], NDArray[np.float32]]:
+        """Sample one action per observation.
+
+        Args:
+            observations: [n, ...] rows of ``ObservationLayout``.
+            uniforms: [n, num_uniforms] in [0, 1), or [n] for a lone Discrete action; the only
+                source of chance.
+            masks: [n, num_choices] which choices are allowed, or None for all.
+
+        Returns:
+            actions: [n, ...] rows of ``ActionLayout``, and their log-probabilities [n] float32
+            (nats).
+        """
+
+    def act_greedily(self, observations: NDArray[Any], masks: Masks = None) -> NDArray[Any]:
+        """Return [n, ...] the most probable choices, and the means of Gaussians."""
+
+
+def make_policy(architecture: PolicyArchitecture) -> Policy:
+    """Return a policy that has no weights yet. All kinds but ``mlp`` import Torch.
+
+    Raises:
+        UnsuitablePolicyError: The user's class cannot be used.
+    """
+    if architecture.kind == "mlp":
+        return MLPPolicy(architecture)
+    from learner.torch_policy import TorchPolicy
+
+    return TorchPolicy(architecture)
 
 
 class MLPPolicy:
-    """Acts with one version of the weights. Not differentiable, and it draws no random numbers."""
+    """A multilayer perceptron in NumPy."""
 
-    def __init__(self, architecture: MLPArchitecture) -> None:
+    def __init__(self, architecture: PolicyArchitecture) -> None:
         self._architecture = architecture
+        self._layout = architecture.observation
+        self._has_pixels = bool(architecture.observation.pixel_leaves)
         self._activation = _ACTIVATIONS[architecture.activation]
+        self._distribution = make_distribution(architecture.action)
         self._layers: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
+        self._log_stds: NDArray[np.float32] | None = None
+        self._statistics: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
         self.version = -1
 
     def load(self, weights: Weights) -> None:
@@ -84,6 +112,11 @@ class MLPPolicy:
         for shape in self._architecture.parameter_shapes:
             arrays.append(weights.values[start : start + prod(shape)].reshape(shape))
             start += prod(shape)
+        if self._architecture.action.num_gaussians:
+            self._log_stds = arrays.pop(0)
+        if self._architecture.normalize_observations:
+            inverse_deviations, means = arrays.pop(), arrays.pop()
+            self._statistics = means, inverse_deviations
         # Stored as [in, out], contiguous: a row vector of observations multiplies from the left.
         self._layers = [
             (np.ascontiguousarray(weight.T), bias.copy())
@@ -91,39 +124,54 @@ class MLPPolicy:
         ]
         self.version = weights.version
 
-    def logits(self, observations: NDArray[Any]) -> NDArray[np.float32]:
-        """Return [n, num_actions] unnormalised log-probabilities for [n, ...] observations."""
+    def begin(self, num_rows: int) -> None:
+        """Nothing is remembered."""
+
+    def begin_row(self, row: int) -> None:
+        """Nothing is remembered."""
+
+    def keep(self, rows: NDArray[np.bool_]) -> None:
+        """Nothing is remembered."""
+
+    def parameters(self, observations: NDArray[Any]) -> NDArray[np.float32]:
+        """Return [n, num_outputs + num_gaussians] parameters of the distribution over actions.
+
+        For a lone Discrete action these are the [n, num_actions] logits.
+        """
+        if self._has_pixels:
+            observations = self._layout.flat(observations)
         hidden = observations.reshape(len(observations), -1)
+        if self._statistics is not None:
+            hidden = self._normalized(hidden, *self._statistics)
         *hidden_layers, (last_weight, last_bias) = self._layers
         for weight, bias in hidden_layers:
             hidden = hidden @ weight
             hidden += bias
             hidden = self._activation(hidden)
-        logits: NDArray[np.float32] = hidden @ last_weight
-        logits += last_bias
-        return logits
+        outputs: NDArray[np.float32] = hidden @ last_weight
+        outputs += last_bias
+        if self._log_stds is None:
+            return outputs
+        return np.concatenate(
+            [outputs, np.broadcast_to(self._log_stds, (len(outputs), len(self._log_stds)))], axis=1
+        )
 
     def act(
-        self, observations: NDArray[Any], uniforms: NDArray[np.float64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Sample one action per observation by inverting the cumulative distribution.
+        self, observations: NDArray[Any], uniforms: NDArray[np.float64], masks: Masks = None
+    ) -> tuple[NDArray[Any], NDArray[np.float32]]:
+        """Sample one action per observation."""
+        return self._distribution.sample(self.parameters(observations), uniforms, masks)
 
-        Args:
-            observations: [n, ...] float32.
-            uniforms: [n] in [0, 1); the only source of chance.
+    def act_greedily(self, observations: NDArray[Any], masks: Masks = None) -> NDArray[Any]:
+        """Return the most probable choices, and the means of Gaussians."""
+        return self._distribution.mode(self.parameters(observations), masks)
 
-        Returns:
-            actions [n] int64 in [0, num_actions), and their log-probabilities [n] float32 (nats).
-        """
-        shifted = self.logits(observations)
-        shifted -= shifted.max(axis=1, keepdims=True)
-        cumulative = np.cumsum(np.exp(shifted), axis=1)
-        total = cumulative[:, -1]
-        actions = (cumulative <= (uniforms * total)[:, None]).sum(axis=1)
-        log_probs = shifted[np.arange(len(actions)), actions] - np.log(total)
-        return actions, log_probs
-
-    def act_greedily(self, observations: NDArray[Any]) -> NDArray[np.int64]:
-        """Return [n] the most probable action of each observation, the first one of equals."""
-        actions: NDArray[np.int64] = self.logits(observations).argmax(axis=1)
-        return actions
+    @staticmethod
+    def _normalized(
+        flat: NDArray[np.float32], means: NDArray[np.float32], inverses: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        size = len(means)
+        vector = flat[:, :size] - means
+        vector *= inverses
+        np.clip(vector, -OBSERVATION_LIMIT, OBSERVATION_LIMIT, out=vector)
+        return vector if size == flat.shape[1] else np.concatenate([vector, flat[:, size:]], axis=1)

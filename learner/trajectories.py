@@ -20,8 +20,9 @@ class Trajectories:
 
     Attributes:
         policy_version: Version of the weights that played.
-        observations: [B, ...] what the policy saw before each action.
-        actions: [B, ...] what it did, as the policy emits it.
+        observations: [B, ...] what the policy saw before each action, rows of
+            ``ObservationLayout``.
+        actions: [B, ...] what it did, as the policy emits it: rows of ``ActionLayout``.
         rewards: [B] float64, in the environment's unit; ``rewards[t]`` was paid for ``actions[t]``.
         behavior_log_probs: [B] float32, log-probability (nats) of the action when it was taken.
             The learner recomputes its own; these measure drift and staleness.
@@ -29,6 +30,7 @@ class Trajectories:
         terminated: [E] bool, the environment reached a terminal state.
         truncated: [E] bool, a limit of time ended the episode. Both may hold.
         final_observations: [E, ...] what stood after the last action; no action was taken on it.
+        action_masks: [B, num_choices] which choices were allowed; None where all are, always.
 
     Raises:
         ValueError: The shapes contradict each other, or an episode is empty or has no end.
@@ -43,6 +45,7 @@ class Trajectories:
     terminated: NDArray[np.bool_]
     truncated: NDArray[np.bool_]
     final_observations: NDArray[Any]
+    action_masks: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         num_steps, num_episodes = len(self.rewards), len(self.episode_lengths)
@@ -53,9 +56,10 @@ class Trajectories:
                 f"episode_lengths sum to {self.episode_lengths.sum()} steps, rewards hold "
                 f"{num_steps}"
             )
-        for name in ("observations", "actions", "behavior_log_probs"):
-            if len(getattr(self, name)) != num_steps:
-                raise ValueError(f"{name} hold {len(getattr(self, name))} steps, not {num_steps}")
+        for name in ("observations", "actions", "behavior_log_probs", "action_masks"):
+            array = getattr(self, name)
+            if array is not None and len(array) != num_steps:
+                raise ValueError(f"{name} hold {len(array)} steps, not {num_steps}")
         for name in ("terminated", "truncated", "final_observations"):
             if len(getattr(self, name)) != num_episodes:
                 raise ValueError(
@@ -81,13 +85,16 @@ class Trajectories:
         return np.add.reduceat(self.rewards, starts)
 
     @property
+    def array_names(self) -> list[str]:
+        """Names of the attributes that are arrays here."""
+        names = [field.name for field in fields(self) if field.name != "policy_version"]
+        return [name for name in names if getattr(self, name) is not None]
+
+    @property
     def sha256(self) -> str:
         """Hexadecimal digest of every array, bit by bit, and of the version."""
-        arrays = {name: getattr(self, name) for name in _ARRAY_FIELDS}
+        arrays = {name: getattr(self, name) for name in self.array_names}
         return arrays_sha256({**arrays, "policy_version": np.array(self.policy_version)})
-
-
-_ARRAY_FIELDS = [field.name for field in fields(Trajectories) if field.name != "policy_version"]
 
 
 def concatenate(parts: Sequence[Trajectories]) -> Trajectories:
@@ -100,6 +107,7 @@ def concatenate(parts: Sequence[Trajectories]) -> Trajectories:
     if len(versions) != 1:
         raise ValueError(f"a batch needs trajectories of one policy version, not of {versions}")
     arrays = {
-        name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAY_FIELDS
+        name: np.concatenate([getattr(part, name) for part in parts])
+        for name in parts[0].array_names
     }
     return Trajectories(policy_version=versions.pop(), **arrays)

@@ -1,15 +1,17 @@
 """A learned value function, fitted on a batch only *after* it was used on it."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from learner.architecture import PolicyArchitecture
 from learner.learner_state import with_prefix
-from learner.network import MLPNetwork
+from learner.network import PolicyNetwork
 from learner.optimizer import load_optimizer_arrays, make_optimizer, optimizer_arrays
-from learner.policy import MLPArchitecture
+from learner.spaces import ActionLayout, ActionLeaf
 from learner.trajectories import Trajectories
 
 _PASSES = 4
@@ -17,9 +19,15 @@ _PASSES = 4
 
 _STATISTICS_DECAY = 0.9
 
+_ONE_NUMBER = ActionLayout((ActionLeaf((), "categorical", (), "int64", (1,), (0,)),))
+"""A network with a single output, the value."""
+
 
 class ValueBaseline:
     """``V(s)``: a network of the policy's hidden sizes with one output, trained by least squares.
+
+    It has convolutions where there are images and no memory of earlier observations. What it sees
+    is normalised as for the policy.
 
     Unbiased as a baseline (lambda = 1), because it is known before the batch is played. Fitting it
     first and using it after on the same batch would let it explain away the noise it should
@@ -30,14 +38,15 @@ class ValueBaseline:
     """
 
     def __init__(
-        self, policy: MLPArchitecture, learning_rate: float, micro_batch_steps: int, seed: int
+        self, policy: PolicyArchitecture, learning_rate: float, micro_batch_steps: int, seed: int
     ) -> None:
-        architecture = MLPArchitecture(
-            policy.observation_size, policy.hidden_sizes, policy.activation, num_actions=1
-        )
+        kind = policy.kind
+        if kind not in ("mlp", "cnn"):
+            kind = "cnn" if policy.observation.pixel_leaves else "mlp"
+        architecture = replace(policy, kind=kind, action=_ONE_NUMBER, arguments={})
         self._seed = seed
         self._micro_batch_steps = micro_batch_steps
-        self._network = MLPNetwork(architecture, torch.Generator().manual_seed(seed))
+        self._network = PolicyNetwork(architecture, torch.Generator().manual_seed(seed))
         self._optimizer = make_optimizer("adam", self._network.parameters(), learning_rate)
         self._mean, self._deviation = 0.0, 1.0
         self._num_fits = 0
@@ -48,8 +57,8 @@ class ValueBaseline:
             return np.zeros(len(observations))
         with torch.inference_mode():
             parts = [
-                self._network(part).squeeze(1)
-                for part in torch.split(torch.from_numpy(observations), self._micro_batch_steps)
+                self._network(observations[start : start + self._micro_batch_steps]).squeeze(1)
+                for start in range(0, len(observations), self._micro_batch_steps)
             ]
         standardized = torch.cat(parts).numpy().astype(np.float64)
         return self._mean + self._deviation * standardized
@@ -57,7 +66,6 @@ class ValueBaseline:
     def fit(self, batch: Trajectories, targets: NDArray[np.float64]) -> None:
         """Train on [B] targets, for batches to come."""
         self._update_statistics(targets)
-        observations = torch.from_numpy(batch.observations)
         standardized = (targets - self._mean) / self._deviation
         goals = torch.from_numpy(standardized.astype(np.float32))
         # The order is a function of the seed and the number of fits: no generator to checkpoint.
@@ -67,10 +75,14 @@ class ValueBaseline:
             order = torch.randperm(batch.num_steps, generator=generator)
             for rows in torch.split(order, size):
                 self._optimizer.zero_grad()
-                error = self._network(observations[rows]).squeeze(1) - goals[rows]
+                error = self._network(batch.observations[rows.numpy()]).squeeze(1) - goals[rows]
                 (error**2).mean().backward()
                 self._optimizer.step()
         self._num_fits += 1
+
+    def load_statistics(self, statistics: NDArray[np.float32]) -> None:
+        """Normalise observations with these statistics from now on."""
+        self._network.load_statistics(statistics)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return a copy of the state, by name."""

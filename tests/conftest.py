@@ -6,8 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from configs.config import Config
+
+# How long an example takes says something about the machine, and nothing about the code.
+settings.register_profile("no_deadline", deadline=None)
+settings.load_profile("no_deadline")
 
 _ROOT = str(Path(__file__).parent.parent)
 _FAKES = str(Path(__file__).parent / "fakes")

@@ -28,7 +28,11 @@ ALLOWED = {
     },
 }
 
-OF_THE_LEARNER_FOR_WORKERS = {"learner.policy", "learner.trajectories", "learner.weights"}
+OF_THE_LEARNER_FOR_WORKERS = {
+    *("learner.policy", "learner.trajectories", "learner.weights"),
+    *("learner.architecture", "learner.distributions", "learner.spaces"),
+}
+"""The policy with what it sees, does and says, its weights, and what it is to fill in."""
 
 
 def imports_of(path):
@@ -71,7 +75,8 @@ def test_what_crosses_a_process_knows_no_torch():
     }
 
     assert with_torch == {
-        *("diagnostics", "learner", "loss", "network", "optimizer", "value_baseline"),
+        *("learner", "loss", "network", "optimizer", "value_baseline", "torch_distributions"),
+        *("convolution", "recurrence", "user_module", "torch_policy"),
     }
 
 
@@ -94,6 +99,13 @@ def test_ray_and_mlflow_are_imported_by_few(package):
                 "ray_processes",
                 "ray_backend",
                 "staffing",
+                "cluster_probe",
+                "capacity",
+                "ray_jobs",
+                "submit_command",
+                "doctor_checks_cluster",
+                "ray_metrics",
+                "worker_logs",
             },
             "mlflow": {"mlflow_run", "mlflow_store", "sweep_tracking"},
         }[package]

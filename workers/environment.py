@@ -5,15 +5,28 @@ import importlib
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium
-import numpy as np
 from gymnasium.envs.registration import EnvSpec
-from gymnasium.spaces import Box, Discrete, Space
 from gymnasium.vector import VectorEnv
 
 from configs.experiment import EnvironmentConfig
+from learner.spaces import ActionLayout, ObservationLayout
+from workers.spaces import (
+    MASK_KEY,
+    UnsupportedSpaceError,
+    action_layout,
+    observation_layout,
+)
+from workers.wrappers import WrapperError, apply_wrappers
+
+_EXTRAS = {
+    "atari": ("ale_py", "ale-py"),
+    "mujoco": ("mujoco",),
+    "box2d": ("box2d",),
+}
+"""Extras of ``pyproject.toml`` and the words by which errors name what they hold."""
 
 EnvironmentFactory = Callable[[EnvironmentConfig], gymnasium.Env[Any, Any]]
 """Makes one environment: ``make_environment``, or one that adds to what it makes."""
@@ -28,71 +41,70 @@ class EnvironmentSpec:
     """What the rest of the system needs to know of an environment.
 
     Attributes:
-        observation_shape: Shape of one observation.
-        num_actions: Number of discrete actions.
-        first_action: The environment's number for action 0 of the policy.
+        observation: How its observations are stored.
+        action: How its actions are stored.
         has_vector_implementation: The environment steps many copies of itself at once.
+        action_mask: Where it says which choices are allowed, or None if it never does.
     """
 
-    observation_shape: tuple[int, ...]
-    num_actions: int
-    first_action: int
+    observation: ObservationLayout
+    action: ActionLayout
     has_vector_implementation: bool
-
-    @property
-    def observation_size(self) -> int:
-        """Numbers in one flat observation."""
-        return int(np.prod(self.observation_shape))
+    action_mask: Literal["info", "observation"] | None = None
 
 
 def inspect_environment(config: EnvironmentConfig) -> EnvironmentSpec:
-    """Make the environment once and describe it.
+    """Make the environment once, reset it, and describe it.
 
     Raises:
         UnsuitableEnvironmentError: It does not exist, cannot be made, or has spaces that no policy
-            here can act in.
+            here can see or act in.
     """
     environment = make_environment(config)
     try:
-        observation_space, action_space = environment.observation_space, environment.action_space
+        return describe_environment(config, environment)
     finally:
         environment.close()
-    if not isinstance(observation_space, Box):
-        raise UnsuitableEnvironmentError(_unsupported(config.id, "observation", observation_space))
-    if not isinstance(action_space, Discrete):
-        raise UnsuitableEnvironmentError(_unsupported(config.id, "action", action_space))
-    has_vector_implementation = _registered(config).vector_entry_point is not None
-    if has_vector_implementation and config.use_vector_implementation:
-        make_vector_environment(config, 1).close()
+
+
+def describe_environment(
+    config: EnvironmentConfig, environment: gymnasium.Env[Any, Any]
+) -> EnvironmentSpec:
+    """Return what the rest of the system needs to know; errors as for ``inspect_environment``."""
+    try:
+        observation = observation_layout(environment.observation_space)
+        action = action_layout(environment.action_space)
+    except UnsupportedSpaceError as error:
+        raise UnsuitableEnvironmentError(f"environment.id = {config.id!r}: {error}") from None
     return EnvironmentSpec(
-        observation_shape=observation_space.shape,
-        num_actions=int(action_space.n),
-        first_action=int(action_space.start),
-        has_vector_implementation=has_vector_implementation,
+        observation, action, _steps_as_vector(config), _mask_source(environment, action)
     )
 
 
 def make_environment(config: EnvironmentConfig) -> gymnasium.Env[Any, Any]:
-    """Return one environment, wrapped as registered (time limit and order of calls).
+    """Return one environment, in the wrappers that its registration and the configuration name.
 
     Raises:
         UnsuitableEnvironmentError: There is no such id, or its constructor fails.
     """
-    _registered(config)
+    maker = _find(config)
     with warnings.catch_warnings():
         # The user chose the version; that a newer one exists is no news to an experiment's log.
         warnings.filterwarnings("ignore", message=".*is out of date")
         try:
-            return gymnasium.make(
-                config.id,
+            environment = gymnasium.make(
+                maker,
                 max_episode_steps=config.max_episode_steps,
                 disable_env_checker=True,
                 **config.kwargs,
             )
+            return apply_wrappers(environment, config.wrappers)
+        except WrapperError as error:
+            raise UnsuitableEnvironmentError(str(error)) from error
         except Exception as error:  # whatever a user's constructor raises
             raise UnsuitableEnvironmentError(
                 f"environment.id = {config.id!r} cannot be made with kwargs {config.kwargs}: "
-                f"{type(error).__name__}: {error}"
+                f"{type(error).__name__}: {error}{_missing_extra(error)}"
             ) from error
 
 
@@ -107,6 +119,7 @@ def make_vector_environment(config: EnvironmentConfig, num_lanes: int) -> Vector
         kwargs["max_episode_steps"] = config.max_episode_steps
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*is out of date")
+        warnings.filterwarnings("ignore", message=".*not an instance of AutoresetMode")
         try:
             return gymnasium.make_vec(
                 config.id, num_envs=num_lanes, vectorization_mode="vector_entry_point", **kwargs
@@ -119,25 +132,52 @@ def make_vector_environment(config: EnvironmentConfig, num_lanes: int) -> Vector
             ) from error
 
 
-def _registered(config: EnvironmentConfig) -> EnvSpec:
+def _find(config: EnvironmentConfig) -> EnvSpec:
+    """Return the registration that the id names, or one for the user's callable."""
+    module_name, _, name = config.id.rpartition(":")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*is out of date")
-        module, _, name = config.id.rpartition(":")
         try:
-            if module:
-                importlib.import_module(module)
+            if not module_name:
+                if name.startswith("ALE/"):
+                    importlib.import_module("ale_py")
+                return gymnasium.spec(name)
+            module = importlib.import_module(module_name)
+            if name not in gymnasium.registry and callable(getattr(module, name, None)):
+                return EnvSpec(id=name, entry_point=getattr(module, name))
             return gymnasium.spec(name)
         except (gymnasium.error.Error, ImportError) as error:
             near = difflib.get_close_matches(name, gymnasium.registry, n=3, cutoff=0.6)
             hint = f"; did you mean {' or '.join(near)}?" if near else ""
             raise UnsuitableEnvironmentError(
-                f"environment.id = {config.id!r} does not exist here ({error}){hint}"
+                f"environment.id = {config.id!r} does not exist here ({error})"
+                f"{hint}{_missing_extra(error)}"
             ) from None
 
 
-def _unsupported(environment_id: str, role: str, space: Space[Any]) -> str:
-    supported = "Box observations" if role == "observation" else "Discrete actions"
-    return (
-        f"environment.id = {environment_id!r} has the {role} space {space}, which is not supported "
-        f"yet; choose an environment with {supported}, or convert it with a wrapper of Gymnasium"
-    )
+def _missing_extra(error: Exception) -> str:
+    """Return which extra of ours installs what is missing, if it is one of those."""
+    for extra, packages in _EXTRAS.items():
+        if any(package in str(error).lower() for package in packages):
+            return f"; pip install 'distributed-reinforce[{extra}]' brings it"
+    return ""
+
+
+def _steps_as_vector(config: EnvironmentConfig) -> bool:
+    return not config.wrappers and _find(config).vector_entry_point is not None
+
+
+def _mask_source(
+    environment: gymnasium.Env[Any, Any], action: ActionLayout
+) -> Literal["info", "observation"] | None:
+    if not action.num_choices:
+        return None
+    if isinstance(environment.observation_space, gymnasium.spaces.Dict):
+        mask = environment.observation_space.spaces.get(MASK_KEY)
+        if mask is not None:
+            return "observation"
+    try:
+        _, info = environment.reset(seed=0)
+    except Exception:  # noqa: BLE001  (what is wrong with a reset is for the preflight to say)
+        return None
+    return "info" if MASK_KEY in info else None

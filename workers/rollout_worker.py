@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from configs.config import Config
-from learner.policy import MLPArchitecture, MLPPolicy
+from learner.architecture import PolicyArchitecture
+from learner.policy import Policy, make_policy
+from learner.spaces import VECTOR
 from learner.trajectories import Trajectories
 from learner.weights import Weights
 from workers.environment import EnvironmentFactory, EnvironmentSpec, make_environment
@@ -21,7 +23,7 @@ from workers.vector_lanes import VectorLanes
 class Lanes(Protocol):
     """Environments that play tickets; each played episode is a function of weights and seeds."""
 
-    def play(self, policy: MLPPolicy, ticket: Ticket) -> Trajectories:
+    def play(self, policy: Policy, ticket: Ticket) -> Trajectories:
         """Play every episode of the ticket to its end and return them in the ticket's order."""
 
     def close(self) -> None:
@@ -65,7 +67,7 @@ class RolloutWorker:
         self._config = config
         self._spec = spec
         self._make = make
-        self._policy = MLPPolicy(architecture_of(config, spec))
+        self._policy = make_policy(architecture_of(config, spec))
         self._lanes: Lanes | None = None
 
     def play(self, ticket: Ticket, weights: Weights) -> tuple[RolloutReport, Trajectories]:
@@ -122,6 +124,8 @@ def check_finite(ticket: Ticket, trajectories: Trajectories) -> None:
     """Raise NonFiniteError that names ticket, episode and step of the first NaN or infinity."""
     for name in ("rewards", "observations"):
         values = getattr(trajectories, name)
+        if values.dtype.names:
+            values = values[VECTOR] if VECTOR in values.dtype.names else values[:0]
         if np.isfinite(values).all():
             continue
         row = int(np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))[0])
@@ -134,11 +138,15 @@ def check_finite(ticket: Ticket, trajectories: Trajectories) -> None:
         )
 
 
-def architecture_of(config: Config, spec: EnvironmentSpec) -> MLPArchitecture:
-    """Return the sizes of the policy's network for this environment."""
-    return MLPArchitecture(
-        observation_size=spec.observation_size,
-        hidden_sizes=config.policy.hidden_sizes,
-        activation=config.policy.activation,
-        num_actions=spec.num_actions,
+def architecture_of(config: Config, spec: EnvironmentSpec) -> PolicyArchitecture:
+    """Return everything about the policy but its weights."""
+    policy = config.policy
+    return PolicyArchitecture(
+        observation=spec.observation,
+        action=spec.action,
+        hidden_sizes=policy.hidden_sizes,
+        activation=policy.activation,
+        kind=policy.kind,
+        normalize_observations=policy.normalize_observations,
+        arguments=policy.arguments,
     )

@@ -13,14 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.experiment import EnvironmentConfig
-from learner.policy import MLPPolicy
+from learner.policy import Policy
 from learner.trajectories import Trajectories
+from workers.actions import ActionDecoder
 from workers.environment import EnvironmentFactory, EnvironmentSpec, make_environment
+from workers.observations import WritableRows
 from workers.recorder import Recorder
 from workers.ticket import Ticket, action_generator, environment_seed
 
 _UNIFORMS_PER_DRAW = 128
-"""Random numbers are drawn this many steps at a time; the number decides nothing but the speed."""
+"""Steps for which random numbers are drawn at a time; it decides nothing but the speed."""
 
 
 @dataclass
@@ -30,12 +32,12 @@ class _Lane:
     environment: gymnasium.Env[Any, Any]
     episode: int
     generator: np.random.Generator
-    uniforms: Iterator[float]
+    uniforms: Iterator[Any]
 
-    def next_uniform(self) -> float:
-        for uniform in self.uniforms:
-            return uniform
-        self.uniforms = iter(self.generator.random(_UNIFORMS_PER_DRAW).tolist())
+    def next_uniforms(self, draw_shape: tuple[int, ...]) -> Any:
+        for uniforms in self.uniforms:
+            return uniforms
+        self.uniforms = iter(self.generator.random(draw_shape).tolist())
         return next(self.uniforms)
 
 
@@ -51,32 +53,39 @@ class SingleLanes:
     ) -> None:
         self._environments = [make(config) for _ in range(num_lanes)]
         self._spec = spec
+        self._decoder = ActionDecoder(spec.action)
+        per_step = () if spec.action.is_one_choice else (spec.action.num_uniforms,)
+        self._draw_shape = (_UNIFORMS_PER_DRAW, *per_step)
 
-    def play(self, policy: MLPPolicy, ticket: Ticket) -> Trajectories:
+    def play(self, policy: Policy, ticket: Ticket) -> Trajectories:
         """Play all episodes of the ticket, each seeded by itself, and return them in its order."""
-        recorder = Recorder(ticket.num_episodes, self._spec.observation_shape)
+        recorder = Recorder(ticket.num_episodes, self._spec)
         unplayed = iter(range(ticket.num_episodes))
-        lanes, starts = [], []
-        for environment, episode in zip(self._environments, unplayed, strict=False):
-            lane, observation = self._start(environment, ticket, episode)
-            lanes.append(lane)
-            starts.append(observation)
-        observations = np.array(starts, np.float32)
+        environments = self._environments[: ticket.num_episodes]
+        seen = WritableRows(self._spec, len(environments))
+        lanes = [
+            self._start(environment, ticket, next(unplayed), position, seen)
+            for position, environment in enumerate(environments)
+        ]
+        policy.begin(len(lanes))
         while lanes:
-            actions, log_probs = self._act(policy, ticket, lanes, observations)
+            actions, log_probs = self._act(policy, ticket, lanes, seen)
             episodes = np.array([lane.episode for lane in lanes])
             following, rewards, ended = self._step(lanes, actions, recorder)
-            recorder.record_steps(episodes, observations, actions, log_probs, rewards)
+            recorder.record_steps(episodes, seen, actions, log_probs, rewards)
+            seen = following
             for position in ended:
-                episode = next(unplayed, -1)
-                if episode >= 0:
-                    environment = lanes[position].environment
-                    lanes[position], following[position] = self._start(environment, ticket, episode)
-                else:
-                    lanes[position].episode = -1
-            observations = following
+                lane = lanes[position]
+                lane.episode = next(unplayed, -1)
+                if lane.episode >= 0:
+                    lanes[position] = self._start(
+                        lane.environment, ticket, lane.episode, position, seen
+                    )
+                    policy.begin_row(position)
             if ended and any(lane.episode < 0 for lane in lanes):
-                observations = following[[lane.episode >= 0 for lane in lanes]]
+                going_on = np.array([lane.episode >= 0 for lane in lanes])
+                seen.keep(going_on)
+                policy.keep(going_on)
                 lanes = [lane for lane in lanes if lane.episode >= 0]
         return recorder.trajectories(policy.version)
 
@@ -87,34 +96,45 @@ class SingleLanes:
 
     @staticmethod
     def _start(
-        environment: gymnasium.Env[Any, Any], ticket: Ticket, episode: int
-    ) -> tuple[_Lane, NDArray[Any]]:
+        environment: gymnasium.Env[Any, Any],
+        ticket: Ticket,
+        episode: int,
+        position: int,
+        seen: WritableRows,
+    ) -> _Lane:
         seed = ticket.episode_seeds[episode]
-        observation, _ = environment.reset(seed=environment_seed(seed))
-        return _Lane(environment, episode, action_generator(seed), iter(())), observation
+        seen.write(position, *environment.reset(seed=environment_seed(seed)))
+        return _Lane(environment, episode, action_generator(seed), iter(()))
 
-    @staticmethod
     def _act(
-        policy: MLPPolicy, ticket: Ticket, lanes: list[_Lane], observations: NDArray[np.float32]
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        self, policy: Policy, ticket: Ticket, lanes: list[_Lane], seen: WritableRows
+    ) -> tuple[NDArray[Any], NDArray[np.float32]]:
         if ticket.greedy:
-            return policy.act_greedily(observations), np.zeros(len(lanes), np.float32)
-        return policy.act(observations, np.array([lane.next_uniform() for lane in lanes]))
+            actions = policy.act_greedily(seen.observations, seen.masks)
+            return actions, np.zeros(len(lanes), np.float32)
+        uniforms = np.array([lane.next_uniforms(self._draw_shape) for lane in lanes])
+        return policy.act(seen.observations, uniforms, seen.masks)
 
     def _step(
-        self, lanes: list[_Lane], actions: NDArray[np.int64], recorder: Recorder
-    ) -> tuple[NDArray[np.float32], list[float], list[int]]:
-        """Step every lane; return next observations, rewards and the positions that ended."""
-        following = np.empty((len(lanes), *self._spec.observation_shape), np.float32)
+        self, lanes: list[_Lane], actions: NDArray[Any], recorder: Recorder
+    ) -> tuple[WritableRows, list[float], list[int]]:
+        """Step every lane; return what is seen next, rewards and the positions that ended."""
+        following = WritableRows(self._spec, len(lanes))
         rewards, ended = [], []
-        for position, action in enumerate((actions + self._spec.first_action).tolist()):
+        for position, action in enumerate(self._decoder.singles(actions)):
             lane = lanes[position]
-            observation, reward, terminated, truncated, _ = lane.environment.step(action)
-            following[position] = observation
+            observation, reward, terminated, truncated, info = lane.environment.step(action)
             rewards.append(float(reward))
             if terminated or truncated:
+                # Nothing is done on it, so nothing has to be allowed.
+                following.write_last(position, observation)
                 recorder.record_end(
-                    lane.episode, observation, terminated=terminated, truncated=truncated
+                    lane.episode,
+                    following.observations[position],
+                    terminated=terminated,
+                    truncated=truncated,
                 )
                 ended.append(position)
+            else:
+                following.write(position, observation, info)
         return following, rewards, ended

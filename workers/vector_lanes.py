@@ -8,16 +8,24 @@ round has ended, is neither recorded nor of any influence.
 from typing import Any
 
 import numpy as np
-from gymnasium.vector import AutoresetMode
+from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 
 from configs.experiment import EnvironmentConfig
-from learner.policy import MLPPolicy
+from learner.policy import Policy
 from learner.trajectories import Trajectories
+from workers.actions import ActionDecoder
 from workers.environment import (
     EnvironmentSpec,
     UnsuitableEnvironmentError,
     make_vector_environment,
+)
+from workers.observations import (
+    ObservationRows,
+    batch_rows,
+    observation_rows,
+    row_writer,
+    write_idle_actions,
 )
 from workers.recorder import Recorder
 from workers.ticket import Ticket, action_generator, environment_seed
@@ -28,19 +36,14 @@ class VectorLanes:
 
     def __init__(self, config: EnvironmentConfig, spec: EnvironmentSpec, num_lanes: int) -> None:
         self._environment = make_vector_environment(config, num_lanes)
-        self._autoreset = self._environment.metadata.get("autoreset_mode")
-        if self._autoreset not in (AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP):
-            raise UnsuitableEnvironmentError(
-                f"environment.id = {config.id!r}: its vector implementation has autoreset_mode "
-                f"{self._autoreset}, which is not supported yet; set "
-                "environment.use_vector_implementation to false"
-            )
+        self._autoreset = autoreset_mode(config, self._environment)
         self._spec = spec
+        self._decoder = ActionDecoder(spec.action)
         self._num_lanes = num_lanes
 
-    def play(self, policy: MLPPolicy, ticket: Ticket) -> Trajectories:
+    def play(self, policy: Policy, ticket: Ticket) -> Trajectories:
         """Play all episodes of the ticket and return them in its order."""
-        recorder = Recorder(ticket.num_episodes, self._spec.observation_shape)
+        recorder = Recorder(ticket.num_episodes, self._spec)
         for first in range(0, ticket.num_episodes, self._num_lanes):
             count = min(self._num_lanes, ticket.num_episodes - first)
             self._play_round(policy, ticket, first, count, recorder)
@@ -51,37 +54,89 @@ class VectorLanes:
         self._environment.close()
 
     def _play_round(
-        self, policy: MLPPolicy, ticket: Ticket, first: int, count: int, recorder: Recorder
+        self, policy: Policy, ticket: Ticket, first: int, count: int, recorder: Recorder
     ) -> None:
         seed = ticket.episode_seeds[first]
-        observations, _ = self._environment.reset(seed=environment_seed(seed))
+        observations, info = self._environment.reset(seed=environment_seed(seed))
         generator = action_generator(seed)
         live = np.arange(count)
-        all_actions = np.full(self._num_lanes, self._spec.first_action)
+        all_actions = self._spec.action.empty(self._num_lanes)
+        all_actions[...] = 0
+        policy.begin(count)
         while len(live) > 0:
-            seen = observations[live].astype(np.float32, copy=False)  # as it is recorded
-            if ticket.greedy:
-                actions, log_probs = policy.act_greedily(seen), np.zeros(len(live), np.float32)
-            else:
-                actions, log_probs = policy.act(seen, generator.random(len(live)))
-            all_actions[live] = actions + self._spec.first_action
-            observations, rewards, terminated, truncated, info = self._environment.step(all_actions)
+            seen = batch_rows(self._spec, observations, info, live)
+            actions, log_probs = self._act(policy, ticket, generator, seen)
+            if self._spec.action_mask:
+                write_idle_actions(self._spec, observations, info, all_actions)
+            all_actions[live] = actions
+            observations, rewards, terminated, truncated, info = self._environment.step(
+                self._decoder.batch(all_actions)
+            )
             recorder.record_steps(live + first, seen, actions, log_probs, rewards[live])
             ended = terminated[live] | truncated[live]
             if ended.any():
-                finals = self._final_observations(observations, info)
-                for lane in live[ended]:
+                lanes = live[ended]
+                finals = self._final_rows(observations, info, lanes)
+                for lane, final in zip(lanes, finals, strict=True):
                     recorder.record_end(
                         first + lane,
-                        finals[lane],
+                        final,
                         terminated=terminated[lane],
                         truncated=truncated[lane],
                     )
                 live = live[~ended]
+                policy.keep(~ended)
+            if self._autoreset is AutoresetMode.DISABLED and len(live) > 0:
+                self._reset_where(terminated | truncated)
 
-    def _final_observations(self, observations: NDArray[Any], info: dict[str, Any]) -> NDArray[Any]:
+    def _act(
+        self,
+        policy: Policy,
+        ticket: Ticket,
+        generator: np.random.Generator,
+        seen: ObservationRows,
+    ) -> tuple[NDArray[Any], NDArray[np.float32]]:
+        count = len(seen.observations)
+        if ticket.greedy:
+            actions = policy.act_greedily(seen.observations, seen.masks)
+            return actions, np.zeros(count, np.float32)
+        per_step = () if self._spec.action.is_one_choice else (self._spec.action.num_uniforms,)
+        return policy.act(seen.observations, generator.random((count, *per_step)), seen.masks)
+
+    def _final_rows(
+        self, observations: Any, info: dict[str, Any], lanes: NDArray[np.int64]
+    ) -> NDArray[Any]:
         """Return what stood at the end; with SAME_STEP the next episode's start has replaced it."""
-        if self._autoreset is AutoresetMode.SAME_STEP:
-            final: NDArray[Any] = info["final_obs"]
-            return final
-        return observations
+        if self._autoreset is not AutoresetMode.SAME_STEP:
+            return observation_rows(self._spec.observation, observations)[lanes]
+        finals = info["final_obs"]
+        if isinstance(finals, np.ndarray) and finals.dtype == object:  # one observation per lane
+            rows = self._spec.observation.empty(len(lanes))
+            write = row_writer(self._spec.observation, rows)
+            for position, lane in enumerate(lanes):
+                write(position, finals[lane])
+            return rows
+        return observation_rows(self._spec.observation, finals)[lanes]
+
+    def _reset_where(self, ended: NDArray[np.bool_]) -> None:
+        """Begin episodes that nobody records: a lane must not be stepped after its end."""
+        if ended.any():
+            self._environment.reset(options={"reset_mask": ended})
+
+
+def autoreset_mode(
+    config: EnvironmentConfig, environment: VectorEnv[Any, Any, Any]
+) -> AutoresetMode:
+    """Return what a vector environment does after the end of an episode, as its metadata says.
+
+    Raises:
+        UnsuitableEnvironmentError: It does not say.
+    """
+    mode = environment.metadata.get("autoreset_mode")
+    if not isinstance(mode, AutoresetMode):
+        raise UnsuitableEnvironmentError(
+            f"environment.id = {config.id!r}: the metadata of its vector implementation say "
+            f"autoreset_mode {mode!r}, which is none of gymnasium.vector.AutoresetMode; set "
+            "environment.use_vector_implementation to false"
+        )
+    return mode

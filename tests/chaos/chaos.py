@@ -29,6 +29,7 @@ os.environ["RAY_AUTH_MODE"] = "token"  # read when Ray is imported
 
 from ray.cluster_utils import Cluster  # noqa: E402
 
+MAX_DRIVERS_LOST = 30
 NUM_NODES = 3  # besides the head, which no cluster survives without
 HEALTH_CHECKS = {
     "health_check_initial_delay_ms": 0,
@@ -154,16 +155,18 @@ class Chaos:
         self.start_driver()
         began_s = time.monotonic()
         next_kill_s = began_s + 15
-        while self.driver.poll() is None or self.driver.returncode < 0:
-            if self.driver.poll() is not None:
+        while self.driver.poll() != 0:
+            if self.driver.poll() is not None:  # its own node was killed
+                print(f"{time.strftime('%H:%M:%S')} the driver ended with its node", flush=True)
+                self.kills["driver's node"] += 1
+                if self.kills["driver's node"] > MAX_DRIVERS_LOST:
+                    raise SystemExit(f"the run fails: see {self.folder / 'driver.log'}")
                 self.start_driver()
             now_s = time.monotonic()
             if next_kill_s < now_s < began_s + seconds:
                 self.kill_something()
                 next_kill_s = time.monotonic() + self.generator.uniform(0.5, 1.5) * pause_s
             time.sleep(0.1)
-        if self.driver.returncode != 0:
-            raise SystemExit(f"the run failed: see {self.folder / 'driver.log'}")
         return time.monotonic() - began_s
 
 

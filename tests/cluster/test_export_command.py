@@ -105,7 +105,7 @@ def test_logits_of_program_graph_and_worker_agree(bundle, trained_run):
     worker_policy = MLPPolicy(architecture_of(policy.config, policy.spec))
     worker_policy.load(policy.weights)
     observations = np.random.default_rng(0).normal(size=(64, 4)).astype(np.float32)
-    expected = worker_policy.logits(observations.copy())
+    expected = worker_policy.parameters(observations.copy())
 
     program = program_of(bundle).Policy()
     session = onnxruntime.InferenceSession(str(bundle / "policy.onnx"))
@@ -188,3 +188,40 @@ def test_actions_start_where_the_environment_counts_from(make_config, tmp_path):
 
     lines = Path(folder / "episodes.jsonl").read_text().splitlines()
     assert {json.loads(line)["action"] for line in lines} <= {3, 4}
+
+
+PLAYED = {
+    "numbers": ("Pendulum-v1", {"normalize_observations": True}),
+    "categories": ("FrozenLake-v1", {}),
+    "normalised": ("Acrobot-v1", {"normalize_observations": True}),
+    "tuple of categories": ("Blackjack-v1", {}),
+}
+
+
+@pytest.mark.parametrize("case", PLAYED)
+def test_policies_of_all_spaces_but_pixels_act_the_same_in_the_bundle(case, make_config, tmp_path):
+    environment_id, policy = PLAYED[case]
+    config = make_config(
+        environment={"id": environment_id, "max_episode_steps": 40},
+        policy={"hidden_sizes": [8], **policy},
+    )
+    run_training(config, Console(quiet=True), 0.0)
+
+    arguments = [
+        "--output",
+        str(tmp_path / "bundle"),
+        *(["--onnx"] if case == "normalised" else []),
+    ]
+
+    assert main(["export", str(tmp_path / "runs" / "test"), *arguments]) == 0
+
+
+def test_an_onnx_graph_of_other_spaces_is_refused_and_leaves_nothing(make_config, tmp_path, capsys):
+    environment = {"id": "Pendulum-v1", "max_episode_steps": 5}
+    run_training(make_config(environment=environment), Console(quiet=True), 0.0)
+    arguments = ["--output", str(tmp_path / "new" / "bundle"), "--onnx"]
+
+    assert main(["export", str(tmp_path / "runs" / "test"), *arguments]) == 2
+
+    assert "--onnx knows policies that see one Box" in capsys.readouterr().err
+    assert not list(tmp_path.glob("new/*"))

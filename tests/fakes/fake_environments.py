@@ -12,7 +12,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium.spaces import Box, Discrete
+from gymnasium.spaces import Box, Discrete, Text
 from reference_mdp import HORIZON, ReferenceMDP
 
 
@@ -219,12 +219,12 @@ class Drawn(Countdown):
         return np.full((33, 47, 3), 50 * (4 - self._left), np.uint8)
 
 
-class ContinuousActions(Countdown):
+class WritesText(Countdown):
     """Has an action space that no policy here can act in."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.action_space = Box(-1.0, 1.0, (2,), np.float32)  # type: ignore[assignment]
+        self.action_space = Text(4)  # type: ignore[assignment]
 
 
 if "DelayedReferenceMDP-v0" not in gymnasium.registry:
@@ -239,7 +239,7 @@ for _name, _class in {
     "Heavy-v0": Heavy,
     "FaultySeed-v0": FaultySeed,
     "Drawn-v0": Drawn,
-    "ContinuousActions-v0": ContinuousActions,
+    "WritesText-v0": WritesText,
 }.items():
     if _name not in gymnasium.registry:
         gymnasium.register(_name, entry_point=_class)

@@ -1,15 +1,17 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch.distributions import Categorical
 
 from configs.learning import LearnerConfig
+from learner.architecture import PolicyArchitecture
 from learner.learner import Learner
-from learner.network import MLPNetwork
-from learner.policy import MLPArchitecture
+from learner.network import PolicyNetwork
 from learner.trajectories import Trajectories, concatenate
 
-ARCHITECTURE = MLPArchitecture(3, (8,), "tanh", 2)
+ARCHITECTURE = PolicyArchitecture.mlp(3, (8,), "tanh", 2)
 
 
 def make_learner(seed=0, **config):
@@ -40,7 +42,7 @@ def test_an_update_equals_reinforce_written_like_the_book():
     learner = make_learner(
         discount=0.9, baseline="time", advantage_scale="none", learning_rate=0.01
     )
-    network = MLPNetwork(ARCHITECTURE, torch.Generator().manual_seed(0))
+    network = PolicyNetwork(ARCHITECTURE, torch.Generator().manual_seed(0))
     optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
     episodes = []
     for part in PARTS:
@@ -106,7 +108,7 @@ def test_good_actions_become_more_probable():
         np.zeros(16, np.bool_),
         np.zeros((16, 3), np.float32),
     )
-    network = MLPNetwork(ARCHITECTURE, torch.Generator().manual_seed(0))
+    network = PolicyNetwork(ARCHITECTURE, torch.Generator().manual_seed(0))
     before = network(torch.ones(1, 3)).softmax(dim=1)[0, 1]
 
     _, weights = learner.update([part])
@@ -199,9 +201,9 @@ def test_an_update_of_the_article_preset_equals_the_article_s_listing():
 
     config = load_config("article").learner
     part = random_part(3, [9])
-    architecture = MLPArchitecture(3, (128,), "relu", 2)
+    architecture = PolicyArchitecture.mlp(3, (128,), "relu", 2)
     learner = Learner(config, architecture, seed=5)
-    network = MLPNetwork(architecture, torch.Generator().manual_seed(5))
+    network = PolicyNetwork(architecture, torch.Generator().manual_seed(5))
     optimizer = torch.optim.Adam(network.parameters(), lr=3e-4)
     probabilities = network(torch.from_numpy(part.observations)).softmax(dim=1)
     log_probs = [torch.log(probabilities[t, part.actions[t]]) for t in range(9)]
@@ -314,3 +316,28 @@ def test_the_unit_of_the_rewards_does_not_matter_with_a_scale():
         return weights
 
     np.testing.assert_allclose(weights_with(1000.0), weights_with(1.0), atol=1e-5)
+
+
+def test_a_learner_with_statistics_goes_on_to_the_bit():
+    """What normalises observations, for the policy and for the value function, is in the state."""
+    architecture = replace(ARCHITECTURE, normalize_observations=True)
+    config = LearnerConfig(baseline="value", micro_batch_steps=8)
+    learner, restored = (Learner(config, architecture, seed) for seed in (0, 1))
+    learner.update(PARTS)
+    restored.load_state(learner.state())
+
+    again = [random_part(3, [4, 6], version=1)]
+    weights = [one.update(again)[1] for one in (learner, restored)]
+
+    assert weights[0].sha256 == weights[1].sha256
+
+
+def test_the_statistics_of_a_version_are_those_of_the_batches_before_it():
+    learner = Learner(LearnerConfig(), replace(ARCHITECTURE, normalize_observations=True), 0)
+    seen = np.concatenate([part.observations for part in PARTS])
+
+    before, (_, after) = learner.weights(), learner.update(PARTS)
+
+    np.testing.assert_array_equal(before.values[-6:], [0, 0, 0, 1, 1, 1])
+    np.testing.assert_allclose(after.values[-6:-3], seen.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(after.values[-3:], 1 / seen.std(axis=0), rtol=1e-5)

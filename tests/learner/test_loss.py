@@ -3,6 +3,7 @@ import torch
 from torch.distributions import Categorical
 
 from learner.loss import surrogate_loss
+from learner.torch_distributions import Categorical as OurCategorical
 
 torch.manual_seed(0)
 LOGITS = torch.randn(6, 3, dtype=torch.float64)
@@ -18,7 +19,7 @@ def gradient(**changes):
         "entropy_coefficient": 0.1,
     } | changes
     logits = LOGITS.clone().requires_grad_()
-    surrogate_loss(logits, **arguments).loss.backward()
+    surrogate_loss(OurCategorical(logits), **arguments).loss.backward()
     return logits.grad
 
 
@@ -29,7 +30,7 @@ def test_the_value_equals_a_loop_over_the_steps():
         by_hand -= policy.log_prob(ACTIONS)[b] * ADVANTAGES[b] / 2
         by_hand -= 0.1 * policy.entropy()[b] / 2
 
-    result = surrogate_loss(LOGITS, ACTIONS, ADVANTAGES, 2, 0.1)
+    result = surrogate_loss(OurCategorical(LOGITS), ACTIONS, ADVANTAGES, 2, 0.1)
 
     torch.testing.assert_close(result.loss, by_hand)
     torch.testing.assert_close(result.log_probs, policy.log_prob(ACTIONS))
@@ -50,7 +51,7 @@ def test_the_gradient_equals_finite_differences():
         for sign in (1, -1):
             logits = LOGITS.clone()
             logits[index] += sign * step
-            loss = surrogate_loss(logits, ACTIONS, ADVANTAGES, 2, 0.1).loss
+            loss = surrogate_loss(OurCategorical(logits), ACTIONS, ADVANTAGES, 2, 0.1).loss
             numeric[index] += sign * loss / (2 * step)
 
     torch.testing.assert_close(gradient(), numeric, rtol=1e-6, atol=1e-8)

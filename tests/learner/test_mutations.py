@@ -9,7 +9,6 @@ from dataclasses import replace
 import gradient_checks
 import numpy as np
 import pytest
-import torch
 
 import learner.estimator
 import learner.importance
@@ -50,9 +49,9 @@ def per_step_normaliser(logits, actions, advantages, num_episodes, entropy_coeff
     return surrogate_loss(logits, actions, advantages, len(actions), entropy_coefficient)
 
 
-def with_sampled_entropy(logits, actions, advantages, num_episodes, entropy_coefficient):
-    result = surrogate_loss(logits, actions, advantages, num_episodes, 0.0)
-    sampled = -torch.log_softmax(logits, dim=1).gather(1, actions.unsqueeze(1)).sum()
+def with_sampled_entropy(policy, actions, advantages, num_episodes, entropy_coefficient):
+    result = surrogate_loss(policy, actions, advantages, num_episodes, 0.0)
+    sampled = -policy.log_prob(actions).sum()
     return replace(result, loss=result.loss - entropy_coefficient * sampled / num_episodes)
 
 

@@ -4,14 +4,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from learner.network import MLPNetwork
-from learner.policy import MLPArchitecture, MLPPolicy
+from learner.architecture import PolicyArchitecture
+from learner.network import PolicyNetwork
+from learner.policy import MLPPolicy
 from learner.weights import Weights
 
 
 def policy_and_network(activation="tanh", hidden_sizes=(16, 8), observation_size=4, num_actions=3):
-    architecture = MLPArchitecture(observation_size, hidden_sizes, activation, num_actions)
-    network = MLPNetwork(architecture, torch.Generator().manual_seed(0))
+    architecture = PolicyArchitecture.mlp(observation_size, hidden_sizes, activation, num_actions)
+    network = PolicyNetwork(architecture, torch.Generator().manual_seed(0))
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(torch.randn(parameter.shape) * 0.3)
@@ -30,7 +31,7 @@ def test_numpy_and_torch_compute_the_same_logits(activation, hidden_sizes, num_l
     with torch.no_grad():
         expected = network(torch.from_numpy(observations)).numpy()
 
-    np.testing.assert_allclose(policy.logits(observations), expected, atol=1e-5)
+    np.testing.assert_allclose(policy.parameters(observations), expected, atol=1e-5)
 
 
 def test_the_behavior_log_probs_are_those_that_the_learner_recomputes():
@@ -67,7 +68,7 @@ def test_any_uniform_gives_a_valid_action(uniform):
 
 
 def test_an_action_of_no_probability_is_never_taken():
-    architecture = MLPArchitecture(1, (), "tanh", 3)
+    architecture = PolicyArchitecture.mlp(1, (), "tanh", 3)
     policy = MLPPolicy(architecture)
     biases = [-200.0, 0.0, -200.0]  # exp(-200) is 0 in float32
     policy.load(Weights(0, np.array([0.0, 0.0, 0.0, *biases], np.float32)))
@@ -90,7 +91,7 @@ def test_observations_of_any_shape_are_flattened():
     observations = np.random.default_rng(2).normal(size=(5, 2, 2)).astype(np.float32)
 
     np.testing.assert_array_equal(
-        policy.logits(observations), policy.logits(observations.reshape(5, 4))
+        policy.parameters(observations), policy.parameters(observations.reshape(5, 4))
     )
 
 
@@ -102,8 +103,8 @@ def test_weights_of_another_architecture_are_refused():
 
 
 def test_a_fresh_policy_is_nearly_uniform():
-    architecture = MLPArchitecture(4, (64, 64), "tanh", 2)
-    network = MLPNetwork(architecture, torch.Generator().manual_seed(3))
+    architecture = PolicyArchitecture.mlp(4, (64, 64), "tanh", 2)
+    network = PolicyNetwork(architecture, torch.Generator().manual_seed(3))
     observations = torch.randn(100, 4, generator=torch.Generator().manual_seed(0))
 
     probabilities = network(observations).softmax(dim=1)

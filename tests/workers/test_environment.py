@@ -1,3 +1,5 @@
+import gymnasium
+import numpy as np
 import pytest
 
 from configs.experiment import EnvironmentConfig
@@ -15,17 +17,18 @@ def inspect(environment_id, **kwargs):
 def test_cartpole_is_described():
     spec = inspect("CartPole-v1")
 
-    assert spec.observation_shape == (4,)
-    assert spec.observation_size == 4
-    assert spec.num_actions == 2
-    assert spec.first_action == 0
+    assert spec.observation.row_type == (np.float32, (4,))
+    assert spec.action.is_one_choice
+    assert spec.action.leaves[0].counts == (2,)
+    assert spec.action.leaves[0].starts == (0,)
+    assert spec.action_mask is None
     assert spec.has_vector_implementation
 
 
 def test_an_environment_of_a_module_is_imported_by_its_id():
     spec = inspect("fake_environments:Countdown-v0", start=5)
 
-    assert spec.first_action == 5
+    assert spec.action.leaves[0].starts == (5,)
     assert not spec.has_vector_implementation
 
 
@@ -35,9 +38,6 @@ def test_an_environment_of_a_module_is_imported_by_its_id():
         ("CartPol-v1", "environment.id = 'CartPol-v1' does not exist here .*CartPole-v1"),
         ("CartPole-v7", "does not exist here"),
         ("no_such_module:Env-v0", "does not exist here .*no_such_module"),
-        ("fake_environments:ContinuousActions-v0", "action space Box.*is not supported yet"),
-        ("FrozenLake-v1", "observation space Discrete.*is not supported yet"),
-        ("Pendulum-v1", "action space Box.*is not supported yet"),
     ],
 )
 def test_what_cannot_be_learned_in_is_refused_by_name(environment_id, message):
@@ -64,4 +64,35 @@ def test_the_limit_of_steps_truncates():
 
 
 def test_the_article_s_environment_is_made_without_a_warning():
-    assert inspect("CartPole-v0").num_actions == 2
+    assert inspect("CartPole-v0").action.num_outputs == 2
+
+
+def test_a_class_or_a_function_of_a_module_makes_the_environment():
+    spec = inspect("fake_environments:Countdown", start=3)
+
+    assert spec.action.leaves[0].starts == (3,)
+    config = EnvironmentConfig(id="fake_environments:Countdown", max_episode_steps=1)
+    environment = make_environment(config)
+    environment.reset(seed=0)
+    assert environment.step(0)[3]
+
+
+def test_action_masks_are_found_in_info_and_in_observations():
+    for place in ("info", "observation"):
+        spec = inspect("space_tasks:Samples", observation="box", action="discrete", masks=place)
+        assert spec.action_mask == place
+        assert spec.observation.vector_size == 3  # the mask is not seen
+
+
+@pytest.mark.parametrize(
+    ("error", "extra"),
+    [("No module named 'mujoco'", "mujoco"), ("Box2D is not installed", "box2d")],
+)
+def test_a_missing_simulator_names_the_extra_that_brings_it(monkeypatch, error, extra):
+    def make(*_, **__):
+        raise gymnasium.error.DependencyNotInstalled(error)
+
+    monkeypatch.setattr("workers.environment.gymnasium.make", make)
+
+    with pytest.raises(UnsuitableEnvironmentError, match=rf"distributed-reinforce\[{extra}\]"):
+        inspect("CartPole-v1")

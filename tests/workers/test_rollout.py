@@ -37,7 +37,7 @@ def one_episode_by_the_book(config, weights, seed):
     while not over:
         actions, log_probs = policy.act(observation[None], generator.random(1))
         action = int(actions[0])
-        following, reward, terminated, truncated, _ = environment.step(spec.first_action + action)
+        following, reward, terminated, truncated, _ = environment.step(action)
         steps.append((observation, action, reward, log_probs[0]))
         observation, over = following, terminated or truncated
     return steps, terminated, truncated, observation

@@ -1,0 +1,42 @@
+"""What a check of ``reinforce doctor`` finds: one line, and what to do about it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report.
+
+    Attributes:
+        level: ``failure`` is what would keep a run from going or from being kept.
+        subject: What was looked at, in a word or two.
+        message: What was seen.
+        advice: What to do; empty if all is well.
+    """
+
+    level: Literal["ok", "warning", "failure"]
+    subject: str
+    message: str
+    advice: str = ""
+
+    def line(self) -> str:
+        """Return the finding as it is printed."""
+        return f"{self.level:<9}{self.subject:<17}{self.message}" + (
+            f"\n{'':<26}-> {self.advice}" if self.advice else ""
+        )
+
+
+def ok(subject: str, message: str) -> Finding:
+    """Return a finding that all is well."""
+    return Finding("ok", subject, message)
+
+
+def warning(subject: str, message: str, advice: str) -> Finding:
+    """Return a finding of something that works, and could be better."""
+    return Finding("warning", subject, message, advice)
+
+
+def failure(subject: str, message: str, advice: str) -> Finding:
+    """Return a finding of something that would fail later."""
+    return Finding("failure", subject, message, advice)

@@ -1,0 +1,83 @@
+"""What a machine says of itself to ``reinforce doctor``; the nodes of a cluster run this, too."""
+
+import os
+import platform
+import shutil
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from configs.experiment import EnvironmentConfig
+from workers.environment import UnsuitableEnvironmentError, inspect_environment
+
+PACKAGES = ("distributed-reinforce", "ray", "torch", "gymnasium", "numpy", "mlflow")
+
+
+@dataclass(frozen=True)
+class NodeReport:
+    """One machine.
+
+    Attributes:
+        name: Host name.
+        versions: Of Python and of the packages that matter, by name; missing ones are absent.
+        unix_time_s: Its clock.
+        num_cpus: Cores that this process may use.
+        shared_memory_bytes: Size of /dev/shm; 0 if there is none.
+        free_disk_bytes: Free where temporary files go, Ray's among them.
+        environment_problem: Why the environment cannot be played there; None if it can.
+    """
+
+    name: str
+    versions: dict[str, str]
+    unix_time_s: float
+    num_cpus: int
+    shared_memory_bytes: int
+    free_disk_bytes: int
+    environment_problem: str | None
+
+
+def report_of_this_machine(environment: EnvironmentConfig, user_path: str) -> NodeReport:
+    """Look around; the environment is made once and closed.
+
+    Args:
+        environment: What workers would play.
+        user_path: Folder in which the user's own environments may be.
+    """
+    if user_path not in sys.path:
+        sys.path.append(user_path)
+    return NodeReport(
+        name=platform.node(),
+        versions={"python": platform.python_version(), **_package_versions()},
+        unix_time_s=time.time(),
+        num_cpus=len(os.sched_getaffinity(0)),
+        shared_memory_bytes=_size_of(Path("/dev/shm")),  # noqa: S108 - looked at, not written to
+        free_disk_bytes=shutil.disk_usage(tempfile.gettempdir()).free,
+        environment_problem=_environment_problem(environment),
+    )
+
+
+def _package_versions() -> dict[str, str]:
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _size_of(folder: Path) -> int:
+    return shutil.disk_usage(folder).total if folder.is_dir() else 0
+
+
+def _environment_problem(environment: EnvironmentConfig) -> str | None:
+    try:
+        inspect_environment(environment)
+    except UnsuitableEnvironmentError as error:
+        return str(error)
+    except Exception as error:  # noqa: BLE001 - whatever the user's environment raises is news
+        return f"{type(error).__name__}: {error}"
+    return None

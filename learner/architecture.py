@@ -1,0 +1,79 @@
+"""All of a policy but its weights: what it sees, what it does, and the network between."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from math import prod
+from typing import Any
+
+from configs.learning import Activation
+from learner.spaces import ActionLayout, ActionLeaf, ObservationLayout, ObservationLeaf
+
+
+@dataclass(frozen=True)
+class PolicyArchitecture:
+    """From an observation's leaves to the parameters of a distribution over actions.
+
+    Attributes:
+        observation: What it sees.
+        action: What it does.
+        hidden_sizes: Units of each hidden layer; empty for a linear policy. Of ``gru`` the last one
+            is its memory.
+        activation: Applied after each hidden layer.
+        kind: ``mlp``, ``cnn``, ``gru``, or ``module:Class`` of the user.
+        normalize_observations: Whether the weights hold statistics of the observations.
+        arguments: Keyword arguments of the user's class.
+    """
+
+    observation: ObservationLayout
+    action: ActionLayout
+    hidden_sizes: tuple[int, ...]
+    activation: Activation
+    kind: str = "mlp"
+    normalize_observations: bool = False
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def mlp(
+        cls,
+        observation_size: int,
+        hidden_sizes: tuple[int, ...],
+        activation: Activation,
+        num_actions: int,
+    ) -> "PolicyArchitecture":
+        """Return a fully connected policy from a flat observation to one of several actions."""
+        numbers = ObservationLeaf((), "numbers", (observation_size,))
+        choice = ActionLeaf((), "categorical", (), "int64", counts=(num_actions,), starts=(0,))
+        return cls(ObservationLayout((numbers,)), ActionLayout((choice,)), hidden_sizes, activation)
+
+    @property
+    def num_statistics(self) -> int:
+        """Numbers at the end of the weights that no gradient moves."""
+        return 2 * self.observation.vector_size if self.normalize_observations else 0
+
+    @property
+    def layer_sizes(self) -> list[tuple[int, int]]:
+        """(inputs, outputs) of each layer of ``mlp``, from the observation to the outputs."""
+        sizes = (self.observation.flat_size, *self.hidden_sizes, self.action.num_outputs)
+        return list(pairwise(sizes))
+
+    @property
+    def parameter_shapes(self) -> list[tuple[int, ...]]:
+        """Shapes of ``mlp`` in the order of the flat vector.
+
+        Log standard deviations, if there are any; weight [out, in] and bias [out] of each layer;
+        mean and inverse deviation of the observations, if they are normalised.
+        """
+        layers = [
+            shape
+            for inputs, outputs in self.layer_sizes
+            for shape in ((outputs, inputs), (outputs,))
+        ]
+        deviations = [(self.action.num_gaussians,)] if self.action.num_gaussians else []
+        statistics = [(self.observation.vector_size,)] * 2 if self.normalize_observations else []
+        return [*deviations, *layers, *statistics]
+
+    @property
+    def num_parameters(self) -> int:
+        """Length of the flat vector of weights of ``mlp``."""
+        return sum(prod(shape) for shape in self.parameter_shapes)

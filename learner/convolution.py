@@ -1,0 +1,101 @@
+"""Networks that see images: convolutions for each, joined with the vector if there is one."""
+
+import torch
+from torch import Tensor, nn
+
+from configs.learning import Activation
+from learner.architecture import PolicyArchitecture
+from learner.network import Parts, dense_layers
+from learner.spaces import VECTOR, ObservationLeaf
+
+_ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
+
+_NATURE = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
+"""(filters, kernel, stride) for images of 36 pixels or more (Mnih et al. 2015, Nature 518)."""
+
+_SMALL = ((32, 3, 1), (64, 3, 1))
+"""For smaller images, which Nature's first kernel would swallow whole."""
+
+_SMALLEST_FOR_NATURE = 36
+
+
+class ImageEncoder(nn.Module):
+    """Convolutions over one image, flattened."""
+
+    def __init__(
+        self, leaf: ObservationLeaf, activation: Activation, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        channels, height, width = channels_first(torch.zeros(1, *leaf.shape)).shape[1:]
+        is_large = min(height, width) >= _SMALLEST_FOR_NATURE
+        modules: list[nn.Module] = []
+        for filters, kernel, stride in _NATURE if is_large else _SMALL:
+            padding = 0 if is_large else 1
+            layer = nn.Conv2d(channels, filters, kernel, stride, padding)
+            nn.init.orthogonal_(layer.weight, nn.init.calculate_gain(activation), generator)
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+            modules += [layer, _ACTIVATIONS[activation]()]
+            channels = filters
+        self.layers = nn.Sequential(*modules, nn.Flatten())
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return [n, features] for [n, ...] uint8 images."""
+        features: Tensor = self.layers(channels_first(images).float() / 255)
+        return features
+
+
+class Features(nn.Module):
+    """Everything that is seen as one flat vector: the numbers, and the features of each image."""
+
+    def __init__(self, architecture: PolicyArchitecture, generator: torch.Generator) -> None:
+        super().__init__()
+        leaves = architecture.observation.pixel_leaves
+        self._names = [leaf.name for leaf in leaves]
+        self.images = nn.ModuleList(
+            ImageEncoder(leaf, architecture.activation, generator) for leaf in leaves
+        )
+        with torch.no_grad():
+            samples = [torch.zeros(1, *leaf.shape, dtype=torch.uint8) for leaf in leaves]
+            pairs = zip(self.images, samples, strict=True)
+            sizes = [encoder(sample).shape[1] for encoder, sample in pairs]
+        self.size = architecture.observation.vector_size + sum(sizes)
+
+    def forward(self, parts: Parts) -> Tensor:
+        """Return [n, size]."""
+        features = [parts[VECTOR]] if VECTOR in parts else []
+        for name, encoder in zip(self._names, self.images, strict=True):
+            features.append(encoder(parts[name]))
+        return features[0] if len(features) == 1 else torch.cat(features, dim=1)
+
+
+class ConvolutionalBody(nn.Module):
+    """Features, then fully connected layers. With one layer of 512 it is the network of Nature."""
+
+    def __init__(
+        self, architecture: PolicyArchitecture, num_outputs: int, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        self.features = Features(architecture, generator)
+        sizes = (self.features.size, *architecture.hidden_sizes)
+        self.layers = dense_layers(sizes, architecture.activation, generator, num_outputs)
+
+    def forward(self, parts: Parts) -> Tensor:
+        """Return [n, num_outputs]."""
+        outputs: Tensor = self.layers(self.features(parts))
+        return outputs
+
+
+def channels_first(images: Tensor) -> Tensor:
+    """Return [n, channels, height, width] of images in any of the usual orders.
+
+    [n, h, w] is gray; of [n, h, w, c] and [n, c, h, w] the channels are the fewer ones; [n, k, h,
+    w, c] is a stack of k frames, whose channels are put side by side.
+    """
+    if images.ndim == 3:
+        return images.unsqueeze(1)
+    if images.ndim == 5:
+        n, stack, height, width, channels = images.shape
+        return images.permute(0, 1, 4, 2, 3).reshape(n, stack * channels, height, width)
+    if images.shape[-1] <= images.shape[1]:
+        return images.permute(0, 3, 1, 2)
+    return images

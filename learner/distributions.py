@@ -1,0 +1,208 @@
+"""Distributions over actions as workers sample them, in plain NumPy.
+
+``learner.torch_distributions`` is the same in Torch, differentiable; tests hold the two equal to
+each other and to ``torch.distributions``. All chance comes in as uniform numbers.
+"""
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learner.spaces import ActionComponent, ActionLayout, components_of
+
+IMPOSSIBLE = np.float32(-1e9)
+"""Logit of a choice that a mask forbids: its probability is exactly 0, and 0 times it is 0."""
+
+_HALF_LOG_TAU = 0.5 * np.log(2 * np.pi)
+
+Masks = NDArray[np.bool_] | None
+"""[n, num_choices] which choices are allowed, or None for all."""
+
+
+class Distribution(Protocol):
+    """A family of distributions over actions, one member per row of parameters."""
+
+    def sample(
+        self, parameters: NDArray[np.float32], uniforms: NDArray[np.float64], masks: Masks = None
+    ) -> tuple[NDArray[Any], NDArray[np.float32]]:
+        """Return [n, ...] actions and [n] their log-probabilities (nats)."""
+
+    def mode(self, parameters: NDArray[np.float32], masks: Masks = None) -> NDArray[Any]:
+        """Return [n, ...] the greedy actions."""
+
+
+def make_distribution(layout: ActionLayout) -> Distribution:
+    """Return the distribution over the actions of a layout."""
+    return Categorical() if layout.is_one_choice else Joint(layout)
+
+
+class Categorical:
+    """One choice among several. It may overwrite the logits it is given."""
+
+    def sample(
+        self, parameters: NDArray[np.float32], uniforms: NDArray[np.float64], masks: Masks = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Invert the cumulative distribution at [n] uniforms in [0, 1)."""
+        shifted = parameters
+        if masks is not None:
+            shifted = np.where(masks, shifted, IMPOSSIBLE)
+        shifted -= shifted.max(axis=1, keepdims=True)
+        cumulative = np.cumsum(np.exp(shifted), axis=1)
+        total = cumulative[:, -1]
+        actions = (cumulative <= (uniforms * total)[:, None]).sum(axis=1)
+        log_probs = shifted[np.arange(len(actions)), actions] - np.log(total)
+        return actions, log_probs
+
+    def mode(self, parameters: NDArray[np.float32], masks: Masks = None) -> NDArray[np.int64]:
+        """Return [n] the most probable choice, the first one of equals."""
+        logits = parameters if masks is None else np.where(masks, parameters, IMPOSSIBLE)
+        choices: NDArray[np.int64] = logits.argmax(axis=1)
+        return choices
+
+
+class Joint:
+    """Independent parts side by side: their log-probabilities add up."""
+
+    def __init__(self, layout: ActionLayout) -> None:
+        self._layout = layout
+        kinds = {"categorical": _CategoricalPart, "binary": _BinaryPart, "gaussian": _GaussianPart}
+        self._parts = [kinds[part.leaf.kind](part) for part in components_of(layout)]
+
+    def sample(
+        self, parameters: NDArray[np.float32], uniforms: NDArray[np.float64], masks: Masks = None
+    ) -> tuple[NDArray[Any], NDArray[np.float32]]:
+        """Sample every part from its own columns of [n, num_uniforms] uniforms in [0, 1)."""
+        actions = self._layout.empty(len(parameters))
+        log_probs = np.zeros(len(parameters))
+        for part in self._parts:
+            log_probs += part.sample(parameters, uniforms, masks, actions)
+        return actions, log_probs.astype(np.float32)
+
+    def mode(self, parameters: NDArray[np.float32], masks: Masks = None) -> NDArray[Any]:
+        """Return the most probable choices; of a Gaussian its mean, which tanh makes a median."""
+        actions = self._layout.empty(len(parameters))
+        for part in self._parts:
+            part.write_mode(parameters, masks, actions)
+        return actions
+
+
+class _Part:
+    """One component of a joint distribution, which reads and writes its own columns."""
+
+    def __init__(self, component: ActionComponent) -> None:
+        self._component = component
+
+    def sample(
+        self,
+        parameters: NDArray[np.float32],
+        uniforms: NDArray[np.float64],
+        masks: Masks,
+        actions: NDArray[Any],
+    ) -> NDArray[Any]:
+        """Write samples to their columns of the actions; return [n] their log-probabilities."""
+        raise NotImplementedError
+
+    def write_mode(
+        self, parameters: NDArray[np.float32], masks: Masks, actions: NDArray[Any]
+    ) -> None:
+        """Write the greedy values to their columns of the actions."""
+        raise NotImplementedError
+
+
+class _CategoricalPart(_Part):
+    _categorical = Categorical()
+
+    def sample(
+        self,
+        parameters: NDArray[np.float32],
+        uniforms: NDArray[np.float64],
+        masks: Masks,
+        actions: NDArray[Any],
+    ) -> NDArray[Any]:
+        columns, draws = self._component.outputs, uniforms[:, self._component.uniforms.start]
+        allowed = None if masks is None else masks[:, columns]
+        choices, log_probs = self._categorical.sample(parameters[:, columns], draws, allowed)
+        actions[:, self._component.actions.start] = choices
+        return log_probs
+
+    def write_mode(
+        self, parameters: NDArray[np.float32], masks: Masks, actions: NDArray[Any]
+    ) -> None:
+        columns = self._component.outputs
+        allowed = None if masks is None else masks[:, columns]
+        choices = self._categorical.mode(parameters[:, columns], allowed)
+        actions[:, self._component.actions.start] = choices
+
+
+class _BinaryPart(_Part):
+    def sample(
+        self,
+        parameters: NDArray[np.float32],
+        uniforms: NDArray[np.float64],
+        masks: Masks,
+        actions: NDArray[Any],
+    ) -> NDArray[Any]:
+        logits = parameters[:, self._component.outputs].astype(np.float64)
+        values = uniforms[:, self._component.uniforms] < 1.0 / (1.0 + np.exp(-logits))
+        actions[:, self._component.actions] = values
+        # log sigmoid of the logit of what was drawn
+        log_probs: NDArray[Any] = -np.logaddexp(0.0, np.where(values, -logits, logits)).sum(axis=1)
+        return log_probs
+
+    def write_mode(
+        self, parameters: NDArray[np.float32], masks: Masks, actions: NDArray[Any]
+    ) -> None:
+        actions[:, self._component.actions] = parameters[:, self._component.outputs] > 0
+
+
+class _GaussianPart(_Part):
+    def __init__(self, component: ActionComponent) -> None:
+        super().__init__(component)
+        leaf = component.leaf
+        self._squashed = np.array(leaf.is_squashed)
+        bounds = zip(leaf.low, leaf.high, leaf.is_squashed, strict=True)
+        scales = [0.5 * (high - low) if squashed else 1.0 for low, high, squashed in bounds]
+        self._log_scale = float(np.log(scales).sum())
+
+    def sample(
+        self,
+        parameters: NDArray[np.float32],
+        uniforms: NDArray[np.float64],
+        masks: Masks,
+        actions: NDArray[Any],
+    ) -> NDArray[Any]:
+        component = self._component
+        means, log_stds = parameters[:, component.outputs], parameters[:, component.log_stds]
+        noise = _normal(uniforms[:, component.uniforms])[:, : means.shape[1]]
+        actions[:, component.actions] = means + np.exp(log_stds) * noise
+        # Of the value as it is recorded, rounded to float32: the learner knows no other.
+        values = actions[:, component.actions].astype(np.float64)
+        errors = (values - means) * np.exp(-log_stds)
+        log_probs = -0.5 * errors**2 - log_stds - _HALF_LOG_TAU
+        if self._squashed.any():
+            log_probs = log_probs - self._squashed * log_tanh_slope(values)
+        result: NDArray[Any] = log_probs.sum(axis=1) - self._log_scale
+        return result
+
+    def write_mode(
+        self, parameters: NDArray[np.float32], masks: Masks, actions: NDArray[Any]
+    ) -> None:
+        actions[:, self._component.actions] = parameters[:, self._component.outputs]
+
+
+def log_tanh_slope(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return ``log(1 - tanh(u)^2)`` without cancellation where tanh is near 1."""
+    slope: NDArray[np.float64] = 2.0 * (np.log(2.0) - values - np.logaddexp(0.0, -2.0 * values))
+    return slope
+
+
+def _normal(uniforms: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return [n, m] standard normal numbers from uniform ones in [0, 1), m even.
+
+    Source: Box & Muller (1958), Annals of Mathematical Statistics 29.
+    """
+    half = uniforms.shape[1] // 2
+    radius = np.sqrt(-2.0 * np.log1p(-uniforms[:, :half]))
+    angle = 2.0 * np.pi * uniforms[:, half:]
+    return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], axis=1)

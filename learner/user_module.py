@@ -1,0 +1,151 @@
+"""A network of the user's: found by ``module:Class``, made, and checked before it is trusted."""
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from configs.section import ConfigError
+from learner.architecture import PolicyArchitecture
+from learner.network import Parts
+from learner.spaces import VECTOR, ObservationLayout
+
+_RANDOM_OR_BATCHED = (
+    nn.modules.dropout._DropoutNd,
+    nn.modules.batchnorm._BatchNorm,
+    nn.RReLU,
+)
+
+
+class UnsuitablePolicyError(ConfigError):
+    """A policy that cannot be used; the message says why and what to do."""
+
+
+class UserBody(nn.Module):
+    """Hands the observation to the user's module as a dict by name, each part in its own shape."""
+
+    def __init__(self, layout: ObservationLayout, module: nn.Module) -> None:
+        super().__init__()
+        self._layout = layout
+        self.module = module
+        self.state_size = int(getattr(module, "state_size", 0))
+
+    def forward(self, parts: Parts, *episode_lengths: Any) -> Tensor:
+        """Return [n, num_outputs]."""
+        outputs: Tensor = self.module(self._named(parts), *episode_lengths)
+        return outputs
+
+    def step(self, parts: Parts, states: Tensor) -> tuple[Tensor, Tensor]:
+        """Return [n, num_outputs] and the new states, for a recurrent module."""
+        step: Callable[..., tuple[Tensor, Tensor]] = self.module.step  # type: ignore[assignment]
+        return step(self._named(parts), states)
+
+    def _named(self, parts: Parts) -> Parts:
+        named, start = {}, 0
+        for leaf in self._layout.leaves:
+            if leaf.kind == "pixels":
+                named[leaf.name] = parts[leaf.name]
+                continue
+            columns = parts[VECTOR][:, start : start + leaf.size]
+            shape = leaf.shape if leaf.kind == "numbers" else (leaf.size,)
+            named[leaf.name] = columns.reshape(len(columns), *shape)
+            start += leaf.size
+        return named
+
+
+def make_user_body(
+    architecture: PolicyArchitecture, num_outputs: int, generator: torch.Generator
+) -> UserBody:
+    """Return the user's network; its initial weights follow from the generator's seed alone.
+
+    Raises:
+        UnsuitablePolicyError: It cannot be found or made, or is random, or mixes the rows of a
+            batch, or returns something else than [n, num_outputs] finite numbers.
+    """
+    layout = architecture.observation
+    shapes = {
+        leaf.name: (leaf.size,) if leaf.kind == "categories" else leaf.shape
+        for leaf in layout.leaves
+    }
+    where = f"policy.kind = {architecture.kind!r}"
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(generator.initial_seed())
+        try:
+            module = _find(architecture.kind)(shapes, num_outputs, **architecture.arguments)
+        except Exception as error:  # whatever a user's module raises
+            raise UnsuitablePolicyError(
+                f"{where} cannot be made with observation_shapes {shapes}, num_outputs "
+                f"{num_outputs} and policy.arguments {dict(architecture.arguments)}: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        if not isinstance(module, nn.Module):
+            raise UnsuitablePolicyError(f"{where} is no torch.nn.Module but {type(module)}")
+        if not any(parameter.requires_grad for parameter in module.parameters()):
+            raise UnsuitablePolicyError(f"{where} has no parameters to learn")
+        _refuse_what_is_not_a_policy(where, module)
+        body = UserBody(layout, module)
+        _try(where, body, num_outputs)
+    return body
+
+
+def _find(kind: str) -> Any:
+    module, _, name = kind.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _refuse_what_is_not_a_policy(where: str, module: nn.Module) -> None:
+    for name, part in module.named_modules():
+        probability = getattr(part, "p", None) or getattr(part, "dropout", None)
+        is_idle = isinstance(part, nn.modules.dropout._DropoutNd) and not probability
+        has_dropout = isinstance(getattr(part, "dropout", None), float) and part.dropout
+        if (isinstance(part, _RANDOM_OR_BATCHED) and not is_idle) or has_dropout:
+            raise UnsuitablePolicyError(
+                f"{where} holds {type(part).__name__} at {name!r}: the learner recomputes the "
+                "probability of each action, and with a network that is random or that depends on "
+                "the rest of the batch it would not be that of the policy that acted; take it out "
+                "(LayerNorm is fine)"
+            )
+
+
+def _try(where: str, body: UserBody, num_outputs: int) -> None:
+    """Compare the outputs of two rows together with those of the first alone, twice."""
+    parts = _sample(body._layout)
+    first = {name: part[:1] for name, part in parts.items()}
+    try:
+        with torch.no_grad():
+            if body.state_size:
+                zeros = torch.zeros(2, body.state_size)
+                results = [body.step(parts, zeros)[0], body.step(first, zeros[:1])[0]]
+            else:
+                results = [body(parts), body(first)]
+    except Exception as error:  # whatever a user's module raises
+        raise UnsuitablePolicyError(
+            f"{where} fails on observations of shapes "
+            f"{ {name: tuple(x.shape) for name, x in body._named(parts).items()} }: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    shape = tuple(results[0].shape)
+    if shape != (2, num_outputs) or not torch.isfinite(results[0]).all():
+        raise UnsuitablePolicyError(
+            f"{where} returns shape {shape} for 2 observations; it has to return [2, {num_outputs}]"
+            " finite numbers: the logits and means of the action space"
+        )
+    if not torch.allclose(results[0][:1], results[1], atol=1e-4):
+        raise UnsuitablePolicyError(
+            f"{where} gives an observation another output when it comes with others, or at "
+            "another time; the learner could not recompute the probability of an action"
+        )
+
+
+def _sample(layout: ObservationLayout) -> Parts:
+    generator = torch.Generator().manual_seed(0)
+    parts: Parts = {}
+    if layout.vector_size:
+        parts[VECTOR] = torch.rand(2, layout.vector_size, generator=generator)
+    for leaf in layout.pixel_leaves:
+        parts[leaf.name] = torch.randint(
+            0, 256, (2, *leaf.shape), dtype=torch.uint8, generator=generator
+        )
+    return parts

@@ -1,0 +1,25 @@
+"""Every preset passes its preflight; where the simulator is not installed, that is said."""
+
+import importlib.util
+
+import pytest
+
+from configs.loading import load_config, preset_names
+from workers.preflight import preflight
+
+NEEDS = {
+    "lunarlander": ["Box2D"],
+    "halfcheetah": ["mujoco"],
+    "hopper": ["mujoco"],
+    "inverted_pendulum": ["mujoco"],
+    "pong": ["ale_py", "cv2"],
+}
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_a_preset_passes_its_preflight(name):
+    missing = [module for module in NEEDS.get(name, []) if not importlib.util.find_spec(module)]
+    if missing:
+        pytest.skip(f"{name} needs {', '.join(missing)}, which is not installed here")
+
+    assert preflight(load_config(name)).warnings == ()

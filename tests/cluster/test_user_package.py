@@ -1,0 +1,44 @@
+"""What docs/environments.md and docs/policies.md tell a user to write, in a folder of their own."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cluster.run_directory import read_json
+
+DOCS = Path(__file__).parent.parent.parent / "docs"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    environment = (DOCS / "environments.md").read_text()
+    policy = (DOCS / "policies.md").read_text()
+    code = re.search(r"cat > corridor.py <<'END'\n(.*?)\nEND\n", environment, re.DOTALL)
+    (tmp_path / "corridor.py").write_text(code.group(1))
+    code = re.search(r"```python\n# my_policy.py\n(.*?)```", policy, re.DOTALL)
+    (tmp_path / "my_policy.py").write_text(code.group(1))
+    return tmp_path
+
+
+@pytest.mark.parametrize("policy", [[], ["--policy.kind", "my_policy:Wide"]])
+def test_an_environment_and_a_policy_of_the_user_train_from_their_folder(folder, policy):
+    result = subprocess.run(
+        [
+            *[sys.executable, "-m", "cluster", "train", "cartpole", *policy],
+            *["--environment.id", "corridor:Corridor", "--stop.target_return", "0.9"],
+            *["--cluster.backend", "inline", "--tracking.enabled", "false", "--run.name", "mine"],
+        ],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+    assert result.returncode == 0, result.stderr
+    summary = read_json(folder / "runs" / "mine" / "summary.json")
+    assert summary["stop_reason"] == "target_return"
+    assert summary["evaluation"]["return_mean"] >= 0.9

@@ -1,0 +1,88 @@
+"""A user's policies, as docs/policies.md describes them, and some that are not policies."""
+
+import torch
+from torch import Tensor, nn
+
+
+class Attentive(nn.Module):
+    """Each named part of the observation is embedded, and the embeddings are added."""
+
+    def __init__(
+        self, observation_shapes: dict[str, tuple[int, ...]], num_outputs: int, width: int = 16
+    ) -> None:
+        super().__init__()
+        sizes = {
+            name: int(torch.tensor(shape).prod()) for name, shape in observation_shapes.items()
+        }
+        self.names = list(sizes)
+        self.embeddings = nn.ModuleList(nn.Linear(size, width) for size in sizes.values())
+        self.last = nn.Linear(width, num_outputs)
+
+    def forward(self, observations: dict[str, Tensor]) -> Tensor:
+        parts = zip(self.names, self.embeddings, strict=True)
+        sums = sum(layer(observations[name].float().flatten(1) / 9) for name, layer in parts)
+        return self.last(torch.tanh(sums))
+
+
+class Counter(nn.Module):
+    """Recurrent: adds up what it sees."""
+
+    def __init__(self, observation_shapes: dict[str, tuple[int, ...]], num_outputs: int) -> None:
+        super().__init__()
+        (shape,) = observation_shapes.values()
+        self.state_size = shape[0]
+        self.last = nn.Linear(self.state_size, num_outputs)
+
+    def forward(self, observations: dict[str, Tensor], episode_lengths) -> Tensor:
+        (seen,) = observations.values()
+        episodes = torch.split(seen, episode_lengths.tolist())
+        return self.last(torch.cat([episode.cumsum(dim=0) for episode in episodes]))
+
+    def step(self, observations: dict[str, Tensor], states: Tensor) -> tuple[Tensor, Tensor]:
+        (seen,) = observations.values()
+        return self.last(states + seen), states + seen
+
+
+class Dropping(Attentive):
+    """Random."""
+
+    def __init__(self, observation_shapes, num_outputs):
+        super().__init__(observation_shapes, num_outputs)
+        self.drop = nn.Dropout(0.1)
+
+
+class Normalizing(Attentive):
+    """Depends on the rest of the batch."""
+
+    def __init__(self, observation_shapes, num_outputs):
+        super().__init__(observation_shapes, num_outputs)
+        self.norm = nn.BatchNorm1d(16)
+
+
+class Mixing(Attentive):
+    """Depends on the rest of the batch, by hand."""
+
+    def forward(self, observations):
+        outputs = super().forward(observations)
+        return outputs - outputs.mean(dim=0)
+
+
+class TooFew(Attentive):
+    """Ignores how many outputs are wanted."""
+
+    def __init__(self, observation_shapes, num_outputs):
+        super().__init__(observation_shapes, num_outputs + 1)
+
+
+class Unlearnable(nn.Module):
+    """Has no parameters."""
+
+    def __init__(self, observation_shapes, num_outputs):
+        super().__init__()
+
+
+class NoModule:
+    """Is no torch Module."""
+
+    def __init__(self, observation_shapes, num_outputs):
+        pass

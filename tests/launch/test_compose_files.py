@@ -1,0 +1,90 @@
+"""docker-compose.yml as a text: what must hold without a daemon. `make compose-test` runs it."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent.parent
+FILES = ["docker-compose.yml", "docker-compose.s3.yml"]
+
+
+def seconds(text):
+    return int(re.fullmatch(r"(\d+)s", text)[1])
+
+
+@pytest.fixture(params=FILES)
+def compose(request):
+    return yaml.safe_load((ROOT / request.param).read_text())
+
+
+@pytest.fixture
+def stack():
+    return yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+
+
+def test_everything_is_published_on_loopback_only(compose):
+    for service in compose["services"].values():
+        for port in service.get("ports", []):
+            assert port.startswith("127.0.0.1:")
+
+
+def test_every_service_that_stays_has_a_health_check_a_limit_and_a_restart_policy(stack):
+    for name, service in stack["services"].items():
+        assert "mem_limit" in service, name
+        if name != "train":
+            assert service["restart"] == "unless-stopped", name
+            assert "healthcheck" in service, name
+
+
+def test_a_node_of_ray_has_longer_to_stop_than_it_drains(stack):
+    drain_s = 30  # RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S
+    for name in ("ray-head", "ray-worker"):
+        assert seconds(stack["services"][name]["stop_grace_period"]) > drain_s
+
+
+def test_shared_memory_holds_the_object_store_and_a_tenth_more(stack):
+    for name in ("ray-head", "ray-worker"):
+        service = stack["services"][name]
+        store = int(re.search(r"--object-store-memory=(\d+)", service["command"])[1])
+        megabytes = int(re.fullmatch(r"(\d+)mb", service["shm_size"])[1])
+        assert megabytes << 20 >= 1.1 * store
+
+
+def test_all_of_ray_asks_for_a_token_that_is_a_secret(stack):
+    for name in ("ray-head", "ray-worker", "train"):
+        service = stack["services"][name]
+        assert service["environment"]["RAY_AUTH_MODE"] == "token"
+        assert service["environment"]["RAY_AUTH_TOKEN_PATH"] == "/run/secrets/ray_token"
+        assert service["secrets"] == ["ray_token"]
+
+
+def test_no_secret_has_a_default_or_stands_in_the_environment(compose):
+    for secret in compose["secrets"].values():
+        assert secret["file"].startswith("./secrets/")
+    for service in compose["services"].values():
+        for name, value in service.get("environment", {}).items():
+            if re.search("PASSWORD|TOKEN|SECRET", name):
+                assert str(value).startswith("/run/secrets/"), name
+
+
+def test_mlflow_is_let_in_by_its_name_in_the_network(stack):
+    hosts = stack["services"]["mlflow"]["environment"]["MLFLOW_SERVER_ALLOWED_HOSTS"].split(",")
+
+    assert {"mlflow:*", "localhost:*", "127.0.0.1:*"} == set(hosts)
+
+
+def test_the_image_does_not_run_as_root_and_installs_nothing_when_it_starts():
+    lines = (ROOT / "cluster" / "Dockerfile").read_text().splitlines()
+
+    assert "USER reinforce" in lines
+    assert not any(line.startswith(("ENTRYPOINT", "CMD")) and "pip" in line for line in lines)
+
+
+def test_secrets_and_runs_are_kept_out_of_the_image_and_of_git():
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+
+    assert ignored[1] == "*"
+    assert not any("secret" in line or "runs" in line for line in ignored[2:])
+    assert "secrets/" in (ROOT / ".gitignore").read_text().splitlines()

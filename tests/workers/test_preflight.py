@@ -1,0 +1,106 @@
+"""What would fail or mislead later is found before anything starts, each with its own message."""
+
+import pytest
+
+from workers.environment import UnsuitableEnvironmentError
+from workers.preflight import preflight
+
+
+def check(make_config, fault="", **sections):
+    environment = {"id": "broken_environment:Broken", "kwargs": {"fault": fault}} | sections.pop(
+        "environment", {}
+    )
+    return preflight(make_config(environment=environment, **sections))
+
+
+REFUSALS = {
+    "init raises": "cannot be made with kwargs .*: OSError: no licence",
+    "reset raises": "reset raises KeyError: 'map'",
+    "step raises": "step 3 raises ZeroDivisionError: wheel",
+    "old reset": r"reset returned array.*, not \(observation, info\)",
+    "old step": r"step 1 returned .*, not \(observation, reward, terminated, truncated, info\)",
+    "reward": r"step 1 paid the reward array\(\[1., 1.\]\), not one number",
+    "nan reward": "step 1 paid the reward nan; every return",
+    "flag": "step 1 returned terminated = 1, not a bool",
+    "shape": r"step 2: the observation has shape \(2,\), and its space .* says shape \(3,\)",
+    "image": "reset: the observation is of dtype float64, and its space .* says uint8",
+    "category": r"reset: the observation is 3, which is not in its space Discrete\(3\)",
+    "nan": "reset: the observation holds a NaN or an infinity",
+    "list": "reset: the observation has shape list",
+    "never ends": "did not end within .* steps.*set environment.max_episode_steps",
+}
+
+
+@pytest.mark.parametrize("fault", REFUSALS)
+def test_a_fault_is_refused_with_its_own_message(make_config, monkeypatch, fault):
+    monkeypatch.setattr("workers.preflight._MAX_STEPS_WITHOUT_LIMIT", 1000)
+
+    with pytest.raises(UnsuitableEnvironmentError, match=REFUSALS[fault]) as caught:
+        check(make_config, fault)
+
+    assert "Broken" in str(caught.value)
+
+
+def test_a_sound_environment_passes_without_a_word(make_config):
+    assert check(make_config).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("fault", "where"),
+    [("unseeded", "in two of its instances"), ("remembers", "in two of its instances")],
+)
+def test_chance_without_a_seed_withdraws_the_promise_aloud(make_config, fault, where):
+    (warning,) = check(make_config, fault).warnings
+
+    assert (
+        f"is not deterministic under a seed: the same seed and actions gave another episode {where}"
+        in warning
+    )
+    assert "the promise is withdrawn that a run gives the same results again" in warning
+
+
+def test_bounds_that_are_left_do_no_harm(make_config):
+    (warning,) = check(make_config, "bounds").warnings
+
+    assert "leaves the bounds of its space" in warning
+
+
+def test_with_a_limit_of_time_every_episode_ends(make_config):
+    environment = {"max_episode_steps": 50}
+
+    assert check(make_config, "never ends", environment=environment).warnings == ()
+
+
+def test_a_cnn_needs_an_image(make_config):
+    with pytest.raises(
+        UnsuitableEnvironmentError, match=r"'cnn' needs an image.*use policy\.kind mlp"
+    ):
+        check(make_config, policy={"kind": "cnn"})
+
+
+def test_a_linear_baseline_sees_no_images(make_config):
+    with pytest.raises(UnsuitableEnvironmentError, match="'linear' has a coefficient for every"):
+        preflight(
+            make_config(
+                environment={"id": "space_tasks:BrightQuarter"}, learner={"baseline": "linear"}
+            )
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("Dropping", "holds Dropout at 'drop': the learner recomputes the probability"),
+        ("Normalizing", "holds BatchNorm1d at 'norm'"),
+        ("Mixing", "gives an observation another output when it comes with others"),
+        ("TooFew", r"returns shape \(2, 3\) for 2 observations; it has to return \[2, 2\]"),
+        ("Unlearnable", "has no parameters to learn"),
+        ("NoModule", "is no torch.nn.Module"),
+        ("Absent", "cannot be made .* AttributeError"),
+    ],
+)
+def test_what_is_no_policy_is_refused_with_the_reason(make_config, name, message):
+    with pytest.raises(Exception, match=message) as caught:
+        check(make_config, policy={"kind": f"user_package:{name}"})
+
+    assert type(caught.value).__name__ == "UnsuitablePolicyError"

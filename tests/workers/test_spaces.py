@@ -1,0 +1,179 @@
+import numpy as np
+import pytest
+from gymnasium import spaces
+from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete, Tuple
+from gymnasium.vector.utils import batch_space
+from sample_spaces import ACTION_SPACES, OBSERVATION_SPACES
+
+from workers.actions import ActionDecoder
+from workers.observations import InvalidMaskError, observation_rows, read_mask, row_writer
+from workers.spaces import UnsupportedSpaceError, action_layout, observation_layout
+
+
+def by_hand(space, observation):
+    """The vector of an observation, written out part by part; pixels are left out."""
+    if isinstance(space, Dict):
+        return np.concatenate([by_hand(part, observation[k]) for k, part in space.spaces.items()])
+    if isinstance(space, Tuple):
+        pairs = zip(space.spaces, observation, strict=True)
+        return np.concatenate([by_hand(part, value) for part, value in pairs])
+    if isinstance(space, Discrete):
+        return np.eye(space.n)[observation - space.start]
+    if isinstance(space, MultiDiscrete):
+        pairs = zip(space.nvec.flatten(), (observation - space.start).flatten(), strict=True)
+        return np.concatenate([np.eye(n)[value] for n, value in pairs])
+    if space.dtype == np.uint8 and isinstance(space, Box):
+        return np.zeros(0)
+    return observation.flatten()
+
+
+@pytest.mark.parametrize("name", OBSERVATION_SPACES)
+def test_observations_are_written_as_by_hand_one_by_one_and_batched(name):
+    space = OBSERVATION_SPACES[name]
+    space.seed(0)
+    layout = observation_layout(space)
+    observations = [space.sample() for _ in range(20)]
+    rows = layout.empty(20)
+    write = row_writer(layout, rows)
+    for position, observation in enumerate(observations):
+        write(position, observation)
+
+    expected = np.stack([by_hand(space, observation) for observation in observations])
+    if layout.vector_size:
+        np.testing.assert_allclose(layout.vector(rows), expected.astype(np.float32))
+    for leaf in layout.pixel_leaves:
+        images = [
+            observation[leaf.name] if leaf.path else observation for observation in observations
+        ]
+        found = layout.pixels(rows)[leaf.name]
+        assert found.dtype == np.uint8
+        np.testing.assert_array_equal(found, images)
+    assert layout.flat(rows).shape == (20, layout.flat_size)
+
+
+@pytest.mark.parametrize("name", OBSERVATION_SPACES)
+def test_a_batch_of_a_vector_environment_gives_the_same_rows(name):
+    space = OBSERVATION_SPACES[name]
+    layout = observation_layout(space)
+    batched = batch_space(space, 5)
+    batched.seed(3)
+    batch = batched.sample()
+
+    rows = observation_rows(layout, batch)
+
+    singles = layout.empty(5)
+    write = row_writer(layout, singles)
+    for position in range(5):
+        write(position, _one_of(space, batch, position))
+    np.testing.assert_array_equal(rows, singles)
+
+
+def _one_of(space, batch, position):
+    if isinstance(space, Dict):
+        return {k: _one_of(part, batch[k], position) for k, part in space.spaces.items()}
+    if isinstance(space, Tuple):
+        pairs = zip(space.spaces, batch, strict=True)
+        return tuple(_one_of(part, value, position) for part, value in pairs)
+    return batch[position]
+
+
+@pytest.mark.parametrize("name", ACTION_SPACES)
+def test_whatever_a_policy_emits_is_an_action_of_the_space(name):
+    space = ACTION_SPACES[name]
+    layout = action_layout(space)
+    decoder = ActionDecoder(layout)
+    rows = layout.empty(50)
+    generator = np.random.default_rng(0)
+    if layout.is_one_choice:
+        rows[:] = generator.integers(0, layout.leaves[0].counts[0], 50)
+    else:
+        columns = []
+        for leaf in layout.leaves:
+            if leaf.kind == "gaussian":
+                columns.append(generator.normal(0, 30, (50, leaf.size)))  # far into the tails
+            else:
+                counts = leaf.counts or (2,) * leaf.size
+                columns.append(generator.integers(0, counts, (50, leaf.size)))
+        rows[:] = np.concatenate(columns, axis=1)
+
+    actions = decoder.singles(rows)
+
+    assert len(actions) == 50
+    assert all(space.contains(action) for action in actions if name != "half-bounded box")
+    assert batch_space(space, 50).contains(decoder.batch(rows)) or name in (
+        "half-bounded box",
+        "discrete",
+        "discrete from 7",
+    )
+
+
+def test_bounded_actions_are_squashed_into_their_own_bounds():
+    layout = action_layout(ACTION_SPACES["bounded box"])  # [-1, 1] and [0, 5]
+    rows = np.array([[0.0, 0.0], [100.0, -100.0], [0.5, 0.5]], np.float32)
+
+    actions = np.stack(ActionDecoder(layout).singles(rows))
+
+    np.testing.assert_allclose(actions[0], [0.0, 2.5])
+    np.testing.assert_allclose(actions[1], [1.0, 0.0])
+    np.testing.assert_allclose(actions[2], [np.tanh(0.5), 2.5 + 2.5 * np.tanh(0.5)], rtol=1e-6)
+
+
+def test_an_action_with_one_bound_is_cut_there_and_nowhere_else():
+    layout = action_layout(ACTION_SPACES["half-bounded box"])
+
+    (action,) = ActionDecoder(layout).singles(np.array([[-3.0, 7.0]], np.float32))
+
+    np.testing.assert_array_equal(action, [[0.0, 7.0]])
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        (spaces.Text(4), "Text has no fixed size"),
+        (spaces.Sequence(Discrete(2)), "Sequence has no fixed size"),
+        (spaces.Graph(Box(0, 1, (2,)), None), "Graph has no fixed size"),
+        (spaces.OneOf([Discrete(2), Discrete(3)]), "OneOf has no fixed size"),
+        (Dict({"a": Dict({"note": spaces.Text(3)})}), "the observation at 'a.note' is the space"),
+        (Box(0, 1, (0,)), "holds no number"),
+        (Dict({"a.b": Discrete(2), "a": Dict({"b": Discrete(2)})}), "two parts of one name"),
+    ],
+)
+def test_observations_without_a_fixed_size_are_refused_by_name(space, message):
+    with pytest.raises(UnsupportedSpaceError, match=message):
+        observation_layout(space)
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        (spaces.Text(4), "Text, for which there is no distribution"),
+        (spaces.OneOf([Discrete(2), Discrete(3)]), "OneOf, for which there is no distribution"),
+        (Box(0, 9, (2,), np.int32), "a Box of int32, whole numbers: use MultiDiscrete"),
+        (Tuple([Discrete(2), spaces.Text(3)]), "the action at '1' is the space Text"),
+        (Box(0, 1, (0,)), "nothing to decide"),
+    ],
+)
+def test_actions_without_a_distribution_are_refused_by_name(space, message):
+    with pytest.raises(UnsupportedSpaceError, match=message):
+        action_layout(space)
+
+
+def test_a_mask_may_be_one_array_or_one_per_component():
+    np.testing.assert_array_equal(
+        read_mask({"action_mask": (np.array([1, 0], np.int8), np.array([0, 1, 1], np.int8))}, 5),
+        [True, False, False, True, True],
+    )
+    np.testing.assert_array_equal(read_mask({"action_mask": [0, 1]}, 2), [False, True])
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ({}, "at first and then none"),
+        ({"action_mask": [1, 0, 1]}, "has to hold 2 entries"),
+        ({"action_mask": [0, 0]}, "to allow at least one"),
+    ],
+)
+def test_a_mask_that_makes_no_sense_is_refused(place, message):
+    with pytest.raises(InvalidMaskError, match=message):
+        read_mask(place, 2)

@@ -1,0 +1,52 @@
+"""What a vector environment does after an end is read from its metadata, and never recorded."""
+
+import numpy as np
+import pytest
+
+from learner.weights import Weights
+from workers.environment import UnsuitableEnvironmentError, inspect_environment
+from workers.preflight import preflight
+from workers.rollout_worker import RolloutWorker, architecture_of
+from workers.ticket import Purpose, draw_tickets
+
+
+def vector_config(make_config, mode, **kwargs):
+    environment = {
+        "id": "vector_environments:VectorCountdown-v0",
+        "kwargs": {"mode": mode} | kwargs,
+    }
+    workers = {"envs_per_worker": 4, "episodes_per_ticket": 4}
+    return make_config(environment=environment, workers=workers)
+
+
+def play(config, num_episodes):
+    spec = inspect_environment(config.environment)
+    size = architecture_of(config, spec).num_parameters
+    worker = RolloutWorker(config, spec)
+    ticket = draw_tickets(0, Purpose.TRAINING, 0, num_episodes, num_episodes)[0]
+    return worker.play(ticket, Weights(0, np.zeros(size, np.float32)))[1]
+
+
+@pytest.mark.parametrize("masks", [False, True])
+@pytest.mark.parametrize("mode", ["NEXT_STEP", "SAME_STEP", "DISABLED"])
+def test_the_first_episode_of_each_lane_is_recorded_whole_in_every_mode(make_config, mode, masks):
+    """The environment itself refuses to be stepped or reset in any other way."""
+    trajectories = play(vector_config(make_config, mode, masks=masks), num_episodes=6)
+
+    # two rounds: four lanes, then two of four
+    np.testing.assert_array_equal(trajectories.episode_lengths, [2, 3, 4, 5, 2, 3])
+    expected = np.concatenate([[[0, t] for t in range(n)] for n in (2, 3, 4, 5, 2, 3)])
+    np.testing.assert_array_equal(trajectories.observations, expected)
+    np.testing.assert_array_equal(
+        trajectories.final_observations, [[0, n] for n in (2, 3, 4, 5, 2, 3)]
+    )
+    assert (trajectories.rewards == 1.0).all()
+    assert (trajectories.action_masks is not None) == masks
+    if masks:
+        np.testing.assert_array_equal(trajectories.action_masks, [[False, True]] * 19)
+        np.testing.assert_array_equal(trajectories.actions, np.ones(19))
+
+
+def test_a_vector_environment_that_does_not_say_its_mode_is_refused(make_config):
+    with pytest.raises(UnsuitableEnvironmentError, match="say autoreset_mode None"):
+        preflight(vector_config(make_config, "unknown"))

@@ -1,0 +1,109 @@
+"""From Gymnasium's spaces to the plain layouts that policies know; what has none is refused."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from gymnasium.spaces import Space
+
+from learner.spaces import ActionLayout, ActionLeaf, ObservationLayout, ObservationLeaf, Path
+
+MASK_KEY = "action_mask"
+"""Where environments put their action masks: in ``info``, or as a key of a Dict observation."""
+
+
+class UnsupportedSpaceError(Exception):
+    """A space that no policy here can see or act in; the message names the part and the way out."""
+
+
+def observation_layout(space: Space[Any]) -> ObservationLayout:
+    """Return how observations of a space are stored; an action mask in a Dict is left out.
+
+    Raises:
+        UnsupportedSpaceError: A part of it has no fixed size, or holds nothing.
+    """
+    leaves = [_observation_leaf(path, leaf) for path, leaf in _leaves(space) if path != (MASK_KEY,)]
+    if sum(leaf.size for leaf in leaves) == 0:
+        raise UnsupportedSpaceError(f"the observation space {space} holds no number")
+    names = [leaf.name for leaf in leaves]
+    if len(set(names)) < len(names):
+        raise UnsupportedSpaceError(
+            f"the observation space {space} has two parts of one name: {sorted(names)}; rename a "
+            "key of the Dict"
+        )
+    return ObservationLayout(tuple(leaves))
+
+
+def action_layout(space: Space[Any]) -> ActionLayout:
+    """Return how actions of a space are stored.
+
+    Raises:
+        UnsupportedSpaceError: A part of it has no distribution here, or there is no choice.
+    """
+    leaves = tuple(_action_leaf(path, leaf) for path, leaf in _leaves(space))
+    if sum(leaf.size for leaf in leaves) == 0:
+        raise UnsupportedSpaceError(f"the action space {space} has nothing to decide")
+    return ActionLayout(leaves)
+
+
+def _leaves(space: Space[Any], path: Path = ()) -> Iterator[tuple[Path, Space[Any]]]:
+    if isinstance(space, spaces.Dict):
+        for key, part in space.spaces.items():
+            yield from _leaves(part, (*path, str(key)))
+    elif isinstance(space, spaces.Tuple):
+        for index, part in enumerate(space.spaces):
+            yield from _leaves(part, (*path, index))
+    else:
+        yield path, space
+
+
+def _observation_leaf(path: Path, space: Space[Any]) -> ObservationLeaf:
+    if isinstance(space, spaces.Box):
+        is_image = space.dtype == np.uint8 and 2 <= len(space.shape) <= 4
+        return ObservationLeaf(path, "pixels" if is_image else "numbers", space.shape)
+    if isinstance(space, spaces.MultiBinary):
+        return ObservationLeaf(path, "numbers", space.shape)
+    if isinstance(space, spaces.Discrete):
+        return ObservationLeaf(path, "categories", (), (int(space.n),), (int(space.start),))
+    if isinstance(space, spaces.MultiDiscrete):
+        return ObservationLeaf(path, "categories", space.shape, *_counts_and_starts(space))
+    raise UnsupportedSpaceError(
+        f"{_where('observation', path)} is the space {space}: {type(space).__name__} has no fixed "
+        "size, and policies here need one; convert it with a wrapper such as "
+        "gymnasium.wrappers.TransformObservation to Box, Discrete, MultiDiscrete, MultiBinary, or "
+        "a Tuple or Dict of these"
+    )
+
+
+def _action_leaf(path: Path, space: Space[Any]) -> ActionLeaf:
+    if isinstance(space, spaces.Discrete):
+        counts, starts = (int(space.n),), (int(space.start),)
+        return ActionLeaf(path, "categorical", (), "int64", counts, starts)
+    if isinstance(space, spaces.MultiDiscrete):
+        dtype = str(space.dtype)
+        return ActionLeaf(path, "categorical", space.shape, dtype, *_counts_and_starts(space))
+    if isinstance(space, spaces.MultiBinary):
+        return ActionLeaf(path, "binary", space.shape, str(space.dtype))
+    if isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating):
+        low, high = (tuple(map(float, bound.flatten())) for bound in (space.low, space.high))
+        return ActionLeaf(path, "gaussian", space.shape, str(space.dtype), low=low, high=high)
+    reason = (
+        f"a Box of {space.dtype}, whole numbers: use MultiDiscrete for these"
+        if isinstance(space, spaces.Box)
+        else f"{type(space).__name__}, for which there is no distribution here"
+    )
+    raise UnsupportedSpaceError(
+        f"{_where('action', path)} is the space {space}: {reason}; supported are Discrete, "
+        "MultiDiscrete, MultiBinary, Box of floats, and Tuple and Dict of these; "
+        "gymnasium.wrappers.TransformAction converts"
+    )
+
+
+def _counts_and_starts(space: spaces.MultiDiscrete) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    return tuple(map(int, space.nvec.flatten())), tuple(map(int, space.start.flatten()))
+
+
+def _where(role: str, path: Path) -> str:
+    place = f" at {'.'.join(map(str, path))!r}" if path else ""
+    return f"the {role}{place}"
