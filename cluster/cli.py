@@ -7,17 +7,18 @@ Exit codes: 0 done; 1 the run failed; 2 wrong usage or configuration (one messag
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from cluster.errors import InterruptedRunError, TrainingError, UsageError
+from cluster.errors import InterruptedRunError, ReinforceError, UsageError
 from cluster.overrides import parse_config
 from cluster.run_directory import RunDirectory
+from cluster.tool_verbs import TOOLS, run_tool, tools_usage
 from configs.loading import preset_names, preset_summary, to_yaml
 from configs.section import ConfigError
 from workers.environment import UnsuitableEnvironmentError
 
-_USAGE = """\
+_USAGE = f"""\
 usage: reinforce VERB ...
 
 REINFORCE on a Ray cluster in which the number of workers changes only the speed.
@@ -31,6 +32,7 @@ REINFORCE on a Ray cluster in which the number of workers changes only the speed
   config PRESET_OR_YAML [--section.field value ...]  print the resolved configuration
   presets                                            list the presets
   sync RUN_DIR                                       send to MLflow what it missed
+{tools_usage()}
 
 `reinforce train --help` explains every setting. Start with: reinforce train cartpole"""
 
@@ -149,6 +151,10 @@ def sync(arguments: Sequence[str], started_s: float) -> int:
     return 0
 
 
+def _tool(verb: str) -> Callable[[Sequence[str], float], int]:
+    return lambda arguments, started_s: run_tool(verb, arguments)
+
+
 _VERBS = {
     "train": train,
     "resume": resume,
@@ -161,6 +167,7 @@ _VERBS = {
     "config": config,
     "presets": presets,
     "sync": sync,
+    **{verb: _tool(verb) for verb in TOOLS},
 }
 
 
@@ -181,11 +188,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return verb(words[1:], started_s)
     except (ConfigError, UnsuitableEnvironmentError, UsageError) as error:
         return _fail(str(error), 2)
-    except TrainingError as error:
-        return _fail(str(error), 1)
     except (InterruptedRunError, KeyboardInterrupt) as interruption:
-        code = getattr(interruption, "exit_code", 128 + signal.SIGINT)
-        return _fail("stopped before the run had begun", code)
+        code = getattr(interruption, "exit_code", None)
+        message = "stopped before the run had begun" if code else "interrupted"
+        return _fail(message, code or 128 + signal.SIGINT)
+    except ReinforceError as error:
+        return _fail(str(error), 1)
 
 
 def _fail(message: str, exit_code: int) -> int:

@@ -20,6 +20,7 @@ from cluster.errors import (
     LearnerStateLostError,
     UsageError,
 )
+from cluster.final_videos import film_last_and_best
 from cluster.interrupts import Interrupts
 from cluster.journal import Journal
 from cluster.progress import Progress
@@ -158,7 +159,10 @@ class Conductor:
     def _conclude(self, outcome: Outcome) -> dict[str, Any]:
         plot = self.run.plots / "episode_length.png"
         plot_episode_lengths(self.run.journal_file, plot, title=self.run.name)
-        return write_summary(self.run, outcome, time.monotonic() - self.started_s)
+        summary = write_summary(self.run, outcome, time.monotonic() - self.started_s)
+        if self.config.evaluation.video:
+            film_last_and_best(self.run, self.config.evaluation, self._warn)
+        return summary
 
     def _warn(self, text: str) -> None:
         self.console.print(text, style="yellow", highlight=False, soft_wrap=True)

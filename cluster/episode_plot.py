@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cluster.journal import Record
+from cluster.journal import read_records
 
 _WINDOW_EPISODES = 10
 _MAX_POINTS = 20_000
@@ -17,11 +17,9 @@ def plot_episode_lengths(journal: Path, destination: Path, title: str) -> bool:
         False, and draws nothing, if no episode was played.
     """
     lengths: list[int] = []
-    with journal.open(encoding="utf-8") as lines:
-        for line in lines:
-            record = Record.parse(line)
-            if record.batch:
-                lengths.extend(record.batch.episode_lengths)
+    for record in read_records(journal):
+        if record.batch:
+            lengths.extend(record.batch.episode_lengths)
     if not lengths:
         return False
     # Imported late and without pyplot: it takes a second, and needs no screen.

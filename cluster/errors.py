@@ -12,6 +12,8 @@
       - LearnerStateLostError
     + TrajectoriesLostError
     + StorageError
+  * ServerError                1: a server that this command needs does not start
+  * ExportError                1: what was exported does not act as the policy did
     + JobLostError
   * InterruptedRunError        128 + signal: stopped by the user, after a checkpoint
 
@@ -83,6 +85,14 @@ class TrajectoriesLostError(TrainingError):
 
 class StorageError(TrainingError):
     """The run directory or the place of the checkpoints cannot be written."""
+
+
+class ServerError(ReinforceError):
+    """A server that a command needs does not start."""
+
+
+class ExportError(ReinforceError):
+    """What was exported does not act as the policy did."""
 
 
 class JobLostError(TrainingError):

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -209,6 +210,17 @@ def is_being_written(path: Path) -> bool:
     except BlockingIOError:
         return True
     return False
+
+
+def read_records(path: Path) -> Iterator[Record]:
+    """Yield the records of a journal, also of one that is being written."""
+    if not path.exists():
+        return
+    with path.open("rb") as journal:
+        for line in journal:
+            if not line.endswith(b"\n"):  # being written at this moment
+                return
+            yield Record.parse(line)
 
 
 def update_record(

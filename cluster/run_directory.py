@@ -125,6 +125,11 @@ class RunDirectory:
         return self.path / "plots"
 
     @property
+    def videos(self) -> Path:
+        """Folder of films; absent until one was made."""
+        return self.path / "videos"
+
+    @property
     def checkpoints(self) -> Path:
         """Folder of checkpoints."""
         return self.path / "checkpoints"

@@ -6,6 +6,7 @@ from rich.markup import escape
 from cluster.checkpoints import Checkpoints
 from cluster.conductor import Conductor
 from cluster.errors import InterruptedRunError, RunDirectoryError, UsageError
+from cluster.final_videos import check_filming
 from cluster.journal import Journal
 from cluster.resume_command import go_on
 from cluster.run_directory import RunDirectory
@@ -30,6 +31,8 @@ def run_training(config: Config, console: Console, started_s: float) -> int:
     found = preflight(config)
     for warning in found.warnings:
         console.print(f"[yellow]warning:[/yellow] {escape(warning)}")
+    if config.evaluation.video:
+        check_filming(config.environment)
     run = RunDirectory.create(config)
     try:
         checkpoints = Checkpoints(run, config)

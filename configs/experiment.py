@@ -112,3 +112,8 @@ class EvaluationConfig(Section):
         default=True,
         description="Take the most probable action; false: sample from the policy as in training.",
     )
+    video: bool = Field(
+        default=False,
+        description="Film one episode of the last and one of the best weights when the run is over "
+        "(videos/*.mp4); needs the extra `video`.",
+    )

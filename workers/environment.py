@@ -3,6 +3,7 @@
 import difflib
 import importlib
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -26,6 +27,9 @@ _EXTRAS = {
     "box2d": ("box2d",),
 }
 """Extras of ``pyproject.toml`` and the words by which errors name what they hold."""
+
+EnvironmentFactory = Callable[[EnvironmentConfig], gymnasium.Env[Any, Any]]
+"""Makes one environment: ``make_environment``, or one that adds to what it makes."""
 
 
 class UnsuitableEnvironmentError(Exception):

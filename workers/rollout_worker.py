@@ -14,7 +14,7 @@ from learner.policy import Policy, make_policy
 from learner.spaces import VECTOR
 from learner.trajectories import Trajectories
 from learner.weights import Weights
-from workers.environment import EnvironmentSpec
+from workers.environment import EnvironmentFactory, EnvironmentSpec, make_environment
 from workers.single_lanes import SingleLanes
 from workers.ticket import Ticket
 from workers.vector_lanes import VectorLanes
@@ -56,11 +56,17 @@ class RolloutReport:
 class RolloutWorker:
     """Plays tickets, one at a time, with the weights that come along with each."""
 
-    def __init__(self, config: Config, spec: EnvironmentSpec) -> None:
+    def __init__(
+        self,
+        config: Config,
+        spec: EnvironmentSpec,
+        make: EnvironmentFactory = make_environment,
+    ) -> None:
         # One BLAS thread: workers share the machine, and the batches are small.
         threadpool_limits(1)
         self._config = config
         self._spec = spec
+        self._make = make
         self._policy = make_policy(architecture_of(config, spec))
         self._lanes: Lanes | None = None
 
@@ -107,7 +113,7 @@ class RolloutWorker:
         num_lanes = min(workers.envs_per_worker, workers.episodes_per_ticket)
         if environment.use_vector_implementation and self._spec.has_vector_implementation:
             return VectorLanes(environment, self._spec, num_lanes)
-        return SingleLanes(environment, self._spec, num_lanes)
+        return SingleLanes(environment, self._spec, num_lanes, self._make)
 
 
 class NonFiniteError(Exception):

@@ -16,7 +16,7 @@ from configs.experiment import EnvironmentConfig
 from learner.policy import Policy
 from learner.trajectories import Trajectories
 from workers.actions import ActionDecoder
-from workers.environment import EnvironmentSpec, make_environment
+from workers.environment import EnvironmentFactory, EnvironmentSpec, make_environment
 from workers.observations import WritableRows
 from workers.recorder import Recorder
 from workers.ticket import Ticket, action_generator, environment_seed
@@ -44,8 +44,14 @@ class _Lane:
 class SingleLanes:
     """Plays tickets in up to ``num_lanes`` environments; only those in play are stepped."""
 
-    def __init__(self, config: EnvironmentConfig, spec: EnvironmentSpec, num_lanes: int) -> None:
-        self._environments = [make_environment(config) for _ in range(num_lanes)]
+    def __init__(
+        self,
+        config: EnvironmentConfig,
+        spec: EnvironmentSpec,
+        num_lanes: int,
+        make: EnvironmentFactory = make_environment,
+    ) -> None:
+        self._environments = [make(config) for _ in range(num_lanes)]
         self._spec = spec
         self._decoder = ActionDecoder(spec.action)
         per_step = () if spec.action.is_one_choice else (spec.action.num_uniforms,)

@@ -17,6 +17,7 @@ class Purpose(IntEnum):
     TRAINING = 0
     EVALUATION = 1
     CONFIRMATION = 2
+    REVIEW = 3  # what is played with a finished policy: `reinforce evaluate` and the like
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import pytest
 from runs import RecordingDisplay
 
+from cluster.cli import main
 from cluster.interrupts import Interrupts
 
 
@@ -43,3 +44,13 @@ def local_ray(tmp_path_factory):
 
     with ray_session(Config(), Interrupts()):
         yield
+
+
+@pytest.fixture(scope="session")
+def trained_run(tmp_path_factory):
+    """A finished run of CartPole, three updates long. Tests that write into it take a copy."""
+    folder = tmp_path_factory.mktemp("runs")
+    short = ["--stop.max_updates", "3", "--evaluation.episodes", "20", "--checkpoint.keep", "2"]
+    options = [*short, "--cluster.backend", "inline", "--tracking.enabled", "false"]
+    main(["train", "cartpole", "--run.directory", str(folder), "--run.name", "trained", *options])
+    return folder / "trained"

@@ -201,6 +201,24 @@ class DelayedReferenceMDP(ReferenceMDP):
         return super().step(action)
 
 
+class Drawn(Countdown):
+    """A countdown that draws itself: odd sizes, brighter with every step; or badly."""
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012
+
+    def __init__(self, render_mode: str | None = None, fault: str = "") -> None:
+        super().__init__(shortest=4, longest=4)
+        self.render_mode = render_mode
+        self._fault = fault
+
+    def render(self) -> Any:
+        if self._fault == "shape":
+            return np.zeros((5, 7), np.uint8)
+        if self._fault == "dependency":
+            raise gymnasium.error.DependencyNotInstalled("no drawing; run `pip install drawing`")
+        return np.full((33, 47, 3), 50 * (4 - self._left), np.uint8)
+
+
 class WritesText(Countdown):
     """Has an action space that no policy here can act in."""
 
@@ -220,6 +238,7 @@ for _name, _class in {
     "Faulty-v0": Faulty,
     "Heavy-v0": Heavy,
     "FaultySeed-v0": FaultySeed,
+    "Drawn-v0": Drawn,
     "WritesText-v0": WritesText,
 }.items():
     if _name not in gymnasium.registry:

@@ -32,7 +32,7 @@ def test_run_update_purpose_ticket_and_episode_all_change_the_seeds():
     ]
 
     seeds = [seed for batch in batches for seed in all_seeds(batch)]
-    assert len(set(seeds)) == len(seeds) == 3 * 3 * 3 * 6
+    assert len(set(seeds)) == len(seeds) == 3 * len(Purpose) * 3 * 6
 
 
 def test_seeds_are_those_of_numpy_s_seed_sequence():

@@ -1,0 +1,98 @@
+"""How a sweep chooses settings. Each choice follows from the number of the trial and its history.
+
+So an interrupted sweep goes on as if it had never stopped, and no sampler has to be saved.
+"""
+
+import itertools
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from cluster.errors import UsageError
+from configs.sweep import Range, SweepConfig
+
+Settings = dict[str, Any]
+"""Values by ``section.field``."""
+
+History = Sequence[tuple[Settings, float]]
+"""(settings, mean score over seeds) of the finished trials, oldest first."""
+
+Sampler = Callable[[int, History], Settings]
+"""``sampler(trial, history)`` with trial >= 0."""
+
+
+def num_trials(sweep: SweepConfig) -> int:
+    """Return the number of trials of a sweep."""
+    return sweep.trials or math.prod(len(values) for values in _choices(sweep).values())
+
+
+def make_sampler(sweep: SweepConfig) -> Sampler:
+    """Return the sampler that a sweep names.
+
+    Raises:
+        UsageError: Optuna is not installed.
+    """
+    if sweep.method == "grid":
+        grid = list(itertools.product(*_choices(sweep).values()))
+        return lambda trial, history: dict(zip(sweep.settings, grid[trial], strict=True))
+    if sweep.method == "random":
+        return lambda trial, history: _draw(sweep, trial)
+    try:
+        import optuna
+    except ImportError:
+        raise UsageError(
+            "method: optuna needs the extra `sweep`: pip install 'distributed-reinforce[sweep]'"
+        ) from None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return lambda trial, history: _suggest(sweep, trial, history)
+
+
+def _choices(sweep: SweepConfig) -> Mapping[str, list[Any]]:
+    return {name: v for name, v in sweep.settings.items() if not isinstance(v, Range)}
+
+
+def _draw(sweep: SweepConfig, trial: int) -> Settings:
+    generator = np.random.default_rng((sweep.sampler_seed, trial))
+    settings: Settings = {}
+    for name, values in sweep.settings.items():
+        if not isinstance(values, Range):
+            settings[name] = values[int(generator.integers(len(values)))]
+        elif values.integer:
+            settings[name] = int(generator.integers(int(values.low), int(values.high) + 1))
+        elif values.log:
+            exponent = generator.uniform(math.log(values.low), math.log(values.high))
+            settings[name] = min(max(math.exp(exponent), values.low), values.high)
+        else:
+            settings[name] = float(generator.uniform(values.low, values.high))
+    return settings
+
+
+def _suggest(sweep: SweepConfig, trial: int, history: History) -> Settings:
+    import optuna
+    from optuna.distributions import (
+        BaseDistribution,
+        CategoricalDistribution,
+        FloatDistribution,
+        IntDistribution,
+    )
+
+    space: dict[str, BaseDistribution] = {}
+    for name, values in sweep.settings.items():
+        if not isinstance(values, Range):
+            # As text: Optuna takes no lists, such as sizes of layers.
+            space[name] = CategoricalDistribution([json.dumps(value) for value in values])
+        elif values.integer:
+            space[name] = IntDistribution(int(values.low), int(values.high), log=values.log)
+        else:
+            space[name] = FloatDistribution(values.low, values.high, log=values.log)
+    sampler = optuna.samplers.TPESampler(seed=sweep.sampler_seed + trial)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    texts = _choices(sweep)
+    for settings, score in history:
+        params = {n: json.dumps(v) if n in texts else v for n, v in settings.items()}
+        study.add_trial(optuna.trial.create_trial(params=params, distributions=space, value=score))
+    params = study.ask(space).params
+    return {name: json.loads(v) if name in texts else v for name, v in params.items()}
