@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -10,19 +11,37 @@ import pytest
 from mlflow import MlflowClient
 
 from cluster.cli import main
-from cluster.follower import params_of, sync_run_directory
+from cluster.follower import sync_run_directory
 from cluster.journal import Record
+from cluster.run_description import params_of
 from cluster.run_directory import RunDirectory, read_json
 from configs.loading import load_config
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run directory of four updates, and an empty store: made once, copied for each test."""
+    folder = tmp_path_factory.mktemp("trained")
+    subprocess.run(
+        [
+            *[sys.executable, "-m", "cluster", "train", "cartpole", "--run.name", "mine"],
+            *["--cluster.backend", "inline", "--stop.max_updates", "4"],
+            *["--tracking.enabled", "false"],
+        ],
+        cwd=folder,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()
+    return folder
+
+
 @pytest.fixture
-def run_in_tmp(tmp_path, monkeypatch):
-    """Train a little without tracking, in an empty current directory; return the run directory."""
+def run_in_tmp(trained, tmp_path, monkeypatch):
+    """Four updates without tracking, in the current directory; return the run directory."""
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    arguments = ["--cluster.backend", "inline", "--stop.max_updates", "4", "--tracking.enabled"]
-    assert main(["train", "cartpole", "--run.name", "mine", *arguments, "false"]) == 0
     return RunDirectory(tmp_path / "runs" / "mine")
 
 
@@ -59,7 +78,7 @@ def test_sync_sends_params_metrics_artifacts_and_status(run_in_tmp):
     assert set(points) == set(expected)
     assert len(stored.data.metrics) <= 60
     artifacts = {item.path for item in client.list_artifacts(stored.info.run_id)}
-    assert artifacts == {"config.yaml", "summary.json", "plots"}
+    assert artifacts == {"config.yaml", "packages.txt", "summary.json", "plots"}
     assert (
         stored.data.tags["weights_sha256"] == read_json(run_in_tmp.summary_file)["weights_sha256"]
     )
@@ -73,32 +92,6 @@ def test_sync_twice_changes_nothing(run_in_tmp):
 
     assert stored_points(run_in_tmp) == before
     assert stored_run(run_in_tmp)[1].info.status == "FINISHED"
-
-
-def test_what_was_sent_before_an_outage_is_not_sent_again(run_in_tmp):
-    """A follower that stopped half-way left its offset; the rest completes the run."""
-    journal = run_in_tmp.journal_file.read_bytes()
-    half = len(b"".join(journal.splitlines(keepends=True)[:3]))
-    run_in_tmp.journal_file.write_bytes(journal[:half])
-    sync_run_directory(run_in_tmp)
-    assert read_json(run_in_tmp.tracking_file)["offset"] == half
-    run_in_tmp.journal_file.write_bytes(journal)
-
-    sync_run_directory(run_in_tmp)
-
-    records = [Record.parse(line) for line in journal.splitlines()]
-    steps = {step for name, step, _ in stored_points(run_in_tmp) if name == "rollout/return_mean"}
-    assert steps == {record.environment_steps for record in records if record.batch}
-
-
-def test_a_line_that_is_still_being_written_is_left_for_later(run_in_tmp):
-    with run_in_tmp.journal_file.open("a") as journal:
-        journal.write('{"updates": 5, "environ')
-
-    sync_run_directory(run_in_tmp)
-
-    size = run_in_tmp.journal_file.stat().st_size
-    assert read_json(run_in_tmp.tracking_file)["offset"] < size
 
 
 @pytest.mark.parametrize(
@@ -140,27 +133,6 @@ def test_sync_works_from_any_directory_and_knows_the_run_s_own_times(
     info = stored_run(run_in_tmp)[1].info
     assert info.end_time == summary["timestamp_ms"]
     assert abs(summary["timestamp_ms"] - info.start_time) < 60_000
-
-
-def test_a_store_that_fails_half_way_gets_one_run(run_in_tmp, monkeypatch):
-    """The first attempts reach the store and break off; what they made is found again."""
-    log_batch, failures = MlflowClient.log_batch, []
-
-    def break_off_twice(self, *arguments, **keywords):
-        if len(failures) < 2:
-            failures.append(1)
-            raise ConnectionError("broken off")
-        return log_batch(self, *arguments, **keywords)
-
-    monkeypatch.setattr(MlflowClient, "log_batch", break_off_twice)
-    for _ in range(2):
-        assert main(["sync", str(run_in_tmp.path)]) == 2
-
-    sync_run_directory(run_in_tmp)
-
-    client, stored = stored_run(run_in_tmp)
-    assert len(client.search_runs([stored.info.experiment_id])) == 1
-    assert stored.info.status == "FINISHED"
 
 
 def test_a_password_in_the_store_s_address_is_never_repeated(run_in_tmp, monkeypatch, capfd):
@@ -220,7 +192,7 @@ def test_when_the_driver_is_killed_the_follower_marks_the_run_as_failed(tmp_path
     )
     run = RunDirectory(tmp_path / "runs" / "killed")
     try:
-        _wait_for(lambda: (read_json(run.tracking_file) or {}).get("offset", 0) > 0)
+        _wait_for(lambda: (read_json(run.tracking_file) or {}).get("run_id"))
     finally:
         driver.kill()
         driver.wait()
