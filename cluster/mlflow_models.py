@@ -72,7 +72,8 @@ def log_policies(
         except UnsavablePolicyError as error:
             reasons.append(f"the {kind} policy: {error}")
     for model in there:
-        if kept and model.name not in kept:
+        # Of an earlier version, or left behind by an attempt whose answer got lost.
+        if kept and model.model_id not in {one.model_id for one in kept.values()}:
             client.delete_logged_model(model.model_id)
     if config.tracking.register_as and kept:
         _register(mlflow_run, config.tracking.register_as, next(iter(kept.values())))

@@ -20,6 +20,9 @@ POINTS_PER_REQUEST = 1000
 _MAX_VALUE_LENGTH = 6000
 """Characters of a param or tag, so that what is stored is what was sent."""
 
+INCOMPLETE_TAG = "tracking.incomplete"
+"""Of a run whose processes are gone before everything was sent: how to send the rest."""
+
 _REFUSALS = (400, 413, 422)
 _DEFAULT_UI = "http://127.0.0.1:5000"
 
@@ -127,6 +130,8 @@ class MLflowRun:
         self.client.update_run(self.run_id, status="RUNNING")
         self.client.log_batch(self.run_id, params=new)
         self.set_tags({**tags, **changed})
+        if INCOMPLETE_TAG in run.data.tags:
+            self.client.delete_tag(self.run_id, INCOMPLETE_TAG)
 
     def log_metrics(self, points: Sequence[Point]) -> list[str]:
         """Send up to 1000 points, and leave out those that the store refuses.

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from cluster.mlflow_run import TrackingStore
+from cluster.mlflow_run import INCOMPLETE_TAG, TrackingStore
 from cluster.run_description import status_of
 from cluster.run_directory import RunDirectory, is_followed, is_training, read_json
 
@@ -35,9 +35,7 @@ def close_stale_runs(store: TrackingStore, state: Mapping[str, Any]) -> list[str
         if run_id == state["run_id"] or is_followed(run) or is_training(run):
             continue
         summary = read_json(run.summary_file)
-        client.set_tag(
-            run_id, "tracking.incomplete", f"`reinforce sync {run.path}` sends what is missing"
-        )
+        client.set_tag(run_id, INCOMPLETE_TAG, f"`reinforce sync {run.path}` sends the rest")
         client.set_terminated(run_id, status_of(summary), _ended_ms(tags, summary))
         closed.append(str(run.path))
     return closed
