@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.store.db.utils import create_sqlalchemy_engine
 from mlflow.utils.file_utils import path_to_local_sqlite_uri
 
 from configs.execution import TrackingConfig
@@ -24,6 +25,7 @@ INCOMPLETE_TAG = "tracking.incomplete"
 """Of a run whose processes are gone before everything was sent: how to send the rest."""
 
 _REFUSALS = (400, 413, 422)
+_DATABASES = ("sqlite:", "postgresql", "mysql", "mssql")
 _DEFAULT_UI = "http://127.0.0.1:5000"
 
 
@@ -70,8 +72,20 @@ class TrackingStore:
         return None if self.is_server else (self.directory / "mlartifacts").as_uri()
 
     def client(self) -> MlflowClient:
-        """Return a client of this store; the first one of a SQLite store makes its tables."""
+        """Return a client of this store; the first one of a database makes its tables."""
+        if self.uri.startswith(_DATABASES):
+            self._open_database()
         return MlflowClient(self.uri, registry_uri=self.uri)
+
+    def _open_database(self) -> None:
+        """Raise at once what MLflow would raise after ten attempts and 100 s."""
+        engine = create_sqlalchemy_engine(self.uri)  # type: ignore[no-untyped-call]
+        try:
+            if engine.dialect.name == "sqlite" and engine.url.database:
+                Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
+            engine.connect().close()
+        finally:
+            engine.dispose()
 
     def without_secrets(self, text: str) -> str:
         """Return a message without the credentials that the address may hold."""

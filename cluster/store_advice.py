@@ -8,6 +8,8 @@ _ADVICE = {
     "--tracking.uri or MLFLOW_TRACKING_URI",
     "readonly database": "it cannot be written: choose another store with --tracking.uri or "
     "MLFLOW_TRACKING_URI",
+    "FileNotFoundError": "its folder cannot be made: choose another store with --tracking.uri or "
+    "MLFLOW_TRACKING_URI",
     "Permission denied": "choose another store with --tracking.uri or MLFLOW_TRACKING_URI",
     "Connection refused": "no server listens there: start it, or see MLFLOW_TRACKING_URI",
     "Invalid Host header": "the server does not know the name it was called by: see "
