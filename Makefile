@@ -3,7 +3,7 @@
 PYTHON ?= python3
 STAMP := .venv/.installed
 
-.PHONY: train test check lint types prove-learning chaos chaos-network soak clean
+.PHONY: train test check lint types prove-learning chaos chaos-network soak outages browser-test clean
 
 train: $(STAMP)  ## Train CartPole on a local Ray and record it in ./mlflow.db
 	.venv/bin/reinforce train cartpole
@@ -32,6 +32,12 @@ chaos-network: $(STAMP)  ## Cut the connection between two nodes (needs root and
 
 soak: $(STAMP)  ## Ten thousand updates: memory, open files and Ray objects must not grow
 	.venv/bin/python tests/chaos/soak.py
+
+outages: $(STAMP)  ## Minutes of training on a server that is refused, killed, frozen, broken and slow
+	.venv/bin/pytest -m outages tests/cluster
+
+browser-test: $(STAMP)  ## Read MLflow's pages in Chromium; makes the screenshots of docs/tracking.md
+	.venv/bin/pytest -m browser tests/browser
 
 clean:  ## Remove the virtual environment and caches; runs and mlflow.db stay
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

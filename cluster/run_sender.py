@@ -39,6 +39,7 @@ class RunSender:
         self._samples = LineTail(run.system_file)
         self._windows = MetricWindows()
         self._num_samples = 0
+        self._is_in_doubt = False
         self._uploaded: dict[Path, int] = {}
         self.num_refused = 0
 
@@ -66,7 +67,7 @@ class RunSender:
         request: list[Point] = []
         for points in (*self._new_updates(is_last=is_last), *self._new_samples()):
             # A name that MLflow refuses keeps its record from ever being complete there.
-            missing = [point for point in points if point.step > self._held.get(point.name, -1)]
+            missing = self._missing(points)
             if len(request) + len(missing) > POINTS_PER_REQUEST:
                 yield request
                 request = []
@@ -75,8 +76,14 @@ class RunSender:
             yield request
 
     def send(self, request: list[Point]) -> None:
-        """Send the points of one request."""
-        self.refuse(self._mlflow_run.log_metrics(request))
+        """Send the points of one request, or, if its answer got lost, those that did not arrive."""
+        if self._is_in_doubt:
+            self._held = self._mlflow_run.latest_steps()
+        self._is_in_doubt = True
+        missing = self._missing(request)
+        if missing:
+            self.refuse(self._mlflow_run.log_metrics(missing))
+        self._is_in_doubt = False
 
     def beat(self) -> None:
         """Say that the run is alive, and upload what was drawn or filmed."""
@@ -140,6 +147,9 @@ class RunSender:
     def _is_held(self, record: Record) -> bool:
         """Return whether MLflow has this record, or the same one of an earlier life of the run."""
         return all(self._held.get(name, -1) >= record.environment_steps for name in record.metrics)
+
+    def _missing(self, points: list[Point]) -> list[Point]:
+        return [point for point in points if point.step > self._held.get(point.name, -1)]
 
     def refuse(self, reasons: list[str]) -> None:
         """Tell and count what is left out."""

@@ -11,6 +11,10 @@ _ADVICE = {
     "FileNotFoundError": "its folder cannot be made: choose another store with --tracking.uri or "
     "MLFLOW_TRACKING_URI",
     "Permission denied": "choose another store with --tracking.uri or MLFLOW_TRACKING_URI",
+    "No module named 'psycopg": "PostgreSQL needs a driver: `pip install psycopg2-binary`, and an "
+    "address that begins with postgresql+psycopg2://",
+    "mlflow-artifacts URI": "a server made this experiment and keeps its files: give the server's "
+    "address, or choose another --tracking.experiment",
     "Connection refused": "no server listens there: start it, or see MLFLOW_TRACKING_URI",
     "Invalid Host header": "the server does not know the name it was called by: see "
     "MLFLOW_SERVER_ALLOWED_HOSTS",

@@ -31,11 +31,11 @@ class MLflowServer:
                 [
                     *[sys.executable, "-m", "mlflow", "server", "--workers", "1"],
                     *["--host", "127.0.0.1", "--port", str(self.port)],
-                    *["--backend-store-uri", self.store_uri],
                     *["--artifacts-destination", str(self.folder / "artifacts")],
                 ],
                 env={
                     **os.environ,
+                    "MLFLOW_BACKEND_STORE_URI": self.store_uri,
                     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
                     "MLFLOW_DISABLE_TELEMETRY": "true",
                 },
