@@ -75,9 +75,8 @@ def work_done(config: Config, seconds: float, rate: float) -> float:
     run = RunDirectory.create(config)
     matrix = np.random.default_rng(0).normal(size=(64, 64))
     num_products, updates = 0, 0
-    with Tracking(config.tracking) as tracking:
+    with Tracking(config.tracking) as tracking, Journal(run.journal_file) as journal:
         tracking.follow(run)
-        journal = Journal(run.journal_file)
         time.sleep(15.0)  # the follower imports MLflow while a real run starts Ray
         started_s = time.perf_counter()
         while (elapsed_s := time.perf_counter() - started_s) < seconds:
@@ -86,7 +85,6 @@ def work_done(config: Config, seconds: float, rate: float) -> float:
             if elapsed_s * rate > updates:
                 updates += 1
                 journal.append(record(updates, elapsed_s))
-        journal.close()
     return num_products / seconds
 
 

@@ -24,10 +24,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cluster.errors import UsageError
+from cluster.journal import is_being_written
 from cluster.mlflow_experiment import find_or_create_run
 from cluster.mlflow_run import MLflowRun, TrackingStore
 from cluster.origin import describe_origin
-from cluster.run_directory import RunDirectory, is_training, read_json, write_json
+from cluster.run_directory import RunDirectory, read_json, write_json
 from cluster.run_sender import RunSender
 from cluster.stale_runs import close_stale_runs
 from cluster.store_advice import explained
@@ -170,6 +171,7 @@ class Follower:
         return sender
 
     def _send(self, sender: RunSender, *, is_last: bool) -> None:
+        self._persistently(sender.notice_cut)
         for request in sender.requests(is_last=is_last):
             self._persistently(partial(sender.send, request))
 
@@ -234,7 +236,7 @@ def sync_run_directory(run: RunDirectory) -> None:
     """
     follower = Follower(run, is_over=lambda wait_s: True, patience_s=0.0)
     try:
-        if is_training(run):
+        if is_being_written(run.journal_file):
             follower.send_rest()
         else:
             follower.follow()

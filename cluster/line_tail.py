@@ -1,5 +1,6 @@
 """The tail of a file that another process appends to, line by line."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -8,7 +9,7 @@ from typing import BinaryIO
 class LineTail:
     """Reads whole lines, each once, as they are appended.
 
-    The file stays open: if it is replaced by another of its name, this one goes on with the old.
+    The file stays open: if another is put in its place, this one goes on with the old.
     """
 
     def __init__(self, path: Path) -> None:
@@ -28,6 +29,12 @@ class LineTail:
                 return
             self._position += len(line)
             yield line
+
+    def is_replaced(self) -> bool:
+        """Return whether another file has taken the place of the one that is read."""
+        if self._file is None:
+            return False
+        return os.fstat(self._file.fileno()).st_ino != self._path.stat().st_ino
 
     def close(self) -> None:
         """Close the file."""

@@ -2,6 +2,7 @@
 
 import tempfile
 import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -16,7 +17,9 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 from safetensors.numpy import save_file
 
-from cluster.checkpoints import Checkpoint, CorruptCheckpointError, load_checkpoint
+from cluster.checkpoint import Checkpoint, CorruptCheckpointError
+from cluster.checkpoints import Checkpoints
+from cluster.errors import UsageError
 from cluster.journal import Record
 from cluster.mlflow_run import MLflowRun
 from cluster.run_description import shown_settings
@@ -54,23 +57,18 @@ def log_policies(
     Returns:
         Why a policy was left out. What MLflow cannot take at the moment is raised.
     """
-    reasons = []
+    reasons: list[str] = []
     client, run_id = mlflow_run.client, mlflow_run.run_id
     there = client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'")
     ready = {model.name: model for model in there if model.status == "READY"}
     kept: dict[str, LoggedModel] = {}
-    for kind, path in _files(run).items():
-        try:
-            policy = PolicyVersion(kind, load_checkpoint(path))
-        except CorruptCheckpointError as error:
-            reasons.append(f"the {kind} policy: {error}")
-            continue
+    for policy in _policies(run, config, reasons.append):
         try:
             kept[policy.name] = ready.get(policy.name) or _log(
                 mlflow_run, experiment_id, run, config, policy
             )
         except UnsavablePolicyError as error:
-            reasons.append(f"the {kind} policy: {error}")
+            reasons.append(f"the {policy.kind} policy: {error}")
     for model in there:
         # Of an earlier version, or left behind by an attempt whose answer got lost.
         if kept and model.model_id not in {one.model_id for one in kept.values()}:
@@ -84,12 +82,25 @@ class UnsavablePolicyError(Exception):
     """A policy cannot be made a model: its environment cannot be made here, for example."""
 
 
-def _files(run: RunDirectory) -> dict[str, Path]:
-    """Return the checkpoints by kind, the best one first."""
-    best = run.checkpoints / "best.safetensors"
-    numbered = sorted(run.checkpoints.glob("update-*.safetensors"))
-    files = {"best": best} if best.exists() else {}
-    return files | ({"last": numbered[-1]} if numbered else {})
+def _policies(
+    run: RunDirectory, config: Config, report: Callable[[str], None]
+) -> Iterator[PolicyVersion]:
+    """Yield the best and the last version of the policy, as far as there are such."""
+    try:
+        checkpoints = Checkpoints(run, config)
+    except UsageError as error:  # they are kept where this machine cannot go
+        report(f"the policies: {error}")
+        return
+    try:
+        best = checkpoints.best()
+    except (CorruptCheckpointError, OSError) as error:
+        report(f"the best policy: {error}")
+        best = None
+    if best:
+        yield PolicyVersion("best", best)
+    last = checkpoints.newest(report)
+    if last:
+        yield PolicyVersion("last", last)
 
 
 def _log(

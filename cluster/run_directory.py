@@ -141,24 +141,15 @@ class RunDirectory:
         return self.path / "checkpoints"
 
 
-def is_training(run: RunDirectory) -> bool:
-    """Return whether a driver lives: it holds a lock on the journal as long as it trains."""
-    return _is_locked(run.journal_file)
-
-
 def is_followed(run: RunDirectory) -> bool:
     """Return whether a process sends the run to MLflow: it holds a lock on its log."""
-    return _is_locked(run.tracking_log)
-
-
-def _is_locked(path: Path) -> bool:
     try:
-        with path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        with run.tracking_log.open("rb") as log:
+            fcntl.flock(log, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
     except BlockingIOError:
         return True
-    except OSError:  # it does not exist, or is out of reach
-        return False
     return False
 
 

@@ -58,6 +58,18 @@ class RunSender:
         )
         self._mlflow_run.log_text("\n".join(origin["packages"]) + "\n", "packages.txt")
 
+    def notice_cut(self) -> None:
+        """Read the journal anew if it was cut back: the learner was lost, or the run resumed.
+
+        Whatever was read of it has been sent by now, but for a window that is not complete; its
+        records are read again.
+        """
+        if self._journal.is_replaced():
+            self._held = self._mlflow_run.latest_steps()
+            self._journal.close()
+            self._journal = LineTail(self._run.journal_file)
+            self._windows = MetricWindows()
+
     def requests(self, *, is_last: bool) -> Iterator[list[Point]]:
         """Yield the points that were added to the run directory since the last call.
 
@@ -116,8 +128,8 @@ class RunSender:
         self._mlflow_run.finish(status_of(summary), ended_ms)
 
     def _describe(self, summary: dict[str, Any] | None) -> None:
-        history_file = self._run.path / "history.jsonl"
-        lines = history_file.read_bytes().splitlines() if history_file.exists() else []
+        file = self._run.history_file
+        lines = file.read_bytes().splitlines() if file.exists() else []
         history = [json.loads(line) for line in lines]
         note = note_of(self._config, self._origin, history, summary)
         self._mlflow_run.set_tags({"mlflow.note.content": note})

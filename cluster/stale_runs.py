@@ -6,9 +6,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from cluster.journal import is_being_written
 from cluster.mlflow_run import INCOMPLETE_TAG, TrackingStore
 from cluster.run_description import status_of
-from cluster.run_directory import RunDirectory, is_followed, is_training, read_json
+from cluster.run_directory import RunDirectory, is_followed, read_json
 
 
 def close_stale_runs(store: TrackingStore, state: Mapping[str, Any]) -> list[str]:
@@ -32,13 +33,20 @@ def close_stale_runs(store: TrackingStore, state: Mapping[str, Any]) -> list[str
     ):
         tags, run_id = found.data.tags, found.info.run_id
         run = RunDirectory(Path(tags["run_directory"]))
-        if run_id == state["run_id"] or is_followed(run) or is_training(run):
+        if run_id == state["run_id"] or _is_alive(run):
             continue
         summary = read_json(run.summary_file)
         client.set_tag(run_id, INCOMPLETE_TAG, f"`reinforce sync {run.path}` sends the rest")
         client.set_terminated(run_id, status_of(summary), _ended_ms(tags, summary))
         closed.append(str(run.path))
     return closed
+
+
+def _is_alive(run: RunDirectory) -> bool:
+    try:
+        return is_followed(run) or is_being_written(run.journal_file)
+    except OSError:  # out of reach for this user: nothing can be known of it
+        return True
 
 
 def _ended_ms(tags: Mapping[str, str], summary: Mapping[str, Any] | None) -> int | None:

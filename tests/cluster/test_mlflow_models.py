@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from cluster.checkpoints import encode, load_checkpoint
+from cluster.checkpoint import encode, load_checkpoint
 from cluster.cli import main
 from cluster.follower import sync_run_directory
 from cluster.run_directory import RunDirectory, read_json

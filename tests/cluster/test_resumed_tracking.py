@@ -12,9 +12,9 @@ from written_runs import (
     write_run,
 )
 
-from cluster.follower import sync_run_directory
-from cluster.journal import Record
-from cluster.run_directory import read_json, write_atomically
+from cluster.follower import Follower, sync_run_directory
+from cluster.journal import Journal, Record
+from cluster.run_directory import read_json
 
 
 def run_id_of(run):
@@ -23,11 +23,10 @@ def run_id_of(run):
 
 def cut_back(run, updates):
     """What a resumption does to the journal; return the records that remain."""
-    lines = run.journal_file.read_bytes().splitlines(keepends=True)
-    kept = [line for line in lines if Record.parse(line).updates <= updates]
-    write_atomically(run.journal_file, b"".join(kept))
+    with Journal(run.journal_file) as journal:
+        journal.cut_back(updates)
     run.summary_file.unlink(missing_ok=True)
-    return [Record.parse(line) for line in kept]
+    return [Record.parse(line) for line in run.journal_file.read_bytes().splitlines()]
 
 
 def test_a_journal_that_was_cut_back_and_written_again_gives_every_point_once(
@@ -100,9 +99,32 @@ def test_merged_updates_are_counted_once_across_a_resumption(make_config, store_
     assert total == pytest.approx(sum(2.0 * n for n in range(1, 41)))
 
 
-def test_the_status_is_running_again_and_then_that_of_the_second_end(make_config, store_uri):
-    from cluster.follower import Follower
+def test_a_journal_that_is_cut_back_while_it_is_followed_gives_every_point_once(
+    make_config, store_uri
+):
+    """The learner was lost and the run goes back to a checkpoint; its follower lives on."""
+    before, replayed = list(records(1, 20)), list(records(13, 30))
+    run = write_run(make_config(), before)
 
+    def go_back():
+        cut_back(run, 12)
+        append(run, replayed[:9])
+
+    polls = iter([lambda: None, lambda: None, go_back, lambda: append(run, replayed[9:])])
+
+    def is_over(wait_s):
+        act = next(polls, None)
+        if act:
+            act()
+        return act is None
+
+    Follower(run, is_over, patience_s=0.0).follow()
+
+    new = [record for record in replayed if record.updates > 20]
+    assert stored_points(store_uri, run_id_of(run)) == points_of([*before, *new])
+
+
+def test_the_status_is_running_again_and_then_that_of_the_second_end(make_config, store_uri):
     run = write_run(make_config(), records(1, 5))
     write_end(run, "interrupted")
     sync_run_directory(run)

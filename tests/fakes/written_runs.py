@@ -44,10 +44,9 @@ def write_run(config, lines=()):
 
 
 def append(run, lines):
-    journal = Journal(run.journal_file)
-    for record in lines:
-        journal.append(record)
-    journal.close()
+    with Journal(run.journal_file) as journal:
+        for record in lines:
+            journal.append(record)
 
 
 def write_end(run, status="finished"):
