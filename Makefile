@@ -3,7 +3,7 @@
 PYTHON ?= python3
 STAMP := .venv/.installed
 
-.PHONY: train test check lint types prove-learning chaos chaos-network soak outages browser-test clean
+.PHONY: train test check lint types prove-learning chaos chaos-network soak test-tracking browser-test clean
 
 train: $(STAMP)  ## Train CartPole on a local Ray and record it in ./mlflow.db
 	.venv/bin/reinforce train cartpole
@@ -33,8 +33,8 @@ chaos-network: $(STAMP)  ## Cut the connection between two nodes (needs root and
 soak: $(STAMP)  ## Ten thousand updates: memory, open files and Ray objects must not grow
 	.venv/bin/python tests/chaos/soak.py
 
-outages: $(STAMP)  ## Minutes of training on a server that is refused, killed, frozen, broken and slow
-	.venv/bin/pytest -m outages tests/cluster
+test-tracking: $(STAMP)  ## Minutes of MLflow servers that fail, and runs read back from PostgreSQL
+	.venv/bin/pytest -m tracking tests/cluster
 
 browser-test: $(STAMP)  ## Read MLflow's pages in Chromium; makes the screenshots of docs/tracking.md
 	.venv/bin/pytest -m browser tests/browser

@@ -9,11 +9,15 @@ MLflow's UI reads it.
 """
 
 import argparse
+import resource
 import shutil
+import socket
 import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +37,9 @@ def main() -> int:
     cost = parts.add_parser("cost", help="what the training loop pays for tracking")
     cost.add_argument("--seconds", type=float, default=30.0, help="length of each loop")
     cost.add_argument("--rounds", type=int, default=3, help="loops with and without, in turn")
+    cost.add_argument(
+        "--store", choices=["sqlite", "refused", "silent"], default="sqlite", help="what answers"
+    )
     cost.add_argument("--rate", type=float, default=50.0, help="updates per second")
     store = parts.add_parser("store", help="how a large store is to use")
     store.add_argument("--points", type=int, default=5_000_000, help="points in the store")
@@ -40,7 +47,8 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp())
     try:
         if arguments.part == "cost":
-            measure_cost(folder, arguments.seconds, arguments.rounds, arguments.rate)
+            with store_address(arguments.store, folder) as uri:
+                measure_cost(folder, uri, arguments)
         else:
             measure_store(folder, arguments.points)
     finally:
@@ -48,25 +56,39 @@ def main() -> int:
     return 0
 
 
-def measure_cost(folder: Path, seconds: float, rounds: int, rate: float) -> None:
+@contextmanager
+def store_address(kind: str, folder: Path) -> Iterator[str]:
+    """Yield the address of a store that answers, refuses, or accepts and never answers."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        if kind == "silent":
+            silent.listen(128)
+        port = silent.getsockname()[1]
+        yield f"sqlite:///{folder}/mlflow.db" if kind == "sqlite" else f"http://127.0.0.1:{port}"
+
+
+def measure_cost(folder: Path, uri: str, arguments: argparse.Namespace) -> None:
     """Print how much work a loop gets done at a fixed rate, with the follower and without."""
     done: dict[bool, list[float]] = {False: [], True: []}
-    for number in range(rounds):
-        for enabled in (False, True):
+    for number in range(arguments.rounds):
+        # In turn first and second, so that a machine that slows down favours neither.
+        for enabled in (False, True) if number % 2 else (True, False):
             config = Config.model_validate(
                 {
                     "run": {"directory": str(folder / "runs"), "name": f"{number}-{enabled}"},
-                    "tracking": {"enabled": enabled, "uri": f"sqlite:///{folder}/mlflow.db"},
+                    "tracking": {"enabled": enabled, "uri": uri},
                 }
             )
-            done[enabled].append(work_done(config, seconds, rate))
-            print(f"round {number}, tracking {enabled}: {done[enabled][-1]:,.0f} products per s")
+            done[enabled].append(work_done(config, arguments.seconds, arguments.rate))
     pairs = zip(done[False], done[True], strict=True)
     losses = [100 * (1 - with_it / without) for without, with_it in pairs]
+    follower = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu_s = (follower.ru_utime + follower.ru_stime) / arguments.rounds
     print(
-        f"{rate:.0f} updates/s, {METRICS} metrics, {seconds:.0f} s, {rounds} rounds: the loop "
-        f"loses {statistics.median(losses):+.2f} % of its work (median; {min(losses):+.2f} to "
-        f"{max(losses):+.2f})"
+        f"{arguments.store}, {arguments.rate:.0f} updates/s, {METRICS} metrics, "
+        f"{arguments.rounds} rounds of {arguments.seconds:.0f} s: the loop loses "
+        f"{statistics.median(losses):+.2f} % of its work (median; {min(losses):+.2f} to "
+        f"{max(losses):+.2f}); a follower takes {cpu_s:.1f} s of CPU, its start included"
     )
 
 

@@ -1,4 +1,7 @@
-"""A real MLflow server that is refused, killed, frozen, broken or slow: nothing doubled or lost."""
+"""A real MLflow server that is killed, frozen, broken or slow: nothing doubled, nothing lost.
+
+The longer ones run in ``make test-tracking``.
+"""
 
 import signal
 import time
@@ -84,6 +87,7 @@ def test_a_server_that_answers_gets_all_of_it_before_the_end(server, proxy, conf
     assert "reinforce ui" in said
 
 
+@pytest.mark.tracking
 def test_answers_that_get_lost_neither_double_nor_lose_a_point(server, proxy, config):
     """Every request is carried out and answered with 500 the first time, so all are sent twice."""
     proxy.fault = "lost"
@@ -98,6 +102,7 @@ def test_answers_that_get_lost_neither_double_nor_lose_a_point(server, proxy, co
     assert_complete(server, run, lines)
 
 
+@pytest.mark.tracking
 @pytest.mark.parametrize("broken", [0, 1], ids=["from the start", "in the middle"])
 def test_a_server_that_answers_500_is_told_of_and_sync_sends_the_rest(
     server, proxy, config, broken
@@ -119,6 +124,7 @@ def test_a_server_that_answers_500_is_told_of_and_sync_sends_the_rest(
     assert_complete(server, run, lines)
 
 
+@pytest.mark.tracking
 def test_a_frozen_server_delays_the_end_by_seconds(server, proxy, config):
     """A stopped process accepts connections and never answers."""
 
@@ -152,6 +158,7 @@ def test_a_server_that_is_killed_and_comes_back_gets_everything(server, proxy, c
     assert_complete(server, run, lines)
 
 
+@pytest.mark.tracking
 def test_a_slow_server_gets_everything(server, proxy, config):
     proxy.fault = 0.3
 

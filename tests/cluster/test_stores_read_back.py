@@ -19,9 +19,12 @@ from cluster.run_description import params_of
 from cluster.run_directory import RunDirectory, read_json
 from configs.loading import load_config
 
-needs_postgres = pytest.mark.skipif(
-    bool(postgres_server.missing_part()), reason=postgres_server.missing_part() or "-"
-)
+on_postgres = [
+    pytest.mark.tracking,
+    pytest.mark.skipif(
+        bool(postgres_server.missing_part()), reason=postgres_server.missing_part() or "-"
+    ),
+]
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +78,8 @@ def train(folder, uri, name):
     "store",
     [
         "sqlite",
-        pytest.param("server", marks=needs_postgres),
-        pytest.param("postgres", marks=needs_postgres),
+        pytest.param("server", marks=on_postgres),
+        pytest.param("postgres", marks=on_postgres),
     ],
     indirect=True,
 )
