@@ -146,6 +146,7 @@ class Follower:
         self._state: dict[str, Any] = state or {
             "key": uuid.uuid4().hex,
             "is_default_store": self._store.is_default,
+            "is_server": self._store.is_server,
             "directory": str(self._store.directory),
         }
         write_json(self._run.tracking_file, self._state)
@@ -165,7 +166,7 @@ class Follower:
                 key=self._state["key"],
             )
             write_json(self._run.tracking_file, self._state)
-        mlflow_run = MLflowRun(self._store, self._state["run_id"])
+        mlflow_run = MLflowRun(self._store, self._state["run_id"], self._give_sign)
         sender = RunSender(self._run, self._config, self._origin, mlflow_run)
         sender.open()
         return sender
@@ -179,7 +180,7 @@ class Follower:
         # Imported late: it takes a second, which the first points should not wait for.
         from cluster.mlflow_models import log_policies
 
-        mlflow_run = MLflowRun(self._store, self._state["run_id"])
+        mlflow_run = MLflowRun(self._store, self._state["run_id"], self._give_sign)
         experiment_id = self._state["experiment_id"]
         sender.refuse(
             self._persistently(
@@ -206,11 +207,14 @@ class Follower:
                 self._wait_to_try_again(backoff_s)
                 backoff_s = min(2 * backoff_s, _MAX_BACKOFF_S)
             else:
-                # The driver, when it waits at the end, sees by this that things go on.
-                os.utime(self._run.tracking_log)
+                self._give_sign()
                 if self._last_error:
                     self._complain("")
                 return result
+
+    def _give_sign(self) -> None:
+        """Let the driver, when it waits at the end, see that MLflow answers."""
+        os.utime(self._run.tracking_log)
 
     def _wait_to_try_again(self, backoff_s: float) -> None:
         self._check_over(0.0)

@@ -60,6 +60,7 @@ def log_policies(
     reasons: list[str] = []
     client, run_id = mlflow_run.client, mlflow_run.run_id
     there = client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'")
+    mlflow_run.on_answer()
     ready = {model.name: model for model in there if model.status == "READY"}
     kept: dict[str, LoggedModel] = {}
     for policy in _policies(run, config, reasons.append):
@@ -119,6 +120,7 @@ def _log(
             tags={"kind": policy.kind, "updates": str(progress.updates)},
             model_type="policy",
         )
+        mlflow_run.on_answer()
         try:
             with warnings.catch_warnings():
                 # That an example of the input is missing; the signature says it all.
@@ -128,6 +130,7 @@ def _log(
             client.finalize_logged_model(model.model_id, "FAILED")
             raise UnsavablePolicyError(f"{type(error).__name__}: {error}") from error
         client.log_model_artifacts(model.model_id, str(Path(folder) / "model"))
+    mlflow_run.on_answer()
     client.log_outputs(
         mlflow_run.run_id, [LoggedModelOutput(model.model_id, step=progress.environment_steps)]
     )

@@ -1,7 +1,7 @@
 """One MLflow run: found again by its id, written by one process."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -108,15 +108,23 @@ class TrackingStore:
 
 
 class MLflowRun:
-    """A handle to one run. Every method may raise; all may be called again with the same effect."""
+    """A handle to one run. Every method may raise; all may be called again with the same effect.
 
-    def __init__(self, store: TrackingStore, run_id: str) -> None:
+    Args:
+        store: Where the run is.
+        run_id: Its id.
+        on_answer: Called after every request that MLflow has answered.
+    """
+
+    def __init__(self, store: TrackingStore, run_id: str, on_answer: Callable[[], None]) -> None:
         self.client = store.client()
         self.run_id = run_id
+        self.on_answer = on_answer
 
     def latest_steps(self) -> dict[str, int]:
         """Return the last step that is stored of each metric."""
         data = self.client.get_run(self.run_id).data.to_proto()
+        self.on_answer()
         return {metric.key: metric.step for metric in data.metrics}
 
     def reopen(self, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
@@ -141,8 +149,11 @@ class MLflowRun:
             for key, value in values.items()
             if known.get(key, value) != value
         }
+        self.on_answer()
         self.client.update_run(self.run_id, status="RUNNING")
+        self.on_answer()
         self.client.log_batch(self.run_id, params=new)
+        self.on_answer()
         self.set_tags({**tags, **changed})
         if INCOMPLETE_TAG in run.data.tags:
             self.client.delete_tag(self.run_id, INCOMPLETE_TAG)
@@ -163,20 +174,24 @@ class MLflowRun:
                 return [f"{points[0]}: {error.message}"]
             middle = len(points) // 2
             return [*self.log_metrics(points[:middle]), *self.log_metrics(points[middle:])]
+        self.on_answer()
         return []
 
     def log_artifact(self, path: Path, folder: str | None = None) -> None:
         """Upload a file."""
         self.client.log_artifact(self.run_id, str(path), folder)
+        self.on_answer()
 
     def log_text(self, text: str, file: str) -> None:
         """Upload a text as a file."""
         self.client.log_text(self.run_id, text, file)
+        self.on_answer()
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Set tags; MLflow keeps the last value of each."""
         items = [RunTag(key, value[:_MAX_VALUE_LENGTH]) for key, value in tags.items()]
         self.client.log_batch(self.run_id, tags=items)
+        self.on_answer()
 
     def finish(self, status: str, ended_ms: int) -> None:
         """Set the status: FINISHED, FAILED or KILLED."""

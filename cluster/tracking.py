@@ -104,7 +104,8 @@ class Tracking:
                 f"`reinforce sync {self._run.path}` sends the rest",
             ]
         else:
-            lines = ["MLflow: run `reinforce ui`, then open", state["link"]]
+            how = "open" if state["is_server"] else "run `reinforce ui`, then open"
+            lines = [f"MLflow: {how}", state["link"]]
             if state.get("num_refused"):
                 lines.append(
                     f"MLflow left out {state['num_refused']}; {self._run.tracking_log} says what"

@@ -84,7 +84,7 @@ def test_a_server_that_answers_gets_all_of_it_before_the_end(server, proxy, conf
     run, lines, said, _ = follow_while(config, lambda part, run: None)
 
     assert_complete(server, run, lines)
-    assert "reinforce ui" in said
+    assert f"MLflow: open\n{proxy.uri}/#/experiments/" in said
 
 
 @pytest.mark.tracking

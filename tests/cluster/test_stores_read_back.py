@@ -69,7 +69,8 @@ def train(folder, uri, name):
         check=False,
     )
     assert result.returncode == 0, result.stderr
-    assert "reinforce ui" in result.stdout, result.stdout
+    how = "MLflow: open\n" if uri.startswith("http") else "MLflow: run `reinforce ui`, then open\n"
+    assert how in result.stdout, result.stdout
     assert PASSWORD not in result.stdout + result.stderr
     return RunDirectory(folder / "runs" / name)
 
