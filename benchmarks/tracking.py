@@ -1,18 +1,17 @@
 """What tracking costs the training loop, and how a large store is to use.
 
-The cost is what a loop that computes, and records updates at a fixed rate, gets done less with the
-follower sending its journal than without. The store is filled with many points and read as
-MLflow's UI reads it.
+The cost is what a loop that computes, and records updates at a fixed rate, gets done less while
+the follower sends its journal than while it is stopped. The store is filled with many points and
+read as MLflow's UI reads it.
 
     python benchmarks/tracking.py cost --seconds 60
     python benchmarks/tracking.py store --points 5000000
 """
 
 import argparse
-import resource
 import shutil
+import signal
 import socket
-import statistics
 import sys
 import tempfile
 import time
@@ -21,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from cluster.journal import BatchRecord, Journal, Record
 from cluster.run_directory import RunDirectory
@@ -35,12 +35,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parts = parser.add_subparsers(dest="part", required=True)
     cost = parts.add_parser("cost", help="what the training loop pays for tracking")
-    cost.add_argument("--seconds", type=float, default=30.0, help="length of each loop")
-    cost.add_argument("--rounds", type=int, default=3, help="loops with and without, in turn")
+    cost.add_argument("--seconds", type=int, default=60, help="with it, and as many without")
     cost.add_argument(
         "--store", choices=["sqlite", "refused", "silent"], default="sqlite", help="what answers"
     )
-    cost.add_argument("--rate", type=float, default=50.0, help="updates per second")
+    cost.add_argument("--rate", type=int, default=50, help="updates per second")
     store = parts.add_parser("store", help="how a large store is to use")
     store.add_argument("--points", type=int, default=5_000_000, help="points in the store")
     arguments = parser.parse_args()
@@ -68,51 +67,58 @@ def store_address(kind: str, folder: Path) -> Iterator[str]:
 
 
 def measure_cost(folder: Path, uri: str, arguments: argparse.Namespace) -> None:
-    """Print how much work a loop gets done at a fixed rate, with the follower and without."""
-    done: dict[bool, list[float]] = {False: [], True: []}
-    for number in range(arguments.rounds):
-        # In turn first and second, so that a machine that slows down favours neither.
-        for enabled in (False, True) if number % 2 else (True, False):
-            config = Config.model_validate(
-                {
-                    "run": {"directory": str(folder / "runs"), "name": f"{number}-{enabled}"},
-                    "tracking": {"enabled": enabled, "uri": uri},
-                }
-            )
-            done[enabled].append(work_done(config, arguments.seconds, arguments.rate))
-    pairs = zip(done[False], done[True], strict=True)
-    losses = [100 * (1 - with_it / without) for without, with_it in pairs]
-    follower = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu_s = (follower.ru_utime + follower.ru_stime) / arguments.rounds
+    """Print how much less a loop gets done while the follower works than while it is stopped.
+
+    Both are measured in turn, second by second, so that whatever else the machine does falls on
+    both alike. What the follower could not send while it was stopped it sends afterwards: all of
+    its work is counted.
+    """
+    config = Config.model_validate(
+        {"run": {"directory": str(folder / "runs"), "name": "one"}, "tracking": {"uri": uri}}
+    )
+    run = RunDirectory.create(config)
+    done: dict[bool, list[int]] = {False: [], True: []}
+    with Tracking(config.tracking) as tracking, Journal(run.journal_file) as journal:
+        tracking.follow(run)
+        time.sleep(20.0)  # it imports MLflow and makes the store, as it does while Ray starts
+        (follower,) = psutil.Process().children()
+        cpu_s = sum(follower.cpu_times()[:2])
+        updates = 0
+        for number in range(2 * arguments.seconds):
+            works = number % 2 == 0
+            follower.send_signal(signal.SIGCONT if works else signal.SIGSTOP)
+            done[works].append(products_in_a_second(journal, updates, arguments.rate))
+            updates += arguments.rate
+        follower.send_signal(signal.SIGCONT)
+        cpu_s = sum(follower.cpu_times()[:2]) - cpu_s
+    with_it, without = np.array(done[True]), np.array(done[False])
+    losses = np.array(
+        [
+            1 - np.mean(with_it[rows]) / np.mean(without[rows])
+            for rows in np.random.default_rng(0).integers(len(with_it), size=(2000, len(with_it)))
+        ]
+    )
+    low, high = 100 * np.quantile(losses, [0.025, 0.975])
     print(
-        f"{arguments.store}, {arguments.rate:.0f} updates/s, {METRICS} metrics, "
-        f"{arguments.rounds} rounds of {arguments.seconds:.0f} s: the loop loses "
-        f"{statistics.median(losses):+.2f} % of its work (median; {min(losses):+.2f} to "
-        f"{max(losses):+.2f}); a follower takes {cpu_s:.1f} s of CPU, its start included"
+        f"{arguments.store}, {arguments.rate} updates/s, {METRICS} metrics, 2 x "
+        f"{arguments.seconds} s: the loop loses {100 * (1 - with_it.mean() / without.mean()):+.2f} "
+        f"% (95 % interval {low:+.2f} to {high:+.2f}); the follower takes "
+        f"{100 * cpu_s / (2 * arguments.seconds):.1f} % of a core"
     )
 
 
-def work_done(config: Config, seconds: float, rate: float) -> float:
-    """Return matrix products per second of CPU of a loop that records an update now and then.
-
-    Of CPU, since other processes may share the machine; what the follower takes of another core is
-    counted by itself.
-    """
-    run = RunDirectory.create(config)
+def products_in_a_second(journal: Journal, updates: int, rate: int) -> int:
+    """Return how many matrix products a loop does that records updates at a fixed rate."""
     matrix = np.random.default_rng(0).normal(size=(64, 64))
-    num_products, updates = 0, 0
-    with Tracking(config.tracking) as tracking, Journal(run.journal_file) as journal:
-        tracking.follow(run)
-        time.sleep(15.0)  # the follower imports MLflow while a real run starts Ray
-        started_s, started_cpu_s = time.perf_counter(), time.thread_time()
-        while (elapsed_s := time.perf_counter() - started_s) < seconds:
-            matrix = np.tanh(matrix @ matrix)
-            num_products += 1
-            if elapsed_s * rate > updates:
-                updates += 1
-                journal.append(record(updates, elapsed_s))
-        cpu_s = time.thread_time() - started_cpu_s
-    return num_products / cpu_s
+    num_products, recorded = 0, 0
+    started_s = time.perf_counter()
+    while (elapsed_s := time.perf_counter() - started_s) < 1:
+        matrix = np.tanh(matrix @ matrix)
+        num_products += 1
+        if elapsed_s * rate > recorded:
+            recorded += 1
+            journal.append(record(updates + recorded, (updates + recorded) / rate))
+    return num_products
 
 
 def record(updates: int, elapsed_s: float) -> Record:

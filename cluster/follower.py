@@ -18,7 +18,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -104,7 +104,8 @@ class Follower:
         with self._lock():
             self._prepare()
             with closing(self._persistently(self._open)) as sender:
-                self._persistently(partial(close_stale_runs, self._store, self._state))
+                with suppress(Exception):  # an outage; the next run of this host tries again
+                    close_stale_runs(self._store, self._state)
                 beaten_s = time.monotonic()
                 while not self._check_over(_POLL_S):
                     self._send(sender, is_last=False)

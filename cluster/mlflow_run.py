@@ -167,8 +167,7 @@ class MLflowRun:
         try:
             self.client.log_batch(self.run_id, metrics=[Metric(*point) for point in points])
         except MlflowException as error:
-            status = error.get_http_status_code()  # type: ignore[no-untyped-call]
-            if status not in _REFUSALS or not self._is_active():
+            if not _is_refusal(error) or not self._is_active():
                 raise
             if len(points) == 1:
                 return [f"{points[0]}: {error.message}"]
@@ -177,10 +176,20 @@ class MLflowRun:
         self.on_answer()
         return []
 
-    def log_artifact(self, path: Path, folder: str | None = None) -> None:
-        """Upload a file."""
-        self.client.log_artifact(self.run_id, str(path), folder)
+    def log_artifact(self, path: Path, folder: str | None = None) -> list[str]:
+        """Upload a file.
+
+        Returns:
+            Why it was refused, if it was: because it is too large, for example.
+        """
+        try:
+            self.client.log_artifact(self.run_id, str(path), folder)
+        except Exception as error:
+            if not _is_refusal(error):
+                raise
+            return [f"{path.name}: {error}"]
         self.on_answer()
+        return []
 
     def log_text(self, text: str, file: str) -> None:
         """Upload a text as a file."""
@@ -200,3 +209,12 @@ class MLflowRun:
     def _is_active(self) -> bool:
         stage: str = self.client.get_run(self.run_id).info.lifecycle_stage
         return stage == "active"
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Return whether it would be refused again, so that trying again is of no use."""
+    if isinstance(error, MlflowException):
+        status = error.get_http_status_code()  # type: ignore[no-untyped-call]
+    else:  # uploads raise what the HTTP library raises
+        status = getattr(getattr(error, "response", None), "status_code", None)
+    return status in _REFUSALS

@@ -109,7 +109,7 @@ class RunSender:
                 for path in sorted((self._run.path / folder).glob(pattern)):
                     modified_ns = path.stat().st_mtime_ns
                     if self._uploaded.get(path) != modified_ns:
-                        self._mlflow_run.log_artifact(path, folder)
+                        self.refuse(self._mlflow_run.log_artifact(path, folder))
                         self._uploaded[path] = modified_ns
 
     def finish(self, ended_ms: int) -> None:
@@ -117,7 +117,7 @@ class RunSender:
         summary = read_json(self._run.summary_file)
         tags = {"heartbeat": datetime.now(UTC).isoformat(timespec="seconds")}
         if summary:
-            self._mlflow_run.log_artifact(self._run.summary_file)
+            self.refuse(self._mlflow_run.log_artifact(self._run.summary_file))
             kept = ("stop_reason", "weights_sha256")
             tags |= {name: str(summary[name]) for name in kept if name in summary}
             ended_ms = summary["timestamp_ms"]

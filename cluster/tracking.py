@@ -104,7 +104,7 @@ class Tracking:
                 f"`reinforce sync {self._run.path}` sends the rest",
             ]
         else:
-            how = "open" if state["is_server"] else "run `reinforce ui`, then open"
+            how = "open" if state.get("is_server") else "run `reinforce ui`, then open"
             lines = [f"MLflow: {how}", state["link"]]
             if state.get("num_refused"):
                 lines.append(

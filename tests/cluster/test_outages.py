@@ -183,3 +183,22 @@ def test_what_a_server_refuses_is_left_out_counted_and_told(server, proxy, confi
     assert_complete(server, run, good)
     data = MlflowClient(server.uri).get_run(read_json(run.tracking_file)["run_id"]).data
     assert data.tags["tracking.num_refused"] == "2"
+
+
+def test_a_file_that_is_too_large_for_the_server_does_not_keep_the_run_from_its_status(
+    server, proxy, config, capsys
+):
+    lines = list(records(1, 3))
+    run = write_run(config, lines)
+    write_end(run)
+    (run.plots / "large.png").write_bytes(b"0" * 50_000)
+    (run.plots / "small.png").write_bytes(b"0" * 5_000)
+    proxy.fault = "small"
+
+    sync_run_directory(run)
+
+    assert "left out: large.png: 413" in capsys.readouterr().err
+    assert_complete(server, run, lines)
+    run_id = read_json(run.tracking_file)["run_id"]
+    plots = MlflowClient(server.uri).list_artifacts(run_id, "plots")
+    assert [item.path for item in plots] == ["plots/small.png"]

@@ -12,11 +12,11 @@ class FaultyProxy:
     """Forwards requests to a server on this machine; ``fault`` says what it does wrong.
 
     Faults: None, ``error`` (answers 500, forwards nothing), ``lost`` (forwards the first attempt at
-    each request and answers 500; passes the second one), or a number of seconds that each answer
-    takes.
+    each request and answers 500; passes the second one), ``small`` (answers 413 to bodies of more
+    than 10 kB), or a number of seconds that each answer takes.
     """
 
-    def __init__(self, port):
+    def __init__(self, port):  # noqa: C901  (a handler is a class inside)
         self.fault = None
         self.num_requests = 0
         self.num_failed = 0
@@ -34,6 +34,8 @@ class FaultyProxy:
                     time.sleep(fault)
                 if fault == "error":
                     return self.fail()
+                if fault == "small" and len(body) > 10_000:
+                    return self.fail(413)
                 status, headers, answer = self.forward(body)
                 identity = (self.command, self.path, body)
                 if fault == "lost" and identity not in proxy._seen:
@@ -64,10 +66,10 @@ class FaultyProxy:
                 finally:
                     connection.close()
 
-            def fail(self):
+            def fail(self, status=500):
                 proxy.num_failed += 1
                 answer = b"the proxy was told to fail"
-                self.send_response(500)
+                self.send_response(status)
                 self.send_header("Content-Length", str(len(answer)))
                 self.end_headers()
                 self.wfile.write(answer)
