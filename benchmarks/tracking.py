@@ -80,7 +80,9 @@ def measure_cost(folder: Path, uri: str, arguments: argparse.Namespace) -> None:
     done: dict[bool, list[int]] = {False: [], True: []}
     with Tracking(config.tracking) as tracking, Journal(run.journal_file) as journal:
         tracking.follow(run)
-        time.sleep(20.0)  # it imports MLflow and makes the store, as it does while Ray starts
+        # It imports MLflow and makes the store while Ray starts, or meets its first error.
+        while not tracking.run_id() and "MLflow: " not in log_of(run):
+            time.sleep(0.1)
         (follower,) = psutil.Process().children()
         cpu_s = sum(follower.cpu_times()[:2])
         updates = 0
@@ -105,6 +107,11 @@ def measure_cost(folder: Path, uri: str, arguments: argparse.Namespace) -> None:
         f"% (95 % interval {low:+.2f} to {high:+.2f}); the follower takes "
         f"{100 * cpu_s / (2 * arguments.seconds):.1f} % of a core"
     )
+
+
+def log_of(run: RunDirectory) -> str:
+    """Return what the follower has had to say so far."""
+    return run.tracking_log.read_text() if run.tracking_log.exists() else ""
 
 
 def products_in_a_second(journal: Journal, updates: int, rate: int) -> int:

@@ -17,11 +17,12 @@ from cluster.origin import words_after_reinforce
 from cluster.run_directory import RunDirectory, read_json
 from configs.execution import TrackingConfig
 
-_START_PATIENCE_S = 30.0
-"""For the follower to be there at all: after a run of a second it is still importing MLflow."""
+_START_PATIENCE_S = 60.0
+"""For the follower to be there at all (after a run of a second it is still importing MLflow), and for
+a database, whose tables it may be making: that takes its time and must not be broken off."""
 
-_SILENCE_PATIENCE_S = 5.0
-"""For a follower that is there but gets no answer. While MLflow answers, the end waits for it."""
+_SERVER_PATIENCE_S = 5.0
+"""For a server that does not answer. While it answers, the end waits for it."""
 
 _POLL_S = 0.05
 
@@ -119,12 +120,17 @@ class Tracking:
         since_s = time.monotonic()
         while process.poll() is None:
             if self._sign() != sign:
-                sign, patience_s = self._sign(), _SILENCE_PATIENCE_S
+                sign, patience_s = self._sign(), self._patience_s()
                 since_s = time.monotonic()
             if time.monotonic() - since_s > patience_s:
                 process.kill()
                 process.wait()
             time.sleep(_POLL_S)
+
+    def _patience_s(self) -> float:
+        """Return for how long the follower may be silent."""
+        state = (read_json(self._run.tracking_file) if self._run else None) or {}
+        return _SERVER_PATIENCE_S if state.get("is_server") else _START_PATIENCE_S
 
     def _sign(self) -> int:
         """Return the time in ns at which the follower last got on."""
