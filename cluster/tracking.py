@@ -18,8 +18,8 @@ from cluster.run_directory import RunDirectory, read_json
 from configs.execution import TrackingConfig
 
 _START_PATIENCE_S = 60.0
-"""For the follower to be there at all (after a run of a second it is still importing MLflow), and for
-a database, whose tables it may be making: that takes its time and must not be broken off."""
+"""For the follower to be there at all (after a run of a second it is still importing MLflow), and
+for a database, whose tables it may be making: that takes its time and must not be broken off."""
 
 _SERVER_PATIENCE_S = 5.0
 """For a server that does not answer. While it answers, the end waits for it."""
