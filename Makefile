@@ -3,7 +3,7 @@
 PYTHON ?= python3
 STAMP := .venv/.installed
 
-.PHONY: train test check lint types prove-learning chaos chaos-network soak secrets compose-test wheel clean
+.PHONY: train test check lint types prove-learning chaos chaos-network soak secrets compose-test wheel test-tracking browser-test clean
 
 train: $(STAMP)  ## Train CartPole on a local Ray and record it in ./mlflow.db
 	.venv/bin/reinforce train cartpole
@@ -45,6 +45,12 @@ secrets:  ## Make the secrets of docker-compose.yml that are not there yet
 
 compose-test: $(STAMP)  ## The services of docker-compose.yml for real: builds, trains, kills a worker; needs root and minutes
 	.venv/bin/python tests/compose/run.py
+
+test-tracking: $(STAMP)  ## Minutes of MLflow servers that fail, and runs read back from PostgreSQL
+	.venv/bin/pytest -m tracking tests/cluster
+
+browser-test: $(STAMP)  ## Read MLflow's pages in Chromium; makes the screenshots of docs/tracking.md
+	.venv/bin/pytest -m browser tests/browser
 
 clean:  ## Remove the virtual environment and caches; runs and mlflow.db stay
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

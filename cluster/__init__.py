@@ -16,8 +16,9 @@ _LIBRARY_ENVIRONMENT = {
     # Ray: a failed ticket is reported by us, once.
     "RAY_IGNORE_UNHANDLED_ERRORS": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    # MLflow: short waits, since the follower tries again by itself.
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    # MLflow: the follower tries again by itself, and asks first what a lost answer has made.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
 

@@ -111,8 +111,7 @@ class Checkpoints:
         return decode(self._folder.read(_BEST), f"{self.location}/{_BEST}")
 
     def _encode(self, checkpoint: Checkpoint) -> bytes:
-        tracking = read_json(self._run.tracking_file)
-        run_id = tracking["run_id"] if tracking else None
+        run_id = (read_json(self._run.tracking_file) or {}).get("run_id")
         return encode(replace(checkpoint, config=self._run_config, mlflow_run_id=run_id))
 
     def _is_for_good(self, updates: int) -> bool:

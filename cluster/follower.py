@@ -4,32 +4,42 @@ The run directory is the truth. Training never waits for this process and never 
 could not send, ``reinforce sync`` sends later by the same code. It is told on standard input which
 directory to follow, and it knows that the run is over when that input ends, which happens however
 the driver dies.
+
+What has been sent is what MLflow has: whenever a run is opened, MLflow is asked how far each metric
+goes, and the journal is read from its start. So it makes no difference whether a resumption cut the
+journal back, or whether an answer was lost (docs/decisions/0030-what-mlflow-has-was-sent.md).
 """
 
 import fcntl
-import getpass
+import json
 import os
 import select
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from cluster.errors import UsageError
-from cluster.journal import Record
-from cluster.metric_windows import MetricWindows
-from cluster.mlflow_run import MLflowRun, TrackingStore, create_run
+from cluster.journal import is_being_written
+from cluster.mlflow_experiment import find_or_create_run
+from cluster.mlflow_run import MLflowRun, TrackingStore
+from cluster.origin import describe_origin
 from cluster.run_directory import RunDirectory, read_json, write_json
-from configs.config import Config
+from cluster.run_sender import RunSender
+from cluster.stale_runs import close_stale_runs
+from cluster.store_advice import explained
+from cluster.system_sampler import SystemSampler
 from configs.loading import load_config
 
-_POLL_S = 0.25
+_POLL_S = 1.0
+_HEARTBEAT_S = 30.0
 _MAX_BACKOFF_S = 30.0
-_PATIENCE_S = 10.0
-"""For a store that does not answer when the run is over."""
-
-_STATUS = {"finished": "FINISHED", "interrupted": "KILLED"}
+_PATIENCE_S = 3.0
+"""For a store that gives nothing but errors when the run is over."""
 
 Result = TypeVar("Result")
 
@@ -45,10 +55,13 @@ class NotSentError(Exception):
 class Lifeline:
     """Standard input, held open by the driver: silent while the run lives, at its end when over."""
 
-    def read_run_directory(self) -> Path | None:
-        """Wait for the path to follow; None if the driver ended before it had one."""
-        line = sys.stdin.buffer.readline().decode().strip()
-        return Path(line) if line else None
+    def read_start(self) -> tuple[Path, list[str]] | None:
+        """Wait for the directory to follow and the words of the command; None if none comes."""
+        line = sys.stdin.buffer.readline()
+        if not line.endswith(b"\n"):
+            return None
+        start = json.loads(line)
+        return Path(start["run_directory"]), start["command"]
 
     def is_over(self, wait_s: float) -> bool:
         """Wait up to ``wait_s`` seconds and return whether the run is over."""
@@ -57,112 +70,126 @@ class Lifeline:
 
 
 class Follower:
-    """Sends one run directory, from where the last attempt stopped to its end."""
+    """Sends one run directory until the run is over.
+
+    Args:
+        run: Which.
+        is_over: Waits up to so many seconds and returns whether the run is over.
+        patience_s: How long errors are borne once it is over.
+        command: Words of the command line that started it, for the note on its page.
+    """
 
     def __init__(
-        self, run: RunDirectory, is_over: Callable[[float], bool], patience_s: float
+        self,
+        run: RunDirectory,
+        is_over: Callable[[float], bool],
+        patience_s: float,
+        command: list[str] | None = None,
     ) -> None:
         self._run = run
         self._is_over = is_over
         self._patience_s = patience_s
+        self._command = command or []
         self._config = load_config(str(run.config_file))
-        self._state = read_json(run.tracking_file)
-        self._store = TrackingStore.of(
-            self._config.tracking, Path(self._state["directory"]) if self._state else Path.cwd()
-        )
-        self._windows = MetricWindows()
         self._over_since_s: float | None = None
-        # Bytes of the journal that were read and that were sent.
-        self._position = self._offset = self._state["offset"] if self._state else 0
+        self._last_error = ""
 
     def follow(self) -> None:
-        """Send everything until the run is over.
+        """Send everything until the run is over, and give it its status.
 
         Raises:
             AlreadyFollowedError: Another process does.
             NotSentError: MLflow did not recover within the patience.
         """
+        with self._lock():
+            self._prepare()
+            with closing(self._persistently(self._open)) as sender:
+                with suppress(Exception):  # an outage; the next run of this host tries again
+                    close_stale_runs(self._store, self._state)
+                beaten_s = time.monotonic()
+                while not self._check_over(_POLL_S):
+                    self._send(sender, is_last=False)
+                    if time.monotonic() - beaten_s >= _HEARTBEAT_S:
+                        self._persistently(sender.beat)
+                        beaten_s = time.monotonic()
+                self._send(sender, is_last=True)
+                self._persistently(sender.upload)
+                self._finish(sender)
+
+    def send_rest(self) -> None:
+        """Send what MLflow lacks of a run whose driver lives on, and leave its status alone."""
+        with self._lock():
+            self._prepare()
+            with closing(self._persistently(self._open)) as sender:
+                self._send(sender, is_last=False)
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
         with self._run.tracking_log.open("a") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise AlreadyFollowedError(f"{self._run.path} is being sent already") from None
-            mlflow_run = self._persistently(self._open)
             while True:
-                over = self._check_over(_POLL_S)
-                self._send_new_records(mlflow_run, is_last=over)
-                if over:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     break
-            self._persistently(lambda: self._finish(mlflow_run))
+                except BlockingIOError:
+                    # The follower of a driver that was killed may still be finishing.
+                    if self._check_over(_POLL_S):
+                        raise AlreadyFollowedError(
+                            f"{self._run.path} is being sent already"
+                        ) from None
+            yield
 
-    def _open(self) -> MLflowRun:
-        if self._state is None:
-            started_ms = int(self._run.config_file.stat().st_mtime * 1000)
-            self._state = create_run(
-                self._store, self._config.tracking.experiment, self._run.name, started_ms
-            )
-            self._save_state()
-        mlflow_run = MLflowRun(self._store, self._state["run_id"])
-        mlflow_run.reopen(params_of(self._config), self._tags())
-        return mlflow_run
-
-    def _tags(self) -> dict[str, str]:
-        return {
-            "mlflow.user": _user(),
-            "mlflow.source.type": "LOCAL",
-            "mlflow.source.name": "reinforce",
-            "environment": self._config.environment.id,
-            "seed": str(self._config.run.seed),
-            "run_directory": str(self._run.path),
-            "mlflow.note.content": (
-                f"REINFORCE on {self._config.environment.id}. To repeat it: "
-                "`reinforce train config.yaml --run.name NEW_NAME` with the artifact config.yaml."
-            ),
+    def _prepare(self) -> None:
+        """Note what identifies the run, before MLflow is asked for anything."""
+        state = read_json(self._run.tracking_file)
+        self._store = TrackingStore.of(
+            self._config.tracking, Path(state["directory"]) if state else Path.cwd()
+        )
+        self._state: dict[str, Any] = state or {
+            "key": uuid.uuid4().hex,
+            "is_default_store": self._store.is_default,
+            "is_server": self._store.is_server,
+            "directory": str(self._store.directory),
         }
+        write_json(self._run.tracking_file, self._state)
+        origin = read_json(self._run.origin_file)
+        if origin is None:
+            origin = describe_origin(self._command)
+            write_json(self._run.origin_file, origin)
+        self._origin = origin
 
-    def _send_new_records(self, mlflow_run: MLflowRun, *, is_last: bool) -> None:
-        points: list[tuple[str, float, int, int]] = []
-        sent_up_to = self._offset
-        for start, end, line in self._new_lines():
-            for record in self._windows.add(Record.parse(line)):
-                points.extend(_points(record))
-                # A window is complete with the update that follows it, an evaluation with itself.
-                sent_up_to = start if record.batch else end
-        if is_last:
-            for record in self._windows.flush():
-                points.extend(_points(record))
-            sent_up_to = self._position
-        if points:
-            self._persistently(lambda: mlflow_run.log_metrics(points))
-            self._offset = sent_up_to
-            self._save_state()
+    def _open(self) -> RunSender:
+        if "run_id" not in self._state:
+            self._state |= find_or_create_run(
+                self._store,
+                self._config.tracking.experiment,
+                self._run.name,
+                started_ms=int(self._run.config_file.stat().st_mtime * 1000),
+                key=self._state["key"],
+            )
+            write_json(self._run.tracking_file, self._state)
+        mlflow_run = MLflowRun(self._store, self._state["run_id"], self._give_sign)
+        sender = RunSender(self._run, self._config, self._origin, mlflow_run)
+        sender.open()
+        return sender
 
-    def _new_lines(self) -> Iterator[tuple[int, int, bytes]]:
-        """Yield (start, end, line) of what was appended since the last call, whole lines only."""
-        if not self._run.journal_file.exists():
-            return
-        with self._run.journal_file.open("rb") as journal:
-            journal.seek(self._position)
-            for line in journal:
-                if not line.endswith(b"\n"):  # being written at this moment
-                    return
-                start, self._position = self._position, self._position + len(line)
-                yield start, self._position, line
+    def _send(self, sender: RunSender, *, is_last: bool) -> None:
+        self._persistently(sender.notice_cut)
+        for request in sender.requests(is_last=is_last):
+            self._persistently(partial(sender.send, request))
 
-    def _finish(self, mlflow_run: MLflowRun) -> None:
-        summary = read_json(self._run.summary_file) or {"status": "lost"}
-        mlflow_run.log_artifact(self._run.config_file)
-        if self._run.summary_file.exists():
-            mlflow_run.log_artifact(self._run.summary_file)
-        for plot in sorted(self._run.plots.glob("*.png")):
-            mlflow_run.log_artifact(plot, "plots")
-        kept = ("stop_reason", "weights_sha256")
-        tags: dict[str, str] = {name: str(summary[name]) for name in kept if name in summary}
-        ended_ms = summary.get("timestamp_ms") or time.time_ns() // 1_000_000
-        mlflow_run.finish(_STATUS.get(summary["status"], "FAILED"), tags, ended_ms)
+    def _finish(self, sender: RunSender) -> None:
+        # Imported late: it takes a second, which the first points should not wait for.
+        from cluster.mlflow_models import log_policies
 
-    def _save_state(self) -> None:
-        self._state = {**(self._state or {}), "offset": self._offset}
+        mlflow_run = MLflowRun(self._store, self._state["run_id"], self._give_sign)
+        experiment_id = self._state["experiment_id"]
+        sender.refuse(
+            self._persistently(
+                partial(log_policies, mlflow_run, experiment_id, self._run, self._config)
+            )
+        )
+        self._persistently(partial(sender.finish, time.time_ns() // 1_000_000))
+        self._state["num_refused"] = sender.num_refused
         write_json(self._run.tracking_file, self._state)
 
     def _check_over(self, wait_s: float) -> bool:
@@ -170,75 +197,84 @@ class Follower:
             self._over_since_s = time.monotonic()
         return self._over_since_s is not None
 
-    def _explained(self, error: Exception) -> str:
-        return self._store.without_secrets(f"MLflow: {type(error).__name__}: {error}")
-
     def _persistently(self, action: Callable[[], Result]) -> Result:
         """Repeat an action until it succeeds; once the run is over, only for a while."""
         backoff_s = 1.0
         while True:
             try:
-                return action()
+                result = action()
             except Exception as error:  # noqa: BLE001  (MLflow's stores raise whatever they like)
-                print(self._explained(error), file=sys.stderr, flush=True)
-                self._check_over(0.0)
-                over_s = self._over_since_s
-                if over_s is not None and time.monotonic() + backoff_s > over_s + self._patience_s:
-                    raise NotSentError(self._explained(error)) from None
-                time.sleep(backoff_s)
+                self._complain(explained(error, self._store))
+                self._wait_to_try_again(backoff_s)
                 backoff_s = min(2 * backoff_s, _MAX_BACKOFF_S)
+            else:
+                self._give_sign()
+                if self._last_error:
+                    self._complain("")
+                return result
 
+    def _give_sign(self) -> None:
+        """Let the driver, when it waits at the end, see that MLflow answers."""
+        os.utime(self._run.tracking_log)
 
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container may run as a user that nobody knows
-        return str(os.getuid())
+    def _wait_to_try_again(self, backoff_s: float) -> None:
+        self._check_over(0.0)
+        if self._over_since_s is None:
+            self._check_over(backoff_s)
+        elif time.monotonic() + backoff_s > self._over_since_s + self._patience_s:
+            raise NotSentError(self._last_error) from None
+        else:
+            time.sleep(backoff_s)
 
-
-def params_of(config: Config) -> dict[str, str]:
-    """Return every setting as ``section.key``, resolved, for MLflow."""
-    return {
-        f"{section}.{key}": str(value)
-        for section, values in config.model_dump(mode="json").items()
-        for key, value in values.items()
-    }
-
-
-def _points(record: Record) -> list[tuple[str, float, int, int]]:
-    return [
-        (name, value, record.timestamp_ms, record.environment_steps)
-        for name, value in record.metrics.items()
-    ]
+    def _complain(self, text: str) -> None:
+        """Say what is wrong when it changes, and once when it is over."""
+        if text != self._last_error:
+            print(text or "MLflow: it answers again", file=sys.stderr, flush=True)
+        self._last_error = text
 
 
 def sync_run_directory(run: RunDirectory) -> None:
-    """Send what MLflow missed of a run that is over.
+    """Send what MLflow missed of a run.
 
     Raises:
         UsageError: It is being sent at the moment, or MLflow does not take it.
     """
+    follower = Follower(run, is_over=lambda wait_s: True, patience_s=0.0)
     try:
-        Follower(run, is_over=lambda wait_s: True, patience_s=0.0).follow()
+        if is_being_written(run.journal_file):
+            follower.send_rest()
+        else:
+            follower.follow()
     except AlreadyFollowedError as error:
         raise UsageError(f"{error}; it will be complete when the run ends") from None
     except NotSentError as error:
         raise UsageError(f"{error}\nNothing is lost: call `reinforce sync` again") from None
+    except OSError as error:
+        raise UsageError(
+            f"{run.path} cannot be written ({error.strerror}: {error.filename}), and `sync` notes "
+            "there which MLflow run it belongs to; make it writable, or copy it and sync the copy"
+        ) from None
 
 
 def main() -> int:
     """Follow the directory named on standard input until that input ends."""
     lifeline = Lifeline()
-    path = lifeline.read_run_directory()
-    if path is None:
+    start = lifeline.read_start()
+    if start is None:
         return 0
+    path, command = start
+    # An environment of the user's may lie in the current directory, as for the driver.
+    sys.path.append(str(Path.cwd()))
     run = RunDirectory(path)
     log = os.open(run.tracking_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     os.dup2(log, sys.stdout.fileno())
     os.dup2(log, sys.stderr.fileno())
+    os.utime(run.tracking_log)
     try:
-        Follower(run, lifeline.is_over, patience_s=_PATIENCE_S).follow()
-    except NotSentError:  # said in the log already
+        with SystemSampler(run.system_file):
+            Follower(run, lifeline.is_over, _PATIENCE_S, command).follow()
+    except (AlreadyFollowedError, NotSentError) as error:
+        print(error, file=sys.stderr)
         return 1
     return 0
 

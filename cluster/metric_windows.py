@@ -40,7 +40,8 @@ class MetricWindows:
 def _merge(window: list[Record]) -> Record:
     last = window[-1]
     metrics = {}
-    for name in last.metrics:
+    # A metric may be missing in some updates, where it was not finite.
+    for name in {name: None for record in window for name in record.metrics}:
         values = [record.metrics[name] for record in window if name in record.metrics]
         if name.endswith("_min"):
             metrics[name] = min(values)

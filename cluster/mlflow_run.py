@@ -1,24 +1,41 @@
-"""One MLflow run: created once, found again by its id, written by one process."""
+"""One MLflow run: found again by its id, written by one process."""
 
-import fcntl
 import os
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.store.db.utils import create_sqlalchemy_engine
 from mlflow.utils.file_utils import path_to_local_sqlite_uri
 
 from configs.execution import TrackingConfig
 
-_METRICS_PER_REQUEST = 1000
+POINTS_PER_REQUEST = 1000
+"""MLflow takes no more; what is in one request is stored as a whole or not at all."""
+
+_MAX_VALUE_LENGTH = 6000
+"""Characters of a param or tag, so that what is stored is what was sent."""
+
+INCOMPLETE_TAG = "tracking.incomplete"
+"""Of a run whose processes are gone before everything was sent: how to send the rest."""
+
+_REFUSALS = (400, 413, 422)
+_DATABASES = ("sqlite:", "postgresql", "mysql", "mssql")
 _DEFAULT_UI = "http://127.0.0.1:5000"
+
+
+class Point(NamedTuple):
+    """One value of one metric, as MLflow stores it: sent twice, it is stored once."""
+
+    name: str
+    value: float
+    timestamp_ms: int
+    step: int
 
 
 @dataclass(frozen=True)
@@ -27,7 +44,7 @@ class TrackingStore:
 
     Attributes:
         uri: MLflow tracking URI; may hold credentials, so it is neither shown nor stored.
-        is_default: It is ``mlflow.db`` in the directory, where ``mlflow ui`` finds it.
+        is_default: It is ``mlflow.db`` in the directory, where ``reinforce ui`` finds it.
         directory: Where the run was started.
     """
 
@@ -45,22 +62,43 @@ class TrackingStore:
         return cls(default, is_default=True, directory=directory)
 
     @property
+    def is_server(self) -> bool:
+        """Whether a server answers at the address, and not a database."""
+        return self.uri.startswith(("http://", "https://"))
+
+    @property
     def artifact_location(self) -> str | None:
-        """Folder for artifacts of a store that is a local file; a server has its own."""
-        if not self.uri.startswith("sqlite:"):
-            return None
-        return (self.directory / "mlartifacts").as_uri()
+        """Folder for artifacts of a store without a server; a server has its own."""
+        return None if self.is_server else (self.directory / "mlartifacts").as_uri()
+
+    def client(self) -> MlflowClient:
+        """Return a client of this store; the first one of a database makes its tables."""
+        if self.uri.startswith(_DATABASES):
+            self._open_database()
+        return MlflowClient(self.uri, registry_uri=self.uri)
+
+    def _open_database(self) -> None:
+        """Raise at once what MLflow would raise after ten attempts and 100 s."""
+        engine = create_sqlalchemy_engine(self.uri)  # type: ignore[no-untyped-call]
+        try:
+            if engine.dialect.name == "sqlite" and engine.url.database:
+                Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
+            engine.connect().close()
+        finally:
+            engine.dispose()
 
     def without_secrets(self, text: str) -> str:
         """Return a message without the credentials that the address may hold."""
-        netloc = urlsplit(self.uri).netloc
-        user, separator, _ = netloc.rpartition("@")
-        return text.replace(user + separator, "") if separator else text
+        parts = urlsplit(self.uri)
+        user, separator, _ = parts.netloc.rpartition("@")
+        text = text.replace(user + separator, "") if separator else text
+        # SQLAlchemy writes the address its own way, with the password replaced or alone.
+        return text.replace(parts.password, "***") if parts.password else text
 
     def link(self, experiment_id: str, run_id: str) -> str:
         """Return the address at which the UI shows a run."""
         base = _DEFAULT_UI
-        if self.uri.startswith(("http://", "https://")):
+        if self.is_server:
             parts = urlsplit(self.uri)
             host = parts.netloc.rpartition("@")[2]
             base = f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
@@ -69,80 +107,114 @@ class TrackingStore:
         return f"{base}/{path}?workflowType=machine_learning"
 
 
-def create_run(store: TrackingStore, experiment: str, name: str, started_ms: int) -> dict[str, Any]:
-    """Make a run in an experiment, which is made if it does not exist; return where it is."""
-    with _first_start_lock(store):
-        client = MlflowClient(store.uri, registry_uri=store.uri)
-        experiment_id = _experiment_id(client, store, experiment)
-    run_id = client.create_run(experiment_id, run_name=name, start_time=started_ms).info.run_id
-    return {
-        "run_id": run_id,
-        "experiment_id": experiment_id,
-        "link": store.link(experiment_id, run_id),
-        "is_default_store": store.is_default,
-        "directory": str(store.directory),
-    }
-
-
 class MLflowRun:
-    """A handle to one run. Every method may raise; all may be called again with the same effect."""
+    """A handle to one run. Every method may raise; all may be called again with the same effect.
 
-    def __init__(self, store: TrackingStore, run_id: str) -> None:
-        self._client = MlflowClient(store.uri, registry_uri=store.uri)
-        self._run_id = run_id
+    Args:
+        store: Where the run is.
+        run_id: Its id.
+        on_answer: Called after every request that MLflow has answered.
+    """
+
+    def __init__(self, store: TrackingStore, run_id: str, on_answer: Callable[[], None]) -> None:
+        self.client = store.client()
+        self.run_id = run_id
+        self.on_answer = on_answer
+
+    def latest_steps(self) -> dict[str, int]:
+        """Return the last step that is stored of each metric."""
+        data = self.client.get_run(self.run_id).data.to_proto()
+        self.on_answer()
+        return {metric.key: metric.step for metric in data.metrics}
 
     def reopen(self, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
-        """Mark the run as running, and describe it."""
-        self._client.update_run(self._run_id, status="RUNNING")
-        items = [Param(key, value) for key, value in params.items()]
-        self._client.log_batch(
-            self._run_id, params=items, tags=[RunTag(key, value) for key, value in tags.items()]
-        )
+        """Mark the run as running, and describe it.
 
-    def log_metrics(self, metrics: Sequence[tuple[str, float, int, int]]) -> None:
-        """Send (name, value, timestamp in ms, step); sending one twice stores it once."""
-        for start in range(0, len(metrics), _METRICS_PER_REQUEST):
-            part = metrics[start : start + _METRICS_PER_REQUEST]
-            self._client.log_batch(self._run_id, metrics=[Metric(*item) for item in part])
+        Params cannot be changed in MLflow: what a resumption changed becomes a tag.
 
-    def log_artifact(self, path: Path, folder: str | None = None) -> None:
-        """Upload a file."""
-        self._client.log_artifact(self._run_id, str(path), folder)
+        Raises:
+            MlflowException: The run was deleted, or the store does not take it.
+        """
+        run = self.client.get_run(self.run_id)
+        if run.info.lifecycle_stage != "active":
+            raise MlflowException(
+                f"the run {self.run_id} is deleted; restore it with `mlflow runs restore --run-id "
+                f"{self.run_id}`, or remove tracking.json from the run directory to send a new one"
+            )
+        values = {key: value[:_MAX_VALUE_LENGTH] for key, value in params.items()}
+        known = run.data.params
+        new = [Param(key, value) for key, value in values.items() if key not in known]
+        changed = {
+            f"changed.{key}": value
+            for key, value in values.items()
+            if known.get(key, value) != value
+        }
+        self.on_answer()
+        self.client.update_run(self.run_id, status="RUNNING")
+        self.on_answer()
+        self.client.log_batch(self.run_id, params=new)
+        self.on_answer()
+        self.set_tags({**tags, **changed})
+        if INCOMPLETE_TAG in run.data.tags:
+            self.client.delete_tag(self.run_id, INCOMPLETE_TAG)
 
-    def finish(self, status: str, tags: Mapping[str, str], ended_ms: int) -> None:
-        """Set the last tags and the status: FINISHED, FAILED or KILLED."""
-        self._client.log_batch(
-            self._run_id, tags=[RunTag(key, value) for key, value in tags.items()]
-        )
-        self._client.set_terminated(self._run_id, status=status, end_time=ended_ms)
+    def log_metrics(self, points: Sequence[Point]) -> list[str]:
+        """Send up to 1000 points, and leave out those that the store refuses.
 
-
-def _experiment_id(client: MlflowClient, store: TrackingStore, name: str) -> str:
-    found = client.get_experiment_by_name(name)
-    if found is None:
+        Returns:
+            Why each point that was left out was refused.
+        """
         try:
-            made: str = client.create_experiment(name, artifact_location=store.artifact_location)
-        except MlflowException:  # somebody else made it since
-            found = client.get_experiment_by_name(name)
-            if found is None:
+            self.client.log_batch(self.run_id, metrics=[Metric(*point) for point in points])
+        except MlflowException as error:
+            if not _is_refusal(error) or not self._is_active():
                 raise
-        else:
-            return made
-    if found.lifecycle_stage != "active":
-        raise MlflowException(
-            f"the experiment {name!r} is deleted; restore it, or choose another tracking.experiment"
-        )
-    experiment_id: str = found.experiment_id
-    return experiment_id
+            if len(points) == 1:
+                return [f"{points[0]}: {error.message}"]
+            middle = len(points) // 2
+            return [*self.log_metrics(points[:middle]), *self.log_metrics(points[middle:])]
+        self.on_answer()
+        return []
+
+    def log_artifact(self, path: Path, folder: str | None = None) -> list[str]:
+        """Upload a file.
+
+        Returns:
+            Why it was refused, if it was: because it is too large, for example.
+        """
+        try:
+            self.client.log_artifact(self.run_id, str(path), folder)
+        except Exception as error:
+            if not _is_refusal(error):
+                raise
+            return [f"{path.name}: {error}"]
+        self.on_answer()
+        return []
+
+    def log_text(self, text: str, file: str) -> None:
+        """Upload a text as a file."""
+        self.client.log_text(self.run_id, text, file)
+        self.on_answer()
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Set tags; MLflow keeps the last value of each."""
+        items = [RunTag(key, value[:_MAX_VALUE_LENGTH]) for key, value in tags.items()]
+        self.client.log_batch(self.run_id, tags=items)
+        self.on_answer()
+
+    def finish(self, status: str, ended_ms: int) -> None:
+        """Set the status: FINISHED, FAILED or KILLED."""
+        self.client.set_terminated(self.run_id, status=status, end_time=ended_ms)
+
+    def _is_active(self) -> bool:
+        stage: str = self.client.get_run(self.run_id).info.lifecycle_stage
+        return stage == "active"
 
 
-@contextmanager
-def _first_start_lock(store: TrackingStore) -> Iterator[None]:
-    """Keep two processes from creating the tables of one empty SQLite store at the same time."""
-    if not store.uri.startswith("sqlite:"):
-        yield
-        return
-    name = f"reinforce-mlflow-{os.getuid()}.lock"
-    with (Path(tempfile.gettempdir()) / name).open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def _is_refusal(error: Exception) -> bool:
+    """Return whether it would be refused again, so that trying again is of no use."""
+    if isinstance(error, MlflowException):
+        status = error.get_http_status_code()  # type: ignore[no-untyped-call]
+    else:  # uploads raise what the HTTP library raises
+        status = getattr(getattr(error, "response", None), "status_code", None)
+    return status in _REFUSALS

@@ -1,5 +1,6 @@
 """The run directory: the one place where a run's truth is written, and the names in it."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -111,13 +112,23 @@ class RunDirectory:
 
     @property
     def tracking_file(self) -> Path:
-        """Which MLflow run follows this directory, and how far it got."""
+        """Which MLflow run follows this directory."""
         return self.path / "tracking.json"
 
     @property
     def tracking_log(self) -> Path:
         """What the tracking process had to say."""
         return self.path / "tracking.log"
+
+    @property
+    def system_file(self) -> Path:
+        """One line of JSON per sample of the machine's load, written by the tracking process."""
+        return self.path / "system.jsonl"
+
+    @property
+    def origin_file(self) -> Path:
+        """Where the run comes from: command, git commit, versions."""
+        return self.path / "origin.json"
 
     @property
     def plots(self) -> Path:
@@ -133,6 +144,18 @@ class RunDirectory:
     def checkpoints(self) -> Path:
         """Folder of checkpoints."""
         return self.path / "checkpoints"
+
+
+def is_followed(run: RunDirectory) -> bool:
+    """Return whether a process sends the run to MLflow: it holds a lock on its log."""
+    try:
+        with run.tracking_log.open("rb") as log:
+            fcntl.flock(log, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -125,6 +125,12 @@ class TrackingConfig(Section):
         None,
         min_length=1,
         description="MLflow tracking URI. None: $MLFLOW_TRACKING_URI, or else the SQLite store "
-        "mlflow.db in the current directory, which `mlflow ui` shows.",
+        "mlflow.db in the current directory, which `reinforce ui` shows.",
     )
     experiment: str = Field("reinforce", min_length=1, description="Name of the MLflow experiment.")
+    register_as: str | None = Field(
+        None,
+        pattern=r"^[^/:]{1,256}$",
+        description="Name under which MLflow's model registry gets the best policy as a new "
+        "version with the alias champion, without '/' and ':'. None: it is not registered.",
+    )

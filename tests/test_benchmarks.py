@@ -13,6 +13,7 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
     ("name", "arguments"),
     [
         ("inference", ["--rounds", "1", "--calls", "2"]),
+        ("tracking", ["store", "--points", "2000"]),
         pytest.param("cartpole_seeds", ["--help"], id="cartpole_seeds"),
     ],
 )

@@ -1,6 +1,7 @@
 """What the tests of the top floor share: displays that keep quiet, and one Ray for many tests."""
 
 import resource
+import shutil
 from contextlib import contextmanager
 
 import pytest
@@ -54,3 +55,22 @@ def trained_run(tmp_path_factory):
     options = [*short, "--cluster.backend", "inline", "--tracking.enabled", "false"]
     main(["train", "cartpole", "--run.directory", str(folder), "--run.name", "trained", *options])
     return folder / "trained"
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory):
+    """A SQLite store whose tables are made, which takes seconds: copied where one is needed."""
+    from mlflow import MlflowClient
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def store_uri(empty_store, tmp_path, monkeypatch):
+    """The address of an empty store in the test's folder, which MLFLOW_TRACKING_URI names."""
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    return uri

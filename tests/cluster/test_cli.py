@@ -308,7 +308,7 @@ def test_folders_of_the_user_s_shadow_nothing_and_their_environments_are_found(t
             check=False,
         )
         assert result.returncode == 0, result.stderr
-        assert "mlflow ui" in result.stdout
+        assert "reinforce ui" in result.stdout
 
 
 def test_a_run_goes_on_when_the_reader_of_its_output_has_gone(tmp_path):

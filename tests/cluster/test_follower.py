@@ -2,27 +2,47 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
 
 import pytest
 from mlflow import MlflowClient
+from written_runs import points_of, stored_points
 
 from cluster.cli import main
-from cluster.follower import params_of, sync_run_directory
+from cluster.follower import sync_run_directory
 from cluster.journal import Record
+from cluster.run_description import params_of
 from cluster.run_directory import RunDirectory, read_json
 from configs.loading import load_config
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, empty_store):
+    """A run directory of four updates, and an empty store: made once, copied for each test."""
+    folder = tmp_path_factory.mktemp("trained")
+    subprocess.run(
+        [
+            *[sys.executable, "-m", "cluster", "train", "cartpole", "--run.name", "mine"],
+            *["--cluster.backend", "inline", "--stop.max_updates", "4"],
+            *["--tracking.enabled", "false"],
+        ],
+        cwd=folder,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    shutil.copy(empty_store, folder / "mlflow.db")
+    return folder
+
+
 @pytest.fixture
-def run_in_tmp(tmp_path, monkeypatch):
-    """Train a little without tracking, in an empty current directory; return the run directory."""
+def run_in_tmp(trained, tmp_path, monkeypatch):
+    """Four updates without tracking, in the current directory; return the run directory."""
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    arguments = ["--cluster.backend", "inline", "--stop.max_updates", "4", "--tracking.enabled"]
-    assert main(["train", "cartpole", "--run.name", "mine", *arguments, "false"]) == 0
     return RunDirectory(tmp_path / "runs" / "mine")
 
 
@@ -31,13 +51,9 @@ def stored_run(run):
     return client, client.get_run(read_json(run.tracking_file)["run_id"])
 
 
-def stored_points(run):
-    client, stored = stored_run(run)
-    return {
-        (name, point.step, point.timestamp): point.value
-        for name in stored.data.metrics
-        for point in client.get_metric_history(stored.info.run_id, name)
-    }
+def points_in_store(run):
+    _, stored = stored_run(run)
+    return stored_points(f"sqlite:///{run.path.parent.parent}/mlflow.db", stored.info.run_id)
 
 
 def test_sync_sends_params_metrics_artifacts_and_status(run_in_tmp):
@@ -45,21 +61,14 @@ def test_sync_sends_params_metrics_artifacts_and_status(run_in_tmp):
 
     client, stored = stored_run(run_in_tmp)
     records = [Record.parse(line) for line in run_in_tmp.journal_file.read_text().splitlines()]
-    expected = {
-        (name, record.environment_steps, record.timestamp_ms): value
-        for record in records
-        for name, value in record.metrics.items()
-    }
     assert stored.info.status == "FINISHED"
     assert stored.info.run_name == "mine"
     assert stored.data.params == params_of(load_config(str(run_in_tmp.config_file)))
     assert stored.data.params["learner.learning_rate"] == "0.015"
-    points = stored_points(run_in_tmp)
-    assert {key: points[key] for key in expected} == expected
-    assert set(points) == set(expected)
+    assert points_in_store(run_in_tmp) == points_of(records)
     assert len(stored.data.metrics) <= 60
     artifacts = {item.path for item in client.list_artifacts(stored.info.run_id)}
-    assert artifacts == {"config.yaml", "summary.json", "plots"}
+    assert artifacts == {"config.yaml", "packages.txt", "summary.json", "plots"}
     assert (
         stored.data.tags["weights_sha256"] == read_json(run_in_tmp.summary_file)["weights_sha256"]
     )
@@ -67,38 +76,12 @@ def test_sync_sends_params_metrics_artifacts_and_status(run_in_tmp):
 
 def test_sync_twice_changes_nothing(run_in_tmp):
     sync_run_directory(run_in_tmp)
-    before = stored_points(run_in_tmp)
+    before = points_in_store(run_in_tmp)
 
     sync_run_directory(run_in_tmp)
 
-    assert stored_points(run_in_tmp) == before
+    assert points_in_store(run_in_tmp) == before
     assert stored_run(run_in_tmp)[1].info.status == "FINISHED"
-
-
-def test_what_was_sent_before_an_outage_is_not_sent_again(run_in_tmp):
-    """A follower that stopped half-way left its offset; the rest completes the run."""
-    journal = run_in_tmp.journal_file.read_bytes()
-    half = len(b"".join(journal.splitlines(keepends=True)[:3]))
-    run_in_tmp.journal_file.write_bytes(journal[:half])
-    sync_run_directory(run_in_tmp)
-    assert read_json(run_in_tmp.tracking_file)["offset"] == half
-    run_in_tmp.journal_file.write_bytes(journal)
-
-    sync_run_directory(run_in_tmp)
-
-    records = [Record.parse(line) for line in journal.splitlines()]
-    steps = {step for name, step, _ in stored_points(run_in_tmp) if name == "rollout/return_mean"}
-    assert steps == {record.environment_steps for record in records if record.batch}
-
-
-def test_a_line_that_is_still_being_written_is_left_for_later(run_in_tmp):
-    with run_in_tmp.journal_file.open("a") as journal:
-        journal.write('{"updates": 5, "environ')
-
-    sync_run_directory(run_in_tmp)
-
-    size = run_in_tmp.journal_file.stat().st_size
-    assert read_json(run_in_tmp.tracking_file)["offset"] < size
 
 
 @pytest.mark.parametrize(
@@ -140,27 +123,6 @@ def test_sync_works_from_any_directory_and_knows_the_run_s_own_times(
     info = stored_run(run_in_tmp)[1].info
     assert info.end_time == summary["timestamp_ms"]
     assert abs(summary["timestamp_ms"] - info.start_time) < 60_000
-
-
-def test_a_store_that_fails_half_way_gets_one_run(run_in_tmp, monkeypatch):
-    """The first attempts reach the store and break off; what they made is found again."""
-    log_batch, failures = MlflowClient.log_batch, []
-
-    def break_off_twice(self, *arguments, **keywords):
-        if len(failures) < 2:
-            failures.append(1)
-            raise ConnectionError("broken off")
-        return log_batch(self, *arguments, **keywords)
-
-    monkeypatch.setattr(MlflowClient, "log_batch", break_off_twice)
-    for _ in range(2):
-        assert main(["sync", str(run_in_tmp.path)]) == 2
-
-    sync_run_directory(run_in_tmp)
-
-    client, stored = stored_run(run_in_tmp)
-    assert len(client.search_runs([stored.info.experiment_id])) == 1
-    assert stored.info.status == "FINISHED"
 
 
 def test_a_password_in_the_store_s_address_is_never_repeated(run_in_tmp, monkeypatch, capfd):
@@ -206,28 +168,57 @@ def test_a_store_that_does_not_answer_is_named_and_nothing_is_lost(run_in_tmp, m
     assert main(["sync", str(run_in_tmp.path)]) == 0
 
 
-def test_when_the_driver_is_killed_the_follower_marks_the_run_as_failed(tmp_path):
-    """SIGKILL leaves no chance to say goodbye; the lifeline tells."""
+def test_one_run_through_the_death_of_its_driver_and_a_resumption(tmp_path, empty_store):
+    """SIGKILL leaves no chance to say goodbye: the lifeline tells, and the run is marked as failed.
+    Resumed, it is running again and then finished; what was played twice is there once."""
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": ""}
+    run = RunDirectory(tmp_path / "runs" / "killed")
     driver = subprocess.Popen(
         [
             *[sys.executable, "-m", "cluster", "train", "cartpole", "--run.name", "killed"],
             *["--cluster.backend", "inline", "--stop.target_return", "1e9"],
             *["--stop.max_environment_steps", "None", "--stop.max_updates", "100000"],
+            # Updates so long that MLflow gets a point for each.
+            *["--learner.learning_rate", "1e-6", "--learner.episodes_per_update", "256"],
+            *["--checkpoint.every_s", "0.5"],
         ],
         cwd=tmp_path,
-        env={**os.environ, "MLFLOW_TRACKING_URI": ""},
+        env=environment,
         stdout=subprocess.DEVNULL,
     )
-    run = RunDirectory(tmp_path / "runs" / "killed")
     try:
-        _wait_for(lambda: (read_json(run.tracking_file) or {}).get("offset", 0) > 0)
+        _wait_for(lambda: (read_json(run.tracking_file) or {}).get("run_id"))
+        _wait_for(lambda: stored_run(run)[1].data.metrics.get("progress/updates", 0) > 8)
     finally:
         driver.kill()
         driver.wait()
-
     _wait_for(lambda: stored_run(run)[1].info.status != "RUNNING")
-
     assert stored_run(run)[1].info.status == "FAILED"
+    killed = Record.parse(run.journal_file.read_bytes().splitlines()[-1])
+
+    subprocess.run(
+        [
+            *[sys.executable, "-m", "cluster", "resume", str(run.path)],
+            *["--stop.max_updates", str(killed.updates + 5)],
+        ],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        check=True,
+        timeout=120,
+    )
+
+    client, stored = stored_run(run)
+    assert stored.info.status == "FINISHED"
+    assert "**Starts.** 2" in stored.data.tags["mlflow.note.content"]
+    assert len(client.search_runs([stored.info.experiment_id])) == 1
+    points = stored_points(f"sqlite:///{tmp_path}/mlflow.db", stored.info.run_id)
+    journal = [Record.parse(line) for line in run.journal_file.read_bytes().splitlines()]
+    assert journal[-1].updates == killed.updates + 5
+    assert points.keys() == points_of(journal).keys()
+    for (name, step), (value, _) in points_of(journal).items():
+        assert name.startswith(("time/", "progress/training")) or points[name, step][0] == value
 
 
 def _wait_for(condition, patience_s=60.0):

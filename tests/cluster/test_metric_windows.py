@@ -69,3 +69,12 @@ def test_a_run_of_days_stays_small():
     records = [update(number, float(number)) for number in range(1, 200_000, 7)]
 
     assert len(windows_of(records)) < 9000
+
+
+def test_a_metric_that_is_missing_in_the_last_update_of_a_window_is_not_lost():
+    """The signal-to-noise ratio is not finite where there is no noise."""
+    records = [update(1, 100.0, **{"learner/snr": 4.0}), update(2, 100.1)]
+
+    (merged,) = windows_of(records)
+
+    assert merged.metrics["learner/snr"] == 4.0

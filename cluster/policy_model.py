@@ -1,0 +1,49 @@
+"""The policy as MLflow loads it: ``mlflow.pyfunc.load_model("models:/...").predict(observations)``.
+
+MLflow runs this file to make the model, so nothing of it is pickled. It needs this project to be
+installed; a bundle that does not is what ``reinforce export`` writes.
+"""
+
+from typing import Any
+
+import mlflow
+import numpy as np
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+
+from configs.loading import load_config
+from learner.policy import make_policy
+from learner.weights import Weights
+from workers.actions import ActionDecoder
+from workers.environment import inspect_environment
+from workers.observations import observation_rows
+from workers.rollout_worker import architecture_of
+
+
+class PolicyModel(PythonModel):
+    """Takes the most probable action of each observation."""
+
+    def load_context(self, context: PythonModelContext) -> None:
+        """Load configuration and weights; MLflow calls this once."""
+        config = load_config(context.artifacts["config"])
+        spec = inspect_environment(config.environment)
+        self._layout = spec.observation
+        self._decoder = ActionDecoder(spec.action)
+        self._policy = make_policy(architecture_of(config, spec))
+        arrays = load_file(context.artifacts["weights"])
+        self._policy.load(Weights(int(arrays["version"][0]), arrays["weights"]))
+
+    def predict(
+        self,
+        context: PythonModelContext,
+        model_input: np.ndarray,  # MLflow knows no other form
+        params: dict[str, Any] | None = None,
+    ) -> NDArray[Any]:
+        """Return [n, ...] actions of the environment for [n, ...] observations."""
+        rows = observation_rows(self._layout, np.asarray(model_input))
+        actions: NDArray[Any] = self._decoder.batch(self._policy.act_greedily(rows))
+        return actions
+
+
+mlflow.models.set_model(PolicyModel())

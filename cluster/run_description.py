@@ -1,0 +1,144 @@
+"""What MLflow is told about a run in words: params, tags and the note on its page."""
+
+import hashlib
+import json
+import re
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from configs.config import Config
+
+_OF_THE_RESULT = {
+    "cluster": {"lookahead"},
+    "workers": {"envs_per_worker", "episodes_per_ticket"},
+}
+"""Of these sections, what the result depends on; the rest changes the speed only."""
+
+_NOT_OF_THE_RESULT = {"run", "checkpoint", "tracking"}
+
+_SECRET_NAME = re.compile(r"password|passwd|secret|token|api_?key|credential", re.IGNORECASE)
+
+_STATUS = {"finished": "FINISHED", "interrupted": "KILLED"}
+
+
+def status_of(summary: Mapping[str, Any] | None) -> str:
+    """Return MLflow's status of a run that is over: FAILED if it left no summary."""
+    return _STATUS.get(summary["status"], "FAILED") if summary else "FAILED"
+
+
+def shown_settings(config: Config) -> dict[str, Any]:
+    """Return the configuration as others may see it: without what is called a secret."""
+    shown: dict[str, Any] = _without_secrets(config.model_dump(mode="json"))
+    return shown
+
+
+def params_of(config: Config) -> dict[str, str]:
+    """Return every setting as ``section.key``, resolved."""
+    return {
+        f"{section}.{key}": str(value)
+        for section, values in shown_settings(config).items()
+        for key, value in values.items()
+    }
+
+
+def group_of(config: Config) -> str:
+    """Return a digest that runs share which differ in seed, name, workers and machines only."""
+    settings = {
+        section: {
+            key: value
+            for key, value in values.items()
+            if section not in _OF_THE_RESULT or key in _OF_THE_RESULT[section]
+        }
+        for section, values in config.model_dump(mode="json").items()
+        if section not in _NOT_OF_THE_RESULT
+    }
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def tags_of(config: Config, run_directory: str, origin: Mapping[str, Any]) -> dict[str, str]:
+    """Return the tags of a run; those that begin with ``mlflow.`` are shown by MLflow's UI."""
+    tags = {
+        "mlflow.user": origin["user"],
+        "mlflow.source.type": "LOCAL",
+        "mlflow.source.name": "reinforce",
+        "environment": config.environment.id,
+        "seed": str(config.run.seed),
+        "group": group_of(config),
+        "host": origin["host"],
+        "run_directory": run_directory,
+        **{f"version.{name}": version for name, version in origin["versions"].items()},
+    }
+    git = origin["git"]
+    if git:
+        tags |= {
+            "mlflow.source.git.commit": git["commit"],
+            "mlflow.source.git.branch": git["branch"] or "",
+            "mlflow.source.git.repoURL": git["remote"] or "",
+            "git.is_dirty": str(git["is_dirty"]).lower(),
+        }
+    return tags
+
+
+def note_of(
+    config: Config,
+    origin: Mapping[str, Any],
+    history: list[dict[str, Any]],
+    summary: Mapping[str, Any] | None,
+) -> str:
+    """Return the note on the run's page, in Markdown.
+
+    Args:
+        config: Of the run.
+        origin: As ``describe_origin`` made it.
+        history: One entry per start of the run, as ``history.jsonl`` holds them.
+        summary: How it ended; None while it runs.
+    """
+    git, environment = origin["git"], config.environment.id
+    state = " with uncommitted changes" if git and git["is_dirty"] else ""
+    code = f"at commit `{git['commit'][:12]}`{state}" if git else "outside a git repository"
+    typed = " ".join(shlex.quote(word) for word in _shown_words(origin["command"]))
+    lines = [
+        f"**What.** REINFORCE on `{environment}`, seed {config.run.seed}, "
+        f"{config.learner.episodes_per_update} episodes per update.",
+        f"**Result.** {_result(summary)}",
+        "**How to repeat it.** With the artifact `config.yaml`, "
+        "`reinforce train config.yaml --run.name NEW_NAME` gives the same weights, bit by bit on "
+        "one type of machine.",
+    ]
+    if typed:
+        lines.append(f"It was started as `reinforce {typed}` {code}.")
+    if len(history) > 1:
+        starts = ", ".join(str(start.get("from_update", 0)) for start in history)
+        lines.append(f"**Starts.** {len(history)}, from the updates {starts}.")
+    return "\n\n".join(lines)
+
+
+def _result(summary: Mapping[str, Any] | None) -> str:
+    if summary is None:
+        return "It is running, or its machine was lost; the tag `heartbeat` says when it was last."
+    text = f"{summary['status']} ({summary['stop_reason']})"
+    evaluation = summary.get("evaluation")
+    if evaluation:
+        low, high = evaluation["return_ci95"]
+        text += (
+            f": mean return **{evaluation['return_mean']:.1f}** (95 % interval {low:.1f} to "
+            f"{high:.1f}) over {evaluation['episodes']} fresh episodes after "
+            f"{summary['environment_steps']:,} steps and {summary['training_time_s']:.1f} s"
+        )
+    return text + "."
+
+
+def _without_secrets(values: dict[str, Any]) -> dict[str, Any]:
+    shown: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            shown[key] = _without_secrets(value)
+        else:
+            shown[key] = "***" if _SECRET_NAME.search(key) and value else value
+    return shown
+
+
+def _shown_words(words: list[str]) -> list[str]:
+    """Return the words of a command, without mappings that hold something called a secret."""
+    return ["***" if _SECRET_NAME.search(word) else word for word in words]
