@@ -26,7 +26,8 @@ class Checkpoints:
         self._run = run
         self._run_config = config.model_dump(mode="json")
         self._config = config.checkpoint
-        elsewhere = config.checkpoint.directory
+        keep, elsewhere = config.checkpoint.keep, config.checkpoint.directory
+        self._num_newest, self._updates_between = keep if isinstance(keep, tuple) else (keep, None)
         self._folder = CheckpointFolder(
             f"{elsewhere.rstrip('/')}/{run.name}" if elsewhere else str(run.checkpoints)
         )
@@ -63,7 +64,7 @@ class Checkpoints:
                 self._best = None
             self._folder.write(_name(checkpoint.learner.version), self._encode(checkpoint))
             passing = [v for v in self.versions() if not self._is_for_good(v)]
-            for version in passing[: -self._config.keep]:
+            for version in passing[: -self._num_newest]:
                 self._folder.remove(_name(version))
         except Exception as error:  # each store behind fsspec raises types of its own
             self.num_failed += 1
@@ -115,7 +116,7 @@ class Checkpoints:
         return encode(replace(checkpoint, config=self._run_config, mlflow_run_id=run_id))
 
     def _is_for_good(self, updates: int) -> bool:
-        every = self._config.keep_every_updates
+        every = self._updates_between
         return every is not None and updates > 0 and updates % every == 0
 
 

@@ -172,7 +172,8 @@ def _signature(config: Config, spec: EnvironmentSpec) -> ModelSignature:
         UnsavablePolicyError: The policy needs more than one observation at a time to act.
     """
     observations, actions = spec.observation.leaves, spec.action.leaves
-    if any(leaf.path for leaf in (*observations, *actions)) or spec.action_mask:
+    is_nested = any(x.path for x in observations) or any(x.path for x in actions)
+    if is_nested or spec.action_mask:
         raise UnsavablePolicyError("nested spaces and action masks do not fit a model's signature")
     if config.policy.kind not in ("mlp", "cnn"):
         raise UnsavablePolicyError(f"policy.kind = {config.policy.kind!r} cannot be made a model")

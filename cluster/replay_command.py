@@ -60,7 +60,7 @@ def _checkpoint(checkpoints: Checkpoints, purpose: Purpose, update: int) -> Chec
         raise UsageError(
             f"the weights that this ticket is played with are in no checkpoint of "
             f"{checkpoints.location} (there are those after update: {there}); a run that fails "
-            "writes one, and checkpoint.keep_every_updates keeps more"
+            "writes one, and checkpoint.keep can keep more"
         )
     try:
         return checkpoints.load(version)

@@ -86,6 +86,9 @@ class ClusterConfig(Section):
     )
 
 
+Count = Annotated[int, Field(ge=1)]
+
+
 class CheckpointConfig(Section):
     """What survives an interruption."""
 
@@ -97,13 +100,10 @@ class CheckpointConfig(Section):
         description="Seconds between checkpoints, > 0. One is always written at the end and when "
         "the run is interrupted.",
     )
-    keep: int = Field(
-        3, ge=1, description="Newest checkpoints that are kept, >= 1; the best one is kept besides."
-    )
-    keep_every_updates: int | None = Field(
-        None,
-        ge=1,
-        description="Updates between checkpoints that are kept for good, >= 1. None: none are.",
+    keep: Count | tuple[Count, Count] = Field(
+        3,
+        description="Newest checkpoints that are kept, >= 1; the best one is kept besides. Two "
+        "numbers: how many, and the updates between those that are kept for good.",
     )
     directory: str | None = Field(
         None,

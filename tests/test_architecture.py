@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from configs.config import Config
+
 ROOT = Path(__file__).parent.parent
 FLOORS = ["configs", "learner", "workers", "cluster"]
 SOURCES = sorted(path for floor in FLOORS for path in (ROOT / floor).rglob("*.py"))
@@ -123,6 +125,10 @@ def test_ray_and_mlflow_are_imported_by_few(package):
 )
 def test_no_file_of_code_has_more_than_300_lines(path):
     assert len(path.read_text().splitlines()) <= 300
+
+
+def test_a_run_has_fewer_than_60_settings():
+    assert sum(len(field.annotation.model_fields) for field in Config.model_fields.values()) < 60
 
 
 def test_no_function_has_more_than_40_lines_of_code():

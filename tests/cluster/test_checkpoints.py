@@ -80,7 +80,7 @@ def test_a_checkpoint_says_whose_it_is(make_checkpoints, make_config):
 
 
 def test_the_newest_are_kept_and_every_so_many_for_good(make_checkpoints):
-    checkpoints = make_checkpoints(keep=2, keep_every_updates=5)
+    checkpoints = make_checkpoints(keep=[2, 5])
 
     for version in (1, 2, 5, 9, 10, 11, 12):
         checkpoints.save(checkpoint(version))

@@ -19,7 +19,7 @@ from workers.environment import inspect_environment
 SECTIONS = {
     "environment": {"id": "CartPole-v1"},
     "stop": {"max_updates": 6},
-    "checkpoint": {"keep_every_updates": 2},
+    "checkpoint": {"keep": [3, 2]},
 }
 
 

@@ -91,7 +91,7 @@ def test_the_weights_and_the_journal_are_those_of_a_run_that_was_never_interrupt
 def test_a_run_that_was_killed_goes_on_from_its_last_checkpoint(make_config):
     """The journal is ahead of the checkpoint then; what follows the checkpoint is made again."""
     undisturbed, expected, _ = train(make_config(**SECTIONS, run={"name": "undisturbed"}))
-    config = make_config(**SECTIONS, checkpoint={"every_s": 1e6, "keep_every_updates": 2})
+    config = make_config(**SECTIONS, checkpoint={"every_s": 1e6, "keep": [3, 2]})
 
     class KilledError(BaseException):
         pass
@@ -214,7 +214,7 @@ def test_what_decides_the_result_is_refused_by_name(make_config, change):
 
 def test_a_full_disk_ends_the_run_and_room_lets_it_go_on(make_config, room_for):
     undisturbed, _, _ = train(make_config(**SECTIONS, run={"name": "undisturbed"}))
-    config = make_config(**SECTIONS, checkpoint={"keep_every_updates": 1})
+    config = make_config(**SECTIONS, checkpoint={"keep": [3, 1]})
     run = RunDirectory.create(config)
 
     from cluster.errors import StorageError
@@ -231,7 +231,7 @@ def test_a_full_disk_ends_the_run_and_room_lets_it_go_on(make_config, room_for):
 def test_a_checkpoint_that_cannot_be_written_is_told_and_counted_and_training_goes_on(
     make_config,
 ):
-    config = make_config(**SECTIONS, checkpoint={"keep_every_updates": 1})
+    config = make_config(**SECTIONS, checkpoint={"keep": [3, 1]})
     display = RecordingDisplay()
     run = RunDirectory.create(config)
 

@@ -15,7 +15,7 @@ from cluster.run_directory import read_json
 
 TRAIN = [
     *["train", "cartpole", "--cluster.backend", "inline", "--run.name", "a"],
-    *["--tracking.enabled", "false", "--checkpoint.keep_every_updates", "1"],
+    *["--tracking.enabled", "false", "--checkpoint.keep", "3", "1"],
 ]
 SHORT = ["--stop.max_updates", "5", "--stop.target_return", "None"]
 ENDLESS = [
