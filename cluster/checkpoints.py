@@ -27,7 +27,8 @@ class Checkpoints:
         self._run_config = config.model_dump(mode="json")
         self._config = config.checkpoint
         keep, elsewhere = config.checkpoint.keep, config.checkpoint.directory
-        self._num_newest, self._updates_between = keep if isinstance(keep, tuple) else (keep, None)
+        self._num_newest = keep[0] if isinstance(keep, tuple) else keep
+        self._updates_between = keep[1] if isinstance(keep, tuple) else None
         self._folder = CheckpointFolder(
             f"{elsewhere.rstrip('/')}/{run.name}" if elsewhere else str(run.checkpoints)
         )
