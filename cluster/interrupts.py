@@ -20,13 +20,13 @@ class Interrupts:
 
     def __init__(self) -> None:
         self._received: int | None = None
+        self._is_entered = False
         self._when_abandoned: Callable[[], None] = lambda: None
         self._previous = {number: signal.getsignal(number) for number in _SIGNALS}
 
     def __enter__(self) -> Self:
-        for number in _SIGNALS:
-            if self._previous[number] is not signal.SIG_IGN:  # as under nohup
-                signal.signal(number, self._on_signal)
+        self._is_entered = True
+        self.take_back()
         return self
 
     def __exit__(
@@ -35,8 +35,20 @@ class Interrupts:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._is_entered = False
         for number, handler in self._previous.items():
             signal.signal(number, handler)
+
+    def take_back(self) -> None:
+        """Handle signals, whoever else has put a handler of its own in place since.
+
+        Ray's library does: its own prints a trace and has the process aborted after three seconds.
+        """
+        if not self._is_entered:
+            return
+        for number in _SIGNALS:
+            if self._previous[number] is not signal.SIG_IGN:  # as under nohup
+                signal.signal(number, self._on_signal)
 
     def when_abandoned(self, clean_up: Callable[[], None]) -> None:
         """Have this called before a second signal ends the process on the spot."""
@@ -57,5 +69,6 @@ class Interrupts:
             self._when_abandoned()
             os._exit(128 + number)
         self._received = number
+        signal.alarm(0)  # by which Ray's handler would abort us, if it was in place still
         with suppress(OSError):
             os.write(2, b"\nreinforce: stopping at the next safe point; once more to abandon\n")

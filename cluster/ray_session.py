@@ -133,6 +133,7 @@ def _init(thread: Executor, interrupts: Interrupts, **arguments: Any) -> None:
         **arguments,
     )
     call.result(timeout=_START_TIMEOUT_S)
+    interrupts.take_back()
     interrupts.check()
 
 

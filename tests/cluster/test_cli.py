@@ -105,7 +105,7 @@ def test_an_unwritable_run_directory_is_refused_by_name(tmp_path):
 def test_an_unknown_verb_lists_the_verbs(capsys):
     assert main(["trian"]) == 2
     assert (
-        "the verbs are: train, resume, scale, pause, unpause, replay, config"
+        "the verbs are: train, resume, scale, pause, unpause, replay, submit, doctor"
         in capsys.readouterr().err
     )
 
