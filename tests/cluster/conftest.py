@@ -1,6 +1,8 @@
 """What the tests of the top floor share: displays that keep quiet, and one Ray for many tests."""
 
+import os
 import resource
+import secrets
 import shutil
 from contextlib import contextmanager
 
@@ -9,6 +11,9 @@ from runs import RecordingDisplay
 
 from cluster.cli import main
 from cluster.interrupts import Interrupts
+
+# Ray reads it once per process; a cluster of one test and the local Ray of another must agree.
+os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
 @pytest.fixture

@@ -31,11 +31,20 @@ FAST_HEALTH_CHECKS = {
 }
 
 
+class ReapingCluster(Cluster):
+    """A cluster whose processes are waited for when they are ended."""
+
+    def remove_node(self, node, allow_graceful=True):
+        processes = [info.process for infos in node.all_processes.values() for info in infos]
+        super().remove_node(node, allow_graceful)
+        for process in processes:
+            process.wait(60)
+
+
 @pytest.fixture
-def cluster(monkeypatch):
-    monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 64)
+def cluster():
     options = {"num_cpus": 1, "_system_config": FAST_HEALTH_CHECKS}
-    cluster = Cluster(initialize_head=True, head_node_args=options)
+    cluster = ReapingCluster(initialize_head=True, head_node_args=options)
     yield cluster
     ray.shutdown()
     cluster.shutdown()
