@@ -22,7 +22,8 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from cluster.journal import BatchRecord, Journal, Record
+from cluster.journal import Journal
+from cluster.record import BatchRecord, Record
 from cluster.run_directory import RunDirectory
 from cluster.tracking import Tracking
 from configs.config import Config

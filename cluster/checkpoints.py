@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from cluster.checkpoint import Checkpoint, CorruptCheckpointError, decode, encode
 from cluster.checkpoint_folder import CheckpointFolder
-from cluster.errors import StorageError
+from cluster.errors import RunDirectoryError, StorageError
 from cluster.run_directory import RunDirectory, read_json
 from configs.config import Config
 
@@ -63,6 +63,9 @@ class Checkpoints:
             if self._best:
                 self._folder.write(_BEST, self._encode(self._best))
                 self._best = None
+            for version in self.versions():
+                if version > checkpoint.learner.version:  # of a future that was given up
+                    self._folder.remove(_name(version))
             self._folder.write(_name(checkpoint.learner.version), self._encode(checkpoint))
             passing = [v for v in self.versions() if not self._is_for_good(v)]
             for version in passing[: -self._num_newest]:
@@ -79,16 +82,30 @@ class Checkpoints:
         return sorted(int(match[1]) for match in matches if match)
 
     def newest(self, report: Callable[[str], None]) -> Checkpoint | None:
-        """Return the newest checkpoint that is whole, or None.
+        """Return the newest checkpoint that is whole; None if there is no checkpoint at all.
 
         Args:
             report: Called with a sentence about each one that is passed over.
+
+        Raises:
+            RunDirectoryError: There are some, and none can be read: to begin anew would destroy
+                what they might still be good for.
         """
-        for version in reversed(self.versions()):
+        versions = self.versions()
+        for version in reversed(versions):
             try:
                 return self.load(version)
-            except (CorruptCheckpointError, OSError) as error:
+            except (CorruptCheckpointError, FileNotFoundError) as error:
                 report(f"a checkpoint is passed over: {error}")
+            except OSError as error:
+                raise RunDirectoryError(
+                    f"cannot read the checkpoints in {self.location}: {error}"
+                ) from error
+        if versions:
+            raise RunDirectoryError(
+                f"none of the {len(versions)} checkpoints in {self.location} can be read; move "
+                "them away to begin the run anew"
+            )
         return None
 
     def load(self, version: int) -> Checkpoint:

@@ -2,7 +2,8 @@
 
 import os
 import time
-from contextlib import AbstractContextManager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,8 +74,11 @@ class Conductor:
     console: Console
     started_s: float
 
-    def conduct(self) -> int:
+    def conduct(self, note_start: Callable[[], None]) -> int:
         """Train and return the exit code.
+
+        Args:
+            note_start: Called when everything is up and the first ticket is due.
 
         Raises:
             UsageError, InterruptedRunError: It ended before it had begun.
@@ -82,11 +86,12 @@ class Conductor:
         """
         with Interrupts() as interrupts, Tracking(self.config.tracking) as tracking:
             try:
-                summary, exit_code = self._train(interrupts, tracking)
+                summary, exit_code = self._train(interrupts, tracking, note_start)
             except (UsageError, InterruptedRunError):
                 raise
             except BaseException as error:
-                write_failure(self.run, error, time.monotonic() - self.started_s)
+                with suppress(OSError):  # the disk is full, which is the error itself
+                    write_failure(self.run, error, time.monotonic() - self.started_s)
                 tracking.follow(self.run)
                 raise
         summary = add_run_id(self.run, summary, tracking.run_id())
@@ -94,13 +99,15 @@ class Conductor:
         tracking.print_link(self.console)
         return exit_code
 
-    def _train(self, interrupts: Interrupts, tracking: Tracking) -> tuple[dict[str, Any], int]:
+    def _train(
+        self, interrupts: Interrupts, tracking: Tracking, note_start: Callable[[], None]
+    ) -> tuple[dict[str, Any], int]:
         """Train to the end; if the learner's state is lost, go back to the newest checkpoint."""
         checkpoints = Checkpoints(self.run, self.config)
         start, has_begun = checkpoints.newest(self._warn), False
         while True:
             try:
-                return self._train_from(start, checkpoints, interrupts, tracking)
+                return self._train_from(start, checkpoints, interrupts, tracking, note_start)
             except LearnerStateLostError as error:
                 newest = checkpoints.newest(self._warn)
                 if has_begun and _updates(newest) <= _updates(start):
@@ -122,12 +129,15 @@ class Conductor:
         checkpoints: Checkpoints,
         interrupts: Interrupts,
         tracking: Tracking,
+        note_start: Callable[[], None],
     ) -> tuple[dict[str, Any], int]:
-        if not self.journal.cut_back(_updates(start)):
-            self._warn(f"{self.run.journal_file} lacks what was before update {_updates(start)}")
         control = Control(self.run.control_file)
         state = start.learner if start else None
         with open_backend(self.config, self.spec, interrupts, control, state) as backend:
+            # From here on the run is another than before; what was refused has left it as it was.
+            note_start()
+            if not self.journal.cut_back(_updates(start)):
+                self._warn(f"{self.run.journal_file} lacks the record of update {_updates(start)}")
             tracking.follow(self.run)
             with make_display(self.console, self.config, self.run.name) as display:
                 surroundings = Surroundings(
@@ -157,15 +167,18 @@ class Conductor:
         return self._conclude(Outcome(str(interruption), code, progress, sha256, None))
 
     def _conclude(self, outcome: Outcome) -> dict[str, Any]:
-        plot = self.run.plots / "episode_length.png"
-        plot_episode_lengths(self.run.journal_file, plot, title=self.run.name)
         summary = write_summary(self.run, outcome, time.monotonic() - self.started_s)
-        if self.config.evaluation.video:
+        plot = self.run.plots / "episode_length.png"
+        try:
+            plot_episode_lengths(self.run.journal_file, plot, title=self.run.name)
+        except OSError as error:
+            self._warn(f"no plot was drawn: {error}")
+        if self.config.evaluation.video and not outcome.exit_code:
             film_last_and_best(self.run, self.config.evaluation, self._warn)
         return summary
 
     def _warn(self, text: str) -> None:
-        self.console.print(text, style="yellow", highlight=False, soft_wrap=True)
+        self.console.print(text, style="yellow", highlight=False, soft_wrap=True, markup=False)
 
 
 def _updates(checkpoint: Checkpoint | None) -> int:

@@ -32,7 +32,7 @@ class Wishes:
         """Return the wishes that a file holds; without one, or with one that is torn, none."""
         try:
             values: dict[str, Any] = read_json(path) or {}
-        except json.JSONDecodeError:
+        except (json.JSONDecodeError, OSError):  # half written by hand, or its disk is away
             return cls()
         return cls(values.get("num_workers"), bool(values.get("paused", False)))
 

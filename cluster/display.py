@@ -12,8 +12,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from cluster.journal import Record
 from cluster.progress import Progress
+from cluster.record import Record
 from configs.config import Config
 
 _PLAIN_INTERVAL_S = 2.0
@@ -73,7 +73,7 @@ class PlainDisplay:
 
     def _print(self, line: str) -> None:
         with suppress(OSError):  # the run is worth more than its display
-            self._console.print(line, highlight=False, soft_wrap=True)
+            self._console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 
 class LiveDisplay:
@@ -114,7 +114,9 @@ class LiveDisplay:
 
     def warn(self, text: str) -> None:
         """Print it above the panel."""
-        self._live.console.print(text, style="yellow", highlight=False, soft_wrap=True)
+        self._live.console.print(
+            text, style="yellow", highlight=False, soft_wrap=True, markup=False
+        )
 
     def _panel(self) -> Panel:
         if self._update is None:

@@ -1,6 +1,6 @@
 """Windows of time over the journal, so that a run of a hundred updates a second stays small."""
 
-from cluster.journal import Record
+from cluster.record import Record
 
 _WINDOWS_PER_ELAPSED_TIME = 200
 """A window lasts 1/200 of the time trained so far: every update of a short run is shown, and each

@@ -20,8 +20,8 @@ from safetensors.numpy import save_file
 from cluster.checkpoint import Checkpoint, CorruptCheckpointError
 from cluster.checkpoints import Checkpoints
 from cluster.errors import UsageError
-from cluster.journal import Record
 from cluster.mlflow_run import MLflowRun
+from cluster.record import Record
 from cluster.run_description import shown_settings
 from cluster.run_directory import RunDirectory
 from configs.config import Config

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cluster.journal import Record, read_records
+from cluster.journal import read_records
+from cluster.record import Record
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

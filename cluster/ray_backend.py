@@ -77,5 +77,6 @@ def ray_backend(
             lambda: rollout_actor.remote(config, spec, str(Path.cwd())),
             interrupts,
         )
+        learner.while_waiting = pool.keep_busy
         pool.wait_until_ready()
         yield Backend(pool, learner)

@@ -31,9 +31,12 @@ from learner.learner_state import LearnerState
 from learner.update_report import UpdateReport
 from learner.weights import Weights
 
-_POLL_S = 0.2
+_POLL_S = 0.05
 _TIMEOUT_S = 600.0
 """For one call of the learner, its start included."""
+
+_FETCH_TIMEOUT_S = 15.0
+"""For what the learner has made already, when a signal may have come that must be obeyed soon."""
 
 _MAX_RESTARTS = 3
 """In a row, without an update between them."""
@@ -59,6 +62,8 @@ class RayLearner:
         self._actor = make_actor(state)
         self._state: Any = self._actor.state.remote()
         self._restarts_in_a_row = 0
+        self.while_waiting: Callable[[], None] = lambda: None
+        """Called again and again while the learner works, so that the workers are not idle."""
         self.restarts = 0
         """How often the learner had to be started again."""
 
@@ -102,12 +107,12 @@ class RayLearner:
 
     def state(self) -> LearnerState:
         """Return what a checkpoint has to hold: the state after the last update."""
-        state: LearnerState = self._get(self._state, "state")
+        state: LearnerState = self._fetched(self._state, "state")
         return state
 
     def fetch(self, weights: "ray.ObjectRef[Weights]") -> Weights:
         """Return the weights behind a reference."""
-        fetched: Weights = self._get(weights, "weights")
+        fetched: Weights = self._fetched(weights, "weights")
         return fetched
 
     def _start_again(self, reason: str) -> None:
@@ -127,11 +132,21 @@ class RayLearner:
             ) from error
         self._actor = self._make_actor(state)
 
+    @staticmethod
+    def _fetched(reference: Any, what: str) -> Any:
+        """Return what was made already. No signal cuts this short: a checkpoint depends on it."""
+        try:
+            return ray.get(reference, timeout=_FETCH_TIMEOUT_S)
+        except RayError as error:
+            text = without_colours(str(error))
+            raise LearnerStateLostError(f"the learner's {what} cannot be had: {text}") from error
+
     def _get(self, reference: Any, call: str) -> Any:
         """Wait for the result of a call, and look out for signals meanwhile."""
         deadline_s = time.monotonic() + _TIMEOUT_S
         while not ray.wait([reference], timeout=_POLL_S)[0]:
             self._interrupts.check()
+            self.while_waiting()
             if time.monotonic() > deadline_s:
                 raise _ActorGoneError(
                     f"the learner has not answered {call!r} for {_TIMEOUT_S:.0f} s"

@@ -5,7 +5,7 @@ import time
 from ray.util.metrics import Gauge
 
 from cluster.display import Display
-from cluster.journal import Record
+from cluster.record import Record
 
 _INTERVAL_S = 1.0
 """Between exports of updates; Ray itself passes its metrics on every ten seconds."""

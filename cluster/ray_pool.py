@@ -8,13 +8,19 @@ from typing import Any
 import ray
 from ray.exceptions import (
     ActorUnavailableError,
+    ObjectLostError,
     RayActorError,
     RayError,
     RayTaskError,
 )
 
 from cluster.backend import Batch
-from cluster.errors import TicketFailedError, WorkerStartError, without_colours
+from cluster.errors import (
+    LearnerStateLostError,
+    TicketFailedError,
+    WorkerStartError,
+    without_colours,
+)
 from cluster.interrupts import Interrupts
 from cluster.scheduler import Action, Play, Probe, Scheduler, Start, Stop, TicketKey, key_of
 from cluster.staffing import Staffing
@@ -90,7 +96,20 @@ class RayPool:
     def submit(self, tickets: Sequence[Ticket], weights: Any) -> None:
         """Start to play a batch with the weights behind a reference."""
         self._submitted[tickets[0].purpose, tickets[0].update] = _Submitted(tickets, weights)
+        self._last_alive_s = time.monotonic()
+        # What has come back meanwhile is not overdue.
+        self._receive(wait_s=0.0)
         self._scheduler.submit(tickets)
+        self._carry_out()
+
+    def keep_busy(self) -> None:
+        """Take in what has come back and hand out what is next, without waiting for anything.
+
+        Raises:
+            TicketFailedError, WorkerStartError: As ``collect``.
+        """
+        self._receive(wait_s=0.0)
+        self._give_up_if_exhausted()
         self._carry_out()
 
     def collect(self, purpose: Purpose, update: int) -> Batch:
@@ -103,6 +122,7 @@ class RayPool:
         """
         batch = self._submitted[purpose, update]
         keys = [key_of(ticket) for ticket in batch.tickets]
+        self._last_alive_s = time.monotonic()
         while any(key not in self._done for key in keys):
             self._advance()
         del self._submitted[purpose, update]
@@ -124,7 +144,7 @@ class RayPool:
 
     def _advance(self) -> None:
         self._interrupts.check()
-        self._receive()
+        self._receive(_POLL_S)
         self._give_up_if_exhausted()
         if self._staffing.look_again():
             self._scheduler.target = self._staffing.target
@@ -153,14 +173,14 @@ class RayPool:
                 if ticket:
                     self._last_errors[key_of(ticket)] = TimeoutError(reason)
 
-    def _receive(self) -> None:
-        """Take in what has returned, after waiting a moment for the first of it."""
+    def _receive(self, wait_s: float) -> None:
+        """Take in what has returned, after waiting for the first of it."""
         if not self._calls:  # every worker is lost, and the next one waits its turn
-            time.sleep(_POLL_S)
+            time.sleep(wait_s)
             ready = []
         else:
             # One to wake up, then all that are there: taking one at a time favours the first.
-            ready, _ = ray.wait(list(self._calls), num_returns=1, timeout=_POLL_S)
+            ready, _ = ray.wait(list(self._calls), num_returns=1, timeout=wait_s)
         if ready:
             ready, _ = ray.wait(list(self._calls), num_returns=len(self._calls), timeout=0)
         for reference in ready:
@@ -182,14 +202,16 @@ class RayPool:
 
     def _note_failure(self, call: _Call, error: RayError) -> None:
         now_s = time.monotonic()
+        if isinstance(error, RayTaskError) and isinstance(error.cause, ObjectLostError):
+            raise LearnerStateLostError(f"weights vanished with their node: {error.cause}")
         if isinstance(error, RayTaskError) and call.data is not None:
             # The environment raised; its worker lives and has thrown the environment away.
             ticket: Ticket | None = self._scheduler.failed(call.worker, now_s)
         elif isinstance(error, ActorUnavailableError):
             ticket = self._scheduler.unreachable(call.worker, now_s)
         else:
-            was_preempted = isinstance(error, RayActorError) and error.preempted
-            ticket = self._scheduler.lost(call.worker, now_s, to_blame=not was_preempted)
+            node = self._scheduler.node_of(call.worker)
+            ticket = self._scheduler.lost(call.worker, now_s, to_blame=_is_alive(node))
             del self._actors[call.worker]
             self._give_up_if_none_starts(error)
         if ticket:
@@ -210,7 +232,8 @@ class RayPool:
                 f"no worker was ready after {_START_TIMEOUT_S:.0f} s; the cluster has "
                 f"{ray.cluster_resources().get('CPU', 0):g} CPUs, of which "
                 f"{ray.available_resources().get('CPU', 0):g} are free: lower "
-                "workers.num_workers or cluster.cpus_per_worker"
+                "workers.num_workers or cluster.cpus_per_worker; if there is room, the "
+                "environment's constructor hangs"
             )
 
     def _give_up_if_exhausted(self) -> None:
@@ -220,3 +243,8 @@ class RayPool:
         error = self._last_errors[key_of(ticket)]
         attempts = self._scheduler.attempts(ticket)
         raise TicketFailedError.of(ticket, attempts, without_colours(str(error))) from error
+
+
+def _is_alive(node: str | None) -> bool:
+    """Return whether a node is there still; one that no worker has named is taken to be."""
+    return node is None or any(n["Alive"] for n in ray.nodes() if n["NodeID"] == node)

@@ -37,7 +37,7 @@ def replay(path: Path, name: str) -> RolloutReport:
         raise UsageError(f"{name!r} is not a ticket such as 12:3 or evaluation:0:3")
     purpose = Purpose[(match[1] or "training").upper()]
     update, index = int(match[2]), int(match[3])
-    checkpoint = _checkpoint(Checkpoints(run, config), purpose, update)
+    checkpoint = _checkpoint(Checkpoints(run, config), config, purpose, update)
     tickets, weights = _batch(config, checkpoint, purpose, update)
     if index >= len(tickets):
         raise UsageError(f"there is no ticket {name}: the last of its batch is {len(tickets) - 1}")
@@ -48,14 +48,20 @@ def replay(path: Path, name: str) -> RolloutReport:
         worker.close()
 
 
-def _checkpoint(checkpoints: Checkpoints, purpose: Purpose, update: int) -> Checkpoint:
+def _checkpoint(
+    checkpoints: Checkpoints, config: Config, purpose: Purpose, update: int
+) -> Checkpoint:
     """Return the checkpoint in which the weights are that a ticket is played with.
 
-    The regular evaluation plays the same seeds with every version; the newest one is taken.
+    The regular evaluation plays the same seeds with every version; the newest one is taken. A batch
+    that was sampled ahead is known to the checkpoint before its own, too.
     """
     versions = checkpoints.versions()
-    version = update if purpose is not Purpose.EVALUATION else max(versions, default=0)
-    if version not in versions:
+    wanted = [max(versions, default=0)] if purpose is Purpose.EVALUATION else [update]
+    if purpose is Purpose.TRAINING and config.cluster.lookahead:
+        wanted.append(update - 1)
+    version = next((v for v in wanted if v in versions), None)
+    if version is None:
         there = ", ".join(map(str, versions)) or "none"
         raise UsageError(
             f"the weights that this ticket is played with are in no checkpoint of "
@@ -73,7 +79,7 @@ def _batch(
 ) -> tuple[list[Ticket], Weights]:
     if purpose is Purpose.TRAINING:
         episodes, weights = checkpoint.progress.batch_size.episodes, checkpoint.weights
-        if checkpoint.ahead:
+        if checkpoint.ahead and checkpoint.learner.version == update:
             episodes, weights = checkpoint.ahead.episodes, checkpoint.ahead.weights
         return training_tickets(config, update, episodes), weights
     tickets = draw_tickets(

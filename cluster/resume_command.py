@@ -36,12 +36,25 @@ def resume_training(
     """
     run = RunDirectory.open(path)
     config = override(load_config(str(run.config_file)), overrides, f"resume {path}")
-    run.control_file.unlink(missing_ok=True)
-    return go_on(run, config, console, started_s)
+    return go_on(run, config, console, started_s, forget_wishes=True)
 
 
-def go_on(run: RunDirectory, config: Config, console: Console, started_s: float) -> int:
+def go_on(
+    run: RunDirectory,
+    config: Config,
+    console: Console,
+    started_s: float,
+    *,
+    forget_wishes: bool = False,
+) -> int:
     """Go on with a run under a configuration that differs in what may be changed, or not at all.
+
+    Args:
+        run: Which.
+        config: How from now on.
+        console: Where the display and the summary go.
+        started_s: ``time.monotonic()`` when the program began.
+        forget_wishes: Whether a pause or another number of workers, asked for earlier, is over.
 
     Raises:
         RunDirectoryError, ConfigError, TrainingError, InterruptedRunError: As
@@ -51,11 +64,10 @@ def go_on(run: RunDirectory, config: Config, console: Console, started_s: float)
     changed = [name for name in changes if name.startswith("stop.")]
     summary = read_json(run.summary_file) or {}
     if summary.get("status") == "finished" and not changed:
-        console.print(
+        _say(
+            console,
             f"{run.path} has finished already ({summary['stop_reason']}); to train on, change what "
             "ended it, such as --stop.max_updates or --stop.target_return None",
-            highlight=False,
-            soft_wrap=True,
         )
         return 0
     spec = inspect_environment(config.environment)
@@ -63,12 +75,21 @@ def go_on(run: RunDirectory, config: Config, console: Console, started_s: float)
         newest = Checkpoints(run, config).newest(lambda text: None)
         if newest:
             _refuse_if_of_another_run(run, newest.config, config)
-        run.note_start("resume", newest.progress.updates if newest else 0, changes)
-        run.write_config(config)
-        run.summary_file.unlink(missing_ok=True)
+        if forget_wishes:
+            run.control_file.unlink(missing_ok=True)
+
+        def note_start() -> None:
+            run.note_start("resume", newest.progress.updates if newest else 0, changes)
+            run.write_config(config)
+            run.summary_file.unlink(missing_ok=True)
+
         for name, (old, new) in changes.items():
-            console.print(f"{name}: {old} is now {new}", highlight=False, soft_wrap=True)
-        return Conductor(config, spec, run, journal, console, started_s).conduct()
+            _say(console, f"{name}: {old} is now {new}")
+        return Conductor(config, spec, run, journal, console, started_s).conduct(note_start)
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, highlight=False, soft_wrap=True, markup=False)
 
 
 def _refuse_if_of_another_run(run: RunDirectory, saved: dict[str, object], config: Config) -> None:

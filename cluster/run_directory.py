@@ -74,6 +74,13 @@ class RunDirectory:
         with self.history_file.open("a", encoding="utf-8") as history:
             history.write(json.dumps(line) + "\n")
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether anything was recorded or saved that must not be lost."""
+        journal = self.journal_file
+        is_recorded = journal.exists() and journal.stat().st_size > 0
+        return is_recorded or any(self.checkpoints.glob("*"))
+
     def discard(self) -> None:
         """Remove the folder of a run that never began, and the folder of runs if it is empty."""
         shutil.rmtree(self.path)

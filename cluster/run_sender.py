@@ -9,10 +9,10 @@ from typing import Any
 
 import yaml
 
-from cluster.journal import Record
 from cluster.line_tail import LineTail
 from cluster.metric_windows import MetricWindows
 from cluster.mlflow_run import POINTS_PER_REQUEST, MLflowRun, Point
+from cluster.record import Record
 from cluster.run_description import note_of, params_of, shown_settings, status_of, tags_of
 from cluster.run_directory import RunDirectory, read_json
 from configs.config import Config

@@ -127,6 +127,10 @@ class Scheduler:
                 return ticket
         return None
 
+    def node_of(self, worker: int) -> str | None:
+        """Return the node that a worker said it is on, if it has said so."""
+        return self._workers[worker].node
+
     def attempts(self, ticket: Ticket) -> int:
         """Return how often a ticket was started so far."""
         return self._attempts[key_of(ticket)]
@@ -172,6 +176,7 @@ class Scheduler:
         else:
             state.state, state.since_s, state.probe_at_s = WorkerState.SUSPECT, now_s, now_s
         if ticket:
+            self._attempts[key_of(ticket)] -= 1  # nobody knows whether it was even begun
             self._requeue(ticket)
         return ticket
 
@@ -266,7 +271,7 @@ class Scheduler:
             key=lambda n: self._workers[n].since_s,
         )
         for number in idle:
-            if not self._pending:
+            if not self._pending or self.attempts(self._pending[0]) >= self._max_attempts:
                 return
             worker, ticket = self._workers[number], self._pending.popleft()
             self._attempts[key_of(ticket)] += 1

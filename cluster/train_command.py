@@ -5,7 +5,12 @@ from rich.markup import escape
 
 from cluster.checkpoints import Checkpoints
 from cluster.conductor import Conductor
-from cluster.errors import InterruptedRunError, RunDirectoryError, UsageError
+from cluster.errors import (
+    InterruptedRunError,
+    RunDirectoryError,
+    StorageError,
+    UsageError,
+)
 from cluster.final_videos import check_filming
 from cluster.journal import Journal
 from cluster.resume_command import go_on
@@ -41,11 +46,12 @@ def run_training(config: Config, console: Console, started_s: float) -> int:
                 f"{checkpoints.location} holds checkpoints of another run of this name; choose "
                 "another run.name, or go on from them with --resume auto"
             )
-        run.note_start("train", 0, {})
         with Journal(run.journal_file) as journal:
-            return Conductor(config, found.spec, run, journal, console, started_s).conduct()
-    except (UsageError, InterruptedRunError):
-        run.discard()
+            conductor = Conductor(config, found.spec, run, journal, console, started_s)
+            return conductor.conduct(lambda: run.note_start("train", 0, {}))
+    except (UsageError, InterruptedRunError, StorageError):
+        if not run.has_begun:
+            run.discard()
         raise
 
 

@@ -16,19 +16,16 @@ from cluster.display import Display
 from cluster.errors import InterruptedRunError, TrainingError, TrajectoriesLostError
 from cluster.evaluation import Evaluation, Evaluator
 from cluster.interrupts import Interrupts
-from cluster.journal import (
-    Journal,
-    Record,
-    confirmation_record,
-    evaluation_record,
-    update_record,
-)
+from cluster.journal import Journal
 from cluster.progress import Progress
+from cluster.record import Record, confirmation_record, evaluation_record, update_record
 from configs.config import Config
 from learner.update_report import UpdateReport
 from workers.ticket import Purpose, Ticket, draw_tickets
 
 _PAUSE_POLL_S = 0.2
+_MAX_BATCH_ATTEMPTS = 3
+"""Times that a batch may vanish on its way to the learner."""
 
 
 @dataclass(frozen=True)
@@ -131,9 +128,9 @@ class Training:
                 with suppress(TrainingError):  # what the last updates made survives the failure
                     self._save_checkpoint()
                 raise
+            saved = self._save_or_go_on_without()
             if not isinstance(error, InterruptedRunError):
                 self._display.warn(f"after the signal: {error}")
-            saved = self._save_or_go_on_without()
             return self._outcome(str(interruption), interruption.exit_code, saved, None)
         stop_reason, final = ending
         return self._outcome(stop_reason, 0, self._save_checkpoint(), final)
@@ -166,10 +163,14 @@ class Training:
 
     def _learn(self, batch: Batch) -> tuple[Batch, UpdateReport, WeightsHandle]:
         """Update the learner; a batch that vanishes with a node is played once more."""
+        num_lost = 0
         while True:
             try:
                 return batch, *self._learner.update(batch.trajectories)
             except TrajectoriesLostError as error:
+                num_lost += 1
+                if num_lost == _MAX_BATCH_ATTEMPTS:
+                    raise
                 self._display.warn(f"a batch is played again: {error}")
                 self._pool.submit(batch.tickets, batch.weights)
                 batch = self._pool.collect(Purpose.TRAINING, batch.tickets[0].update)
@@ -217,9 +218,11 @@ class Training:
             return
         self._save_or_go_on_without()
         self._display.warn("paused, as asked; `reinforce unpause` goes on")
+        paused_s = time.perf_counter()
         while self._control.wishes.paused:
             self._interrupts.check()
             time.sleep(_PAUSE_POLL_S)
+        self._began_s += time.perf_counter() - paused_s  # a pause is no training time
 
     def _record(self, record: Record) -> None:
         self._journal.append(record)

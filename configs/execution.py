@@ -1,8 +1,9 @@
 """Where and how a run executes: workers, cluster, checkpoint and tracking sections."""
 
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from configs.section import Section
 
@@ -111,6 +112,12 @@ class CheckpointConfig(Section):
         description="Folder, or URL such as s3://bucket/folder, that receives a folder of "
         "checkpoints per run. None: in the run directory, which must then outlive the machine.",
     )
+
+    @field_validator("directory")
+    @classmethod
+    def _is_found_from_anywhere(cls, directory: str | None) -> str | None:
+        is_path = directory is not None and "://" not in directory
+        return str(Path(directory).absolute()) if directory and is_path else directory
 
 
 class TrackingConfig(Section):

@@ -7,7 +7,7 @@ from configs.section import ConfigError
 
 _CHANGEABLE = {
     "stop": None,  # None: every field
-    "checkpoint": None,
+    "checkpoint": {"every_s", "keep"},  # where they lie is where they are looked for
     "workers": {
         "num_workers",
         "min_workers",
@@ -16,7 +16,7 @@ _CHANGEABLE = {
         "max_ticket_attempts",
     },
     "cluster": {"backend", "address", "cpus_per_worker"},
-    "evaluation": {"every_updates"},
+    "evaluation": {"video"},
     "tracking": {"enabled"},
     "run": {"directory"},  # a run directory may be moved
 }

@@ -90,6 +90,15 @@ def test_the_newest_are_kept_and_every_so_many_for_good(make_checkpoints):
     assert not checkpoints.is_due(16)
 
 
+def test_checkpoints_of_a_future_that_was_given_up_make_room_for_the_new_one(make_checkpoints):
+    checkpoints = make_checkpoints(keep=1)
+    checkpoints.save(checkpoint(300))
+
+    checkpoints.save(checkpoint(10))
+
+    assert checkpoints.versions() == [10]
+
+
 def test_the_best_is_written_with_the_next_checkpoint_and_kept(make_checkpoints):
     checkpoints = make_checkpoints(keep=1)
     assert checkpoints.best() is None

@@ -42,7 +42,7 @@ def conduct(make_config):
         spec = inspect_environment(config.environment)
         with Journal(run.journal_file) as journal:
             conductor = Conductor(config, spec, run, journal, Console(quiet=True), 0.0)
-            return run, conductor.conduct()
+            return run, conductor.conduct(lambda: None)
 
     return conduct
 
@@ -92,3 +92,22 @@ def test_what_ends_it_while_it_goes_back_never_costs_what_was_reached(
         assert code == 143
         assert read_json(run.summary_file)["status"] == "interrupted"
         assert read_json(run.summary_file)["updates"] == 3
+
+
+def test_a_signal_while_the_last_checkpoint_is_fetched_destroys_nothing(
+    make_config, monkeypatch, tmp_path
+):
+    """What has begun is never discarded, whatever kind of error comes out."""
+    from cluster.train_command import run_training
+
+    def interrupted_state(self):
+        raise InterruptedRunError(15)
+
+    monkeypatch.setattr(InlineLearner, "state", interrupted_state)
+    config = make_config(**SECTIONS)
+
+    with pytest.raises(InterruptedRunError):
+        run_training(config, Console(quiet=True), 0.0)
+
+    run = RunDirectory(config.run.directory / "test")
+    assert len(records_of(run)) >= 2

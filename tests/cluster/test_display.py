@@ -3,7 +3,7 @@ import io
 from rich.console import Console
 
 from cluster.display import LiveDisplay, PlainDisplay, make_display
-from cluster.journal import BatchRecord, Record
+from cluster.record import BatchRecord, Record
 from configs.config import Config
 
 METRICS = {

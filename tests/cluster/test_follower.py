@@ -13,7 +13,7 @@ from written_runs import points_of, stored_points
 
 from cluster.cli import main
 from cluster.follower import sync_run_directory
-from cluster.journal import Record
+from cluster.record import Record
 from cluster.run_description import params_of
 from cluster.run_directory import RunDirectory, read_json
 from configs.loading import load_config

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from cluster.errors import RunDirectoryError, StorageError
-from cluster.journal import BatchRecord, Journal, Record, is_being_written
+from cluster.journal import Journal, is_being_written
+from cluster.record import BatchRecord, Record
 
 
 def update(number):

@@ -1,5 +1,5 @@
-from cluster.journal import BatchRecord, Record
 from cluster.metric_windows import MetricWindows
+from cluster.record import BatchRecord, Record
 
 BATCH = BatchRecord("", [], [])
 

@@ -34,7 +34,7 @@ FAST_HEALTH_CHECKS = {
 class ReapingCluster(Cluster):
     """A cluster whose processes are waited for when they are ended."""
 
-    def remove_node(self, node, allow_graceful=True):
+    def remove_node(self, node, allow_graceful=True):  # noqa: FBT002  (as Ray has it)
         processes = [info.process for infos in node.all_processes.values() for info in infos]
         super().remove_node(node, allow_graceful)
         for process in processes:

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from cluster.cli import main
-from cluster.journal import Record
+from cluster.record import Record
 from cluster.run_directory import read_json
 
 TRAIN = [
@@ -109,6 +109,30 @@ def test_what_cannot_be_resumed_is_refused_and_nothing_changes(run, capsys, argu
 
     assert message in capsys.readouterr().err
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_a_cluster_that_does_not_answer_leaves_the_run_as_it_was(run, capsys):
+    assert main([*TRAIN, *SHORT]) == 0
+    (run / "summary.json").unlink()
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    elsewhere = ["--cluster.backend", "ray", "--cluster.address", "127.0.0.1:9"]
+
+    assert main(["resume", "runs/a", *elsewhere]) == 2
+
+    assert "127.0.0.1:9" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_checkpoints_that_cannot_be_read_are_not_mistaken_for_none(run, capsys):
+    assert main([*TRAIN, *SHORT]) == 0
+    for path in (run / "checkpoints").glob("update-*"):
+        path.write_bytes(b"torn")
+    (run / "summary.json").unlink()
+
+    assert main(["resume", "runs/a"]) == 2
+
+    assert "none of the 5 checkpoints" in capsys.readouterr().err
+    assert updates_of(run) == [1, 2, 3, 4, 5]
 
 
 def test_a_corrupt_checkpoint_is_passed_over_with_a_message(run, capsys):
@@ -244,8 +268,9 @@ def test_a_ticket_that_failed_is_played_alone_and_fails_alone(run, capsys):
     with pytest.raises(ArithmeticError, match="this episode is faulty"):
         main(["replay", "runs/a", name])
     update, index = name.split(":")[1:]
-    assert main(["replay", "runs/a", f"{update}:{int(index) - 1}"]) == 0
-    assert f"ticket training {update}:{int(index) - 1} was played" in capsys.readouterr().out
+    other = f"{update}:{1 - int(index)}"
+    assert main(["replay", "runs/a", other]) == 0
+    assert f"ticket training {other} was played" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

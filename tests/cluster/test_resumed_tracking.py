@@ -13,7 +13,8 @@ from written_runs import (
 )
 
 from cluster.follower import Follower, sync_run_directory
-from cluster.journal import Journal, Record
+from cluster.journal import Journal
+from cluster.record import Record
 from cluster.run_directory import read_json
 
 

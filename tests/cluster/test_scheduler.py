@@ -79,6 +79,28 @@ def test_attempts_are_counted_per_ticket_until_they_are_exhausted():
     assert scheduler.attempts(ticket) == 2
 
 
+def test_a_ticket_that_hangs_everywhere_is_not_given_out_beyond_its_attempts():
+    scheduler = scheduler_with(3, max_ticket_attempts=2, ticket_timeout_s=10.0)
+    (ticket,) = tickets(1)
+    scheduler.submit([ticket])
+
+    given_out = [a for now_s in (0.0, 11.0, 22.0, 33.0) for a in scheduler.decide(now_s)]
+
+    assert sum(isinstance(action, Play) for action in given_out) == 2
+    assert scheduler.exhausted is ticket
+
+
+def test_a_worker_out_of_reach_is_not_held_against_the_ticket():
+    scheduler = scheduler_with(1, max_ticket_attempts=1)
+    (ticket,) = tickets(1)
+    scheduler.submit([ticket])
+    scheduler.decide(0.0)
+
+    scheduler.unreachable(0, 1.0)
+
+    assert scheduler.exhausted is None
+
+
 def test_a_node_that_was_taken_away_is_not_held_against_the_ticket():
     scheduler = scheduler_with(1, max_ticket_attempts=1)
     (ticket,) = tickets(1)

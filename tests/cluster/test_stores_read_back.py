@@ -14,7 +14,7 @@ from mlflow_server import MLflowServer
 from postgres_server import PASSWORD, PostgresServer
 from written_runs import points_of, stored_points
 
-from cluster.journal import Record
+from cluster.record import Record
 from cluster.run_description import params_of
 from cluster.run_directory import RunDirectory, read_json
 from configs.loading import load_config

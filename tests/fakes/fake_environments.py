@@ -123,7 +123,7 @@ class Faulty(Countdown):
 
 
 class FaultySeed(Countdown):
-    """Raises in the episodes of one seed in ``one_in``, whoever plays them."""
+    """Raises in the episodes of one seed in ``one_in`` (not in 0), whoever plays them."""
 
     def __init__(self, one_in: int = 300) -> None:
         super().__init__()
@@ -131,7 +131,7 @@ class FaultySeed(Countdown):
         self._is_faulty = False
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
-        self._is_faulty = seed is not None and seed % self._one_in == 0
+        self._is_faulty = seed is not None and seed % self._one_in == 11
         return super().reset(seed=seed, options=options)
 
     def step(self, action: int) -> Any:

@@ -6,7 +6,8 @@ from cluster.checkpoints import Checkpoints
 from cluster.conductor import open_backend
 from cluster.control import Control
 from cluster.interrupts import Interrupts
-from cluster.journal import Journal, Record
+from cluster.journal import Journal
+from cluster.record import Record
 from cluster.run_directory import RunDirectory
 from cluster.training import Surroundings, Training
 from workers.environment import inspect_environment

@@ -4,7 +4,8 @@ import time
 
 from mlflow import MlflowClient
 
-from cluster.journal import BatchRecord, Journal, Record
+from cluster.journal import Journal
+from cluster.record import BatchRecord, Record
 from cluster.run_directory import RunDirectory, write_json
 
 BATCH = BatchRecord("0" * 64, [1.0, 2.0], [1, 2])
