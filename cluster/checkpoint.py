@@ -44,14 +44,14 @@ class Checkpoint:
         progress: Counters.
         ahead: The batch that must not be drawn again with newer weights, if there is one.
         config: The resolved configuration, section by section.
-        mlflow_run_id: The MLflow run that follows, if it was known by then.
+        tracking: What ``tracking.json`` held: which MLflow run follows.
     """
 
     learner: LearnerState
     progress: Progress
     ahead: PlayedAhead | None = None
     config: dict[str, Any] = field(default_factory=dict)
-    mlflow_run_id: str | None = None
+    tracking: dict[str, Any] = field(default_factory=dict)
 
     @property
     def weights(self) -> Weights:
@@ -70,7 +70,7 @@ def encode(checkpoint: Checkpoint) -> bytes:
             if ahead
             else None,
             "config": checkpoint.config,
-            "mlflow_run_id": checkpoint.mlflow_run_id,
+            "tracking": checkpoint.tracking,
         }
     )
     arrays = state.arrays | ({_AHEAD: ahead.weights.values} if ahead else {})
@@ -106,7 +106,7 @@ def decode(content: bytes, name: str) -> Checkpoint:
         Progress.from_json(values["progress"]),
         PlayedAhead(ahead["episodes"], weights) if ahead else None,
         values["config"],
-        values["mlflow_run_id"],
+        values["tracking"],
     )
 
 

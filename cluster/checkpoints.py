@@ -130,8 +130,8 @@ class Checkpoints:
         return decode(self._folder.read(_BEST), f"{self.location}/{_BEST}")
 
     def _encode(self, checkpoint: Checkpoint) -> bytes:
-        run_id = (read_json(self._run.tracking_file) or {}).get("run_id")
-        return encode(replace(checkpoint, config=self._run_config, mlflow_run_id=run_id))
+        tracking = read_json(self._run.tracking_file) or {}
+        return encode(replace(checkpoint, config=self._run_config, tracking=tracking))
 
     def _is_for_good(self, updates: int) -> bool:
         every = self._updates_between

@@ -12,9 +12,9 @@
       - LearnerStateLostError
     + TrajectoriesLostError
     + StorageError
+    + JobLostError
   * ServerError                1: a server that this command needs does not start
   * ExportError                1: what was exported does not act as the policy did
-    + JobLostError
   * InterruptedRunError        128 + signal: stopped by the user, after a checkpoint
 
 ``configs.section.ConfigError`` and ``workers.environment.UnsuitableEnvironmentError`` come from the

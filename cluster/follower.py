@@ -14,6 +14,7 @@ import fcntl
 import json
 import os
 import select
+import signal
 import sys
 import time
 import uuid
@@ -263,6 +264,8 @@ def main() -> int:
     if start is None:
         return 0
     path, command = start
+    # Whoever stops a job may signal all its processes. This one ends when the driver has.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     # An environment of the user's may lie in the current directory, as for the driver.
     sys.path.append(str(Path.cwd()))
     run = RunDirectory(path)

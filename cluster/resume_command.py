@@ -5,11 +5,12 @@ from pathlib import Path
 
 from rich.console import Console
 
+from cluster.checkpoint import Checkpoint
 from cluster.checkpoints import Checkpoints
 from cluster.conductor import Conductor
 from cluster.journal import Journal
 from cluster.overrides import override
-from cluster.run_directory import RunDirectory, read_json
+from cluster.run_directory import RunDirectory, read_json, write_json
 from configs.config import Config
 from configs.loading import load_config
 from configs.resuming import changes_between
@@ -82,10 +83,19 @@ def go_on(
             run.note_start("resume", newest.progress.updates if newest else 0, changes)
             run.write_config(config)
             run.summary_file.unlink(missing_ok=True)
+            if newest:
+                _remember_mlflow_run(run, newest)
 
         for name, (old, new) in changes.items():
             _say(console, f"{name}: {old} is now {new}")
         return Conductor(config, spec, run, journal, console, started_s).conduct(note_start)
+
+
+def _remember_mlflow_run(run: RunDirectory, checkpoint: Checkpoint) -> None:
+    """Go on in the same MLflow run though the directory is new; a store of the old disk is gone."""
+    tracking = checkpoint.tracking
+    if tracking and not tracking["is_default_store"] and not run.tracking_file.exists():
+        write_json(run.tracking_file, tracking)
 
 
 def _say(console: Console, text: str) -> None:

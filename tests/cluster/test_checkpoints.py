@@ -75,7 +75,7 @@ def test_a_checkpoint_says_whose_it_is(make_checkpoints, make_config):
 
     loaded = checkpoints.newest(complain)
 
-    assert loaded.mlflow_run_id == "abc"
+    assert loaded.tracking["run_id"] == "abc"
     assert loaded.config == make_config().model_dump(mode="json")
 
 
