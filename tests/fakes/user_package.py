@@ -43,6 +43,20 @@ class Counter(nn.Module):
         return self.last(states + seen), states + seen
 
 
+class Projecting(nn.Module):
+    """Looks at fixed random features, which are no parameters."""
+
+    def __init__(self, observation_shapes: dict[str, tuple[int, ...]], num_outputs: int) -> None:
+        super().__init__()
+        (shape,) = observation_shapes.values()
+        self.register_buffer("directions", torch.randn(shape[0], 16))
+        self.last = nn.Linear(16, num_outputs)
+
+    def forward(self, observations: dict[str, Tensor]) -> Tensor:
+        (seen,) = observations.values()
+        return self.last(torch.tanh(seen @ self.directions))
+
+
 class Dropping(Attentive):
     """Random."""
 
