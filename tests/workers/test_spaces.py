@@ -159,21 +159,29 @@ def test_actions_without_a_distribution_are_refused_by_name(space, message):
 
 
 def test_a_mask_may_be_one_array_or_one_per_component():
+    layout = action_layout(MultiDiscrete([2, 3]))
     np.testing.assert_array_equal(
-        read_mask({"action_mask": (np.array([1, 0], np.int8), np.array([0, 1, 1], np.int8))}, 5),
+        read_mask({"action_mask": (np.array([1, 0], np.int8), np.array([0, 1, 1]))}, layout),
         [True, False, False, True, True],
     )
-    np.testing.assert_array_equal(read_mask({"action_mask": [0, 1]}, 2), [False, True])
+    np.testing.assert_array_equal(
+        read_mask({"action_mask": [0, 1]}, action_layout(Discrete(2))), [False, True]
+    )
 
 
 @pytest.mark.parametrize(
-    ("place", "message"),
+    ("space", "place", "message"),
     [
-        ({}, "at first and then none"),
-        ({"action_mask": [1, 0, 1]}, "has to hold 2 entries"),
-        ({"action_mask": [0, 0]}, "to allow at least one"),
+        (Discrete(2), {}, "at first and then none"),
+        (Discrete(2), {"action_mask": [1, 0, 1]}, "has to hold 2 entries"),
+        (Discrete(2), {"action_mask": [0, 0]}, "to allow at least one$"),
+        (
+            MultiDiscrete([2, 3]),
+            {"action_mask": [1, 1, 0, 0, 0]},
+            "to allow at least one in each of the 2 components",
+        ),
     ],
 )
-def test_a_mask_that_makes_no_sense_is_refused(place, message):
+def test_a_mask_that_makes_no_sense_is_refused(space, place, message):
     with pytest.raises(InvalidMaskError, match=message):
-        read_mask(place, 2)
+        read_mask(place, action_layout(space))
