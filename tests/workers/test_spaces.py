@@ -126,6 +126,18 @@ def test_an_action_with_one_bound_is_cut_there_and_nowhere_else():
     np.testing.assert_array_equal(action, [[0.0, 7.0]])
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_largest_number_of_a_dtype_is_no_bound(dtype):
+    largest = np.finfo(dtype).max
+    low, high = np.array([-largest, -1, 0], dtype), np.array([largest, 1, largest], dtype)
+
+    (leaf,) = action_layout(Box(low, high, dtype=dtype)).leaves
+
+    assert leaf.low == (-np.inf, -1.0, 0.0)
+    assert leaf.high == (np.inf, 1.0, np.inf)
+    assert leaf.is_squashed == (False, True, False)
+
+
 @pytest.mark.parametrize(
     ("space", "message"),
     [
@@ -151,6 +163,10 @@ def test_observations_without_a_fixed_size_are_refused_by_name(space, message):
         (Box(0, 9, (2,), np.int32), "a Box of int32, whole numbers: use MultiDiscrete"),
         (Tuple([Discrete(2), spaces.Text(3)]), "the action at '1' is the space Text"),
         (Box(0, 1, (0,)), "nothing to decide"),
+        (
+            Dict({"arm": Box(np.zeros(2, np.float32), np.array([1, 0], np.float32))}),
+            "the action at 'arm' is the space .* low == high has nothing to decide",
+        ),
     ],
 )
 def test_actions_without_a_distribution_are_refused_by_name(space, message):
