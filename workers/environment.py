@@ -43,7 +43,8 @@ class EnvironmentSpec:
     Attributes:
         observation: How its observations are stored.
         action: How its actions are stored.
-        has_vector_implementation: The environment steps many copies of itself at once.
+        has_vector_implementation: The environment steps many copies of itself at once, each with
+            the spaces of one alone.
         action_mask: Where it says which choices are allowed, or None if it never does.
     """
 
@@ -76,9 +77,15 @@ def describe_environment(
         action = action_layout(environment.action_space)
     except UnsupportedSpaceError as error:
         raise UnsuitableEnvironmentError(f"environment.id = {config.id!r}: {error}") from None
-    return EnvironmentSpec(
-        observation, action, _steps_as_vector(config), _mask_source(environment, action)
+    steps_as_vector = registers_vector_implementation(config) and (
+        not config.use_vector_implementation or _has_the_spaces(config, observation, action)
     )
+    return EnvironmentSpec(observation, action, steps_as_vector, _mask_source(environment, action))
+
+
+def registers_vector_implementation(config: EnvironmentConfig) -> bool:
+    """Return whether the environment brings one, and no wrapper of ours stands before it."""
+    return not config.wrappers and _find(config).vector_entry_point is not None
 
 
 def make_environment(config: EnvironmentConfig) -> gymnasium.Env[Any, Any]:
@@ -163,8 +170,18 @@ def _missing_extra(error: Exception) -> str:
     return ""
 
 
-def _steps_as_vector(config: EnvironmentConfig) -> bool:
-    return not config.wrappers and _find(config).vector_entry_point is not None
+def _has_the_spaces(
+    config: EnvironmentConfig, observation: ObservationLayout, action: ActionLayout
+) -> bool:
+    """Return whether a lane of the vector implementation sees and does the same as one alone."""
+    vector = make_vector_environment(config, 2)
+    try:
+        seen = observation_layout(vector.single_observation_space)
+        return (seen, action_layout(vector.single_action_space)) == (observation, action)
+    except UnsupportedSpaceError:
+        return False
+    finally:
+        vector.close()
 
 
 def _mask_source(

@@ -19,6 +19,7 @@ from workers.environment import (
     describe_environment,
     make_environment,
     make_vector_environment,
+    registers_vector_implementation,
 )
 from workers.observations import InvalidMaskError
 from workers.rollout_worker import architecture_of
@@ -68,9 +69,9 @@ def preflight(config: Config) -> Preflight:
     finally:
         environment.close()
         other.close()
-    _check_vector_implementation(config, spec)
     _check_policy(config, spec)
-    return Preflight(spec, (*_determinism(name, trials), *trials[0].warnings))
+    odd = (*_check_vector_implementation(config, spec), *trials[0].warnings)
+    return Preflight(spec, (*_determinism(name, trials), *odd))
 
 
 def _determinism(name: str, trials: list[Trial]) -> list[str]:
@@ -116,14 +117,22 @@ def _play_to_the_end(environment: gymnasium.Env[Any, Any], spec: EnvironmentSpec
         )
 
 
-def _check_vector_implementation(config: Config, spec: EnvironmentSpec) -> None:
-    if not (config.environment.use_vector_implementation and spec.has_vector_implementation):
-        return
-    vector = make_vector_environment(config.environment, 2)
+def _check_vector_implementation(config: Config, spec: EnvironmentSpec) -> list[str]:
+    environment = config.environment
+    if not (environment.use_vector_implementation and registers_vector_implementation(environment)):
+        return []
+    if not spec.has_vector_implementation:
+        return [
+            f"the vector implementation of environment.id = {environment.id!r} has other spaces "
+            "than the environment alone, so single environments are stepped; set "
+            "environment.use_vector_implementation to false to be told no more"
+        ]
+    vector = make_vector_environment(environment, 2)
     try:
-        autoreset_mode(config.environment, vector)
+        autoreset_mode(environment, vector)
     finally:
         vector.close()
+    return []
 
 
 def _check_policy(config: Config, spec: EnvironmentSpec) -> None:

@@ -94,3 +94,10 @@ if "VectorCountdown-v0" not in gymnasium.registry:
     gymnasium.register(
         "VectorCountdown-v0", entry_point=OneCountdown, vector_entry_point=VectorCountdown
     )
+
+if "OtherSpaces-v0" not in gymnasium.registry:  # as ALE's are: small gray images in the vector
+    gymnasium.register(
+        "OtherSpaces-v0",
+        entry_point="fake_environments:Countdown",
+        vector_entry_point=VectorCountdown,
+    )
