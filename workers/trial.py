@@ -11,8 +11,9 @@ from gymnasium import spaces
 from gymnasium.spaces import Space
 from numpy.typing import NDArray
 
-from learner.distributions import Masks
+from learner.distributions import make_distribution
 from learner.spaces import ActionLayout, Path
+from workers.actions import ActionDecoder
 from workers.environment import EnvironmentSpec
 from workers.observations import WritableRows
 
@@ -64,6 +65,7 @@ def play_trial(
     trial = Trial()
     space = environment.observation_space
     environment.action_space.seed(seed)
+    generator, decoder = np.random.default_rng(seed), ActionDecoder(spec.action)
     result = _call("reset", lambda: environment.reset(seed=seed))
     if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict)):
         raise TrialError(f"reset returned {_short(result)}, not (observation, info)")
@@ -79,7 +81,10 @@ def play_trial(
         trial.observations.append(rows.observations)
         if trial.ended or len(trial.rewards) == max_steps or time.monotonic() > deadline_s:
             return trial
-        action = _random_action(environment.action_space, spec.action, rows.masks)
+        if rows.masks is None:
+            action = environment.action_space.sample()
+        else:
+            (action,) = decoder.singles(random_actions(spec.action, generator, rows.masks))
         observation, info = _step(environment, action, trial)
 
 
@@ -165,16 +170,14 @@ def _parts(
         yield path, space, observation
 
 
-def _random_action(space: Space[Any], layout: ActionLayout, masks: Masks) -> Any:
-    if masks is None:
-        return space.sample()
-    allowed = masks[0].astype(np.int8)
-    if isinstance(space, spaces.Discrete):
-        return space.sample(mask=allowed)
-    if isinstance(space, spaces.MultiDiscrete) and len(space.shape) == 1:
-        counts = layout.leaves[0].counts
-        return space.sample(mask=tuple(np.split(allowed, np.cumsum(counts)[:-1])))
-    return space.sample()
+def random_actions(
+    layout: ActionLayout, generator: np.random.Generator, masks: NDArray[np.bool_]
+) -> NDArray[Any]:
+    """Return [n, ...] rows of actions, each choice that its mask allows as likely as another."""
+    per_row = () if layout.is_one_choice else (layout.num_uniforms,)
+    uniforms = generator.random((len(masks), *per_row))
+    zeros = np.zeros((len(masks), layout.num_outputs), np.float32)
+    return make_distribution(layout).sample(zeros, uniforms, masks)[0]
 
 
 def _short(value: Any) -> str:

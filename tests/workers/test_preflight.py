@@ -71,6 +71,17 @@ def test_with_a_limit_of_time_every_episode_ends(make_config):
     assert check(make_config, "never ends", environment=environment).warnings == ()
 
 
+@pytest.mark.parametrize("space", ["tuple", "grid", "row"])
+def test_trials_keep_to_masks_over_several_choices(make_config, space):
+    """The environment raises where a forbidden action is taken."""
+    environment = {"id": "space_tasks:MaskedParts", "kwargs": {"space": space}}
+
+    found = preflight(make_config(environment=environment))
+
+    assert found.spec.action_mask == "info"
+    assert found.warnings == ()
+
+
 def test_a_cnn_needs_an_image(make_config):
     with pytest.raises(
         UnsuitableEnvironmentError, match=r"'cnn' needs an image.*use policy\.kind mlp"
