@@ -12,6 +12,7 @@ from typing import Any
 import gymnasium
 
 from configs.config import Config
+from configs.experiment import EnvironmentConfig
 from learner.policy import make_policy
 from workers.environment import (
     EnvironmentSpec,
@@ -25,6 +26,7 @@ from workers.observations import InvalidMaskError
 from workers.rollout_worker import architecture_of
 from workers.trial import Trial, TrialError, play_trial
 from workers.vector_lanes import autoreset_mode
+from workers.vector_trial import Step, first_difference, play_vector_trial
 
 _TRIAL_STEPS = 200
 _MAX_STEPS_WITHOUT_LIMIT = 50_000
@@ -76,12 +78,16 @@ def preflight(config: Config) -> Preflight:
 
 def _determinism(name: str, trials: list[Trial]) -> list[str]:
     first, again, other = trials
+    return _withdrawn(name, first.first_difference(again), first.first_difference(other))
+
+
+def _withdrawn(name: str, again: int | None, other: int | None) -> list[str]:
+    """Say from which step on a trial went another way, again or in another instance, if it did."""
     promise = (
         "training goes on, but the promise is withdrawn that a run gives the same results again, "
         "for any number of workers, after a crash and when it is resumed"
     )
-    for trial, where in ((other, "in two of its instances"), (again, "in one that played before")):
-        step = first.first_difference(trial)
+    for step, where in ((other, "in two of its instances"), (again, "in one that played before")):
         if step is not None:
             return [
                 f"{name} is not deterministic under a seed: the same seed and actions gave another "
@@ -127,12 +133,32 @@ def _check_vector_implementation(config: Config, spec: EnvironmentSpec) -> list[
             "than the environment alone, so single environments are stepped; set "
             "environment.use_vector_implementation to false to be told no more"
         ]
-    vector = make_vector_environment(environment, 2)
     try:
-        autoreset_mode(environment, vector)
+        trials = _vector_trials(environment, spec)
+    except UnsuitableEnvironmentError:
+        raise
+    except Exception as error:  # whatever a user's environment raises
+        raise UnsuitableEnvironmentError(
+            f"the vector implementation of environment.id = {environment.id!r} raises "
+            f"{type(error).__name__}: {error}; set environment.use_vector_implementation to false "
+            "to step single environments"
+        ) from error
+    first, again, other = trials
+    name = f"the vector implementation of environment.id = {environment.id!r}"
+    return _withdrawn(name, first_difference(first, again), first_difference(first, other))
+
+
+def _vector_trials(environment: EnvironmentConfig, spec: EnvironmentSpec) -> list[list[Step]]:
+    one, other = (make_vector_environment(environment, 2) for _ in range(2))
+    try:
+        autoreset_mode(environment, one)
+        return [
+            play_vector_trial(vector, spec, seed=0, max_steps=_TRIAL_STEPS)
+            for vector in (one, one, other)
+        ]
     finally:
-        vector.close()
-    return []
+        one.close()
+        other.close()
 
 
 def _check_policy(config: Config, spec: EnvironmentSpec) -> None:

@@ -11,7 +11,7 @@ from gymnasium import spaces
 from gymnasium.spaces import Space
 from numpy.typing import NDArray
 
-from learner.distributions import make_distribution
+from learner.distributions import Masks, make_distribution
 from learner.spaces import ActionLayout, Path
 from workers.actions import ActionDecoder
 from workers.environment import EnvironmentSpec
@@ -171,12 +171,12 @@ def _parts(
 
 
 def random_actions(
-    layout: ActionLayout, generator: np.random.Generator, masks: NDArray[np.bool_]
+    layout: ActionLayout, generator: np.random.Generator, masks: Masks, num_rows: int = 1
 ) -> NDArray[Any]:
-    """Return [n, ...] rows of actions, each choice that its mask allows as likely as another."""
+    """Return [num_rows, ...] rows of actions as a policy would take them that knows nothing."""
     per_row = () if layout.is_one_choice else (layout.num_uniforms,)
-    uniforms = generator.random((len(masks), *per_row))
-    zeros = np.zeros((len(masks), layout.num_outputs), np.float32)
+    uniforms = generator.random((num_rows, *per_row))
+    zeros = np.zeros((num_rows, layout.num_outputs + layout.num_gaussians), np.float32)
     return make_distribution(layout).sample(zeros, uniforms, masks)[0]
 
 
