@@ -81,6 +81,33 @@ class Mixing(Attentive):
         return outputs - outputs.mean(dim=0)
 
 
+class MixingLater(Mixing):
+    """The same, unseen at first: its last layer begins with zeros."""
+
+    def __init__(self, observation_shapes, num_outputs):
+        super().__init__(observation_shapes, num_outputs)
+        nn.init.zeros_(self.last.weight)
+
+
+class DroppingLater(Attentive):
+    """Random, by hand, and unseen at first."""
+
+    def __init__(self, observation_shapes, num_outputs):
+        super().__init__(observation_shapes, num_outputs)
+        nn.init.zeros_(self.last.weight)
+
+    def forward(self, observations):
+        hidden = {name: nn.functional.dropout(x, 0.5) for name, x in observations.items()}
+        return super().forward(hidden)
+
+
+class Forgetful(Counter):
+    """Forgets in step what it saw before."""
+
+    def step(self, observations, states):
+        return super().step(observations, torch.zeros_like(states))
+
+
 class TooFew(Attentive):
     """Ignores how many outputs are wanted."""
 

@@ -82,6 +82,11 @@ def test_trials_keep_to_masks_over_several_choices(make_config, space):
     assert found.warnings == ()
 
 
+@pytest.mark.parametrize("name", ["Attentive", "Counter", "Projecting"])
+def test_a_sound_policy_of_the_user_s_passes_without_a_word(make_config, name):
+    assert check(make_config, policy={"kind": f"user_package:{name}"}).warnings == ()
+
+
 def test_a_cnn_needs_an_image(make_config):
     with pytest.raises(
         UnsuitableEnvironmentError, match=r"'cnn' needs an image.*use policy\.kind mlp"
@@ -104,7 +109,10 @@ def test_a_linear_baseline_sees_no_images(make_config):
         ("Dropping", "holds Dropout at 'drop': the learner recomputes the probability"),
         ("Normalizing", "holds BatchNorm1d at 'norm'"),
         ("Mixing", "gives an observation another output when it comes with others"),
-        ("TooFew", r"returns shape \(2, 3\) for 2 observations; it has to return \[2, 2\]"),
+        ("MixingLater", "gives an observation another output when it comes with others"),
+        ("DroppingLater", "gives an observation another output when it comes with .* another time"),
+        ("Forgetful", "gives an observation another output when .* in step instead of forward"),
+        ("TooFew", r"returns shape \(3, 3\) for 3 observations; it has to return \[3, 2\]"),
         ("Unlearnable", "has no parameters to learn"),
         ("NoModule", "is no torch.nn.Module"),
         ("Absent", "cannot be made .* AttributeError"),
