@@ -4,6 +4,7 @@ import difflib
 import importlib
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -73,8 +74,9 @@ def describe_environment(
 ) -> EnvironmentSpec:
     """Return what the rest of the system needs to know; errors as for ``inspect_environment``."""
     try:
-        observation = observation_layout(environment.observation_space)
         action = action_layout(environment.action_space)
+        is_masked = action.num_choices > 0
+        observation = observation_layout(environment.observation_space, is_masked=is_masked)
     except UnsupportedSpaceError as error:
         raise UnsuitableEnvironmentError(f"environment.id = {config.id!r}: {error}") from None
     steps_as_vector = registers_vector_implementation(config) and (
@@ -175,13 +177,12 @@ def _has_the_spaces(
 ) -> bool:
     """Return whether a lane of the vector implementation sees and does the same as one alone."""
     vector = make_vector_environment(config, 2)
-    try:
-        seen = observation_layout(vector.single_observation_space)
-        return (seen, action_layout(vector.single_action_space)) == (observation, action)
-    except UnsupportedSpaceError:
-        return False
-    finally:
-        vector.close()
+    seen_space, done_space = vector.single_observation_space, vector.single_action_space
+    vector.close()
+    with suppress(UnsupportedSpaceError):
+        seen = observation_layout(seen_space, is_masked=action.num_choices > 0)
+        return (seen, action_layout(done_space)) == (observation, action)
+    return False
 
 
 def _mask_source(

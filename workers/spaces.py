@@ -17,13 +17,14 @@ class UnsupportedSpaceError(Exception):
     """A space that no policy here can see or act in; the message names the part and the way out."""
 
 
-def observation_layout(space: Space[Any]) -> ObservationLayout:
-    """Return how observations of a space are stored; an action mask in a Dict is left out.
+def observation_layout(space: Space[Any], *, is_masked: bool = False) -> ObservationLayout:
+    """Return how observations of a space are stored, without the action mask where that is used.
 
     Raises:
         UnsupportedSpaceError: A part of it has no fixed size, or holds nothing.
     """
-    leaves = [_observation_leaf(path, leaf) for path, leaf in _leaves(space) if path != (MASK_KEY,)]
+    seen = [leaf for leaf in _leaves(space) if not (is_masked and leaf[0] == (MASK_KEY,))]
+    leaves = [_observation_leaf(path, leaf) for path, leaf in seen]
     if sum(leaf.size for leaf in leaves) == 0:
         raise UnsupportedSpaceError(f"the observation space {space} holds no number")
     names = [leaf.name for leaf in leaves]

@@ -16,6 +16,7 @@ from learner.spaces import ActionLayout, Path
 from workers.actions import ActionDecoder
 from workers.environment import EnvironmentSpec
 from workers.observations import WritableRows
+from workers.spaces import MASK_KEY
 
 
 class TrialError(Exception):
@@ -70,6 +71,7 @@ def play_trial(
     if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict)):
         raise TrialError(f"reset returned {_short(result)}, not (observation, info)")
     observation, info = result
+    trial.warnings |= dict.fromkeys(_unused_mask(spec, observation, info))
     while True:
         where = f"step {len(trial.rewards)}" if trial.rewards else "reset"
         rows = WritableRows(spec, 1)
@@ -116,6 +118,15 @@ def _call(where: str, function: Callable[[], Any]) -> Any:
         return function()
     except Exception as error:  # whatever a user's environment raises
         raise TrialError(f"{where} raises {type(error).__name__}: {error}") from error
+
+
+def _unused_mask(spec: EnvironmentSpec, observation: Any, info: dict[str, Any]) -> Iterator[str]:
+    is_seen = isinstance(observation, dict) and MASK_KEY in observation
+    if spec.action_mask is None and (is_seen or MASK_KEY in info):
+        yield (
+            f"the environment gives an {MASK_KEY!r}, and masks are used only where every part of "
+            "the action space is Discrete or MultiDiscrete; the policy may do what this one forbids"
+        )
 
 
 def _look_at(where: str, space: Space[Any], observation: Any) -> Iterator[str]:

@@ -87,6 +87,17 @@ def test_a_sound_policy_of_the_user_s_passes_without_a_word(make_config, name):
     assert check(make_config, policy={"kind": f"user_package:{name}"}).warnings == ()
 
 
+@pytest.mark.parametrize("masks", ["info", "observation"])
+def test_a_mask_for_which_there_is_no_use_is_named(make_config, masks):
+    environment = {"id": "space_tasks:MaskedBox", "kwargs": {"masks": masks}}
+
+    found = preflight(make_config(environment=environment))
+
+    (warning,) = found.warnings
+    assert "gives an 'action_mask', and masks are used only where" in warning
+    assert found.spec.observation.vector_size == 2  # what is not used as a mask is seen
+
+
 def test_a_cnn_needs_an_image(make_config):
     with pytest.raises(
         UnsuitableEnvironmentError, match=r"'cnn' needs an image.*use policy\.kind mlp"
