@@ -63,6 +63,8 @@ def test_wrapped_environments_are_stepped_one_by_one():
         ("no_such_module:It", "neither a wrapper of gymnasium.wrappers nor module:Class"),
         ("NormalizeObservation", "is refused: its statistics would differ.*policy.normalize_obs"),
         ("NormalizeReward", "is refused: its statistics would differ.*learner.advantage_scale"),
+        ("gymnasium.wrappers:NormalizeObservation", "is refused: its statistics would differ"),
+        ("user_wrappers:Scaled", "Scaled is refused: its statistics would differ"),
         ("Autoreset", "is refused: workers reset each episode themselves"),
         ({"FrameStackObservation": {"size": 3}}, "FrameStackObservation cannot be made with arg"),
         ({"ClipAction": {}, "TimeLimit": {}}, "has to be a name, or one name with its arguments"),
