@@ -72,7 +72,12 @@ def preflight(config: Config) -> Preflight:
         environment.close()
         other.close()
     _check_policy(config, spec)
-    odd = (*_check_vector_implementation(config, spec), *trials[0].warnings)
+    odd = [*_check_vector_implementation(config, spec), *trials[0].warnings]
+    if config.policy.normalize_observations and not spec.observation.is_continuous.any():
+        odd.append(
+            "policy.normalize_observations has no effect: the observations of "
+            f"{name} are categories or images, which are not normalised"
+        )
     return Preflight(spec, (*_determinism(name, trials), *odd))
 
 

@@ -63,6 +63,7 @@ def _name_and_arguments(wrapper: WrapperConfig) -> tuple[str, dict[str, Any]]:
 
 
 def _find(name: str) -> Any:
+    _refuse(name, name)  # before it is imported: some need packages that are not there
     module, _, attribute = name.rpartition(":")
     try:
         found = getattr(importlib.import_module(module or "gymnasium.wrappers"), attribute)
@@ -74,8 +75,11 @@ def _find(name: str) -> Any:
             f"module:Class of your own ({error}){hint}"
         ) from None
     for parent in getattr(found, "__mro__", ()):
-        if parent.__module__.startswith("gymnasium.wrappers.") and parent.__name__ in _REFUSED:
-            raise WrapperError(
-                f"environment.wrappers: {name} is refused: {_REFUSED[parent.__name__]}"
-            )
+        if parent.__module__.startswith("gymnasium.wrappers."):
+            _refuse(name, parent.__name__)
     return found
+
+
+def _refuse(name: str, attribute: str) -> None:
+    if attribute in _REFUSED:
+        raise WrapperError(f"environment.wrappers: {name} is refused: {_REFUSED[attribute]}")

@@ -98,6 +98,23 @@ def test_a_mask_for_which_there_is_no_use_is_named(make_config, masks):
     assert found.spec.observation.vector_size == 2  # what is not used as a mask is seen
 
 
+@pytest.mark.parametrize(
+    ("name", "is_idle"), [("discrete", True), ("image", True), ("tuple", False)]
+)
+def test_normalising_where_there_is_nothing_to_normalise_is_said(make_config, name, is_idle):
+    kwargs = {"observation": name, "action": "discrete"}
+
+    found = preflight(
+        make_config(
+            environment={"id": "space_tasks:Samples", "kwargs": kwargs},
+            policy={"normalize_observations": True},
+        )
+    )
+
+    assert len(found.warnings) == is_idle
+    assert all("normalize_observations has no effect" in warning for warning in found.warnings)
+
+
 def test_a_cnn_needs_an_image(make_config):
     with pytest.raises(
         UnsuitableEnvironmentError, match=r"'cnn' needs an image.*use policy\.kind mlp"

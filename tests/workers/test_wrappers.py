@@ -65,6 +65,7 @@ def test_wrapped_environments_are_stepped_one_by_one():
         ("NormalizeReward", "is refused: its statistics would differ.*learner.advantage_scale"),
         ("gymnasium.wrappers:NormalizeObservation", "is refused: its statistics would differ"),
         ("user_wrappers:Scaled", "Scaled is refused: its statistics would differ"),
+        ("NumpyToTorch", "is refused: what workers record are NumPy arrays"),
         ("Autoreset", "is refused: workers reset each episode themselves"),
         ({"FrameStackObservation": {"size": 3}}, "FrameStackObservation cannot be made with arg"),
         ({"ClipAction": {}, "TimeLimit": {}}, "has to be a name, or one name with its arguments"),
