@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
+from learner.learner import Learner
 from learner.trajectories import Trajectories
 from learner.weights import Weights
 from workers.environment import inspect_environment
@@ -88,6 +89,22 @@ def test_after_a_fault_the_environments_are_made_anew(make_config, tmp_path):
     report, _ = worker.play(ticket, weights)
 
     assert report.episode_lengths.tolist() == [3, 3, 3, 3]
+
+
+def test_a_memory_begins_anew_in_lanes_that_end_at_different_times(make_config):
+    config = make_config(
+        environment={"kwargs": {"shortest": 1, "longest": 9}},
+        policy={"kind": "gru", "hidden_sizes": [8, 6]},
+        workers={"envs_per_worker": 3, "episodes_per_ticket": 8},
+    )
+    spec = inspect_environment(config.environment)
+    learner = Learner(config.learner, architecture_of(config, spec), 5)
+    ticket = draw_tickets(0, Purpose.TRAINING, 0, 8, 8)[0]
+
+    report, trajectories = RolloutWorker(config, spec).play(ticket, learner.weights())
+
+    assert len(set(report.episode_lengths.tolist())) > 2
+    assert learner.update([trajectories])[0].metrics["log_prob_drift_max"] < 1e-5
 
 
 def test_a_worker_uses_one_blas_thread(make_config):
