@@ -131,6 +131,8 @@ def prepared_learner(case: Case) -> tuple[Learner, LearnerState, float]:
     Baselines and scales that look at earlier batches have seen all paths once.
     """
     learner = Learner(LearnerConfig(**{**PLAIN, **case.options}), ARCHITECTURE, seed=0)
+    first = learner.state()
+    learner.load_state(LearnerState(0, {**first.arrays, "weights": flat_weights()}))
     learner.update([as_trajectories(tuple(all_paths()))])
     state = learner.state()
     is_stale = case.behavior is not THETA

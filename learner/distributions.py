@@ -38,16 +38,15 @@ def make_distribution(layout: ActionLayout) -> Distribution:
 
 
 class Categorical:
-    """One choice among several. It may overwrite the logits it is given."""
+    """One choice among several."""
 
     def sample(
         self, parameters: NDArray[np.float32], uniforms: NDArray[np.float64], masks: Masks = None
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Invert the cumulative distribution at [n] uniforms in [0, 1)."""
-        shifted = parameters
-        if masks is not None:
-            shifted = np.where(masks, shifted, IMPOSSIBLE)
-        shifted -= shifted.max(axis=1, keepdims=True)
+        logits = parameters if masks is None else np.where(masks, parameters, IMPOSSIBLE)
+        # Not in place: a recurrent policy may share the memory of its logits with its state.
+        shifted = logits - logits.max(axis=1, keepdims=True)
         cumulative = np.cumsum(np.exp(shifted), axis=1)
         total = cumulative[:, -1]
         actions = (cumulative <= (uniforms * total)[:, None]).sum(axis=1)

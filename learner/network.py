@@ -92,30 +92,35 @@ class PolicyNetwork(nn.Module):
         return self._with_log_stds(outputs), states
 
     def flat_weights(self) -> NDArray[np.float32]:
-        """Return a copy of all parameters as one vector, and the statistics behind them."""
-        vector = nn.utils.parameters_to_vector(self.parameters()).detach()
+        """Return a copy of all parameters as one vector, then buffers, then the statistics."""
+        vector = nn.utils.parameters_to_vector(self._weights()).detach()
         if self._statistics is not None:
             vector = torch.cat([vector, self._statistics.flatten()])
         return vector.numpy().copy()
 
     def load_flat_weights(self, values: NDArray[np.float32]) -> None:
-        """Overwrite all parameters and statistics with those of a flat vector.
+        """Overwrite all parameters, buffers and statistics with those of a flat vector.
 
         Raises:
             ValueError: Their number does not fit.
         """
         num_statistics = 0 if self._statistics is None else self._statistics.numel()
-        expected = sum(parameter.numel() for parameter in self.parameters()) + num_statistics
+        expected = sum(tensor.numel() for tensor in self._weights()) + num_statistics
         if len(values) != expected:
             raise ValueError(f"{len(values)} weights do not fit a policy of {expected}")
         tensor = torch.tensor(values)
-        nn.utils.vector_to_parameters(tensor[: expected - num_statistics], self.parameters())
+        nn.utils.vector_to_parameters(tensor[: expected - num_statistics], self._weights())
         if num_statistics:
             self.load_statistics(values[-num_statistics:])
 
     def load_statistics(self, values: NDArray[np.float32]) -> None:
         """Normalise with these means and inverse deviations, [2 * vector_size], from now on."""
         self._statistics = torch.tensor(values).reshape(2, -1)
+
+    def _weights(self) -> list[Tensor]:
+        """Return parameters and buffers: a user's module may fill a buffer at random, once."""
+        buffers = [buffer for buffer in self.buffers() if buffer.is_floating_point()]
+        return [*self.parameters(), *buffers]
 
     def _with_log_stds(self, outputs: Tensor) -> Tensor:
         if not self._has_log_stds:

@@ -221,6 +221,11 @@ class ActionLayout:
             return 0
         return self.num_outputs
 
+    @cached_property
+    def choice_starts(self) -> list[int]:
+        """Where in an action mask the choices of each component begin."""
+        return [part.outputs.start for part in components_of(self)] if self.num_choices else []
+
     def empty(self, num_rows: int) -> NDArray[Any]:
         """Return [num_rows, ...] rows to be written."""
         dtype, shape = self.row_type

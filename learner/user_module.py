@@ -1,9 +1,11 @@
 """A network of the user's: found by ``module:Class``, made, and checked before it is trusted."""
 
+import copy
 import importlib
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,6 +19,10 @@ _RANDOM_OR_BATCHED = (
     nn.modules.batchnorm._BatchNorm,
     nn.RReLU,
 )
+
+_NUM_SAMPLES = 3
+_PROBE_STD = 0.3
+"""Of the noise on the parameters with which a module is tried a second time."""
 
 
 class UnsuitablePolicyError(ConfigError):
@@ -110,42 +116,65 @@ def _refuse_what_is_not_a_policy(where: str, module: nn.Module) -> None:
 
 
 def _try(where: str, body: UserBody, num_outputs: int) -> None:
-    """Compare the outputs of two rows together with those of the first alone, twice."""
+    """Compare the outputs of rows together with those of each alone, as worker and learner ask.
+
+    And once more with other parameters: from a last layer of zeros comes the same, whatever it is.
+    """
+    moved = copy.deepcopy(body)
+    with torch.no_grad():
+        for parameter in moved.parameters():
+            parameter.add_(_PROBE_STD * torch.randn_like(parameter))
+    for candidate in (body, moved):
+        together, alone = _outputs(where, candidate)
+        shape = tuple(together.shape)
+        is_finite = bool(torch.isfinite(together).all())
+        if shape != (_NUM_SAMPLES, num_outputs) or not (is_finite or candidate is moved):
+            raise UnsuitablePolicyError(
+                f"{where} returns shape {shape} for {_NUM_SAMPLES} observations; it has to return "
+                f"[{_NUM_SAMPLES}, {num_outputs}] finite numbers: the logits and means of the "
+                "action space"
+            )
+        tolerance = 1e-4 * max(1.0, float(together.abs().max())) if is_finite else 0.0
+        if together.shape != alone.shape or not torch.allclose(
+            together, alone, atol=tolerance, equal_nan=True
+        ):
+            raise UnsuitablePolicyError(
+                f"{where} gives an observation another output when it comes with others, at "
+                "another time, or in step instead of forward; the learner could not recompute the "
+                "probability of an action"
+            )
+
+
+def _outputs(where: str, body: UserBody) -> tuple[Tensor, Tensor]:
+    """Return outputs for all samples at once, and those for one after the other."""
     parts = _sample(body._layout)
-    first = {name: part[:1] for name, part in parts.items()}
+    rows = [{name: part[i : i + 1] for name, part in parts.items()} for i in range(_NUM_SAMPLES)]
     try:
         with torch.no_grad():
-            if body.state_size:
-                zeros = torch.zeros(2, body.state_size)
-                results = [body.step(parts, zeros)[0], body.step(first, zeros[:1])[0]]
-            else:
-                results = [body(parts), body(first)]
+            if not body.state_size:
+                return body(parts), torch.cat([body(row) for row in rows])
+            together = body(parts, np.array([2, 1]))  # two episodes; the third row is the second
+            states, alone = torch.zeros(1, body.state_size), []
+            for number, row in enumerate(rows):
+                begins = number in (0, 2)
+                outputs, states = body.step(row, torch.zeros_like(states) if begins else states)
+                alone.append(outputs.clone())
+            return together, torch.cat(alone)
     except Exception as error:  # whatever a user's module raises
         raise UnsuitablePolicyError(
             f"{where} fails on observations of shapes "
             f"{ {name: tuple(x.shape) for name, x in body._named(parts).items()} }: "
             f"{type(error).__name__}: {error}"
         ) from error
-    shape = tuple(results[0].shape)
-    if shape != (2, num_outputs) or not torch.isfinite(results[0]).all():
-        raise UnsuitablePolicyError(
-            f"{where} returns shape {shape} for 2 observations; it has to return [2, {num_outputs}]"
-            " finite numbers: the logits and means of the action space"
-        )
-    if not torch.allclose(results[0][:1], results[1], atol=1e-4):
-        raise UnsuitablePolicyError(
-            f"{where} gives an observation another output when it comes with others, or at "
-            "another time; the learner could not recompute the probability of an action"
-        )
 
 
 def _sample(layout: ObservationLayout) -> Parts:
     generator = torch.Generator().manual_seed(0)
     parts: Parts = {}
     if layout.vector_size:
-        parts[VECTOR] = torch.rand(2, layout.vector_size, generator=generator)
+        parts[VECTOR] = torch.rand(_NUM_SAMPLES, layout.vector_size, generator=generator)
     for leaf in layout.pixel_leaves:
         parts[leaf.name] = torch.randint(
-            0, 256, (2, *leaf.shape), dtype=torch.uint8, generator=generator
+            0, 256, (_NUM_SAMPLES, *leaf.shape), dtype=torch.uint8, generator=generator
         )
     return parts

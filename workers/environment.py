@@ -4,6 +4,7 @@ import difflib
 import importlib
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -43,7 +44,8 @@ class EnvironmentSpec:
     Attributes:
         observation: How its observations are stored.
         action: How its actions are stored.
-        has_vector_implementation: The environment steps many copies of itself at once.
+        has_vector_implementation: The environment steps many copies of itself at once, each with
+            the spaces of one alone.
         action_mask: Where it says which choices are allowed, or None if it never does.
     """
 
@@ -72,13 +74,20 @@ def describe_environment(
 ) -> EnvironmentSpec:
     """Return what the rest of the system needs to know; errors as for ``inspect_environment``."""
     try:
-        observation = observation_layout(environment.observation_space)
         action = action_layout(environment.action_space)
+        is_masked = action.num_choices > 0
+        observation = observation_layout(environment.observation_space, is_masked=is_masked)
     except UnsupportedSpaceError as error:
         raise UnsuitableEnvironmentError(f"environment.id = {config.id!r}: {error}") from None
-    return EnvironmentSpec(
-        observation, action, _steps_as_vector(config), _mask_source(environment, action)
+    steps_as_vector = registers_vector_implementation(config) and (
+        not config.use_vector_implementation or _has_the_spaces(config, observation, action)
     )
+    return EnvironmentSpec(observation, action, steps_as_vector, _mask_source(environment, action))
+
+
+def registers_vector_implementation(config: EnvironmentConfig) -> bool:
+    """Return whether the environment brings one, and no wrapper of ours stands before it."""
+    return not config.wrappers and _find(config).vector_entry_point is not None
 
 
 def make_environment(config: EnvironmentConfig) -> gymnasium.Env[Any, Any]:
@@ -163,8 +172,17 @@ def _missing_extra(error: Exception) -> str:
     return ""
 
 
-def _steps_as_vector(config: EnvironmentConfig) -> bool:
-    return not config.wrappers and _find(config).vector_entry_point is not None
+def _has_the_spaces(
+    config: EnvironmentConfig, observation: ObservationLayout, action: ActionLayout
+) -> bool:
+    """Return whether a lane of the vector implementation sees and does the same as one alone."""
+    vector = make_vector_environment(config, 2)
+    seen_space, done_space = vector.single_observation_space, vector.single_action_space
+    vector.close()
+    with suppress(UnsupportedSpaceError):
+        seen = observation_layout(seen_space, is_masked=action.num_choices > 0)
+        return (seen, action_layout(done_space)) == (observation, action)
+    return False
 
 
 def _mask_source(

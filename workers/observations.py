@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learner.distributions import Masks, make_distribution
-from learner.spaces import VECTOR, ObservationLayout, ObservationLeaf, Path
+from learner.spaces import VECTOR, ActionLayout, ObservationLayout, ObservationLeaf, Path
 from workers.environment import EnvironmentSpec
 from workers.spaces import MASK_KEY
 
@@ -42,7 +42,7 @@ def batch_rows(
     if not spec.action_mask:
         return ObservationRows(rows, None)
     places = [_place_of(spec, observations, info, int(lane)) for lane in lanes]
-    masks = [read_mask(place, spec.action.num_choices) for place in places]
+    masks = [read_mask(place, spec.action) for place in places]
     return ObservationRows(rows, np.stack(masks))
 
 
@@ -54,7 +54,7 @@ def write_idle_actions(
     for lane in range(len(actions)):
         with suppress(InvalidMaskError):  # nothing is asked of a lane that waits
             place = _place_of(spec, observations, info, lane)
-            mask = read_mask(place, spec.action.num_choices)[None]
+            mask = read_mask(place, spec.action)[None]
             actions[lane] = make_distribution(spec.action).mode(zeros, mask)[0]
 
 
@@ -79,7 +79,7 @@ class WritableRows(ObservationRows):
             np.empty((num_rows, spec.action.num_choices), np.bool_) if spec.action_mask else None
         )
         super().__init__(spec.observation.empty(num_rows), masks)
-        self._mask_source = spec.action_mask
+        self._mask_source, self._action = spec.action_mask, spec.action
         self.write_last = row_writer(spec.observation, self.observations)
 
     def write(self, position: int, observation: Any, info: dict[str, Any]) -> None:
@@ -90,22 +90,22 @@ class WritableRows(ObservationRows):
         """
         self.write_last(position, observation)
         if self.masks is not None:
-            self.masks[position] = read_mask(
-                observation if self._mask_source == "observation" else info, self.masks.shape[1]
-            )
+            place = observation if self._mask_source == "observation" else info
+            self.masks[position] = read_mask(place, self._action)
 
 
 class InvalidMaskError(Exception):
     """An action mask that is absent, of the wrong size, or that allows nothing."""
 
 
-def read_mask(place: dict[str, Any], num_choices: int) -> NDArray[np.bool_]:
+def read_mask(place: dict[str, Any], layout: ActionLayout) -> NDArray[np.bool_]:
     """Return [num_choices] the action mask of one environment, from ``info`` or an observation.
 
     A MultiDiscrete's mask is one array, or a tuple of one per component, as Gymnasium samples.
 
     Raises:
-        InvalidMaskError: There is none, or it has the wrong size, or it allows nothing.
+        InvalidMaskError: There is none, or it has the wrong size, or it allows nothing in a
+            component.
     """
     if MASK_KEY not in place:
         raise InvalidMaskError(
@@ -116,10 +116,12 @@ def read_mask(place: dict[str, Any], num_choices: int) -> NDArray[np.bool_]:
     if isinstance(value, tuple):
         value = np.concatenate([np.ravel(part) for part in value])
     mask: NDArray[np.bool_] = np.asarray(value).astype(np.bool_).ravel()
-    if mask.shape != (num_choices,) or not mask.any():
+    starts = layout.choice_starts
+    if mask.shape != (layout.num_choices,) or not np.logical_or.reduceat(mask, starts).all():
+        components = f" in each of the {len(starts)} components" if len(starts) > 1 else ""
         raise InvalidMaskError(
-            f"the environment gave the {MASK_KEY!r} {value}: it has to hold {num_choices} entries, "
-            "one per choice, and to allow at least one"
+            f"the environment gave the {MASK_KEY!r} {value}: it has to hold {layout.num_choices} "
+            f"entries, one per choice, and to allow at least one{components}"
         )
     return mask
 

@@ -12,6 +12,7 @@ from typing import Any
 import gymnasium
 
 from configs.config import Config
+from configs.experiment import EnvironmentConfig
 from learner.policy import make_policy
 from workers.environment import (
     EnvironmentSpec,
@@ -19,11 +20,13 @@ from workers.environment import (
     describe_environment,
     make_environment,
     make_vector_environment,
+    registers_vector_implementation,
 )
 from workers.observations import InvalidMaskError
 from workers.rollout_worker import architecture_of
 from workers.trial import Trial, TrialError, play_trial
 from workers.vector_lanes import autoreset_mode
+from workers.vector_trial import Step, first_difference, play_vector_trial
 
 _TRIAL_STEPS = 200
 _MAX_STEPS_WITHOUT_LIMIT = 50_000
@@ -68,19 +71,28 @@ def preflight(config: Config) -> Preflight:
     finally:
         environment.close()
         other.close()
-    _check_vector_implementation(config, spec)
     _check_policy(config, spec)
-    return Preflight(spec, (*_determinism(name, trials), *trials[0].warnings))
+    odd = [*_check_vector_implementation(config, spec), *trials[0].warnings]
+    if config.policy.normalize_observations and not spec.observation.is_continuous.any():
+        odd.append(
+            "policy.normalize_observations has no effect: the observations of "
+            f"{name} are categories or images, which are not normalised"
+        )
+    return Preflight(spec, (*_determinism(name, trials), *odd))
 
 
 def _determinism(name: str, trials: list[Trial]) -> list[str]:
     first, again, other = trials
+    return _withdrawn(name, first.first_difference(again), first.first_difference(other))
+
+
+def _withdrawn(name: str, again: int | None, other: int | None) -> list[str]:
+    """Say from which step on a trial went another way, again or in another instance, if it did."""
     promise = (
         "training goes on, but the promise is withdrawn that a run gives the same results again, "
         "for any number of workers, after a crash and when it is resumed"
     )
-    for trial, where in ((other, "in two of its instances"), (again, "in one that played before")):
-        step = first.first_difference(trial)
+    for step, where in ((other, "in two of its instances"), (again, "in one that played before")):
         if step is not None:
             return [
                 f"{name} is not deterministic under a seed: the same seed and actions gave another "
@@ -116,14 +128,42 @@ def _play_to_the_end(environment: gymnasium.Env[Any, Any], spec: EnvironmentSpec
         )
 
 
-def _check_vector_implementation(config: Config, spec: EnvironmentSpec) -> None:
-    if not (config.environment.use_vector_implementation and spec.has_vector_implementation):
-        return
-    vector = make_vector_environment(config.environment, 2)
+def _check_vector_implementation(config: Config, spec: EnvironmentSpec) -> list[str]:
+    environment = config.environment
+    if not (environment.use_vector_implementation and registers_vector_implementation(environment)):
+        return []
+    if not spec.has_vector_implementation:
+        return [
+            f"the vector implementation of environment.id = {environment.id!r} has other spaces "
+            "than the environment alone, so single environments are stepped; set "
+            "environment.use_vector_implementation to false to be told no more"
+        ]
     try:
-        autoreset_mode(config.environment, vector)
+        trials = _vector_trials(environment, spec)
+    except UnsuitableEnvironmentError:
+        raise
+    except Exception as error:  # whatever a user's environment raises
+        raise UnsuitableEnvironmentError(
+            f"the vector implementation of environment.id = {environment.id!r} raises "
+            f"{type(error).__name__}: {error}; set environment.use_vector_implementation to false "
+            "to step single environments"
+        ) from error
+    first, again, other = trials
+    name = f"the vector implementation of environment.id = {environment.id!r}"
+    return _withdrawn(name, first_difference(first, again), first_difference(first, other))
+
+
+def _vector_trials(environment: EnvironmentConfig, spec: EnvironmentSpec) -> list[list[Step]]:
+    one, other = (make_vector_environment(environment, 2) for _ in range(2))
+    try:
+        autoreset_mode(environment, one)
+        return [
+            play_vector_trial(vector, spec, seed=0, max_steps=_TRIAL_STEPS)
+            for vector in (one, one, other)
+        ]
     finally:
-        vector.close()
+        one.close()
+        other.close()
 
 
 def _check_policy(config: Config, spec: EnvironmentSpec) -> None:

@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,6 +92,8 @@ class RolloutWorker:
             self._lanes = None
             raise
         check_finite(ticket, trajectories)
+        if self._config.learner.truncation == "bootstrap":
+            check_finite_ends(ticket, trajectories)
         return RolloutReport(
             ticket=ticket,
             policy_version=trajectories.policy_version,
@@ -122,20 +124,49 @@ class NonFiniteError(Exception):
 
 def check_finite(ticket: Ticket, trajectories: Trajectories) -> None:
     """Raise NonFiniteError that names ticket, episode and step of the first NaN or infinity."""
-    for name in ("rewards", "observations"):
-        values = getattr(trajectories, name)
-        if values.dtype.names:
-            values = values[VECTOR] if VECTOR in values.dtype.names else values[:0]
-        if np.isfinite(values).all():
+    arrays = {
+        "rewards": trajectories.rewards,
+        "observations": _numbers(trajectories.observations),
+    }
+    for name, values in arrays.items():
+        rows = _rows_not_finite(values)
+        if len(rows) == 0:
             continue
-        row = int(np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))[0])
-        ends = np.cumsum(trajectories.episode_lengths)
+        row, ends = int(rows[0]), np.cumsum(trajectories.episode_lengths)
         episode = int(np.searchsorted(ends, row, side="right"))
         step = row - int(ends[episode] - trajectories.episode_lengths[episode])
         raise NonFiniteError(
             f"the environment gave a non-finite value in {name} ({values[row]}) at step {step} of "
             f"episode {episode} of ticket {ticket} (episode seeds {list(ticket.episode_seeds)})"
         )
+
+
+def check_finite_ends(ticket: Ticket, trajectories: Trajectories) -> None:
+    """Raise NonFiniteError for what stood at a truncated episode's end, where it has a value."""
+    values = _numbers(trajectories.final_observations)
+    cut = trajectories.truncated & ~trajectories.terminated
+    for episode in _rows_not_finite(values):
+        if cut[episode]:
+            raise NonFiniteError(
+                f"the environment gave a non-finite value in observations ({values[episode]}) at "
+                f"the end of episode {episode} of ticket {ticket} (episode seeds "
+                f"{list(ticket.episode_seeds)})"
+            )
+
+
+def _numbers(observations: NDArray[Any]) -> NDArray[Any]:
+    """Return the part of rows that may be other than finite; images alone are always finite."""
+    names = observations.dtype.names
+    if names is None:
+        return observations
+    return observations[VECTOR] if VECTOR in names else np.zeros(len(observations), np.float32)
+
+
+def _rows_not_finite(values: NDArray[Any]) -> NDArray[np.int64]:
+    finite = np.isfinite(values)
+    if finite.all():
+        return np.empty(0, np.int64)
+    return np.flatnonzero(~finite.reshape(len(values), -1).all(axis=1))
 
 
 def architecture_of(config: Config, spec: EnvironmentSpec) -> PolicyArchitecture:

@@ -17,13 +17,14 @@ class UnsupportedSpaceError(Exception):
     """A space that no policy here can see or act in; the message names the part and the way out."""
 
 
-def observation_layout(space: Space[Any]) -> ObservationLayout:
-    """Return how observations of a space are stored; an action mask in a Dict is left out.
+def observation_layout(space: Space[Any], *, is_masked: bool = False) -> ObservationLayout:
+    """Return how observations of a space are stored, without the action mask where that is used.
 
     Raises:
         UnsupportedSpaceError: A part of it has no fixed size, or holds nothing.
     """
-    leaves = [_observation_leaf(path, leaf) for path, leaf in _leaves(space) if path != (MASK_KEY,)]
+    seen = [leaf for leaf in _leaves(space) if not (is_masked and leaf[0] == (MASK_KEY,))]
+    leaves = [_observation_leaf(path, leaf) for path, leaf in seen]
     if sum(leaf.size for leaf in leaves) == 0:
         raise UnsupportedSpaceError(f"the observation space {space} holds no number")
     names = [leaf.name for leaf in leaves]
@@ -86,8 +87,7 @@ def _action_leaf(path: Path, space: Space[Any]) -> ActionLeaf:
     if isinstance(space, spaces.MultiBinary):
         return ActionLeaf(path, "binary", space.shape, str(space.dtype))
     if isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating):
-        low, high = (tuple(map(float, bound.flatten())) for bound in (space.low, space.high))
-        return ActionLeaf(path, "gaussian", space.shape, str(space.dtype), low=low, high=high)
+        return _gaussian_leaf(path, space)
     reason = (
         f"a Box of {space.dtype}, whole numbers: use MultiDiscrete for these"
         if isinstance(space, spaces.Box)
@@ -98,6 +98,22 @@ def _action_leaf(path: Path, space: Space[Any]) -> ActionLeaf:
         "MultiDiscrete, MultiBinary, Box of floats, and Tuple and Dict of these; "
         "gymnasium.wrappers.TransformAction converts"
     )
+
+
+def _gaussian_leaf(path: Path, space: spaces.Box) -> ActionLeaf:
+    if (space.low == space.high).any():
+        raise UnsupportedSpaceError(
+            f"{_where('action', path)} is the space {space}: a component with low == high has "
+            "nothing to decide and no density; take it out with a wrapper such as "
+            "gymnasium.wrappers.TransformAction"
+        )
+    largest = float(np.finfo(str(space.dtype)).max)
+    low, high = (
+        # The largest number of the dtype is how many environments write that there is no bound.
+        tuple(map(float, np.where(np.abs(bound) == largest, no_bound, bound).flatten()))
+        for bound, no_bound in ((space.low, -np.inf), (space.high, np.inf))
+    )
+    return ActionLeaf(path, "gaussian", space.shape, str(space.dtype), low=low, high=high)
 
 
 def _counts_and_starts(space: spaces.MultiDiscrete) -> tuple[tuple[int, ...], tuple[int, ...]]:

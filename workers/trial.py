@@ -11,10 +11,12 @@ from gymnasium import spaces
 from gymnasium.spaces import Space
 from numpy.typing import NDArray
 
-from learner.distributions import Masks
+from learner.distributions import Masks, make_distribution
 from learner.spaces import ActionLayout, Path
+from workers.actions import ActionDecoder
 from workers.environment import EnvironmentSpec
 from workers.observations import WritableRows
+from workers.spaces import MASK_KEY
 
 
 class TrialError(Exception):
@@ -64,10 +66,12 @@ def play_trial(
     trial = Trial()
     space = environment.observation_space
     environment.action_space.seed(seed)
+    generator, decoder = np.random.default_rng(seed), ActionDecoder(spec.action)
     result = _call("reset", lambda: environment.reset(seed=seed))
     if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict)):
         raise TrialError(f"reset returned {_short(result)}, not (observation, info)")
     observation, info = result
+    trial.warnings |= dict.fromkeys(_unused_mask(spec, observation, info))
     while True:
         where = f"step {len(trial.rewards)}" if trial.rewards else "reset"
         rows = WritableRows(spec, 1)
@@ -79,7 +83,10 @@ def play_trial(
         trial.observations.append(rows.observations)
         if trial.ended or len(trial.rewards) == max_steps or time.monotonic() > deadline_s:
             return trial
-        action = _random_action(environment.action_space, spec.action, rows.masks)
+        if rows.masks is None:
+            action = environment.action_space.sample()
+        else:
+            (action,) = decoder.singles(random_actions(spec.action, generator, rows.masks))
         observation, info = _step(environment, action, trial)
 
 
@@ -111,6 +118,15 @@ def _call(where: str, function: Callable[[], Any]) -> Any:
         return function()
     except Exception as error:  # whatever a user's environment raises
         raise TrialError(f"{where} raises {type(error).__name__}: {error}") from error
+
+
+def _unused_mask(spec: EnvironmentSpec, observation: Any, info: dict[str, Any]) -> Iterator[str]:
+    is_seen = isinstance(observation, dict) and MASK_KEY in observation
+    if spec.action_mask is None and (is_seen or MASK_KEY in info):
+        yield (
+            f"the environment gives an {MASK_KEY!r}, and masks are used only where every part of "
+            "the action space is Discrete or MultiDiscrete; the policy may do what this one forbids"
+        )
 
 
 def _look_at(where: str, space: Space[Any], observation: Any) -> Iterator[str]:
@@ -165,16 +181,14 @@ def _parts(
         yield path, space, observation
 
 
-def _random_action(space: Space[Any], layout: ActionLayout, masks: Masks) -> Any:
-    if masks is None:
-        return space.sample()
-    allowed = masks[0].astype(np.int8)
-    if isinstance(space, spaces.Discrete):
-        return space.sample(mask=allowed)
-    if isinstance(space, spaces.MultiDiscrete) and len(space.shape) == 1:
-        counts = layout.leaves[0].counts
-        return space.sample(mask=tuple(np.split(allowed, np.cumsum(counts)[:-1])))
-    return space.sample()
+def random_actions(
+    layout: ActionLayout, generator: np.random.Generator, masks: Masks, num_rows: int = 1
+) -> NDArray[Any]:
+    """Return [num_rows, ...] rows of actions as a policy would take them that knows nothing."""
+    per_row = () if layout.is_one_choice else (layout.num_uniforms,)
+    uniforms = generator.random((num_rows, *per_row))
+    zeros = np.zeros((num_rows, layout.num_outputs + layout.num_gaussians), np.float32)
+    return make_distribution(layout).sample(zeros, uniforms, masks)[0]
 
 
 def _short(value: Any) -> str:

@@ -63,11 +63,10 @@ def _name_and_arguments(wrapper: WrapperConfig) -> tuple[str, dict[str, Any]]:
 
 
 def _find(name: str) -> Any:
-    if name in _REFUSED:
-        raise WrapperError(f"environment.wrappers: {name} is refused: {_REFUSED[name]}")
+    _refuse(name, name)  # before it is imported: some need packages that are not there
     module, _, attribute = name.rpartition(":")
     try:
-        return getattr(importlib.import_module(module or "gymnasium.wrappers"), attribute)
+        found = getattr(importlib.import_module(module or "gymnasium.wrappers"), attribute)
     except (ImportError, AttributeError) as error:
         near = difflib.get_close_matches(name, gymnasium.wrappers.__all__, n=3, cutoff=0.5)
         hint = f"; did you mean {' or '.join(near)}?" if near else ""
@@ -75,3 +74,12 @@ def _find(name: str) -> Any:
             f"environment.wrappers: {name!r} is neither a wrapper of gymnasium.wrappers nor "
             f"module:Class of your own ({error}){hint}"
         ) from None
+    for parent in getattr(found, "__mro__", ()):
+        if parent.__module__.startswith("gymnasium.wrappers."):
+            _refuse(name, parent.__name__)
+    return found
+
+
+def _refuse(name: str, attribute: str) -> None:
+    if attribute in _REFUSED:
+        raise WrapperError(f"environment.wrappers: {name} is refused: {_REFUSED[attribute]}")

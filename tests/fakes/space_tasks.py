@@ -119,6 +119,61 @@ class Recall(gymnasium.Env[Any, Any]):
         return 3, float(over and action == self._number), over, False, {}
 
 
+class MaskedParts(gymnasium.Env[Any, Any]):
+    """Of each component of the action only the last choice is allowed."""
+
+    def __init__(self, space: str) -> None:
+        self.observation_space = Box(-1.0, 1.0, (2,), np.float32)
+        self.action_space = MASKED[space]
+        self._step = 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        self._step = 0
+        return self._look()
+
+    def step(self, action: Any) -> Any:
+        if np.concatenate([np.ravel(part) for part in action]).tolist() != [1, 2]:
+            raise ValueError(f"action {action!r} is forbidden")
+        self._step += 1
+        observation, info = self._look()
+        return observation, 1.0, self._step == LENGTH, False, info
+
+    def _look(self) -> tuple[Any, dict[str, Any]]:
+        return np.zeros(2, np.float32), {"action_mask": np.array([0, 1, 0, 0, 1], np.int8)}
+
+
+class MaskedBox(gymnasium.Env[Any, Any]):
+    """Says which numbers are allowed, for which there is no use."""
+
+    def __init__(self, masks: str) -> None:
+        self._mask = {"action_mask": np.array([1.0, 0.0], np.float32)}
+        self.action_space = Box(-1.0, 1.0, (2,), np.float32)
+        self._is_seen = masks == "observation"
+        seen = Box(-1.0, 1.0, (2,), np.float32)
+        self.observation_space = Dict({"action_mask": seen}) if self._is_seen else seen
+        self._step = 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        self._step = 0
+        return self._look()
+
+    def step(self, action: Any) -> Any:
+        self._step += 1
+        observation, info = self._look()
+        return observation, 1.0, self._step == LENGTH, False, info
+
+    def _look(self) -> tuple[Any, dict[str, Any]]:
+        return (self._mask, {}) if self._is_seen else (np.zeros(2, np.float32), self._mask)
+
+
+MASKED = {
+    "tuple": Tuple([Discrete(2), Discrete(3)]),
+    "grid": MultiDiscrete([[2, 3]]),
+    "row": MultiDiscrete([2, 3]),
+}
+
 IMITATED = {
     "discrete": Discrete(4, start=1),
     "multi-discrete": MultiDiscrete([2, 3]),

@@ -43,6 +43,20 @@ class Counter(nn.Module):
         return self.last(states + seen), states + seen
 
 
+class Projecting(nn.Module):
+    """Looks at fixed random features, which are no parameters."""
+
+    def __init__(self, observation_shapes: dict[str, tuple[int, ...]], num_outputs: int) -> None:
+        super().__init__()
+        (shape,) = observation_shapes.values()
+        self.register_buffer("directions", torch.randn(shape[0], 16))
+        self.last = nn.Linear(16, num_outputs)
+
+    def forward(self, observations: dict[str, Tensor]) -> Tensor:
+        (seen,) = observations.values()
+        return self.last(torch.tanh(seen @ self.directions))
+
+
 class Dropping(Attentive):
     """Random."""
 
@@ -65,6 +79,33 @@ class Mixing(Attentive):
     def forward(self, observations):
         outputs = super().forward(observations)
         return outputs - outputs.mean(dim=0)
+
+
+class MixingLater(Mixing):
+    """The same, unseen at first: its last layer begins with zeros."""
+
+    def __init__(self, observation_shapes, num_outputs):
+        super().__init__(observation_shapes, num_outputs)
+        nn.init.zeros_(self.last.weight)
+
+
+class DroppingLater(Attentive):
+    """Random, by hand, and unseen at first."""
+
+    def __init__(self, observation_shapes, num_outputs):
+        super().__init__(observation_shapes, num_outputs)
+        nn.init.zeros_(self.last.weight)
+
+    def forward(self, observations):
+        hidden = {name: nn.functional.dropout(x, 0.5) for name, x in observations.items()}
+        return super().forward(hidden)
+
+
+class Forgetful(Counter):
+    """Forgets in step what it saw before."""
+
+    def step(self, observations, states):
+        return super().step(observations, torch.zeros_like(states))
 
 
 class TooFew(Attentive):

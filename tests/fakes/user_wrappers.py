@@ -8,3 +8,7 @@ class Doubled(gymnasium.RewardWrapper):
 
     def reward(self, reward):
         return 2 * reward
+
+
+class Scaled(gymnasium.wrappers.NormalizeReward):
+    """One of Gymnasium's under another name."""

@@ -12,7 +12,14 @@ from gymnasium.vector.utils import batch_space
 class VectorCountdown(VectorEnv[Any, Any, Any]):
     """Lane i's first episode lasts i + 2 steps, later ones 2; shows [episode, step]; pays 1."""
 
-    def __init__(self, num_envs: int = 1, mode: str = "NEXT_STEP", masks: bool = False) -> None:  # noqa: FBT001, FBT002
+    def __init__(
+        self,
+        num_envs: int = 1,
+        mode: str = "NEXT_STEP",
+        masks: bool = False,  # noqa: FBT001, FBT002
+        unseeded: str = "",
+    ) -> None:
+        self._unseeded = unseeded
         self.metadata = {"autoreset_mode": AutoresetMode[mode] if mode != "unknown" else None}
         self.num_envs = num_envs
         self.single_observation_space = Dict({"place": Box(0, 99, (2,), np.float32)})
@@ -44,6 +51,8 @@ class VectorCountdown(VectorEnv[Any, Any, Any]):
         lengths = np.where(self._episode == 0, np.arange(self.num_envs) + 2, 2)
         terminated = ~waiting & (self._step == lengths)
         rewards = np.where(waiting, 0.0, 1.0)
+        if self._unseeded == "rewards":
+            rewards = rewards * np.random.default_rng().random()
         info = self._info()
         self._over = terminated.copy()
         if self._mode == "NEXT_STEP":
@@ -63,7 +72,10 @@ class VectorCountdown(VectorEnv[Any, Any, Any]):
         self._over[lanes] = False
 
     def _look(self) -> Any:
-        return {"place": np.stack([self._episode, self._step], axis=1).astype(np.float32)}
+        place = np.stack([self._episode, self._step], axis=1).astype(np.float32)
+        if self._unseeded == "observations":
+            place += np.random.default_rng().random()
+        return {"place": place}
 
     def _info(self) -> dict[str, Any]:
         if not self._has_masks:
@@ -74,7 +86,7 @@ class VectorCountdown(VectorEnv[Any, Any, Any]):
 class OneCountdown(gymnasium.Env[Any, Any]):
     """The same, alone."""
 
-    def __init__(self, mode: str = "NEXT_STEP", masks: bool = False) -> None:  # noqa: FBT001, FBT002
+    def __init__(self, mode: str = "", masks: bool = False, unseeded: str = "") -> None:  # noqa: FBT001, FBT002
         self.observation_space = Dict({"place": Box(0, 99, (2,), np.float32)})
         self.action_space = Discrete(2, start=3)
         self._info = {"action_mask": np.array([0, 1], np.int8)} if masks else {}
@@ -93,4 +105,11 @@ class OneCountdown(gymnasium.Env[Any, Any]):
 if "VectorCountdown-v0" not in gymnasium.registry:
     gymnasium.register(
         "VectorCountdown-v0", entry_point=OneCountdown, vector_entry_point=VectorCountdown
+    )
+
+if "OtherSpaces-v0" not in gymnasium.registry:  # as ALE's are: small gray images in the vector
+    gymnasium.register(
+        "OtherSpaces-v0",
+        entry_point="fake_environments:Countdown",
+        vector_entry_point=VectorCountdown,
     )

@@ -186,6 +186,18 @@ def test_any_uniforms_give_finite_numbers(first, second):
 
 
 @by_space
+def test_sampling_leaves_the_parameters_as_they_were(name):
+    """They may share their memory with the state of a recurrent policy."""
+    layout = LAYOUTS[name]
+    parameters = parameters_of(layout)
+    before = parameters.copy()
+
+    make_distribution(layout).sample(parameters, uniforms_of(layout))
+
+    np.testing.assert_array_equal(parameters, before)
+
+
+@by_space
 def test_greedy_actions_are_modes_and_means(name):
     layout = LAYOUTS[name]
     parameters = parameters_of(layout)

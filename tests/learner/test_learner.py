@@ -7,7 +7,7 @@ from torch.distributions import Categorical
 
 from configs.learning import LearnerConfig
 from learner.architecture import PolicyArchitecture
-from learner.learner import Learner
+from learner.learner import Learner, PolicyMismatchError
 from learner.network import PolicyNetwork
 from learner.trajectories import Trajectories, concatenate
 
@@ -18,15 +18,25 @@ def make_learner(seed=0, **config):
     return Learner(LearnerConfig(**config), ARCHITECTURE, seed)
 
 
-def random_part(seed, lengths, version=0):
+def log_probs_of(network, observations, actions):
+    with torch.no_grad():
+        logits = network(torch.from_numpy(observations))
+    return Categorical(logits=logits).log_prob(torch.tensor(actions)).numpy()
+
+
+def random_part(seed, lengths, version=0, network=None):
+    """What a policy did that, unless another is given, is the first one of ``make_learner``."""
     generator = np.random.default_rng(seed)
     steps, episodes = sum(lengths), len(lengths)
+    network = network or PolicyNetwork(ARCHITECTURE, torch.Generator().manual_seed(0))
+    observations = generator.normal(size=(steps, 3)).astype(np.float32)
+    actions = generator.integers(0, 2, steps)
     return Trajectories(
         policy_version=version,
-        observations=generator.normal(size=(steps, 3)).astype(np.float32),
-        actions=generator.integers(0, 2, steps),
+        observations=observations,
+        actions=actions,
         rewards=generator.normal(size=steps),
-        behavior_log_probs=np.full(steps, -0.7, np.float32),
+        behavior_log_probs=log_probs_of(network, observations, actions),
         episode_lengths=np.array(lengths),
         terminated=np.ones(episodes, np.bool_),
         truncated=np.zeros(episodes, np.bool_),
@@ -97,18 +107,18 @@ def test_good_actions_become_more_probable():
     """Two-armed bandit: arm 1 pays. All episodes have one step."""
     learner = make_learner(baseline="leave_one_out", learning_rate=0.05, advantage_scale="none")
     actions = np.array([0, 1] * 8)
+    network = PolicyNetwork(ARCHITECTURE, torch.Generator().manual_seed(0))
     part = Trajectories(
         0,
         np.ones((16, 3), np.float32),
         actions,
         actions.astype(np.float64),
-        np.full(16, -0.7, np.float32),
+        log_probs_of(network, np.ones((16, 3), np.float32), actions),
         np.ones(16, np.int64),
         np.ones(16, np.bool_),
         np.zeros(16, np.bool_),
         np.zeros((16, 3), np.float32),
     )
-    network = PolicyNetwork(ARCHITECTURE, torch.Generator().manual_seed(0))
     before = network(torch.ones(1, 3)).softmax(dim=1)[0, 1]
 
     _, weights = learner.update([part])
@@ -190,6 +200,29 @@ def test_rewards_too_large_for_a_gradient_stop_the_run_with_a_reason():
         learner.update([part])
 
 
+def test_another_policy_than_the_one_that_acted_stops_the_run_with_a_reason():
+    learner = make_learner()
+    part = random_part(0, [3, 2])
+    before = learner.weights().sha256
+    part.behavior_log_probs[1] = -0.75
+
+    with pytest.raises(
+        PolicyMismatchError, match=r"in update 0 a log-probability .* same function"
+    ):
+        learner.update([part])
+
+    assert learner.weights().sha256 == before
+
+
+def test_of_a_stale_policy_other_log_probabilities_are_expected():
+    learner = make_learner()
+    learner.update(PARTS)
+    part = random_part(0, [3, 2])
+    part.behavior_log_probs[1] = -0.75
+
+    assert learner.update([part])[0].metrics["log_prob_drift_max"] > 0.04
+
+
 def test_the_seed_decides_the_first_weights():
     assert make_learner(seed=1).weights().sha256 == make_learner(seed=1).weights().sha256
     assert make_learner(seed=1).weights().sha256 != make_learner(seed=2).weights().sha256
@@ -200,10 +233,10 @@ def test_an_update_of_the_article_preset_equals_the_article_s_listing():
     from configs.loading import load_config
 
     config = load_config("article").learner
-    part = random_part(3, [9])
     architecture = PolicyArchitecture.mlp(3, (128,), "relu", 2)
     learner = Learner(config, architecture, seed=5)
     network = PolicyNetwork(architecture, torch.Generator().manual_seed(5))
+    part = random_part(3, [9], network=network)
     optimizer = torch.optim.Adam(network.parameters(), lr=3e-4)
     probabilities = network(torch.from_numpy(part.observations)).softmax(dim=1)
     log_probs = [torch.log(probabilities[t, part.actions[t]]) for t in range(9)]
@@ -326,7 +359,7 @@ def test_a_learner_with_statistics_goes_on_to_the_bit():
     learner.update(PARTS)
     restored.load_state(learner.state())
 
-    again = [random_part(3, [4, 6], version=1)]
+    again = [random_part(3, [4, 6])]
     weights = [one.update(again)[1] for one in (learner, restored)]
 
     assert weights[0].sha256 == weights[1].sha256

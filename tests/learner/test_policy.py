@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from learner.architecture import PolicyArchitecture
 from learner.network import PolicyNetwork
 from learner.policy import MLPPolicy
+from learner.torch_policy import TorchPolicy
 from learner.weights import Weights
 
 
@@ -110,3 +113,17 @@ def test_a_fresh_policy_is_nearly_uniform():
     probabilities = network(observations).softmax(dim=1)
 
     assert (probabilities - 0.5).abs().max() < 0.02
+
+
+def test_random_buffers_of_a_user_s_module_are_part_of_the_weights():
+    """The seed of the learner is not that of the worker, which knows the weights alone."""
+    architecture = replace(PolicyArchitecture.mlp(4, (), "tanh", 3), kind="user_package:Projecting")
+    network = PolicyNetwork(architecture, torch.Generator().manual_seed(7))
+    policy = TorchPolicy(architecture)
+    observations = np.random.default_rng(2).normal(size=(5, 4)).astype(np.float32)
+
+    policy.load(Weights(1, network.flat_weights()))
+
+    with torch.no_grad():
+        expected = network(observations).numpy()
+    np.testing.assert_allclose(policy.parameters(observations), expected, atol=1e-6)

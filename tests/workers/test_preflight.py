@@ -71,6 +71,50 @@ def test_with_a_limit_of_time_every_episode_ends(make_config):
     assert check(make_config, "never ends", environment=environment).warnings == ()
 
 
+@pytest.mark.parametrize("space", ["tuple", "grid", "row"])
+def test_trials_keep_to_masks_over_several_choices(make_config, space):
+    """The environment raises where a forbidden action is taken."""
+    environment = {"id": "space_tasks:MaskedParts", "kwargs": {"space": space}}
+
+    found = preflight(make_config(environment=environment))
+
+    assert found.spec.action_mask == "info"
+    assert found.warnings == ()
+
+
+@pytest.mark.parametrize("name", ["Attentive", "Counter", "Projecting"])
+def test_a_sound_policy_of_the_user_s_passes_without_a_word(make_config, name):
+    assert check(make_config, policy={"kind": f"user_package:{name}"}).warnings == ()
+
+
+@pytest.mark.parametrize("masks", ["info", "observation"])
+def test_a_mask_for_which_there_is_no_use_is_named(make_config, masks):
+    environment = {"id": "space_tasks:MaskedBox", "kwargs": {"masks": masks}}
+
+    found = preflight(make_config(environment=environment))
+
+    (warning,) = found.warnings
+    assert "gives an 'action_mask', and masks are used only where" in warning
+    assert found.spec.observation.vector_size == 2  # what is not used as a mask is seen
+
+
+@pytest.mark.parametrize(
+    ("name", "is_idle"), [("discrete", True), ("image", True), ("tuple", False)]
+)
+def test_normalising_where_there_is_nothing_to_normalise_is_said(make_config, name, is_idle):
+    kwargs = {"observation": name, "action": "discrete"}
+
+    found = preflight(
+        make_config(
+            environment={"id": "space_tasks:Samples", "kwargs": kwargs},
+            policy={"normalize_observations": True},
+        )
+    )
+
+    assert len(found.warnings) == is_idle
+    assert all("normalize_observations has no effect" in warning for warning in found.warnings)
+
+
 def test_a_cnn_needs_an_image(make_config):
     with pytest.raises(
         UnsuitableEnvironmentError, match=r"'cnn' needs an image.*use policy\.kind mlp"
@@ -93,7 +137,10 @@ def test_a_linear_baseline_sees_no_images(make_config):
         ("Dropping", "holds Dropout at 'drop': the learner recomputes the probability"),
         ("Normalizing", "holds BatchNorm1d at 'norm'"),
         ("Mixing", "gives an observation another output when it comes with others"),
-        ("TooFew", r"returns shape \(2, 3\) for 2 observations; it has to return \[2, 2\]"),
+        ("MixingLater", "gives an observation another output when it comes with others"),
+        ("DroppingLater", "gives an observation another output when it comes with .* another time"),
+        ("Forgetful", "gives an observation another output when .* in step instead of forward"),
+        ("TooFew", r"returns shape \(3, 3\) for 3 observations; it has to return \[3, 2\]"),
         ("Unlearnable", "has no parameters to learn"),
         ("NoModule", "is no torch.nn.Module"),
         ("Absent", "cannot be made .* AttributeError"),

@@ -1,10 +1,19 @@
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
+from learner.learner import Learner
+from learner.trajectories import Trajectories
 from learner.weights import Weights
 from workers.environment import inspect_environment
-from workers.rollout_worker import NonFiniteError, RolloutWorker, architecture_of
+from workers.rollout_worker import (
+    NonFiniteError,
+    RolloutWorker,
+    architecture_of,
+    check_finite_ends,
+)
 from workers.ticket import Purpose, draw_tickets
 
 
@@ -34,6 +43,41 @@ def test_a_nan_or_an_infinity_is_named_by_ticket_episode_and_step(make_config, f
     assert f"training 6:0 (episode seeds {list(ticket.episode_seeds)})" in str(caught.value)
 
 
+def test_images_without_numbers_are_always_finite(make_config):
+    kwargs = {"observation": "two images", "action": "discrete"}
+    config = make_config(environment={"id": "space_tasks:Samples", "kwargs": kwargs})
+    worker, weights = worker_and_weights(config)
+
+    report, _ = worker.play(draw_tickets(0, Purpose.TRAINING, 0, 2, 2)[0], weights)
+
+    assert report.episode_lengths.tolist() == [5, 5]
+
+
+@pytest.mark.parametrize(
+    ("terminated", "is_refused"), [((False, False), True), ((False, True), False)]
+)
+def test_a_truncated_end_that_is_not_finite_is_named_by_ticket_and_episode(terminated, is_refused):
+    """It has a value only where the limit of time alone ended the episode."""
+    finals = np.zeros((2, 3), np.float32)
+    finals[1, 2] = np.nan
+    trajectories = Trajectories(
+        policy_version=0,
+        observations=np.zeros((2, 3), np.float32),
+        actions=np.zeros(2, np.int64),
+        rewards=np.zeros(2),
+        behavior_log_probs=np.zeros(2, np.float32),
+        episode_lengths=np.ones(2, np.int64),
+        terminated=np.array(terminated),
+        truncated=np.ones(2, np.bool_),
+        final_observations=finals,
+    )
+    ticket = draw_tickets(0, Purpose.TRAINING, 6, 2, 2)[0]
+
+    refused = pytest.raises(NonFiniteError, match=r"at the end of episode 1 of ticket training 6:0")
+    with refused if is_refused else nullcontext():
+        check_finite_ends(ticket, trajectories)
+
+
 def test_after_a_fault_the_environments_are_made_anew(make_config, tmp_path):
     kwargs = {"fault": "raise", "once_marker": str(tmp_path / "once")}
     config = make_config(environment={"id": "fake_environments:Faulty-v0", "kwargs": kwargs})
@@ -45,6 +89,22 @@ def test_after_a_fault_the_environments_are_made_anew(make_config, tmp_path):
     report, _ = worker.play(ticket, weights)
 
     assert report.episode_lengths.tolist() == [3, 3, 3, 3]
+
+
+def test_a_memory_begins_anew_in_lanes_that_end_at_different_times(make_config):
+    config = make_config(
+        environment={"kwargs": {"shortest": 1, "longest": 9}},
+        policy={"kind": "gru", "hidden_sizes": [8, 6]},
+        workers={"envs_per_worker": 3, "episodes_per_ticket": 8},
+    )
+    spec = inspect_environment(config.environment)
+    learner = Learner(config.learner, architecture_of(config, spec), 5)
+    ticket = draw_tickets(0, Purpose.TRAINING, 0, 8, 8)[0]
+
+    report, trajectories = RolloutWorker(config, spec).play(ticket, learner.weights())
+
+    assert len(set(report.episode_lengths.tolist())) > 2
+    assert learner.update([trajectories])[0].metrics["log_prob_drift_max"] < 1e-5
 
 
 def test_a_worker_uses_one_blas_thread(make_config):

@@ -50,3 +50,29 @@ def test_the_first_episode_of_each_lane_is_recorded_whole_in_every_mode(make_con
 def test_a_vector_environment_that_does_not_say_its_mode_is_refused(make_config):
     with pytest.raises(UnsuitableEnvironmentError, match="say autoreset_mode None"):
         preflight(vector_config(make_config, "unknown"))
+
+
+def test_a_vector_environment_with_other_spaces_is_not_used_and_that_is_said(make_config):
+    config = make_config(environment={"id": "vector_environments:OtherSpaces-v0"})
+
+    found = preflight(config)
+
+    assert not found.spec.has_vector_implementation
+    assert "has other spaces than the environment alone" in found.warnings[0]
+    assert inspect_environment(config.environment) == found.spec  # as a resumed run sees it
+
+
+@pytest.mark.parametrize("masks", [False, True])
+@pytest.mark.parametrize("mode", ["NEXT_STEP", "SAME_STEP", "DISABLED"])
+def test_a_sound_vector_environment_passes_without_a_word(make_config, mode, masks):
+    assert preflight(vector_config(make_config, mode, masks=masks)).warnings == ()
+
+
+@pytest.mark.parametrize(("what", "step"), [("observations", 0), ("rewards", 1)])
+def test_chance_in_the_vector_implementation_alone_withdraws_the_promise(make_config, what, step):
+    (warning,) = preflight(vector_config(make_config, "NEXT_STEP", unseeded=what)).warnings
+
+    assert "the vector implementation of environment.id" in warning
+    assert "is not deterministic under a seed" in warning
+    assert f"from step {step} on" in warning
+    assert "the promise is withdrawn" in warning
