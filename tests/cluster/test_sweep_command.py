@@ -75,7 +75,9 @@ def test_a_run_that_fails_is_noted_and_the_others_run(write, capsys):
     assert bad["status"] == "failed"
     assert bad["score"] is None
     assert "ArithmeticError: the environment is faulty" in bad["error"]
-    assert "failed: ArithmeticError: the environment is faulty" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "trial 2 of 2, seed 0" in shown
+    assert "failed: " in shown
 
     assert main(["sweep", "sweep.yaml", "--retry-failed"]) == 0
     assert [line["trial"] for line in lines_of(folder)] == [0, 1, 1]
