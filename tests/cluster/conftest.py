@@ -4,7 +4,9 @@ import os
 import resource
 import secrets
 import shutil
+import tempfile
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from runs import RecordingDisplay
@@ -13,7 +15,9 @@ from cluster.cli import main
 from cluster.interrupts import Interrupts
 
 # Ray reads it once per process; a cluster of one test and the local Ray of another must agree.
-os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+_TOKEN_FOLDER = tempfile.TemporaryDirectory(prefix="reinforce-test-token-")
+os.environ["RAY_AUTH_TOKEN_PATH"] = f"{_TOKEN_FOLDER.name}/token"
+Path(os.environ["RAY_AUTH_TOKEN_PATH"]).write_text(secrets.token_hex(32))
 
 
 @pytest.fixture
