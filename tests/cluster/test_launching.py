@@ -137,6 +137,7 @@ def metrics_with(nodes, name):
     return text
 
 
+@pytest.mark.tracking  # minutes: Ray's agents export metrics rarely; `make test-tracking` runs it
 def test_metrics_and_logs_of_a_run_are_where_prometheus_and_a_reader_look(nodes, tmp_path):
     (tmp_path / "my_environment.py").write_text(
         "import gymnasium, logging\n"
