@@ -3,17 +3,15 @@
 import json
 import os
 import subprocess
-import sys
 import time
 from contextlib import suppress
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
 
-import cluster
 from cluster.origin import words_after_reinforce
+from cluster.own_command import own_environment, own_program
 from cluster.run_directory import RunDirectory, read_json
 from configs.execution import TrackingConfig
 
@@ -43,12 +41,9 @@ class Tracking:
         self._sign_at_start = 0
         if not config.enabled:
             return
-        root = str(Path(cluster.__file__).parent.parent)
-        python_path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-        self._process = subprocess.Popen(
-            # -P: a folder of the user's that is called like one of ours must not be imported.
-            [sys.executable, "-P", "-m", "cluster.follower"],
-            env={**os.environ, "PYTHONPATH": python_path},
+        self._process = subprocess.Popen(  # noqa: S603  (a program of our own)
+            own_program("cluster.follower"),
+            env=own_environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
