@@ -1,7 +1,7 @@
 """What is learned and when it is enough: run, environment, stop and evaluation sections."""
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -108,9 +108,11 @@ class EvaluationConfig(Section):
         description="Updates between evaluations on a fixed set of seeds, >= 1. None: only the "
         "final one.",
     )
-    greedy: bool = Field(
+    greedy: bool | Literal["both"] = Field(
         default=True,
-        description="Take the most probable action; false: sample from the policy as in training.",
+        description="true: take the most probable action. false: sample from the policy as in "
+        "training. both: the first decides what is best and when the target is reached, and the "
+        "regular evaluations play as many sampled episodes besides.",
     )
     video: bool = Field(
         default=False,

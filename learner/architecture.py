@@ -7,6 +7,7 @@ from math import prod
 from typing import Any
 
 from configs.learning import Activation
+from learner.image_layers import num_features
 from learner.spaces import ActionLayout, ActionLeaf, ObservationLayout, ObservationLeaf
 
 
@@ -56,6 +57,15 @@ class PolicyArchitecture:
         """(inputs, outputs) of each layer of ``mlp``, from the observation to the outputs."""
         sizes = (self.observation.flat_size, *self.hidden_sizes, self.action.num_outputs)
         return list(pairwise(sizes))
+
+    @property
+    def first_layer(self) -> tuple[int, int]:
+        """(inputs, outputs) of the first fully connected layer, by far the largest with images."""
+        inputs = self.observation.flat_size
+        if self.kind != "mlp":
+            features = sum(num_features(leaf.shape) for leaf in self.observation.pixel_leaves)
+            inputs = self.observation.vector_size + features
+        return inputs, (*self.hidden_sizes, self.action.num_outputs)[0]
 
     @property
     def parameter_shapes(self) -> list[tuple[int, ...]]:

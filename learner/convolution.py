@@ -5,18 +5,11 @@ from torch import Tensor, nn
 
 from configs.learning import Activation
 from learner.architecture import PolicyArchitecture
+from learner.image_layers import image_layers, image_size, num_features
 from learner.network import Parts, dense_layers
 from learner.spaces import VECTOR, ObservationLeaf
 
 _ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
-
-_NATURE = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
-"""(filters, kernel, stride) for images of 36 pixels or more (Mnih et al. 2015, Nature 518)."""
-
-_SMALL = ((32, 3, 1), (64, 3, 1))
-"""For smaller images, which Nature's first kernel would swallow whole."""
-
-_SMALLEST_FOR_NATURE = 36
 
 
 class ImageEncoder(nn.Module):
@@ -26,11 +19,9 @@ class ImageEncoder(nn.Module):
         self, leaf: ObservationLeaf, activation: Activation, generator: torch.Generator
     ) -> None:
         super().__init__()
-        channels, height, width = channels_first(torch.zeros(1, *leaf.shape)).shape[1:]
-        is_large = min(height, width) >= _SMALLEST_FOR_NATURE
+        channels, height, width = image_size(leaf.shape)
         modules: list[nn.Module] = []
-        for filters, kernel, stride in _NATURE if is_large else _SMALL:
-            padding = 0 if is_large else 1
+        for filters, kernel, stride, padding in image_layers(height, width):
             layer = nn.Conv2d(channels, filters, kernel, stride, padding)
             nn.init.orthogonal_(layer.weight, nn.init.calculate_gain(activation), generator)
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
@@ -54,10 +45,7 @@ class Features(nn.Module):
         self.images = nn.ModuleList(
             ImageEncoder(leaf, architecture.activation, generator) for leaf in leaves
         )
-        with torch.no_grad():
-            samples = [torch.zeros(1, *leaf.shape, dtype=torch.uint8) for leaf in leaves]
-            pairs = zip(self.images, samples, strict=True)
-            sizes = [encoder(sample).shape[1] for encoder, sample in pairs]
+        sizes = [num_features(leaf.shape) for leaf in leaves]
         self.size = architecture.observation.vector_size + sum(sizes)
 
     def forward(self, parts: Parts) -> Tensor:
@@ -86,11 +74,7 @@ class ConvolutionalBody(nn.Module):
 
 
 def channels_first(images: Tensor) -> Tensor:
-    """Return [n, channels, height, width] of images in any of the usual orders.
-
-    [n, h, w] is gray; of [n, h, w, c] and [n, c, h, w] the channels are the fewer ones; [n, k, h,
-    w, c] is a stack of k frames, whose channels are put side by side.
-    """
+    """Return [n, channels, height, width] of images in any order that ``image_size`` knows."""
     if images.ndim == 3:
         return images.unsqueeze(1)
     if images.ndim == 5:

@@ -32,12 +32,13 @@ class Estimate:
 
     Attributes:
         advantages: [B] on the scale that the gradient uses.
-        targets: [B] what a fitted baseline should have said: unweighted rewards-to-go.
+        targets: [B] what a fitted baseline should have said: unweighted rewards-to-go. None if no
+            baseline is fitted.
         metrics: Values of the metrics section ``learner/`` by name.
     """
 
     advantages: NDArray[np.float64]
-    targets: NDArray[np.float64]
+    targets: NDArray[np.float64] | None
     metrics: dict[str, float]
 
 
@@ -70,6 +71,7 @@ class Estimator:
             self_normalize=config.importance_self_normalize,
         )
         returns = self._returns(batch, weights)
+        targets: NDArray[np.float64] | None
         if self._value:
             raw, baseline, targets = self._with_value_function(batch, weights, self._value)
         else:
@@ -91,8 +93,10 @@ class Estimator:
             },
         )
 
-    def fit(self, batch: Trajectories, targets: NDArray[np.float64]) -> None:
-        """Fit what is to be used on the *next* batch."""
+    def fit(self, batch: Trajectories, targets: NDArray[np.float64] | None) -> None:
+        """Fit what is to be used on the *next* batch, if anything is."""
+        if targets is None:
+            return
         if self._linear:
             self._linear.fit(batch, targets)
         if self._value:
@@ -130,17 +134,17 @@ class Estimator:
 
     def _with_batch_or_linear_baseline(
         self, batch: Trajectories, weights: ImportanceWeights, returns: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None]:
         """Return advantages before the step weight, the baseline, and targets, [B] each."""
         config, lengths = self._config, batch.episode_lengths
-        baseline = np.zeros_like(returns)
+        baseline, targets = np.zeros_like(returns), None
         if config.baseline == "leave_one_out":
             baseline = leave_one_out(returns, lengths)
         elif config.baseline == "time":
             baseline = time_leave_one_out(returns, lengths, weights.reach)
         elif self._linear:
             baseline = self._linear.values(batch)
-        targets = rewards_to_go(batch.rewards, lengths, config.discount)
+            targets = rewards_to_go(batch.rewards, lengths, config.discount)
         return returns - weights.prefix * baseline, baseline, targets
 
     def _with_value_function(
@@ -171,10 +175,10 @@ class Estimator:
         return advantages, baseline, targets
 
     def _explained_variance(
-        self, targets: NDArray[np.float64], baseline: NDArray[np.float64]
+        self, targets: NDArray[np.float64] | None, baseline: NDArray[np.float64]
     ) -> dict[str, float]:
         """How much of the returns a fitted baseline foresaw: 1 all, 0 nothing, < 0 worse."""
-        if self._linear is None and self._value is None:
+        if targets is None:
             return {}
         variance = float(targets.var())
         left = float((targets - baseline).var())

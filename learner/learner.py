@@ -84,8 +84,9 @@ class Learner:
         with torch.inference_mode():
             before = self._distribution(batch, states)
         metrics |= self._step()
-        self._estimator.fit(batch, estimate.targets)
         self._update_statistics(batch)
+        # After the statistics, so that the value function is fitted to what it will be shown.
+        self._estimator.fit(batch, estimate.targets)
         with torch.inference_mode():
             metrics["kl"] = kl_divergence(before, self._distribution(batch, states))
         self.version += 1

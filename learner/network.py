@@ -13,6 +13,7 @@ from configs.learning import Activation
 from learner.architecture import PolicyArchitecture
 from learner.policy import OBSERVATION_LIMIT
 from learner.spaces import VECTOR
+from learner.weights import Weights
 
 Parts: TypeAlias = dict[str, Tensor]
 """Observations [n, ...] by field: the float32 ``vector``, if there is one, and uint8 images."""
@@ -126,6 +127,17 @@ class PolicyNetwork(nn.Module):
         if not self._has_log_stds:
             return outputs
         return torch.cat([outputs, self.log_stds.expand(len(outputs), -1)], dim=1)
+
+
+def loaded_network(architecture: PolicyArchitecture, weights: Weights) -> PolicyNetwork:
+    """Return the network with these weights, for those who want them by name.
+
+    Raises:
+        ValueError: Their number does not fit the architecture.
+    """
+    network = PolicyNetwork(architecture, torch.Generator())
+    network.load_flat_weights(weights.values)
+    return network
 
 
 class MLPBody(nn.Module):

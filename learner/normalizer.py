@@ -10,7 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_VARIANCE_FLOOR = 1e-8
+_RESOLUTION = 1e-6
+"""Deviations below this share of the mean are rounding of float32, not measurements."""
+
+_SMALLEST_DEVIATION = 1e-12
+"""Around a mean of zero, what is smaller is rounding of float64 in a simulator."""
 
 
 class ObservationStatistics:
@@ -39,14 +43,15 @@ class ObservationStatistics:
     def frozen(self) -> NDArray[np.float32]:
         """Return [2 * vector_size] the means and then the inverse deviations, for the weights.
 
-        0 and 1 before the first observation, and always for categories. A number that never changed
-        stays as it is, less its mean.
+        0 and 1 before the first observation, and always for categories. What only rounding changed
+        stays as it is, less its mean; what is small counts in its own unit.
         """
         if self._count == 0:
             means, inverses = np.zeros_like(self._mean), np.ones_like(self._mean)
         else:
             variances = self._squares / self._count
-            varies = self._is_continuous & (variances > _VARIANCE_FLOOR)
+            floor = np.maximum(_RESOLUTION * np.abs(self._mean), _SMALLEST_DEVIATION)
+            varies = self._is_continuous & (variances > floor**2)
             means = np.where(self._is_continuous, self._mean, 0.0)
             inverses = np.where(varies, 1.0 / np.sqrt(np.where(varies, variances, 1.0)), 1.0)
         return np.concatenate([means, inverses]).astype(np.float32)

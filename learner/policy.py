@@ -105,7 +105,7 @@ class MLPPolicy:
         """
         if len(weights.values) != self._architecture.num_parameters:
             raise ValueError(
-                f"{len(weights.values)} weights do not fit {self._architecture}, which has "
+                f"{len(weights.values)} weights do not fit a policy of "
                 f"{self._architecture.num_parameters}"
             )
         arrays, start = [], 0

@@ -47,11 +47,15 @@ def batch_rows(
 
 
 def write_idle_actions(
-    spec: EnvironmentSpec, observations: Any, info: dict[str, Any], actions: NDArray[Any]
+    spec: EnvironmentSpec,
+    observations: Any,
+    info: dict[str, Any],
+    actions: NDArray[Any],
+    lanes: NDArray[np.int64],
 ) -> None:
-    """Write for every lane an action that its mask allows, for those whose episode is over."""
+    """Write for some lanes an action that their masks allow, for those whose episode is over."""
     zeros = np.zeros((1, spec.action.num_choices), np.float32)
-    for lane in range(len(actions)):
+    for lane in lanes.tolist():
         with suppress(InvalidMaskError):  # nothing is asked of a lane that waits
             place = _place_of(spec, observations, info, lane)
             mask = read_mask(place, spec.action)[None]

@@ -22,6 +22,7 @@ from workers.environment import (
     make_vector_environment,
     registers_vector_implementation,
 )
+from workers.image_findings import findings_about_images
 from workers.observations import InvalidMaskError
 from workers.rollout_worker import architecture_of
 from workers.trial import Trial, TrialError, play_trial
@@ -72,7 +73,11 @@ def preflight(config: Config) -> Preflight:
         environment.close()
         other.close()
     _check_policy(config, spec)
-    odd = [*_check_vector_implementation(config, spec), *trials[0].warnings]
+    odd = [
+        *_check_vector_implementation(config, spec),
+        *trials[0].warnings,
+        *findings_about_images(architecture_of(config, spec), trials),
+    ]
     if config.policy.normalize_observations and not spec.observation.is_continuous.any():
         odd.append(
             "policy.normalize_observations has no effect: the observations of "
@@ -170,8 +175,9 @@ def _check_policy(config: Config, spec: EnvironmentSpec) -> None:
     pixels = spec.observation.pixel_leaves
     if config.policy.kind == "cnn" and not pixels:
         raise UnsuitableEnvironmentError(
-            "policy.kind = 'cnn' needs an image, a Box of uint8 with two to four dimensions, and "
-            f"environment.id = {config.environment.id!r} shows none; use policy.kind mlp"
+            "policy.kind = 'cnn' needs an image, a Box of uint8 up to 255 with two to four "
+            f"dimensions, and environment.id = {config.environment.id!r} shows none; use "
+            "policy.kind mlp"
         )
     if config.learner.baseline == "linear" and pixels:
         raise UnsuitableEnvironmentError(

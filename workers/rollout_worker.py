@@ -17,6 +17,7 @@ from learner.weights import Weights
 from workers.environment import EnvironmentFactory, EnvironmentSpec, make_environment
 from workers.single_lanes import SingleLanes
 from workers.ticket import Ticket
+from workers.unknown_categories import num_unknown
 from workers.vector_lanes import VectorLanes
 
 
@@ -40,6 +41,7 @@ class RolloutReport:
         episode_returns: [E] undiscounted, in the environment's unit.
         episode_lengths: [E] steps.
         num_truncated: Episodes that a limit of time ended.
+        num_unknown: Steps that showed a category which is not in its space.
         trajectories_sha256: Digest of every recorded bit.
         rollout_s: Seconds that playing took.
     """
@@ -49,6 +51,7 @@ class RolloutReport:
     episode_returns: NDArray[np.float64]
     episode_lengths: NDArray[np.int64]
     num_truncated: int
+    num_unknown: int
     trajectories_sha256: str
     rollout_s: float
 
@@ -100,6 +103,7 @@ class RolloutWorker:
             episode_returns=trajectories.episode_returns,
             episode_lengths=trajectories.episode_lengths,
             num_truncated=int(trajectories.truncated.sum()),
+            num_unknown=num_unknown(self._spec.observation, trajectories.observations),
             trajectories_sha256=trajectories.sha256,
             rollout_s=time.perf_counter() - started,
         ), trajectories

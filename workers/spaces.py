@@ -61,8 +61,7 @@ def _leaves(space: Space[Any], path: Path = ()) -> Iterator[tuple[Path, Space[An
 
 def _observation_leaf(path: Path, space: Space[Any]) -> ObservationLeaf:
     if isinstance(space, spaces.Box):
-        is_image = space.dtype == np.uint8 and 2 <= len(space.shape) <= 4
-        return ObservationLeaf(path, "pixels" if is_image else "numbers", space.shape)
+        return ObservationLeaf(path, "pixels" if _is_image(space) else "numbers", space.shape)
     if isinstance(space, spaces.MultiBinary):
         return ObservationLeaf(path, "numbers", space.shape)
     if isinstance(space, spaces.Discrete):
@@ -75,6 +74,12 @@ def _observation_leaf(path: Path, space: Space[Any]) -> ObservationLeaf:
         "gymnasium.wrappers.TransformObservation to Box, Discrete, MultiDiscrete, MultiBinary, or "
         "a Tuple or Dict of these"
     )
+
+
+def _is_image(space: spaces.Box) -> bool:
+    """Return whether it is one to the brim; a board of small numbers is no image."""
+    is_plane = space.dtype == np.uint8 and 2 <= len(space.shape) <= 4
+    return is_plane and bool(space.high.max(initial=0) == np.iinfo(np.uint8).max)
 
 
 def _action_leaf(path: Path, space: Space[Any]) -> ActionLeaf:

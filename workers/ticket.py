@@ -61,6 +61,7 @@ def draw_tickets(
     episodes_per_ticket: int,
     *,
     greedy: bool = False,
+    first_index: int = 0,
 ) -> list[Ticket]:
     """Return the tickets of one batch; together they name exactly ``num_episodes`` episodes.
 
@@ -74,9 +75,11 @@ def draw_tickets(
         num_episodes: >= 1.
         episodes_per_ticket: >= 1; the last ticket holds what is left.
         greedy: Passed on to the tickets.
+        first_index: Index of the first ticket, >= 0: behind those that are drawn already.
     """
     tickets = []
-    for index, start in enumerate(range(0, num_episodes, episodes_per_ticket)):
+    starts = range(0, num_episodes, episodes_per_ticket)
+    for index, start in enumerate(starts, start=first_index):
         count = min(episodes_per_ticket, num_episodes - start)
         seeds = tuple(
             int(

@@ -62,12 +62,12 @@ class VectorLanes:
         live = np.arange(count)
         all_actions = self._spec.action.empty(self._num_lanes)
         all_actions[...] = 0
+        none_ended = np.zeros(self._num_lanes, np.bool_)
+        self._keep_idle_going(live, observations, info, none_ended, all_actions)
         policy.begin(count)
         while len(live) > 0:
             seen = batch_rows(self._spec, observations, info, live)
             actions, log_probs = self._act(policy, ticket, generator, seen)
-            if self._spec.action_mask:
-                write_idle_actions(self._spec, observations, info, all_actions)
             all_actions[live] = actions
             observations, rewards, terminated, truncated, info = self._environment.step(
                 self._decoder.batch(all_actions)
@@ -86,8 +86,9 @@ class VectorLanes:
                     )
                 live = live[~ended]
                 policy.keep(~ended)
-            if self._autoreset is AutoresetMode.DISABLED and len(live) > 0:
-                self._reset_where(terminated | truncated)
+            if len(live) > 0:
+                all_ended = terminated | truncated
+                self._keep_idle_going(live, observations, info, all_ended, all_actions)
 
     def _act(
         self,
@@ -118,10 +119,24 @@ class VectorLanes:
             return rows
         return observation_rows(self._spec.observation, finals)[lanes]
 
-    def _reset_where(self, ended: NDArray[np.bool_]) -> None:
-        """Begin episodes that nobody records: a lane must not be stepped after its end."""
-        if ended.any():
-            self._environment.reset(options={"reset_mask": ended})
+    def _keep_idle_going(
+        self,
+        live: NDArray[np.int64],
+        observations: Any,
+        info: dict[str, Any],
+        ended: NDArray[np.bool_],
+        all_actions: NDArray[Any],
+    ) -> None:
+        """See to the lanes that nobody records: allowed actions, and no step after an end."""
+        has_masks = self._spec.action_mask is not None
+        if has_masks:
+            idle = np.setdiff1d(np.arange(self._num_lanes), live)
+            write_idle_actions(self._spec, observations, info, all_actions, idle)
+        if self._autoreset is AutoresetMode.DISABLED and ended.any():
+            observations, info = self._environment.reset(options={"reset_mask": ended})
+            if has_masks:
+                lanes = np.flatnonzero(ended)
+                write_idle_actions(self._spec, observations, info, all_actions, lanes)
 
 
 def autoreset_mode(

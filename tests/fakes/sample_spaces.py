@@ -27,8 +27,9 @@ OBSERVATION_SPACES = {
     "box of float64": Box(-1.0, 1.0, (2, 2), np.float64),
     "image": Box(0, 255, (6, 8, 3), np.uint8),
     "two images": Dict(
-        {"eye": Box(0, 255, (6, 8, 3), np.uint8), "map": Box(0, 9, (5, 5), np.uint8)}
+        {"eye": Box(0, 255, (6, 8, 3), np.uint8), "map": Box(0, 255, (5, 5), np.uint8)}
     ),
+    "board": Box(0, 9, (3, 3), np.uint8),
     "discrete": Discrete(4, start=2),
     "multi-discrete": MultiDiscrete([2, 3], start=[0, 5]),
     "multi-binary": MultiBinary([2, 2]),

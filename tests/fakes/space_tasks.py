@@ -3,6 +3,7 @@
 Made by ``environment.id = "space_tasks:Samples"`` and the like: classes, not registered ids.
 """
 
+import os
 from typing import Any
 
 import gymnasium
@@ -97,6 +98,71 @@ class BrightQuarter(gymnasium.Env[Any, Any]):
         image = self.np_random.integers(0, 60, (8, 8), np.uint8)
         image[4 * row : 4 * row + 4, 4 * column : 4 * column + 4] += 150
         return image
+
+
+class Pictures(gymnasium.Env[Any, Any]):
+    """Coloured noise, large enough for the convolutions of Nature."""
+
+    def __init__(self) -> None:
+        self.observation_space = Box(0, 255, (36, 40, 3), np.uint8)
+        self.action_space = Discrete(3)
+        self._step = 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        self.observation_space.seed(seed)
+        self._step = 0
+        return self.observation_space.sample(), {}
+
+    def step(self, action: int) -> Any:
+        self._step += 1
+        return self.observation_space.sample(), float(action == 1), self._step == LENGTH, False, {}
+
+
+class PlainPictures(gymnasium.Env[Any, Any]):
+    """Images of any size, no brighter than said."""
+
+    def __init__(self, shape: list[int], brightest: int) -> None:
+        self.observation_space = Box(0, 255, tuple(shape), np.uint8)
+        self.action_space = Discrete(2)
+        self._brightest, self._step = brightest, 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        self._step = 0
+        return self._image(), {}
+
+    def step(self, action: int) -> Any:
+        self._step += 1
+        return self._image(), 0.0, self._step == LENGTH, False, {}
+
+    def _image(self) -> Any:
+        image = np.zeros(self.observation_space.shape, np.uint8)
+        image[-1] = self._brightest
+        return image
+
+
+class Edited(gymnasium.Env[Any, Any]):
+    """A user's environment whose code changes: NUMBERS_SEEN says what it shows by now."""
+
+    def __init__(self) -> None:
+        size = int(os.environ["NUMBERS_SEEN"])
+        self.observation_space = Box(-1.0, 1.0, (size,), np.float32)
+        self.action_space = Discrete(2)
+        self._step = 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        self._step = 0
+        return self._look(), {}
+
+    def step(self, action: int) -> Any:
+        self._step += 1
+        return self._look(), 1.0, self._step == LENGTH, False, {}
+
+    def _look(self) -> Any:
+        generator = np.random.default_rng() if "UNSEEDED" in os.environ else self.np_random
+        return generator.random(self.observation_space.shape, np.float32)
 
 
 class Recall(gymnasium.Env[Any, Any]):

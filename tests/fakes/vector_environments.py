@@ -10,7 +10,10 @@ from gymnasium.vector.utils import batch_space
 
 
 class VectorCountdown(VectorEnv[Any, Any, Any]):
-    """Lane i's first episode lasts i + 2 steps, later ones 2; shows [episode, step]; pays 1."""
+    """Lane i's first episode lasts i + 2 steps, later ones 2; shows [episode, step]; pays 1.
+
+    With masks, one of two choices is allowed: in the first episode the last, later on the first.
+    """
 
     def __init__(
         self,
@@ -34,8 +37,11 @@ class VectorCountdown(VectorEnv[Any, Any, Any]):
             self._over = np.zeros(self.num_envs, bool)
         else:
             assert self._mode == "DISABLED"
-            assert (options["reset_mask"] == self._over).all()
-            self._begin(self._over.copy())
+            lanes = self._over.copy()
+            assert (options["reset_mask"] == lanes).all()
+            self._begin(lanes)
+            # As Gymnasium's: of the lanes that were not reset the info is zero.
+            return self._look(), {k: v * lanes[:, None] for k, v in self._info().items()}
         return self._look(), self._info()
 
     def step(self, actions: Any) -> Any:
@@ -46,24 +52,25 @@ class VectorCountdown(VectorEnv[Any, Any, Any]):
             assert not self._over.any(), "stepped after the end of an episode"
             waiting = np.zeros(self.num_envs, bool)
         if self._has_masks:
-            assert (np.asarray(actions)[~waiting] == 4).all(), "a forbidden action"
+            allowed = np.where(self._episode == 0, 4, 3)
+            assert (np.asarray(actions) == allowed)[~waiting].all(), "a forbidden action"
         self._step[~waiting] += 1
         lengths = np.where(self._episode == 0, np.arange(self.num_envs) + 2, 2)
         terminated = ~waiting & (self._step == lengths)
         rewards = np.where(waiting, 0.0, 1.0)
         if self._unseeded == "rewards":
             rewards = rewards * np.random.default_rng().random()
-        info = self._info()
+        finals = {}
         self._over = terminated.copy()
         if self._mode == "NEXT_STEP":
             self._begin(waiting)
             self._over = terminated.copy()
         elif self._mode == "SAME_STEP" and terminated.any():
-            finals = np.empty(self.num_envs, object)
+            finals["final_obs"] = np.empty(self.num_envs, object)
             for lane in np.flatnonzero(terminated):
-                finals[lane] = {"place": self._look()["place"][lane]}
-            info["final_obs"] = finals
+                finals["final_obs"][lane] = {"place": self._look()["place"][lane]}
             self._begin(terminated)
+        info = self._info() | finals
         return self._look(), rewards, terminated, np.zeros(self.num_envs, bool), info
 
     def _begin(self, lanes: np.ndarray) -> None:
@@ -80,7 +87,8 @@ class VectorCountdown(VectorEnv[Any, Any, Any]):
     def _info(self) -> dict[str, Any]:
         if not self._has_masks:
             return {}
-        return {"action_mask": np.tile(np.array([0, 1], np.int8), (self.num_envs, 1))}
+        is_first = self._episode == 0
+        return {"action_mask": np.stack([~is_first, is_first], axis=1).astype(np.int8)}
 
 
 class OneCountdown(gymnasium.Env[Any, Any]):

@@ -9,7 +9,9 @@ from configs.learning import LearnerConfig
 from learner.architecture import PolicyArchitecture
 from learner.learner import Learner, PolicyMismatchError
 from learner.network import PolicyNetwork
+from learner.returns import rewards_to_go
 from learner.trajectories import Trajectories, concatenate
+from learner.value_baseline import ValueBaseline
 
 ARCHITECTURE = PolicyArchitecture.mlp(3, (8,), "tanh", 2)
 
@@ -363,6 +365,22 @@ def test_a_learner_with_statistics_goes_on_to_the_bit():
     weights = [one.update(again)[1] for one in (learner, restored)]
 
     assert weights[0].sha256 == weights[1].sha256
+
+
+def test_the_value_function_is_fitted_under_the_statistics_that_it_is_used_with():
+    """Those of the version to come: fitted under the old ones, it would be shown other numbers."""
+    architecture = replace(ARCHITECTURE, normalize_observations=True)
+    config = LearnerConfig(baseline="value", discount=0.9)
+    learner = Learner(config, architecture, seed=0)
+    _, weights = learner.update(PARTS)
+
+    batch = concatenate(PARTS)
+    by_hand = ValueBaseline(architecture, config.value_learning_rate, config.micro_batch_steps, 0)
+    by_hand.load_statistics(weights.values[-6:])
+    by_hand.fit(batch, rewards_to_go(batch.rewards, batch.episode_lengths, 0.9))
+
+    fitted = learner.state().arrays["estimator.value.weights"]
+    np.testing.assert_array_equal(fitted, by_hand.arrays()["weights"])
 
 
 def test_the_statistics_of_a_version_are_those_of_the_batches_before_it():

@@ -37,6 +37,25 @@ def test_a_large_offset_does_not_drown_the_deviation():
     np.testing.assert_allclose(inverses, 1.0, rtol=0.01)
 
 
+@pytest.mark.parametrize("unit", [1e-10, 1e-5, 1.0, 1e5, 1e10])
+def test_the_unit_of_a_measurement_does_not_matter(unit):
+    values = np.random.default_rng(0).normal(3.0, 1.0, size=(10_000, 2)) * unit
+
+    means, inverses = counted(values).frozen().reshape(2, 2)
+
+    np.testing.assert_allclose((values.mean(axis=0) - means) * inverses, 0.0, atol=1e-5)
+    np.testing.assert_allclose(values.std(axis=0) * inverses, 1.0, rtol=1e-5)
+
+
+@pytest.mark.parametrize("value", [0.1, 12345.678, 1e-7, 3e8])
+def test_the_rounding_of_a_constant_is_not_blown_up(value):
+    rounded = np.float32(value) * (1 + np.float32(1e-7) * np.array([[0.0, 1.0]] * 50 + [[1, 0]]))
+
+    inverses = counted(*np.array_split(rounded, 7)).frozen()[2:]
+
+    np.testing.assert_array_equal(inverses, 1.0)
+
+
 def test_before_the_first_step_nothing_changes():
     np.testing.assert_array_equal(counted().frozen(), [0, 0, 1, 1])
 

@@ -115,6 +115,46 @@ def test_normalising_where_there_is_nothing_to_normalise_is_said(make_config, na
     assert all("normalize_observations has no effect" in warning for warning in found.warnings)
 
 
+def pictures(make_config, *, shape, brightest, wrappers=(), **policy):
+    kwargs = {"shape": shape, "brightest": brightest}
+    environment = {"id": "space_tasks:PlainPictures", "kwargs": kwargs, "wrappers": list(wrappers)}
+    return preflight(make_config(environment=environment, policy=policy))
+
+
+def test_an_image_without_light_is_taken_for_a_board_and_the_way_out_is_one(make_config):
+    (warning,) = pictures(make_config, shape=[7, 7, 3], brightest=10).warnings
+    as_numbers = {"DtypeObservation": {"dtype": "float32"}}
+
+    found = pictures(
+        make_config,
+        shape=[7, 7, 3],
+        brightest=10,
+        wrappers=[as_numbers],
+        normalize_observations=True,
+    )
+
+    assert "the image 'observation' holds nothing above 10 in 3 trials" in warning
+    assert "DtypeObservation: {dtype: float32}" in warning
+    assert found.warnings == ()
+    assert found.spec.observation.vector_size == 7 * 7 * 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "says"),
+    [
+        ("cnn", [84, 84, 3], None),
+        ("cnn", [20, 500, 3], None),  # a narrow one is halved until it is short
+        ("cnn", [600, 800, 3], "436,224 x 64 weights, 112 MB"),
+        ("mlp", [400, 400, 3], "480,000 x 64 weights, 123 MB"),
+    ],
+)
+def test_images_that_make_the_weights_huge_are_named(make_config, kind, shape, says):
+    found = pictures(make_config, shape=shape, brightest=255, kind=kind, hidden_sizes=[64])
+
+    assert len(found.warnings) == (says is not None)
+    assert all(says in warning and "ResizeObservation" in warning for warning in found.warnings)
+
+
 def test_a_cnn_needs_an_image(make_config):
     with pytest.raises(
         UnsuitableEnvironmentError, match=r"'cnn' needs an image.*use policy\.kind mlp"

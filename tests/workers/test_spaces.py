@@ -22,7 +22,7 @@ def by_hand(space, observation):
     if isinstance(space, MultiDiscrete):
         pairs = zip(space.nvec.flatten(), (observation - space.start).flatten(), strict=True)
         return np.concatenate([np.eye(n)[value] for n, value in pairs])
-    if space.dtype == np.uint8 and isinstance(space, Box):
+    if isinstance(space, Box) and space.dtype == np.uint8 and space.high.max() == 255:
         return np.zeros(0)
     return observation.flatten()
 
@@ -49,6 +49,23 @@ def test_observations_are_written_as_by_hand_one_by_one_and_batched(name):
         assert found.dtype == np.uint8
         np.testing.assert_array_equal(found, images)
     assert layout.flat(rows).shape == (20, layout.flat_size)
+
+
+@pytest.mark.parametrize(
+    ("space", "kind"),
+    [
+        (Box(0, 255, (6, 8), np.uint8), "pixels"),
+        (Box(0, 255, (6, 8, 3), np.uint8), "pixels"),
+        (Box(0, 255, (4, 6, 8, 3), np.uint8), "pixels"),
+        (Box(0, 9, (6, 8), np.uint8), "numbers"),  # a board
+        (Box(0, 255, (6,), np.uint8), "numbers"),
+        (Box(0, 255, (6, 8), np.int32), "numbers"),
+    ],
+)
+def test_images_are_what_may_be_as_bright_as_an_image(space, kind):
+    (leaf,) = observation_layout(space).leaves
+
+    assert leaf.kind == kind
 
 
 @pytest.mark.parametrize("name", OBSERVATION_SPACES)

@@ -1,0 +1,49 @@
+"""What is odd about images and harms learning alone: boards of small numbers, and sheer size."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from learner.architecture import PolicyArchitecture
+from learner.spaces import ObservationLayout
+from workers.trial import Trial
+
+_DIM = 25
+"""Of 255: an image that is nowhere brighter is taken for a board."""
+
+_MANY_WEIGHTS = 20_000_000
+"""In one layer: 80 MB in every version of the weights, and three times that in the learner."""
+
+
+def findings_about_images(architecture: PolicyArchitecture, trials: list[Trial]) -> Iterator[str]:
+    """Yield sentences for the user: what was found, and what to do about it."""
+    yield from _boards(architecture.observation, trials)
+    yield from _too_large(architecture)
+
+
+def _boards(layout: ObservationLayout, trials: list[Trial]) -> Iterator[str]:
+    seen = np.concatenate([rows for trial in trials for rows in trial.observations])
+    for name, image in layout.pixels(seen).items():
+        brightest = int(image.max())
+        if brightest <= _DIM:
+            yield (
+                f"the image {name!r} holds nothing above {brightest} in {len(trials)} trials and "
+                "is divided by 255, so that the network sees next to nothing of it; if it is a "
+                "board of small numbers and no image, put {DtypeObservation: {dtype: float32}} "
+                "among environment.wrappers and set policy.normalize_observations to true"
+            )
+
+
+def _too_large(architecture: PolicyArchitecture) -> Iterator[str]:
+    images = architecture.observation.pixel_leaves
+    if not images or ":" in architecture.kind:
+        return
+    inputs, outputs = architecture.first_layer
+    if inputs * outputs > _MANY_WEIGHTS:
+        sizes = " and ".join(f"{leaf.name!r} of shape {leaf.shape}" for leaf in images)
+        yield (
+            f"with the image {sizes} the first fully connected layer of policy.kind "
+            f"{architecture.kind!r} has {inputs:,} x {outputs:,} weights, "
+            f"{4e-6 * inputs * outputs:,.0f} MB that every version of the weights takes to every "
+            "worker; put {ResizeObservation: {shape: [84, 84]}} among environment.wrappers"
+        )
