@@ -1,5 +1,6 @@
 """Timings are no tests; that the benchmarks run is."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,19 @@ from pathlib import Path
 import pytest
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+
+
+def printed_by(name, arguments):
+    result = subprocess.run(
+        [sys.executable, str(BENCHMARKS / f"{name}.py"), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+    assert result.returncode == 0, result.stderr
+    return result.stdout
 
 
 @pytest.mark.parametrize(
@@ -18,13 +32,28 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
     ],
 )
 def test_the_benchmark_runs(name, arguments):
-    result = subprocess.run(
-        [sys.executable, str(BENCHMARKS / f"{name}.py"), *arguments],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
+    assert printed_by(name, arguments)
 
-    assert result.returncode == 0, result.stderr
-    assert result.stdout
+
+def on_ray(name, arguments):
+    return pytest.param(name, arguments, id=name, marks=[pytest.mark.ray, pytest.mark.benchmarks])
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        pytest.param("learner_step", ["--rounds", "1", "--steps", "2048"], id="learner_step"),
+        on_ray("limit", ["--rounds", "1", "--scale", "0.02", "--only", "CartPole-v1"]),
+        on_ray("vector", ["--rounds", "1", "--lanes", "8", "--updates", "5"]),
+        on_ray("backends", ["--rounds", "1", "--updates", "5"]),
+        on_ray("scaling", ["--workers", "1", "--tickets", "4", "--seconds", "1"]),
+        on_ray("startup", ["--rounds", "1"]),
+        on_ray("worker", ["--workers", "2"]),
+        on_ray("broadcast", ["--rounds", "2", "--megabytes", "0.1"]),
+    ],
+)
+def test_the_benchmark_writes_its_rows_with_the_command_that_made_them(name, arguments, tmp_path):
+    printed_by(name, [*arguments, "--output", str(tmp_path)])
+    written = json.loads((tmp_path / f"{name}.json").read_text())
+    assert written["rows"]
+    assert written["command"].startswith(f"benchmarks/{name}.py {arguments[0]}")

@@ -1,0 +1,146 @@
+"""The learner against a plain PyTorch step: the same batch, and what memory each takes.
+
+    .venv/bin/python benchmarks/learner_step.py
+
+The yardstick does what a short script does: one forward pass over the whole batch, one loss, one
+backward pass, one step of Adam, with the advantages given. The learner does its whole update:
+estimator, micro-batches, diagnostics and the new weights. One thread; they take turns. Each memory
+figure is the growth of the highest resident memory of a process of its own.
+"""
+
+import argparse
+import multiprocessing
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import results
+import torch
+from torch import nn
+
+from configs.learning import LearnerConfig
+from learner.architecture import PolicyArchitecture
+from learner.learner import Learner
+from learner.policy import MLPPolicy
+from learner.trajectories import Trajectories
+
+ARCHITECTURE = PolicyArchitecture.mlp(4, (64, 64), "tanh", 2)
+STEPS_PER_EPISODE = 256
+
+
+def batch_of(num_steps: int, learner: Learner) -> Trajectories:
+    """Return a batch that the learner's policy could have played."""
+    generator = np.random.default_rng(0)
+    num_episodes = num_steps // STEPS_PER_EPISODE
+    observations = generator.normal(size=(num_steps, 4)).astype(np.float32)
+    policy = MLPPolicy(ARCHITECTURE)
+    policy.load(learner.weights())
+    actions, log_probs = policy.act(observations, generator.random(num_steps))
+    return Trajectories(
+        policy_version=0,
+        observations=observations,
+        actions=actions,
+        rewards=np.ones(num_steps),
+        behavior_log_probs=log_probs,
+        episode_lengths=np.full(num_episodes, STEPS_PER_EPISODE),
+        terminated=np.ones(num_episodes, np.bool_),
+        truncated=np.zeros(num_episodes, np.bool_),
+        final_observations=np.zeros((num_episodes, 4), np.float32),
+    )
+
+
+def plain_step(batch: Trajectories) -> Callable[[], object]:
+    """Return one pass over the whole batch, as a short script does it."""
+    network = nn.Sequential(
+        *(nn.Linear(4, 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 2))
+    )
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+    observations, actions = torch.from_numpy(batch.observations), torch.from_numpy(batch.actions)
+    advantages = torch.ones(batch.num_steps)
+
+    def step() -> object:
+        optimizer.zero_grad()
+        log_probs = torch.distributions.Categorical(logits=network(observations)).log_prob(actions)
+        (-(log_probs * advantages).sum() / batch.num_episodes).backward()
+        return optimizer.step()
+
+    return step
+
+
+def our_update(batch: Trajectories, learner: Learner) -> Callable[[], object]:
+    """Return the learner's whole update, from the same state every time."""
+    state = learner.state()
+
+    def step() -> object:
+        learner.load_state(state)
+        return learner.update([batch])
+
+    return step
+
+
+def candidates(num_steps: int) -> dict[str, Callable[[], object]]:
+    """Return both, ready to be called, on the same batch."""
+    torch.set_num_threads(1)
+    learner = Learner(LearnerConfig(), ARCHITECTURE, seed=0)
+    batch = batch_of(num_steps, learner)
+    return {"plain": plain_step(batch), "ours": our_update(batch, learner)}
+
+
+def peak_growth_mb(name: str, num_steps: int) -> float:
+    """Return how far the highest resident memory rises while one update is made."""
+    step = candidates(num_steps)[name]
+    Path("/proc/self/clear_refs").write_text("5")  # forgets the highest so far
+    before_mb = _peak_mb()
+    step()
+    return _peak_mb() - before_mb
+
+
+def _peak_mb() -> float:
+    """Return the highest resident memory of this process, as Linux counts it."""
+    (line,) = [
+        line for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line
+    ]
+    return int(line.split()[1]) / 1024
+
+
+def measure(num_steps: int, rounds: int) -> dict[str, Any]:
+    """Return the row of one size of batch."""
+    times: dict[str, list[float]] = {"plain": [], "ours": []}
+    steps = candidates(num_steps)
+    for name, step in [*steps.items()] * (rounds + 1):  # the first round warms up
+        started_s = time.perf_counter()
+        step()
+        times[name].append(time.perf_counter() - started_s)
+    medians = {name: statistics.median(found[1:]) for name, found in times.items()}
+    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+        memory = {name: pool.apply(peak_growth_mb, (name, num_steps)) for name in ("plain", "ours")}
+    return {
+        "batch_steps": num_steps,
+        "plain_steps_per_s": round(num_steps / medians["plain"]),
+        "our_steps_per_s": round(num_steps / medians["ours"]),
+        "ratio": round(medians["plain"] / medians["ours"], 2),
+        "goal": 2.0,
+        "plain_memory_mb": round(memory["plain"], 1),
+        "our_memory_mb": round(memory["ours"], 1),
+    }
+
+
+def main() -> None:
+    """Measure each size of batch and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--steps", type=int, nargs="+", default=[8192, 32768, 131_072, 524_288])
+    parser.add_argument("--output", type=Path, default=results.FOLDER)
+    arguments = parser.parse_args()
+    rows = []
+    for num_steps in arguments.steps:
+        rows.append(measure(num_steps, arguments.rounds))
+        print(rows[-1], flush=True)
+    results.write("learner_step", rows, results.this_command(), folder=arguments.output)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,153 @@
+"""More workers, more speed: 1 to 32 workers on an environment that waits, and what the driver pays.
+
+    .venv/bin/python benchmarks/scaling.py
+
+Every step of the environment sleeps 5 ms, as one does that waits for a simulator or a robot, so the
+workers of a cluster can be played on few cores. The batch is the same for every number of workers.
+Ideal is N times what one worker sleeps away. The driver's CPU time per ticket is that of its
+process, all threads of Ray's in it included. The scheduler alone is measured with 256 workers.
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import psutil
+import results
+
+from cluster.backends.scheduler import Play, Scheduler, Start
+from cluster.conductor import open_backend
+from cluster.control import Control
+from cluster.interrupts import Interrupts
+from cluster.training import training_tickets
+from configs.config import Config
+from configs.execution import WorkersConfig
+from workers.environment import inspect_environment
+from workers.ticket import Purpose, draw_tickets
+
+STEP_S = 0.005
+STEPS_PER_EPISODE = 40
+
+
+class Waiting(gymnasium.Env[Any, Any]):
+    """Sleeps in every step; ends after a fixed number of them."""
+
+    observation_space = gymnasium.spaces.Box(-1, 1, (4,), np.float32)
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        """Begin an episode."""
+        super().reset(seed=seed)
+        self._num_steps = 0
+        self._wake_s = time.monotonic()
+        return np.zeros(4, np.float32), {}
+
+    def step(self, action: Any) -> Any:
+        """Sleep until the step's time is over: an ideal sleeper does not add up its delays."""
+        self._num_steps += 1
+        self._wake_s += STEP_S
+        time.sleep(max(0.0, self._wake_s - time.monotonic()))
+        over = self._num_steps == STEPS_PER_EPISODE
+        return np.zeros(4, np.float32), 1.0, over, False, {}
+
+
+def configured(num_workers: int, num_tickets: int) -> Config:
+    """Return the configuration of a run; nothing but the number of workers differs."""
+    return Config.model_validate(
+        {
+            "environment": {"id": "scaling:Waiting"},
+            "learner": {"episodes_per_update": num_tickets},
+            "workers": {
+                "num_workers": num_workers,
+                "envs_per_worker": 1,
+                "episodes_per_ticket": 1,
+            },
+        }
+    )
+
+
+def measure(num_workers: int, num_tickets: int, updates: int) -> dict[str, Any]:
+    """Sample and learn with so many workers; return the row."""
+    config = configured(num_workers, num_tickets)
+    spec = inspect_environment(config.environment)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        interrupts, control = stack.enter_context(Interrupts()), Control(folder / "control.json")
+        backend = stack.enter_context(open_backend(config, spec, interrupts, control))
+        pool, learner = backend.pool, backend.learner
+        weights = learner.weights()
+        while pool.workers_alive < num_workers:
+            pool.submit(draw_tickets(1, Purpose.EVALUATION, 0, num_workers, 1), weights)
+            pool.collect(Purpose.EVALUATION, 0)
+        driver = psutil.Process()
+        started_s, cpu_s, steps = time.perf_counter(), sum(driver.cpu_times()[:2]), 0
+        for update in range(updates):
+            pool.submit(training_tickets(config, update, num_tickets), weights)
+            batch = pool.collect(Purpose.TRAINING, update)
+            steps += sum(int(report.episode_lengths.sum()) for report in batch.reports)
+            _, weights = learner.update(batch.trajectories)
+        elapsed_s = time.perf_counter() - started_s
+        cpu_s = sum(driver.cpu_times()[:2]) - cpu_s
+    ideal = num_workers / STEP_S
+    return {
+        "workers": num_workers,
+        "steps_per_s": round(steps / elapsed_s, 1),
+        "ideal_steps_per_s": ideal,
+        "ratio": round(steps / elapsed_s / ideal, 3),
+        "driver_cpu_ms_per_ticket": round(1e3 * cpu_s / (updates * num_tickets), 3),
+    }
+
+
+def scheduler_alone(num_workers: int, num_tickets: int) -> dict[str, Any]:
+    """Return what the scheduler itself takes per ticket, with workers that answer at once."""
+    scheduler = Scheduler(WorkersConfig(), num_workers)
+    started_s = time.process_time()
+    scheduler.submit(draw_tickets(0, Purpose.TRAINING, 0, num_tickets, 1))
+    now_s, num_done = 0.0, 0
+    while num_done < num_tickets:
+        now_s += 0.001
+        for action in scheduler.decide(now_s):
+            if isinstance(action, Start):
+                scheduler.started(action.worker, "node", now_s)
+            elif isinstance(action, Play):
+                scheduler.completed(action.worker, now_s)
+                num_done += 1
+    elapsed_s = time.process_time() - started_s
+    return {
+        "workers": num_workers,
+        "tickets": num_tickets,
+        "scheduler_cpu_ms_per_ticket": round(1e3 * elapsed_s / num_tickets, 4),
+    }
+
+
+def main() -> None:
+    """Measure each number of workers in turn and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8, 16, 32])
+    parser.add_argument("--tickets", type=int, default=128, help="of one update")
+    parser.add_argument("--seconds", type=float, default=20.0, help="of sampling, per row")
+    parser.add_argument("--output", type=Path, default=results.FOLDER)
+    arguments = parser.parse_args()
+    here = str(Path(__file__).parent)
+    os.environ["PYTHONPATH"] = os.pathsep.join([here, os.environ.get("PYTHONPATH", "")])
+    rows = []
+    for num_workers in arguments.workers:
+        update_s = arguments.tickets * STEPS_PER_EPISODE * STEP_S / num_workers
+        updates = max(1, round(arguments.seconds / update_s))
+        rows.append(measure(num_workers, arguments.tickets, updates))
+        print(rows[-1], flush=True)
+    simulated = scheduler_alone(256, 20_000)
+    print(simulated)
+    command = results.this_command()
+    results.write("scaling", rows, command, folder=arguments.output)
+    results.write("scheduler", [simulated], command, folder=arguments.output)
+
+
+if __name__ == "__main__":
+    main()

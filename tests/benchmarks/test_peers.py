@@ -1,0 +1,112 @@
+"""Timings are no tests; that each peer trains, and that a stopped comparison goes on, is."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import programs
+import psutil
+import pytest
+import results
+
+ROOT = Path(__file__).parents[2]
+PEERS = ROOT / "benchmarks" / "peers"
+PEERS_PYTHON = ROOT / ".venv-peers" / "bin" / "python"
+
+
+def report_of(python, words, folder):
+    """Return what a peer says of a run of some hundred steps."""
+    command = [str(python), str(PEERS / words[0]), *words[1:], "--max-steps", "600"]
+    # Its libraries are not the ones whose paths our tests have set up.
+    variables = {"HOME": str(folder), "PYTHONPATH": ""}
+    output, _ = programs.finish(command, folder, variables, 200)
+    return json.loads(output.splitlines()[-1])
+
+
+@pytest.mark.parametrize("program", ["article.py", "pytorch_example.py"])
+def test_a_peer_that_needs_nothing_else_trains(program, tmp_path):
+    report = report_of(sys.executable, [program], tmp_path)
+
+    assert report["environment_steps"] >= 600
+    assert report["outcome"] == "budget used up"
+    assert set(report["versions"]) == {"python", "torch", "gymnasium"}
+
+
+@pytest.mark.benchmarks
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["sb3.py", "ppo"],
+        ["sb3.py", "a2c"],
+        ["tianshou_reinforce.py"],
+        ["rllib_ppo.py"],
+        ["purejaxrl_ppo.py"],
+        ["purejaxrl_ppo.py", "--environments", "64"],
+    ],
+    ids=" ".join,
+)
+def test_the_peer_trains(words, tmp_path):
+    if not PEERS_PYTHON.exists():
+        pytest.skip("the peers are not installed: make .venv-peers/.installed")
+
+    report = report_of(PEERS_PYTHON, words, tmp_path)
+
+    assert report["environment_steps"] >= 600
+    assert report["environment_steps_per_s"] > 0
+    assert "gymnasium" in report["versions"]
+
+
+def test_what_was_measured_is_not_measured_again(tmp_path):
+    row = {"program": "the article's listing", "seed": 0}
+    path = results.write("peers", [row], "make bench-peers", folder=tmp_path)
+    before = path.read_bytes()
+
+    result = subprocess.run(
+        [
+            *(sys.executable, str(PEERS / "run.py"), "--seeds", "1", "--output", str(tmp_path)),
+            *("--only", "the article's listing"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert result.returncode == 0, result.stderr
+    assert path.read_bytes() == before
+
+
+def test_a_program_that_takes_too_long_is_ended_with_all_it_started(tmp_path):
+    script = (
+        "import pathlib, subprocess, sys, time\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+        "pathlib.Path('child').write_text(str(child.pid))\n"
+        "time.sleep(60)\n"
+    )
+
+    with pytest.raises(RuntimeError, match="not over after 3 s"):
+        programs.finish([sys.executable, "-c", script], tmp_path, {}, 3)
+
+    child = int((tmp_path / "child").read_text())
+    deadline = time.monotonic() + 10
+    while psutil.pid_exists(child) and psutil.Process(child).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_program_that_fails_says_why(tmp_path):
+    with pytest.raises(RuntimeError, match="no such luck"):
+        programs.finish(
+            [sys.executable, "-c", "raise SystemExit('no such luck')"], tmp_path, {}, 60
+        )
+
+
+def test_every_measured_program_has_one_thread(tmp_path):
+    script = "import os; print(os.environ['OMP_NUM_THREADS'], os.environ['XLA_FLAGS'])"
+
+    output, seconds = programs.finish([sys.executable, "-c", script], tmp_path, {}, 60)
+
+    assert output.startswith("1 --xla_cpu_multi_thread_eigen=false")
+    assert seconds > 0
