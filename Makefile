@@ -2,8 +2,9 @@
 
 PYTHON ?= python3
 STAMP := .venv/.installed
+PEERS_STAMP := .venv-peers/.installed
 
-.PHONY: train test check lint types prove-learning chaos chaos-network soak secrets compose-test wheel test-tracking browser-test clean
+.PHONY: train test check lint types prove-learning bench bench-peers chaos chaos-network soak secrets compose-test wheel test-tracking test-benchmarks browser-test clean
 
 train: $(STAMP)  ## Train CartPole on a local Ray and record it in ./mlflow.db
 	.venv/bin/reinforce train cartpole
@@ -23,6 +24,15 @@ types: $(STAMP)  ## Static types, strict
 prove-learning: $(STAMP)  ## Ten seeds of CartPole on both backends, without and with lookahead
 	.venv/bin/python benchmarks/cartpole_seeds.py --seeds 10
 	.venv/bin/python benchmarks/cartpole_seeds.py --seeds 10 --lookahead 1
+
+bench: $(STAMP)  ## Our own figures of docs/performance.md
+	for name in limit vector backends scaling startup worker broadcast learner_step; do \
+		.venv/bin/python benchmarks/$$name.py || exit 1; done
+	.venv/bin/python benchmarks/report.py
+
+bench-peers: $(STAMP) $(PEERS_STAMP)  ## CartPole-v1 against other libraries; an hour, goes on where it was stopped
+	.venv/bin/python benchmarks/peers/run.py
+	.venv/bin/python benchmarks/report.py
 
 chaos: $(STAMP)  ## Ten minutes of killing workers, learner, nodes and driver of a run
 	.venv/bin/python tests/chaos/chaos.py --seconds 600
@@ -49,13 +59,21 @@ compose-test: $(STAMP)  ## The services of docker-compose.yml for real: builds, 
 test-tracking: $(STAMP)  ## Minutes of MLflow servers that fail, and runs read back from PostgreSQL
 	.venv/bin/pytest -m tracking tests/cluster
 
+test-benchmarks: $(STAMP) $(PEERS_STAMP)  ## Every benchmark at tiny size, those of the peers included
+	.venv/bin/pytest -m "benchmarks or not benchmarks" tests/benchmarks tests/test_benchmarks.py
+
 browser-test: $(STAMP)  ## Read MLflow's pages in Chromium; makes the screenshots of docs/tracking.md
 	.venv/bin/pytest -m browser tests/browser
 
 clean:  ## Remove the virtual environment and caches; runs and mlflow.db stay
-	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-peers build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	.venv/bin/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $(STAMP)
+
+$(PEERS_STAMP): benchmarks/peers/requirements.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/pip install --quiet --requirement benchmarks/peers/requirements.txt
+	touch $(PEERS_STAMP)

@@ -4,16 +4,18 @@ Exit codes: 0 done; 1 the run failed; 2 wrong usage or configuration (one messag
 130 and 143 interrupted by SIGINT or SIGTERM, after a checkpoint.
 """
 
+import os
+import select
 import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from cluster.commands.overrides import parse_config
+from cluster.commands.tool_verbs import TOOLS, run_tool, tools_usage
 from cluster.errors import InterruptedRunError, ReinforceError, UsageError
-from cluster.overrides import parse_config
-from cluster.run_directory import RunDirectory
-from cluster.tool_verbs import TOOLS, run_tool, tools_usage
+from cluster.records.run_directory import RunDirectory
 from configs.loading import preset_names, preset_summary, to_yaml
 from configs.section import ConfigError
 from workers.environment import UnsuitableEnvironmentError
@@ -49,8 +51,8 @@ def train(arguments: Sequence[str], started_s: float) -> int:
         del arguments[position : position + 2]
     config = parse_config("train", arguments)
     # Imported once the command is known to be well formed: the rest takes a second to load.
+    from cluster.commands.train import run_training, train_or_resume
     from cluster.display import RunConsole
-    from cluster.train_command import run_training, train_or_resume
 
     run = train_or_resume if resumes else run_training
     return run(config, RunConsole(), started_s)
@@ -60,8 +62,8 @@ def resume(arguments: Sequence[str], started_s: float) -> int:
     """Go on with a run from its newest good checkpoint."""
     if not arguments or arguments[0].startswith("-"):
         return _usage("resume RUN_DIR [--section.field value ...]", arguments)
+    from cluster.commands.resume import resume_training
     from cluster.display import RunConsole
-    from cluster.resume_command import resume_training
 
     return resume_training(Path(arguments[0]), arguments[1:], RunConsole(), started_s)
 
@@ -70,7 +72,7 @@ def scale(arguments: Sequence[str], started_s: float) -> int:
     """Change the number of workers of a run that is going on."""
     if len(arguments) != 2 or not arguments[1].isdigit():
         return _usage("scale RUN_DIR N", arguments)
-    from cluster.control_command import scale as scale_run
+    from cluster.commands.control import scale as scale_run
 
     print(scale_run(Path(arguments[0]), int(arguments[1])))
     return 0
@@ -89,7 +91,7 @@ def unpause(arguments: Sequence[str], started_s: float) -> int:
 def _set_paused(verb: str, arguments: Sequence[str]) -> int:
     if len(arguments) != 1 or arguments[0].startswith("-"):
         return _usage(f"{verb} RUN_DIR", arguments)
-    from cluster.control_command import set_paused
+    from cluster.commands.control import set_paused
 
     print(set_paused(Path(arguments[0]), paused=verb == "pause"))
     return 0
@@ -99,7 +101,7 @@ def replay(arguments: Sequence[str], started_s: float) -> int:
     """Play one ticket of a run again, alone and in this process."""
     if len(arguments) != 2 or arguments[0].startswith("-"):
         return _usage("replay RUN_DIR [PURPOSE:]UPDATE:INDEX", arguments)
-    from cluster.replay_command import replay as replay_ticket
+    from cluster.commands.replay import replay as replay_ticket
 
     report = replay_ticket(Path(arguments[0]), arguments[1])
     print(f"ticket {report.ticket} was played; its {report.ticket.num_episodes} episodes return")
@@ -110,18 +112,20 @@ def replay(arguments: Sequence[str], started_s: float) -> int:
 
 def submit(arguments: Sequence[str], started_s: float) -> int:
     """Train as a job on a cluster."""
-    from cluster.submit_command import run_submit
+    from cluster.commands.submit import run_submit
 
     return run_submit(arguments)
 
 
 def doctor(arguments: Sequence[str], started_s: float) -> int:
     """Look for what would fail later, with the defaults or with a configuration."""
-    is_named = bool(arguments) and not arguments[0].startswith("-")
-    config = parse_config("doctor", arguments if is_named else ["cartpole", *arguments])
-    from cluster.doctor_command import run_doctor
+    from cluster.commands.doctor import USAGE, run_doctor
 
-    return run_doctor(config)
+    if set(arguments) & {"-h", "--help"}:
+        print(USAGE)
+        return 0
+    is_named = bool(arguments) and not arguments[0].startswith("-")
+    return run_doctor(parse_config("doctor", arguments if is_named else ["cartpole", *arguments]))
 
 
 def config(arguments: Sequence[str], started_s: float) -> int:
@@ -144,7 +148,7 @@ def sync(arguments: Sequence[str], started_s: float) -> int:
     if len(arguments) != 1 or arguments[0].startswith("-"):
         return _usage("sync RUN_DIR", arguments)
     run = RunDirectory.open(Path(arguments[0]))
-    from cluster.follower import sync_run_directory
+    from cluster.commands.sync import sync_run_directory
 
     sync_run_directory(run)
     print(f"{run.path} is complete in MLflow")
@@ -175,6 +179,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the verb that the command line names and return the exit code."""
     started_s = time.monotonic()
     words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _run(words, started_s)
+    except BrokenPipeError:
+        if _output_is_read():  # it was another pipe
+            raise
+        return 128 + signal.SIGPIPE
+    finally:
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # The interpreter writes the rest when it exits, and would complain.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _output_is_read() -> bool:
+    """Return False if the reader of the output has seen enough, as ``head`` has."""
+    poll = select.poll()
+    poll.register(sys.stdout, 0)
+    return not poll.poll(0)
+
+
+def _run(words: list[str], started_s: float) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         print(_USAGE)
         return 0 if words else 2

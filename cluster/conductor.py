@@ -9,25 +9,25 @@ from typing import Any
 
 from rich.console import Console
 
-from cluster.backend import Backend
-from cluster.checkpoint import Checkpoint
-from cluster.checkpoints import Checkpoints
+from cluster.backends.backend import Backend
 from cluster.control import Control
 from cluster.display import Display, make_display
-from cluster.episode_plot import plot_episode_lengths
 from cluster.errors import (
     InterruptedRunError,
     LearnerLostError,
     LearnerStateLostError,
     UsageError,
 )
-from cluster.final_videos import film_last_and_best
 from cluster.interrupts import Interrupts
-from cluster.journal import Journal
+from cluster.plots.run_pictures import draw_run
 from cluster.progress import Progress
-from cluster.run_directory import RunDirectory
-from cluster.summary import add_run_id, print_summary, write_failure, write_summary
-from cluster.tracking import Tracking
+from cluster.records.checkpoint import Checkpoint
+from cluster.records.checkpoints import Checkpoints
+from cluster.records.journal import Journal
+from cluster.records.run_directory import RunDirectory
+from cluster.records.summary import add_run_id, print_summary, write_failure, write_summary
+from cluster.tracking.tracking import Tracking
+from cluster.trained.final_videos import film_last_and_best
 from cluster.training import Outcome, Surroundings, Training
 from configs.config import Config
 from learner.learner_state import LearnerState
@@ -43,13 +43,13 @@ def open_backend(
 ) -> AbstractContextManager[Backend]:
     """Return the backend that the configuration names; only that one is imported."""
     if config.cluster.backend == "inline":
-        from cluster.inline_backend import inline_backend
+        from cluster.backends.inline_backend import inline_backend
 
         return inline_backend(config, spec, interrupts, state)
     if config.cluster.address is None:
         # Read when Ray is imported: every server of a local Ray then listens on loopback only.
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-    from cluster.ray_backend import ray_backend
+    from cluster.backends.ray_backend import ray_backend
 
     return ray_backend(config, spec, interrupts, control, state)
 
@@ -153,7 +153,7 @@ class Conductor:
         """Return the display; on a cluster, one that exports what it is shown, too."""
         if self.config.cluster.address is None or self.config.cluster.backend != "ray":
             return display
-        from cluster.ray_metrics import RayMetricsDisplay
+        from cluster.backends.ray_metrics import RayMetricsDisplay
 
         return RayMetricsDisplay(display, self.run.name)
 
@@ -168,11 +168,10 @@ class Conductor:
 
     def _conclude(self, outcome: Outcome) -> dict[str, Any]:
         summary = write_summary(self.run, outcome, time.monotonic() - self.started_s)
-        plot = self.run.plots / "episode_length.png"
         try:
-            plot_episode_lengths(self.run.journal_file, plot, title=self.run.name)
+            draw_run(self.run.journal_file, self.run.plots, self.run.name)
         except OSError as error:
-            self._warn(f"no plot was drawn: {error}")
+            self._warn(f"no picture was drawn: {error}")
         if self.config.evaluation.video and not outcome.exit_code:
             film_last_and_best(self.run, self.config.evaluation, self._warn)
         return summary

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from cluster.run_directory import read_json, write_json
+from cluster.records.run_directory import read_json, write_json
 
 _POLL_S = 0.5
 

@@ -2,7 +2,6 @@
 
 import time
 from contextlib import suppress
-from types import TracebackType
 from typing import Protocol, Self
 
 from rich.console import Console, Group
@@ -13,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cluster.progress import Progress
-from cluster.record import Record
+from cluster.records.record import Record
 from configs.config import Config
 
 _PLAIN_INTERVAL_S = 2.0
@@ -39,18 +38,14 @@ class PlainDisplay:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         pass
 
     def show(self, record: Record) -> None:
         """Print a line, if it is time."""
         metrics, head = record.metrics, f"update {record.updates:>5}"
-        for name, prefix in (("evaluation", ""), ("on other seeds", "confirmed_")):
+        ways = {"evaluation": "", "sampled": "sampled_", "on other seeds": "confirmed_"}
+        for name, prefix in ways.items():
             if f"evaluation/{prefix}return_mean" in metrics:
                 mean, low, high = (
                     metrics[f"evaluation/{prefix}return_{which}"]
@@ -93,13 +88,8 @@ class LiveDisplay:
         self._live.__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._live.__exit__(kind, error, traceback)
+    def __exit__(self, *error: object) -> None:
+        self._live.stop()
 
     def show(self, record: Record) -> None:
         """Take note; the panel redraws itself."""

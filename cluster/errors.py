@@ -62,6 +62,14 @@ class TicketFailedError(TrainingError):
             f"The last failure:\n{error}"
         )
 
+    @classmethod
+    def in_review(cls, ticket: Ticket, error: Exception) -> Self:
+        """Return the error of a ticket that belongs to no run and was played here and once."""
+        return cls(
+            f"ticket {ticket} failed; its episode seeds are {list(ticket.episode_seeds)}: "
+            f"{type(error).__name__}: {error}"
+        )
+
 
 class LocalRayError(TrainingError):
     """Ray cannot be started on this machine."""

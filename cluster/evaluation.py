@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cluster.backend import Pool, WeightsHandle
+from cluster.backends.backend import Pool, WeightsHandle
 from configs.config import Config
-from workers.ticket import Purpose, draw_tickets
+from workers.ticket import Purpose, Ticket, draw_tickets
 
 _Z = 1.959963984540054
 """97.5 % quantile of the normal distribution."""
@@ -55,6 +55,40 @@ class Evaluation:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class Evaluations:
+    """One version of the weights, measured in as many ways as ``evaluation.greedy`` says.
+
+    Attributes:
+        deciding: What is compared with the target and with other versions.
+        sampled: With sampled actions besides; None unless ``evaluation.greedy`` is ``both``.
+    """
+
+    deciding: Evaluation
+    sampled: Evaluation | None = None
+
+
+def evaluation_tickets(config: Config, purpose: Purpose, update: int) -> list[Ticket]:
+    """Return the tickets of an evaluation: those that decide first, then sampled ones, if any."""
+    evaluation, size = config.evaluation, config.workers.episodes_per_ticket
+
+    def draw(first_index: int, *, greedy: bool) -> list[Ticket]:
+        return draw_tickets(
+            config.run.seed,
+            purpose,
+            update,
+            evaluation.episodes,
+            size,
+            greedy=greedy,
+            first_index=first_index,
+        )
+
+    tickets = draw(0, greedy=evaluation.greedy is not False)
+    if evaluation.greedy == "both" and purpose is Purpose.EVALUATION:
+        tickets += draw(len(tickets), greedy=False)
+    return tickets
+
+
 def t_quantile_97_5(degrees_of_freedom: int) -> float:
     """Return the 97.5 % quantile of Student's t, to 0.5 % from 4 degrees of freedom on.
 
@@ -81,7 +115,7 @@ class Evaluator:
         self._config = config
         self._pool = pool
 
-    def evaluate_if_due(self, updates: int, weights: WeightsHandle) -> Evaluation | None:
+    def evaluate_if_due(self, updates: int, weights: WeightsHandle) -> Evaluations | None:
         """Play the fixed seeds after every so many updates, before the first one included."""
         every = self._config.evaluation.every_updates
         if every is None or updates % every != 0:
@@ -95,19 +129,15 @@ class Evaluator:
 
     def confirm(self, updates: int, weights: WeightsHandle) -> Evaluation:
         """Play seeds that no other evaluation plays."""
-        return self._play(Purpose.CONFIRMATION, updates, weights)
+        return self._play(Purpose.CONFIRMATION, updates, weights).deciding
 
-    def _play(self, purpose: Purpose, update: int, weights: WeightsHandle) -> Evaluation:
-        greedy = self._config.evaluation.greedy
-        tickets = draw_tickets(
-            self._config.run.seed,
-            purpose,
-            update,
-            self._config.evaluation.episodes,
-            self._config.workers.episodes_per_ticket,
-            greedy=greedy,
-        )
-        self._pool.submit(tickets, weights)
+    def _play(self, purpose: Purpose, update: int, weights: WeightsHandle) -> Evaluations:
+        self._pool.submit(evaluation_tickets(self._config, purpose, update), weights)
         reports = self._pool.collect(purpose, update).reports
-        returns = np.concatenate([report.episode_returns for report in reports])
-        return Evaluation.of(returns, greedy=greedy)
+        returns: dict[bool, list[NDArray[np.float64]]] = {}
+        for report in reports:
+            returns.setdefault(report.ticket.greedy, []).append(report.episode_returns)
+        deciding, *others = (
+            Evaluation.of(np.concatenate(parts), greedy=greedy) for greedy, parts in returns.items()
+        )
+        return Evaluations(deciding, *others)

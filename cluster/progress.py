@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
-from cluster.backend import Backend, Batch
+from cluster.backends.backend import Backend, Batch
+from cluster.backends.ticket_counts import TicketCounts
 from cluster.batch_size import BatchSize
-from cluster.ticket_counts import TicketCounts
 from configs.experiment import StopConfig
 
 

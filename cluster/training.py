@@ -7,18 +7,18 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 
-from cluster.backend import Backend, Batch, WeightsHandle
+from cluster.backends.backend import Backend, Batch, WeightsHandle
 from cluster.batch_size import BatchSize
-from cluster.checkpoint import Checkpoint, PlayedAhead
-from cluster.checkpoints import Checkpoints
 from cluster.control import Control
 from cluster.display import Display
 from cluster.errors import InterruptedRunError, TrainingError, TrajectoriesLostError
 from cluster.evaluation import Evaluation, Evaluator
 from cluster.interrupts import Interrupts
-from cluster.journal import Journal
 from cluster.progress import Progress
-from cluster.record import Record, confirmation_record, evaluation_record, update_record
+from cluster.records.checkpoint import Checkpoint, PlayedAhead
+from cluster.records.checkpoints import Checkpoints
+from cluster.records.journal import Journal
+from cluster.records.record import Record, confirmation_record, evaluation_record, update_record
 from configs.config import Config
 from learner.update_report import UpdateReport
 from workers.ticket import Purpose, Ticket, draw_tickets
@@ -189,15 +189,17 @@ class Training:
 
     def _evaluate_if_due(self) -> Evaluation | None:
         started_s = time.perf_counter()
-        evaluation = self._evaluator.evaluate_if_due(self._progress.updates, self._weights)
-        if evaluation:
-            if self._progress.is_best(evaluation.return_mean):
-                self._progress = self._progress.with_best(evaluation.return_mean)
-                self._checkpoints.note_best(self._checkpoint())
-            self._progress = self._now()
-            best = self._progress.best_return or 0.0
-            duration_s = time.perf_counter() - started_s
-            self._record(evaluation_record(self._progress, evaluation, best, duration_s))
+        evaluations = self._evaluator.evaluate_if_due(self._progress.updates, self._weights)
+        if not evaluations:
+            return None
+        evaluation = evaluations.deciding
+        if self._progress.is_best(evaluation.return_mean):
+            self._progress = self._progress.with_best(evaluation.return_mean)
+            self._checkpoints.note_best(self._checkpoint())
+        self._progress = self._now()
+        best = self._progress.best_return or 0.0
+        duration_s = time.perf_counter() - started_s
+        self._record(evaluation_record(self._progress, evaluations, best, duration_s))
         return evaluation
 
     def _ending(self, evaluation: Evaluation | None) -> tuple[str, Evaluation] | None:

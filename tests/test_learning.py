@@ -3,7 +3,7 @@
 import pytest
 
 from cluster.cli import main
-from cluster.run_directory import read_json
+from cluster.records.run_directory import read_json
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from mlflow_server import MLflowServer
 
-from cluster.run_directory import RunDirectory, read_json
+from cluster.records.run_directory import RunDirectory, read_json
 
 selenium = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 
@@ -152,15 +152,18 @@ def test_the_load_of_the_machine_is_in_its_own_tab(reviewed, browser):
     page.screenshot("run-system-metrics")
 
 
-def test_the_picture_of_the_episodes_is_shown(reviewed, browser):
+@pytest.mark.parametrize(
+    ("file", "screenshot"), [("episode_length", "run-plot"), ("overview", "run-pictures")]
+)
+def test_the_pictures_of_the_run_are_shown(reviewed, browser, file, screenshot):
     server, (run, _) = reviewed
 
-    page = Page(browser, address(server, run, tab="/artifacts/plots/episode_length.png"))
+    page = Page(browser, address(server, run, tab=f"/artifacts/plots/{file}.png"))
 
     page.wait_until(
         "return [...document.images].some(image => image.naturalWidth > 600 && image.complete)"
     )
-    page.screenshot("run-plot")
+    page.screenshot(screenshot)
 
 
 def test_a_video_plays(reviewed, browser):

@@ -49,7 +49,7 @@ def room_for():
 @pytest.fixture(scope="module")
 def local_ray(tmp_path_factory):
     """A local Ray, started by the code that users start it with."""
-    from cluster.ray_session import ray_session
+    from cluster.backends.ray_session import ray_session
     from configs.config import Config
 
     with ray_session(Config(), Interrupts()):

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cluster.checkpoint import load_checkpoint
 from cluster.cli import main
-from cluster.run_directory import read_json
+from cluster.records.checkpoint import load_checkpoint
+from cluster.records.run_directory import read_json
 from configs.config import Config
 from configs.loading import preset_names
 
@@ -32,6 +32,25 @@ def reinforce(*arguments, cwd, timeout=120):
         text=True,
         timeout=timeout,
     )
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["config", "cartpole"]])
+def test_a_reader_of_the_output_who_goes_away_is_not_told_of_it(arguments, tmp_path):
+    reader, writer = os.pipe()
+    os.close(reader)
+
+    result = subprocess.run(
+        [sys.executable, "-m", "cluster", *arguments],
+        cwd=tmp_path,
+        check=False,
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(writer)
+
+    assert result.stderr == ""
+    assert result.returncode in (0, 141)
 
 
 BAD_INPUT = {

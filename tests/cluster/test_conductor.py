@@ -4,6 +4,7 @@ import pytest
 from rich.console import Console
 from runs import records_of, train
 
+from cluster.backends.inline_backend import InlineLearner
 from cluster.conductor import Conductor
 from cluster.errors import (
     InterruptedRunError,
@@ -11,9 +12,8 @@ from cluster.errors import (
     LearnerStateLostError,
     UsageError,
 )
-from cluster.inline_backend import InlineLearner
-from cluster.journal import Journal
-from cluster.run_directory import RunDirectory, read_json
+from cluster.records.journal import Journal
+from cluster.records.run_directory import RunDirectory, read_json
 from workers.environment import inspect_environment
 
 SECTIONS = {
@@ -98,7 +98,7 @@ def test_a_signal_while_the_last_checkpoint_is_fetched_destroys_nothing(
     make_config, monkeypatch, tmp_path
 ):
     """What has begun is never discarded, whatever kind of error comes out."""
-    from cluster.train_command import run_training
+    from cluster.commands.train import run_training
 
     def interrupted_state(self):
         raise InterruptedRunError(15)

@@ -3,7 +3,7 @@ import io
 from rich.console import Console
 
 from cluster.display import LiveDisplay, PlainDisplay, make_display
-from cluster.record import BatchRecord, Record
+from cluster.records.record import BatchRecord, Record
 from configs.config import Config
 
 METRICS = {

@@ -1,7 +1,12 @@
 import numpy as np
 import pytest
+from rich.console import Console
 
-from cluster.evaluation import Evaluation, t_quantile_97_5
+from cluster.commands.train import run_training
+from cluster.evaluation import Evaluation, evaluation_tickets, t_quantile_97_5
+from cluster.records.journal import read_records
+from cluster.records.run_directory import RunDirectory, read_json
+from workers.ticket import Purpose
 
 
 def test_the_interval_by_hand():
@@ -30,3 +35,46 @@ def test_the_interval_covers_the_mean_in_about_95_of_100_cases(episodes):
         covered += low <= 7.0 <= high
 
     assert 0.93 < covered / 2000 < 0.97
+
+
+def evaluated_run(make_config, tmp_path, greedy):
+    """The digest of the weights and the records of a short run on CartPole."""
+    config = make_config(
+        run={"name": f"greedy-{greedy}"},
+        environment={"id": "CartPole-v1"},
+        evaluation={"greedy": greedy, "every_updates": 1},
+    )
+    run_training(config, Console(quiet=True), 0.0)
+    run = RunDirectory(tmp_path / "runs" / f"greedy-{greedy}")
+    records = [r.metrics for r in read_records(run.journal_file) if not r.batch]
+    return read_json(run.summary_file)["weights_sha256"], records
+
+
+def test_both_ways_are_measured_besides_each_other_and_the_greedy_one_decides(
+    make_config, tmp_path
+):
+    digests, records = zip(
+        *(evaluated_run(make_config, tmp_path, greedy) for greedy in (True, "both")), strict=True
+    )
+
+    assert digests[0] == digests[1]
+    for alone, both in zip(*records, strict=True):
+        decided = {name: both[name] for name in alone if name != "time/evaluation_s"}
+        assert decided == {name: alone[name] for name in decided}
+    regular = records[1][:-1]
+    assert all(m["evaluation/sampled_return_mean"] != m["evaluation/return_mean"] for m in regular)
+    assert not any("sampled" in name for name in records[1][-1])
+
+
+def test_sampled_episodes_have_fixed_seeds_of_their_own(make_config):
+    config = make_config(evaluation={"greedy": "both"})
+
+    tickets = evaluation_tickets(config, Purpose.EVALUATION, 0)
+
+    assert [ticket.greedy for ticket in tickets] == [True] * 3 + [False] * 3
+    assert [ticket.index for ticket in tickets] == list(range(6))
+    seeds = [seed for ticket in tickets for seed in ticket.episode_seeds]
+    assert len(set(seeds)) == 2 * config.evaluation.episodes
+    alone = evaluation_tickets(make_config(), Purpose.EVALUATION, 0)
+    assert tickets[:3] == alone
+    assert tickets == evaluation_tickets(config, Purpose.EVALUATION, 0)

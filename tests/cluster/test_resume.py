@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from runs import RecordingDisplay, records_of, train
 
-from cluster.checkpoints import Checkpoints
 from cluster.interrupts import Interrupts
-from cluster.run_directory import RunDirectory
+from cluster.records.checkpoints import Checkpoints
+from cluster.records.run_directory import RunDirectory
 from configs.resuming import changes_between
 from configs.section import ConfigError
 

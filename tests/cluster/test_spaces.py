@@ -10,7 +10,7 @@ from sample_spaces import ACTION_SPACES, OBSERVATION_SPACES
 SMALL = {
     "learner": {"episodes_per_update": 6, "baseline": "value", "entropy_coefficient": 0.01},
     "policy": {"hidden_sizes": [8], "normalize_observations": True},
-    "workers": {"envs_per_worker": 2, "episodes_per_ticket": 3},
+    "workers": {"num_workers": 1, "envs_per_worker": 2, "episodes_per_ticket": 3},
     "evaluation": {"episodes": 5, "every_updates": None},
 }
 
@@ -28,17 +28,31 @@ def drifts(records):
     ]
 
 
+@pytest.fixture(scope="module")
+def actors(local_ray):
+    from reused_actors import ReusedActors
+
+    return ReusedActors()
+
+
+@pytest.mark.ray
 @pytest.mark.parametrize(
     ("observation", "action"), list(itertools.product(OBSERVATION_SPACES, ACTION_SPACES))
 )
-def test_every_pair_of_spaces_trains_two_updates(make_config, display, observation, action):
-    config = make_config(**{**SMALL, **samples(observation, action)})
+def test_every_pair_of_spaces_trains_two_updates_on_both_backends(
+    make_config, display, actors, observation, action
+):
+    shas = set()
+    for name, backend in (("inline", None), ("ray", actors.backend)):
+        config = make_config(**{**SMALL, **samples(observation, action), "run": {"name": name}})
 
-    outcome, records, _ = train(config, display)
+        outcome, records, _ = train(config, display, backend=backend)
 
-    assert outcome.progress.updates == 2
-    assert len(drifts(records)) == 2
-    assert max(drifts(records)) < 1e-5
+        assert outcome.progress.updates == 2
+        assert len(drifts(records)) == 2
+        assert max(drifts(records)) < 1e-5
+        shas.add(outcome.weights_sha256)
+    assert len(shas) == 1
 
 
 POLICIES = {
@@ -85,18 +99,16 @@ def test_the_log_probabilities_of_the_worker_are_those_of_the_learner(
 
 
 @pytest.mark.ray
-@pytest.mark.parametrize("name", ["mlp", "masks in observations"])
-def test_ray_gives_the_same_weights(make_config, display, name):
-    """Between them they see and act in every kind of space."""
-    shas = [
-        train(
-            policy_config(make_config, name, cluster={"backend": backend}, run={"name": backend}),
-            display,
-        )[0].weights_sha256
-        for backend in ("inline", "ray")
-    ]
+@pytest.mark.parametrize("name", POLICIES)
+def test_every_policy_learns_the_same_on_ray(make_config, display, actors, name):
+    shas = {
+        train(policy_config(make_config, name, run={"name": where}), display, backend=backend)[
+            0
+        ].weights_sha256
+        for where, backend in (("inline", None), ("ray", actors.backend))
+    }
 
-    assert shas[0] == shas[1]
+    assert len(shas) == 1
 
 
 def test_with_lookahead_the_importance_weights_know_the_masks_and_the_memory(make_config, display):

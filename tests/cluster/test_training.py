@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from runs import RecordingDisplay, train
 
-from cluster.checkpoint import load_checkpoint
+from cluster.records.checkpoint import load_checkpoint
 
 
 def same_but_for_time(a, b):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.run_directory import read_json
+from cluster.records.run_directory import read_json
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 

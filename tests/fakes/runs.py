@@ -2,13 +2,13 @@
 
 from contextlib import ExitStack
 
-from cluster.checkpoints import Checkpoints
 from cluster.conductor import open_backend
 from cluster.control import Control
 from cluster.interrupts import Interrupts
-from cluster.journal import Journal
-from cluster.record import Record
-from cluster.run_directory import RunDirectory
+from cluster.records.checkpoints import Checkpoints
+from cluster.records.journal import Journal
+from cluster.records.record import Record
+from cluster.records.run_directory import RunDirectory
 from cluster.training import Surroundings, Training
 from workers.environment import inspect_environment
 
@@ -31,10 +31,11 @@ class RecordingDisplay:
         self.warnings.append(text)
 
 
-def train(config, display=None, interrupts=None, run=None):
+def train(config, display=None, interrupts=None, run=None, backend=None):
     """Return the outcome, the records of the journal, and the run directory.
 
-    Given a run directory, it goes on from the newest checkpoint there.
+    Given a run directory, it goes on from the newest checkpoint there. ``backend(config, control)``
+    is played on instead of the one that the configuration names.
     """
     run = run or RunDirectory.create(config)
     display, interrupts = display or RecordingDisplay(), interrupts or Interrupts()
@@ -44,12 +45,14 @@ def train(config, display=None, interrupts=None, run=None):
         journal = stack.enter_context(Journal(run.journal_file))
         start = checkpoints.newest(display.warn)
         assert journal.cut_back(start.progress.updates if start else 0)
-        backend = stack.enter_context(
-            open_backend(config, spec, interrupts, control, start.learner if start else None)
-        )
+        state = start.learner if start else None
+        if backend is None:
+            used = stack.enter_context(open_backend(config, spec, interrupts, control, state))
+        else:
+            used = backend(config, control)
         surroundings = Surroundings(journal, checkpoints, display, interrupts, control)
-        outcome = Training(config, backend, surroundings, start).run()
-        counts = backend.pool.counts
+        outcome = Training(config, used, surroundings, start).run()
+        counts = used.pool.counts
     assert counts.completed == counts.issued or outcome.exit_code
     return outcome, records_of(run), run
 

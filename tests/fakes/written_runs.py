@@ -4,9 +4,9 @@ import time
 
 from mlflow import MlflowClient
 
-from cluster.journal import Journal
-from cluster.record import BatchRecord, Record
-from cluster.run_directory import RunDirectory, write_json
+from cluster.records.journal import Journal
+from cluster.records.record import BatchRecord, Record
+from cluster.records.run_directory import RunDirectory, write_json
 
 BATCH = BatchRecord("0" * 64, [1.0, 2.0], [1, 2])
 

@@ -1,6 +1,7 @@
 """docker-compose.yml as a text: what must hold without a daemon. `make compose-test` runs it."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -88,3 +89,23 @@ def test_secrets_and_runs_are_kept_out_of_the_image_and_of_git():
     assert ignored[1] == "*"
     assert not any("secret" in line or "runs" in line for line in ignored[2:])
     assert "secrets/" in (ROOT / ".gitignore").read_text().splitlines()
+
+
+def test_secrets_are_made_once_and_closed_to_others_of_the_machine(tmp_path):
+    command = ["make", "--silent", "--file", ROOT / "Makefile", "secrets"]
+
+    first, second = (
+        subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    )
+
+    folder = tmp_path / "secrets"
+    named = {
+        name for file in FILES for name in yaml.safe_load((ROOT / file).read_text())["secrets"]
+    }
+    assert {path.name for path in folder.iterdir()} == named
+    assert len({path.read_text() for path in folder.iterdir()}) == len(named)
+    assert all(len(path.read_text()) == 64 for path in folder.iterdir())
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert first.count("made secrets/") == len(named)
+    assert second == ""

@@ -1,0 +1,1 @@
+"""Who plays tickets and who learns: in this process, or on Ray."""

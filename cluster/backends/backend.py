@@ -1,0 +1,99 @@
+"""The seam between the loop and where things run: a pool of workers and a learner.
+
+Two stand behind it, ``inline_backend`` and ``ray_backend``; tests hold them equal bit by bit.
+Weights and trajectories are opaque to the loop: objects in the one,
+references in the other, so that data goes from worker to learner without passing the driver.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+from cluster.backends.ticket_counts import TicketCounts
+from learner.learner_state import LearnerState
+from learner.update_report import UpdateReport
+from learner.weights import Weights
+from workers.rollout_worker import RolloutReport
+from workers.ticket import Purpose, Ticket
+
+WeightsHandle: TypeAlias = Any
+"""``Weights``, or a reference to them."""
+
+TrajectoriesHandle: TypeAlias = Any
+"""``Trajectories``, or a reference to them."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Every ticket of a batch, played, in ticket order.
+
+    Attributes:
+        tickets: What was played.
+        weights: What it was played with.
+        reports: What the coordinator knows of each ticket.
+        trajectories: What the learner consumes, one handle per ticket.
+    """
+
+    tickets: Sequence[Ticket]
+    weights: WeightsHandle
+    reports: list[RolloutReport]
+    trajectories: list[TrajectoriesHandle]
+
+
+class Pool(Protocol):
+    """Plays tickets. Whatever fails is played again; what fails for good raises TrainingError."""
+
+    def submit(self, tickets: Sequence[Ticket], weights: WeightsHandle) -> None:
+        """Start to play a batch of tickets with these weights."""
+
+    def collect(self, purpose: Purpose, update: int) -> Batch:
+        """Wait for the tickets of one submitted batch and return it whole, in ticket order."""
+
+    @property
+    def counts(self) -> TicketCounts:
+        """Tickets so far."""
+
+    @property
+    def workers_alive(self) -> int:
+        """Workers that are ready."""
+
+    @property
+    def worker_restarts(self) -> int:
+        """Workers that had to be replaced so far."""
+
+
+class LearnerHandle(Protocol):
+    """The one learner of a run. It survives the process it runs in."""
+
+    @property
+    def restarts(self) -> int:
+        """How often its process had to be replaced so far."""
+
+    def weights(self) -> WeightsHandle:
+        """Return the current weights."""
+
+    def update(
+        self, trajectories: Sequence[TrajectoriesHandle]
+    ) -> tuple[UpdateReport, WeightsHandle]:
+        """Apply one update; return what it did and the new weights.
+
+        Raises:
+            TrajectoriesLostError: They have to be played again.
+        """
+
+    def state(self) -> LearnerState:
+        """Return what a checkpoint has to hold."""
+
+    def share(self, weights: Weights) -> WeightsHandle:
+        """Return a handle of weights that this process holds."""
+
+    def fetch(self, weights: WeightsHandle) -> Weights:
+        """Return the weights behind a handle."""
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A pool and a learner that understand each other's handles."""
+
+    pool: Pool
+    learner: LearnerHandle

@@ -1,0 +1,71 @@
+"""Room for workers on a cluster: what its nodes have, and what an autoscaler could add."""
+
+from dataclasses import dataclass
+
+from cluster.errors import UsageError
+from configs.config import Config
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """CPUs of a cluster.
+
+    Attributes:
+        node_cpus: Of each node that is alive.
+        autoscaler_cpus: Of all nodes that an autoscaler could start; None without one.
+    """
+
+    node_cpus: tuple[float, ...]
+    autoscaler_cpus: float | None
+
+    @classmethod
+    def of_the_cluster(cls) -> "Capacity":
+        """Return that of the cluster that this process has joined."""
+        # Imported here: whoever asks about one machine does not wait for Ray to load.
+        import ray
+        from ray._private.state import state as ray_state
+
+        nodes = [node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"]]
+        # Ray offers this to its own libraries only; should it vanish, there is no autoscaler to us.
+        limits: dict[str, float] | None = getattr(
+            ray_state, "get_max_resources_from_cluster_config", dict
+        )()
+        return cls(tuple(nodes), (limits or {}).get("CPU"))
+
+    def num_workers(self, cpus_per_worker: float) -> int:
+        """Return how many workers fit on the nodes that are there."""
+        return sum(int(cpus / cpus_per_worker) for cpus in self.node_cpus)
+
+    def shortage(self, config: Config) -> str | None:
+        """Return what keeps every worker from ever being placed, or None."""
+        cpus = config.cluster.cpus_per_worker
+        if self.num_workers(cpus) or self.autoscaler_cpus:
+            return None
+        largest = max(self.node_cpus, default=0.0)
+        return (
+            f"no worker fits: cluster.cpus_per_worker = {cpus:g}, the largest of "
+            f"{len(self.node_cpus)} nodes has {largest:g} CPUs, and there is no autoscaler; lower "
+            "cluster.cpus_per_worker, or add a node with `ray start --address HOST:PORT`"
+        )
+
+    def shortfall(self, config: Config) -> str | None:
+        """Return why fewer workers than asked for will play, or None."""
+        wanted, room = config.workers.num_workers, self.num_workers(config.cluster.cpus_per_worker)
+        if wanted == "auto" or wanted <= room or self.autoscaler_cpus:
+            return None
+        return (
+            f"workers.num_workers = {wanted}, and the cluster has CPUs for {room} and no "
+            "autoscaler; the rest waits for nodes that are added. The result is the same; `auto` "
+            "takes what there is"
+        )
+
+
+def require_room(config: Config) -> None:
+    """Raise if no worker can ever be placed.
+
+    Raises:
+        UsageError: There is no node for it, and no autoscaler.
+    """
+    shortage = Capacity.of_the_cluster().shortage(config)
+    if shortage:
+        raise UsageError(shortage)

@@ -1,0 +1,82 @@
+"""The Ray backend: one learner actor and N rollout actors; this process owns all references."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from cluster.backends.backend import Backend
+from cluster.backends.capacity import require_room
+from cluster.backends.ray_actors import LearnerActor, RolloutActor
+from cluster.backends.ray_learner import RayLearner
+from cluster.backends.ray_pool import RayPool
+from cluster.backends.ray_session import ray_session
+from cluster.backends.staffing import Staffing
+from cluster.control import Control
+from cluster.interrupts import Interrupts
+from configs.config import Config
+from learner.learner_state import LearnerState
+from workers.environment import EnvironmentSpec
+
+_CPUS_ON_LOCAL_RAY = 0.001
+"""A local Ray is ours alone: more workers than cores are the user's choice, not to be queued."""
+
+
+@contextmanager
+def ray_backend(
+    config: Config,
+    spec: EnvironmentSpec,
+    interrupts: Interrupts,
+    control: Control,
+    state: LearnerState | None,
+) -> Iterator[Backend]:
+    """Yield a backend on the cluster that the configuration names.
+
+    Args:
+        config: What to run.
+        spec: The environment's spaces.
+        interrupts: Looked at wherever this process waits.
+        control: How many workers are wanted while it runs.
+        state: Of the learner to go on from; None: a new one.
+
+    Raises:
+        ClusterUnreachableError: The cluster cannot be joined.
+        UsageError: It has no room for a single worker, and no autoscaler.
+    """
+    is_local = config.cluster.address is None
+    with ray_session(config, interrupts):
+        if not is_local:
+            require_room(config)
+        # No CPU of its own in Ray's books: it works while the workers wait for its weights. On the
+        # driver's node as long as there is one, for that node must live anyway. Actors are replaced
+        # here, never restarted by Ray: an update must not be applied twice.
+        here = ray.get_runtime_context().get_node_id()
+        learner_actor = ray.remote(LearnerActor).options(
+            num_cpus=0,
+            max_restarts=0,
+            max_task_retries=0,
+            scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=True),
+        )
+        rollout_actor = ray.remote(RolloutActor).options(
+            num_cpus=_CPUS_ON_LOCAL_RAY if is_local else config.cluster.cpus_per_worker,
+            max_restarts=0,
+            max_task_retries=0,
+            scheduling_strategy="SPREAD",
+        )
+        # The learner first: it imports Torch, which takes longest.
+        learner = RayLearner(
+            lambda state: learner_actor.remote(config, spec, state, str(Path.cwd())),
+            state,
+            interrupts,
+        )
+        pool = RayPool(
+            config.workers,
+            Staffing(config, control),
+            lambda: rollout_actor.remote(config, spec, str(Path.cwd())),
+            interrupts,
+        )
+        learner.while_waiting = pool.keep_busy
+        pool.wait_until_ready()
+        yield Backend(pool, learner)

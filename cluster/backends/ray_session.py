@@ -1,0 +1,154 @@
+"""Joining a Ray cluster, or starting a local one that leaves nothing behind."""
+
+import logging
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.job_config import JobConfig
+
+import cluster
+from cluster.backends.cluster_probe import find_cluster
+from cluster.backends.ray_processes import RayProcesses
+from cluster.backends.worker_logs import logging_config
+from cluster.errors import (
+    ClusterUnreachableError,
+    InterruptedRunError,
+    LocalRayError,
+    UsageError,
+)
+from cluster.interrupts import Interrupts
+from configs.config import Config
+
+_START_TIMEOUT_S = 120.0
+_LOCAL_OBJECT_STORE_BYTES = 512 << 20
+_FOLDER_PREFIX = "reinforce-ray-"
+
+# That it leaves SIGTERM alone, since it is started in a thread, is what we want.
+logging.getLogger("ray._private.worker").addFilter(
+    lambda record: "SIGTERM handler is not set" not in record.getMessage()
+)
+
+
+@contextmanager
+def ray_session(config: Config, interrupts: Interrupts) -> Iterator[None]:
+    """Connect to the cluster of ``cluster.address``, or start a local Ray; disconnect at the end.
+
+    Raises:
+        ClusterUnreachableError: There is no cluster, or it does not let us in.
+        LocalRayError: Ray does not start on this machine.
+        InterruptedRunError: The user asked to stop.
+    """
+    # Ray starts in a thread of its own: there it cannot replace our handlers of signals, and we can
+    # look out for them. The thread lives as long as the session, because the processes that it
+    # starts are killed by the system when it ends.
+    address = config.cluster.address
+    with (
+        ThreadPoolExecutor(1, thread_name_prefix="ray") as thread,
+        nullcontext("") if address else _local_folder() as folder,
+    ):
+        try:
+            if address:
+                _join(thread, interrupts, address)
+            else:
+                processes = RayProcesses()
+                interrupts.when_abandoned(lambda: _remove_at_once(processes, folder))
+                with processes.started_here():
+                    _start(thread, interrupts, folder)
+            yield
+        finally:
+            ray.shutdown()
+            interrupts.when_abandoned(lambda: None)
+
+
+def _remove_at_once(processes: RayProcesses, folder: str) -> None:
+    processes.kill()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _local_folder() -> Iterator[str]:
+    """Yield a folder for Ray's files and remove it at the end, with those of drivers long dead."""
+    for stale in Path(tempfile.gettempdir()).glob(f"{_FOLDER_PREFIX}*"):
+        pid = stale.name.removeprefix(_FOLDER_PREFIX).partition("-")[0]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+            shutil.rmtree(stale, ignore_errors=True)
+    # A short path: Ray puts Unix sockets below it.
+    folder = tempfile.mkdtemp(prefix=f"{_FOLDER_PREFIX}{os.getpid()}-")
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start(thread: Executor, interrupts: Interrupts, folder: str) -> None:
+    if "RAY_AUTH_TOKEN" not in os.environ and "RAY_AUTH_TOKEN_PATH" not in os.environ:
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    try:
+        _init(
+            thread,
+            interrupts,
+            address="local",  # whatever RAY_ADDRESS says
+            num_cpus=len(os.sched_getaffinity(0)),
+            num_gpus=0,
+            include_dashboard=False,
+            object_store_memory=_LOCAL_OBJECT_STORE_BYTES,
+            _temp_dir=folder,
+        )
+    except (InterruptedRunError, UsageError):
+        raise
+    except Exception as error:  # as many types as there are ways to fail
+        raise LocalRayError(
+            f"cannot start Ray on this machine: {type(error).__name__}: {error}\n"
+            "Use --cluster.backend inline to train without it."
+        ) from error
+
+
+def _join(thread: Executor, interrupts: Interrupts, address: str) -> None:
+    find_cluster(address)
+    try:
+        _init(thread, interrupts, address=address)
+    except (InterruptedRunError, UsageError):
+        raise
+    except Exception as error:  # Ray raises half a dozen types here, all meaning the same to us
+        raise ClusterUnreachableError(
+            f"cannot join the Ray cluster at cluster.address = {address!r}: "
+            f"{type(error).__name__}: {error}\nA driver needs a node of the cluster on its own "
+            "machine: `ray start --address HOST:PORT --num-cpus 0` makes one here; `reinforce "
+            "submit` needs none"
+        ) from error
+
+
+def _init(thread: Executor, interrupts: Interrupts, **arguments: Any) -> None:
+    """Call ``ray.init`` in the thread, and look out for signals once it has returned."""
+    call = thread.submit(
+        ray.init,
+        log_to_driver=False,
+        logging_level="ERROR",
+        logging_config=logging_config(),
+        job_config=JobConfig(
+            _py_driver_sys_path=_FixedSearchPath([str(Path(cluster.__file__).parent.parent)])
+        ),
+        **arguments,
+    )
+    call.result(timeout=_START_TIMEOUT_S)
+    interrupts.take_back()
+    interrupts.check()
+
+
+class _FixedSearchPath(list[str]):
+    """What Ray puts in front of the search path of its workers: the place of our packages.
+
+    Ray wants to extend it by the driver's script and current directory, and these would win over
+    what is installed: a folder ``configs`` of the user's would be imported instead of ours.
+    """
+
+    def extend(self, paths: Iterable[str]) -> None:
+        """Stay as it is."""

@@ -1,0 +1,112 @@
+"""``reinforce compare``: configurations side by side, over their seeds."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from cluster.commands.arguments import Flag
+from cluster.errors import UsageError
+from cluster.plots.comparison import Group, group_runs
+from cluster.plots.comparison_plot import plot_comparison
+from cluster.plots.seed_statistics import Statistic, interquartile_mean, mean
+from cluster.records.run_history import RunHistory, history_of
+
+_STATISTICS = {"iqm": ("interquartile mean", interquartile_mean), "mean": ("mean", mean)}
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Compare configurations over their seeds, from run directories or from MLflow.
+
+    Runs that differ only in seed, name, place or speed are one group. Compared are the mean returns
+    of their last weights on fresh episodes; the 95 % intervals are bootstrapped over runs (Agarwal
+    et al. 2021, arXiv:2108.13264).
+
+    Attributes:
+        runs: Run directories.
+        experiment: Experiment of MLflow whose runs are compared, instead of run directories.
+        uri: Store of the experiment. None: $MLFLOW_TRACKING_URI, or else mlflow.db in the current
+            directory.
+        statistic: iqm: mean of the middle half of the runs, robust and precise. mean: of all.
+        plot: Draw returns against steps into this file (.png, .svg or .pdf).
+        json: Print one line of JSON instead.
+    """
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN_DIR")] = ()
+    experiment: str | None = None
+    uri: str | None = None
+    statistic: Literal["iqm", "mean"] = "iqm"
+    plot: Path | None = None
+    json: Flag = False
+
+
+def run(arguments: Arguments, console: Console) -> None:
+    """Group the runs, print what they say, and draw it on request.
+
+    Raises:
+        UsageError: There is nothing to compare.
+    """
+    groups = group_runs(_histories(arguments))
+    name, statistic = _STATISTICS[arguments.statistic]
+    rows = [_row(group, statistic) for group in groups]
+    if arguments.json:
+        console.print(
+            json.dumps([asdict(row) for row in rows]), highlight=False, soft_wrap=True, markup=False
+        )
+    else:
+        _print(console, rows, name)
+    if arguments.plot:
+        plot_comparison(groups, statistic, arguments.plot, name)
+        console.print(f"drawn in {arguments.plot}", highlight=False, soft_wrap=True, markup=False)
+
+
+def _histories(arguments: Arguments) -> list[RunHistory]:
+    if bool(arguments.runs) == (arguments.experiment is not None):
+        raise UsageError("name run directories, or an experiment of MLflow by --experiment")
+    if arguments.experiment is None:
+        return [history_of(path) for path in arguments.runs]
+    from cluster.tracking.mlflow_run import TrackingStore
+    from cluster.tracking.mlflow_store import histories_of
+    from configs.execution import TrackingConfig
+
+    store = TrackingStore.of(TrackingConfig(uri=arguments.uri), Path.cwd())
+    return histories_of(store, arguments.experiment)
+
+
+@dataclass(frozen=True)
+class _Row:
+    """What is said of a group; ``value`` and ``ci95`` are None where there is nothing to say."""
+
+    configuration: str
+    runs: list[str]
+    scores: list[float]
+    value: float | None
+    ci95: tuple[float, float] | None
+
+
+def _row(group: Group, statistic: Statistic) -> _Row:
+    value, low, high = group.summary(statistic) or (None, math.nan, math.nan)
+    names, interval = [each.name for each in group.runs], (low, high)
+    ci95 = None if math.isnan(low) else interval
+    return _Row(group.label, names, group.scores.tolist(), value, ci95)
+
+
+def _print(console: Console, rows: Sequence[_Row], name: str) -> None:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("configuration", overflow="fold")
+    for title in ("runs", "finished", name, "95 % interval"):
+        table.add_column(title, justify="right")
+    for row in rows:
+        interval = f"{row.ci95[0]:.1f} to {row.ci95[1]:.1f}" if row.ci95 else "-"
+        value = "-" if row.value is None else f"{row.value:.1f}"
+        numbers = (str(len(row.runs)), str(len(row.scores)), value, interval)
+        table.add_row(Text(row.configuration), *numbers)
+    console.print(table)

@@ -1,0 +1,92 @@
+"""``reinforce doctor``: says in seconds what would fail later."""
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from cluster.backends.capacity import Capacity
+from cluster.backends.ray_token import token_is_expected, token_source
+from cluster.doctor.finding import Finding, failure, ok
+from cluster.doctor.machine_checks import (
+    check_checkpoints,
+    check_machine,
+    check_run_directory,
+    check_user_files,
+)
+from cluster.doctor.node_report import report_of_this_machine
+from cluster.doctor.room_check import check_room
+from cluster.doctor.tracking_checks import check_tracking
+from cluster.errors import ClusterUnreachableError
+from cluster.interrupts import Interrupts
+from configs.config import Config
+
+USAGE = """\
+usage: reinforce doctor [PRESET_OR_YAML] [--section.field value ...]
+
+Say in seconds what would fail later: packages, shared memory, disk, the environment, the run
+directory, checkpoints, MLflow, the token, and room for the workers. With --cluster.address
+HOST:PORT, on every node of that cluster, too, with its versions, clocks and object stores. Without
+a preset, that of cartpole is looked at.
+
+Each line is ok, a warning (it works, and could be better) or a failure, and says what to do. The
+exit code is 1 if there is a failure. All settings: reinforce train --help."""
+
+
+def run_doctor(config: Config) -> int:
+    """Print a line per check as it is made; return 1 if there is a failure, else 0."""
+    started_s = time.monotonic()
+    counts = {"ok": 0, "warning": 0, "failure": 0}
+    for finding in _findings(config):
+        counts[finding.level] += 1
+        _say(finding.line())
+    seconds = time.monotonic() - started_s
+    _say(f"{counts['failure']} failures, {counts['warning']} warnings, in {seconds:.0f} s")
+    return 1 if counts["failure"] else 0
+
+
+def _findings(config: Config) -> Iterator[Finding]:
+    here = report_of_this_machine(config.environment, str(Path.cwd()))
+    yield from check_machine(here)
+    yield check_user_files(Path.cwd())
+    yield check_run_directory(config)
+    yield check_checkpoints(config)
+    yield check_tracking(config.tracking)
+    yield check_token()
+    if config.cluster.backend == "inline":
+        yield ok("cluster", "none is needed: cluster.backend is inline")
+        return
+    if config.cluster.address is None:
+        yield check_room(config, Capacity((float(here.num_cpus),), autoscaler_cpus=None))
+        yield ok("cluster", "a local Ray; --cluster.address looks at another")
+        return
+    # Imports Ray, which only a cluster needs.
+    from cluster.backends.ray_session import ray_session
+    from cluster.doctor.cluster_checks import check_cluster
+
+    try:
+        with Interrupts() as interrupts, ray_session(config, interrupts):
+            yield ok("cluster", f"{config.cluster.address} lets us in")
+            yield from check_cluster(config, here)
+    except ClusterUnreachableError as error:
+        yield failure("cluster", str(error), "what comes after it was not looked at")
+
+
+def check_token() -> Finding:
+    """Say where the token comes from; it is never shown."""
+    if not token_is_expected():
+        return failure(
+            "token",
+            f"RAY_AUTH_MODE={os.environ.get('RAY_AUTH_MODE')}: clusters are joined without one",
+            "unset RAY_AUTH_MODE and start clusters with a token: docs/security.md",
+        )
+    source = token_source()
+    if source is None:
+        return ok("token", "none here; a local Ray makes its own, a cluster will ask for one")
+    return ok("token", f"from {source}")
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()

@@ -1,0 +1,88 @@
+"""``reinforce evaluate``: how good a trained policy is, on fresh episodes."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from cluster.commands.arguments import Flag, RunDir
+from cluster.errors import UsageError
+from cluster.evaluation import Evaluation
+from cluster.trained.trained_policy import TrainedPolicy
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Play fresh, seeded episodes with a trained policy, in this process and without Ray.
+
+    Neither training nor its evaluations play these episodes, and nothing is written.
+
+    Attributes:
+        run: A run directory; the run may still be going on.
+        episodes: Episodes, >= 5; more narrow the 95 % interval.
+        seed: Seed of the episodes, >= 0; the same seed gives the same result. None: that of the
+            run.
+        sampled: Sample actions as in training. Without it: the most probable ones.
+        best: Take the checkpoint of the best evaluation instead of the newest one.
+        json: Print one line of JSON instead.
+    """
+
+    run: RunDir
+    episodes: int = 100
+    seed: int | None = None
+    sampled: Flag = False
+    best: Flag = False
+    json: Flag = False
+
+
+def run(arguments: Arguments, console: Console) -> None:
+    """Play the episodes and print the result.
+
+    Raises:
+        UsageError, ConfigError, UnsuitableEnvironmentError: It cannot be evaluated.
+        TicketFailedError: The environment failed.
+    """
+    if arguments.episodes < 5:
+        raise UsageError(f"--episodes {arguments.episodes} must be >= 5 for an interval")
+    policy = TrainedPolicy.load(arguments.run, best=arguments.best)
+    greedy = not arguments.sampled
+    seed = policy.seed_or_own(arguments.seed)
+    tickets = policy.tickets(seed, arguments.episodes, greedy=greedy)
+    reports = [report for report, _ in policy.play(tickets)]
+    returns = np.concatenate([report.episode_returns for report in reports])
+    lengths = np.concatenate([report.episode_lengths for report in reports])
+    result = Evaluation.of(returns, greedy=greedy)
+    if arguments.json:
+        values = _as_json(policy, seed, result, float(lengths.mean()))
+        console.print(json.dumps(values), highlight=False, soft_wrap=True, markup=False)
+    else:
+        _print(console, policy, result, float(lengths.mean()))
+
+
+def _as_json(
+    policy: TrainedPolicy, seed: int, result: Evaluation, mean_length: float
+) -> dict[str, Any]:
+    return {
+        "run": str(policy.run.path),
+        "checkpoint": policy.checkpoint,
+        "update": policy.weights.version,
+        "environment_steps": policy.environment_steps,
+        "seed": seed,
+        **result.as_json(),
+        "episode_length_mean": mean_length,
+    }
+
+
+def _print(console: Console, policy: TrainedPolicy, result: Evaluation, mean_length: float) -> None:
+    low, high = result.return_ci95
+    rows = {
+        "policy": str(policy),
+        "return": f"mean {result.return_mean:.1f} (95 % interval {low:.1f} to {high:.1f}), "
+        f"from {result.return_min:.1f} to {result.return_max:.1f}",
+        "episodes": f"{result.episodes} fresh ones of {mean_length:.1f} steps on average, "
+        f"{'most probable' if result.greedy else 'sampled'} actions",
+    }
+    for name, text in rows.items():
+        console.print(f"{name:<12}{text}", highlight=False, soft_wrap=True, markup=False)

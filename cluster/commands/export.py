@@ -1,0 +1,114 @@
+"""``reinforce export``: a trained policy that runs without this project, and acts the same."""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from cluster.commands.arguments import Flag, RunDir
+from cluster.errors import ExportError, UsageError
+from cluster.trained.onnx_graph import actions_of_onnx, check_onnx_support, write_onnx
+from cluster.trained.policy_bundle import tensors_of, write_bundle
+from cluster.trained.trained_policy import TrainedPolicy
+from workers.witness import Step, witnessed
+
+_CHECK_PATIENCE_S = 600.0
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Write a trained policy as a bundle of files that runs without this project.
+
+    The bundle's predict.py needs NumPy and safetensors. Before it is put in place, it acts in a
+    process of its own on episodes of the trained policy, and is refused if one action differs.
+
+    Attributes:
+        run: A run directory; the run may still be going on.
+        output: Folder to make; it must not exist.
+        episodes: Episodes to check with, >= 1; they stay in the bundle.
+        best: Take the checkpoint of the best evaluation instead of the newest one.
+        onnx: Add policy.onnx, checked with ONNX Runtime on the same episodes.
+    """
+
+    run: RunDir
+    output: Path
+    episodes: int = 3
+    best: Flag = False
+    onnx: Flag = False
+
+
+def run(arguments: Arguments, console: Console) -> None:
+    """Write the bundle, check it, put it in place and say so.
+
+    Raises:
+        UsageError, ConfigError, UnsuitableEnvironmentError: It cannot be exported.
+        TicketFailedError: The environment failed.
+        ExportError: The bundle acts differently; nothing is left of it.
+    """
+    if arguments.onnx:
+        check_onnx_support()
+    if arguments.output.exists():
+        raise UsageError(f"--output {str(arguments.output)!r} exists already; choose a new folder")
+    policy = TrainedPolicy.load(arguments.run, best=arguments.best).one_by_one()
+    steps: list[Step] = []
+    tickets = policy.tickets(policy.config.run.seed, arguments.episodes, greedy=True)
+    for _ in policy.play(tickets, witnessed(steps)):
+        pass
+    parent = arguments.output.absolute().parent
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=parent, prefix=".export-") as folder:
+            bundle = Path(folder) / "bundle"
+            bundle.mkdir()
+            write_checked(bundle, policy, steps, onnx=arguments.onnx)
+            bundle.rename(arguments.output)
+    except OSError as error:
+        raise UsageError(
+            f"cannot write --output {str(arguments.output)!r}: {error.strerror}"
+        ) from None
+    what = "predict.py and policy.onnx act" if arguments.onnx else "predict.py acts"
+    console.print(
+        f"{arguments.output}: {what} as the policy did in {len(steps):,} recorded steps",
+        highlight=False,
+        soft_wrap=True,
+        markup=False,
+    )
+
+
+def write_checked(bundle: Path, policy: TrainedPolicy, steps: list[Step], *, onnx: bool) -> None:
+    """Write all files into an empty folder and act on the steps again.
+
+    Raises:
+        ExportError: An action differs.
+    """
+    about = write_bundle(bundle, policy, steps, has_onnx=onnx)
+    if onnx:
+        write_onnx(bundle / "policy.onnx", about, tensors_of(policy))
+        dtype = np.uint8 if policy.spec.observation.pixel_leaves else np.float32
+        observations = np.array([step.observation for step in steps], dtype)
+        actions = actions_of_onnx(bundle / "policy.onnx", observations)
+        different = np.flatnonzero(actions != [step.action for step in steps])
+        if len(different):
+            raise ExportError(
+                f"policy.onnx acts differently in {len(different)} of {len(steps)} steps, first in "
+                f"step {different[0]}; nothing was exported"
+            )
+    # Isolated: neither this project nor what surrounds it can help.
+    result = subprocess.run(  # noqa: S603  (the program that was just written)
+        [sys.executable, "-I", str(bundle / "predict.py")],
+        capture_output=True,
+        text=True,
+        timeout=_CHECK_PATIENCE_S,
+        check=False,
+    )
+    shutil.rmtree(bundle / "__pycache__", ignore_errors=True)
+    if result.returncode:
+        raise ExportError(
+            f"predict.py acts differently: {(result.stdout + result.stderr).strip()}\n"
+            "nothing was exported"
+        )

@@ -1,0 +1,105 @@
+"""``reinforce record``: films a trained policy."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+
+from cluster.commands.arguments import Flag, RunDir
+from cluster.errors import UsageError
+from cluster.trained.trained_policy import TrainedPolicy
+from cluster.trained.video import MP4, WEBM, VideoFormat, VideoWriter, check_video_support
+from workers.filming import filmed, frames_per_second
+from workers.rollout_worker import RolloutReport
+from workers.ticket import Ticket
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Film episodes of a trained policy as H.264 mp4, which every browser plays.
+
+    Each episode becomes one file, named by the steps learned from, its seed and its return.
+
+    Attributes:
+        run: A run directory; the run may still be going on.
+        episodes: Episodes to film, >= 1.
+        output: Folder for the files. None: videos/ in the run directory.
+        seed: Seed of the episodes, >= 0; the same seed gives the same episodes. None: that of the
+            run.
+        sampled: Sample actions as in training. Without it: the most probable ones.
+        best: Take the checkpoint of the best evaluation instead of the newest one.
+        webm: Write a WebM (VP9) beside each mp4, for browsers without H.264.
+    """
+
+    run: RunDir
+    episodes: int = 3
+    output: Path | None = None
+    seed: int | None = None
+    sampled: Flag = False
+    best: Flag = False
+    webm: Flag = False
+
+
+def run(arguments: Arguments, console: Console) -> None:
+    """Film the episodes and print the files' names.
+
+    Raises:
+        UsageError, ConfigError, UnsuitableEnvironmentError: It cannot be filmed.
+        TicketFailedError: The environment failed.
+    """
+    check_video_support()
+    # Pygame would open a window, where there is a screen; where there is none, it would fail.
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+    policy = TrainedPolicy.load(arguments.run, best=arguments.best).one_by_one()
+    speed = frames_per_second(policy.config.environment)
+    greedy, seed = not arguments.sampled, policy.seed_or_own(arguments.seed)
+    tickets = policy.tickets(seed, arguments.episodes, greedy=greedy)
+    folder = arguments.output or policy.run.videos
+    formats = [MP4, WEBM] if arguments.webm else [MP4]
+    for report, films in _films(policy, tickets, folder, formats, speed):
+        name = (
+            f"step_{policy.environment_steps:012d}{'_best' if arguments.best else ''}"
+            f"_seed_{seed}_episode_{report.ticket.index}{'' if greedy else '_sampled'}"
+            f"_return_{report.episode_returns[0]:.1f}"
+        )
+        for film in films:
+            path = film.keep(name)
+            console.print(str(path), highlight=False, soft_wrap=True, markup=False)
+
+
+def _films(
+    policy: TrainedPolicy,
+    tickets: Sequence[Ticket],
+    folder: Path,
+    formats: Sequence[VideoFormat],
+    speed: int,
+) -> Iterator[tuple[RolloutReport, list[VideoWriter]]]:
+    """Yield each episode with its films, in ``speed`` frames per second; keep them or lose them."""
+    with ExitStack() as stack:
+        films: list[VideoWriter] = []
+
+        def on_frame(frame: NDArray[np.uint8]) -> None:
+            if not films:
+                films.extend(stack.enter_context(film) for film in _open(folder, formats, speed))
+            for film in films:
+                film.add(frame)
+
+        for report, _ in policy.play(tickets, filmed(on_frame)):
+            yield report, films
+            films = []
+
+
+def _open(folder: Path, formats: Sequence[VideoFormat], frames_per_s: int) -> list[VideoWriter]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return [VideoWriter(folder, each, frames_per_s) for each in formats]
+    except OSError as error:
+        raise UsageError(
+            f"cannot write to {str(folder)!r} ({error.strerror}); choose a folder with --output"
+        ) from None

@@ -1,0 +1,90 @@
+"""``reinforce replay``: plays one ticket of a run again, alone and in this process."""
+
+import re
+from pathlib import Path
+
+from cluster.errors import UsageError
+from cluster.evaluation import evaluation_tickets
+from cluster.records.checkpoint import Checkpoint, CorruptCheckpointError
+from cluster.records.checkpoint_fit import require_fit
+from cluster.records.checkpoints import Checkpoints
+from cluster.records.run_directory import RunDirectory
+from cluster.training import training_tickets
+from configs.config import Config
+from configs.loading import load_config
+from learner.weights import Weights
+from workers.environment import inspect_environment
+from workers.rollout_worker import RolloutReport, RolloutWorker
+from workers.ticket import Purpose, Ticket
+
+_NAME = re.compile(r"(?:(training|evaluation|confirmation):)?(\d+):(\d+)", re.IGNORECASE)
+
+
+def replay(path: Path, name: str) -> RolloutReport:
+    """Play a ticket as it was played in the run, in this process, where a debugger can follow.
+
+    Args:
+        path: The run directory.
+        name: ``UPDATE:INDEX`` of a training ticket, or ``evaluation:UPDATE:INDEX`` or
+            ``confirmation:UPDATE:INDEX``, as the message about a failed ticket gives it.
+
+    Raises:
+        UsageError: There is no such ticket, or no checkpoint of the weights it was played with.
+        Exception: What the environment raises, untouched.
+    """
+    run = RunDirectory.open(path)
+    config = load_config(str(run.config_file))
+    match = _NAME.fullmatch(name)
+    if not match:
+        raise UsageError(f"{name!r} is not a ticket such as 12:3 or evaluation:0:3")
+    purpose = Purpose[(match[1] or "training").upper()]
+    update, index = int(match[2]), int(match[3])
+    checkpoint = _checkpoint(Checkpoints(run, config), config, purpose, update)
+    tickets, weights = _batch(config, checkpoint, purpose, update)
+    if index >= len(tickets):
+        raise UsageError(f"there is no ticket {name}: the last of its batch is {len(tickets) - 1}")
+    # No preflight: what is looked into may be an environment that would fail it.
+    spec = inspect_environment(config.environment)
+    require_fit(checkpoint, config, spec)
+    worker = RolloutWorker(config, spec)
+    try:
+        return worker.play(tickets[index], weights)[0]
+    finally:
+        worker.close()
+
+
+def _checkpoint(
+    checkpoints: Checkpoints, config: Config, purpose: Purpose, update: int
+) -> Checkpoint:
+    """Return the checkpoint in which the weights are that a ticket is played with.
+
+    The regular evaluation plays the same seeds with every version; the newest one is taken. A batch
+    that was sampled ahead is known to the checkpoint before its own, too.
+    """
+    versions = checkpoints.versions()
+    wanted = [max(versions, default=0)] if purpose is Purpose.EVALUATION else [update]
+    if purpose is Purpose.TRAINING and config.cluster.lookahead:
+        wanted.append(update - 1)
+    version = next((v for v in wanted if v in versions), None)
+    if version is None:
+        there = ", ".join(map(str, versions)) or "none"
+        raise UsageError(
+            f"the weights that this ticket is played with are in no checkpoint of "
+            f"{checkpoints.location} (there are those after update: {there}); a run that fails "
+            "writes one, and checkpoint.keep can keep more"
+        )
+    try:
+        return checkpoints.load(version)
+    except (CorruptCheckpointError, OSError) as error:
+        raise UsageError(str(error)) from None
+
+
+def _batch(
+    config: Config, checkpoint: Checkpoint, purpose: Purpose, update: int
+) -> tuple[list[Ticket], Weights]:
+    if purpose is Purpose.TRAINING:
+        episodes, weights = checkpoint.progress.batch_size.episodes, checkpoint.weights
+        if checkpoint.ahead and checkpoint.learner.version == update:
+            episodes, weights = checkpoint.ahead.episodes, checkpoint.ahead.weights
+        return training_tickets(config, update, episodes), weights
+    return evaluation_tickets(config, purpose, update), checkpoint.weights

@@ -1,0 +1,117 @@
+"""``reinforce resume``: goes on from the newest good checkpoint, as if nothing had happened."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from cluster.commands.overrides import override
+from cluster.conductor import Conductor
+from cluster.records.checkpoint import Checkpoint
+from cluster.records.checkpoint_fit import require_fit
+from cluster.records.checkpoints import Checkpoints
+from cluster.records.journal import Journal
+from cluster.records.run_directory import RunDirectory, read_json, write_json
+from configs.config import Config
+from configs.loading import load_config
+from configs.resuming import changes_between
+from configs.section import ConfigError
+from workers.preflight import preflight
+
+
+def resume_training(
+    path: Path, overrides: Sequence[str], console: Console, started_s: float
+) -> int:
+    """Go on with the run in a directory and return the exit code.
+
+    Args:
+        path: The run directory.
+        overrides: ``--section.field value`` of settings that do not decide what is computed.
+        console: Where the display and the summary go.
+        started_s: ``time.monotonic()`` when the program began.
+
+    Raises:
+        RunDirectoryError: It is not one, or another process trains it.
+        ConfigError: A setting is unknown, out of range, or cannot be changed any more.
+        UnsuitableEnvironmentError, UsageError: The environment cannot be used any more, or is
+            another one.
+        TrainingError: The run failed again; its directory says why.
+        InterruptedRunError: The user stopped it before it had begun.
+    """
+    run = RunDirectory.open(path)
+    config = override(load_config(str(run.config_file)), overrides, f"resume {path}")
+    return go_on(run, config, console, started_s, forget_wishes=True)
+
+
+def go_on(
+    run: RunDirectory,
+    config: Config,
+    console: Console,
+    started_s: float,
+    *,
+    forget_wishes: bool = False,
+) -> int:
+    """Go on with a run under a configuration that differs in what may be changed, or not at all.
+
+    Args:
+        run: Which.
+        config: How from now on.
+        console: Where the display and the summary go.
+        started_s: ``time.monotonic()`` when the program began.
+        forget_wishes: Whether a pause or another number of workers, asked for earlier, is over.
+
+    Raises:
+        RunDirectoryError, ConfigError, UnsuitableEnvironmentError, UsageError, TrainingError,
+            InterruptedRunError: As ``resume_training``.
+    """
+    changes = changes_between(load_config(str(run.config_file)), config)
+    changed = [name for name in changes if name.startswith("stop.")]
+    summary = read_json(run.summary_file) or {}
+    if summary.get("status") == "finished" and not changed:
+        _say(
+            console,
+            f"{run.path} has finished already ({summary['stop_reason']}); to train on, change what "
+            "ended it, such as --stop.max_updates or --stop.target_return None",
+        )
+        return 0
+    # Once more: the environment, its packages or the machine may be others than at the start.
+    found = preflight(config)
+    for warning in found.warnings:
+        console.print(f"[yellow]warning:[/yellow] {escape(warning)}")
+    with Journal(run.journal_file) as journal:
+        newest = Checkpoints(run, config).newest(lambda text: None)
+        if newest:
+            _refuse_if_of_another_run(run, newest.config, config)
+            require_fit(newest, config, found.spec)
+        if forget_wishes:
+            run.control_file.unlink(missing_ok=True)
+
+        def note_start() -> None:
+            run.note_start("resume", newest.progress.updates if newest else 0, changes)
+            run.write_config(config)
+            run.summary_file.unlink(missing_ok=True)
+            if newest:
+                _remember_mlflow_run(run, newest)
+
+        for name, (old, new) in changes.items():
+            _say(console, f"{name}: {old} is now {new}")
+        return Conductor(config, found.spec, run, journal, console, started_s).conduct(note_start)
+
+
+def _remember_mlflow_run(run: RunDirectory, checkpoint: Checkpoint) -> None:
+    """Go on in the same MLflow run though the directory is new; a store of the old disk is gone."""
+    tracking = checkpoint.tracking
+    if tracking and not tracking["is_default_store"] and not run.tracking_file.exists():
+        write_json(run.tracking_file, tracking)
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, highlight=False, soft_wrap=True, markup=False)
+
+
+def _refuse_if_of_another_run(run: RunDirectory, saved: dict[str, object], config: Config) -> None:
+    try:
+        changes_between(Config.model_validate(saved), config)
+    except ConfigError as error:
+        raise ConfigError(f"the newest checkpoint of {run.path}: {error}") from None

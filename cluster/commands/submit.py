@@ -1,0 +1,192 @@
+"""``reinforce submit``: the run that ``reinforce train`` would make here, as a job on a cluster."""
+
+import hashlib
+import os
+import shlex
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ray.job_submission import JobStatus
+
+from cluster.commands.overrides import parse_config
+from cluster.errors import UsageError
+from cluster.jobs.ray_jobs import RayJobs, exit_code_of
+from cluster.jobs.working_directory import WorkingDirectory
+from configs.config import Config
+from configs.loading import preset_names
+
+USAGE = """\
+usage: reinforce submit PRESET_OR_YAML [--address URL] [--detach] [--section.field value ...]
+
+Run `reinforce train PRESET_OR_YAML ...` as a job on a Ray cluster, with the files of the current
+directory, and follow what it prints. The exit code is the job's.
+
+  --address URL  the cluster's dashboard, such as http://127.0.0.1:8265; default:
+                 $RAY_API_SERVER_ADDRESS
+  --detach       return once the job is submitted
+
+The same command with the same files is the same job: given again, it follows the job that runs or
+shows the one that succeeded. Only a job that failed or was stopped is run again; with a --run.name
+it goes on from its newest checkpoint, if it got so far. Another --run.name makes another job.
+Relative paths of run directories start at $REINFORCE_HOME of the head node, or else at its home
+directory. All settings: reinforce train --help."""
+
+_NOT_FOUND = 127
+"""Exit code of a shell that does not find a command."""
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What the command line asks for."""
+
+    words: tuple[str, ...]  # of `reinforce train`
+    address: str
+    detach: bool
+
+
+def run_submit(arguments: Sequence[str]) -> int:
+    """Submit, follow, and return the job's exit code.
+
+    Raises:
+        ConfigError, UsageError: Nothing was submitted.
+        JobLostError: The cluster stopped answering; the job may go on.
+    """
+    if not arguments or set(arguments) & {"-h", "--help"}:
+        _say(USAGE)
+        return 0 if arguments else 2
+    request = _parse(arguments)
+    config = parse_config("submit", request.words)
+    _refuse_what_cannot_travel(request, config)
+    directory = WorkingDirectory.of(Path.cwd())
+    jobs = RayJobs(request.address)
+    _describe(directory)
+    try:
+        with tempfile.TemporaryDirectory(prefix="reinforce-submit-") as folder:
+            package = directory.pack(Path(folder))
+            submission_id = _submit(jobs, request, config, directory, package)
+    except KeyboardInterrupt:
+        _say("\nstopped; should the cluster have the job already, the same command follows it")
+        return 128 + signal.SIGINT
+    if request.detach:
+        _say(f"the job is {submission_id}; the same command without --detach follows it")
+        return 0
+    return _follow(jobs, submission_id)
+
+
+def _parse(arguments: Sequence[str]) -> _Request:
+    words, address, detach = [], os.environ.get("RAY_API_SERVER_ADDRESS", ""), False
+    rest = iter(arguments)
+    for word in rest:
+        if word == "--detach":
+            detach = True
+        elif word == "--address":
+            address = next(rest, "")
+        elif word.startswith("--address="):
+            address = word.removeprefix("--address=")
+        else:
+            words.append(word)
+    if not address:
+        raise UsageError(
+            "`reinforce submit` needs the address of a cluster's dashboard: --address "
+            "http://HOST:8265, or RAY_API_SERVER_ADDRESS"
+        )
+    return _Request(tuple(words), address, detach)
+
+
+def _refuse_what_cannot_travel(request: _Request, config: Config) -> None:
+    if config.cluster.address not in (None, "auto"):
+        raise UsageError(
+            f"cluster.address = {config.cluster.address!r}: a job runs on the cluster that it is "
+            "submitted to; leave cluster.address out"
+        )
+    source = request.words[0]
+    if source in preset_names():
+        return
+    path = Path(source).resolve()
+    if Path.cwd().resolve() not in path.parents:
+        raise UsageError(
+            f"{source} lies outside of the current directory, which is what the cluster gets; "
+            "submit from a folder that holds it"
+        )
+    if Path(source).is_absolute():
+        raise UsageError(f"give {source} relative to the current directory: the cluster has it so")
+
+
+def _describe(directory: WorkingDirectory) -> None:
+    _say(f"sends {len(directory.files)} files, {directory.num_bytes / 1024:,.0f} KiB")
+    if directory.left_out:
+        _say(f"leaves out {', '.join(directory.left_out)}")
+
+
+def _submit(
+    jobs: RayJobs, request: _Request, config: Config, directory: WorkingDirectory, package: Path
+) -> str:
+    """Submit the job, or find the one that this very command has submitted before."""
+    content = "\0".join((package.name, *request.words))
+    digest = hashlib.sha256(content.encode()).hexdigest()[:12]
+    attempt = 1
+    while True:
+        submission_id = f"reinforce-{config.run.name or 'run'}-{digest}-{attempt}"
+        job = jobs.find(submission_id)
+        if job is None:
+            command = _entrypoint(request, config, directory, goes_on=attempt > 1)
+            jobs.submit(submission_id, command, package)
+            _say(f"submitted {submission_id} to {jobs.address}")
+            return submission_id
+        if job.status not in (JobStatus.FAILED, JobStatus.STOPPED):
+            _say(f"this command is {submission_id} already ({job.status.value.lower()})")
+            return submission_id
+        attempt += 1
+
+
+def _entrypoint(
+    request: _Request, config: Config, directory: WorkingDirectory, *, goes_on: bool
+) -> str:
+    """Return the shell command of the job; a run that goes on is found by its name.
+
+    A job's own folder is removed with it, so that runs and the default MLflow store go elsewhere.
+    """
+    program = ["python", "-m", "cluster"] if directory.is_our_checkout else ["reinforce"]
+    options = ["--cluster.address", "auto"] if config.cluster.backend == "ray" else []
+    if goes_on and config.run.name:
+        options += ["--resume", "auto"]
+    command = shlex.join([*program, "train", *request.words, *options])
+    home = 'home="${REINFORCE_HOME:-$HOME}"'
+    store = 'export MLFLOW_TRACKING_URI="${MLFLOW_TRACKING_URI:-sqlite:///$home/mlflow.db}"'
+    if not config.run.directory.is_absolute():
+        command += f' --run.directory "$home"/{shlex.quote(str(config.run.directory))}'
+    return f"{home}; {store}; exec {command}"
+
+
+def _follow(jobs: RayJobs, submission_id: str) -> int:
+    try:
+        job = jobs.follow(submission_id, _write)
+    except KeyboardInterrupt:
+        _say(
+            "\nno longer following; the job goes on. The same command follows it again, and\n"
+            f"`ray job stop --address {jobs.address} {submission_id}` stops it, after a checkpoint"
+        )
+        return 128 + signal.SIGINT
+    code = exit_code_of(job)
+    if code:
+        reason = (job.message or "").partition(", last available logs")[0]  # those were shown
+        _say(f"{submission_id} {job.status.value.lower()}: {reason}")
+    if code == _NOT_FOUND:
+        _say(
+            "the head node does not find `reinforce`: install this project in the environment "
+            "from which `ray start` is called, on every node, with its bin folder on PATH"
+        )
+    return code
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def _say(text: str) -> None:
+    _write(f"{text}\n")

@@ -1,0 +1,150 @@
+"""``reinforce sweep``: many runs of one configuration with other settings, each a normal run."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+import yaml
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from cluster.commands.arguments import Flag
+from cluster.errors import InterruptedRunError, UsageError
+from cluster.interrupts import Interrupts
+from cluster.sweeps.ledger import SweepLedger, TrialRun
+from cluster.sweeps.samplers import make_sampler, num_trials
+from cluster.sweeps.sweep import Sweep
+from configs.config import Config
+from configs.loading import to_yaml
+from configs.sweep import SweepConfig, load_sweep
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Try settings: a grid, random draws, or draws by Optuna, each with several seeds.
+
+    The file names a base and what varies; docs/tools.md shows one. Every trial is a normal run in a
+    process of its own. Called again after an interruption, a sweep goes on; a run that came to its
+    end is not run again, and a run that fails is noted and does not end the sweep.
+
+    Attributes:
+        file: YAML file of the sweep.
+        directory: Folder of the sweep. None: sweeps/ and the name of the file.
+        parallel: Runs at a time, >= 1. Each takes what its configuration says.
+        retry_failed: Run those again that failed.
+    """
+
+    file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE.yaml")]
+    directory: Path | None = None
+    parallel: int = 1
+    retry_failed: Flag = False
+
+
+def run(arguments: Arguments, console: Console) -> None:
+    """Run the sweep, or what is left of it, and print the trials, best first.
+
+    Raises:
+        UsageError, ConfigError: It cannot be run as it is written.
+        SystemExit: 130 or 143 after a signal.
+    """
+    sweep, base = load_sweep(arguments.file)
+    folder = (arguments.directory or Path("sweeps") / arguments.file.stem).absolute()
+    _check(sweep, base, arguments.parallel)
+    _claim(folder, sweep, base)
+    ledger = SweepLedger(folder / "trials.jsonl", forget_failed=arguments.retry_failed)
+
+    def say(done: TrialRun) -> None:
+        line = _line(done, num_trials(sweep))
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+    trials = Sweep(sweep, base, folder, ledger, arguments.parallel, say)
+    try:
+        with Interrupts() as interrupts:
+            _run_tracked(trials, folder, base, interrupts, console)
+    except InterruptedRunError as interruption:
+        console.print("stopped; the same command goes on from here", style="yellow")
+        raise SystemExit(interruption.exit_code) from None
+    _print_trials(console, ledger, num_trials(sweep))
+    console.print(f"`reinforce compare {folder}/runs/*` compares them", soft_wrap=True)
+
+
+def _run_tracked(
+    trials: Sweep, folder: Path, base: Config, interrupts: Interrupts, console: Console
+) -> None:
+    # Imported late: MLflow takes seconds.
+    from cluster.sweeps.sweep_tracking import SweepTracking
+
+    tracking = SweepTracking(folder, base, lambda text: console.print(text, markup=False))
+    status = "KILLED"
+    try:
+        trials.run(interrupts, tracking.note)
+        status = "FINISHED"
+    finally:
+        tracking.finish(status, trials.best_score)
+
+
+def _check(sweep: SweepConfig, base: Config, parallel: int) -> None:
+    """Find out now what cannot be: of a grid, every combination is known."""
+    if parallel < 1:
+        raise UsageError(f"--parallel {parallel} must be >= 1")
+    takes_all = base.cluster.backend == "ray" and base.workers.num_workers == "auto"
+    if parallel > 1 and takes_all and "workers.num_workers" not in sweep.settings:
+        raise UsageError(
+            f"--parallel {parallel}: each run would take all CPUs for itself; set "
+            "workers.num_workers in the base of the sweep, or cluster.backend: inline"
+        )
+    sampler = make_sampler(sweep)
+    if sweep.method == "grid":
+        for trial in range(num_trials(sweep)):
+            sweep.config(base, sampler(trial, []))
+
+
+def _claim(folder: Path, sweep: SweepConfig, base: Config) -> None:
+    """Note in the folder what is swept; refuse one in which something else was."""
+    about = {"sweep": sweep.model_dump(mode="json", exclude={"trials"}), "base": to_yaml(base)}
+    text = yaml.safe_dump(about, sort_keys=False)
+    file = folder / "sweep.yaml"
+    try:
+        if file.exists() and file.read_text(encoding="utf-8") != text:
+            raise UsageError(
+                f"{folder} holds another sweep, or this one with other settings; choose a new "
+                "--directory (only `trials` may change)"
+            )
+        (folder / "runs").mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"cannot write to {str(folder)!r} ({error.strerror}); choose another --directory"
+        ) from None
+
+
+def _line(done: TrialRun, num: int) -> str:
+    outcome = f"failed: {done.error}" if done.score is None else f"mean return {done.score:.1f}"
+    return f"trial {done.trial + 1} of {num}, seed {done.seed}: {_words(done)}: {outcome}"
+
+
+def _words(done: TrialRun) -> str:
+    return ", ".join(
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in done.settings.items()
+    )
+
+
+def _print_trials(console: Console, ledger: SweepLedger, num: int) -> None:
+    def rank(trial: int) -> float:
+        score = ledger.score(trial)
+        return float("inf") if score is None else -score
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("settings", overflow="fold")
+    for title in ("trial", "finished", "failed", "mean return"):
+        table.add_column(title, justify="right")
+    for trial in sorted(range(num), key=rank):
+        runs, score = ledger.runs_of(trial), ledger.score(trial)
+        finished = sum(each.score is not None for each in runs)
+        shown = "-" if score is None else f"{score:.1f}"
+        counts = (str(trial + 1), str(finished), str(len(runs) - finished), shown)
+        table.add_row(Text(_words(runs[0])), *counts)
+    console.print(table)

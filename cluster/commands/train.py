@@ -1,0 +1,75 @@
+"""``reinforce train``: begins a run in a new directory, or goes on with one that is there."""
+
+from rich.console import Console
+from rich.markup import escape
+
+from cluster.commands.resume import go_on
+from cluster.conductor import Conductor
+from cluster.errors import (
+    InterruptedRunError,
+    RunDirectoryError,
+    StorageError,
+    UsageError,
+)
+from cluster.records.checkpoints import Checkpoints
+from cluster.records.journal import Journal
+from cluster.records.run_directory import RunDirectory
+from cluster.trained.final_videos import check_filming
+from configs.config import Config
+from configs.section import ConfigError
+from workers.preflight import preflight
+
+
+def run_training(config: Config, console: Console, started_s: float) -> int:
+    """Train as configured, in a new run directory, and return the exit code.
+
+    Args:
+        config: What to run.
+        console: Where the display and the summary go.
+        started_s: ``time.monotonic()`` when the program began.
+
+    Raises:
+        UnsuitableEnvironmentError, UsageError: Nothing was started, and nothing is left behind.
+        TrainingError: The run failed; its directory says why.
+        InterruptedRunError: The user stopped it before it had begun; nothing is left behind.
+    """
+    found = preflight(config)
+    for warning in found.warnings:
+        console.print(f"[yellow]warning:[/yellow] {escape(warning)}")
+    if config.evaluation.video:
+        check_filming(config.environment)
+    run = RunDirectory.create(config)
+    try:
+        checkpoints = Checkpoints(run, config)
+        if checkpoints.versions():
+            raise RunDirectoryError(
+                f"{checkpoints.location} holds checkpoints of another run of this name; choose "
+                "another run.name, or go on from them with --resume auto"
+            )
+        with Journal(run.journal_file) as journal:
+            conductor = Conductor(config, found.spec, run, journal, console, started_s)
+            return conductor.conduct(lambda: run.note_start("train", 0, {}))
+    except (UsageError, InterruptedRunError, StorageError):
+        if not run.has_begun:
+            run.discard()
+        raise
+
+
+def train_or_resume(config: Config, console: Console, started_s: float) -> int:
+    """Go on with the run of this name if there is one, else begin it: for restarts by a supervisor.
+
+    Raises:
+        ConfigError: The run has no name to be found by, or began with other settings.
+        UsageError, TrainingError, InterruptedRunError: As ``run_training``.
+    """
+    if config.run.name is None:
+        raise ConfigError("--resume auto finds a run by its name; give it one with --run.name")
+    run = RunDirectory(config.run.directory / config.run.name)
+    if run.config_file.is_file():
+        return go_on(run, config, console, started_s)
+    checkpoints = Checkpoints(run, config)
+    if not checkpoints.versions():
+        return run_training(config, console, started_s)
+    # The machine is new, and the run's directory went with the old one.
+    RunDirectory.create(config)
+    return go_on(run, config, console, started_s)

@@ -1,0 +1,104 @@
+"""``reinforce ui``: MLflow's pages on the store in use, on this machine only."""
+
+import signal
+import threading
+import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+
+from cluster.commands.arguments import Flag
+from cluster.errors import UsageError
+from cluster.records.run_directory import RunDirectory, read_json
+from cluster.tracking.mlflow_run import TrackingStore
+from cluster.tracking.mlflow_server import HOST, free_port, mlflow_server
+from cluster.tracking.mlflow_store import check_exists, newest_experiment
+from configs.execution import TrackingConfig
+from configs.loading import load_config
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Show runs in the browser: MLflow's own pages on the store in use, on this machine only.
+
+    Attributes:
+        run: A run directory: show this run, in the store that it is in. None: the experiment of the
+            newest run.
+        uri: Store to show. None: $MLFLOW_TRACKING_URI, or else mlflow.db in the current directory.
+        port: Port to listen on. None: 5000, or a free one if that is taken.
+        open: Open the page in the browser.
+    """
+
+    run: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="[RUN_DIR]")] = None
+    uri: str | None = None
+    port: int | None = None
+    open: Flag = False
+
+
+def run(arguments: Arguments, console: Console) -> None:
+    """Serve the pages until SIGINT, SIGTERM or SIGHUP, which is the good end.
+
+    Raises:
+        UsageError: There is nothing to show, or the port is taken.
+        ServerError: MLflow's server does not start.
+    """
+    store, link = what_to_show(arguments)
+    if store.uri.startswith(("http://", "https://")):
+        _show(link, console, arguments)
+        return
+    port = free_port(arguments.port)
+    with (
+        _stopping() as stop,
+        mlflow_server(store.uri, store.directory, port, lambda: not stop.is_set()) as server,
+    ):
+        if not stop.is_set():
+            _show(f"http://{HOST}:{port}/#{link.partition('#')[2]}", console, arguments)
+            console.print("Ctrl-C stops it")
+        while server.poll() is None and not stop.wait(0.2):
+            pass
+
+
+def what_to_show(arguments: Arguments) -> tuple[TrackingStore, str]:
+    """Return the store, and the address of the page on a server at MLflow's usual address."""
+    if arguments.run is not None and arguments.uri is not None:
+        raise UsageError("a run directory says where it is tracked: leave out --uri, or RUN_DIR")
+    if arguments.run is not None:
+        directory = RunDirectory.open(arguments.run)
+        state = read_json(directory.tracking_file)
+        if state is None:
+            raise UsageError(
+                f"{arguments.run} is not in MLflow; `reinforce sync {arguments.run}` sends it there"
+            )
+        config = load_config(str(directory.config_file)).tracking
+        store = TrackingStore.of(config, Path(state["directory"]))
+        check_exists(store)
+        return store, store.link(state["experiment_id"], state["run_id"])
+    store = TrackingStore.of(TrackingConfig(uri=arguments.uri), Path.cwd())
+    link = store.link(newest_experiment(store), "")
+    return store, link.replace("/runs/?", "/runs?")
+
+
+def _show(link: str, console: Console, arguments: Arguments) -> None:
+    console.print("MLflow shows the runs at", highlight=False)
+    console.print(link, soft_wrap=True, highlight=False, markup=False)
+    if arguments.open:
+        webbrowser.open(link)
+
+
+@contextmanager
+def _stopping() -> Iterator[threading.Event]:
+    """Yield an event that a signal sets."""
+    stop = threading.Event()
+    previous = {number: signal.signal(number, lambda *_: stop.set()) for number in _SIGNALS}
+    try:
+        yield stop
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

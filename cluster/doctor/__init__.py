@@ -1,0 +1,1 @@
+"""What ``reinforce doctor`` looks at."""

@@ -1,0 +1,139 @@
+"""Checks of a Ray cluster: who may come in, what fits, and what each node says of itself."""
+
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray._private import worker as ray_worker
+from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from cluster.backends.capacity import Capacity
+from cluster.doctor.finding import Finding, failure, ok, warning
+from cluster.doctor.machine_checks import check_machine
+from cluster.doctor.node_report import NodeReport, report_of_this_machine
+from cluster.doctor.room_check import check_room
+from cluster.errors import without_colours
+from configs.config import Config
+
+_REPORT_TIMEOUT_S = 8.0
+_HTTP_TIMEOUT_S = 2.0
+_MAX_SKEW_S = 2.0
+_MIN_OBJECT_STORE_BYTES = 128 << 20
+
+
+def check_cluster(config: Config, here: NodeReport) -> Iterator[Finding]:
+    """Look at the cluster that this process has joined."""
+    # Ray says where its dashboard is only to whom it has let in.
+    yield check_authentication(getattr(ray_worker._global_node, "webui_url", None))
+    capacity = Capacity.of_the_cluster()
+    yield check_room(config, capacity)
+    yield check_object_stores(ray.nodes())
+    sent_s = time.time()
+    reports, silent = _reports(config)
+    yield check_clocks(reports, sent_s, time.time())
+    yield check_versions(here, reports)
+    for report in reports:
+        yield from check_machine(report)
+    for name, problem in silent.items():
+        yield failure(
+            "node",
+            f"{name}: {problem}",
+            "install this project there; see that the node is alive, and its workers start",
+        )
+
+
+def check_authentication(dashboard: str | None) -> Finding:
+    """See whether the cluster lets someone in who has no token."""
+    if not dashboard:
+        return ok("authentication", "the dashboard is off; the token was accepted")
+    try:
+        urllib.request.urlopen(f"http://{dashboard}/api/jobs/", timeout=_HTTP_TIMEOUT_S).close()
+    except urllib.error.HTTPError as error:
+        if error.code in (401, 403):
+            return ok("authentication", "the cluster asks for a token, and ours was accepted")
+        return warning("authentication", f"the dashboard answers HTTP {error.code}", "look at it")
+    except OSError:
+        return ok("authentication", "our token was accepted; no dashboard to ask without one")
+    return failure(
+        "authentication",
+        f"the cluster lets anyone in who reaches {dashboard}",
+        "start it anew with RAY_AUTH_MODE=token and a token: docs/security.md",
+    )
+
+
+def check_object_stores(nodes: list[dict[str, Any]]) -> Finding:
+    """See that every node can hold a batch's trajectories."""
+    stores = {
+        node["NodeManagerHostname"]: int(node["Resources"].get("object_store_memory", 0))
+        for node in nodes
+        if node["Alive"]
+    }
+    small = [name for name, size in stores.items() if size < _MIN_OBJECT_STORE_BYTES]
+    if small:
+        return warning(
+            "object store",
+            f"less than {_MIN_OBJECT_STORE_BYTES >> 20} MiB on {', '.join(sorted(set(small)))}",
+            "give `ray start` more --object-store-memory",
+        )
+    return ok("object store", f"{min(stores.values(), default=0) >> 20} MiB or more per node")
+
+
+def check_clocks(reports: list[NodeReport], before_s: float, after_s: float) -> Finding:
+    """Compare the nodes' clocks with ours, which showed these times around their answers."""
+    skews = {
+        report.name: max(before_s - report.unix_time_s, report.unix_time_s - after_s, 0.0)
+        for report in reports
+    }
+    wrong = {name: skew for name, skew in skews.items() if skew > _MAX_SKEW_S}
+    if wrong:
+        listed = ", ".join(f"{name} by {skew:.0f} s" for name, skew in wrong.items())
+        return warning("clocks", f"off: {listed}", "run NTP on all nodes; times in logs mislead")
+    return ok("clocks", f"agree within {_MAX_SKEW_S:g} s")
+
+
+def check_versions(here: NodeReport, reports: list[NodeReport]) -> Finding:
+    """See that all machines compute with the same packages; other ones give other bits."""
+    for report in reports:
+        different = {
+            name: (report.versions.get(name, "none"), version)
+            for name, version in here.versions.items()
+            if report.versions.get(name) != version
+        }
+        if different:
+            listed = ", ".join(f"{name} {a} there, {b} here" for name, (a, b) in different.items())
+            return warning(
+                "versions",
+                f"{report.name}: {listed}",
+                "install the same constraints.txt everywhere, or results may differ in the bits",
+            )
+    return ok("versions", f"the same on {len(reports)} nodes as here")
+
+
+def _reports(config: Config) -> tuple[list[NodeReport], dict[str, str]]:
+    """Ask every node; return the answers, and why some did not answer."""
+    task = ray.remote(report_of_this_machine)
+    calls = {
+        task.options(
+            num_cpus=0,
+            max_retries=0,
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False),
+        ).remote(config.environment, str(Path.cwd())): node["NodeManagerHostname"]
+        for node in ray.nodes()
+        if node["Alive"]
+    }
+    done, waiting = ray.wait(list(calls), num_returns=len(calls), timeout=_REPORT_TIMEOUT_S)
+    reports, silent = (
+        [],
+        {calls[call]: f"no answer for {_REPORT_TIMEOUT_S:g} s" for call in waiting},
+    )
+    for call in done:
+        try:
+            reports.append(ray.get(call, timeout=1))
+        except RayError as error:
+            silent[calls[call]] = without_colours(str(error)).strip().splitlines()[-1]
+    return reports, silent

@@ -1,0 +1,125 @@
+"""Checks of one machine: versions, memory that processes share, disk, and the environment."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from cluster.doctor.finding import Finding, failure, ok, warning
+from cluster.doctor.node_report import PACKAGES, NodeReport
+from cluster.errors import UsageError
+from cluster.records.checkpoint_folder import CheckpointFolder
+from configs.config import Config
+
+_MIN_SHARED_MEMORY_BYTES = 512 << 20
+_MIN_FREE_DISK_BYTES = 2 << 30
+_PROBE = "doctor.probe"
+
+
+def check_machine(report: NodeReport) -> Iterator[Finding]:
+    """Judge a machine by what it says of itself."""
+    missing = [name for name in PACKAGES if name not in report.versions]
+    listed = ", ".join(f"{name} {version}" for name, version in report.versions.items())
+    if missing:
+        yield failure(
+            "packages",
+            f"{report.name}: {', '.join(missing)} not installed",
+            "install this project there, in the environment that runs Ray",
+        )
+    else:
+        yield ok("packages", f"{report.name}: {listed}")
+    yield _check_shared_memory(report)
+    yield _check_disk(report)
+    yield _check_environment(report)
+
+
+def check_run_directory(config: Config) -> Finding:
+    """Write to the folder of runs and read it back."""
+    folder = config.run.directory.absolute()
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    probe = existing / f".{_PROBE}"
+    try:
+        probe.write_bytes(b"probe")
+        probe.unlink()
+    except OSError as error:
+        return failure(
+            "run directory", f"{folder}: {error.strerror}", "choose another with --run.directory"
+        )
+    return ok("run directory", f"{folder} can be written")
+
+
+def check_checkpoints(config: Config) -> Finding:
+    """Write a file where checkpoints go, read it, and remove it."""
+    location = config.checkpoint.directory
+    if location is None:
+        if config.cluster.address is None:
+            return ok("checkpoints", "in the run directory")
+        return warning(
+            "checkpoints",
+            "in the run directory of the machine that runs the driver",
+            "if that machine may go away, set checkpoint.directory to a store that stays",
+        )
+    try:
+        folder = CheckpointFolder(location)
+        folder.write(_PROBE, b"probe")
+        content = folder.read(_PROBE)
+        folder.remove(_PROBE)
+    except UsageError as error:
+        return failure("checkpoints", str(error), "install the package that it names")
+    except Exception as error:  # noqa: BLE001 - as many types as there are stores
+        return failure(
+            "checkpoints",
+            f"{location}: {type(error).__name__}: {error}",
+            "check the address, the credentials of this machine, and who may write there",
+        )
+    if content != b"probe":
+        return failure("checkpoints", f"{location} gives back other bytes", "use another store")
+    return ok("checkpoints", f"{location} can be written and read")
+
+
+def check_user_files(directory: Path) -> Finding:
+    """See whether a folder of the user's is called like one of our packages."""
+    taken = [
+        name
+        for name in ("configs", "learner", "workers", "cluster")
+        if (directory / name / "__init__.py").exists()
+        and not (directory / "cluster" / "training.py").exists()
+    ]
+    if taken:
+        return warning(
+            "user's files",
+            f"{directory} holds a package called {', '.join(taken)}",
+            "rename it: ours is imported instead, and `reinforce submit` refuses it",
+        )
+    return ok("user's files", "no name is taken twice")
+
+
+def _check_shared_memory(report: NodeReport) -> Finding:
+    size = f"{report.name}: /dev/shm has {_mebibytes(report.shared_memory_bytes)}"
+    if report.shared_memory_bytes < _MIN_SHARED_MEMORY_BYTES:
+        return warning(
+            "shared memory",
+            size,
+            "Ray puts its objects on disk instead: in a container, set shm_size to a tenth more "
+            "than --object-store-memory",
+        )
+    return ok("shared memory", size)
+
+
+def _check_disk(report: NodeReport) -> Finding:
+    free = f"{report.name}: {_mebibytes(report.free_disk_bytes)} free for temporary files"
+    if report.free_disk_bytes < _MIN_FREE_DISK_BYTES:
+        return failure("disk", free, "make room, or give `ray start` another --temp-dir")
+    return ok("disk", free)
+
+
+def _check_environment(report: NodeReport) -> Finding:
+    if report.environment_problem:
+        return failure(
+            "environment",
+            f"{report.name}: {report.environment_problem}",
+            "a worker there could not play; install what it needs on that machine",
+        )
+    return ok("environment", f"{report.name}: can be made")
+
+
+def _mebibytes(num_bytes: int) -> str:
+    return f"{num_bytes / (1 << 20):,.0f} MiB"

@@ -1,0 +1,1 @@
+"""Statistics and pictures of one run or many."""

@@ -1,0 +1,107 @@
+"""The picture of a whole run: returns, against steps and time, lengths, and where the time went."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cluster.records.journal import read_records
+from cluster.records.record import Record
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_MAX_UPDATES = 2_000
+_MARGINS = {
+    "left": 0.07,
+    "right": 0.98,
+    "bottom": 0.07,
+    "top": 0.93,
+    "wspace": 0.18,
+    "hspace": 0.22,
+}
+"""Shares of the picture. Fixed: to have them computed takes as long again as to draw."""
+
+_TIME_SPLIT = {"time/sampling_s": "sampling", "time/learning_s": "learning"}
+
+
+def plot_overview(journal: Path, destination: Path, title: str) -> bool:
+    """Draw four panels as a PNG.
+
+    Returns:
+        False, and draws nothing, if no episode was played.
+    """
+    records = _read(journal)
+    updates = [record for record in records if record.batch]
+    if not updates:
+        return False
+    # Imported late and without pyplot: it takes a second, and needs no screen.
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 8))
+    figure.suptitle(title)
+    (by_steps, by_time), (lengths, split) = figure.subplots(2, 2, gridspec_kw=_MARGINS)
+    _draw_returns(by_steps, records, [r.environment_steps for r in records], "environment steps")
+    _draw_returns(by_time, records, [r.training_time_s for r in records], "training time (s)")
+    _draw_lengths(lengths, updates)
+    _draw_time_split(split, records, updates)
+    for axes in (by_steps, by_time, lengths, split):
+        axes.grid(alpha=0.3)
+    figure.savefig(destination, dpi=100)
+    return True
+
+
+def _read(journal: Path) -> list[Record]:
+    """Return the records; of a long run every so many updates, and all evaluations."""
+    records = list(read_records(journal))
+    num_updates = sum(record.batch is not None for record in records)
+    stride = max(1, num_updates // _MAX_UPDATES)
+    return [r for r in records if r.batch is None or r.updates % stride == 0]
+
+
+def _draw_returns(axes: "Axes", records: Sequence[Record], x: Sequence[float], label: str) -> None:
+    """Draw mean and middle 80 % of each batch, and the evaluations with their intervals."""
+    batches = [
+        (at, record.batch.episode_returns)
+        for at, record in zip(x, records, strict=True)
+        if record.batch
+    ]
+    at = [place for place, _ in batches]
+    spread = np.array([np.percentile(returns, [10, 90]) for _, returns in batches])
+    axes.fill_between(at, spread[:, 0], spread[:, 1], alpha=0.2, label="middle 80 % of a batch")
+    axes.plot(
+        at, [np.mean(returns) for _, returns in batches], linewidth=1, label="mean of a batch"
+    )
+    names = [f"evaluation/return_{end}" for end in ("mean", "ci_low", "ci_high")]
+    rows = [
+        (place, *(record.metrics[name] for name in names))
+        for place, record in zip(x, records, strict=True)
+        if names[0] in record.metrics
+    ]
+    if rows:
+        places, means, lows, highs = np.array(rows).T
+        errors = np.abs([means - lows, highs - means])
+        axes.errorbar(places, means, errors, fmt="o-", markersize=3, label="evaluation, 95 %")
+    axes.set(xlabel=label, ylabel="return of an episode")
+    axes.legend(fontsize="small", loc="best" if len(batches) < 100 else "lower right")
+
+
+def _draw_lengths(axes: "Axes", updates: Sequence[Record]) -> None:
+    """Draw the lengths of the first and of the last quarter of the episodes that are shown."""
+    lengths = np.concatenate([record.batch.episode_lengths for record in updates if record.batch])
+    quarter = max(1, len(lengths) // 4)
+    bins = np.linspace(0, lengths.max(), 41).tolist()
+    for part, name in ((lengths[:quarter], "first"), (lengths[-quarter:], "last")):
+        axes.hist(part, bins=bins, alpha=0.6, label=f"{name} quarter of the episodes")
+    axes.set(xlabel="length of an episode (steps)", ylabel="episodes")
+    axes.legend(fontsize="small")
+
+
+def _draw_time_split(axes: "Axes", records: Sequence[Record], updates: Sequence[Record]) -> None:
+    """Draw the seconds of an update by what they were spent on, stacked."""
+    x = [record.environment_steps for record in updates]
+    rows = [[record.metrics.get(name, 0.0) for record in updates] for name in _TIME_SPLIT]
+    axes.stackplot(x, rows, labels=list(_TIME_SPLIT.values()), alpha=0.7)
+    axes.set(xlabel="environment steps", ylabel="seconds of an update")
+    axes.legend(fontsize="small", loc="upper left")

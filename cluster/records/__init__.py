@@ -1,0 +1,1 @@
+"""The run directory: the journal, checkpoints and the summary; the truth of a run."""

@@ -1,0 +1,142 @@
+"""The checkpoints of a run: when one is due, which are kept, and which one to go on from."""
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from cluster.errors import RunDirectoryError, StorageError
+from cluster.records.checkpoint import Checkpoint, CorruptCheckpointError, decode, encode
+from cluster.records.checkpoint_folder import CheckpointFolder
+from cluster.records.run_directory import RunDirectory, read_json
+from configs.config import Config
+
+_BEST = "best.safetensors"
+_NAME = re.compile(r"update-(\d{9,})\.safetensors")
+
+
+class Checkpoints:
+    """Checkpoints of a run, in one folder: the newest, the best, and some that are for good.
+
+    Raises:
+        UsageError: ``checkpoint.directory`` is a URL that cannot be opened here.
+    """
+
+    def __init__(self, run: RunDirectory, config: Config) -> None:
+        self._run = run
+        self._run_config = config.model_dump(mode="json")
+        self._config = config.checkpoint
+        keep, elsewhere = config.checkpoint.keep, config.checkpoint.directory
+        self._num_newest = keep[0] if isinstance(keep, tuple) else keep
+        self._updates_between = keep[1] if isinstance(keep, tuple) else None
+        self._folder = CheckpointFolder(
+            f"{elsewhere.rstrip('/')}/{run.name}" if elsewhere else str(run.checkpoints)
+        )
+        self._saved_at_s = time.monotonic()
+        self._best: Checkpoint | None = None
+        self.num_failed = 0
+        """Checkpoints that could not be written."""
+
+    @property
+    def location(self) -> str:
+        """Path or URL of the folder."""
+        return self._folder.location
+
+    def is_due(self, updates: int) -> bool:
+        """Return whether one is to be written after this many updates."""
+        return self._is_for_good(updates) or (
+            time.monotonic() - self._saved_at_s >= self._config.every_s
+        )
+
+    def note_best(self, checkpoint: Checkpoint) -> None:
+        """Keep this one as the best so far; it is written together with the next checkpoint."""
+        self._best = checkpoint
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Write a checkpoint, and the best one if it is new; remove those beyond ``keep``.
+
+        Raises:
+            StorageError: The place cannot be written. What was there before is as it was.
+        """
+        self._saved_at_s = time.monotonic()
+        try:
+            if self._best:
+                self._folder.write(_BEST, self._encode(self._best))
+                self._best = None
+            for version in self.versions():
+                if version > checkpoint.learner.version:  # of a future that was given up
+                    self._folder.remove(_name(version))
+            self._folder.write(_name(checkpoint.learner.version), self._encode(checkpoint))
+            passing = [v for v in self.versions() if not self._is_for_good(v)]
+            for version in passing[: -self._num_newest]:
+                self._folder.remove(_name(version))
+        except Exception as error:  # each store behind fsspec raises types of its own
+            self.num_failed += 1
+            raise StorageError(
+                f"cannot write a checkpoint to {self.location}: {type(error).__name__}: {error}"
+            ) from error
+
+    def versions(self) -> list[int]:
+        """Return the versions that there are checkpoints of, oldest first."""
+        matches = map(_NAME.fullmatch, self._folder.names())
+        return sorted(int(match[1]) for match in matches if match)
+
+    def newest(self, report: Callable[[str], None]) -> Checkpoint | None:
+        """Return the newest checkpoint that is whole; None if there is no checkpoint at all.
+
+        Args:
+            report: Called with a sentence about each one that is passed over.
+
+        Raises:
+            RunDirectoryError: There are some, and none can be read: to begin anew would destroy
+                what they might still be good for.
+        """
+        versions = self.versions()
+        for version in reversed(versions):
+            try:
+                return self.load(version)
+            except (CorruptCheckpointError, FileNotFoundError) as error:
+                report(f"a checkpoint is passed over: {error}")
+            except OSError as error:
+                raise RunDirectoryError(
+                    f"cannot read the checkpoints in {self.location}: {error}"
+                ) from error
+        if versions:
+            raise RunDirectoryError(
+                f"none of the {len(versions)} checkpoints in {self.location} can be read; move "
+                "them away to begin the run anew"
+            )
+        return None
+
+    def load(self, version: int) -> Checkpoint:
+        """Return the checkpoint of a version.
+
+        Raises:
+            CorruptCheckpointError: It is torn, or was altered.
+            OSError: It cannot be read.
+        """
+        name = _name(version)
+        return decode(self._folder.read(name), f"{self.location}/{name}")
+
+    def best(self) -> Checkpoint | None:
+        """Return the checkpoint with the highest evaluation, or None if none was evaluated yet.
+
+        Raises:
+            CorruptCheckpointError: It is torn, or was altered.
+            OSError: It cannot be read.
+        """
+        if _BEST not in self._folder.names():
+            return None
+        return decode(self._folder.read(_BEST), f"{self.location}/{_BEST}")
+
+    def _encode(self, checkpoint: Checkpoint) -> bytes:
+        tracking = read_json(self._run.tracking_file) or {}
+        return encode(replace(checkpoint, config=self._run_config, tracking=tracking))
+
+    def _is_for_good(self, updates: int) -> bool:
+        every = self._updates_between
+        return every is not None and updates > 0 and updates % every == 0
+
+
+def _name(version: int) -> str:
+    return f"update-{version:09d}.safetensors"

@@ -1,0 +1,269 @@
+"""The follower: a process that sends a run directory to MLflow as it grows.
+
+The run directory is the truth. Training never waits for this process and never dies of it; what it
+could not send, ``reinforce sync`` sends later by the same code (``cluster.commands.sync``). It is
+told on standard input which directory to follow, and it knows that the run is over when that input
+ends, which happens however the driver dies.
+
+What has been sent is what MLflow has: whenever a run is opened, MLflow is asked how far each metric
+goes, and the journal is read from its start. So it makes no difference whether a resumption cut the
+journal back, or whether an answer was lost (docs/decisions/0030-what-mlflow-has-was-sent.md).
+"""
+
+import fcntl
+import json
+import os
+import select
+import signal
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from cluster.records.run_directory import RunDirectory, read_json, write_json
+from cluster.tracking.mlflow_experiment import find_or_create_run
+from cluster.tracking.mlflow_run import MLflowRun, TrackingStore
+from cluster.tracking.origin import describe_origin
+from cluster.tracking.run_sender import RunSender
+from cluster.tracking.stale_runs import close_stale_runs
+from cluster.tracking.store_advice import explained
+from cluster.tracking.system_sampler import SystemSampler
+from configs.loading import load_config
+
+_POLL_S = 2.0
+_MAX_POLL_S = 10.0
+_POLLS_PER_ELAPSED_TIME = 30
+"""A request costs much, however little it holds: the longer a run lasts, the rarer they are."""
+
+_HEARTBEAT_S = 30.0
+_MAX_BACKOFF_S = 30.0
+_PATIENCE_S = 3.0
+"""For a store that gives nothing but errors when the run is over."""
+
+Result = TypeVar("Result")
+
+
+class AlreadyFollowedError(Exception):
+    """Another process sends this run directory at the moment."""
+
+
+class NotSentError(Exception):
+    """MLflow did not take what it should have; the message holds no secrets."""
+
+
+class Lifeline:
+    """Standard input, held open by the driver: silent while the run lives, at its end when over."""
+
+    def read_start(self) -> tuple[Path, list[str]] | None:
+        """Wait for the directory to follow and the words of the command; None if none comes."""
+        line = sys.stdin.buffer.readline()
+        if not line.endswith(b"\n"):
+            return None
+        start = json.loads(line)
+        return Path(start["run_directory"]), start["command"]
+
+    def is_over(self, wait_s: float) -> bool:
+        """Wait up to ``wait_s`` seconds and return whether the run is over."""
+        readable, _, _ = select.select([sys.stdin], [], [], wait_s)
+        return bool(readable) and os.read(sys.stdin.fileno(), 4096) == b""
+
+
+class Follower:
+    """Sends one run directory until the run is over.
+
+    Args:
+        run: Which.
+        is_over: Waits up to so many seconds and returns whether the run is over.
+        patience_s: How long errors are borne once it is over.
+        command: Words of the command line that started it, for the note on its page.
+    """
+
+    def __init__(
+        self,
+        run: RunDirectory,
+        is_over: Callable[[float], bool],
+        patience_s: float,
+        command: list[str] | None = None,
+    ) -> None:
+        self._run = run
+        self._is_over = is_over
+        self._patience_s = patience_s
+        self._command = command or []
+        self._config = load_config(str(run.config_file))
+        self._over_since_s: float | None = None
+        self._last_error = ""
+
+    def follow(self) -> None:
+        """Send everything until the run is over, and give it its status.
+
+        Raises:
+            AlreadyFollowedError: Another process does.
+            NotSentError: MLflow did not recover within the patience.
+        """
+        with self._lock():
+            self._prepare()
+            with closing(self._persistently(self._open)) as sender:
+                with suppress(Exception):  # an outage; the next run of this host tries again
+                    close_stale_runs(self._store, self._state)
+                opened_s = beaten_s = time.monotonic()
+                while not self._check_over(_poll_s(time.monotonic() - opened_s)):
+                    self._send(sender, is_last=False)
+                    if time.monotonic() - beaten_s >= _HEARTBEAT_S:
+                        self._persistently(sender.beat)
+                        beaten_s = time.monotonic()
+                self._send(sender, is_last=True)
+                self._persistently(sender.upload)
+                self._finish(sender)
+
+    def send_rest(self) -> None:
+        """Send what MLflow lacks of a run whose driver lives on, and leave its status alone."""
+        with self._lock():
+            self._prepare()
+            with closing(self._persistently(self._open)) as sender:
+                self._send(sender, is_last=False)
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        with self._run.tracking_log.open("a") as lock:
+            while True:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    # The follower of a driver that was killed may still be finishing.
+                    if self._check_over(_POLL_S):
+                        raise AlreadyFollowedError(
+                            f"{self._run.path} is being sent already"
+                        ) from None
+            yield
+
+    def _prepare(self) -> None:
+        """Note what identifies the run, before MLflow is asked for anything."""
+        state = read_json(self._run.tracking_file)
+        self._store = TrackingStore.of(
+            self._config.tracking, Path(state["directory"]) if state else Path.cwd()
+        )
+        self._state: dict[str, Any] = state or {
+            "key": uuid.uuid4().hex,
+            "is_default_store": self._store.is_default,
+            "is_server": self._store.is_server,
+            "directory": str(self._store.directory),
+        }
+        write_json(self._run.tracking_file, self._state)
+        origin = read_json(self._run.origin_file)
+        if origin is None:
+            origin = describe_origin(self._command)
+            write_json(self._run.origin_file, origin)
+        self._origin = origin
+
+    def _open(self) -> RunSender:
+        if "run_id" not in self._state:
+            self._state |= find_or_create_run(
+                self._store,
+                self._config.tracking.experiment,
+                self._run.name,
+                started_ms=int(self._run.config_file.stat().st_mtime * 1000),
+                key=self._state["key"],
+            )
+            write_json(self._run.tracking_file, self._state)
+        mlflow_run = MLflowRun(self._store, self._state["run_id"], self._give_sign)
+        sender = RunSender(self._run, self._config, self._origin, mlflow_run)
+        sender.open()
+        return sender
+
+    def _send(self, sender: RunSender, *, is_last: bool) -> None:
+        self._persistently(sender.notice_cut)
+        for request in sender.requests(is_last=is_last):
+            self._persistently(partial(sender.send, request))
+
+    def _finish(self, sender: RunSender) -> None:
+        # Imported late: it takes a second, which the first points should not wait for.
+        from cluster.tracking.mlflow_models import log_policies
+
+        mlflow_run = MLflowRun(self._store, self._state["run_id"], self._give_sign)
+        experiment_id = self._state["experiment_id"]
+        sender.refuse(
+            self._persistently(
+                partial(log_policies, mlflow_run, experiment_id, self._run, self._config)
+            )
+        )
+        self._persistently(partial(sender.finish, time.time_ns() // 1_000_000))
+        self._state["num_refused"] = sender.num_refused
+        write_json(self._run.tracking_file, self._state)
+
+    def _check_over(self, wait_s: float) -> bool:
+        if self._over_since_s is None and self._is_over(wait_s):
+            self._over_since_s = time.monotonic()
+        return self._over_since_s is not None
+
+    def _persistently(self, action: Callable[[], Result]) -> Result:
+        """Repeat an action until it succeeds; once the run is over, only for a while."""
+        backoff_s = 1.0
+        while True:
+            try:
+                result = action()
+            except Exception as error:  # noqa: BLE001  (MLflow's stores raise whatever they like)
+                self._complain(explained(error, self._store))
+                self._wait_to_try_again(backoff_s)
+                backoff_s = min(2 * backoff_s, _MAX_BACKOFF_S)
+            else:
+                self._give_sign()
+                if self._last_error:
+                    self._complain("")
+                return result
+
+    def _give_sign(self) -> None:
+        """Let the driver, when it waits at the end, see that MLflow answers."""
+        os.utime(self._run.tracking_log)
+
+    def _wait_to_try_again(self, backoff_s: float) -> None:
+        self._check_over(0.0)
+        if self._over_since_s is None:
+            self._check_over(backoff_s)
+        elif time.monotonic() + backoff_s > self._over_since_s + self._patience_s:
+            raise NotSentError(self._last_error) from None
+        else:
+            time.sleep(backoff_s)
+
+    def _complain(self, text: str) -> None:
+        """Say what is wrong when it changes, and once when it is over."""
+        if text != self._last_error:
+            print(text or "MLflow: it answers again", file=sys.stderr, flush=True)
+        self._last_error = text
+
+
+def _poll_s(elapsed_s: float) -> float:
+    return min(max(elapsed_s / _POLLS_PER_ELAPSED_TIME, _POLL_S), _MAX_POLL_S)
+
+
+def main() -> int:
+    """Follow the directory named on standard input until that input ends."""
+    lifeline = Lifeline()
+    start = lifeline.read_start()
+    if start is None:
+        return 0
+    path, command = start
+    # Whoever stops a job may signal all its processes. This one ends when the driver has.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # An environment of the user's may lie in the current directory, as for the driver.
+    sys.path.append(str(Path.cwd()))
+    run = RunDirectory(path)
+    log = os.open(run.tracking_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    os.dup2(log, sys.stdout.fileno())
+    os.dup2(log, sys.stderr.fileno())
+    os.utime(run.tracking_log)
+    try:
+        with SystemSampler(run.system_file):
+            Follower(run, lifeline.is_over, _PATIENCE_S, command).follow()
+    except (AlreadyFollowedError, NotSentError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,177 @@
+"""What of a run directory goes to MLflow, in which order, and what is there already."""
+
+import json
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cluster.records.line_tail import LineTail
+from cluster.records.record import Record
+from cluster.records.run_directory import RunDirectory, read_json
+from cluster.tracking.metric_windows import MetricWindows
+from cluster.tracking.mlflow_run import POINTS_PER_REQUEST, MLflowRun, Point
+from cluster.tracking.run_description import note_of, params_of, shown_settings, status_of, tags_of
+from configs.config import Config
+
+_ARTIFACTS = {"plots": ("*.png", "*.html"), "videos": ("*.mp4", "*.webm")}
+
+
+class RunSender:
+    """Sends one run directory to its MLflow run.
+
+    Methods may raise whatever MLflow raises and can then be called again with the same effect.
+    What MLflow refuses for good is left out, told on standard error, and counted.
+    """
+
+    def __init__(
+        self, run: RunDirectory, config: Config, origin: dict[str, Any], mlflow_run: MLflowRun
+    ) -> None:
+        self._run = run
+        self._config = config
+        self._origin = origin
+        self._mlflow_run = mlflow_run
+        self._held = mlflow_run.latest_steps()
+        self._journal = LineTail(run.journal_file)
+        self._samples = LineTail(run.system_file)
+        self._windows = MetricWindows()
+        self._num_samples = 0
+        self._is_in_doubt = False
+        self._uploaded: dict[Path, int] = {}
+        self.num_refused = 0
+
+    def close(self) -> None:
+        """Close the files of the run directory."""
+        self._journal.close()
+        self._samples.close()
+
+    def open(self) -> None:
+        """Mark the run as running and describe it."""
+        config, origin = self._config, self._origin
+        self._mlflow_run.reopen(params_of(config), tags_of(config, str(self._run.path), origin))
+        self._describe(None)
+        self._mlflow_run.log_text(
+            yaml.safe_dump(shown_settings(config), sort_keys=False), "config.yaml"
+        )
+        self._mlflow_run.log_text("\n".join(origin["packages"]) + "\n", "packages.txt")
+
+    def notice_cut(self) -> None:
+        """Read the journal anew if it was cut back: the learner was lost, or the run resumed.
+
+        Whatever was read of it has been sent by now, but for a window that is not complete; its
+        records are read again.
+        """
+        if self._journal.is_replaced():
+            self._held = self._mlflow_run.latest_steps()
+            self._journal.close()
+            self._journal = LineTail(self._run.journal_file)
+            self._windows = MetricWindows()
+
+    def requests(self, *, is_last: bool) -> Iterator[list[Point]]:
+        """Yield the points that were added to the run directory since the last call.
+
+        Each list is at most one request, which holds every record as a whole: MLflow has all of it
+        or nothing.
+        """
+        request: list[Point] = []
+        for points in (*self._new_updates(is_last=is_last), *self._new_samples()):
+            # A name that MLflow refuses keeps its record from ever being complete there.
+            missing = self._missing(points)
+            if len(request) + len(missing) > POINTS_PER_REQUEST:
+                yield request
+                request = []
+            request.extend(missing)
+        if request:
+            yield request
+
+    def send(self, request: list[Point]) -> None:
+        """Send the points of one request, or, if its answer got lost, those that did not arrive."""
+        if self._is_in_doubt:
+            self._held = self._mlflow_run.latest_steps()
+        self._is_in_doubt = True
+        missing = self._missing(request)
+        if missing:
+            self.refuse(self._mlflow_run.log_metrics(missing))
+        self._is_in_doubt = False
+
+    def beat(self) -> None:
+        """Say that the run is alive, and upload what was drawn or filmed."""
+        self._mlflow_run.set_tags({"heartbeat": datetime.now(UTC).isoformat(timespec="seconds")})
+        self.upload()
+
+    def upload(self) -> None:
+        """Upload the pictures and videos that are new or were drawn anew."""
+        for folder, patterns in _ARTIFACTS.items():
+            for pattern in patterns:
+                for path in sorted((self._run.path / folder).glob(pattern)):
+                    modified_ns = path.stat().st_mtime_ns
+                    if self._uploaded.get(path) != modified_ns:
+                        self.refuse(self._mlflow_run.log_artifact(path, folder))
+                        self._uploaded[path] = modified_ns
+
+    def finish(self, ended_ms: int) -> None:
+        """Send the summary and set the status."""
+        summary = read_json(self._run.summary_file)
+        tags = {"heartbeat": datetime.now(UTC).isoformat(timespec="seconds")}
+        if summary:
+            self.refuse(self._mlflow_run.log_artifact(self._run.summary_file))
+            kept = ("stop_reason", "weights_sha256")
+            tags |= {name: str(summary[name]) for name in kept if name in summary}
+            ended_ms = summary["timestamp_ms"]
+        if self.num_refused:
+            tags["tracking.num_refused"] = str(self.num_refused)
+        self._mlflow_run.set_tags(tags)
+        self._describe(summary or {"status": "failed", "stop_reason": "its process was lost"})
+        self._mlflow_run.finish(status_of(summary), ended_ms)
+
+    def _describe(self, summary: dict[str, Any] | None) -> None:
+        file = self._run.history_file
+        lines = file.read_bytes().splitlines() if file.exists() else []
+        history = [json.loads(line) for line in lines]
+        note = note_of(self._config, self._origin, history, summary)
+        self._mlflow_run.set_tags({"mlflow.note.content": note})
+
+    def _new_updates(self, *, is_last: bool) -> Iterator[list[Point]]:
+        for line in self._journal.new_lines():
+            try:
+                record = Record.parse(line)
+            except (ValueError, TypeError) as error:
+                self.refuse([f"a line of {self._run.journal_file.name}: {error}"])
+                continue
+            if self._is_held(record):
+                continue
+            yield from map(_points_of, self._windows.add(record))
+        if is_last:
+            yield from map(_points_of, self._windows.flush())
+
+    def _new_samples(self) -> Iterator[list[Point]]:
+        for line in self._samples.new_lines():
+            self._num_samples += 1
+            sample = json.loads(line)
+            yield [
+                Point(name, value, sample["timestamp_ms"], self._num_samples)
+                for name, value in sample["metrics"].items()
+            ]
+
+    def _is_held(self, record: Record) -> bool:
+        """Return whether MLflow has this record, or the same one of an earlier life of the run."""
+        return all(self._held.get(name, -1) >= record.environment_steps for name in record.metrics)
+
+    def _missing(self, points: list[Point]) -> list[Point]:
+        return [point for point in points if point.step > self._held.get(point.name, -1)]
+
+    def refuse(self, reasons: list[str]) -> None:
+        """Tell and count what is left out."""
+        self.num_refused += len(reasons)
+        for reason in reasons:
+            print(f"MLflow: left out: {reason}", file=sys.stderr, flush=True)
+
+
+def _points_of(record: Record) -> list[Point]:
+    return [
+        Point(name, value, record.timestamp_ms, record.environment_steps)
+        for name, value in record.metrics.items()
+    ]

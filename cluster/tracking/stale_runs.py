@@ -1,0 +1,57 @@
+"""Runs that MLflow believes to be running although their processes are gone."""
+
+import socket
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from cluster.records.journal import is_being_written
+from cluster.records.run_directory import RunDirectory, is_followed, read_json
+from cluster.tracking.mlflow_run import INCOMPLETE_TAG, TrackingStore
+from cluster.tracking.run_description import status_of
+
+
+def close_stale_runs(store: TrackingStore, state: Mapping[str, Any]) -> list[str]:
+    """Give a status to the running runs of this host that have neither driver nor follower.
+
+    That happens when a machine loses power or a container is killed with everything in it. Runs of
+    other hosts are left alone: nothing can be known of them.
+
+    Args:
+        store: Where to look.
+        state: Of the run that looks; its experiment is looked through.
+
+    Returns:
+        The directories of the runs that were closed.
+    """
+    client = store.client()
+    host = socket.gethostname()
+    closed = []
+    for found in client.search_runs(
+        [state["experiment_id"]], f"attributes.status = 'RUNNING' and tags.host = '{host}'"
+    ):
+        tags, run_id = found.data.tags, found.info.run_id
+        run = RunDirectory(Path(tags["run_directory"]))
+        if run_id == state["run_id"] or _is_alive(run):
+            continue
+        summary = read_json(run.summary_file)
+        client.set_tag(run_id, INCOMPLETE_TAG, f"`reinforce sync {run.path}` sends the rest")
+        client.set_terminated(run_id, status_of(summary), _ended_ms(tags, summary))
+        closed.append(str(run.path))
+    return closed
+
+
+def _is_alive(run: RunDirectory) -> bool:
+    try:
+        return is_followed(run) or is_being_written(run.journal_file)
+    except OSError:  # out of reach for this user: nothing can be known of it
+        return True
+
+
+def _ended_ms(tags: Mapping[str, str], summary: Mapping[str, Any] | None) -> int | None:
+    """Return when the run ended, as far as anybody knows; None: now."""
+    if summary:
+        return int(summary["timestamp_ms"])
+    heartbeat = tags.get("heartbeat")
+    return int(datetime.fromisoformat(heartbeat).timestamp() * 1000) if heartbeat else None

@@ -1,0 +1,140 @@
+"""The driver's end of tracking: starts the follower, and lets go of it at the end."""
+
+import json
+import os
+import subprocess
+import time
+from contextlib import suppress
+from typing import Self
+
+from rich.console import Console
+
+from cluster.own_command import own_environment, own_program
+from cluster.records.run_directory import RunDirectory, read_json
+from cluster.tracking.origin import words_after_reinforce
+from configs.execution import TrackingConfig
+
+_START_PATIENCE_S = 60.0
+"""For the follower to be there at all (after a run of a second it is still importing MLflow), and
+for a database, whose tables it may be making: that takes its time and must not be broken off."""
+
+_SERVER_PATIENCE_S = 5.0
+"""For a server that does not answer. While it answers, the end waits for it."""
+
+_POLL_S = 0.05
+
+_NICENESS = 10
+"""Importing MLflow takes seconds of CPU at the very time when Ray starts; training goes first."""
+
+
+class Tracking:
+    """A follower process, or nothing if tracking is off.
+
+    The pipe to its standard input is the lifeline: the system closes it however this process ends,
+    and the follower then sends what is left and gives the MLflow run its status.
+    """
+
+    def __init__(self, config: TrackingConfig) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._run: RunDirectory | None = None
+        self._sign_at_start = 0
+        if not config.enabled:
+            return
+        self._process = subprocess.Popen(  # noqa: S603  (a program of our own)
+            own_program("cluster.tracking.follower"),
+            env=own_environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            # Out of the terminal's group: Ctrl-C is for the driver, which then ends the run.
+            start_new_session=True,
+        )
+        with suppress(ProcessLookupError):  # it has ended already; print_link() will tell
+            os.setpriority(os.PRIO_PROCESS, self._process.pid, _NICENESS)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.let_go()
+        if self._process:
+            self._wait_while_it_gets_on(self._process)
+
+    def follow(self, run: RunDirectory) -> None:
+        """Have the follower send this run directory from now on."""
+        if self._run or not (self._process and self._process.stdin):
+            return
+        self._run = run
+        self._sign_at_start = self._sign()
+        start = {"run_directory": str(run.path), "command": words_after_reinforce()}
+        # If it has ended already, print_link() will tell.
+        with suppress(BrokenPipeError):
+            self._process.stdin.write(json.dumps(start).encode() + b"\n")
+            self._process.stdin.flush()
+
+    def run_id(self) -> str | None:
+        """Return the id of the MLflow run, if it has been created by now."""
+        state = (read_json(self._run.tracking_file) if self._run else None) or {}
+        return state.get("run_id")
+
+    def let_go(self) -> None:
+        """Tell the follower that the run is over; it finishes while others clean up."""
+        if self._process and self._process.stdin:
+            with suppress(BrokenPipeError):
+                self._process.stdin.close()
+
+    def print_link(self, console: Console) -> None:
+        """Print where to see the run, or how to send what could not be sent."""
+        if not (self._process and self._run):
+            return
+        state = read_json(self._run.tracking_file) or {}
+        if self._process.returncode != 0 or "link" not in state:
+            lines = [
+                f"MLflow did not get everything: {self._last_complaint()}",
+                f"`reinforce sync {self._run.path}` sends the rest",
+            ]
+        else:
+            how = "open" if state.get("is_server") else "run `reinforce ui`, then open"
+            lines = [f"MLflow: {how}", state["link"]]
+            if state.get("num_refused"):
+                lines.append(
+                    f"MLflow left out {state['num_refused']}; {self._run.tracking_log} says what"
+                )
+        for line in lines:
+            console.print(line, soft_wrap=True, markup=False, highlight=False)
+
+    def _wait_while_it_gets_on(self, process: subprocess.Popen[bytes]) -> None:
+        """Wait for the follower's end; end it when MLflow leaves it without an answer."""
+        sign, patience_s = self._sign_at_start, _START_PATIENCE_S
+        since_s = time.monotonic()
+        while process.poll() is None:
+            if self._sign() != sign:
+                sign, patience_s = self._sign(), self._patience_s()
+                since_s = time.monotonic()
+            if time.monotonic() - since_s > patience_s:
+                process.kill()
+                process.wait()
+            time.sleep(_POLL_S)
+
+    def _patience_s(self) -> float:
+        """Return for how long the follower may be silent."""
+        state = (read_json(self._run.tracking_file) if self._run else None) or {}
+        return _SERVER_PATIENCE_S if state.get("is_server") else _START_PATIENCE_S
+
+    def _sign(self) -> int:
+        """Return the time in ns at which the follower last got on."""
+        with suppress(OSError):
+            return self._run.tracking_log.stat().st_mtime_ns if self._run else 0
+        return 0
+
+    def _last_complaint(self) -> str:
+        """Return the last reason that the follower gave."""
+        log = self._run.tracking_log if self._run else None
+        if log is None or not log.exists():
+            return "its process could not be started"
+        lines = [
+            line
+            for line in log.read_text(encoding="utf-8", errors="replace").splitlines()
+            if line.startswith("MLflow: ")
+        ]
+        return lines[-1].removeprefix("MLflow: ") if lines else "it does not answer"

@@ -1,0 +1,276 @@
+"""Acts with the policy in this folder. It needs NumPy and safetensors, and nothing else.
+
+    from predict import Policy
+    policy = Policy()
+    policy.begin()                               # an episode begins
+    action = policy.act(observation)             # the most probable action
+    action = policy.act(observation, generator)  # a sampled one; numpy.random.default_rng(0)
+
+``python predict.py`` acts on the recorded episodes again and fails if one action differs.
+"""
+
+import base64
+import json
+import sys
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+
+_TOLERANCE = 1e-5
+"""Of actions that are real numbers; all others have to be equal."""
+
+
+class Policy:
+    """From an observation of the environment to an action that it takes."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        folder = folder or Path(__file__).parent
+        self.about = json.loads((folder / "policy.json").read_text(encoding="utf-8"))
+        self._tensors = load_file(folder / "policy.safetensors")
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin an episode: a policy that remembers forgets the one before."""
+        self._memory = np.zeros(self.about["memory"], np.float32)
+
+    def act(
+        self, observation: Any, generator: np.random.Generator | None = None, mask: Any = None
+    ) -> Any:
+        """Return the most probable action, or with a generator a sampled one.
+
+        Args:
+            observation: As the environment gives it.
+            generator: The source of chance.
+            mask: Which choices are allowed, where the environment says so in ``info``.
+        """
+        if self.about["action_mask"] == "observation":
+            mask = observation["action_mask"]
+        outputs = self.outputs(self.encode(observation)[None])[0]
+        if mask is not None:
+            outputs = np.where(_flat(mask), outputs, -np.inf)
+        return self.decode(outputs, generator)
+
+    def encode(self, observation: Any) -> NDArray[np.float32]:
+        """Return [features] what the first layer sees: numbers and categories, then images."""
+        numbers, images = [np.zeros(0, np.float32)], []
+        for leaf in self.about["observation"]:
+            value = np.asarray(_at(observation, leaf["path"]))
+            if leaf["kind"] == "pixels":
+                images.append(value)
+            elif leaf["kind"] == "numbers":
+                numbers.append(value.ravel().astype(np.float32))
+            else:  # categories, one-hot
+                parts = zip(value.ravel(), leaf["counts"], leaf["starts"], strict=True)
+                for number, count, start in parts:
+                    numbers.append((np.arange(count) + start == number).astype(np.float32))
+        features = [self._normalized(np.concatenate(numbers))]
+        features += [self._seen(image, number) for number, image in enumerate(images)]
+        return np.concatenate(features)
+
+    def _normalized(self, numbers: NDArray[np.float32]) -> NDArray[np.float32]:
+        if "observation.mean" not in self._tensors:
+            return numbers
+        numbers = numbers - self._tensors["observation.mean"]
+        numbers *= self._tensors["observation.inverse_deviation"]
+        limit = self.about["observation_limit"]
+        return np.clip(numbers, -limit, limit)
+
+    def _seen(self, image: NDArray[np.uint8], number: int) -> NDArray[np.float32]:
+        """Return [features] of an image: its pixels, or what convolutions make of them."""
+        seen = image.astype(np.float32) / np.float32(255)
+        if not self.about["images"]:
+            return seen.ravel()
+        seen = _channels_first(seen)
+        for layer, options in enumerate(self.about["images"][number]):
+            name = f"images.{number}.{layer}"
+            weight, bias = self._tensors[f"{name}.weight"], self._tensors[f"{name}.bias"]
+            seen = self._activated(_convolved(seen, weight, **options) + bias[:, None, None])
+        return seen.ravel()
+
+    def outputs(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return [n, num_outputs] logits and means for [n, features] encoded observations.
+
+        With a memory n is 1, and each call is a step of the episode.
+        """
+        hidden = features
+        for layer in range(self.about["num_layers"]):
+            is_last = layer == self.about["num_layers"] - 1
+            if is_last and self.about["memory"]:
+                hidden = self._memory = self._remembered(hidden)
+            weight = np.ascontiguousarray(self._tensors[f"layers.{layer}.weight"].T)
+            hidden = hidden @ weight + self._tensors[f"layers.{layer}.bias"]
+            if not is_last:
+                hidden = self._activated(hidden)
+        return hidden
+
+    def _activated(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.tanh(values) if self.about["activation"] == "tanh" else values.clip(0)
+
+    def _remembered(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return [1, memory] the new memory: a gated recurrent unit, in the order of Torch."""
+        seen, known = (
+            np.split(
+                x @ self._tensors[f"gru.weight_{of}"].T + self._tensors[f"gru.bias_{of}"], 3, 1
+            )
+            for x, of in ((inputs, "ih"), (self._memory.reshape(1, -1), "hh"))
+        )
+        reset, update = (1 / (1 + np.exp(-(seen[gate] + known[gate]))) for gate in (0, 1))
+        new = np.tanh(seen[2] + reset * known[2])
+        memory: NDArray[np.float32] = (1 - update) * new + update * self._memory
+        return memory
+
+    def decode(
+        self, outputs: NDArray[np.float32], generator: np.random.Generator | None = None
+    ) -> Any:
+        """Return the action that [num_outputs] logits and means stand for."""
+        values, start, first_deviation = [], 0, 0
+        for leaf in self.about["action"]:
+            end = start + _num_outputs(leaf)
+            if leaf["kind"] == "gaussian":
+                deviations = self._tensors["log_std"][first_deviation:][: end - start]
+                first_deviation += end - start
+                values.append(_numbers(leaf, outputs[start:end], deviations, generator))
+            elif leaf["kind"] == "binary":
+                values.append(_decisions(leaf, outputs[start:end], generator))
+            else:
+                values.append(_choices(leaf, outputs[start:end], generator))
+            start = end
+        return _nested([leaf["path"] for leaf in self.about["action"]], values)
+
+
+def _channels_first(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return [channels, height, width] of an image in any of the usual orders."""
+    if image.ndim == 2:
+        return image[None]
+    if image.ndim == 4:  # frames
+        return np.concatenate(image.transpose(0, 3, 1, 2))
+    return image.transpose(2, 0, 1) if image.shape[-1] <= image.shape[0] else image
+
+
+def _convolved(
+    image: NDArray[np.float32], weight: NDArray[np.float32], stride: int, padding: int
+) -> NDArray[np.float32]:
+    """Return [filters, height, width] of [channels, height, width]."""
+    image = np.pad(image, ((0, 0), (padding, padding), (padding, padding)))
+    windows = sliding_window_view(image, weight.shape[2:], (1, 2))[:, ::stride, ::stride]
+    return np.tensordot(weight, windows, ((1, 2, 3), (0, 3, 4)))
+
+
+def _flat(mask: Any) -> NDArray[np.bool_]:
+    """Return [choices] an action mask: one array, or one for each component."""
+    parts = [np.ravel(part) for part in mask]
+    return np.concatenate(parts).astype(np.bool_)
+
+
+def _num_outputs(leaf: dict[str, Any]) -> int:
+    return sum(leaf["counts"]) if leaf["kind"] == "categorical" else int(np.prod(leaf["shape"]))
+
+
+def _choices(
+    leaf: dict[str, Any], logits: NDArray[np.float32], generator: np.random.Generator | None
+) -> Any:
+    chosen, first = [], 0
+    for count, start in zip(leaf["counts"], leaf["starts"], strict=True):
+        part = logits[first : first + count]
+        first += count
+        # The largest of logits with Gumbel noise is a sample of their softmax.
+        noise = generator.gumbel(size=count) if generator else 0.0
+        chosen.append(start + int(np.argmax(part + noise)))
+    return np.array(chosen, leaf["dtype"]).reshape(leaf["shape"]) if leaf["shape"] else chosen[0]
+
+
+def _decisions(
+    leaf: dict[str, Any], logits: NDArray[np.float32], generator: np.random.Generator | None
+) -> Any:
+    noise = generator.logistic(size=len(logits)) if generator else 0.0
+    return (logits + noise > 0).astype(leaf["dtype"]).reshape(leaf["shape"])
+
+
+def _numbers(
+    leaf: dict[str, Any],
+    means: NDArray[np.float32],
+    log_deviations: NDArray[np.float32],
+    generator: np.random.Generator | None,
+) -> Any:
+    numbers = means.astype(np.float64)
+    if generator:
+        numbers = numbers + np.exp(log_deviations) * generator.standard_normal(len(means))
+    low, high = (
+        np.array([end if bound is None else bound for bound in leaf[name]], np.float64)
+        for name, end in (("low", -np.inf), ("high", np.inf))
+    )
+    both = np.isfinite(low) & np.isfinite(high)  # then it is squashed by tanh into its bounds
+    bottom, top = np.where(both, low, -1.0), np.where(both, high, 1.0)
+    middle, half = (bottom + top) / 2, (top - bottom) / 2
+    numbers = middle + half * np.where(both, np.tanh(numbers), numbers)
+    return np.clip(numbers, low, high).astype(leaf["dtype"]).reshape(leaf["shape"])
+
+
+def _at(observation: Any, path: list[Any]) -> Any:
+    for key in path:
+        observation = observation[key]
+    return observation
+
+
+def _nested(paths: list[list[Any]], values: list[Any]) -> Any:
+    if paths == [[]]:
+        return values[0]
+    groups: dict[Any, tuple[list[list[Any]], list[Any]]] = {}
+    for path, value in zip(paths, values, strict=True):
+        rest, inner = groups.setdefault(path[0], ([], []))
+        rest.append(path[1:])
+        inner.append(value)
+    nested = {key: _nested(*group) for key, group in groups.items()}
+    return tuple(nested.values()) if isinstance(paths[0][0], int) else nested
+
+
+def unpacked(observation: Any, leaves: list[dict[str, Any]]) -> Any:
+    """Return a recorded observation with its pixels, which are compressed, as arrays."""
+    for leaf in leaves:
+        if leaf["kind"] != "pixels":
+            continue
+        packed = zlib.decompress(base64.b64decode(_at(observation, leaf["path"])))
+        pixels = np.frombuffer(packed, np.uint8).reshape(leaf["shape"])
+        if not leaf["path"]:
+            return pixels
+        *above, last = leaf["path"]
+        _at(observation, above)[last] = pixels
+    return observation
+
+
+def is_equal(one: Any, other: Any) -> bool:
+    """Return whether two actions are the same: real numbers up to rounding, all others exactly."""
+    if isinstance(one, dict):
+        return all(is_equal(part, other[key]) for key, part in one.items())
+    if isinstance(one, tuple):
+        return all(is_equal(*pair) for pair in zip(one, other, strict=True))
+    if np.issubdtype(np.asarray(one).dtype, np.floating):
+        return np.allclose(one, other, rtol=_TOLERANCE, atol=_TOLERANCE)
+    return np.array_equal(one, other)
+
+
+def main() -> int:
+    """Act on the recorded episodes again and return 1 if an action differs."""
+    policy = Policy()
+    with (Path(__file__).parent / "episodes.jsonl").open(encoding="utf-8") as lines:
+        steps = [json.loads(line) for line in lines]
+    different = []
+    for number, step in enumerate(steps):
+        if step.get("begins"):
+            policy.begin()
+        observation = unpacked(step["observation"], policy.about["observation"])
+        if not is_equal(policy.act(observation, mask=step.get("mask")), step["action"]):
+            different.append(number)
+    print(f"{len(steps) - len(different)} of {len(steps)} recorded actions are equal")
+    if different:
+        print(f"the first that differs is in line {different[0] + 1} of episodes.jsonl")
+    return 1 if different or not steps else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

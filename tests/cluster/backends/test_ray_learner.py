@@ -1,0 +1,52 @@
+"""The learner's handle on a real Ray; its recovery in a whole run is in test_recovery."""
+
+import os
+
+import pytest
+import ray
+
+from cluster.backends.ray_learner import RayLearner
+from cluster.errors import LearnerLostError, TrajectoriesLostError
+
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
+
+
+class DyingLearner:
+    """Ends its process in every update."""
+
+    def state(self):
+        return "the state"
+
+    @ray.method(num_returns=3)
+    def update(self, trajectories):
+        os._exit(1)
+
+
+class LosingLearner(DyingLearner):
+    """Cannot get at the trajectories."""
+
+    @ray.method(num_returns=3)
+    def update(self, trajectories):
+        raise ray.exceptions.ObjectLostError("00" * 28, None, "")
+
+
+def learner_of(kind, interrupts):
+    make_actor = ray.remote(kind).options(num_cpus=0).remote
+    return RayLearner(lambda state: make_actor(), None, interrupts)
+
+
+def test_a_learner_that_dies_in_every_attempt_ends_the_run_with_its_reason(interrupts):
+    learner = learner_of(DyingLearner, interrupts)
+
+    with pytest.raises(LearnerLostError, match="lost 4 times in the same update"):
+        learner.update([])
+    assert learner.restarts == 4
+    assert learner.state() == "the state"
+
+
+def test_trajectories_that_are_lost_are_told_apart_from_a_learner_that_is(interrupts):
+    learner = learner_of(LosingLearner, interrupts)
+
+    with pytest.raises(TrajectoriesLostError):
+        learner.update([])
+    assert learner.restarts == 0

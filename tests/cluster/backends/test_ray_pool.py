@@ -1,0 +1,202 @@
+"""The pool on a real Ray: all tickets are used, whatever the workers do."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cluster.backends.backend import Batch
+from cluster.backends.ray_actors import RolloutActor
+from cluster.backends.ray_pool import RayPool
+from cluster.backends.scheduler import key_of
+from cluster.backends.staffing import Staffing
+from cluster.control import Control
+from cluster.errors import TicketFailedError
+from learner.weights import Weights
+from workers.environment import inspect_environment
+from workers.rollout_worker import RolloutWorker, architecture_of
+from workers.ticket import Purpose, draw_tickets
+
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
+
+
+def make_pool(config, interrupts, num_workers=2, pool_class=RayPool):
+    import ray
+
+    spec = inspect_environment(config.environment)
+    actor = ray.remote(RolloutActor).options(num_cpus=0, max_restarts=0)
+    config = config.model_copy(
+        update={"workers": config.workers.model_copy(update={"num_workers": num_workers})}
+    )
+    staffing = Staffing(config, Control(Path("/nonexistent/control.json")))
+    pool = pool_class(config.workers, staffing, lambda: actor.remote(config, spec, ""), interrupts)
+    pool.wait_until_ready()
+    return pool
+
+
+def weights_for(config):
+    size = architecture_of(config, inspect_environment(config.environment)).num_parameters
+    return Weights(0, np.zeros(size, np.float32))
+
+
+def tickets_for(config, count, update=0):
+    return draw_tickets(0, Purpose.TRAINING, update, count, config.workers.episodes_per_ticket)
+
+
+def play(pool, config, count=12, update=0):
+    pool.submit(tickets_for(config, count, update), weights_for(config))
+    return pool.collect(Purpose.TRAINING, update)
+
+
+def played_inline(config, count=12, update=0):
+    worker = RolloutWorker(config, inspect_environment(config.environment))
+    weights = weights_for(config)
+    return [worker.play(ticket, weights)[0] for ticket in tickets_for(config, count, update)]
+
+
+def digests(reports):
+    return [report.trajectories_sha256 for report in reports]
+
+
+class FirstFinishedPool(RayPool):
+    """The known wrong collector: it starts twice as many episodes and keeps the first to finish."""
+
+    def submit(self, tickets, weights):
+        more = draw_tickets(99, Purpose.TRAINING, tickets[0].update, len(tickets), 1)
+        moved = [replace(ticket, index=ticket.index + len(tickets)) for ticket in more]
+        super().submit([*tickets, *moved], weights)
+
+    def collect(self, purpose, update):
+        batch = self._submitted[purpose, update]
+        keys = [key_of(ticket) for ticket in batch.tickets]
+        while len(finished := [key for key in self._done if key in keys]) < len(keys) // 2:
+            self._advance()
+        reports = [self._done[key][0] for key in finished[: len(keys) // 2]]
+        return Batch(batch.tickets, batch.weights, reports, [])
+
+
+NUM_UPDATES, TICKETS_PER_UPDATE = 100, 4
+
+
+def reports_of_many_batches(make_config, tmp_path, interrupts, pool_class):
+    """Short episodes return early: every step takes 1 ms, and one worker is five times slower."""
+    config = make_config(
+        environment={
+            "id": "fake_environments:ShortOrLong-v0",
+            "kwargs": {"step_s": 0.001, "slow_marker": str(tmp_path / "slow")},
+        },
+        workers={"envs_per_worker": 1, "episodes_per_ticket": 1},
+    )
+    pool = make_pool(config, interrupts, num_workers=3, pool_class=pool_class)
+    reports = []
+    for update in range(NUM_UPDATES):
+        reports += play(pool, config, TICKETS_PER_UPDATE, update).reports
+    expected = []
+    for update in range(NUM_UPDATES):
+        expected += played_inline(config, TICKETS_PER_UPDATE, update)
+    return reports, expected, pool
+
+
+def assert_the_mean_return_is_unbiased(reports):
+    """It is 0.1 by construction of the environment; three standard errors, fixed seeds."""
+    returns = np.concatenate([report.episode_returns for report in reports])
+    assert abs(returns.mean() - 0.1) < 3 * np.sqrt(0.1 * 0.9 / len(returns))
+
+
+def test_slow_workers_and_long_episodes_bias_nothing(make_config, tmp_path, interrupts):
+    reports, expected, pool = reports_of_many_batches(make_config, tmp_path, interrupts, RayPool)
+
+    assert_the_mean_return_is_unbiased(reports)
+    assert digests(reports) == digests(expected)
+    total = NUM_UPDATES * TICKETS_PER_UPDATE
+    assert (pool.counts.issued, pool.counts.completed, pool.counts.reissued) == (total, total, 0)
+
+
+def test_the_same_test_fails_for_a_collector_that_keeps_the_first_to_finish(
+    make_config, tmp_path, interrupts
+):
+    reports, expected, _ = reports_of_many_batches(
+        make_config, tmp_path, interrupts, FirstFinishedPool
+    )
+
+    with pytest.raises(AssertionError):
+        assert_the_mean_return_is_unbiased(reports)
+    assert digests(reports) != digests(expected)
+
+
+def test_batches_are_collected_by_name_whatever_was_submitted_first(make_config, interrupts):
+    config = make_config(environment={"kwargs": {"shortest": 1, "longest": 9}})
+    pool = make_pool(config, interrupts)
+
+    pool.submit(tickets_for(config, 8, update=0), weights_for(config))
+    pool.submit(tickets_for(config, 8, update=1), weights_for(config))
+
+    for update in (1, 0):
+        assert digests(pool.collect(Purpose.TRAINING, update).reports) == digests(
+            played_inline(config, 8, update)
+        )
+
+
+def faulty(make_config, fault, marker, **workers):
+    return make_config(
+        environment={
+            "id": "fake_environments:Faulty-v0",
+            "kwargs": {"fault": fault, "once_marker": str(marker)},
+        },
+        workers=workers,
+    )
+
+
+@pytest.mark.parametrize("fault", ["raise", "exit", "nan_reward"])
+def test_a_ticket_that_fails_once_is_played_again_and_nothing_is_lost(
+    make_config, tmp_path, interrupts, fault
+):
+    config = faulty(make_config, fault, tmp_path / "once")
+    pool = make_pool(config, interrupts)
+
+    batch = play(pool, config)
+
+    assert digests(batch.reports) == digests(played_inline(config))
+    assert (pool.counts.issued, pool.counts.completed, pool.counts.reissued) == (6, 6, 1)
+    assert pool.worker_restarts == (1 if fault == "exit" else 0)
+
+
+def test_a_worker_that_hangs_is_replaced_and_its_ticket_played_again(
+    make_config, tmp_path, interrupts
+):
+    config = faulty(make_config, "hang", tmp_path / "once", ticket_timeout_s=3.0)
+    pool = make_pool(config, interrupts)
+
+    batch = play(pool, config)
+
+    assert digests(batch.reports) == digests(played_inline(config))
+    assert (pool.counts.reissued, pool.worker_restarts) == (1, 1)
+
+
+def test_a_ticket_that_always_fails_ends_the_run_with_the_original_error(make_config, interrupts):
+    config = make_config(
+        environment={"id": "fake_environments:Faulty-v0", "kwargs": {"fault": "raise"}}
+    )
+    pool = make_pool(config, interrupts)
+
+    with pytest.raises(TicketFailedError) as caught:
+        play(pool, config)
+
+    message = str(caught.value)
+    assert "failed 3 times (workers.max_ticket_attempts); its episode seeds are [" in message
+    assert "ArithmeticError: the environment is faulty" in message
+    assert "fake_environments.py" in message
+
+
+def test_evaluations_send_no_trajectories(make_config, interrupts):
+    import ray
+
+    config = make_config()
+    pool = make_pool(config, interrupts)
+    pool.submit(draw_tickets(0, Purpose.EVALUATION, 0, 4, 2, greedy=True), weights_for(config))
+
+    batch = pool.collect(Purpose.EVALUATION, 0)
+
+    assert ray.get(batch.trajectories, timeout=10) == [None, None]
+    assert [report.episode_returns.tolist() for report in batch.reports] == [[3, 3], [3, 3]]

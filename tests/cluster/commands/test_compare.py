@@ -1,0 +1,138 @@
+"""Configurations side by side: the same from run directories and from MLflow."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cluster.cli import main
+from cluster.commands.sync import sync_run_directory
+from cluster.plots.comparison import group_runs
+from cluster.plots.seed_statistics import mean
+from cluster.records.run_directory import RunDirectory, read_json
+from cluster.records.run_history import SCORE, RunHistory
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Two seeds of two step sizes, in a folder whose mlflow.db holds them, too."""
+    folder = tmp_path_factory.mktemp("compare")
+    short = ["--stop.max_updates", "2", "--evaluation.episodes", "5", "--cluster.backend", "inline"]
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        for rate in ("0.01", "0.001"):
+            for seed in "12":
+                names = ["--run.name", f"rate-{rate}-seed-{seed}", "--run.seed", seed]
+                settings = ["--learner.learning_rate", rate, "--tracking.enabled", "false"]
+                assert main(["train", "cartpole", *short, *names, *settings]) == 0
+                sync_run_directory(RunDirectory(folder / "runs" / f"rate-{rate}-seed-{seed}"))
+    finally:
+        os.chdir(before)
+    return sorted((folder / "runs").iterdir())
+
+
+def compared(capsys, *arguments):
+    capsys.readouterr()
+    assert main(["compare", *map(str, arguments), "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_runs_are_grouped_by_what_differs_but_the_seed(runs, capsys):
+    rows = compared(capsys, *runs, "--statistic", "mean")
+
+    assert [row["configuration"] for row in rows] == [
+        "learner.learning_rate 0.001",
+        "learner.learning_rate 0.01",
+    ]
+    for row in rows:
+        scores = [
+            read_json(path / "summary.json")["evaluation"]["return_mean"]
+            for path in runs
+            if path.name in row["runs"]
+        ]
+        assert row["scores"] == scores
+        assert row["value"] == pytest.approx(np.mean(scores))
+        assert min(scores) - 1e-9 <= row["ci95"][0] <= row["value"] <= row["ci95"][1]
+
+
+def test_the_store_of_mlflow_says_the_same_as_the_run_directories(runs, capsys):
+    uri = f"sqlite:///{runs[0].parent.parent}/mlflow.db"
+
+    from_store = compared(capsys, "--experiment", "reinforce", "--uri", uri)
+
+    from_directories = compared(capsys, *runs)
+    key = lambda row: row["configuration"]  # noqa: E731
+    assert sorted(from_store, key=key) == sorted(from_directories, key=key)
+
+
+def test_people_see_a_table_and_a_picture(runs, tmp_path, capsys):
+    picture = tmp_path / "curves.png"
+
+    assert main(["compare", *map(str, runs), "--plot", str(picture)]) == 0
+
+    said = capsys.readouterr().out
+    assert "learner.learning_rate 0.001" in said
+    assert "interquartile mean" in said
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_one_run_alone_has_a_score_and_no_interval(runs, capsys):
+    (row,) = compared(capsys, runs[0])
+
+    assert row["configuration"] == "CartPole-v1"
+    assert row["ci95"] is None
+    assert row["value"] == row["scores"][0]
+
+
+def history(seed, points, *, score=None, metric="rollout/return_mean"):
+    metrics = {"evaluation/return_mean": [], "rollout/return_mean": [], SCORE: []}
+    metrics[metric] = points
+    metrics[SCORE] = [] if score is None else [(points[-1][0], score)]
+    return RunHistory(f"seed {seed}", {"run.seed": str(seed)}, metrics)
+
+
+def test_a_curve_is_drawn_no_further_than_its_shortest_run():
+    short, long = history(1, [(0, 0), (10, 10)]), history(2, [(0, 2), (20, 42)])
+    (group,) = group_runs([short, long])
+
+    curve = group.curve(mean)
+
+    assert (curve.steps[0], curve.steps[-1]) == (0, 10)
+    np.testing.assert_allclose(curve.values, (curve.steps + (2 + 2 * curve.steps)) / 2)
+    assert (curve.low <= curve.values).all()
+    assert (curve.values <= curve.high).all()
+
+
+def test_runs_that_did_not_come_to_their_end_are_counted_and_not_scored(runs, capsys):
+    (group,) = group_runs([history(1, [(0, 0), (5, 5)]), history(2, [(0, 1), (5, 5)], score=4.0)])
+
+    assert len(group.runs) == 2
+    assert group.summary(mean)[0] == 4.0
+
+
+BAD = {
+    "nothing": ([], "name run directories, or an experiment of MLflow by --experiment"),
+    "both": (["RUN", "--experiment", "x"], "name run directories, or an experiment"),
+    "no run directory": (["none"], "none is not a run directory"),
+    "no such experiment": (
+        ["--experiment", "none", "--uri", "STORE"],
+        "there is no experiment 'none'; there are: 'reinforce', 'Default'",
+    ),
+    "no picture": (["RUN", "--plot", "curves.xyz"], "--plot 'curves.xyz': Format 'xyz' is not"),
+    "no folder": (["RUN", "--plot", "none/a.png"], "--plot 'none/a.png': No such file"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_cannot_be_compared_is_said_once(case, runs, tmp_path, monkeypatch, capsys):
+    arguments, message = BAD[case]
+    monkeypatch.chdir(tmp_path)
+    store = f"sqlite:///{runs[0].parent.parent}/mlflow.db"
+    places = {"RUN": str(runs[0]), "STORE": store}
+
+    assert main(["compare", *(places.get(word, word) for word in arguments)]) == 2
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

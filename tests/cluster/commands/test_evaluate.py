@@ -1,0 +1,102 @@
+"""Evaluation of a finished policy: the numbers of training, fresh episodes, nothing written."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+from cluster.cli import main
+from cluster.evaluation import Evaluation, evaluation_tickets
+from cluster.records.run_directory import read_json
+from cluster.trained.trained_policy import TrainedPolicy
+from workers.ticket import Purpose
+
+
+def evaluated(capsys, *arguments):
+    assert main(["evaluate", *map(str, arguments), "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_the_tickets_of_training_give_the_numbers_of_training_again(trained_run):
+    policy = TrainedPolicy.load(trained_run, best=False)
+    tickets = evaluation_tickets(policy.config, Purpose.CONFIRMATION, policy.weights.version)
+
+    returns = np.concatenate([report.episode_returns for report, _ in policy.play(tickets)])
+
+    expected = read_json(trained_run / "summary.json")["evaluation"]
+    assert json.loads(json.dumps(Evaluation.of(returns, greedy=True).as_json())) == expected
+
+
+def test_a_seed_gives_the_same_result_again_and_another_seed_another(trained_run, capsys):
+    first = evaluated(capsys, trained_run, "--episodes", 12, "--seed", 7)
+    again = evaluated(capsys, trained_run, "--episodes", 12, "--seed", 7)
+    other = evaluated(capsys, trained_run, "--episodes", 12, "--seed", 8)
+
+    assert first == again
+    assert first["update"] == 3
+    assert first["episodes"] == 12
+    assert first["return_mean"] != other["return_mean"]
+
+
+def test_sampled_actions_differ_from_greedy_ones(trained_run, capsys):
+    greedy = evaluated(capsys, trained_run, "--episodes", 12)
+    sampled = evaluated(capsys, trained_run, "--episodes", 12, "--sampled")
+
+    assert (greedy["greedy"], sampled["greedy"]) == (True, False)
+    assert greedy["return_mean"] != sampled["return_mean"]
+
+
+def test_people_are_told_policy_interval_and_episodes(trained_run, capsys):
+    assert main(["evaluate", str(trained_run), "--episodes", "12"]) == 0
+
+    said = capsys.readouterr().out
+    assert "newest checkpoint: update 3, " in said
+    assert "95 % interval" in said
+    assert "12 fresh ones" in said
+
+
+def test_nothing_in_the_run_directory_changes(trained_run):
+    before = {path: path.stat().st_mtime_ns for path in trained_run.rglob("*")}
+
+    assert main(["evaluate", str(trained_run), "--episodes", "5"]) == 0
+
+    assert {path: path.stat().st_mtime_ns for path in trained_run.rglob("*")} == before
+
+
+def test_the_newest_whole_checkpoint_counts(trained_run, tmp_path, capsys):
+    run = shutil.copytree(trained_run, tmp_path / "torn")
+    newest = run / "checkpoints" / "update-000000003.safetensors"
+    shutil.copy(newest, run / "checkpoints" / "update-000000009.safetensors")
+    os.truncate(run / "checkpoints" / "update-000000009.safetensors", 500)
+
+    assert evaluated(capsys, run, "--episodes", 5)["update"] == 3
+
+
+BAD = {
+    "no run directory": (["none"], "none is not a run directory: it holds no config.yaml"),
+    "too few episodes": (["RUN", "--episodes", "4"], "--episodes 4 must be >= 5"),
+    "seed below zero": (["RUN", "--seed", "-1"], "--seed -1 must be >= 0"),
+    "no checkpoint": (["EMPTY"], "holds no checkpoint that can be read"),
+    "no best checkpoint": (["EMPTY", "--best"], "leave out --best for the newest one"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_cannot_be_evaluated_is_said_once(case, trained_run, tmp_path, capsys):
+    arguments, message = BAD[case]
+    empty = shutil.copytree(trained_run, tmp_path / "empty")
+    for file in (empty / "checkpoints").iterdir():
+        file.unlink()
+    places = {"RUN": str(trained_run), "EMPTY": str(empty)}
+
+    assert main(["evaluate", *(places.get(word, word) for word in arguments)]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_help_and_wrong_options_exit_as_everywhere(capsys):
+    for arguments, code in [(["--help"], 0), ([], 2), (["run", "--greedy"], 2)]:
+        with pytest.raises(SystemExit) as caught:
+            main(["evaluate", *arguments])
+        assert caught.value.code == code

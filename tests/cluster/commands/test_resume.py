@@ -1,0 +1,330 @@
+"""``resume``, ``train --resume auto``, ``replay``, ``pause`` and ``scale``, as users call them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from cluster.cli import main
+from cluster.records.record import Record
+from cluster.records.run_directory import read_json
+
+TRAIN = [
+    *["train", "cartpole", "--cluster.backend", "inline", "--run.name", "a"],
+    *["--tracking.enabled", "false", "--checkpoint.keep", "3", "1"],
+]
+SHORT = ["--stop.max_updates", "5", "--stop.target_return", "None"]
+ENDLESS = [
+    *["--stop.target_return", "None", "--stop.max_environment_steps", "None"],
+    *["--stop.max_updates", "1000000", "--evaluation.every_updates", "None"],
+]
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def run(tmp_path):
+    return tmp_path / "runs" / "a"
+
+
+def summary_of(run):
+    return read_json(run / "summary.json")
+
+
+def updates_of(run):
+    journal = run / "metrics.jsonl"
+    lines = journal.read_text().splitlines() if journal.exists() else []
+    return [json.loads(line)["updates"] for line in lines if '"batch": {' in line]
+
+
+def wait_for(condition, patience_s=120.0):
+    deadline_s = time.monotonic() + patience_s
+    while not condition():
+        assert time.monotonic() < deadline_s, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def start(*arguments, **options):
+    return subprocess.Popen([sys.executable, "-m", "cluster", *arguments], **options)
+
+
+def killed_in_the_midst(run, *options):
+    process = start(*TRAIN, *ENDLESS, *options, stdout=subprocess.DEVNULL)
+    wait_for(lambda: len(updates_of(run)) >= 3)
+    process.send_signal(signal.SIGKILL)
+    process.wait(10)
+
+
+def test_a_run_that_was_killed_is_resumed_and_extended(run, capsys):
+    killed_in_the_midst(run)
+    assert not (run / "summary.json").exists()
+    last = updates_of(run)[-1] + 2
+
+    assert main(["resume", "runs/a", "--stop.max_updates", str(last)]) == 0
+
+    assert f"stop.max_updates: 1000000 is now {last}" in capsys.readouterr().out
+    assert updates_of(run) == list(range(1, last + 1))
+    assert summary_of(run)["status"] == "finished"
+    assert summary_of(run)["updates"] == last
+    starts = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+    assert [line["verb"] for line in starts] == ["train", "resume"]
+    assert starts[1]["changes"] == {"stop.max_updates": [1_000_000, last]}
+    assert starts[1]["from_update"] > 0
+
+
+def test_a_run_that_has_finished_says_so_and_can_be_extended(run, capsys):
+    assert main([*TRAIN, *SHORT]) == 0
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+    assert main(["resume", "runs/a"]) == 0
+    assert "has finished already (max_updates); to train on, change" in capsys.readouterr().out
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+    assert main(["resume", "runs/a", "--stop.max_updates", "7"]) == 0
+    assert updates_of(run) == [1, 2, 3, 4, 5, 6, 7]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["runs/none"], "runs/none is not a run directory: it holds no config.yaml"),
+        (
+            ["runs/a", "--learner.learning_rate", "0.5"],
+            "learner.learning_rate = 0.5 cannot be changed in a run that began with 0.015",
+        ),
+        (["runs/a", "--stop.max_updates", "-1"], "stop.max_updates = -1 is refused"),
+    ],
+)
+def test_what_cannot_be_resumed_is_refused_and_nothing_changes(run, capsys, arguments, message):
+    assert main([*TRAIN, *SHORT]) == 0
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+    assert main(["resume", *arguments]) == 2
+
+    assert message in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_a_cluster_that_does_not_answer_leaves_the_run_as_it_was(run, capsys):
+    assert main([*TRAIN, *SHORT]) == 0
+    (run / "summary.json").unlink()
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    elsewhere = ["--cluster.backend", "ray", "--cluster.address", "127.0.0.1:9"]
+
+    assert main(["resume", "runs/a", *elsewhere]) == 2
+
+    assert "127.0.0.1:9" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_checkpoints_that_cannot_be_read_are_not_mistaken_for_none(run, capsys):
+    assert main([*TRAIN, *SHORT]) == 0
+    for path in (run / "checkpoints").glob("update-*"):
+        path.write_bytes(b"torn")
+    (run / "summary.json").unlink()
+
+    assert main(["resume", "runs/a"]) == 2
+
+    assert "none of the 5 checkpoints" in capsys.readouterr().err
+    assert updates_of(run) == [1, 2, 3, 4, 5]
+
+
+def test_a_corrupt_checkpoint_is_passed_over_with_a_message(run, capsys):
+    assert main([*TRAIN, *SHORT]) == 0
+    expected = summary_of(run)["weights_sha256"]
+    newest = run / "checkpoints" / "update-000000005.safetensors"
+    newest.write_bytes(newest.read_bytes()[:-5])
+    (run / "summary.json").unlink()
+
+    assert main(["resume", "runs/a"]) == 0
+
+    shown = capsys.readouterr().out
+    assert "a checkpoint is passed over" in shown
+    assert "update-000000005.safetensors" in shown
+    assert summary_of(run)["weights_sha256"] == expected
+
+
+def test_a_run_without_any_checkpoint_begins_anew_and_ends_the_same(run):
+    assert main([*TRAIN, *SHORT]) == 0
+    expected = summary_of(run)["weights_sha256"]
+    for path in (run / "checkpoints").iterdir():
+        path.unlink()
+    (run / "summary.json").unlink()
+
+    assert main(["resume", "runs/a"]) == 0
+
+    assert summary_of(run)["weights_sha256"] == expected
+    assert updates_of(run) == [1, 2, 3, 4, 5]
+
+
+def test_resume_auto_begins_goes_on_and_has_nothing_to_do_in_turn(run, capsys):
+    auto = [*TRAIN, *SHORT, "--resume", "auto"]
+    assert main(["train", "cartpole", "--resume", "auto"]) == 2
+    assert "--resume auto finds a run by its name" in capsys.readouterr().err
+    assert main([*TRAIN, "--resume", "always"]) == 2
+    assert "the only way is --resume auto" in capsys.readouterr().err
+    assert main([*auto, "--stop.max_updates", "3"]) == 0, "there is none: it begins"
+    assert main(auto) == 0, "it is there: it goes on"
+    assert main(auto) == 0, "it has finished"
+    assert "has finished already" in capsys.readouterr().out
+    assert updates_of(run) == [1, 2, 3, 4, 5]
+    assert len((run / "history.jsonl").read_text().splitlines()) == 2
+
+
+def test_resume_auto_on_a_new_machine_goes_on_from_checkpoints_that_lie_elsewhere(run, tmp_path):
+    elsewhere = ["--checkpoint.directory", str(tmp_path / "elsewhere")]
+    assert main([*TRAIN, *SHORT, *elsewhere, "--run.name", "whole"]) == 0
+    assert main([*TRAIN, *SHORT, *elsewhere, "--stop.max_updates", "3"]) == 0
+    run.rename(tmp_path / "lost")
+
+    assert main([*TRAIN, *SHORT, *elsewhere]) == 2, "a new run must not mix with it"
+    assert not run.exists()
+    assert main([*TRAIN, *SHORT, *elsewhere, "--resume", "auto"]) == 0
+
+    assert updates_of(run) == [4, 5]
+    expected = summary_of(run.parent / "whole")["weights_sha256"]
+    assert summary_of(run)["weights_sha256"] == expected
+
+
+def test_a_run_that_is_going_on_is_not_resumed_but_paused_and_gone_on_with(run, capsys):
+    process = start(*TRAIN, *ENDLESS, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: len(updates_of(run)) >= 1)
+        assert main(["resume", "runs/a"]) == 2
+        assert "another process trains it" in capsys.readouterr().err
+        assert main(["scale", "runs/a", "3"]) == 2
+        assert "nothing to scale" in capsys.readouterr().err
+
+        assert main(["pause", "runs/a"]) == 0
+        time.sleep(3)
+        paused_at = len(updates_of(run))
+        time.sleep(1)
+        assert len(updates_of(run)) == paused_at
+        newest = max(path.name for path in (run / "checkpoints").glob("update-*"))
+        assert newest == f"update-{paused_at:09d}.safetensors"
+        assert main(["unpause", "runs/a"]) == 0
+        wait_for(lambda: len(updates_of(run)) > paused_at)
+    finally:
+        process.terminate()
+    assert process.wait(60) == 143
+    assert main(["pause", "runs/a"]) == 2
+    assert (
+        "nobody trains runs/a at the moment; `reinforce resume runs/a`" in capsys.readouterr().err
+    )
+
+
+@pytest.mark.ray
+def test_a_running_job_is_scaled_and_a_signal_to_the_whole_group_loses_nothing(run, capfd):
+    """SIGTERM to the group, as some supervisors send it, ends Ray's processes, too."""
+    process = start(
+        *TRAIN,
+        *ENDLESS,
+        *["--cluster.backend", "ray", "--workers.num_workers", "1"],
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        wait_for(lambda: len(updates_of(run)) >= 1)
+        assert main(["scale", "runs/a", "3"]) == 0
+        assert "goes to 3 workers" in capfd.readouterr().out
+
+        def num_workers():
+            last = Record.parse((run / "metrics.jsonl").read_text().splitlines()[-1])
+            return last.metrics["cluster/workers_alive"]
+
+        wait_for(lambda: num_workers() == 3)
+        main(["scale", "runs/a", "2"])
+        wait_for(lambda: num_workers() == 2)
+        os.killpg(process.pid, signal.SIGTERM)
+        assert process.wait(60) == 143
+    finally:
+        process.kill()
+    num_updates = len(updates_of(run))
+    assert summary_of(run)["status"] == "interrupted"
+    inline = ["--cluster.backend", "inline", "--workers.num_workers", "auto"]
+    last = ["--stop.max_updates", str(num_updates + 1)]
+
+    assert main(["resume", "runs/a", *inline, *last]) == 0
+    assert updates_of(run) == list(range(1, num_updates + 2))
+
+
+def test_a_ticket_that_failed_is_played_alone_and_fails_alone(run, capsys):
+    code = main(
+        [
+            *[*TRAIN, *SHORT, "--environment.id", "fake_environments:FaultySeed-v0"],
+            *["--workers.envs_per_worker", "1"],
+        ]
+    )
+    said = capsys.readouterr().err
+    assert code == 1
+    name = said.split("reinforce replay RUN_DIR ")[1].split("`")[0]
+
+    with pytest.raises(ArithmeticError, match="this episode is faulty"):
+        main(["replay", "runs/a", name])
+    update, index = name.split(":")[1:]
+    other = f"{update}:{1 - int(index)}"
+    assert main(["replay", "runs/a", other]) == 0
+    assert f"ticket training {other} was played" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("ticket", "message"),
+    [
+        ("x", "'x' is not a ticket such as 12:3"),
+        ("77:0", "in no checkpoint of"),
+        ("5:99", "there is no ticket 5:99: the last of its batch is 1"),
+    ],
+)
+def test_a_ticket_that_cannot_be_replayed_is_refused(run, capsys, ticket, message):
+    assert main([*TRAIN, *SHORT]) == 0
+
+    assert main(["replay", "runs/a", ticket]) == 2
+
+    assert message in capsys.readouterr().err
+
+
+@pytest.fixture
+def run_of_edited_code(run, monkeypatch):
+    monkeypatch.setenv("NUMBERS_SEEN", "3")
+    edited = ["--environment.id", "space_tasks:Edited", "--stop.max_updates", "1"]
+    assert main([*TRAIN, *edited, "--stop.target_return", "None"]) == 0
+    return run
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        ["resume", "runs/a", "--stop.max_updates", "2"],
+        ["evaluate", "runs/a"],
+        ["replay", "runs/a", "1:0"],
+    ],
+)
+def test_a_run_whose_environment_has_other_spaces_by_now_is_refused_untouched(
+    run_of_edited_code, monkeypatch, capsys, verb
+):
+    before = summary_of(run_of_edited_code)
+    monkeypatch.setenv("NUMBERS_SEEN", "4")
+
+    assert main(verb) == 2
+
+    message = capsys.readouterr().err
+    assert "the checkpoint after update 1 is of no use here" in message
+    assert "4546 weights do not fit a policy of 4610" in message
+    assert "the spaces of environment.id = 'space_tasks:Edited'" in message
+    assert summary_of(run_of_edited_code) == before
+
+
+def test_what_the_preflight_finds_by_now_is_said_when_a_run_is_resumed(
+    run_of_edited_code, monkeypatch, capsys
+):
+    monkeypatch.setenv("UNSEEDED", "1")
+
+    assert main(["resume", "runs/a", "--stop.max_updates", "2"]) == 0
+
+    assert "is not deterministic under a seed" in " ".join(capsys.readouterr().out.split())

@@ -1,0 +1,232 @@
+"""Sweeps: every trial a normal run, in MLflow below its sweep, and none run twice."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+
+from cluster.cli import main
+from cluster.records.run_directory import read_json
+from cluster.sweeps.ledger import SweepLedger, TrialRun
+
+BASE = {
+    "environment": {"id": "fake_environments:Countdown-v0"},
+    "stop": {"max_updates": 1},
+    "policy": {"hidden_sizes": []},
+    "learner": {"episodes_per_update": 4},
+    "cluster": {"backend": "inline"},
+    "evaluation": {"episodes": 5, "every_updates": None},
+    "tracking": {"enabled": False},
+}
+
+
+@pytest.fixture
+def write(tmp_path, monkeypatch):
+    """Return a function that writes base.yaml and sweep.yaml into the current directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+
+    def write_files(sweep, **base):
+        (tmp_path / "base.yaml").write_text(yaml.safe_dump({**BASE, **base}))
+        (tmp_path / "sweep.yaml").write_text(yaml.safe_dump({"base": "base.yaml", **sweep}))
+        return tmp_path / "sweeps" / "sweep"
+
+    return write_files
+
+
+def lines_of(folder):
+    return [json.loads(line) for line in (folder / "trials.jsonl").read_text().splitlines()]
+
+
+def test_a_trial_runs_with_every_seed_and_none_runs_twice(write, capsys):
+    folder = write({"settings": {"learner.discount": [0.9]}, "seeds": [3, 4]})
+
+    assert main(["sweep", "sweep.yaml"]) == 0
+
+    lines = lines_of(folder)
+    assert [(each["trial"], each["seed"]) for each in lines] == [(0, 3), (0, 4)]
+    for line in lines:
+        assert line["settings"] == {"learner.discount": 0.9}
+        assert (line["status"], line["score"]) == ("finished", 3.0)
+        config = yaml.safe_load((folder / "runs" / line["run"] / "config.yaml").read_text())
+        assert (config["run"]["seed"], config["learner"]["discount"]) == (line["seed"], 0.9)
+    assert "trial 1 of 1, seed 4: learner.discount 0.9: mean return 3.0" in capsys.readouterr().out
+
+    assert main(["sweep", "sweep.yaml"]) == 0
+    assert lines_of(folder) == lines
+
+
+def test_a_run_that_fails_is_noted_and_the_others_run(write, capsys):
+    fault = [{"fault": "none"}, {"fault": "raise"}]
+    folder = write(
+        {"settings": {"environment.kwargs": fault, "learner.discount": [0.9]}},
+        environment={"id": "fake_environments:Faulty-v0"},
+    )
+
+    assert main(["sweep", "sweep.yaml"]) == 0
+
+    good, bad = lines_of(folder)
+    assert good["status"] == "finished"
+    assert bad["status"] == "failed"
+    assert bad["score"] is None
+    assert "ArithmeticError: the environment is faulty" in bad["error"]
+    shown = capsys.readouterr().out
+    assert "trial 2 of 2, seed 0" in shown
+    assert "failed: " in shown
+
+    assert main(["sweep", "sweep.yaml", "--retry-failed"]) == 0
+    assert [line["trial"] for line in lines_of(folder)] == [0, 1, 1]
+
+
+def test_ctrl_c_stops_the_run_in_good_order_and_the_same_command_goes_on(write, tmp_path):
+    folder = write(
+        {"settings": {"learner.discount": [0.9, 1.0]}},
+        stop={"max_updates": 400},
+        environment={"id": "fake_environments:ShortOrLong-v0", "kwargs": {"step_s": 0.001}},
+    )
+    command = [sys.executable, "-m", "cluster", "sweep", "sweep.yaml"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    journal = folder / "runs" / "trial-0000-seed-0" / "metrics.jsonl"
+    deadline = time.monotonic() + 120
+    while not (journal.exists() and journal.stat().st_size):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+    os.killpg(process.pid, signal.SIGINT)
+    said, _ = process.communicate(timeout=120)
+
+    assert process.returncode == 130
+    assert "the same command goes on from here" in said
+    summary = read_json(journal.parent / "summary.json")
+    assert summary["status"] == "interrupted"
+    assert not (folder / "trials.jsonl").exists()
+    played = journal.read_text().count('"batch": {')
+
+    again = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL)
+    while journal.read_text().count('"batch": {') <= played:
+        assert time.monotonic() < deadline + 60
+        time.sleep(0.1)
+    again.terminate()
+    assert again.wait(120) == 143
+
+
+def test_runs_side_by_side_give_what_each_gives_alone(write):
+    folder = write({"settings": {"learner.discount": [0.8, 0.9]}})
+
+    assert main(["sweep", "sweep.yaml", "--parallel", "2"]) == 0
+
+    lines = sorted(lines_of(folder), key=lambda line: line["trial"])
+    assert [(line["settings"]["learner.discount"], line["score"]) for line in lines] == [
+        (0.8, 3.0),
+        (0.9, 3.0),
+    ]
+
+
+def test_optuna_hears_of_all_trials_but_those_that_can_be_under_way(write, monkeypatch):
+    heard = []
+
+    def remembering(trial, history):
+        heard.append(len(history))
+        return {"learner.discount": 0.9}
+
+    monkeypatch.setattr("cluster.sweeps.sweep.make_sampler", lambda sweep: remembering)
+    settings = {"learner.discount": {"low": 0.5, "high": 0.9}}
+    write({"settings": settings, "method": "optuna", "trials": 3})
+
+    assert main(["sweep", "sweep.yaml", "--parallel", "2"]) == 0
+
+    assert heard == [0, 0, 1]
+
+
+def test_runs_that_would_take_the_whole_machine_each_are_not_put_side_by_side(write, capsys):
+    folder = write({"settings": {"learner.discount": [0.9, 1.0]}}, cluster={"backend": "ray"})
+
+    assert main(["sweep", "sweep.yaml", "--parallel", "2"]) == 2
+
+    assert "set workers.num_workers in the base" in capsys.readouterr().err
+    assert not folder.exists()
+
+
+def test_in_mlflow_the_trials_stand_below_their_sweep(write, tmp_path):
+    from mlflow import MlflowClient
+
+    folder = write({"settings": {"learner.discount": [0.9, 1.0]}}, tracking={"enabled": True})
+
+    assert main(["sweep", "sweep.yaml"]) == 0
+
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    parent = client.get_run(read_json(folder / "tracking.json")["run_id"])
+    children = client.search_runs(
+        [parent.info.experiment_id], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
+    )
+    assert parent.info.status == "FINISHED"
+    assert parent.data.metrics == {"sweep/score": 3.0, "sweep/best_score": 3.0}
+    assert sorted(child.data.tags["trial"] for child in children) == ["0", "1"]
+    assert {child.info.status for child in children} == {"FINISHED"}
+
+
+def test_a_torn_line_is_forgotten_and_the_file_stays_whole(tmp_path):
+    ledger = SweepLedger(tmp_path / "trials.jsonl", forget_failed=False)
+    run = TrialRun(0, 1, {"learner.discount": 0.9}, "finished", 5.0, "trial-0000-seed-1")
+    ledger.add(run)
+    with (tmp_path / "trials.jsonl").open("a") as file:
+        file.write('{"trial": 0, "se')
+
+    again = SweepLedger(tmp_path / "trials.jsonl", forget_failed=False)
+    other = TrialRun(0, 2, {"learner.discount": 0.9}, "failed", None, "trial-0000-seed-2", "x")
+    again.add(other)
+
+    assert again.runs_of(0) == [run, other]
+    assert again.history(1) == [({"learner.discount": 0.9}, 5.0)]
+    forgetful = SweepLedger(tmp_path / "trials.jsonl", forget_failed=True)
+    assert forgetful.runs_of(0) == [run]
+
+
+BAD = {
+    "no such setting": ({"settings": {"learner.rate": [1]}}, "'learner.rate' cannot be swept"),
+    "the seed": ({"settings": {"run.seed": [1]}}, "'run.seed' cannot be swept"),
+    "a value out of range": (
+        {"settings": {"learner.learning_rate": [0.1, -1]}},
+        "learner.learning_rate = -1 is refused",
+    ),
+    "nothing": ({"settings": {}}, "sweep.settings = {} is refused"),
+    "a range in a grid": (
+        {"settings": {"learner.discount": {"low": 0.5, "high": 1.0}}},
+        "learner.discount is a range, but method = 'grid' tries all combinations",
+    ),
+    "no number of trials": (
+        {"settings": {"learner.discount": [1.0]}, "method": "random"},
+        "method = 'random' needs the number of trials",
+    ),
+    "a range turned round": (
+        {"settings": {"learner.discount": {"low": 1, "high": 0}}, "method": "random", "trials": 1},
+        "it has to be low < high",
+    ),
+    "an unknown key": ({"settings": {"learner.discount": [1]}, "seed": 1}, "unknown key"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_cannot_be_swept_is_said_before_anything_starts(case, write, capsys):
+    values, message = BAD[case]
+    folder = write(values)
+
+    assert main(["sweep", "sweep.yaml"]) == 2
+    assert message in capsys.readouterr().err
+    assert not folder.exists()
+
+
+def test_a_folder_of_another_sweep_is_refused(write, capsys):
+    write({"settings": {"learner.discount": [0.9]}})
+    assert main(["sweep", "sweep.yaml"]) == 0
+    write({"settings": {"learner.discount": [0.8]}})
+
+    assert main(["sweep", "sweep.yaml"]) == 2
+    assert "holds another sweep, or this one with other settings" in capsys.readouterr().err

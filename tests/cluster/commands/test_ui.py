@@ -1,0 +1,155 @@
+"""MLflow's pages on the store in use: a real server that answers and leaves no process."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from cluster.cli import main
+from cluster.commands.sync import sync_run_directory
+from cluster.commands.ui import Arguments, what_to_show
+from cluster.records.run_directory import RunDirectory, read_json
+
+
+@pytest.fixture(scope="module")
+def tracked(trained_run, tmp_path_factory):
+    """A folder with spaces whose mlflow.db holds the trained run; MLflow is told of it late."""
+    folder = tmp_path_factory.mktemp("Läufe hier")
+    run = RunDirectory(shutil.copytree(trained_run, folder / "runs" / "trained"))
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        sync_run_directory(run)
+    finally:
+        os.chdir(before)
+    return folder
+
+
+@pytest.fixture
+def started(tracked):
+    """Return a function that starts the command and gives (process, lines it says)."""
+    processes = []
+
+    def start(*arguments):
+        process = subprocess.Popen(
+            [sys.executable, "-u", "-m", "cluster", "ui", *arguments],
+            cwd=tracked,
+            env={**os.environ, "MLFLOW_TRACKING_URI": ""},
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        processes.append(process)
+        return process, [process.stdout.readline().strip() for _ in range(3)]
+
+    yield start
+    for process in processes:
+        process.terminate()
+        process.communicate(timeout=60)
+
+
+def asked(link, path, body):
+    base = link.partition("#")[0]
+    request = urllib.request.Request(
+        base + path, json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=30) as response:
+        return json.load(response)
+
+
+def test_a_run_is_served_on_loopback_and_ctrl_c_ends_every_process(tracked, started):
+    state = read_json(tracked / "runs" / "trained" / "tracking.json")
+
+    process, (_, link, last) = started("runs/trained")
+
+    assert link.startswith("http://127.0.0.1:")
+    assert f"/#/experiments/{state['experiment_id']}/runs/{state['run_id']}?" in link
+    assert last == "Ctrl-C stops it"
+    found = asked(link, "api/2.0/mlflow/runs/search", {"experiment_ids": ["1"]})["runs"]
+    assert [each["info"]["run_id"] for each in found] == [state["run_id"]]
+    assert len(_processes_in(tracked)) > 1  # the server has processes of its own
+
+    os.killpg(process.pid, signal.SIGINT)
+
+    assert process.wait(60) == 0
+    assert _processes_in(tracked) == []
+
+
+def test_without_a_run_the_newest_experiment_is_shown_as_runs_and_not_as_traces(
+    tracked, monkeypatch
+):
+    monkeypatch.chdir(tracked)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+
+    store, link = what_to_show(Arguments())
+
+    assert link.endswith("/#/experiments/1/runs?workflowType=machine_learning")
+    assert store.is_default
+
+
+def test_a_server_that_does_not_answer_is_said_to(capsys):
+    assert main(["ui", "--uri", "http://127.0.0.1:9"]) == 2
+    assert "the store cannot be read: MLflow" in capsys.readouterr().err
+
+
+BAD = {
+    "no store": ([], "there is no store of MLflow at"),
+    "no run directory": (["none"], "none is not a run directory"),
+    "run that is not tracked": (["RUN"], "is not in MLflow; `reinforce sync "),
+    "both": (["RUN", "--uri", "sqlite:///x.db"], "leave out --uri, or RUN_DIR"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_cannot_be_shown_is_said_once_and_makes_nothing(
+    case, trained_run, tmp_path, monkeypatch, capsys
+):
+    arguments, message = BAD[case]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+
+    assert main(["ui", *(str(trained_run) if word == "RUN" else word for word in arguments)]) == 2
+
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_store_is_said_to_be_empty(tmp_path, capsys):
+    from mlflow import MlflowClient
+
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    MlflowClient(uri).search_experiments()
+
+    assert main(["ui", "--uri", uri]) == 2
+    assert "holds no run yet; `reinforce train cartpole` makes one" in capsys.readouterr().err
+
+
+def test_a_port_that_was_asked_for_and_is_taken_is_named(tracked, monkeypatch, capsys):
+    monkeypatch.chdir(tracked)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = str(other.getsockname()[1])
+        assert main(["ui", "--port", port]) == 2
+
+    assert f"--port {port} cannot be used (Address already in use)" in capsys.readouterr().err
+
+
+def _processes_in(folder):
+    """Processes whose current directory is the folder: all that a command started there."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if (process / "cwd").readlink() == folder:
+                found.append(int(process.name))
+        except OSError:
+            continue
+    return found

@@ -1,0 +1,204 @@
+"""Each check of the doctor by itself: what it sees, and what it says to do."""
+
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+import pytest
+
+from cluster.backends.capacity import Capacity
+from cluster.cli import main
+from cluster.commands.doctor import check_token
+from cluster.doctor.cluster_checks import (
+    check_authentication,
+    check_clocks,
+    check_object_stores,
+    check_versions,
+)
+from cluster.doctor.machine_checks import (
+    check_checkpoints,
+    check_machine,
+    check_run_directory,
+    check_user_files,
+)
+from cluster.doctor.node_report import report_of_this_machine
+from cluster.doctor.room_check import check_room
+from cluster.doctor.tracking_checks import check_tracking
+from configs.config import Config
+
+HERE = report_of_this_machine(Config().environment, ".")
+
+
+def config(**sections):
+    return Config.model_validate(sections)
+
+
+def test_a_machine_that_has_everything_has_no_failure():
+    assert {finding.level for finding in check_machine(HERE)} <= {"ok", "warning"}
+
+
+@pytest.mark.parametrize(
+    ("change", "subject", "level", "advice"),
+    [
+        ({"versions": {"ray": "2.60.0"}}, "packages", "failure", "install this project there"),
+        ({"shared_memory_bytes": 64 << 20}, "shared memory", "warning", "set shm_size"),
+        ({"free_disk_bytes": 1 << 20}, "disk", "failure", "--temp-dir"),
+        ({"environment_problem": "no"}, "environment", "failure", "could not play"),
+    ],
+)
+def test_what_a_machine_lacks_is_found(change, subject, level, advice):
+    (found,) = [
+        finding for finding in check_machine(replace(HERE, **change)) if finding.level != "ok"
+    ]
+
+    assert (found.subject, found.level) == (subject, level)
+    assert advice in found.advice
+
+
+def test_workers_that_fit_nowhere_are_a_failure_and_fewer_than_wanted_a_warning():
+    nodes = Capacity(node_cpus=(0.0, 2.0), autoscaler_cpus=None)
+
+    assert check_room(config(), nodes).level == "ok"
+    assert check_room(config(workers={"num_workers": 3}), nodes).level == "warning"
+    assert check_room(config(cluster={"cpus_per_worker": 3}), nodes).level == "failure"
+
+
+def test_with_an_autoscaler_there_is_room_for_what_it_can_start():
+    growing = Capacity(node_cpus=(0.0,), autoscaler_cpus=64.0)
+
+    found = check_room(config(workers={"num_workers": 50}), growing)
+
+    assert found.level == "ok"
+    assert "up to 64 CPUs" in found.message
+
+
+def test_a_small_object_store_is_a_warning():
+    node = {"NodeManagerHostname": "a", "Alive": True}
+    small, large = ({"object_store_memory": size << 20} for size in (64, 512))
+
+    assert check_object_stores([{**node, "Resources": large}]).level == "ok"
+    assert check_object_stores([{**node, "Resources": small}]).level == "warning"
+
+
+def test_clocks_are_compared_with_ours_at_the_time_of_the_answer():
+    early, late = (replace(HERE, unix_time_s=time_s) for time_s in (90.0, 105.0))
+
+    assert check_clocks([late], 100.0, 106.0).level == "ok"
+    assert "off: " in check_clocks([early], 100.0, 106.0).message
+
+
+def test_other_versions_on_a_node_are_a_warning():
+    other = replace(HERE, versions={**HERE.versions, "torch": "1.0"})
+
+    assert check_versions(HERE, [HERE, HERE]).level == "ok"
+    assert "torch 1.0 there" in check_versions(HERE, [HERE, other]).message
+
+
+def test_a_run_directory_that_cannot_be_written_is_a_failure(tmp_path):
+    (tmp_path / "file").write_text("")
+    good, bad = (config(run={"directory": tmp_path / name}) for name in ("runs", "file"))
+
+    assert check_run_directory(good).level == "ok"
+    assert check_run_directory(bad).level == "failure"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_checkpoints_are_written_and_read_where_they_will_go(tmp_path):
+    (tmp_path / "file").write_text("")
+
+    for name, level in (("store", "ok"), ("file", "failure")):
+        found = check_checkpoints(config(checkpoint={"directory": str(tmp_path / name)}))
+        assert found.level == level
+    assert list((tmp_path / "store").iterdir()) == []
+
+
+def test_a_locked_store_of_mlflow_is_a_failure(tmp_path):
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    with closing(sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None)) as connection:
+        connection.execute("CREATE TABLE t (x)")
+        assert check_tracking(config(tracking={"uri": uri}).tracking).level == "ok"
+        connection.execute("BEGIN EXCLUSIVE")
+        found = check_tracking(config(tracking={"uri": uri}).tracking)
+
+    assert found.level == "failure"
+    assert "locked" in found.message
+
+
+def test_a_server_that_is_not_there_is_a_failure_that_hides_the_password(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:hidden@127.0.0.1:9")
+
+    found = check_tracking(config().tracking)
+
+    assert found.level == "failure"
+    assert "hidden" not in found.line()
+
+
+class OpenDoor(BaseHTTPRequestHandler):
+    """Answers whoever asks, as a dashboard that was started without a token."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+def test_a_cluster_that_lets_anyone_in_is_a_failure():
+    with ThreadingHTTPServer(("127.0.0.1", 0), OpenDoor) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        found = check_authentication(f"127.0.0.1:{server.server_port}")
+        server.shutdown()
+
+    assert found.level == "failure"
+    assert "lets anyone in" in found.message
+
+
+def test_a_package_of_the_users_that_is_called_like_ours_is_a_warning(tmp_path):
+    assert check_user_files(tmp_path).level == "ok"
+    (tmp_path / "workers").mkdir()
+    (tmp_path / "workers" / "__init__.py").write_text("")
+
+    assert check_user_files(tmp_path).level == "warning"
+
+
+def test_the_token_is_named_by_its_place_and_never_shown(monkeypatch):
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "very-secret")
+
+    assert check_token().message == "from RAY_AUTH_TOKEN"
+
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    assert check_token().level == "failure"
+
+
+def test_the_doctor_ends_with_the_number_of_failures_as_its_code(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+
+    assert main(["doctor"]) == 0
+    assert main(["doctor", "cartpole", "--environment.id", "Nowhere-v0"]) == 1
+    said = capsys.readouterr().out
+    assert "0 failures" in said
+    assert "1 failures" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_doctor_asks_whether_this_machine_has_room_for_a_worker(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    command = ["doctor", "--cluster.cpus_per_worker", "4096"]
+
+    assert main(command) == 1
+    assert "failure  room for workers no worker fits" in capsys.readouterr().out
+    assert main([*command, "--cluster.backend", "inline"]) == 0
+    assert "none is needed" in capsys.readouterr().out
+
+
+def test_the_doctor_s_help_says_what_is_looked_at_and_what_its_code_means(capsys):
+    assert main(["doctor", "--help"]) == 0
+    said = capsys.readouterr().out
+    assert "what would fail later" in said
+    assert "The\nexit code is 1 if there is a failure" in said

@@ -1,0 +1,74 @@
+"""How settings are chosen: every choice follows from the trial's number and what is known."""
+
+import math
+
+import pytest
+
+from cluster.sweeps.samplers import make_sampler, num_trials
+from configs.sweep import SweepConfig
+
+RATE = {"low": 1e-4, "high": 1e-1, "log": True}
+
+
+def sweep_of(method, settings, **fields):
+    values = {"base": "cartpole", "method": method, "settings": settings, **fields}
+    return SweepConfig.model_validate(values)
+
+
+def test_a_grid_tries_every_combination_once():
+    sweep = sweep_of(
+        "grid", {"learner.discount": [0.9, 1.0], "policy.hidden_sizes": [[], [8], [9]]}
+    )
+    sampler = make_sampler(sweep)
+
+    tried = [tuple(map(str, sampler(trial, []).values())) for trial in range(num_trials(sweep))]
+
+    assert len(tried) == len(set(tried)) == 6
+
+
+def test_random_draws_keep_to_their_ranges_and_spread_over_orders_of_magnitude():
+    settings = {
+        "learner.learning_rate": RATE,
+        "learner.episodes_per_update": {"low": 2, "high": 4, "integer": True},
+        "learner.discount": {"low": 0.5, "high": 1.0},
+        "policy.activation": ["tanh", "relu"],
+    }
+    sweep = sweep_of("random", settings, trials=300)
+    sampler = make_sampler(sweep)
+
+    drawn = [sampler(trial, []) for trial in range(num_trials(sweep))]
+
+    rates = [each["learner.learning_rate"] for each in drawn]
+    assert all(1e-4 <= rate <= 1e-1 for rate in rates)
+    assert 60 < sum(rate < 1e-3 for rate in rates) < 140  # one order of magnitude of three
+    assert {each["learner.episodes_per_update"] for each in drawn} == {2, 3, 4}
+    assert all(isinstance(each["learner.episodes_per_update"], int) for each in drawn)
+    assert all(0.5 <= each["learner.discount"] <= 1.0 for each in drawn)
+    assert {each["policy.activation"] for each in drawn} == {"tanh", "relu"}
+
+
+@pytest.mark.parametrize("method", ["random", "optuna"])
+def test_a_draw_is_the_same_again_and_another_with_another_seed(method):
+    history = [({"learner.learning_rate": 0.01}, 3.0), ({"learner.learning_rate": 0.02}, 5.0)]
+    settings = {"learner.learning_rate": RATE}
+    draws = [
+        make_sampler(sweep_of(method, settings, trials=9, sampler_seed=seed))(2, history)
+        for seed in (0, 0, 1)
+    ]
+
+    assert draws[0] == draws[1] != draws[2]
+
+
+def test_optuna_learns_where_the_good_settings_are():
+    """The score is highest at 0.01, and the layers matter, too."""
+    settings = {"learner.learning_rate": RATE, "policy.hidden_sizes": [[8], [8, 8]]}
+    sampler = make_sampler(sweep_of("optuna", settings, trials=60))
+    history = []
+    for trial in range(60):
+        tried = sampler(trial, history)
+        assert tried["policy.hidden_sizes"] in ([8], [8, 8])
+        score = -abs(math.log10(tried["learner.learning_rate"]) + 2)
+        history.append((tried, score - len(tried["policy.hidden_sizes"])))
+
+    early, late = (sum(score for _, score in part) / 20 for part in (history[:20], history[-20:]))
+    assert late > early + 0.3

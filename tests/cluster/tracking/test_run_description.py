@@ -1,0 +1,129 @@
+"""What MLflow is told about a run in words."""
+
+import sys
+
+import pytest
+
+from cluster.tracking.origin import describe_origin
+from cluster.tracking.run_description import group_of, note_of, params_of, status_of, tags_of
+
+ORIGIN = {
+    "command": ["train", "cartpole", "--run.name", "a b"],
+    "directory": "/somewhere",
+    "user": "me",
+    "host": "here",
+    "machine": "2 CPUs",
+    "git": {"commit": "0123456789abcdef", "branch": "main", "remote": None, "is_dirty": True},
+    "versions": {"python": "3.11.0"},
+    "packages": [],
+}
+
+SUMMARY = {
+    "status": "finished",
+    "stop_reason": "target_return",
+    "environment_steps": 66726,
+    "training_time_s": 0.9,
+    "evaluation": {"return_mean": 498.84, "return_ci95": [497.4, 500.2], "episodes": 100},
+}
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"run": {"seed": 7, "name": "other"}},
+        {"workers": {"num_workers": 9, "ticket_timeout_s": 5.0}},
+        {"cluster": {"backend": "ray", "address": "auto"}},
+        {"checkpoint": {"every_s": 1.0}},
+        {"tracking": {"experiment": "other"}},
+    ],
+)
+def test_seed_name_workers_and_machines_do_not_change_the_group(make_config, sections):
+    assert group_of(make_config(**sections)) == group_of(make_config())
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"learner": {"learning_rate": 0.5}},
+        {"environment": {"id": "CartPole-v1"}},
+        {"workers": {"envs_per_worker": 3}},
+        {"cluster": {"lookahead": 1}},
+        {"policy": {"hidden_sizes": [9]}},
+    ],
+)
+def test_what_changes_the_result_changes_the_group(make_config, sections):
+    assert group_of(make_config(**sections)) != group_of(make_config())
+
+
+def test_the_note_says_what_how_to_repeat_it_and_the_result(make_config):
+    note = note_of(make_config(), ORIGIN, [], SUMMARY)
+
+    assert "REINFORCE on `fake_environments:Countdown-v0`, seed 0" in note
+    assert "finished (target_return): mean return **498.8** (95 % interval 497.4 to 500.2)" in note
+    assert "`reinforce train config.yaml --run.name NEW_NAME`" in note
+    assert "`reinforce train cartpole --run.name 'a b'` at commit `0123456789ab` with" in note
+
+
+def test_the_note_of_a_run_without_command_or_repository_leaves_them_out(make_config):
+    note = note_of(make_config(), {**ORIGIN, "command": [], "git": None}, [], None)
+
+    assert "It was started as" not in note
+    assert "It is running" in note
+
+
+def test_words_of_the_command_that_hold_a_secret_are_not_shown(make_config):
+    words = ["train", "cartpole", "--environment.kwargs", "{api_key: hush}"]
+
+    assert "hush" not in note_of(make_config(), {**ORIGIN, "command": words}, [], None)
+
+
+def test_params_hold_every_setting_and_no_secret(make_config):
+    params = params_of(make_config(environment={"kwargs": {"password": "hush", "length": 3}}))
+
+    assert params["environment.kwargs"] == "{'password': '***', 'length': 3}"
+    assert params["policy.hidden_sizes"] == "[8]"
+    assert params["stop.max_updates"] == "2"
+
+
+def test_tags_say_commit_state_and_versions(make_config):
+    tags = tags_of(make_config(), "/runs/one", ORIGIN)
+
+    assert tags["mlflow.source.git.commit"] == "0123456789abcdef"
+    assert tags["git.is_dirty"] == "true"
+    assert tags["version.python"] == "3.11.0"
+    assert tags["run_directory"] == "/runs/one"
+
+
+@pytest.mark.parametrize(
+    ("summary", "status"),
+    [
+        ({"status": "finished"}, "FINISHED"),
+        ({"status": "interrupted"}, "KILLED"),
+        ({"status": "failed"}, "FAILED"),
+        (None, "FAILED"),
+    ],
+)
+def test_the_status_follows_the_summary(summary, status):
+    assert status_of(summary) == status
+
+
+def test_the_origin_is_known_outside_a_repository_and_without_a_user(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+
+    origin = describe_origin([])
+
+    assert origin["git"] is None
+    assert origin["user"]
+    assert {"python", "ray", "torch"} <= origin["versions"].keys()
+    assert any(line.startswith("numpy==") for line in origin["packages"])
+
+
+def test_a_package_is_named_once_however_often_its_folder_is_searched(monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path, *sys.path])
+
+    packages = describe_origin([])["packages"]
+
+    assert len(packages) == len(set(packages))

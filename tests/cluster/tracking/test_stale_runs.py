@@ -1,0 +1,93 @@
+"""Runs whose machine went away under them: MLflow shows them as running until somebody looks."""
+
+import fcntl
+
+import pytest
+from mlflow import MlflowClient
+from written_runs import records, write_end, write_run
+
+from cluster.commands.sync import sync_run_directory
+from cluster.records.run_directory import read_json
+from cluster.tracking.follower import Follower
+
+
+@pytest.fixture
+def lost_run(make_config, store_uri):
+    """A run that was being followed when the power went."""
+
+    class PowerFailureError(Exception):
+        pass
+
+    def is_over(wait_s):
+        raise PowerFailureError
+
+    run = write_run(make_config(run={"name": "lost"}), records(1, 5))
+    with pytest.raises(PowerFailureError):
+        Follower(run, is_over, patience_s=0.0).follow()
+    return run
+
+
+def status_of(store_uri, run):
+    return MlflowClient(store_uri).get_run(read_json(run.tracking_file)["run_id"]).info.status
+
+
+def look(make_config):
+    """Send another run of the same experiment."""
+    other = write_run(make_config(run={"name": "other"}), records(1, 2))
+    sync_run_directory(other)
+    return other
+
+
+def test_the_next_run_that_is_sent_marks_it_as_failed(make_config, store_uri, lost_run):
+    assert status_of(store_uri, lost_run) == "RUNNING"
+
+    other = look(make_config)
+
+    assert status_of(store_uri, lost_run) == "FAILED"
+    run_id = read_json(lost_run.tracking_file)["run_id"]
+    tags = MlflowClient(store_uri).get_run(run_id).data.tags
+    assert f"reinforce sync {lost_run.path}" in tags["tracking.incomplete"]
+    assert status_of(store_uri, other) == "FAILED"  # it left no summary
+
+
+def test_a_run_that_ended_well_and_could_not_say_so_gets_its_own_status(
+    make_config, store_uri, lost_run
+):
+    write_end(lost_run)
+
+    look(make_config)
+
+    assert status_of(store_uri, lost_run) == "FINISHED"
+
+
+@pytest.mark.parametrize("file", ["tracking_log", "journal_file"])
+def test_a_run_that_is_followed_or_trained_is_left_alone(make_config, store_uri, lost_run, file):
+    with getattr(lost_run, file).open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+
+        look(make_config)
+
+    assert status_of(store_uri, lost_run) == "RUNNING"
+
+
+def test_a_run_of_another_host_is_left_alone(make_config, store_uri, lost_run):
+    run_id = read_json(lost_run.tracking_file)["run_id"]
+    MlflowClient(store_uri).set_tag(run_id, "host", "elsewhere")
+
+    look(make_config)
+
+    assert status_of(store_uri, lost_run) == "RUNNING"
+
+
+def test_sync_of_a_run_that_is_trained_sends_the_rest_and_leaves_it_running(
+    make_config, store_uri, lost_run
+):
+    with lost_run.journal_file.open("a") as driver:
+        fcntl.flock(driver, fcntl.LOCK_EX)
+
+        sync_run_directory(lost_run)
+
+    assert status_of(store_uri, lost_run) == "RUNNING"
+    run_id = read_json(lost_run.tracking_file)["run_id"]
+    metrics = MlflowClient(store_uri).get_run(run_id).data.metrics
+    assert metrics["evaluation/return_mean"] == 15.0
