@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from mlflow_server import free_port
+from free_port import free_port
 
 PASSWORD = "planted-in-postgres"
 

@@ -1,16 +1,16 @@
 """A Ray cluster of several nodes on this machine, started as a user starts one, with a token."""
 
 import os
-import secrets
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from free_port import free_port
 
 _BIN = Path(sys.executable).parent
 _START_TIMEOUT_S = 90
@@ -20,15 +20,26 @@ _START_TIMEOUT_S = 90
 class RayNodes:
     """What a user knows of a cluster."""
 
+    folder: Path
     address: str
     dashboard: str
     token_file: Path
     home: Path
+    agent_ports: tuple[int, ...]
     metrics_ports: tuple[int, ...]
+    processes: list["subprocess.Popen[bytes]"] = field(default_factory=list)
 
     @property
     def token(self) -> str:
         return self.token_file.read_text()
+
+    def ask(self, path: str) -> str:
+        """What the dashboard answers to whom the token lets in."""
+        request = urllib.request.Request(
+            f"{self.dashboard}{path}", headers={"Authorization": f"Bearer {self.token}"}
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.read().decode()
 
     def metrics(self) -> str:
         """What Prometheus reads from all nodes."""
@@ -38,69 +49,68 @@ class RayNodes:
                 texts.append(answer.read().decode())
         return "\n".join(texts)
 
-    def worker_logs(self) -> str:
-        """What actors have written on all nodes."""
-        files = self.token_file.parent.glob("*/session_*/logs/worker-*")
-        return "\n".join(path.read_text(errors="replace") for path in files)
+    def logs(self, pattern: str) -> dict[Path, str]:
+        """What processes of these names have written on all nodes."""
+        files = self.folder.glob(f"*/session_*/logs/**/{pattern}")
+        return {path: path.read_text(errors="replace") for path in files if path.is_file()}
+
+    def end(self) -> None:
+        """End all nodes at once."""
+        for process in self.processes:
+            process.terminate()
+        for process in self.processes:
+            process.wait(60)
 
 
 @contextmanager
-def ray_nodes(folder: Path) -> Iterator[RayNodes]:
-    """A head without CPUs, where the learner lives, and two nodes with one CPU each.
+def ray_nodes(folder: Path, *, workers: int = 2) -> Iterator[RayNodes]:
+    """A head without CPUs, where the learner lives, and nodes with one CPU each.
 
     Each has a folder of its own, as on machines of their own: nodes that share one overwrite each
-    other's copy of a job's files.
+    other's copy of a job's files. The token is that of the tests (RAY_AUTH_TOKEN_PATH), which Ray
+    reads once per process.
     """
-    token_file = folder / "token"
-    token_file.write_text(secrets.token_hex(32))
     home = folder / "home"
     home.mkdir()
-    port, dashboard_port = _free_port(), _free_port()
+    port, dashboard_port = free_port(), free_port()
     cluster = RayNodes(
-        f"127.0.0.1:{port}",
-        f"http://127.0.0.1:{dashboard_port}",
-        token_file,
-        home,
-        (_free_port(), _free_port(), _free_port()),
+        folder=folder,
+        address=f"127.0.0.1:{port}",
+        dashboard=f"http://127.0.0.1:{dashboard_port}",
+        token_file=Path(os.environ["RAY_AUTH_TOKEN_PATH"]),
+        home=home,
+        agent_ports=tuple(free_port() for _ in range(workers + 1)),
+        metrics_ports=tuple(free_port() for _ in range(workers + 1)),
     )
-    with ExitStack() as stack:
-        stack.enter_context(
-            _node(
-                cluster,
-                f"--temp-dir={folder}/h",
-                f"--metrics-export-port={cluster.metrics_ports[0]}",
-                *["--head", f"--port={port}", "--num-cpus=0"],
-                *["--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard_port}"],
-            )
-        )
+    head = ["--head", f"--port={port}", "--num-cpus=0"]
+    head += ["--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard_port}"]
+    try:
+        _start_node(cluster, *head)
         _wait_for_dashboard(cluster)
-        for name, metrics_port in zip("ab", cluster.metrics_ports[1:], strict=True):
-            stack.enter_context(
-                _node(
-                    cluster,
-                    f"--temp-dir={folder}/{name}",
-                    f"--metrics-export-port={metrics_port}",
-                    *[f"--address={cluster.address}", "--num-cpus=1"],
-                )
-            )
-        _wait_for_nodes(cluster, 3)
+        for _ in range(workers):
+            _start_node(cluster, f"--address={cluster.address}", "--num-cpus=1")
+        _wait_for_nodes(cluster, workers + 1)
         yield cluster
+    finally:
+        cluster.end()
 
 
-@contextmanager
-def _node(cluster: RayNodes, *options: str) -> Iterator[None]:
+def _start_node(cluster: RayNodes, *options: str) -> None:
+    number = len(cluster.processes)
     process = subprocess.Popen(
         [
             *[_BIN / "ray", "start", "--block", "--disable-usage-stats"],
             *["--node-ip-address=127.0.0.1", "--object-store-memory=150000000"],
-            f"--dashboard-agent-listen-port={_free_port()}",  # one address for all three
+            f"--temp-dir={cluster.folder}/{number}",
+            # One address for all of them:
+            f"--dashboard-agent-listen-port={cluster.agent_ports[number]}",
+            f"--metrics-export-port={cluster.metrics_ports[number]}",
             *options,
         ],
         env={
             **os.environ,
             "PATH": f"{_BIN}{os.pathsep}{os.environ['PATH']}",
             "RAY_AUTH_MODE": "token",
-            "RAY_AUTH_TOKEN_PATH": str(cluster.token_file),
             "REINFORCE_HOME": str(cluster.home),
             "RAY_metrics_report_interval_ms": "1000",
             "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "1",
@@ -109,11 +119,7 @@ def _node(cluster: RayNodes, *options: str) -> Iterator[None]:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait(60)
+    cluster.processes.append(process)
 
 
 def _wait_for_dashboard(cluster: RayNodes) -> None:
@@ -122,13 +128,8 @@ def _wait_for_dashboard(cluster: RayNodes) -> None:
 
 def _wait_for_nodes(cluster: RayNodes, count: int) -> None:
     def look() -> None:
-        request = urllib.request.Request(
-            f"{cluster.dashboard}/api/v0/nodes",
-            headers={"Authorization": f"Bearer {cluster.token}"},
-        )
-        with urllib.request.urlopen(request, timeout=5) as answer:
-            if answer.read().count(b'"ALIVE"') < count:
-                raise OSError("not all nodes are there")
+        if cluster.ask("/api/v0/nodes").count('"ALIVE"') < count:
+            raise OSError("not all nodes are there")
 
     _wait(look)
 
@@ -142,9 +143,3 @@ def _wait(look) -> None:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.3)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
