@@ -23,6 +23,7 @@ from torch import nn
 
 from configs.learning import LearnerConfig
 from learner.architecture import PolicyArchitecture
+from learner.distributions import Categorical
 from learner.learner import Learner
 from learner.policy import MLPPolicy
 from learner.trajectories import Trajectories
@@ -38,13 +39,13 @@ def batch_of(num_steps: int, learner: Learner) -> Trajectories:
     observations = generator.normal(size=(num_steps, 4)).astype(np.float32)
     policy = MLPPolicy(ARCHITECTURE)
     policy.load(learner.weights())
-    actions, log_probs = policy.act(observations, generator.random(num_steps))
+    actions, parameters = policy.act(observations, generator.random(num_steps))
     return Trajectories(
         policy_version=0,
         observations=observations,
         actions=actions,
         rewards=np.ones(num_steps),
-        behavior_log_probs=log_probs,
+        behavior_log_probs=Categorical().log_prob(parameters, actions),
         episode_lengths=np.full(num_episodes, STEPS_PER_EPISODE),
         terminated=np.ones(num_episodes, np.bool_),
         truncated=np.zeros(num_episodes, np.bool_),

@@ -2,6 +2,10 @@
 
 ``learner.torch_distributions`` is the same in Torch, differentiable; tests hold the two equal to
 each other and to ``torch.distributions``. All chance comes in as uniform numbers.
+
+Sampling and its log-probabilities are apart: a step needs an action at once, and the price of a
+step is its number of calls; the log-probabilities of thousands of steps cost no more calls than
+those of one (docs/decisions/0071-log-probabilities-in-blocks.md).
 """
 
 from typing import Any, Protocol
@@ -25,8 +29,13 @@ class Distribution(Protocol):
 
     def sample(
         self, parameters: NDArray[np.float32], uniforms: NDArray[np.float64], masks: Masks = None
-    ) -> tuple[NDArray[Any], NDArray[np.float32]]:
-        """Return [n, ...] actions and [n] their log-probabilities (nats)."""
+    ) -> NDArray[Any]:
+        """Return [n, ...] actions."""
+
+    def log_prob(
+        self, parameters: NDArray[np.float32], actions: NDArray[Any], masks: Masks = None
+    ) -> NDArray[np.float32]:
+        """Return [n] log-probabilities (nats) of [n, ...] actions."""
 
     def mode(self, parameters: NDArray[np.float32], masks: Masks = None) -> NDArray[Any]:
         """Return [n, ...] the greedy actions."""
@@ -42,22 +51,40 @@ class Categorical:
 
     def sample(
         self, parameters: NDArray[np.float32], uniforms: NDArray[np.float64], masks: Masks = None
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    ) -> NDArray[np.int64]:
         """Invert the cumulative distribution at [n] uniforms in [0, 1)."""
-        logits = parameters if masks is None else np.where(masks, parameters, IMPOSSIBLE)
-        # Not in place: a recurrent policy may share the memory of its logits with its state.
-        shifted = logits - logits.max(axis=1, keepdims=True)
-        cumulative = np.cumsum(np.exp(shifted), axis=1)
-        total = cumulative[:, -1]
-        actions = (cumulative <= (uniforms * total)[:, None]).sum(axis=1)
-        log_probs = shifted[np.arange(len(actions)), actions] - np.log(total)
-        return actions, log_probs
+        cumulative = np.exp(_shifted(parameters, masks)).cumsum(axis=1)
+        actions: NDArray[np.int64] = (cumulative <= (uniforms * cumulative[:, -1])[:, None]).sum(
+            axis=1
+        )
+        return actions
+
+    def log_prob(
+        self, parameters: NDArray[np.float32], actions: NDArray[Any], masks: Masks = None
+    ) -> NDArray[np.float32]:
+        """Return the logarithm of the softmax at [n] actions."""
+        shifted = _shifted(parameters, masks)
+        # Summed one after the other, as the sampler does it.
+        total = np.exp(shifted).cumsum(axis=1)[:, -1]
+        log_probs: NDArray[np.float32] = shifted[np.arange(len(actions)), actions] - np.log(total)
+        return log_probs
 
     def mode(self, parameters: NDArray[np.float32], masks: Masks = None) -> NDArray[np.int64]:
         """Return [n] the most probable choice, the first one of equals."""
         logits = parameters if masks is None else np.where(masks, parameters, IMPOSSIBLE)
         choices: NDArray[np.int64] = logits.argmax(axis=1)
         return choices
+
+
+def _shifted(logits: NDArray[np.float32], masks: Masks) -> NDArray[np.float32]:
+    """Return [n, k] logits, masked, with the largest of each row at 0: their exp is finite.
+
+    Not in place: a recurrent policy may share the memory of its logits with its state.
+    """
+    if masks is not None:
+        logits = np.where(masks, logits, IMPOSSIBLE)
+    shifted: NDArray[np.float32] = logits - logits.max(axis=1, keepdims=True)
+    return shifted
 
 
 class Joint:
@@ -70,13 +97,21 @@ class Joint:
 
     def sample(
         self, parameters: NDArray[np.float32], uniforms: NDArray[np.float64], masks: Masks = None
-    ) -> tuple[NDArray[Any], NDArray[np.float32]]:
+    ) -> NDArray[Any]:
         """Sample every part from its own columns of [n, num_uniforms] uniforms in [0, 1)."""
         actions = self._layout.empty(len(parameters))
+        for part in self._parts:
+            part.sample(parameters, uniforms, masks, actions)
+        return actions
+
+    def log_prob(
+        self, parameters: NDArray[np.float32], actions: NDArray[Any], masks: Masks = None
+    ) -> NDArray[np.float32]:
+        """Return the sums of the parts' log-probabilities, added up in float64."""
         log_probs = np.zeros(len(parameters))
         for part in self._parts:
-            log_probs += part.sample(parameters, uniforms, masks, actions)
-        return actions, log_probs.astype(np.float32)
+            log_probs += part.log_prob(parameters, actions, masks)
+        return log_probs.astype(np.float32)
 
     def mode(self, parameters: NDArray[np.float32], masks: Masks = None) -> NDArray[Any]:
         """Return the most probable choices; of a Gaussian its mean, which tanh makes a median."""
@@ -98,8 +133,14 @@ class _Part:
         uniforms: NDArray[np.float64],
         masks: Masks,
         actions: NDArray[Any],
+    ) -> None:
+        """Write samples to their columns of the actions."""
+        raise NotImplementedError
+
+    def log_prob(
+        self, parameters: NDArray[np.float32], actions: NDArray[Any], masks: Masks
     ) -> NDArray[Any]:
-        """Write samples to their columns of the actions; return [n] their log-probabilities."""
+        """Return [n] log-probabilities of what stands in the columns of the actions."""
         raise NotImplementedError
 
     def write_mode(
@@ -118,12 +159,19 @@ class _CategoricalPart(_Part):
         uniforms: NDArray[np.float64],
         masks: Masks,
         actions: NDArray[Any],
-    ) -> NDArray[Any]:
+    ) -> None:
         columns, draws = self._component.outputs, uniforms[:, self._component.uniforms.start]
         allowed = None if masks is None else masks[:, columns]
-        choices, log_probs = self._categorical.sample(parameters[:, columns], draws, allowed)
+        choices = self._categorical.sample(parameters[:, columns], draws, allowed)
         actions[:, self._component.actions.start] = choices
-        return log_probs
+
+    def log_prob(
+        self, parameters: NDArray[np.float32], actions: NDArray[Any], masks: Masks
+    ) -> NDArray[Any]:
+        columns = self._component.outputs
+        choices = actions[:, self._component.actions.start].astype(np.int64)
+        allowed = None if masks is None else masks[:, columns]
+        return self._categorical.log_prob(parameters[:, columns], choices, allowed)
 
     def write_mode(
         self, parameters: NDArray[np.float32], masks: Masks, actions: NDArray[Any]
@@ -141,10 +189,16 @@ class _BinaryPart(_Part):
         uniforms: NDArray[np.float64],
         masks: Masks,
         actions: NDArray[Any],
-    ) -> NDArray[Any]:
+    ) -> None:
         logits = parameters[:, self._component.outputs].astype(np.float64)
         values = uniforms[:, self._component.uniforms] < 1.0 / (1.0 + np.exp(-logits))
         actions[:, self._component.actions] = values
+
+    def log_prob(
+        self, parameters: NDArray[np.float32], actions: NDArray[Any], masks: Masks
+    ) -> NDArray[Any]:
+        logits = parameters[:, self._component.outputs].astype(np.float64)
+        values = actions[:, self._component.actions].astype(np.bool_)
         # log sigmoid of the logit of what was drawn
         log_probs: NDArray[Any] = -np.logaddexp(0.0, np.where(values, -logits, logits)).sum(axis=1)
         return log_probs
@@ -170,11 +224,17 @@ class _GaussianPart(_Part):
         uniforms: NDArray[np.float64],
         masks: Masks,
         actions: NDArray[Any],
-    ) -> NDArray[Any]:
+    ) -> None:
         component = self._component
         means, log_stds = parameters[:, component.outputs], parameters[:, component.log_stds]
         noise = _normal(uniforms[:, component.uniforms])[:, : means.shape[1]]
         actions[:, component.actions] = means + np.exp(log_stds) * noise
+
+    def log_prob(
+        self, parameters: NDArray[np.float32], actions: NDArray[Any], masks: Masks
+    ) -> NDArray[Any]:
+        component = self._component
+        means, log_stds = parameters[:, component.outputs], parameters[:, component.log_stds]
         # Of the value as it is recorded, rounded to float32: the learner knows no other.
         values = actions[:, component.actions].astype(np.float64)
         errors = (values - means) * np.exp(-log_stds)

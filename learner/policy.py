@@ -62,8 +62,9 @@ class Policy(Protocol):
             masks: [n, num_choices] which choices are allowed, or None for all.
 
         Returns:
-            actions: [n, ...] rows of ``ActionLayout``, and their log-probabilities [n] float32
-            (nats).
+            actions: [n, ...] rows of ``ActionLayout``, and the parameters that they were drawn
+            under, [n, num_outputs + num_gaussians]: ``Distribution.log_prob`` says of them how
+            probable the actions were.
         """
 
     def act_greedily(self, observations: NDArray[Any], masks: Masks = None) -> NDArray[Any]:
@@ -152,15 +153,18 @@ class MLPPolicy:
         outputs += last_bias
         if self._log_stds is None:
             return outputs
-        return np.concatenate(
-            [outputs, np.broadcast_to(self._log_stds, (len(outputs), len(self._log_stds)))], axis=1
-        )
+        num_outputs = outputs.shape[1]
+        parameters = np.empty((len(outputs), num_outputs + len(self._log_stds)), np.float32)
+        parameters[:, :num_outputs] = outputs
+        parameters[:, num_outputs:] = self._log_stds
+        return parameters
 
     def act(
         self, observations: NDArray[Any], uniforms: NDArray[np.float64], masks: Masks = None
     ) -> tuple[NDArray[Any], NDArray[np.float32]]:
-        """Sample one action per observation."""
-        return self._distribution.sample(self.parameters(observations), uniforms, masks)
+        """Sample one action per observation; return the parameters, too."""
+        parameters = self.parameters(observations)
+        return self._distribution.sample(parameters, uniforms, masks), parameters
 
     def act_greedily(self, observations: NDArray[Any], masks: Masks = None) -> NDArray[Any]:
         """Return the most probable choices, and the means of Gaussians."""
@@ -173,5 +177,6 @@ class MLPPolicy:
         size = len(means)
         vector = flat[:, :size] - means
         vector *= inverses
-        np.clip(vector, -OBSERVATION_LIMIT, OBSERVATION_LIMIT, out=vector)
+        np.maximum(vector, -OBSERVATION_LIMIT, out=vector)  # np.clip takes four times as long
+        np.minimum(vector, OBSERVATION_LIMIT, out=vector)
         return vector if size == flat.shape[1] else np.concatenate([vector, flat[:, size:]], axis=1)

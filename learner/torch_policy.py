@@ -55,8 +55,9 @@ class TorchPolicy:
     def act(
         self, observations: NDArray[Any], uniforms: NDArray[np.float64], masks: Masks = None
     ) -> tuple[NDArray[Any], NDArray[np.float32]]:
-        """Sample one action per observation."""
-        return self._distribution.sample(self.parameters(observations), uniforms, masks)
+        """Sample one action per observation; return the parameters, too."""
+        parameters = self.parameters(observations)
+        return self._distribution.sample(parameters, uniforms, masks), parameters
 
     def act_greedily(self, observations: NDArray[Any], masks: Masks = None) -> NDArray[Any]:
         """Return the most probable choices, and the means of Gaussians."""

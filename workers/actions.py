@@ -48,10 +48,13 @@ def _leaf_decoder(leaf: ActionLeaf) -> Callable[[NDArray[Any]], NDArray[Any]]:
 
         def decode_numbers(columns: NDArray[Any]) -> NDArray[Any]:
             numbers = columns.astype(np.float64)
-            numbers = middle + half * np.where(squashed, np.tanh(numbers), numbers)
+            np.tanh(numbers, out=numbers, where=squashed)
+            numbers *= half
+            numbers += middle
             # Cuts at a bound that stands alone; elsewhere only what rounding put outside.
-            bounded: NDArray[Any] = np.clip(numbers, low, high).astype(dtype)
-            return bounded.reshape(len(columns), *shape)
+            np.maximum(numbers, low, out=numbers)
+            np.minimum(numbers, high, out=numbers)
+            return numbers.astype(dtype).reshape(len(columns), *shape)
 
         return decode_numbers
     starts = np.array(leaf.starts or 0, dtype)

@@ -1,27 +1,39 @@
-"""Collects the steps of several episodes as they happen and returns them sorted into episodes."""
+"""Collects the steps of several episodes as they happen and returns them sorted into episodes.
+
+How probable the actions were is computed for thousands of steps at a time
+(docs/decisions/0071-log-probabilities-in-blocks.md).
+"""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from learner.distributions import make_distribution
 from learner.trajectories import Trajectories
 from workers.environment import EnvironmentSpec
 from workers.observations import ObservationRows
 
 _INITIAL_CAPACITY_STEPS = 4096
+_BLOCK_STEPS = 4096
+"""Steps whose parameters are kept for their log-probabilities: enough to make calls cheap."""
 
 
 class Recorder:
     """Growing flat arrays: rows arrive in the order of time, mixed over the lanes."""
 
     def __init__(self, num_episodes: int, spec: EnvironmentSpec) -> None:
+        self._distribution = make_distribution(spec.action)
         self._num_steps = 0
+        # The parameters of the steps whose log-probabilities are not known yet, from this one on.
+        self._block_start = 0
+        num_parameters = spec.action.num_outputs + spec.action.num_gaussians
+        self._block = np.empty((_BLOCK_STEPS, num_parameters), np.float32)
         capacity = _INITIAL_CAPACITY_STEPS
         self._episodes = np.empty(capacity, np.int32)
         self._observations = spec.observation.empty(capacity)
         self._actions = spec.action.empty(capacity)
-        self._log_probs = np.empty(capacity, np.float32)
+        self._log_probs = np.zeros(capacity, np.float32)
         self._rewards = np.empty(capacity, np.float64)
         has_masks = spec.action_mask is not None
         self._masks = np.empty((capacity, spec.action.num_choices), np.bool_) if has_masks else None
@@ -34,17 +46,29 @@ class Recorder:
         episodes: NDArray[np.integer[Any]],
         seen: ObservationRows,
         actions: NDArray[Any],
-        log_probs: NDArray[np.float32],
+        parameters: NDArray[np.float32] | None,
         rewards: NDArray[Any] | list[float],
     ) -> None:
-        """Append one step of each of n episodes: what was seen, done, paid and allowed."""
+        """Append one step of each of n episodes: what was seen, done, paid and allowed.
+
+        Args:
+            episodes: [n] numbers of the episodes.
+            seen: What the policy saw.
+            actions: [n, ...] what it did.
+            parameters: [n, ...] of the distribution that the actions were drawn from; None for
+                greedy actions, whose log-probabilities are recorded as 0.
+            rewards: [n] what was paid.
+        """
         start, end = self._num_steps, self._num_steps + len(episodes)
         while end > len(self._episodes):
             self._double()
+        if parameters is None:
+            self._block_start = end
+        else:
+            self._keep_parameters(parameters)
         self._episodes[start:end] = episodes
         self._observations[start:end] = seen.observations
         self._actions[start:end] = actions
-        self._log_probs[start:end] = log_probs
         self._rewards[start:end] = rewards
         if self._masks is not None:
             self._masks[start:end] = seen.masks
@@ -64,6 +88,7 @@ class Recorder:
         Raises:
             ValueError: An episode is missing or was not finished.
         """
+        self._end_block()
         episodes = self._episodes[: self._num_steps]
         # Stable: within an episode the rows keep the order of time.
         order = np.argsort(episodes, kind="stable")
@@ -80,11 +105,32 @@ class Recorder:
             action_masks=None if self._masks is None else self._masks[order],
         )
 
+    def _keep_parameters(self, parameters: NDArray[np.float32]) -> None:
+        """Keep a copy: the memory may be that of a recurrent policy's state."""
+        start = self._num_steps - self._block_start
+        if start + len(parameters) > len(self._block):
+            self._end_block()
+            start = 0
+            if len(parameters) > len(self._block):
+                self._block = np.empty_like(parameters)
+        self._block[start : start + len(parameters)] = parameters
+
+    def _end_block(self) -> None:
+        """Compute the log-probabilities that are due."""
+        rows = slice(self._block_start, self._num_steps)
+        masks = None if self._masks is None else self._masks[rows]
+        parameters = self._block[: rows.stop - rows.start]
+        if len(parameters):
+            self._log_probs[rows] = self._distribution.log_prob(
+                parameters, self._actions[rows], masks
+            )
+        self._block_start = self._num_steps
+
     def _double(self) -> None:
         names = ("_episodes", "_observations", "_actions", "_log_probs", "_rewards", "_masks")
         for name in names:
             old = getattr(self, name)
             if old is not None:
-                new = np.empty((2 * len(old), *old.shape[1:]), old.dtype)
+                new = np.zeros((2 * len(old), *old.shape[1:]), old.dtype)
                 new[: len(old)] = old
                 setattr(self, name, new)

@@ -188,7 +188,7 @@ def random_actions(
     per_row = () if layout.is_one_choice else (layout.num_uniforms,)
     uniforms = generator.random((num_rows, *per_row))
     zeros = np.zeros((num_rows, layout.num_outputs + layout.num_gaussians), np.float32)
-    return make_distribution(layout).sample(zeros, uniforms, masks)[0]
+    return make_distribution(layout).sample(zeros, uniforms, masks)
 
 
 def _short(value: Any) -> str:

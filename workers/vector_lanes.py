@@ -67,12 +67,12 @@ class VectorLanes:
         policy.begin(count)
         while len(live) > 0:
             seen = batch_rows(self._spec, observations, info, live)
-            actions, log_probs = self._act(policy, ticket, generator, seen)
+            actions, parameters = self._act(policy, ticket, generator, seen)
             all_actions[live] = actions
             observations, rewards, terminated, truncated, info = self._environment.step(
                 self._decoder.batch(all_actions)
             )
-            recorder.record_steps(live + first, seen, actions, log_probs, rewards[live])
+            recorder.record_steps(live + first, seen, actions, parameters, rewards[live])
             ended = terminated[live] | truncated[live]
             if ended.any():
                 lanes = live[ended]
@@ -96,11 +96,10 @@ class VectorLanes:
         ticket: Ticket,
         generator: np.random.Generator,
         seen: ObservationRows,
-    ) -> tuple[NDArray[Any], NDArray[np.float32]]:
+    ) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
         count = len(seen.observations)
         if ticket.greedy:
-            actions = policy.act_greedily(seen.observations, seen.masks)
-            return actions, np.zeros(count, np.float32)
+            return policy.act_greedily(seen.observations, seen.masks), None
         per_step = () if self._spec.action.is_one_choice else (self._spec.action.num_uniforms,)
         return policy.act(seen.observations, generator.random((count, *per_step)), seen.masks)
 

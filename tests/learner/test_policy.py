@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from learner.architecture import PolicyArchitecture
+from learner.distributions import Categorical
 from learner.network import PolicyNetwork
 from learner.policy import MLPPolicy
 from learner.torch_policy import TorchPolicy
@@ -42,11 +43,11 @@ def test_the_behavior_log_probs_are_those_that_the_learner_recomputes():
     generator = np.random.default_rng(0)
     observations = generator.normal(size=(500, 4)).astype(np.float32)
 
-    actions, log_probs = policy.act(observations, generator.random(500))
+    actions, parameters = policy.act(observations, generator.random(500))
 
     distribution = torch.distributions.Categorical(logits=network(torch.from_numpy(observations)))
     expected = distribution.log_prob(torch.from_numpy(actions)).detach().numpy()
-    np.testing.assert_allclose(log_probs, expected, atol=1e-5)
+    np.testing.assert_allclose(Categorical().log_prob(parameters, actions), expected, atol=1e-5)
 
 
 def test_actions_come_with_the_probabilities_of_the_policy():
@@ -64,10 +65,10 @@ def test_actions_come_with_the_probabilities_of_the_policy():
 def test_any_uniform_gives_a_valid_action(uniform):
     policy, _ = policy_and_network()
 
-    actions, log_probs = policy.act(np.zeros((1, 4), np.float32), np.array([uniform]))
+    actions, parameters = policy.act(np.zeros((1, 4), np.float32), np.array([uniform]))
 
     assert 0 <= actions[0] < 3
-    assert np.isfinite(log_probs).all()
+    assert np.isfinite(Categorical().log_prob(parameters, actions)).all()
 
 
 def test_an_action_of_no_probability_is_never_taken():

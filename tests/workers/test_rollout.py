@@ -4,6 +4,7 @@ import gymnasium
 import numpy as np
 import pytest
 
+from learner.distributions import Categorical
 from learner.policy import MLPPolicy
 from learner.weights import Weights
 from workers.environment import inspect_environment, make_environment
@@ -35,7 +36,8 @@ def one_episode_by_the_book(config, weights, seed):
     observation, _ = environment.reset(seed=environment_seed(seed))
     steps, over = [], False
     while not over:
-        actions, log_probs = policy.act(observation[None], generator.random(1))
+        actions, parameters = policy.act(observation[None], generator.random(1))
+        log_probs = Categorical().log_prob(parameters, actions)
         action = int(actions[0])
         following, reward, terminated, truncated, _ = environment.step(action)
         steps.append((observation, action, reward, log_probs[0]))
