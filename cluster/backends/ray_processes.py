@@ -1,12 +1,19 @@
-"""The processes of a local Ray: kept apart from the signals meant for the driver, ended with it."""
+"""The processes of a local Ray: no more than it needs, kept apart from the signals to the driver."""
 
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 from ray._private import services
+from ray._private.node import Node
+
+_LEFT_OUT = ("start_api_server", "start_monitor", "start_log_monitor")
+"""Methods that start what a local Ray of ours has no use for: the server of the dashboard, which is
+not shown; the autoscaler, where there is one machine; what carries the workers' output to the
+driver, which is switched off. Each is a Python process, and ``ray.init`` waits for the first
+(docs/decisions/0072-a-local-ray-starts-less.md)."""
 
 
 class RayProcesses:
@@ -32,14 +39,28 @@ class RayProcesses:
                 super().__init__(*arguments, **options, process_group=0)
                 groups.append(self.pid)
 
-        services.ConsolePopen = LeaderOfItsGroup
-        try:
+        with ExitStack() as replaced:
+            replaced.enter_context(_replaced(services, "ConsolePopen", LeaderOfItsGroup))
+            for name in _LEFT_OUT:
+                replaced.enter_context(_replaced(Node, name, _start_nothing))
             yield
-        finally:
-            services.ConsolePopen = original
 
     def kill(self) -> None:
         """Kill them all at once, with whatever they have started."""
         for group in self._groups:
             with suppress(ProcessLookupError):
                 os.killpg(group, signal.SIGKILL)
+
+
+@contextmanager
+def _replaced(owner: Any, name: str, replacement: Any) -> Iterator[None]:
+    original = getattr(owner, name)
+    setattr(owner, name, replacement)
+    try:
+        yield
+    finally:
+        setattr(owner, name, original)
+
+
+def _start_nothing(node: Node, **options: Any) -> None:
+    """Stand in for a method of Ray's node that starts a process."""
