@@ -187,9 +187,9 @@ class ActionLayout:
 
     @cached_property
     def is_one_choice(self) -> bool:
-        """It is a lone Discrete space."""
-        leaf = self.leaves[0]
-        return len(self.leaves) == 1 and leaf.kind == "categorical" and leaf.shape == ()
+        """It is a lone Discrete space, which nothing nests."""
+        (leaf, *others) = self.leaves
+        return not others and leaf.kind == "categorical" and (leaf.shape, leaf.path) == ((), ())
 
     @cached_property
     def row_type(self) -> tuple[DTypeLike, tuple[int, ...]]:

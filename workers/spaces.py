@@ -51,7 +51,12 @@ def action_layout(space: Space[Any]) -> ActionLayout:
 def _leaves(space: Space[Any], path: Path = ()) -> Iterator[tuple[Path, Space[Any]]]:
     if isinstance(space, spaces.Dict):
         for key, part in space.spaces.items():
-            yield from _leaves(part, (*path, str(key)))
+            if not isinstance(key, str):
+                raise UnsupportedSpaceError(
+                    f"the space {space} has the key {key!r}, of type {type(key).__name__}: the "
+                    "parts of a Dict are named by strings here; rename it, or use a Tuple"
+                )
+            yield from _leaves(part, (*path, key))
     elif isinstance(space, spaces.Tuple):
         for index, part in enumerate(space.spaces):
             yield from _leaves(part, (*path, index))
@@ -85,7 +90,7 @@ def _is_image(space: spaces.Box) -> bool:
 def _action_leaf(path: Path, space: Space[Any]) -> ActionLeaf:
     if isinstance(space, spaces.Discrete):
         counts, starts = (int(space.n),), (int(space.start),)
-        return ActionLeaf(path, "categorical", (), "int64", counts, starts)
+        return ActionLeaf(path, "categorical", (), str(space.dtype), counts, starts)
     if isinstance(space, spaces.MultiDiscrete):
         dtype = str(space.dtype)
         return ActionLeaf(path, "categorical", space.shape, dtype, *_counts_and_starts(space))

@@ -65,7 +65,6 @@ def play_trial(
     """
     trial = Trial()
     space = environment.observation_space
-    environment.action_space.seed(seed)
     generator, decoder = np.random.default_rng(seed), ActionDecoder(spec.action)
     result = _call("reset", lambda: environment.reset(seed=seed))
     if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict)):
@@ -83,10 +82,8 @@ def play_trial(
         trial.observations.append(rows.observations)
         if trial.ended or len(trial.rewards) == max_steps or time.monotonic() > deadline_s:
             return trial
-        if rows.masks is None:
-            action = environment.action_space.sample()
-        else:
-            (action,) = decoder.singles(random_actions(spec.action, generator, rows.masks))
+        # Through the decoder, as in training: what it makes of them is tried, too.
+        (action,) = decoder.singles(random_actions(spec.action, generator, rows.masks))
         observation, info = _step(environment, action, trial)
 
 

@@ -1,6 +1,7 @@
 """What would fail or mislead later is found before anything starts, each with its own message."""
 
 import pytest
+from sample_spaces import ACTION_SPACES
 
 from workers.environment import UnsuitableEnvironmentError
 from workers.preflight import preflight
@@ -80,6 +81,19 @@ def test_trials_keep_to_masks_over_several_choices(make_config, space):
 
     assert found.spec.action_mask == "info"
     assert found.warnings == ()
+
+
+@pytest.mark.parametrize("action", ACTION_SPACES)
+def test_trials_act_as_a_policy_will(make_config, monkeypatch, action):
+    """Through the decoder; the environment raises where an action is not in its space."""
+    kwargs = {"observation": "box", "action": action}
+    config = make_config(environment={"id": "space_tasks:Samples", "kwargs": kwargs})
+    assert preflight(config).warnings == ()
+
+    monkeypatch.setattr("workers.actions.ActionDecoder.singles", lambda *_: ["no action"])
+
+    with pytest.raises(UnsuitableEnvironmentError, match="step 1 raises"):
+        preflight(config)
 
 
 @pytest.mark.parametrize("name", ["Attentive", "Counter", "Projecting"])
