@@ -16,7 +16,7 @@ from learner.spaces import VECTOR
 from learner.weights import Weights
 
 Parts: TypeAlias = dict[str, Tensor]
-"""Observations [n, ...] by field: the float32 ``vector``, if there is one, and uint8 images."""
+"""Observations [n, ...] by field: the float32 ``VECTOR``, if there is one, and uint8 images."""
 
 _ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
 _LAST_LAYER_GAIN = 0.01

@@ -16,8 +16,11 @@ from numpy.typing import DTypeLike, NDArray
 Path = tuple[str | int, ...]
 """Keys from the root to a leaf: a str for a Dict, an int for a Tuple, none where nothing nests."""
 
-VECTOR = "vector"
-"""Name of the field that holds all numbers of an observation that has pixels, too."""
+VECTOR = "(vector)"
+"""Name of the field that holds all numbers of an observation that has pixels, too.
+
+An image under this name would be taken for it; ``workers.spaces`` refuses one.
+"""
 
 
 @dataclass(frozen=True)

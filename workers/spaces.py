@@ -7,7 +7,14 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.spaces import Space
 
-from learner.spaces import ActionLayout, ActionLeaf, ObservationLayout, ObservationLeaf, Path
+from learner.spaces import (
+    VECTOR,
+    ActionLayout,
+    ActionLeaf,
+    ObservationLayout,
+    ObservationLeaf,
+    Path,
+)
 
 MASK_KEY = "action_mask"
 """Where environments put their action masks: in ``info``, or as a key of a Dict observation."""
@@ -27,12 +34,13 @@ def observation_layout(space: Space[Any], *, is_masked: bool = False) -> Observa
     leaves = [_observation_leaf(path, leaf) for path, leaf in seen]
     if sum(leaf.size for leaf in leaves) == 0:
         raise UnsupportedSpaceError(f"the observation space {space} holds no number")
-    names = [leaf.name for leaf in leaves]
-    if len(set(names)) < len(names):
-        raise UnsupportedSpaceError(
-            f"the observation space {space} has two parts of one name: {sorted(names)}; rename a "
-            "key of the Dict"
-        )
+    names = [VECTOR, *(leaf.name for leaf in leaves)]
+    for name in names:
+        if names.count(name) > 1:
+            raise UnsupportedSpaceError(
+                f"the observation space {space} has two parts of one name, {name!r}, or one under "
+                f"the name {VECTOR!r}, which is taken; rename a key of the Dict"
+            )
     return ObservationLayout(tuple(leaves))
 
 

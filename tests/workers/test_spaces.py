@@ -160,7 +160,8 @@ def test_the_largest_number_of_a_dtype_is_no_bound(dtype):
         (spaces.OneOf([Discrete(2), Discrete(3)]), "OneOf has no fixed size"),
         (Dict({"a": Dict({"note": spaces.Text(3)})}), "the observation at 'a.note' is the space"),
         (Box(0, 1, (0,)), "holds no number"),
-        (Dict({"a.b": Discrete(2), "a": Dict({"b": Discrete(2)})}), "two parts of one name"),
+        (Dict({"a.b": Discrete(2), "a": Dict({"b": Discrete(2)})}), "two parts of one name, 'a.b'"),
+        (Dict({"(vector)": Discrete(2)}), r"or one under the name '\(vector\)', which is taken"),
         (
             Dict({"a": Dict({0: Discrete(2)})}),
             "has the key 0, of type int: .* rename it, or use a Tuple",
