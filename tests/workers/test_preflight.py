@@ -3,6 +3,7 @@
 import pytest
 from sample_spaces import ACTION_SPACES
 
+from configs.section import ConfigError
 from workers.environment import UnsuitableEnvironmentError
 from workers.preflight import preflight
 
@@ -101,6 +102,28 @@ def test_a_sound_policy_of_the_user_s_passes_without_a_word(make_config, name):
     assert check(make_config, policy={"kind": f"user_package:{name}"}).warnings == ()
 
 
+def test_a_policy_may_hold_whole_numbers_that_are_the_same_everywhere(make_config):
+    policy = {"kind": "user_package:Shuffling", "arguments": {"is_seeded": True}}
+
+    assert check(make_config, policy=policy).warnings == ()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"what": "parameter"},
+        {"what": "buffer"},
+        {"what": "buffer", "dtype": "float16"},
+        {"what": "buffer", "dtype": "complex64"},
+    ],
+)
+def test_numbers_that_do_not_travel_as_float32_are_refused(make_config, arguments):
+    dtype = arguments.get("dtype", "float64")
+
+    with pytest.raises(ConfigError, match=f"holds 'fine' of torch.{dtype}: weights travel .* as"):
+        check(make_config, policy={"kind": "user_package:Precise", "arguments": arguments})
+
+
 @pytest.mark.parametrize("masks", ["info", "observation"])
 def test_a_mask_for_which_there_is_no_use_is_named(make_config, masks):
     environment = {"id": "space_tasks:MaskedBox", "kwargs": {"masks": masks}}
@@ -194,6 +217,7 @@ def test_a_linear_baseline_sees_no_images(make_config):
         ("MixingLater", "gives an observation another output when it comes with others"),
         ("DroppingLater", "gives an observation another output when it comes with .* another time"),
         ("Forgetful", "gives an observation another output when .* in step instead of forward"),
+        ("Shuffling", "fills the buffer 'order' of torch.int64 at random"),
         ("TooFew", r"returns shape \(3, 3\) for 3 observations; it has to return \[3, 2\]"),
         ("Unlearnable", "has no parameters to learn"),
         ("NoModule", "is no torch.nn.Module"),
