@@ -23,7 +23,7 @@ from workers.spaces import (
 from workers.wrappers import WrapperError, apply_wrappers
 
 _EXTRAS = {
-    "atari": ("ale_py", "ale-py"),
+    "atari": ("ale_py", "ale-py", "opencv", "cv2"),
     "mujoco": ("mujoco",),
     "box2d": ("box2d",),
 }
@@ -109,7 +109,9 @@ def make_environment(config: EnvironmentConfig) -> gymnasium.Env[Any, Any]:
             )
             return apply_wrappers(environment, config.wrappers)
         except WrapperError as error:
-            raise UnsuitableEnvironmentError(str(error)) from error
+            raise UnsuitableEnvironmentError(
+                f"{error}{_missing_extra(error.__cause__ or error)}"
+            ) from error
         except Exception as error:  # whatever a user's constructor raises
             raise UnsuitableEnvironmentError(
                 f"environment.id = {config.id!r} cannot be made with kwargs {config.kwargs}: "
@@ -164,7 +166,7 @@ def _find(config: EnvironmentConfig) -> EnvSpec:
             ) from None
 
 
-def _missing_extra(error: Exception) -> str:
+def _missing_extra(error: BaseException) -> str:
     """Return which extra of ours installs what is missing, if it is one of those."""
     for extra, packages in _EXTRAS.items():
         if any(package in str(error).lower() for package in packages):
