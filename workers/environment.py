@@ -157,13 +157,18 @@ def _find(config: EnvironmentConfig) -> EnvSpec:
             if name not in gymnasium.registry and callable(getattr(module, name, None)):
                 return EnvSpec(id=name, entry_point=getattr(module, name))
             return gymnasium.spec(name)
-        except (gymnasium.error.Error, ImportError) as error:
+        except (gymnasium.error.Error, ModuleNotFoundError) as error:
             near = difflib.get_close_matches(name, gymnasium.registry, n=3, cutoff=0.6)
             hint = f"; did you mean {' or '.join(near)}?" if near else ""
             raise UnsuitableEnvironmentError(
                 f"environment.id = {config.id!r} does not exist here ({error})"
                 f"{hint}{_missing_extra(error)}"
             ) from None
+        except Exception as error:  # whatever a user's module raises
+            raise UnsuitableEnvironmentError(
+                f"environment.id = {config.id!r} cannot be imported: {type(error).__name__}: "
+                f"{error}{_missing_extra(error)}"
+            ) from error
 
 
 def _missing_extra(error: BaseException) -> str:
