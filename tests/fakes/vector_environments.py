@@ -74,7 +74,7 @@ class VectorCountdown(VectorEnv[Any, Any, Any]):
         return self._look(), rewards, terminated, np.zeros(self.num_envs, bool), info
 
     def _finals(self, lanes: np.ndarray) -> Any:
-        """As Gymnasium's SyncVectorEnv one per lane, or as ALE's one batch of all lanes."""
+        """As of Gymnasium's SyncVectorEnv one per lane, or one batch of all lanes, as of arrays."""
         seen = self._look()["place"]
         if self._has_batched_finals:
             return {"place": np.where(np.isin(np.arange(self.num_envs), lanes)[:, None], seen, -1)}
