@@ -5,11 +5,9 @@ from torch import Tensor, nn
 
 from configs.learning import Activation
 from learner.architecture import PolicyArchitecture
-from learner.image_layers import image_layers, image_size, num_features
-from learner.network import Parts, dense_layers
+from learner.image_layers import channels_are_last, image_layers, image_size, num_features
+from learner.network import ACTIVATIONS, Parts, dense_layers
 from learner.spaces import VECTOR, ObservationLeaf
-
-_ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
 
 
 class ImageEncoder(nn.Module):
@@ -25,7 +23,7 @@ class ImageEncoder(nn.Module):
             layer = nn.Conv2d(channels, filters, kernel, stride, padding)
             nn.init.orthogonal_(layer.weight, nn.init.calculate_gain(activation), generator)
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
-            modules += [layer, _ACTIVATIONS[activation]()]
+            modules += [layer, ACTIVATIONS[activation]()]
             channels = filters
         self.layers = nn.Sequential(*modules, nn.Flatten())
 
@@ -75,11 +73,7 @@ class ConvolutionalBody(nn.Module):
 
 def channels_first(images: Tensor) -> Tensor:
     """Return [n, channels, height, width] of images in any order that ``image_size`` knows."""
-    if images.ndim == 3:
-        return images.unsqueeze(1)
-    if images.ndim == 5:
-        n, stack, height, width, channels = images.shape
-        return images.permute(0, 1, 4, 2, 3).reshape(n, stack * channels, height, width)
-    if images.shape[-1] <= images.shape[1]:
-        return images.permute(0, 3, 1, 2)
-    return images
+    shape = tuple(images.shape[1:])
+    if len(shape) > 2 and channels_are_last(shape):
+        images = images.movedim(-1, -3)
+    return images.reshape(len(images), *image_size(shape))

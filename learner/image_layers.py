@@ -1,6 +1,6 @@
 """Which convolutions an image gets, and how many features come out; plain numbers without Torch."""
 
-from math import ceil
+from math import ceil, prod
 from typing import NamedTuple
 
 
@@ -31,19 +31,20 @@ _LONGEST_SIDE = 8
 def image_size(shape: tuple[int, ...]) -> tuple[int, int, int]:
     """Return (channels, height, width) of an image in any of the usual orders.
 
-    (h, w) is gray; of (h, w, c) and (c, h, w) the channels are the fewer ones; (k, h, w, c) is a
-    stack of k frames, whose channels are put side by side.
+    (h, w) is gray; a stack of k images, (k, h, w, c) or (k, c, h, w), is one whose channels are put
+    side by side.
     """
     if len(shape) == 2:
         return 1, *shape
-    if len(shape) == 4:
-        stack, height, width, channels = shape
-        return stack * channels, height, width
-    if shape[-1] <= shape[0]:
-        height, width, channels = shape
-        return channels, height, width
-    channels, height, width = shape
-    return channels, height, width
+    *stack, first, middle, last = shape
+    if channels_are_last(shape):
+        return prod(stack) * last, first, middle
+    return prod(stack) * first, middle, last
+
+
+def channels_are_last(shape: tuple[int, ...]) -> bool:
+    """Return whether it is (..., h, w, c), not (..., c, h, w): the channels are the fewer ones."""
+    return shape[-1] <= shape[-3]
 
 
 def image_layers(height: int, width: int) -> tuple[ImageLayer, ...]:

@@ -247,7 +247,8 @@ def _check_drift(version: int, drift: float) -> None:
         raise PolicyMismatchError(
             f"in update {version} a log-probability that the learner recomputed is {drift:.2g} off "
             f"the worker's, with the same weights (limit {_MAX_DRIFT}): the policy is not the same "
-            "function in both. Look in your policy's class for state that is no parameter and no "
-            "buffer, for randomness, and for numbers so large that float32 loses them; with "
-            "policy.kind mlp, for observations that are too large (policy.normalize_observations)"
+            "function in both. Look in your policy's class for state that is neither a parameter "
+            "nor a buffer of float32, for randomness, and for numbers so large that float32 loses "
+            "them; with policy.kind mlp, for observations that are too large "
+            "(policy.normalize_observations)"
         )

@@ -16,9 +16,9 @@ from learner.spaces import VECTOR
 from learner.weights import Weights
 
 Parts: TypeAlias = dict[str, Tensor]
-"""Observations [n, ...] by field: the float32 ``vector``, if there is one, and uint8 images."""
+"""Observations [n, ...] by field: the float32 ``VECTOR``, if there is one, and uint8 images."""
 
-_ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
+ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
 _LAST_LAYER_GAIN = 0.01
 """A near-uniform start: no action is favoured before there is a reason
 (Andrychowicz et al. 2021, arXiv:2006.05990, section 3.2)."""
@@ -197,7 +197,7 @@ def dense_layers(
     modules: list[nn.Module] = []
     gain = nn.init.calculate_gain(activation)
     for inputs, outputs in pairwise(sizes):
-        modules += [orthogonal_linear(inputs, outputs, gain, generator), _ACTIVATIONS[activation]()]
+        modules += [orthogonal_linear(inputs, outputs, gain, generator), ACTIVATIONS[activation]()]
     if num_outputs is not None:
         modules.append(orthogonal_linear(sizes[-1], num_outputs, _LAST_LAYER_GAIN, generator))
     return nn.Sequential(*modules)

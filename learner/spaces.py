@@ -16,8 +16,11 @@ from numpy.typing import DTypeLike, NDArray
 Path = tuple[str | int, ...]
 """Keys from the root to a leaf: a str for a Dict, an int for a Tuple, none where nothing nests."""
 
-VECTOR = "vector"
-"""Name of the field that holds all numbers of an observation that has pixels, too."""
+VECTOR = "(vector)"
+"""Name of the field that holds all numbers of an observation that has pixels, too.
+
+An image under this name would be taken for it; ``workers.spaces`` refuses one.
+"""
 
 
 @dataclass(frozen=True)
@@ -187,9 +190,9 @@ class ActionLayout:
 
     @cached_property
     def is_one_choice(self) -> bool:
-        """It is a lone Discrete space."""
-        leaf = self.leaves[0]
-        return len(self.leaves) == 1 and leaf.kind == "categorical" and leaf.shape == ()
+        """It is a lone Discrete space, which nothing nests."""
+        (leaf, *others) = self.leaves
+        return not others and leaf.kind == "categorical" and (leaf.shape, leaf.path) == ((), ())
 
     @cached_property
     def row_type(self) -> tuple[DTypeLike, tuple[int, ...]]:

@@ -76,21 +76,27 @@ def make_user_body(
         for leaf in layout.leaves
     }
     where = f"policy.kind = {architecture.kind!r}"
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(generator.initial_seed())
+
+    def make(seed: int) -> Any:
+        torch.manual_seed(seed)
         try:
-            module = _find(architecture.kind)(shapes, num_outputs, **architecture.arguments)
+            return _find(architecture.kind)(shapes, num_outputs, **architecture.arguments)
         except Exception as error:  # whatever a user's module raises
             raise UnsuitablePolicyError(
                 f"{where} cannot be made with observation_shapes {shapes}, num_outputs "
                 f"{num_outputs} and policy.arguments {dict(architecture.arguments)}: "
                 f"{type(error).__name__}: {error}"
             ) from error
+
+    with torch.random.fork_rng(devices=[]):
+        seed = generator.initial_seed()
+        module = make(seed)
         if not isinstance(module, nn.Module):
             raise UnsuitablePolicyError(f"{where} is no torch.nn.Module but {type(module)}")
         if not any(parameter.requires_grad for parameter in module.parameters()):
             raise UnsuitablePolicyError(f"{where} has no parameters to learn")
         _refuse_what_is_not_a_policy(where, module)
+        _refuse_what_does_not_travel(where, module, lambda: make(seed + 1))
         body = UserBody(layout, module)
         _try(where, body, num_outputs)
     return body
@@ -112,6 +118,38 @@ def _refuse_what_is_not_a_policy(where: str, module: nn.Module) -> None:
                 "probability of each action, and with a network that is random or that depends on "
                 "the rest of the batch it would not be that of the policy that acted; take it out "
                 "(LayerNorm is fine)"
+            )
+
+
+def _refuse_what_does_not_travel(
+    where: str, module: nn.Module, make_other: Callable[[], nn.Module]
+) -> None:
+    """Weights are one vector of float32; whatever else a module holds has to be the same anywhere.
+
+    Args:
+        where: The setting that named the module.
+        module: As the seed of this process made it.
+        make_other: Makes the module again, as another seed does.
+    """
+    parameters, buffers = dict(module.named_parameters()), dict(module.named_buffers())
+    constants = {
+        name: buffer
+        for name, buffer in buffers.items()
+        if not (buffer.is_floating_point() or buffer.is_complex())
+    }
+    for name, tensor in {**parameters, **buffers}.items():
+        if name not in constants and tensor.dtype != torch.float32:
+            raise UnsuitablePolicyError(
+                f"{where} holds {name!r} of {tensor.dtype}: weights travel to the workers as "
+                "float32; make it float32"
+            )
+    others = dict(make_other().named_buffers()) if constants else {}
+    for name, tensor in constants.items():
+        if name not in others or not torch.equal(tensor, others[name]):
+            raise UnsuitablePolicyError(
+                f"{where} fills the buffer {name!r} of {tensor.dtype} at random: every process "
+                "would have another one, for only float32 travels to the workers; keep it as "
+                "float32, or draw it with a generator of its own and a fixed seed"
             )
 
 

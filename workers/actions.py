@@ -16,13 +16,14 @@ class ActionDecoder:
         self._layout = layout
         self._is_one_choice = layout.is_one_choice
         self._start = layout.leaves[0].starts[0] if layout.is_one_choice else 0
+        self._dtype = np.dtype(layout.leaves[0].dtype)
         self._paths = [leaf.path for leaf in layout.leaves]
         self._decoders = [_leaf_decoder(leaf) for leaf in layout.leaves]
 
     def batch(self, actions: NDArray[Any]) -> Any:
         """Return [n, ...] actions as a vector environment takes them: nested, then batched."""
         if self._is_one_choice:
-            return actions + self._start
+            return (actions + self._start).astype(self._dtype, copy=False)
         values, start = [], 0
         for leaf, decode in zip(self._layout.leaves, self._decoders, strict=True):
             values.append(decode(actions[:, start : start + leaf.size]))

@@ -23,7 +23,7 @@ from workers.spaces import (
 from workers.wrappers import WrapperError, apply_wrappers
 
 _EXTRAS = {
-    "atari": ("ale_py", "ale-py"),
+    "atari": ("ale_py", "ale-py", "opencv", "cv2"),
     "mujoco": ("mujoco",),
     "box2d": ("box2d",),
 }
@@ -109,7 +109,9 @@ def make_environment(config: EnvironmentConfig) -> gymnasium.Env[Any, Any]:
             )
             return apply_wrappers(environment, config.wrappers)
         except WrapperError as error:
-            raise UnsuitableEnvironmentError(str(error)) from error
+            raise UnsuitableEnvironmentError(
+                f"{error}{_missing_extra(error.__cause__ or error)}"
+            ) from error
         except Exception as error:  # whatever a user's constructor raises
             raise UnsuitableEnvironmentError(
                 f"environment.id = {config.id!r} cannot be made with kwargs {config.kwargs}: "
@@ -155,16 +157,21 @@ def _find(config: EnvironmentConfig) -> EnvSpec:
             if name not in gymnasium.registry and callable(getattr(module, name, None)):
                 return EnvSpec(id=name, entry_point=getattr(module, name))
             return gymnasium.spec(name)
-        except (gymnasium.error.Error, ImportError) as error:
+        except (gymnasium.error.Error, ModuleNotFoundError) as error:
             near = difflib.get_close_matches(name, gymnasium.registry, n=3, cutoff=0.6)
             hint = f"; did you mean {' or '.join(near)}?" if near else ""
             raise UnsuitableEnvironmentError(
                 f"environment.id = {config.id!r} does not exist here ({error})"
                 f"{hint}{_missing_extra(error)}"
             ) from None
+        except Exception as error:  # whatever a user's module raises
+            raise UnsuitableEnvironmentError(
+                f"environment.id = {config.id!r} cannot be imported: {type(error).__name__}: "
+                f"{error}{_missing_extra(error)}"
+            ) from error
 
 
-def _missing_extra(error: Exception) -> str:
+def _missing_extra(error: BaseException) -> str:
     """Return which extra of ours installs what is missing, if it is one of those."""
     for extra, packages in _EXTRAS.items():
         if any(package in str(error).lower() for package in packages):

@@ -25,9 +25,10 @@ from workers.environment import (
 from workers.image_findings import findings_about_images
 from workers.observations import InvalidMaskError
 from workers.rollout_worker import architecture_of
+from workers.step_digest import first_difference
 from workers.trial import Trial, TrialError, play_trial
 from workers.vector_lanes import autoreset_mode
-from workers.vector_trial import Step, first_difference, play_vector_trial
+from workers.vector_trial import play_vector_trial
 
 _TRIAL_STEPS = 200
 _MAX_STEPS_WITHOUT_LIMIT = 50_000
@@ -88,7 +89,11 @@ def preflight(config: Config) -> Preflight:
 
 def _determinism(name: str, trials: list[Trial]) -> list[str]:
     first, again, other = trials
-    return _withdrawn(name, first.first_difference(again), first.first_difference(other))
+    return _withdrawn(
+        name,
+        first_difference(first.digests, again.digests),
+        first_difference(first.digests, other.digests),
+    )
 
 
 def _withdrawn(name: str, again: int | None, other: int | None) -> list[str]:
@@ -127,7 +132,7 @@ def _play_to_the_end(environment: gymnasium.Env[Any, Any], spec: EnvironmentSpec
     )
     if not trial.ended:
         raise TrialError(
-            f"an episode of random actions did not end within {len(trial.rewards)} steps, and no "
+            f"an episode of random actions did not end within {trial.num_steps} steps, and no "
             "limit of time is set; REINFORCE learns from whole episodes: set "
             "environment.max_episode_steps"
         )
@@ -158,7 +163,7 @@ def _check_vector_implementation(config: Config, spec: EnvironmentSpec) -> list[
     return _withdrawn(name, first_difference(first, again), first_difference(first, other))
 
 
-def _vector_trials(environment: EnvironmentConfig, spec: EnvironmentSpec) -> list[list[Step]]:
+def _vector_trials(environment: EnvironmentConfig, spec: EnvironmentSpec) -> list[list[bytes]]:
     one, other = (make_vector_environment(environment, 2) for _ in range(2))
     try:
         autoreset_mode(environment, one)

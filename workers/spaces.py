@@ -7,7 +7,14 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.spaces import Space
 
-from learner.spaces import ActionLayout, ActionLeaf, ObservationLayout, ObservationLeaf, Path
+from learner.spaces import (
+    VECTOR,
+    ActionLayout,
+    ActionLeaf,
+    ObservationLayout,
+    ObservationLeaf,
+    Path,
+)
 
 MASK_KEY = "action_mask"
 """Where environments put their action masks: in ``info``, or as a key of a Dict observation."""
@@ -27,12 +34,13 @@ def observation_layout(space: Space[Any], *, is_masked: bool = False) -> Observa
     leaves = [_observation_leaf(path, leaf) for path, leaf in seen]
     if sum(leaf.size for leaf in leaves) == 0:
         raise UnsupportedSpaceError(f"the observation space {space} holds no number")
-    names = [leaf.name for leaf in leaves]
-    if len(set(names)) < len(names):
-        raise UnsupportedSpaceError(
-            f"the observation space {space} has two parts of one name: {sorted(names)}; rename a "
-            "key of the Dict"
-        )
+    names = [VECTOR, *(leaf.name for leaf in leaves)]
+    for name in names:
+        if names.count(name) > 1:
+            raise UnsupportedSpaceError(
+                f"the observation space {space} has two parts of one name, {name!r}, or one under "
+                f"the name {VECTOR!r}, which is taken; rename a key of the Dict"
+            )
     return ObservationLayout(tuple(leaves))
 
 
@@ -51,7 +59,12 @@ def action_layout(space: Space[Any]) -> ActionLayout:
 def _leaves(space: Space[Any], path: Path = ()) -> Iterator[tuple[Path, Space[Any]]]:
     if isinstance(space, spaces.Dict):
         for key, part in space.spaces.items():
-            yield from _leaves(part, (*path, str(key)))
+            if not isinstance(key, str):
+                raise UnsupportedSpaceError(
+                    f"the space {space} has the key {key!r}, of type {type(key).__name__}: the "
+                    "parts of a Dict are named by strings here; rename it, or use a Tuple"
+                )
+            yield from _leaves(part, (*path, key))
     elif isinstance(space, spaces.Tuple):
         for index, part in enumerate(space.spaces):
             yield from _leaves(part, (*path, index))
@@ -85,7 +98,7 @@ def _is_image(space: spaces.Box) -> bool:
 def _action_leaf(path: Path, space: Space[Any]) -> ActionLeaf:
     if isinstance(space, spaces.Discrete):
         counts, starts = (int(space.n),), (int(space.start),)
-        return ActionLeaf(path, "categorical", (), "int64", counts, starts)
+        return ActionLeaf(path, "categorical", (), str(space.dtype), counts, starts)
     if isinstance(space, spaces.MultiDiscrete):
         dtype = str(space.dtype)
         return ActionLeaf(path, "categorical", space.shape, dtype, *_counts_and_starts(space))

@@ -12,11 +12,12 @@ from gymnasium.spaces import Space
 from numpy.typing import NDArray
 
 from learner.distributions import Masks, make_distribution
-from learner.spaces import ActionLayout, Path
+from learner.spaces import ActionLayout, ObservationLayout, Path
 from workers.actions import ActionDecoder
 from workers.environment import EnvironmentSpec
 from workers.observations import WritableRows
 from workers.spaces import MASK_KEY
+from workers.step_digest import step_digest
 
 
 class TrialError(Exception):
@@ -28,25 +29,30 @@ class Trial:
     """What happened, up to the end of the episode or of the trial.
 
     Attributes:
-        observations: Rows as they would be recorded, the first one after the reset.
-        rewards: One per step.
+        digests: Of the row that each observation would be recorded as, with the reward and the end
+            that came along; the first one after the reset.
+        brightest: The brightest pixel of each image, by its name.
+        reward: Of the last step.
         ended: The episode came to its end.
         warnings: What is odd and does no harm, each once.
     """
 
-    observations: list[NDArray[Any]] = field(default_factory=list)
-    rewards: list[float] = field(default_factory=list)
+    digests: list[bytes] = field(default_factory=list)
+    brightest: dict[str, int] = field(default_factory=dict)
+    reward: float = 0.0
     ended: bool = False
     warnings: dict[str, None] = field(default_factory=dict)
 
-    def first_difference(self, other: "Trial") -> int | None:
-        """Return the step from which two trials differ, 0 for the reset, or None."""
-        pairs = zip(self.observations, other.observations, strict=False)
-        for step, (mine, theirs) in enumerate(pairs):
-            if mine.tobytes() != theirs.tobytes() or self.rewards[:step] != other.rewards[:step]:
-                return step
-        is_same_length = len(self.rewards) == len(other.rewards) and self.ended == other.ended
-        return None if is_same_length else min(len(self.rewards), len(other.rewards))
+    @property
+    def num_steps(self) -> int:
+        """Steps whose observation was looked at."""
+        return len(self.digests) - 1
+
+    def note(self, layout: ObservationLayout, rows: NDArray[Any]) -> None:
+        """Take note of a row, which is not kept: thousands of images would fill the memory."""
+        self.digests.append(step_digest(rows, self.reward, self.ended))
+        for name, image in layout.pixels(rows).items():
+            self.brightest[name] = max(self.brightest.get(name, 0), int(image.max()))
 
 
 def play_trial(
@@ -65,33 +71,30 @@ def play_trial(
     """
     trial = Trial()
     space = environment.observation_space
-    environment.action_space.seed(seed)
     generator, decoder = np.random.default_rng(seed), ActionDecoder(spec.action)
     result = _call("reset", lambda: environment.reset(seed=seed))
     if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict)):
         raise TrialError(f"reset returned {_short(result)}, not (observation, info)")
     observation, info = result
-    trial.warnings |= dict.fromkeys(_unused_mask(spec, observation, info))
     while True:
-        where = f"step {len(trial.rewards)}" if trial.rewards else "reset"
+        where = f"step {len(trial.digests)}" if trial.digests else "reset"
         rows = WritableRows(spec, 1)
+        trial.warnings |= dict.fromkeys(_unused_mask(spec, observation, info))
         trial.warnings |= dict.fromkeys(_look_at(where, space, observation))
         if trial.ended:
             rows.write_last(0, observation)
         else:
             rows.write(0, observation, info)
-        trial.observations.append(rows.observations)
-        if trial.ended or len(trial.rewards) == max_steps or time.monotonic() > deadline_s:
+        trial.note(spec.observation, rows.observations)
+        if trial.ended or trial.num_steps == max_steps or time.monotonic() > deadline_s:
             return trial
-        if rows.masks is None:
-            action = environment.action_space.sample()
-        else:
-            (action,) = decoder.singles(random_actions(spec.action, generator, rows.masks))
+        # Through the decoder, as in training: what it makes of them is tried, too.
+        (action,) = decoder.singles(random_actions(spec.action, generator, rows.masks))
         observation, info = _step(environment, action, trial)
 
 
 def _step(environment: gymnasium.Env[Any, Any], action: Any, trial: Trial) -> tuple[Any, Any]:
-    where = f"step {len(trial.rewards) + 1}"
+    where = f"step {trial.num_steps + 1}"
     result = _call(where, lambda: environment.step(action))
     if not (isinstance(result, tuple) and len(result) == 5 and isinstance(result[4], dict)):
         raise TrialError(
@@ -108,7 +111,7 @@ def _step(environment: gymnasium.Env[Any, Any], action: Any, trial: Trial) -> tu
     for name, flag in (("terminated", terminated), ("truncated", truncated)):
         if not isinstance(flag, bool | np.bool_):
             raise TrialError(f"{where} returned {name} = {_short(flag)}, not a bool")
-    trial.rewards.append(reward)
+    trial.reward = reward
     trial.ended = bool(terminated or truncated)
     return observation, info
 
@@ -122,7 +125,15 @@ def _call(where: str, function: Callable[[], Any]) -> Any:
 
 def _unused_mask(spec: EnvironmentSpec, observation: Any, info: dict[str, Any]) -> Iterator[str]:
     is_seen = isinstance(observation, dict) and MASK_KEY in observation
-    if spec.action_mask is None and (is_seen or MASK_KEY in info):
+    if spec.action_mask is not None or not (is_seen or MASK_KEY in info):
+        return
+    if spec.action.num_choices:
+        yield (
+            f"the environment gives an {MASK_KEY!r} after a step and gave none after reset, so "
+            "none is used, and the policy may do what this one forbids; give one with every "
+            "observation, that of reset included"
+        )
+    else:
         yield (
             f"the environment gives an {MASK_KEY!r}, and masks are used only where every part of "
             "the action space is Discrete or MultiDiscrete; the policy may do what this one forbids"

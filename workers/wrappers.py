@@ -67,13 +67,17 @@ def _find(name: str) -> Any:
     module, _, attribute = name.rpartition(":")
     try:
         found = getattr(importlib.import_module(module or "gymnasium.wrappers"), attribute)
-    except (ImportError, AttributeError) as error:
+    except (ModuleNotFoundError, AttributeError) as error:
         near = difflib.get_close_matches(name, gymnasium.wrappers.__all__, n=3, cutoff=0.5)
         hint = f"; did you mean {' or '.join(near)}?" if near else ""
         raise WrapperError(
             f"environment.wrappers: {name!r} is neither a wrapper of gymnasium.wrappers nor "
             f"module:Class of your own ({error}){hint}"
         ) from None
+    except Exception as error:  # whatever a user's module raises
+        raise WrapperError(
+            f"environment.wrappers: {name!r} cannot be imported: {type(error).__name__}: {error}"
+        ) from error
     for parent in getattr(found, "__mro__", ()):
         if parent.__module__.startswith("gymnasium.wrappers."):
             _refuse(name, parent.__name__)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cluster.errors import UsageError
+from learner.image_layers import channels_are_last, image_size
 
 _OPSET = 17
 """Of 2022: every runtime in use knows it."""
@@ -103,17 +104,14 @@ def _image_steps(about: dict[str, Any], constants: dict[str, NDArray[Any]]) -> l
     steps: list[_Step] = [("Cast", [], {"to": TensorProto.FLOAT}), ("Div", ["white"], {})]
     if not about["images"]:
         return steps
-    shape = about["observation"][0]["shape"]
-    if len(shape) == 2:
-        constants["channel"] = np.array([1], np.int64)
-        steps.append(("Unsqueeze", ["channel"], {}))
-    elif len(shape) == 4:  # frames, whose channels are put side by side
-        constants["image"] = np.array([0, -1, shape[1], shape[2]], np.int64)
-        steps += [("Transpose", [], {"perm": [0, 1, 4, 2, 3]}), ("Reshape", ["image"], {})]
-    elif shape[2] <= shape[0]:
-        steps.append(("Transpose", [], {"perm": [0, 3, 1, 2]}))
+    shape = tuple(about["observation"][0]["shape"])
+    if len(shape) > 2 and channels_are_last(shape):
+        *stack, height, width, channels = range(len(shape) + 1)
+        steps.append(("Transpose", [], {"perm": [*stack, channels, height, width]}))
+    constants["image"] = np.array([0, *image_size(shape)], np.int64)  # 0 keeps the rows
+    steps.append(("Reshape", ["image"], {}))
     for layer, options in enumerate(about["images"][0]):
-        strides, pads = [options["stride"]] * 2, [options["padding"]] * 4
+        strides, pads = options["stride"], [options["padding"]] * 4
         names = [f"images.0.{layer}.weight", f"images.0.{layer}.bias"]
         steps += [("Conv", names, {"strides": strides, "pads": pads}), _activation(about)]
     return steps

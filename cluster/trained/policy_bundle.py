@@ -96,12 +96,12 @@ def network_of(policy: TrainedPolicy) -> "PolicyNetwork":
     return loaded_network(architecture_of(policy.config, policy.spec), policy.weights)
 
 
-def convolutions_of(network: "PolicyNetwork") -> list[list[dict[str, int]]]:
-    """Return stride and padding of each convolution over each image."""
-    encoders: dict[str, list[dict[str, int]]] = {}
+def convolutions_of(network: "PolicyNetwork") -> list[list[dict[str, Any]]]:
+    """Return the stride in (height, width) and the padding of each convolution over each image."""
+    encoders: dict[str, list[dict[str, Any]]] = {}
     for name, module in network.named_modules():
         if hasattr(module, "stride"):
-            options = {"stride": module.stride[0], "padding": module.padding[0]}
+            options = {"stride": module.stride, "padding": module.padding[0]}
             encoders.setdefault(name.partition(".layers")[0], []).append(options)
     return list(encoders.values())
 

@@ -147,17 +147,17 @@ def _channels_first(image: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return [channels, height, width] of an image in any of the usual orders."""
     if image.ndim == 2:
         return image[None]
-    if image.ndim == 4:  # frames
-        return np.concatenate(image.transpose(0, 3, 1, 2))
-    return image.transpose(2, 0, 1) if image.shape[-1] <= image.shape[0] else image
+    if image.shape[-1] <= image.shape[-3]:  # the channels are the fewer ones
+        image = np.moveaxis(image, -1, -3)
+    return image.reshape(-1, *image.shape[-2:])  # those of a stack are put side by side
 
 
 def _convolved(
-    image: NDArray[np.float32], weight: NDArray[np.float32], stride: int, padding: int
+    image: NDArray[np.float32], weight: NDArray[np.float32], stride: list[int], padding: int
 ) -> NDArray[np.float32]:
     """Return [filters, height, width] of [channels, height, width]."""
     image = np.pad(image, ((0, 0), (padding, padding), (padding, padding)))
-    windows = sliding_window_view(image, weight.shape[2:], (1, 2))[:, ::stride, ::stride]
+    windows = sliding_window_view(image, weight.shape[2:], (1, 2))[:, :: stride[0], :: stride[1]]
     return np.tensordot(weight, windows, ((1, 2, 3), (0, 3, 4)))
 
 

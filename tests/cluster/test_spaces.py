@@ -1,11 +1,20 @@
 """Every pair of spaces trains, and what is sampled is what the learner recomputes."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from runs import train
 from sample_spaces import ACTION_SPACES, OBSERVATION_SPACES
+
+from learner.learner import Learner
+from learner.network import loaded_network
+from learner.weights import Weights
+from workers.environment import inspect_environment
+from workers.rollout_worker import RolloutWorker, architecture_of
+from workers.ticket import Purpose, draw_tickets
 
 SMALL = {
     "learner": {"episodes_per_update": 6, "baseline": "value", "entropy_coefficient": 0.01},
@@ -111,15 +120,53 @@ def test_every_policy_learns_the_same_on_ray(make_config, display, actors, name)
     assert len(shas) == 1
 
 
-def test_with_lookahead_the_importance_weights_know_the_masks_and_the_memory(make_config, display):
-    config = policy_config(make_config, "masks in observations", cluster={"lookahead": 1})
+@pytest.fixture(params=[7, 4096])
+def stale(make_config, request):
+    """A learner with masks and memory that is one version ahead, and the episodes it gets.
 
-    _, records, _ = train(config, display)
+    Worker and learner have other weights, both far from uniform.
+    """
+    section = {**SMALL["learner"], "micro_batch_steps": request.param}
+    config = policy_config(make_config, "masks in observations", learner=section)
+    spec = inspect_environment(config.environment)
+    learner = Learner(config.learner, architecture_of(config, spec), seed=0)
+    generator = np.random.default_rng(0)
+    state = learner.state()
+    num_learned = len(state.arrays["weights"]) - learner._architecture.num_statistics
 
-    sizes = [
-        record.metrics["learner/effective_sample_size"]
-        for record in records
-        if "learner/effective_sample_size" in record.metrics
-    ]
-    assert all(0.5 < size <= 1.0 for size in sizes)
-    assert np.min(sizes) < 1.0
+    def moved():
+        values = state.arrays["weights"].copy()
+        values[:num_learned] += generator.normal(0, 0.3, num_learned)
+        return values
+
+    (ticket,) = draw_tickets(0, Purpose.TRAINING, 0, 6, 6)
+    _, batch = RolloutWorker(config, spec).play(ticket, Weights(0, moved()))
+    learner.load_state(replace(state, version=1, arrays={**state.arrays, "weights": moved()}))
+    return learner, batch
+
+
+def by_hand(learner, batch, *, remembers=True, masks=True):
+    """Log pi - log mu, one step after the other, as a worker would act."""
+    network = loaded_network(learner._architecture, learner.weights())
+    first_steps = np.cumsum(batch.episode_lengths) - batch.episode_lengths
+    ratios = []
+    for step in range(batch.num_steps):
+        if step in first_steps or not remembers:
+            states = torch.zeros(1, network.state_size)
+        with torch.no_grad():
+            logits, states = network.step(batch.observations[step : step + 1], states)
+        allowed = batch.action_masks[step] if masks else np.ones(3, bool)
+        exponentials = np.where(allowed, np.exp(logits[0].numpy().astype(float)), 0.0)
+        probability = exponentials[batch.actions[step]] / exponentials.sum()
+        ratios.append(np.log(probability) - batch.behavior_log_probs[step])
+    return np.array(ratios)
+
+
+def test_the_importance_weights_know_the_masks_and_the_memory(stale):
+    learner, batch = stale
+
+    ratios = learner._log_ratios(batch, staleness=1)
+
+    np.testing.assert_allclose(ratios, by_hand(learner, batch), atol=1e-5)
+    assert np.abs(ratios - by_hand(learner, batch, masks=False)).max() > 0.1
+    assert np.abs(ratios - by_hand(learner, batch, remembers=False)).max() > 0.1

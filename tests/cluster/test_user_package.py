@@ -23,13 +23,15 @@ def folder(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("policy", [[], ["--policy.kind", "my_policy:Wide"]])
-def test_an_environment_and_a_policy_of_the_user_train_from_their_folder(folder, policy):
+@pytest.mark.parametrize("policy", [[], ["--policy.kind", "my_policy:Wide"]], ids=["mlp", "user's"])
+@pytest.mark.parametrize("backend", ["inline", pytest.param("ray", marks=pytest.mark.ray)])
+def test_an_environment_and_a_policy_of_the_user_train_from_their_folder(folder, policy, backend):
+    """On Ray learner and workers are processes of their own, which have to find the folder."""
     result = subprocess.run(
         [
             *[sys.executable, "-m", "cluster", "train", "cartpole", *policy],
             *["--environment.id", "corridor:Corridor", "--stop.target_return", "0.9"],
-            *["--cluster.backend", "inline", "--tracking.enabled", "false", "--run.name", "mine"],
+            *["--cluster.backend", backend, "--tracking.enabled", "false", "--run.name", "mine"],
         ],
         cwd=folder,
         capture_output=True,

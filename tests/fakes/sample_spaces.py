@@ -6,6 +6,9 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tu
 ACTION_SPACES = {
     "discrete": Discrete(3),
     "discrete from 7": Discrete(2, start=7),
+    "discrete of int32": Discrete(3, dtype=np.int32),
+    "tuple of one choice": Tuple([Discrete(3)]),
+    "dict of one choice": Dict({"a": Discrete(3, dtype=np.int32)}),
     "multi-discrete": MultiDiscrete([2, 3]),
     "multi-discrete grid": MultiDiscrete([[2, 3], [4, 2]], start=[[1, 0], [0, -2]]),
     "multi-binary": MultiBinary(3),

@@ -120,12 +120,15 @@ class Pictures(gymnasium.Env[Any, Any]):
 
 
 class PlainPictures(gymnasium.Env[Any, Any]):
-    """Images of any size, no brighter than said."""
+    """Images of any size, no brighter than said, alone or under a key."""
 
-    def __init__(self, shape: list[int], brightest: int) -> None:
-        self.observation_space = Box(0, 255, tuple(shape), np.uint8)
+    def __init__(self, shape: list[int], brightest: int, *, key: str = "", length: int = 5) -> None:
+        self._picture = np.zeros(tuple(shape), np.uint8)
+        self._picture[-1] = brightest
+        space = Box(0, 255, tuple(shape), np.uint8)
+        self.observation_space = Dict({key: space}) if key else space
         self.action_space = Discrete(2)
-        self._brightest, self._step = brightest, 0
+        self._key, self._length, self._step = key, length, 0
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
         super().reset(seed=seed)
@@ -134,12 +137,11 @@ class PlainPictures(gymnasium.Env[Any, Any]):
 
     def step(self, action: int) -> Any:
         self._step += 1
-        return self._image(), 0.0, self._step == LENGTH, False, {}
+        return self._image(), 0.0, self._step == self._length, False, {}
 
     def _image(self) -> Any:
-        image = np.zeros(self.observation_space.shape, np.uint8)
-        image[-1] = self._brightest
-        return image
+        image = self._picture.copy()
+        return {self._key: image} if self._key else image
 
 
 class Edited(gymnasium.Env[Any, Any]):
@@ -207,6 +209,25 @@ class MaskedParts(gymnasium.Env[Any, Any]):
 
     def _look(self) -> tuple[Any, dict[str, Any]]:
         return np.zeros(2, np.float32), {"action_mask": np.array([0, 1, 0, 0, 1], np.int8)}
+
+
+class MaskedLater(gymnasium.Env[Any, Any]):
+    """Says what is allowed after every step, and not after the reset."""
+
+    def __init__(self) -> None:
+        self.observation_space = Box(-1.0, 1.0, (2,), np.float32)
+        self.action_space = Discrete(2)
+        self._step = 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        self._step = 0
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action: Any) -> Any:
+        self._step += 1
+        info = {"action_mask": np.array([1, 0], np.int8)}
+        return np.zeros(2, np.float32), 1.0, self._step == LENGTH, False, info
 
 
 class MaskedBox(gymnasium.Env[Any, Any]):

@@ -108,6 +108,27 @@ class Forgetful(Counter):
         return super().step(observations, torch.zeros_like(states))
 
 
+class Shuffling(Attentive):
+    """Has a buffer of whole numbers, drawn at random or from a fixed seed."""
+
+    def __init__(self, observation_shapes, num_outputs, *, is_seeded=False):
+        super().__init__(observation_shapes, num_outputs)
+        generator = torch.Generator().manual_seed(0) if is_seeded else None
+        self.register_buffer("order", torch.randperm(num_outputs * 50, generator=generator))
+
+
+class Precise(Attentive):
+    """Has numbers that lose their digits on the way: a parameter or a buffer."""
+
+    def __init__(self, observation_shapes, num_outputs, what, dtype="float64"):
+        super().__init__(observation_shapes, num_outputs)
+        numbers = torch.ones(2, dtype=getattr(torch, dtype))
+        if what == "parameter":
+            self.fine = nn.Parameter(numbers)
+        else:
+            self.register_buffer("fine", numbers)
+
+
 class TooFew(Attentive):
     """Ignores how many outputs are wanted."""
 

@@ -21,8 +21,10 @@ class VectorCountdown(VectorEnv[Any, Any, Any]):
         mode: str = "NEXT_STEP",
         masks: bool = False,  # noqa: FBT001, FBT002
         unseeded: str = "",
+        has_batched_finals: bool = False,  # noqa: FBT001, FBT002
     ) -> None:
         self._unseeded = unseeded
+        self._has_batched_finals = has_batched_finals
         self.metadata = {"autoreset_mode": AutoresetMode[mode] if mode != "unknown" else None}
         self.num_envs = num_envs
         self.single_observation_space = Dict({"place": Box(0, 99, (2,), np.float32)})
@@ -66,12 +68,20 @@ class VectorCountdown(VectorEnv[Any, Any, Any]):
             self._begin(waiting)
             self._over = terminated.copy()
         elif self._mode == "SAME_STEP" and terminated.any():
-            finals["final_obs"] = np.empty(self.num_envs, object)
-            for lane in np.flatnonzero(terminated):
-                finals["final_obs"][lane] = {"place": self._look()["place"][lane]}
+            finals["final_obs"] = self._finals(np.flatnonzero(terminated))
             self._begin(terminated)
         info = self._info() | finals
         return self._look(), rewards, terminated, np.zeros(self.num_envs, bool), info
+
+    def _finals(self, lanes: np.ndarray) -> Any:
+        """As of Gymnasium's SyncVectorEnv one per lane, or one batch of all lanes, as of arrays."""
+        seen = self._look()["place"]
+        if self._has_batched_finals:
+            return {"place": np.where(np.isin(np.arange(self.num_envs), lanes)[:, None], seen, -1)}
+        finals = np.empty(self.num_envs, object)
+        for lane in lanes:
+            finals[lane] = {"place": seen[lane]}
+        return finals
 
     def _begin(self, lanes: np.ndarray) -> None:
         self._episode[lanes] += 1
@@ -94,7 +104,7 @@ class VectorCountdown(VectorEnv[Any, Any, Any]):
 class OneCountdown(gymnasium.Env[Any, Any]):
     """The same, alone."""
 
-    def __init__(self, mode: str = "", masks: bool = False, unseeded: str = "") -> None:  # noqa: FBT001, FBT002
+    def __init__(self, mode: str = "", masks: bool = False, **of_the_vector: Any) -> None:  # noqa: FBT001, FBT002
         self.observation_space = Dict({"place": Box(0, 99, (2,), np.float32)})
         self.action_space = Discrete(2, start=3)
         self._info = {"action_mask": np.array([0, 1], np.int8)} if masks else {}

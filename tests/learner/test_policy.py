@@ -10,6 +10,7 @@ from learner.architecture import PolicyArchitecture
 from learner.distributions import Categorical
 from learner.network import PolicyNetwork
 from learner.policy import MLPPolicy
+from learner.spaces import VECTOR, ObservationLayout, ObservationLeaf
 from learner.torch_policy import TorchPolicy
 from learner.weights import Weights
 
@@ -36,6 +37,27 @@ def test_numpy_and_torch_compute_the_same_logits(activation, hidden_sizes, num_l
         expected = network(torch.from_numpy(observations)).numpy()
 
     np.testing.assert_allclose(policy.parameters(observations), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("key", ["vector", "eye"])
+def test_an_image_is_divided_by_255_under_any_name(key):
+    image = ObservationLeaf((key,), "pixels", (4, 4))
+    layout = ObservationLayout((image, ObservationLeaf(("speed",), "numbers", (2,))))
+    architecture = replace(PolicyArchitecture.mlp(1, (5,), "tanh", 3), observation=layout)
+    network = PolicyNetwork(architecture, torch.Generator().manual_seed(0))
+    policy = MLPPolicy(architecture)
+    policy.load(Weights(1, network.flat_weights()))
+    rows = layout.empty(6)
+    generator = np.random.default_rng(0)
+    rows[key] = generator.integers(0, 256, (6, 4, 4), np.uint8)
+    rows[VECTOR] = generator.normal(size=(6, 2))
+
+    with torch.no_grad():
+        expected = network(rows).numpy()
+
+    seen = np.concatenate([rows[VECTOR], rows[key].reshape(6, 16) / np.float32(255)], axis=1)
+    np.testing.assert_array_equal(layout.flat(rows), seen)
+    np.testing.assert_allclose(policy.parameters(rows), expected, atol=1e-6)
 
 
 def test_the_behavior_log_probs_are_those_that_the_learner_recomputes():

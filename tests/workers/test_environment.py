@@ -45,6 +45,29 @@ def test_what_cannot_be_learned_in_is_refused_by_name(environment_id, message):
         inspect(environment_id)
 
 
+BROKEN_MODULES = {
+    "no_python": ("def (:", "SyntaxError: invalid syntax"),
+    "raises": ("raise OSError('no licence')", "OSError: no licence"),
+    "misses_a_name": ("from gymnasium import nothing", "ImportError: cannot import name 'nothing'"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN_MODULES)
+def test_a_module_that_cannot_be_imported_says_why(name, tmp_path, monkeypatch):
+    code, message = BROKEN_MODULES[name]
+    (tmp_path / f"{name}.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    for config, setting in (
+        (EnvironmentConfig(id=f"{name}:It"), "environment.id = "),
+        (EnvironmentConfig(id="CartPole-v1", wrappers=(f"{name}:It",)), "environment.wrappers: "),
+    ):
+        with pytest.raises(
+            UnsuitableEnvironmentError, match=f"{setting}'{name}:It' cannot be imported: {message}"
+        ):
+            make_environment(config)
+
+
 def test_what_a_constructor_raises_is_told_with_the_arguments():
     with pytest.raises(UnsuitableEnvironmentError, match=r"kwargs \{'colour': 'red'\}: TypeError"):
         inspect("fake_environments:Countdown-v0", colour="red")

@@ -1,9 +1,18 @@
 """What would fail or mislead later is found before anything starts, each with its own message."""
 
-import pytest
+import tracemalloc
 
-from workers.environment import UnsuitableEnvironmentError
+import pytest
+from sample_spaces import ACTION_SPACES
+
+from configs.section import ConfigError
+from workers.environment import (
+    UnsuitableEnvironmentError,
+    describe_environment,
+    make_environment,
+)
 from workers.preflight import preflight
+from workers.trial import play_trial
 
 
 def check(make_config, fault="", **sections):
@@ -82,9 +91,44 @@ def test_trials_keep_to_masks_over_several_choices(make_config, space):
     assert found.warnings == ()
 
 
+@pytest.mark.parametrize("action", ACTION_SPACES)
+def test_trials_act_as_a_policy_will(make_config, monkeypatch, action):
+    """Through the decoder; the environment raises where an action is not in its space."""
+    kwargs = {"observation": "box", "action": action}
+    config = make_config(environment={"id": "space_tasks:Samples", "kwargs": kwargs})
+    assert preflight(config).warnings == ()
+
+    monkeypatch.setattr("workers.actions.ActionDecoder.singles", lambda *_: ["no action"])
+
+    with pytest.raises(UnsuitableEnvironmentError, match="step 1 raises"):
+        preflight(config)
+
+
 @pytest.mark.parametrize("name", ["Attentive", "Counter", "Projecting"])
 def test_a_sound_policy_of_the_user_s_passes_without_a_word(make_config, name):
     assert check(make_config, policy={"kind": f"user_package:{name}"}).warnings == ()
+
+
+def test_a_policy_may_hold_whole_numbers_that_are_the_same_everywhere(make_config):
+    policy = {"kind": "user_package:Shuffling", "arguments": {"is_seeded": True}}
+
+    assert check(make_config, policy=policy).warnings == ()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"what": "parameter"},
+        {"what": "buffer"},
+        {"what": "buffer", "dtype": "float16"},
+        {"what": "buffer", "dtype": "complex64"},
+    ],
+)
+def test_numbers_that_do_not_travel_as_float32_are_refused(make_config, arguments):
+    dtype = arguments.get("dtype", "float64")
+
+    with pytest.raises(ConfigError, match=f"holds 'fine' of torch.{dtype}: weights travel .* as"):
+        check(make_config, policy={"kind": "user_package:Precise", "arguments": arguments})
 
 
 @pytest.mark.parametrize("masks", ["info", "observation"])
@@ -96,6 +140,16 @@ def test_a_mask_for_which_there_is_no_use_is_named(make_config, masks):
     (warning,) = found.warnings
     assert "gives an 'action_mask', and masks are used only where" in warning
     assert found.spec.observation.vector_size == 2  # what is not used as a mask is seen
+
+
+def test_a_mask_that_comes_after_the_first_step_alone_is_named_once(make_config):
+    found = preflight(make_config(environment={"id": "space_tasks:MaskedLater"}))
+
+    (warning,) = found.warnings
+    assert (
+        "gives an 'action_mask' after a step and gave none after reset, so none is used" in warning
+    )
+    assert found.spec.action_mask is None
 
 
 @pytest.mark.parametrize(
@@ -115,8 +169,8 @@ def test_normalising_where_there_is_nothing_to_normalise_is_said(make_config, na
     assert all("normalize_observations has no effect" in warning for warning in found.warnings)
 
 
-def pictures(make_config, *, shape, brightest, wrappers=(), **policy):
-    kwargs = {"shape": shape, "brightest": brightest}
+def pictures(make_config, *, shape, brightest, wrappers=(), key="", **policy):
+    kwargs = {"shape": shape, "brightest": brightest, "key": key}
     environment = {"id": "space_tasks:PlainPictures", "kwargs": kwargs, "wrappers": list(wrappers)}
     return preflight(make_config(environment=environment, policy=policy))
 
@@ -145,6 +199,7 @@ def test_an_image_without_light_is_taken_for_a_board_and_the_way_out_is_one(make
         ("cnn", [84, 84, 3], None),
         ("cnn", [20, 500, 3], None),  # a narrow one is halved until it is short
         ("cnn", [600, 800, 3], "436,224 x 64 weights, 112 MB"),
+        ("gru", [600, 800, 3], "436,224 x 192 weights, 335 MB"),
         ("mlp", [400, 400, 3], "480,000 x 64 weights, 123 MB"),
     ],
 )
@@ -152,7 +207,35 @@ def test_images_that_make_the_weights_huge_are_named(make_config, kind, shape, s
     found = pictures(make_config, shape=shape, brightest=255, kind=kind, hidden_sizes=[64])
 
     assert len(found.warnings) == (says is not None)
-    assert all(says in warning and "ResizeObservation" in warning for warning in found.warnings)
+    assert all(says in warning and "{ResizeObservation:" in warning for warning in found.warnings)
+
+
+@pytest.mark.parametrize(
+    ("shape", "key"), [([600, 800, 3], "eye"), ([2, 600, 800, 3], "")], ids=["in a Dict", "stacked"]
+)
+def test_gymnasium_s_wrapper_is_advised_only_where_it_can_be_made(make_config, shape, key):
+    sections = {"brightest": 9, "kind": "cnn", "hidden_sizes": [64], "key": key}
+
+    board, size = pictures(make_config, shape=shape, **sections).warnings
+
+    assert ("make it a Box of float32 with a wrapper of your own" in board) == bool(key)
+    assert "make it smaller with a wrapper of your own (Gymnasium's ResizeObservation takes" in size
+    assert "{ResizeObservation" not in size
+
+
+def test_the_memory_of_a_trial_does_not_grow_with_its_images(make_config):
+    kwargs = {"shape": [64, 64, 3], "brightest": 99, "length": 2000}  # 25 MB of pixels
+    config = make_config(environment={"id": "space_tasks:PlainPictures", "kwargs": kwargs})
+    environment = make_environment(config.environment)
+    spec = describe_environment(config.environment, environment)
+    tracemalloc.start()
+
+    trial = play_trial(environment, spec, seed=0, max_steps=50_000)
+
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (trial.num_steps, trial.brightest) == (2000, {"observation": 99})
+    assert peak_bytes < 1e6
 
 
 def test_a_cnn_needs_an_image(make_config):
@@ -180,6 +263,7 @@ def test_a_linear_baseline_sees_no_images(make_config):
         ("MixingLater", "gives an observation another output when it comes with others"),
         ("DroppingLater", "gives an observation another output when it comes with .* another time"),
         ("Forgetful", "gives an observation another output when .* in step instead of forward"),
+        ("Shuffling", "fills the buffer 'order' of torch.int64 at random"),
         ("TooFew", r"returns shape \(3, 3\) for 3 observations; it has to return \[3, 2\]"),
         ("Unlearnable", "has no parameters to learn"),
         ("NoModule", "is no torch.nn.Module"),

@@ -160,7 +160,12 @@ def test_the_largest_number_of_a_dtype_is_no_bound(dtype):
         (spaces.OneOf([Discrete(2), Discrete(3)]), "OneOf has no fixed size"),
         (Dict({"a": Dict({"note": spaces.Text(3)})}), "the observation at 'a.note' is the space"),
         (Box(0, 1, (0,)), "holds no number"),
-        (Dict({"a.b": Discrete(2), "a": Dict({"b": Discrete(2)})}), "two parts of one name"),
+        (Dict({"a.b": Discrete(2), "a": Dict({"b": Discrete(2)})}), "two parts of one name, 'a.b'"),
+        (Dict({"(vector)": Discrete(2)}), r"or one under the name '\(vector\)', which is taken"),
+        (
+            Dict({"a": Dict({0: Discrete(2)})}),
+            "has the key 0, of type int: .* rename it, or use a Tuple",
+        ),
     ],
 )
 def test_observations_without_a_fixed_size_are_refused_by_name(space, message):
@@ -180,6 +185,7 @@ def test_observations_without_a_fixed_size_are_refused_by_name(space, message):
             Dict({"arm": Box(np.zeros(2, np.float32), np.array([1, 0], np.float32))}),
             "the action at 'arm' is the space .* low == high has nothing to decide",
         ),
+        (Dict({0: Discrete(2), 1: Discrete(3)}), "has the key 0, of type int: .* or use a Tuple"),
     ],
 )
 def test_actions_without_a_distribution_are_refused_by_name(space, message):

@@ -47,6 +47,16 @@ def test_the_first_episode_of_each_lane_is_recorded_whole_in_every_mode(make_con
         np.testing.assert_array_equal(trajectories.actions, np.ones(19))
 
 
+@pytest.mark.parametrize("has_batched_finals", [False, True])
+def test_what_stood_at_the_end_is_read_in_both_forms(make_config, has_batched_finals):
+    """One observation per lane, or one batch of all lanes, of which those that ended count."""
+    config = vector_config(make_config, "SAME_STEP", has_batched_finals=has_batched_finals)
+
+    finals = play(config, num_episodes=4).final_observations
+
+    np.testing.assert_array_equal(finals, [[0, 2], [0, 3], [0, 4], [0, 5]])
+
+
 def test_a_vector_environment_that_does_not_say_its_mode_is_refused(make_config):
     with pytest.raises(UnsuitableEnvironmentError, match="say autoreset_mode None"):
         preflight(vector_config(make_config, "unknown"))

@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 
@@ -54,6 +56,19 @@ def test_wrapped_environments_are_stepped_one_by_one():
     assert inspect_environment(config(environment_id="CartPole-v1")).has_vector_implementation
     wrapped = config("TimeAwareObservation", environment_id="CartPole-v1")
     assert not inspect_environment(wrapped).has_vector_implementation
+
+
+def test_a_wrapper_that_needs_opencv_names_the_extra_that_brings_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cv2", None)  # as where it is not installed
+    resized = config(
+        {"ResizeObservation": {"shape": [4, 4]}},
+        environment_id="space_tasks:PlainPictures",
+        shape=[8, 8, 3],
+        brightest=255,
+    )
+
+    with pytest.raises(UnsuitableEnvironmentError, match=r"distributed-reinforce\[atari\]' brings"):
+        make_environment(resized)
 
 
 @pytest.mark.parametrize(

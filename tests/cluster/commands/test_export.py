@@ -191,6 +191,9 @@ def test_actions_start_where_the_environment_counts_from(make_config, tmp_path):
 
 ONE_IMAGE = {"id": "space_tasks:BrightQuarter"}
 MASKED = {"id": "space_tasks:Samples"}
+PLAIN = {"id": "space_tasks:PlainPictures"}
+CHANNELS_FIRST = {**PLAIN, "kwargs": {"shape": [4, 3, 36, 40], "brightest": 255}}
+NARROW = {**PLAIN, "kwargs": {"shape": [6, 20], "brightest": 255}}
 FRAMES = {"wrappers": [{"FrameStackObservation": {"stack_size": 3}}]}
 
 PLAYED = {
@@ -202,6 +205,8 @@ PLAYED = {
     "image": (ONE_IMAGE, {"kind": "cnn", "activation": "relu"}, ["--onnx"]),
     "large image": ({"id": "space_tasks:Pictures"}, {"kind": "cnn"}, ["--onnx"]),
     "frames": ({"id": "space_tasks:Pictures", **FRAMES}, {"kind": "cnn"}, ["--onnx"]),
+    "frames, channels first": (CHANNELS_FIRST, {"kind": "cnn"}, ["--onnx"]),
+    "narrow image": (NARROW, {"kind": "cnn"}, ["--onnx"]),
     "memory": ({"id": "space_tasks:Recall"}, {"kind": "gru", "hidden_sizes": [8, 6]}, ()),
     "memory of images": (ONE_IMAGE, {"kind": "gru"}, ()),
     "masks beside": ({**MASKED, "kwargs": {"masks": "info"}}, {}, ()),
