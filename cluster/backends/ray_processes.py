@@ -1,4 +1,4 @@
-"""The processes of a local Ray: no more than it needs, kept apart from the signals to the driver."""
+"""The processes of a local Ray: no more than it needs, out of reach of signals to the driver."""
 
 import os
 import signal
