@@ -19,6 +19,7 @@ from workers.ticket import Purpose, Ticket
 _PROBE_PAUSE_S = 2.0
 _FIRST_BACKOFF_S = 0.5
 _MAX_BACKOFF_S = 60.0
+_MOST_DOUBLINGS = 7
 _NEVER_S = float("inf")
 
 TicketKey = tuple[Purpose, int, int]
@@ -194,7 +195,7 @@ class Scheduler:
         self.failed_starts += state.state is WorkerState.STARTING
         if not state.has_completed and to_blame:
             pause_s = min(_FIRST_BACKOFF_S * 2**self._unproductive_losses, _MAX_BACKOFF_S)
-            self._unproductive_losses += 1
+            self._unproductive_losses = min(self._unproductive_losses + 1, _MOST_DOUBLINGS)
             self._no_start_before_s = now_s + pause_s
         if state.ticket:
             self._attempts[key_of(state.ticket)] -= not to_blame
@@ -222,7 +223,11 @@ class Scheduler:
                 ticket = self.lost(number, now_s)
                 yield Stop(number, f"not returned after {seconds:.3g} s", ticket)
             elif now_s > worker.since_s + PATIENCE_S.get(worker.state, _NEVER_S):
-                self.lost(number, now_s)
+                if worker.state is WorkerState.STARTING:
+                    # Nobody knows whether it hangs or only waits for room: no loss, but a new try.
+                    del self._workers[number]
+                else:
+                    self.lost(number, now_s)
                 seconds = PATIENCE_S[worker.state]
                 yield Stop(number, f"{worker.state.name.lower()} for {seconds:.0f} s")
 

@@ -180,10 +180,37 @@ def test_a_worker_whose_constructor_hangs_is_replaced_while_others_play_on():
 
     assert scheduler.decide(PATIENCE_S[WorkerState.STARTING]) == []
     assert scheduler.decide(PATIENCE_S[WorkerState.STARTING] + 0.1) == [
-        Stop(1, "starting for 600 s")
+        Stop(1, "starting for 600 s"),
+        Start(2),
     ]
-    assert scheduler.decide(PATIENCE_S[WorkerState.STARTING] + 1.0) == [Start(2)]
     assert scheduler.num_alive == 1
+
+
+def test_workers_that_wait_for_room_are_no_losses_however_long_they_wait():
+    """More are wanted than fit: those on the nodes play, and the others ask again now and then."""
+    scheduler = Scheduler(WorkersConfig(), target=3)
+    scheduler.decide(0.0)
+    scheduler.started(0, "node", 1.0)
+
+    stopped = []
+    for minute in range(60 * 24):
+        stopped += [a for a in scheduler.decide(60.0 * minute) if isinstance(a, Stop)]
+
+    assert len(stopped) > 200
+    assert (scheduler.restarts, scheduler.failed_starts) == (0, 0)
+    scheduler.lost(0, 86_400.0, to_blame=False)
+    assert len(scheduler.decide(86_400.0)) == 1, "room is made use of at once"
+
+
+def test_thousands_of_losses_in_a_row_lengthen_the_pause_no_further():
+    scheduler = Scheduler(WorkersConfig(), target=1)
+    starts = []
+    for minute in range(2000):
+        for action in scheduler.decide(61.0 * minute):
+            starts.append(minute)
+            scheduler.lost(action.worker, 61.0 * minute)
+
+    assert starts == list(range(2000))
 
 
 def test_workers_that_are_lost_before_they_did_anything_are_replaced_ever_more_slowly():
