@@ -62,7 +62,7 @@ def run_submit(arguments: Sequence[str]) -> int:
     config = parse_config("submit", request.words)
     _refuse_what_cannot_travel(request, config)
     directory = WorkingDirectory.of(Path.cwd())
-    jobs = RayJobs(request.address)
+    jobs = RayJobs.connect(request.address)
     _describe(directory)
     try:
         with tempfile.TemporaryDirectory(prefix="reinforce-submit-") as folder:
