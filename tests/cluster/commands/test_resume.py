@@ -190,6 +190,39 @@ def test_resume_auto_on_a_new_machine_goes_on_from_checkpoints_that_lie_elsewher
     assert summary_of(run)["weights_sha256"] == expected
 
 
+def test_resume_auto_begins_where_the_machine_crashed_before_there_was_a_run(run):
+    (run / "plots").mkdir(parents=True)
+    (run / "config.yaml.tmp").write_text("run: {na")
+
+    assert main([*TRAIN, *SHORT, "--resume", "auto"]) == 0
+
+    assert updates_of(run) == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("way", [[], ["--resume", "auto"]])
+def test_a_place_of_checkpoints_that_cannot_be_looked_into_is_said_and_leaves_nothing(
+    tmp_path, capsys, way
+):
+    (tmp_path / "a").write_text("a file where the folder of this run's should be")
+
+    assert main([*TRAIN, *SHORT, "--checkpoint.directory", str(tmp_path), *way]) == 2
+
+    assert f"cannot read the checkpoints in {tmp_path}/a: NotADirect" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_checkpoints_that_have_become_out_of_reach_leave_the_run_as_it_is(run, tmp_path, capsys):
+    store = tmp_path / "store"
+    assert main([*TRAIN, *SHORT, "--checkpoint.directory", str(store)]) == 0
+    (store / "a").rename(tmp_path / "away")
+    (store / "a").write_text("")
+
+    assert main(["resume", "runs/a", "--stop.max_updates", "7"]) == 2
+
+    assert "cannot read the checkpoints in" in capsys.readouterr().err
+    assert updates_of(run) == [1, 2, 3, 4, 5]
+
+
 def test_a_run_that_is_going_on_is_not_resumed_but_paused_and_gone_on_with(run, tmp_path, capsys):
     said = tmp_path / "said.txt"
     with said.open("w") as output:
