@@ -148,6 +148,16 @@ def test_a_server_that_is_not_there_is_a_failure_that_hides_the_password(monkeyp
     assert "hidden" not in found.line()
 
 
+def test_a_server_of_mlflow_that_does_not_answer_is_a_failure_after_seconds(monkeypatch):
+    monkeypatch.setattr(patience, "PATIENCE_S", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        found = check_tracking(config(tracking={"uri": uri}).tracking)
+
+    assert found.level == "failure"
+    assert "the server has not answered for 0.1 s" in found.message
+
+
 class OpenDoor(BaseHTTPRequestHandler):
     """Answers whoever asks, as a dashboard that was started without a token."""
 
