@@ -4,7 +4,7 @@ PYTHON ?= python3
 STAMP := .venv/.installed
 PEERS_STAMP := .venv-peers/.installed
 
-.PHONY: train test check lint types prove-learning bench bench-peers chaos chaos-network soak secrets compose-test wheel test-tracking test-benchmarks browser-test clean
+.PHONY: train test check lint types prove-learning bench bench-peers chaos chaos-network chaos-replacement soak secrets compose-test wheel test-tracking test-benchmarks browser-test clean
 
 train: $(STAMP)  ## Train CartPole on a local Ray and record it in ./mlflow.db
 	.venv/bin/reinforce train cartpole
@@ -39,6 +39,9 @@ chaos: $(STAMP)  ## Ten minutes of killing workers, learner, nodes and driver of
 
 chaos-network: $(STAMP)  ## Cut the connection between two nodes (needs root and network namespaces)
 	.venv/bin/python tests/chaos/network.py
+
+chaos-replacement: $(STAMP)  ## Kill one of two workers ten times: each must be replaced within seconds
+	.venv/bin/python tests/chaos/replacement.py
 
 soak: $(STAMP)  ## Ten thousand updates: memory, open files and Ray objects must not grow
 	.venv/bin/python tests/chaos/soak.py

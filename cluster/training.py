@@ -235,11 +235,11 @@ class Training:
         return self._progress.now(self._earlier, self._backend, elapsed_s)
 
     def _checkpoint(self) -> Checkpoint:
-        ahead = None
-        if self._before and self._config.cluster.lookahead:
-            episodes, weights = self._before
-            ahead = PlayedAhead(episodes, self._learner.fetch(weights))
-        return Checkpoint(self._learner.state(), self._now(), ahead)
+        looks_ahead = self._config.cluster.lookahead
+        episodes, before = self._before if self._before and looks_ahead else (0, None)
+        state, weights = self._learner.snapshot(before)
+        ahead = PlayedAhead(episodes, weights) if weights else None
+        return Checkpoint(state, self._now(), ahead)
 
     def _save_checkpoint(self) -> Checkpoint:
         checkpoint = self._checkpoint()

@@ -81,14 +81,11 @@ class LearnerHandle(Protocol):
             TrajectoriesLostError: They have to be played again.
         """
 
-    def state(self) -> LearnerState:
-        """Return what a checkpoint has to hold."""
+    def snapshot(self, ahead: WeightsHandle | None) -> tuple[LearnerState, Weights | None]:
+        """Return what a checkpoint has to hold: the state, and the weights behind a handle."""
 
     def share(self, weights: Weights) -> WeightsHandle:
         """Return a handle of weights that this process holds."""
-
-    def fetch(self, weights: WeightsHandle) -> Weights:
-        """Return the weights behind a handle."""
 
 
 @dataclass(frozen=True)

@@ -95,14 +95,15 @@ def _split(address: str) -> tuple[str, int]:
 
 def _connect(address: str, host: str, port: int) -> None:
     """Find out whether anything listens, and whether it is a dashboard."""
+    bare_host = host.strip("[]")  # of an IPv6 address: they belong to HOST:PORT
     try:
-        socket.create_connection((host, port), timeout=_CONNECT_TIMEOUT_S).close()
+        socket.create_connection((bare_host, port), timeout=_CONNECT_TIMEOUT_S).close()
     except OSError as error:
         raise ClusterUnreachableError(
             f"cluster.address = {address!r} does not answer ({error}); start a cluster there, "
             "or leave cluster.address out to run on this machine"
         ) from None
-    connection = http.client.HTTPConnection(host, port, timeout=_CONNECT_TIMEOUT_S)
+    connection = http.client.HTTPConnection(bare_host, port, timeout=_CONNECT_TIMEOUT_S)
     try:
         connection.request("GET", "/api/version")
         connection.getresponse()

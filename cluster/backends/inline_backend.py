@@ -81,15 +81,11 @@ class InlineLearner:
         except Exception as error:
             raise LearnerLostError(f"the learner failed: {error}") from error
 
-    def state(self) -> LearnerState:
+    def snapshot(self, ahead: Weights | None) -> tuple[LearnerState, Weights | None]:
         """Return what a checkpoint has to hold."""
-        return self._learner.state()
+        return self._learner.state(), ahead
 
     def share(self, weights: Weights) -> Weights:
-        """Return the weights themselves."""
-        return weights
-
-    def fetch(self, weights: Weights) -> Weights:
         """Return the weights themselves."""
         return weights
 

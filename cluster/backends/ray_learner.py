@@ -105,15 +105,20 @@ class RayLearner:
                 self._state, self._restarts_in_a_row = state, 0
                 return result, weights
 
-    def state(self) -> LearnerState:
-        """Return what a checkpoint has to hold: the state after the last update."""
-        state: LearnerState = self._fetched(self._state, "state")
-        return state
+    def snapshot(
+        self, ahead: "ray.ObjectRef[Weights] | None"
+    ) -> tuple[LearnerState, Weights | None]:
+        """Return what a checkpoint has to hold: the state after the last update, and weights.
 
-    def fetch(self, weights: "ray.ObjectRef[Weights]") -> Weights:
-        """Return the weights behind a reference."""
-        fetched: Weights = self._fetched(weights, "weights")
-        return fetched
+        No signal cuts this short: a checkpoint depends on it.
+        """
+        references = [self._state, *([ahead] if ahead else [])]
+        try:
+            state, *weights = ray.get(references, timeout=_FETCH_TIMEOUT_S)
+        except RayError as error:
+            text = without_colours(str(error))
+            raise LearnerStateLostError(f"the learner's state cannot be had: {text}") from error
+        return state, weights[0] if ahead else None
 
     def _start_again(self, reason: str) -> None:
         self.restarts += 1
@@ -124,6 +129,10 @@ class RayLearner:
             )
         with suppress(RayError):  # it must not go on somewhere out of sight
             ray.kill(self._actor)
+        if not self._has_come(self._state):
+            raise LearnerStateLostError(
+                f"the learner's state has not been here for {_TIMEOUT_S:.0f} s"
+            )
         try:
             state = ray.get(self._state, timeout=_TIMEOUT_S)
         except RayError as error:
@@ -132,25 +141,20 @@ class RayLearner:
             ) from error
         self._actor = self._make_actor(state)
 
-    @staticmethod
-    def _fetched(reference: Any, what: str) -> Any:
-        """Return what was made already. No signal cuts this short: a checkpoint depends on it."""
-        try:
-            return ray.get(reference, timeout=_FETCH_TIMEOUT_S)
-        except RayError as error:
-            text = without_colours(str(error))
-            raise LearnerStateLostError(f"the learner's {what} cannot be had: {text}") from error
-
-    def _get(self, reference: Any, call: str) -> Any:
-        """Wait for the result of a call, and look out for signals meanwhile."""
+    def _has_come(self, reference: Any) -> bool:
+        """Wait for a result, and look out for signals meanwhile; False: it takes too long."""
         deadline_s = time.monotonic() + _TIMEOUT_S
         while not ray.wait([reference], timeout=_POLL_S)[0]:
             self._interrupts.check()
             self.while_waiting()
             if time.monotonic() > deadline_s:
-                raise _ActorGoneError(
-                    f"the learner has not answered {call!r} for {_TIMEOUT_S:.0f} s"
-                )
+                return False
+        return True
+
+    def _get(self, reference: Any, call: str) -> Any:
+        """Return the result of a call."""
+        if not self._has_come(reference):
+            raise _ActorGoneError(f"the learner has not answered {call!r} for {_TIMEOUT_S:.0f} s")
         try:
             return ray.get(reference, timeout=_TIMEOUT_S)
         except RayTaskError as error:

@@ -6,8 +6,8 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from ray.job_config import JobConfig
 import cluster
 from cluster.backends.cluster_probe import find_cluster
 from cluster.backends.ray_processes import RayProcesses
+from cluster.backends.ray_thread import RayThread
 from cluster.backends.worker_logs import logging_config
 from cluster.errors import (
     ClusterUnreachableError,
@@ -46,25 +47,23 @@ def ray_session(config: Config, interrupts: Interrupts) -> Iterator[None]:
         LocalRayError: Ray does not start on this machine.
         InterruptedRunError: The user asked to stop.
     """
-    # Ray starts in a thread of its own: there it cannot replace our handlers of signals, and we can
-    # look out for them. The thread lives as long as the session, because the processes that it
-    # starts are killed by the system when it ends.
     address = config.cluster.address
-    with (
-        ThreadPoolExecutor(1, thread_name_prefix="ray") as thread,
-        nullcontext("") if address else _local_folder() as folder,
-    ):
+    thread, processes = RayThread(), RayProcesses()
+    with nullcontext("") if address else _local_folder() as folder:
         try:
             if address:
                 _join(thread, interrupts, address)
             else:
-                processes = RayProcesses()
                 interrupts.when_abandoned(lambda: _remove_at_once(processes, folder))
                 with processes.started_here():
                     _start(thread, interrupts, folder)
             yield
         finally:
-            ray.shutdown()
+            if thread.has_returned:
+                ray.shutdown()
+            else:  # Ray is still starting, and would wait for itself
+                processes.kill()
+            thread.let_go()
             interrupts.when_abandoned(lambda: None)
 
 
@@ -88,7 +87,7 @@ def _local_folder() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _start(thread: Executor, interrupts: Interrupts, folder: str) -> None:
+def _start(thread: RayThread, interrupts: Interrupts, folder: str) -> None:
     if "RAY_AUTH_TOKEN" not in os.environ and "RAY_AUTH_TOKEN_PATH" not in os.environ:
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     try:
@@ -111,7 +110,7 @@ def _start(thread: Executor, interrupts: Interrupts, folder: str) -> None:
         ) from error
 
 
-def _join(thread: Executor, interrupts: Interrupts, address: str) -> None:
+def _join(thread: RayThread, interrupts: Interrupts, address: str) -> None:
     find_cluster(address)
     try:
         _init(thread, interrupts, address=address)
@@ -126,9 +125,9 @@ def _join(thread: Executor, interrupts: Interrupts, address: str) -> None:
         ) from error
 
 
-def _init(thread: Executor, interrupts: Interrupts, **arguments: Any) -> None:
-    """Call ``ray.init`` in the thread, and look out for signals once it has returned."""
-    call = thread.submit(
+def _init(thread: RayThread, interrupts: Interrupts, **arguments: Any) -> None:
+    """Call ``ray.init`` in the thread, and obey signals once it has returned."""
+    start = partial(
         ray.init,
         log_to_driver=False,
         logging_level="ERROR",
@@ -138,8 +137,10 @@ def _init(thread: Executor, interrupts: Interrupts, **arguments: Any) -> None:
         ),
         **arguments,
     )
-    call.result(timeout=_START_TIMEOUT_S)
-    interrupts.take_back()
+    try:
+        thread.call(start, interrupts, _START_TIMEOUT_S)
+    finally:
+        interrupts.take_back()
     interrupts.check()
 
 

@@ -11,14 +11,13 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from cluster.backends.start_pause import StartPause
 from cluster.backends.ticket_counts import TicketCounts
 from cluster.backends.ticket_deadlines import TicketDeadlines
 from configs.execution import WorkersConfig
 from workers.ticket import Purpose, Ticket
 
 _PROBE_PAUSE_S = 2.0
-_FIRST_BACKOFF_S = 0.5
-_MAX_BACKOFF_S = 60.0
 _NEVER_S = float("inf")
 
 TicketKey = tuple[Purpose, int, int]
@@ -102,8 +101,7 @@ class Scheduler:
         self._counts = TicketCounts()
         self._num_started = 0
         self._avoided: Collection[str] = ()
-        self._unproductive_losses = 0  # in a row
-        self._no_start_before_s = -_NEVER_S
+        self._start_pause = StartPause()
         self.failed_starts = 0
         """Workers in a row that were lost before they were ready."""
         self.restarts = 0
@@ -153,7 +151,7 @@ class Scheduler:
         state = self._workers[worker]
         ticket = _taken(state)
         self._deadlines.note(ticket.purpose, now_s - state.since_s)
-        self._unproductive_losses = 0
+        self._start_pause.forget()
         state.has_completed = True
         self._free(state, now_s)
         self._counts = self._counts.plus(completed=1)
@@ -193,9 +191,7 @@ class Scheduler:
         self.restarts += state.state is not WorkerState.DRAINING
         self.failed_starts += state.state is WorkerState.STARTING
         if not state.has_completed and to_blame:
-            pause_s = min(_FIRST_BACKOFF_S * 2**self._unproductive_losses, _MAX_BACKOFF_S)
-            self._unproductive_losses += 1
-            self._no_start_before_s = now_s + pause_s
+            self._start_pause.lengthen(now_s)
         if state.ticket:
             self._attempts[key_of(state.ticket)] -= not to_blame
             self._requeue(state.ticket)
@@ -222,7 +218,11 @@ class Scheduler:
                 ticket = self.lost(number, now_s)
                 yield Stop(number, f"not returned after {seconds:.3g} s", ticket)
             elif now_s > worker.since_s + PATIENCE_S.get(worker.state, _NEVER_S):
-                self.lost(number, now_s)
+                if worker.state is WorkerState.STARTING:
+                    # Nobody knows whether it hangs or only waits for room: no loss, but a new try.
+                    del self._workers[number]
+                else:
+                    self.lost(number, now_s)
                 seconds = PATIENCE_S[worker.state]
                 yield Stop(number, f"{worker.state.name.lower()} for {seconds:.0f} s")
 
@@ -253,7 +253,7 @@ class Scheduler:
 
     def _start_missing(self, now_s: float) -> Iterable[Start]:
         staying = sum(w.state is not WorkerState.DRAINING for w in self._workers.values())
-        if now_s < self._no_start_before_s:
+        if now_s < self._start_pause.ends_at_s:
             return
         for _ in range(self.target - staying):
             number = self._num_started

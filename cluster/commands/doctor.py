@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from cluster.backends.capacity import Capacity
 from cluster.backends.ray_token import token_is_expected, token_source
 from cluster.doctor.finding import Finding, failure, ok
 from cluster.doctor.machine_checks import (
@@ -16,7 +15,7 @@ from cluster.doctor.machine_checks import (
     check_user_files,
 )
 from cluster.doctor.node_report import report_of_this_machine
-from cluster.doctor.room_check import check_room
+from cluster.doctor.room_check import check_cores
 from cluster.doctor.tracking_checks import check_tracking
 from cluster.errors import ClusterUnreachableError
 from cluster.interrupts import Interrupts
@@ -58,7 +57,7 @@ def _findings(config: Config) -> Iterator[Finding]:
         yield ok("cluster", "none is needed: cluster.backend is inline")
         return
     if config.cluster.address is None:
-        yield check_room(config, Capacity((float(here.num_cpus),), autoscaler_cpus=None))
+        yield check_cores(config, here.num_cpus)
         yield ok("cluster", "a local Ray; --cluster.address looks at another")
         return
     # Imports Ray, which only a cluster needs.

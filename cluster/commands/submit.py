@@ -30,8 +30,10 @@ directory, and follow what it prints. The exit code is the job's.
   --detach       return once the job is submitted
 
 The same command with the same files is the same job: given again, it follows the job that runs or
-shows the one that succeeded. Only a job that failed or was stopped is run again; with a --run.name
-it goes on from its newest checkpoint, if it got so far. Another --run.name makes another job.
+shows the one that succeeded. Only a job that failed or was stopped is run again. With a --run.name
+it goes on from the newest checkpoint of that run, on a new cluster, too, if the disk or the store
+with them is still there; settings that decide the result must be the same. Another --run.name makes
+another run.
 Relative paths of run directories start at $REINFORCE_HOME of the head node, or else at its home
 directory. All settings: reinforce train --help."""
 
@@ -62,7 +64,7 @@ def run_submit(arguments: Sequence[str]) -> int:
     config = parse_config("submit", request.words)
     _refuse_what_cannot_travel(request, config)
     directory = WorkingDirectory.of(Path.cwd())
-    jobs = RayJobs(request.address)
+    jobs = RayJobs.connect(request.address)
     _describe(directory)
     try:
         with tempfile.TemporaryDirectory(prefix="reinforce-submit-") as folder:
@@ -133,7 +135,7 @@ def _submit(
         submission_id = f"reinforce-{config.run.name or 'run'}-{digest}-{attempt}"
         job = jobs.find(submission_id)
         if job is None:
-            command = _entrypoint(request, config, directory, goes_on=attempt > 1)
+            command = _entrypoint(request, config, directory)
             jobs.submit(submission_id, command, package)
             _say(f"submitted {submission_id} to {jobs.address}")
             return submission_id
@@ -143,16 +145,15 @@ def _submit(
         attempt += 1
 
 
-def _entrypoint(
-    request: _Request, config: Config, directory: WorkingDirectory, *, goes_on: bool
-) -> str:
-    """Return the shell command of the job; a run that goes on is found by its name.
+def _entrypoint(request: _Request, config: Config, directory: WorkingDirectory) -> str:
+    """Return the shell command of the job; it goes on with a run of its name that is there already.
 
-    A job's own folder is removed with it, so that runs and the default MLflow store go elsewhere.
+    That may have been begun on a cluster that is gone, on a disk that has stayed. A job's own
+    folder is removed with it, so that runs and the default MLflow store go elsewhere.
     """
     program = ["python", "-m", "cluster"] if directory.is_our_checkout else ["reinforce"]
     options = ["--cluster.address", "auto"] if config.cluster.backend == "ray" else []
-    if goes_on and config.run.name:
+    if config.run.name:
         options += ["--resume", "auto"]
     command = shlex.join([*program, "train", *request.words, *options])
     home = 'home="${REINFORCE_HOME:-$HOME}"'

@@ -67,6 +67,7 @@ def train_or_resume(config: Config, console: Console, started_s: float) -> int:
     run = RunDirectory(config.run.directory / config.run.name)
     if run.config_file.is_file():
         return go_on(run, config, console, started_s)
+    run.clear_what_was_never_whole()
     checkpoints = Checkpoints(run, config)
     if not checkpoints.versions():
         return run_training(config, console, started_s)

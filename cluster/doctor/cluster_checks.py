@@ -21,25 +21,27 @@ from cluster.errors import without_colours
 from configs.config import Config
 
 _REPORT_TIMEOUT_S = 8.0
-_HTTP_TIMEOUT_S = 2.0
+_HTTP_TIMEOUT_S = 3.0
 _MAX_SKEW_S = 2.0
 _MIN_OBJECT_STORE_BYTES = 128 << 20
 
 
 def check_cluster(config: Config, here: NodeReport) -> Iterator[Finding]:
     """Look at the cluster that this process has joined."""
+    # First, for they take seconds to answer: a process that has played nothing yet imports Torch.
+    sent_s, deadline_s = time.time(), time.monotonic() + _REPORT_TIMEOUT_S
+    calls = _ask_every_node(config)
     # Ray says where its dashboard is only to whom it has let in.
     yield check_authentication(getattr(ray_worker._global_node, "webui_url", None))
     capacity = Capacity.of_the_cluster()
     yield check_room(config, capacity)
     yield check_object_stores(ray.nodes())
-    sent_s = time.time()
-    reports, silent = _reports(config)
+    reports, silent = _answers(calls, deadline_s)
     yield check_clocks(reports, sent_s, time.time())
     yield check_versions(here, reports)
     for report in reports:
         yield from check_machine(report)
-    for name, problem in silent.items():
+    for name, problem in silent:
         yield failure(
             "node",
             f"{name}: {problem}",
@@ -68,19 +70,20 @@ def check_authentication(dashboard: str | None) -> Finding:
 
 def check_object_stores(nodes: list[dict[str, Any]]) -> Finding:
     """See that every node can hold a batch's trajectories."""
-    stores = {
-        node["NodeManagerHostname"]: int(node["Resources"].get("object_store_memory", 0))
+    stores = [  # of which one machine may have several
+        (node["NodeManagerHostname"], int(node["Resources"].get("object_store_memory", 0)))
         for node in nodes
         if node["Alive"]
-    }
-    small = [name for name, size in stores.items() if size < _MIN_OBJECT_STORE_BYTES]
+    ]
+    small = {name for name, size in stores if size < _MIN_OBJECT_STORE_BYTES}
     if small:
         return warning(
             "object store",
-            f"less than {_MIN_OBJECT_STORE_BYTES >> 20} MiB on {', '.join(sorted(set(small)))}",
+            f"less than {_MIN_OBJECT_STORE_BYTES >> 20} MiB on {', '.join(sorted(small))}",
             "give `ray start` more --object-store-memory",
         )
-    return ok("object store", f"{min(stores.values(), default=0) >> 20} MiB or more per node")
+    smallest = min((size for _, size in stores), default=0)
+    return ok("object store", f"{smallest >> 20} MiB or more per node")
 
 
 def check_clocks(reports: list[NodeReport], before_s: float, after_s: float) -> Finding:
@@ -114,10 +117,10 @@ def check_versions(here: NodeReport, reports: list[NodeReport]) -> Finding:
     return ok("versions", f"the same on {len(reports)} nodes as here")
 
 
-def _reports(config: Config) -> tuple[list[NodeReport], dict[str, str]]:
-    """Ask every node; return the answers, and why some did not answer."""
+def _ask_every_node(config: Config) -> dict[Any, str]:
+    """Have every node look at itself; return the calls with the names of their machines."""
     task = ray.remote(report_of_this_machine)
-    calls = {
+    return {
         task.options(
             num_cpus=0,
             max_retries=0,
@@ -126,14 +129,20 @@ def _reports(config: Config) -> tuple[list[NodeReport], dict[str, str]]:
         for node in ray.nodes()
         if node["Alive"]
     }
-    done, waiting = ray.wait(list(calls), num_returns=len(calls), timeout=_REPORT_TIMEOUT_S)
-    reports, silent = (
-        [],
-        {calls[call]: f"no answer for {_REPORT_TIMEOUT_S:g} s" for call in waiting},
-    )
+
+
+def _answers(
+    calls: dict[Any, str], deadline_s: float
+) -> tuple[list[NodeReport], list[tuple[str, str]]]:
+    """Return what the nodes answer until then, and which give no answer and why."""
+    patience_s = max(0.0, deadline_s - time.monotonic())
+    done, waiting = ray.wait(list(calls), num_returns=len(calls), timeout=patience_s)
+    reports = []
+    silent = [(calls[call], f"no answer for {_REPORT_TIMEOUT_S:g} s") for call in waiting]
     for call in done:
         try:
             reports.append(ray.get(call, timeout=1))
         except RayError as error:
-            silent[calls[call]] = without_colours(str(error)).strip().splitlines()[-1]
+            text = without_colours(str(error)).strip().splitlines()[-1]
+            silent.append((calls[call], text))
     return reports, silent

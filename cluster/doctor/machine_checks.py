@@ -5,6 +5,7 @@ from pathlib import Path
 
 from cluster.doctor.finding import Finding, failure, ok, warning
 from cluster.doctor.node_report import PACKAGES, NodeReport
+from cluster.doctor.patience import within_patience
 from cluster.errors import UsageError
 from cluster.records.checkpoint_folder import CheckpointFolder
 from configs.config import Config
@@ -58,10 +59,7 @@ def check_checkpoints(config: Config) -> Finding:
             "if that machine may go away, set checkpoint.directory to a store that stays",
         )
     try:
-        folder = CheckpointFolder(location)
-        folder.write(_PROBE, b"probe")
-        content = folder.read(_PROBE)
-        folder.remove(_PROBE)
+        content = within_patience(lambda: _given_back(location), "the store")
     except UsageError as error:
         return failure("checkpoints", str(error), "install the package that it names")
     except Exception as error:  # noqa: BLE001 - as many types as there are stores
@@ -73,6 +71,15 @@ def check_checkpoints(config: Config) -> Finding:
     if content != b"probe":
         return failure("checkpoints", f"{location} gives back other bytes", "use another store")
     return ok("checkpoints", f"{location} can be written and read")
+
+
+def _given_back(location: str) -> bytes:
+    """Return what a store gives back of a probe."""
+    folder = CheckpointFolder(location)
+    folder.write(_PROBE, b"probe")
+    content = folder.read(_PROBE)
+    folder.remove(_PROBE)
+    return content
 
 
 def check_user_files(directory: Path) -> Finding:

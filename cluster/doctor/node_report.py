@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from cluster.doctor.patience import within_patience
 from configs.experiment import EnvironmentConfig
 from workers.environment import UnsuitableEnvironmentError, inspect_environment
 
@@ -75,7 +76,7 @@ def _size_of(folder: Path) -> int:
 
 def _environment_problem(environment: EnvironmentConfig) -> str | None:
     try:
-        inspect_environment(environment)
+        within_patience(lambda: inspect_environment(environment), "its constructor")
     except UnsuitableEnvironmentError as error:
         return str(error)
     except Exception as error:  # noqa: BLE001 - whatever the user's environment raises is news

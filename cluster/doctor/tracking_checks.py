@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.doctor.finding import Finding, failure, ok, warning
+from cluster.doctor.patience import within_patience
 from configs.execution import TrackingConfig
 
 _TIMEOUT_S = 5.0
@@ -51,7 +52,7 @@ def _check_server(uri: str, experiment: str) -> Finding:
     shown = urllib.parse.urlsplit(uri)._replace(netloc=uri.rpartition("@")[2].split("/")[0])
     where = shown.geturl() if "@" in uri else uri
     try:
-        _ask(uri, "experiments/set-experiment-tag", _tag(_experiment_id(uri, experiment)))
+        within_patience(lambda: _note_tag(uri, experiment), "the server")
     except urllib.error.HTTPError as error:
         advice = {
             401: "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
@@ -67,6 +68,10 @@ def _check_server(uri: str, experiment: str) -> Finding:
             "sends them later",
         )
     return ok("tracking", f"{where} can be written")
+
+
+def _note_tag(uri: str, experiment: str) -> None:
+    _ask(uri, "experiments/set-experiment-tag", _tag(_experiment_id(uri, experiment)))
 
 
 def _experiment_id(uri: str, name: str) -> str:

@@ -12,8 +12,9 @@ import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+from ray.exceptions import AuthenticationError
 from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
 
 from cluster.backends.ray_token import missing_token_advice, request_headers
@@ -32,6 +33,9 @@ _RETRY_PAUSE_S = 2.0
 _STOP_WAIT_S = "60"
 """Between SIGTERM and SIGKILL of a job that is stopped: it writes a checkpoint first."""
 
+_UNREACHABLE = (RuntimeError, OSError, AuthenticationError)
+"""What Ray's client and the library below it raise."""
+
 
 # Which package it uploads, and that a log ended, is said by us or not at all.
 for _module in ("dashboard_sdk", "job.sdk"):
@@ -46,10 +50,20 @@ class _Client(JobSubmissionClient):  # type: ignore[misc]
 
 
 class RayJobs:
-    """The jobs of one cluster."""
+    """The jobs of one cluster.
 
-    def __init__(self, address: str) -> None:
-        """Connect.
+    Attributes:
+        address: URL of the cluster's dashboard.
+    """
+
+    def __init__(self, address: str, client: Any) -> None:
+        """Take what asks the cluster; ``connect`` makes it."""
+        self.address = address
+        self._client = client
+
+    @classmethod
+    def connect(cls, address: str) -> Self:
+        """Return those of a cluster.
 
         Args:
             address: URL of the cluster's dashboard, such as http://127.0.0.1:8265.
@@ -57,18 +71,25 @@ class RayJobs:
         Raises:
             ClusterUnreachableError: There is no job API at this address, or it refuses us.
         """
-        self.address = address.rstrip("/")
-        self.ray_version = _probe(self.address)
-        self._client = _Client(self.address)
+        address = address.rstrip("/")
+        _probe(address)
+        try:
+            return cls(address, _Client(address))
+        except _UNREACHABLE as error:
+            raise _unreachable(address, error) from error
 
     def find(self, submission_id: str) -> JobDetails | None:
-        """Return what is known of a job, or None if there is none of this id."""
+        """Return what is known of a job, or None if there is none of this id.
+
+        Raises:
+            ClusterUnreachableError: The cluster does not say.
+        """
         try:
             return self._client.get_job_info(submission_id)
-        except RuntimeError as error:
-            if "status code 404" in str(error):
+        except _UNREACHABLE as error:
+            if isinstance(error, RuntimeError) and "status code 404" in str(error):
                 return None
-            raise ClusterUnreachableError(f"{self.address} says: {error}") from error
+            raise _unreachable(self.address, error) from error
 
     def submit(self, submission_id: str, entrypoint: str, package: Path) -> None:
         """Start a job with a packed working directory.
@@ -103,7 +124,7 @@ class RayJobs:
 
     def _is_known(self, submission_id: str) -> bool:
         """Return whether a job was taken although the answer was lost."""
-        with suppress(Exception):
+        with suppress(ClusterUnreachableError):
             return self.find(submission_id) is not None
         return False
 
@@ -116,13 +137,10 @@ class RayJobs:
         log = _ShownOnce(write)
         is_over = False
         while True:
-            try:
-                is_whole = asyncio.run(self._pass_on(submission_id, log))
-            except Exception:  # noqa: BLE001 - Ray's or aiohttp's: is the cluster there? asked next
-                is_whole = True
+            is_whole = asyncio.run(self._pass_on(submission_id, log))
             try:
                 job = self.find(submission_id)
-            except Exception as error:  # Ray's or requests': the cluster is not there
+            except ClusterUnreachableError as error:
                 if time.monotonic() - log.heard_s >= _LOST_AFTER_S:
                     raise JobLostError(
                         f"{self.address} has not answered for {_LOST_AFTER_S:.0f} s ({error}). The "
@@ -143,20 +161,21 @@ class RayJobs:
             time.sleep(_RETRY_PAUSE_S)
 
     async def _pass_on(self, submission_id: str, log: "_ShownOnce") -> bool:
-        """Pass the log on; return True at its end, and False if nothing was said for a while.
+        """Pass the log on; return True at its end, and False if there may be more of it.
 
         A machine that is switched off does not close its connections: only asking anew tells
         silence from loss.
         """
         log.begin()
         texts = self._client.tail_job_logs(submission_id)
-        try:
-            while True:
-                log.add(await asyncio.wait_for(anext(texts), _QUIET_S))
-        except StopAsyncIteration:
-            return True
-        except TimeoutError:
-            return False
+        while True:
+            try:
+                text = await asyncio.wait_for(anext(texts), _QUIET_S)
+            except StopAsyncIteration:
+                return True
+            except Exception:  # noqa: BLE001 - silence, or Ray's or aiohttp's of a torn connection
+                return False
+            log.add(text)
 
 
 class _ShownOnce:
@@ -195,8 +214,14 @@ def exit_code_of(job: JobDetails) -> int:
     return int(code) if code > 0 else 128 - int(code)
 
 
-def _probe(address: str) -> str:
-    """Return the version of Ray at a dashboard's address; say what is wrong if there is none."""
+def _unreachable(address: str, error: Exception) -> ClusterUnreachableError:
+    if isinstance(error, AuthenticationError):
+        return ClusterUnreachableError(f"{address} refuses us: {missing_token_advice()}")
+    return ClusterUnreachableError(f"{address} gives no answer about jobs: {error}")
+
+
+def _probe(address: str) -> None:
+    """Ask a dashboard for its version of Ray, and say what is wrong if there is none."""
     parts = urllib.parse.urlsplit(address)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ClusterUnreachableError(
@@ -206,7 +231,7 @@ def _probe(address: str) -> str:
     request = urllib.request.Request(f"{address}/api/version", headers=request_headers())  # noqa: S310
     try:
         with urllib.request.urlopen(request, timeout=_PROBE_TIMEOUT_S) as answer:  # noqa: S310
-            return str(json.load(answer)["ray_version"])
+            json.load(answer)["ray_version"]
     except urllib.error.HTTPError as error:
         if error.code in (401, 403):
             raise ClusterUnreachableError(

@@ -28,12 +28,19 @@ class CheckpointFolder:
             raise UsageError(f"checkpoint.directory = {location!r}: {error}") from None
 
     def names(self) -> list[str]:
-        """Return the names of the files in it, in order; none if it does not exist."""
+        """Return the names of the files in it, in order; none if it does not exist.
+
+        Raises:
+            NotADirectoryError: It is a file, which fsspec would list as the only one in itself.
+            Exception: Whatever the store raises that cannot be looked into.
+        """
         self._files.invalidate_cache()
         try:
             paths: list[str] = self._files.ls(self._root, detail=False)
         except FileNotFoundError:
             return []
+        if paths == [self._root] and self._files.isfile(self._root):
+            raise NotADirectoryError(f"{self.location} is a file")
         return sorted(path.rstrip("/").rpartition("/")[2] for path in paths)
 
     def read(self, name: str) -> bytes:

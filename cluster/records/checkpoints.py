@@ -77,8 +77,19 @@ class Checkpoints:
             ) from error
 
     def versions(self) -> list[int]:
-        """Return the versions that there are checkpoints of, oldest first."""
-        matches = map(_NAME.fullmatch, self._folder.names())
+        """Return the versions that there are checkpoints of, oldest first.
+
+        Raises:
+            RunDirectoryError: Their place cannot be looked into.
+        """
+        try:
+            names = self._folder.names()
+        except Exception as error:  # each store behind fsspec raises types of its own
+            raise RunDirectoryError(
+                f"cannot read the checkpoints in {self.location}: {type(error).__name__}: {error}; "
+                "check checkpoint.directory, and the credentials if it is a URL"
+            ) from error
+        matches = map(_NAME.fullmatch, names)
         return sorted(int(match[1]) for match in matches if match)
 
     def newest(self, report: Callable[[str], None]) -> Checkpoint | None:

@@ -32,9 +32,9 @@ class RunDirectory:
         run = cls(config.run.directory / name)
         try:
             run.path.mkdir(parents=True)
-            run.config_file.write_text(to_yaml(config), encoding="utf-8")
             run.plots.mkdir()
             run.checkpoints.mkdir()
+            run.write_config(config)  # the last: a folder that holds it is whole
         except FileExistsError:
             raise RunDirectoryError(
                 f"run.name = {name!r}: {run.path} exists already; choose another run.name, or "
@@ -80,6 +80,15 @@ class RunDirectory:
         journal = self.journal_file
         is_recorded = journal.exists() and journal.stat().st_size > 0
         return is_recorded or any(self.checkpoints.glob("*"))
+
+    def clear_what_was_never_whole(self) -> None:
+        """Remove what a crash in the middle of ``create`` has left, and nothing else."""
+        if self.config_file.exists():
+            return
+        _temporary(self.config_file).unlink(missing_ok=True)
+        for folder in (self.plots, self.checkpoints, self.path):
+            with suppress(OSError):  # it is not there, or holds something
+                folder.rmdir()
 
     def discard(self) -> None:
         """Remove the folder of a run that never began, and the folder of runs if it is empty."""
@@ -181,7 +190,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file that is either whole or not there, also after a crash of the machine."""
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = _temporary(path)
     try:
         with temporary.open("wb") as file:
             file.write(content)
@@ -196,6 +205,10 @@ def write_atomically(path: Path, content: bytes) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(path.name + ".tmp")
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:

@@ -5,11 +5,13 @@
 It starts a Ray cluster of four nodes on this machine, trains on it with `--resume auto`, and kills
 workers, the learner, whole nodes and the driver, which it starts again like a supervisor would. At
 the end the batches and the weights must equal those of an undisturbed run in one process. It prints
-what was killed and what that cost, and exits with 1 if anything differs or was lost.
+what was killed and what that cost, and exits with 1 if anything differs or was lost, if the driver
+fails by itself, or after an hour.
 """
 
 import argparse
 import json
+import math
 import os
 import random
 import secrets
@@ -29,7 +31,9 @@ os.environ["RAY_AUTH_MODE"] = "token"  # read when Ray is imported
 
 from ray.cluster_utils import Cluster  # noqa: E402
 
-MAX_DRIVERS_LOST = 30
+DEADLINE_S = 3600
+ENDS_WITH_ITS_NODE_S = 15
+"""After the death of a node, in which the driver may end that was connected to it."""
 NUM_NODES = 3  # besides the head, which no cluster survives without
 HEALTH_CHECKS = {
     "health_check_initial_delay_ms": 0,
@@ -87,6 +91,7 @@ class Chaos:
         self.kills = Counter()
         self.driver = None
         self.updates_at_start = 0
+        self.node_killed_at_s = -math.inf
 
     def close(self):
         if self.driver:
@@ -128,6 +133,7 @@ class Chaos:
 
     def kill_node(self):
         node = self.nodes.pop(self.generator.randrange(len(self.nodes)))
+        self.node_killed_at_s = time.monotonic()
         self.cluster.remove_node(node, allow_graceful=False)
         self.nodes.append(self.cluster.add_node(**self.node_options))
         return True
@@ -151,23 +157,32 @@ class Chaos:
         return bool(candidates)
 
     def run(self, seconds, pause_s):
-        """Kill for some time, then let the run finish; return how long the whole took."""
+        """Kill for some time, then let the run finish; return how long the whole took.
+
+        The driver is killed by us or ends with its node; then it is started again.
+        """
         self.start_driver()
         began_s = time.monotonic()
         next_kill_s = began_s + 15
         while self.driver.poll() != 0:
-            if self.driver.poll() is not None:  # its own node was killed
+            now_s = time.monotonic()
+            if self.driver.poll() is not None:
+                if now_s - self.node_killed_at_s > ENDS_WITH_ITS_NODE_S:
+                    self.fail(f"the driver failed with code {self.driver.returncode}")
                 print(f"{time.strftime('%H:%M:%S')} the driver ended with its node", flush=True)
                 self.kills["driver's node"] += 1
-                if self.kills["driver's node"] > MAX_DRIVERS_LOST:
-                    raise SystemExit(f"the run fails: see {self.folder / 'driver.log'}")
                 self.start_driver()
-            now_s = time.monotonic()
+            if now_s > began_s + DEADLINE_S:
+                self.fail(f"it has not ended after {DEADLINE_S} s")
             if next_kill_s < now_s < began_s + seconds:
                 self.kill_something()
                 next_kill_s = time.monotonic() + self.generator.uniform(0.5, 1.5) * pause_s
             time.sleep(0.1)
         return time.monotonic() - began_s
+
+    def fail(self, reason):
+        log = self.folder / "driver.log"
+        raise SystemExit(f"{reason}; the end of {log}:\n{log.read_text()[-4000:]}")
 
 
 def main():
@@ -192,7 +207,7 @@ def train_alone(folder, num_updates):
     """Train undisturbed, in one process, with an environment that does not sleep."""
     settings = {"cluster.backend": "inline", "environment.kwargs": "{step_s: 0.0}"}
     words = command(folder, "alone", num_updates, **settings)
-    subprocess.run(words, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(words, cwd=folder, check=True, stdout=subprocess.DEVNULL, timeout=DEADLINE_S)
 
 
 def report(folder, kills, duration_s):

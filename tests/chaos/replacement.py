@@ -3,7 +3,8 @@
     python tests/chaos/replacement.py --kills 10
 
 One of two workers of a run is killed again and again; the other goes on meanwhile. Prints the
-times, their median, and how many updates were made while one worker was missing.
+times, their median, and how many updates were made while one worker was missing. Exits with 1 if
+the median is more than five seconds, or if it takes more than a minute for each of them.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import signal
 import statistics
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -27,6 +29,10 @@ from configs.config import Config  # noqa: E402
 
 _PAUSE_UPDATES = 10
 """Updates between the return of a worker and the next kill."""
+
+MAX_MEDIAN_S = 5.0
+DEADLINE_S = 60.0
+"""For each of the kills."""
 
 
 class Killer:
@@ -63,6 +69,11 @@ def main():
     arguments = parser.parse_args()
     interrupts = Interrupts()
     killer = Killer(arguments.kills, interrupts)
+    deadline = threading.Timer(
+        DEADLINE_S * arguments.kills, interrupts._on_signal, [signal.SIGTERM, None]
+    )
+    deadline.daemon = True
+    deadline.start()
     with tempfile.TemporaryDirectory() as folder:
         config = Config.model_validate(
             {
@@ -81,8 +92,12 @@ def main():
         )
         train(config, RecordingDisplay(killer, keep=False), interrupts)
     print("seconds until two workers play again:", [round(t, 2) for t in killer.times_s])
-    print(f"median {statistics.median(killer.times_s):.2f} s, max {max(killer.times_s):.2f} s")
+    if len(killer.times_s) < arguments.kills:
+        raise SystemExit("the next one was not replaced in time")
+    median_s = statistics.median(killer.times_s)
+    print(f"median {median_s:.2f} s, max {max(killer.times_s):.2f} s")
     print("updates meanwhile:", killer.updates_meanwhile)
+    raise SystemExit(median_s > MAX_MEDIAN_S)
 
 
 if __name__ == "__main__":

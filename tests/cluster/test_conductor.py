@@ -100,10 +100,10 @@ def test_a_signal_while_the_last_checkpoint_is_fetched_destroys_nothing(
     """What has begun is never discarded, whatever kind of error comes out."""
     from cluster.commands.train import run_training
 
-    def interrupted_state(self):
+    def interrupted(self, ahead):
         raise InterruptedRunError(15)
 
-    monkeypatch.setattr(InlineLearner, "state", interrupted_state)
+    monkeypatch.setattr(InlineLearner, "snapshot", interrupted)
     config = make_config(**SECTIONS)
 
     with pytest.raises(InterruptedRunError):

@@ -87,24 +87,30 @@ def test_workers_and_learner_may_be_killed_and_a_run_may_be_resumed_twice(make_c
     assert batches[0] == batches[1] == batches[2]
 
 
-def test_a_worker_is_replaced_within_seconds_while_the_others_go_on(make_config):
+def test_a_worker_is_replaced_within_seconds_while_the_others_go_on(make_config, interrupts):
     config = make_config(
         environment={"id": "fake_environments:ShortOrLong-v0", "kwargs": {"step_s": 0.01}},
-        stop={"max_updates": 40},
+        stop={"max_updates": 1_000_000},
         learner={"episodes_per_update": 8},
         workers={"envs_per_worker": 1, "episodes_per_ticket": 1, "num_workers": 2},
         cluster={"backend": "ray"},
     )
-    alive = []
-    killer = Killer({5: "RolloutActor"})
+    seen = []
+    deadline_s = time.monotonic() + 120
 
     def watch(record):
-        killer(record)
-        if record.batch:
-            alive.append((time.monotonic(), record.metrics["cluster/workers_alive"]))
+        if not record.batch:
+            return
+        assert time.monotonic() < deadline_s, f"it is not replaced: {seen[-5:]}"
+        metrics = record.metrics
+        seen.append((metrics["cluster/workers_alive"], metrics["cluster/worker_restarts"]))
+        if seen[-1] == (2, 0) and seen.count((2, 0)) == 5:
+            threading.Timer(0.03, lambda: kill_one("RolloutActor")).start()
+        if seen[-1] == (2, 1):
+            interrupts._on_signal(signal.SIGTERM, None)
 
-    outcome, _, _ = train(config, RecordingDisplay(watch))
+    outcome, _, _ = train(config, RecordingDisplay(watch), interrupts)
 
     assert outcome.progress.worker_restarts == 1
-    assert 1 in [number for _, number in alive], "updates went on with one worker"
-    assert alive[-1][1] == 2, "and it was replaced"
+    assert (1, 1) in seen, "updates went on with one worker"
+    assert seen[-1] == (2, 1), "and it was replaced"

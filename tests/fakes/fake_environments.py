@@ -219,6 +219,13 @@ class Drawn(Countdown):
         return np.full((33, 47, 3), 50 * (4 - self._left), np.uint8)
 
 
+class Hanging(Countdown):
+    """Is never made."""
+
+    def __init__(self) -> None:
+        time.sleep(3600)
+
+
 class WritesText(Countdown):
     """Has an action space that no policy here can act in."""
 

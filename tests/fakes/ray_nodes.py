@@ -1,6 +1,8 @@
 """A Ray cluster of several nodes on this machine, started as a user starts one, with a token."""
 
+import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -14,6 +16,7 @@ from free_port import free_port
 
 _BIN = Path(sys.executable).parent
 _START_TIMEOUT_S = 90
+_GOING_ON = {"PENDING", "RUNNING"}
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,23 @@ class RayNodes:
         files = self.folder.glob(f"*/session_*/logs/**/{pattern}")
         return {path: path.read_text(errors="replace") for path in files if path.is_file()}
 
+    def wait_for_jobs(self) -> None:
+        """Wait until no job is going on."""
+
+        def look() -> None:
+            if {job["status"] for job in json.loads(self.ask("/api/jobs/"))} & _GOING_ON:
+                raise OSError("a job is going on")
+
+        _wait(look)
+
+    def lose_power(self) -> None:
+        """End all processes of all nodes before one of them can tell of the others' end."""
+        for process in self.processes:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait(60)
+
     def end(self) -> None:
-        """End all nodes at once."""
+        """End all nodes, and let them tidy up."""
         for process in self.processes:
             process.terminate()
         for process in self.processes:
@@ -102,7 +120,8 @@ def _start_node(cluster: RayNodes, *options: str) -> None:
             *[_BIN / "ray", "start", "--block", "--disable-usage-stats"],
             *["--node-ip-address=127.0.0.1", "--object-store-memory=150000000"],
             f"--temp-dir={cluster.folder}/{number}",
-            # One address for all of them:
+            # One address for all of them, so that no two may be given the same ports:
+            *["--min-worker-port=0", "--max-worker-port=0"],
             f"--dashboard-agent-listen-port={cluster.agent_ports[number]}",
             f"--metrics-export-port={cluster.metrics_ports[number]}",
             *options,

@@ -1,12 +1,15 @@
 """The learner's handle on a real Ray; its recovery in a whole run is in test_recovery."""
 
 import os
+import signal
+import threading
+import time
 
 import pytest
 import ray
 
 from cluster.backends.ray_learner import RayLearner
-from cluster.errors import LearnerLostError, TrajectoriesLostError
+from cluster.errors import InterruptedRunError, LearnerLostError, TrajectoriesLostError
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
 
@@ -41,7 +44,25 @@ def test_a_learner_that_dies_in_every_attempt_ends_the_run_with_its_reason(inter
     with pytest.raises(LearnerLostError, match="lost 4 times in the same update"):
         learner.update([])
     assert learner.restarts == 4
-    assert learner.state() == "the state"
+    assert learner.snapshot(None) == ("the state", None)
+
+
+@ray.remote(num_cpus=0)
+def never():
+    time.sleep(3600)
+
+
+def test_a_signal_is_heard_while_a_lost_learner_s_state_does_not_come(interrupts):
+    learner = learner_of(DyingLearner, interrupts)
+    learner._state = never.remote()
+    threading.Timer(1.0, interrupts._on_signal, [signal.SIGTERM, None]).start()
+
+    began_s = time.monotonic()
+    with pytest.raises(InterruptedRunError):
+        learner.update([])
+
+    assert learner.restarts == 1
+    assert time.monotonic() - began_s < 20
 
 
 def test_trajectories_that_are_lost_are_told_apart_from_a_learner_that_is(interrupts):

@@ -165,7 +165,7 @@ def test_a_ticket_that_fails_once_is_played_again_and_nothing_is_lost(
 def test_a_worker_that_hangs_is_replaced_and_its_ticket_played_again(
     make_config, tmp_path, interrupts
 ):
-    config = faulty(make_config, "hang", tmp_path / "once", ticket_timeout_s=3.0)
+    config = faulty(make_config, "hang", tmp_path / "once", ticket_timeout_s=15.0)
     pool = make_pool(config, interrupts)
 
     batch = play(pool, config)

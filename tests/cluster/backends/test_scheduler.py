@@ -180,10 +180,37 @@ def test_a_worker_whose_constructor_hangs_is_replaced_while_others_play_on():
 
     assert scheduler.decide(PATIENCE_S[WorkerState.STARTING]) == []
     assert scheduler.decide(PATIENCE_S[WorkerState.STARTING] + 0.1) == [
-        Stop(1, "starting for 600 s")
+        Stop(1, "starting for 600 s"),
+        Start(2),
     ]
-    assert scheduler.decide(PATIENCE_S[WorkerState.STARTING] + 1.0) == [Start(2)]
     assert scheduler.num_alive == 1
+
+
+def test_workers_that_wait_for_room_are_no_losses_however_long_they_wait():
+    """More are wanted than fit: those on the nodes play, and the others ask again now and then."""
+    scheduler = Scheduler(WorkersConfig(), target=3)
+    scheduler.decide(0.0)
+    scheduler.started(0, "node", 1.0)
+
+    stopped = []
+    for minute in range(60 * 24):
+        stopped += [a for a in scheduler.decide(60.0 * minute) if isinstance(a, Stop)]
+
+    assert len(stopped) > 200
+    assert (scheduler.restarts, scheduler.failed_starts) == (0, 0)
+    scheduler.lost(0, 86_400.0, to_blame=False)
+    assert len(scheduler.decide(86_400.0)) == 1, "room is made use of at once"
+
+
+def test_thousands_of_losses_in_a_row_lengthen_the_pause_no_further():
+    scheduler = Scheduler(WorkersConfig(), target=1)
+    starts = []
+    for minute in range(2000):
+        for action in scheduler.decide(61.0 * minute):
+            starts.append(minute)
+            scheduler.lost(action.worker, 61.0 * minute)
+
+    assert starts == list(range(2000))
 
 
 def test_workers_that_are_lost_before_they_did_anything_are_replaced_ever_more_slowly():
@@ -261,7 +288,7 @@ EVENTS = st.lists(
         st.sampled_from(
             ["submit", "up", "complete", "fail", "lose", "cut", "scale", "drain", "wait"]
         ),
-        st.integers(0, 99),
+        st.integers(0, 699),
     ),
     max_size=100,
 )
@@ -271,12 +298,15 @@ class World:
     """Workers that do as they are told until something happens to them; keeps the books."""
 
     def __init__(self):
-        self.scheduler = Scheduler(WorkersConfig(ticket_timeout_s=50, max_ticket_attempts=9), 2)
+        self.scheduler = Scheduler(WorkersConfig(ticket_timeout_s=50, max_ticket_attempts=1000), 2)
         self.now_s, self.update = 0.0, 0
+        self.versions, self.played_with = {}, {}
+        self.losses = 0
         self.starting, self.idle, self.busy, self.suspect = set(), set(), {}, set()
         self.submitted, self.completed = [], []
 
     def carry_out(self):
+        leaving = self.leaving()
         for action in self.scheduler.decide(self.now_s):
             match action:
                 case Start(worker):
@@ -287,11 +317,20 @@ class World:
                     assert ticket not in self.completed, "a finished ticket is played again"
                     self.idle.remove(worker)
                     self.busy[worker] = ticket
-                case Stop(worker):
+                    self.played_with[ticket] = self.versions[ticket.purpose, ticket.update]
+                case Stop(worker, reason):
+                    is_fault = reason is not None and worker not in self.starting
+                    self.losses += is_fault and worker not in leaving
                     self.forget(worker)
                 case Probe(worker):
                     assert worker in self.suspect
         assert self.scheduler.decide(self.now_s) == [], "a busy loop"
+        assert self.scheduler.restarts == self.losses
+
+    def leaving(self):
+        """Workers that play their last ticket: whoever loses them does not replace them."""
+        workers = self.scheduler._workers.items()
+        return {number for number, w in workers if w.state is WorkerState.DRAINING}
 
     def forget(self, worker):
         for group in (self.starting, self.idle, self.suspect):
@@ -303,8 +342,13 @@ class World:
         alive = sorted(self.starting | self.idle | set(self.busy) | self.suspect)
         busy = sorted(self.busy)
         if event == "submit":
-            batch = tickets(number % 4 + 1, self.update)
-            self.update += 1
+            # An evaluation has the number of an update, and other weights than its batch.
+            self.update += number % 2
+            purpose = Purpose.TRAINING if number % 2 else Purpose.EVALUATION
+            if (purpose, self.update) in self.versions:
+                return
+            batch = tickets(number % 4 + 1, self.update, purpose)
+            self.versions[purpose, self.update] = f"{purpose} {self.update}"
             self.submitted += batch
             scheduler.submit(batch)
         elif event == "up":
@@ -320,7 +364,8 @@ class World:
             self.now_s += number
         elif event == "lose" and alive:
             worker = alive[number % len(alive)]
-            scheduler.lost(worker, now_s, to_blame=False)
+            self.losses += worker not in self.leaving()
+            scheduler.lost(worker, now_s, to_blame=number % 2 == 0)
             self.forget(worker)
         elif event == "cut" and alive:
             worker = alive[number % len(alive)]
@@ -334,11 +379,16 @@ class World:
             if event == "complete":
                 assert scheduler.completed(worker, now_s) is ticket
                 self.completed.append(ticket)
-            elif scheduler.attempts(ticket) < 8:
-                assert scheduler.failed(worker, now_s) is ticket
+                self.let_go_of_weights(ticket)
             else:
-                self.busy[worker] = ticket
-                self.idle.remove(worker)
+                assert scheduler.failed(worker, now_s) is ticket
+
+    def let_go_of_weights(self, ticket):
+        """A batch that is whole needs its weights no more: who plays of it again fails."""
+        batch = ticket.purpose, ticket.update
+        played = sum((t.purpose, t.update) == batch for t in self.completed)
+        if played == sum((t.purpose, t.update) == batch for t in self.submitted):
+            self.versions[batch] = None
 
 
 @settings(max_examples=300, deadline=None)
@@ -362,6 +412,7 @@ def test_whatever_happens_each_ticket_is_completed_exactly_once(events):
     assert sorted(map(str, world.completed)) == sorted(map(str, world.submitted))
     counts = world.scheduler.counts
     assert counts.issued == counts.completed == len(world.submitted)
+    assert world.played_with == {t: f"{t.purpose} {t.update}" for t in world.submitted}
 
 
 @pytest.mark.parametrize("num_workers", [256])

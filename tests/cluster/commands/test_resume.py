@@ -10,7 +10,7 @@ import time
 import pytest
 
 from cluster.cli import main
-from cluster.records.record import Record
+from cluster.records.journal import read_records
 from cluster.records.run_directory import read_json
 
 TRAIN = [
@@ -39,9 +39,7 @@ def summary_of(run):
 
 
 def updates_of(run):
-    journal = run / "metrics.jsonl"
-    lines = journal.read_text().splitlines() if journal.exists() else []
-    return [json.loads(line)["updates"] for line in lines if '"batch": {' in line]
+    return [record.updates for record in read_records(run / "metrics.jsonl") if record.batch]
 
 
 def wait_for(condition, patience_s=120.0):
@@ -192,8 +190,43 @@ def test_resume_auto_on_a_new_machine_goes_on_from_checkpoints_that_lie_elsewher
     assert summary_of(run)["weights_sha256"] == expected
 
 
-def test_a_run_that_is_going_on_is_not_resumed_but_paused_and_gone_on_with(run, capsys):
-    process = start(*TRAIN, *ENDLESS, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def test_resume_auto_begins_where_the_machine_crashed_before_there_was_a_run(run):
+    (run / "plots").mkdir(parents=True)
+    (run / "config.yaml.tmp").write_text("run: {na")
+
+    assert main([*TRAIN, *SHORT, "--resume", "auto"]) == 0
+
+    assert updates_of(run) == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("way", [[], ["--resume", "auto"]])
+def test_a_place_of_checkpoints_that_cannot_be_looked_into_is_said_and_leaves_nothing(
+    tmp_path, capsys, way
+):
+    (tmp_path / "a").write_text("a file where the folder of this run's should be")
+
+    assert main([*TRAIN, *SHORT, "--checkpoint.directory", str(tmp_path), *way]) == 2
+
+    assert f"cannot read the checkpoints in {tmp_path}/a: NotADirect" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_checkpoints_that_have_become_out_of_reach_leave_the_run_as_it_is(run, tmp_path, capsys):
+    store = tmp_path / "store"
+    assert main([*TRAIN, *SHORT, "--checkpoint.directory", str(store)]) == 0
+    (store / "a").rename(tmp_path / "away")
+    (store / "a").write_text("")
+
+    assert main(["resume", "runs/a", "--stop.max_updates", "7"]) == 2
+
+    assert "cannot read the checkpoints in" in capsys.readouterr().err
+    assert updates_of(run) == [1, 2, 3, 4, 5]
+
+
+def test_a_run_that_is_going_on_is_not_resumed_but_paused_and_gone_on_with(run, tmp_path, capsys):
+    said = tmp_path / "said.txt"
+    with said.open("w") as output:
+        process = start(*TRAIN, *ENDLESS, stdout=output, stderr=subprocess.DEVNULL)
     try:
         wait_for(lambda: len(updates_of(run)) >= 1)
         assert main(["resume", "runs/a"]) == 2
@@ -202,9 +235,9 @@ def test_a_run_that_is_going_on_is_not_resumed_but_paused_and_gone_on_with(run, 
         assert "nothing to scale" in capsys.readouterr().err
 
         assert main(["pause", "runs/a"]) == 0
-        time.sleep(3)
+        wait_for(lambda: "paused, as asked" in said.read_text())
         paused_at = len(updates_of(run))
-        time.sleep(1)
+        time.sleep(1)  # in which a run that is not paused makes dozens
         assert len(updates_of(run)) == paused_at
         newest = max(path.name for path in (run / "checkpoints").glob("update-*"))
         assert newest == f"update-{paused_at:09d}.safetensors"
@@ -235,7 +268,7 @@ def test_a_running_job_is_scaled_and_a_signal_to_the_whole_group_loses_nothing(r
         assert "goes to 3 workers" in capfd.readouterr().out
 
         def num_workers():
-            last = Record.parse((run / "metrics.jsonl").read_text().splitlines()[-1])
+            *_, last = read_records(run / "metrics.jsonl")
             return last.metrics["cluster/workers_alive"]
 
         wait_for(lambda: num_workers() == 3)

@@ -4,7 +4,10 @@ import pytest
 from ray.job_submission import JobDetails, JobStatus
 
 from cluster.cli import main
+from cluster.commands.overrides import parse_config
+from cluster.commands.submit import _Request, _submit
 from cluster.jobs.ray_jobs import exit_code_of
+from cluster.jobs.working_directory import WorkingDirectory
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +58,35 @@ def test_a_configuration_outside_of_the_directory_is_refused(tmp_path, monkeypat
 def test_help_explains_what_is_sent_and_when_it_is_run_again(capsys):
     assert main(["submit", "--help"]) == 0
     assert "The same command with the same files is the same job" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("named", "goes_on"), [(["--run.name", "mine"], True), ([], False)])
+def test_a_job_goes_on_with_the_run_of_its_name_if_one_is_there(tmp_path, named, goes_on):
+    """A new cluster knows no job, and may have the disk of the one before."""
+    (tmp_path / "mine.yaml").write_text("run: {seed: 1}")
+    cluster, words = EmptyCluster(), ("mine.yaml", *named)
+    config = parse_config("submit", words)
+    directory = WorkingDirectory.of(tmp_path)
+
+    _submit(cluster, _Request(words, "", detach=True), config, directory, tmp_path / "x.zip")
+
+    (command,) = cluster.commands
+    assert ("--resume auto" in command) == goes_on
+
+
+class EmptyCluster:
+    """Takes jobs, and knows none."""
+
+    address = "http://head:8265"
+
+    def __init__(self):
+        self.commands = []
+
+    def find(self, submission_id):
+        return None
+
+    def submit(self, submission_id, entrypoint, package):
+        self.commands.append(entrypoint)
 
 
 @pytest.mark.parametrize(

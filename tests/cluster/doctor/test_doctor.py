@@ -1,5 +1,6 @@
 """Each check of the doctor by itself: what it sees, and what it says to do."""
 
+import socket
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -11,6 +12,7 @@ import pytest
 from cluster.backends.capacity import Capacity
 from cluster.cli import main
 from cluster.commands.doctor import check_token
+from cluster.doctor import patience
 from cluster.doctor.cluster_checks import (
     check_authentication,
     check_clocks,
@@ -28,7 +30,17 @@ from cluster.doctor.room_check import check_room
 from cluster.doctor.tracking_checks import check_tracking
 from configs.config import Config
 
-HERE = report_of_this_machine(Config().environment, ".")
+ROOMY = {"shared_memory_bytes": 1 << 30, "free_disk_bytes": 4 << 30}
+HERE = replace(report_of_this_machine(Config().environment, "."), **ROOMY)
+
+
+@pytest.fixture
+def _on_a_roomy_machine(monkeypatch):
+    """Whatever else lies on the disk of the one that runs the tests."""
+    monkeypatch.setattr(
+        "cluster.commands.doctor.report_of_this_machine",
+        lambda *arguments: replace(report_of_this_machine(*arguments), **ROOMY),
+    )
 
 
 def config(**sections):
@@ -79,7 +91,8 @@ def test_a_small_object_store_is_a_warning():
     small, large = ({"object_store_memory": size << 20} for size in (64, 512))
 
     assert check_object_stores([{**node, "Resources": large}]).level == "ok"
-    assert check_object_stores([{**node, "Resources": small}]).level == "warning"
+    of_one_machine = [{**node, "Resources": small}, {**node, "Resources": large}]
+    assert check_object_stores(of_one_machine).level == "warning"
 
 
 def test_clocks_are_compared_with_ours_at_the_time_of_the_answer():
@@ -135,6 +148,16 @@ def test_a_server_that_is_not_there_is_a_failure_that_hides_the_password(monkeyp
     assert "hidden" not in found.line()
 
 
+def test_a_server_of_mlflow_that_does_not_answer_is_a_failure_after_seconds(monkeypatch):
+    monkeypatch.setattr(patience, "PATIENCE_S", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        found = check_tracking(config(tracking={"uri": uri}).tracking)
+
+    assert found.level == "failure"
+    assert "the server has not answered for 0.1 s" in found.message
+
+
 class OpenDoor(BaseHTTPRequestHandler):
     """Answers whoever asks, as a dashboard that was started without a token."""
 
@@ -174,6 +197,7 @@ def test_the_token_is_named_by_its_place_and_never_shown(monkeypatch):
     assert check_token().level == "failure"
 
 
+@pytest.mark.usefixtures("_on_a_roomy_machine")
 def test_the_doctor_ends_with_the_number_of_failures_as_its_code(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
@@ -186,15 +210,37 @@ def test_the_doctor_ends_with_the_number_of_failures_as_its_code(tmp_path, monke
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_doctor_asks_whether_this_machine_has_room_for_a_worker(tmp_path, monkeypatch, capsys):
+@pytest.mark.usefixtures("_on_a_roomy_machine")
+def test_a_local_ray_takes_any_number_of_workers_of_any_size(tmp_path, monkeypatch, capsys):
+    """As `reinforce train` does; only more workers than cores are worth a word."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
-    command = ["doctor", "--cluster.cpus_per_worker", "4096"]
 
-    assert main(command) == 1
-    assert "failure  room for workers no worker fits" in capsys.readouterr().out
-    assert main([*command, "--cluster.backend", "inline"]) == 0
+    assert main(["doctor", "--cluster.cpus_per_worker", "4096"]) == 0
+    assert "ok       room for workers" in capsys.readouterr().out
+    assert main(["doctor", "--workers.num_workers", "4096"]) == 0
+    assert "warning  room for workers 4096 workers on" in capsys.readouterr().out
+    assert main(["doctor", "--cluster.backend", "inline"]) == 0
     assert "none is needed" in capsys.readouterr().out
+
+
+def test_a_store_that_does_not_answer_is_a_failure_after_seconds(monkeypatch):
+    monkeypatch.setattr(patience, "PATIENCE_S", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        location = f"http://127.0.0.1:{silent.getsockname()[1]}/checkpoints"
+        found = check_checkpoints(config(checkpoint={"directory": location}))
+
+    assert found.level == "failure"
+    assert "the store has not answered for 0.1 s" in found.message
+
+
+def test_an_environment_whose_constructor_hangs_is_a_failure_after_seconds(monkeypatch):
+    monkeypatch.setattr(patience, "PATIENCE_S", 0.1)
+    hanging = config(environment={"id": "fake_environments:Hanging"}).environment
+
+    report = report_of_this_machine(hanging, ".")
+
+    assert "its constructor has not answered for 0.1 s" in report.environment_problem
 
 
 def test_the_doctor_s_help_says_what_is_looked_at_and_what_its_code_means(capsys):

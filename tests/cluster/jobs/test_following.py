@@ -16,13 +16,13 @@ from cluster.records.run_directory import read_json
 
 pytestmark = pytest.mark.ray
 
-# The command, which takes a cluster for lost after seconds instead of a minute.
+# The command, which takes a cluster for lost after ten seconds instead of a minute.
 IMPATIENT = """
 import sys
 from cluster.cli import main
 from cluster.jobs import ray_jobs
 
-ray_jobs._QUIET_S = ray_jobs._LOST_AFTER_S = 3.0
+ray_jobs._QUIET_S, ray_jobs._LOST_AFTER_S = 3.0, 10.0
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -88,10 +88,10 @@ def test_a_job_is_followed_through_ctrl_c_and_a_stop_until_its_cluster_goes_away
 
     with follower(head, tmp_path) as process:
         first_update = int(re.search(r"^update +(\d+)", process.said, re.MULTILINE)[1])
-        head.end()
+        head.lose_power()
         assert end_of(process) == 1
     assert first_update > 0  # it has gone on
-    assert "has not answered for 3 s" in process.said
+    assert "has not answered for 10 s" in process.said
     assert "give the same command again" in process.said
     assert "Traceback" not in process.said
 

@@ -26,6 +26,21 @@ def test_a_name_that_exists_is_refused(make_config):
         RunDirectory.create(make_config())
 
 
+def test_what_a_crash_left_of_a_new_run_is_cleared_away_and_nothing_else(make_config):
+    run = RunDirectory.create(make_config())
+    run.clear_what_was_never_whole()
+    assert run.config_file.exists(), "this one is whole"
+
+    run.config_file.rename(run.path / "config.yaml.tmp")
+    (run.plots / "mine.png").write_bytes(b"")
+    run.clear_what_was_never_whole()
+    assert [path.name for path in run.path.rglob("*")] == ["plots", "mine.png"]
+
+    (run.plots / "mine.png").unlink()
+    run.clear_what_was_never_whole()
+    assert not run.path.exists()
+
+
 def test_a_discarded_run_leaves_nothing(make_config):
     run = RunDirectory.create(make_config())
 
