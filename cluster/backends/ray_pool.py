@@ -62,6 +62,7 @@ class _Submitted:
 
     tickets: Sequence[Ticket]
     weights: Any
+    num_missing: int
 
 
 class RayPool:
@@ -104,7 +105,9 @@ class RayPool:
 
     def submit(self, tickets: Sequence[Ticket], weights: Any) -> None:
         """Start to play a batch with the weights behind a reference."""
-        self._submitted[tickets[0].purpose, tickets[0].update] = _Submitted(tickets, weights)
+        self._submitted[tickets[0].purpose, tickets[0].update] = _Submitted(
+            tickets, weights, len(tickets)
+        )
         self._last_alive_s = time.monotonic()
         # What has come back meanwhile is not overdue.
         self._receive(wait_s=0.0)
@@ -132,7 +135,7 @@ class RayPool:
         batch = self._submitted[purpose, update]
         keys = [key_of(ticket) for ticket in batch.tickets]
         self._last_alive_s = time.monotonic()
-        while any(key not in self._done for key in keys):
+        while batch.num_missing:
             self._advance()
         del self._submitted[purpose, update]
         played = [self._done.pop(key) for key in keys]
@@ -207,7 +210,9 @@ class RayPool:
         if call.data is None:
             self._scheduler.started(call.worker, result, now_s)
         else:
-            self._done[key_of(self._scheduler.completed(call.worker, now_s))] = (result, call.data)
+            key = key_of(self._scheduler.completed(call.worker, now_s))
+            self._done[key] = result, call.data
+            self._submitted[key[:2]].num_missing -= 1
 
     def _note_failure(self, call: _Call, error: RayError) -> None:
         now_s = time.monotonic()

@@ -104,6 +104,8 @@ class Scheduler:
         self._start_pause = StartPause()
         self.failed_starts = 0
         """Workers in a row that were lost before they were ready."""
+        self.exhausted: Ticket | None = None
+        """A ticket that waits though it was started as often as it may be."""
         self.restarts = 0
         """Workers that had to be replaced so far."""
 
@@ -117,14 +119,6 @@ class Scheduler:
         """Workers that play or could play."""
         up = (WorkerState.READY, WorkerState.BUSY, WorkerState.DRAINING)
         return sum(worker.state in up for worker in self._workers.values())
-
-    @property
-    def exhausted(self) -> Ticket | None:
-        """A ticket that waits though it was started as often as it may be, or None."""
-        for ticket in self._pending:
-            if self._attempts[key_of(ticket)] >= self._max_attempts:
-                return ticket
-        return None
 
     def node_of(self, worker: int) -> str | None:
         """Return the node that a worker said it is on, if it has said so."""
@@ -288,6 +282,8 @@ class Scheduler:
             worker.state = WorkerState.READY
 
     def _requeue(self, ticket: Ticket) -> None:
+        if self.attempts(ticket) >= self._max_attempts:
+            self.exhausted = ticket
         self._pending.appendleft(ticket)
         self._counts = self._counts.plus(reissued=1)
 
