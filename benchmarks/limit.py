@@ -45,19 +45,20 @@ class Case:
     updates: int
 
 
-def _single(lanes: int, episodes: int) -> dict[str, Any]:
+def _single(lanes: int, episodes_per_ticket: int, episodes: int) -> dict[str, Any]:
+    """Return settings of single environments; a lane that falls free starts the next episode."""
     return {
         "environment.use_vector_implementation": False,
         "workers.envs_per_worker": lanes,
-        "workers.episodes_per_ticket": lanes,
+        "workers.episodes_per_ticket": episodes_per_ticket,
         "learner.episodes_per_update": episodes,
     }
 
 
 CASES = [
-    Case("LunarLander-v3", "LunarLander-v3", 0.80, _single(16, 256), 20),
-    Case("HalfCheetah-v5", "HalfCheetah-v5", 0.80, _single(4, 16), 12),
-    Case("CartPole-v1, one by one", "CartPole-v1", 0.50, _single(64, 512), 30),
+    Case("LunarLander-v3", "LunarLander-v3", 0.80, _single(16, 64, 512), 12),
+    Case("HalfCheetah-v5", "HalfCheetah-v5", 0.80, _single(16, 16, 64), 8),
+    Case("CartPole-v1, one by one", "CartPole-v1", 0.50, _single(64, 64, 512), 30),
 ]
 
 
