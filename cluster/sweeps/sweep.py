@@ -76,8 +76,7 @@ class Sweep:
         try:
             while waiting or self._running:
                 interrupts.check()
-                ended = [each.outcome() for each in self._running if each.is_over()]
-                self._running = [each for each in self._running if not each.is_over()]
+                ended = self._take_ended()
                 while waiting and len(self._running) < self._parallel and self._is_due(*waiting[0]):
                     refused = self._begin(*waiting.popleft())
                     ended += [refused] if refused else []
@@ -91,6 +90,13 @@ class Sweep:
             self._tell_to_stop()
             for process in self._running:
                 process.wait()
+
+    def _take_ended(self) -> list[TrialRun]:
+        """Return what came of the runs that are over, and go on with the others."""
+        # Each is asked once: one that ended between two questions would be in neither list.
+        over = [each for each in self._running if each.is_over()]
+        self._running = [each for each in self._running if each not in over]
+        return [each.outcome() for each in over]
 
     def _is_due(self, trial: int, seed: int) -> bool:
         """Return whether everything that the settings of a trial follow from is known."""

@@ -145,6 +145,32 @@ def test_optuna_hears_of_all_trials_but_those_that_can_be_under_way(write, monke
     assert heard == [0, 0, 1]
 
 
+def test_a_run_that_ends_just_after_it_was_asked_is_not_lost(write, monkeypatch):
+    """It is over from the second question on: whoever asks twice in a round drops it unseen."""
+
+    class EndsBetweenQuestions:
+        def __init__(self, trial, settings, config, folder):
+            self._run = TrialRun(trial, config.run.seed, settings, "finished", 1.0, config.run.name)
+            self._num_questions = 0
+
+        def is_over(self):
+            self._num_questions += 1
+            return self._num_questions > 1
+
+        def outcome(self):
+            return self._run
+
+        def tell_to_stop(self):
+            pass
+
+    monkeypatch.setattr("cluster.sweeps.sweep.TrialProcess", EndsBetweenQuestions)
+    folder = write({"settings": {"learner.discount": [0.9, 1.0]}})
+
+    assert main(["sweep", "sweep.yaml"]) == 0
+
+    assert [line["trial"] for line in lines_of(folder)] == [0, 1]
+
+
 def test_runs_that_would_take_the_whole_machine_each_are_not_put_side_by_side(write, capsys):
     folder = write({"settings": {"learner.discount": [0.9, 1.0]}}, cluster={"backend": "ray"})
 
