@@ -17,7 +17,14 @@ _OF_THE_RESULT = {
 
 _NOT_OF_THE_RESULT = {"run", "checkpoint", "tracking"}
 
-_SECRET_NAME = re.compile(r"password|passwd|secret|token|api_?key|credential", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    r"password|passwd|pwd|passphrase|secret|token|credential"
+    r"|auth(?!or(?!i[sz]))"  # authorization, but not author
+    r"|(?:api|access|license|private)_?key"
+    r"|(?<![a-z0-9])key(?![a-z0-9])",  # as a word: not monkey, keyboard or num_keys
+    re.IGNORECASE,
+)
+"""In the name of a setting, and in a word of the command that holds names and values."""
 
 _STATUS = {"finished": "FINISHED", "interrupted": "KILLED"}
 
@@ -129,14 +136,16 @@ def _result(summary: Mapping[str, Any] | None) -> str:
     return text + "."
 
 
-def _without_secrets(values: dict[str, Any]) -> dict[str, Any]:
-    shown: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            shown[key] = _without_secrets(value)
-        else:
-            shown[key] = "***" if _SECRET_NAME.search(key) and value else value
-    return shown
+def _without_secrets(value: Any) -> Any:
+    """Return a setting, with ``***`` for whatever is called a secret at any depth of it."""
+    if isinstance(value, dict):
+        return {
+            key: "***" if _SECRET_NAME.search(key) and inner else _without_secrets(inner)
+            for key, inner in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_without_secrets(each) for each in value]
+    return value
 
 
 def _shown_words(words: list[str]) -> list[str]:
