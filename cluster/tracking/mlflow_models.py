@@ -3,6 +3,7 @@
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -20,6 +21,7 @@ from safetensors.numpy import save_file
 from cluster.errors import UsageError
 from cluster.records.checkpoint import Checkpoint, CorruptCheckpointError
 from cluster.records.checkpoints import Checkpoints
+from cluster.records.line_tail import LineTail
 from cluster.records.record import Record
 from cluster.records.run_directory import RunDirectory
 from cluster.tracking.mlflow_run import MLflowRun
@@ -186,8 +188,7 @@ def _signature(config: Config, spec: EnvironmentSpec) -> ModelSignature:
 def _metrics_of(run: RunDirectory, updates: int, model_id: str) -> list[Any]:
     """Return the evaluations of a version, as the points of the run that they are."""
     metrics: list[Any] = []
-    for line in run.journal_file.read_bytes().splitlines():
-        record = Record.parse(line)
+    for record in _whole_records(run):
         if record.batch is None and record.updates == updates:
             steps, time_ms = record.environment_steps, record.timestamp_ms
             metrics += [
@@ -196,6 +197,14 @@ def _metrics_of(run: RunDirectory, updates: int, model_id: str) -> list[Any]:
                 if name.startswith("evaluation/")
             ]
     return metrics
+
+
+def _whole_records(run: RunDirectory) -> Iterator[Record]:
+    with closing(LineTail(run.journal_file)) as journal:
+        for line in journal.new_lines():
+            # One that was torn has been told and counted when the points were sent.
+            with suppress(ValueError, TypeError):
+                yield Record.parse(line)
 
 
 def _register(mlflow_run: MLflowRun, name: str, model: LoggedModel) -> None:

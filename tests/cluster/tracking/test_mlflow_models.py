@@ -151,3 +151,20 @@ def test_a_torn_checkpoint_is_told_and_does_not_keep_the_run_from_its_status(
     assert "left out: the best policy" in capsys.readouterr().err
     stored = MlflowClient(store_uri).get_run(read_json(run.tracking_file)["run_id"])
     assert stored.info.status == "FINISHED"
+
+
+def test_torn_lines_of_the_journal_keep_back_neither_models_nor_status(store_uri, run):
+    """A loss of power leaves a line that the next one was appended to, or one that ends early."""
+    with run.journal_file.open("a") as journal:
+        journal.write('{"updates": 5, "env{"updates": 6}\n{"updates": 7, "environ')
+    for model in models_of(store_uri, run).values():
+        MlflowClient(store_uri).delete_logged_model(model.model_id)
+
+    sync_run_directory(run)
+
+    models = models_of(store_uri, run)
+    assert models.keys() == {"best", "last"}
+    assert models["best"].metrics
+    stored = MlflowClient(store_uri).get_run(read_json(run.tracking_file)["run_id"])
+    assert stored.info.status == "FINISHED"
+    assert stored.data.tags["tracking.num_refused"] == "1"

@@ -158,3 +158,26 @@ def test_a_setting_that_a_resumption_changes_becomes_a_tag(make_config, store_ur
     data = MlflowClient(store_uri).get_run(run_id_of(run)).data
     assert data.params["stop.max_updates"] == "2"
     assert data.tags["changed.stop.max_updates"] == "50"
+
+
+def test_torn_lines_of_other_files_are_told_counted_and_keep_nothing_back(
+    make_config, store_uri, capsys
+):
+    """The machine lost power, and what was appended afterwards stands behind half a line."""
+    lines = list(records(1, 5))
+    run = write_run(make_config(), lines)
+    write_end(run)
+    run.history_file.write_text('{"verb": "tr{"verb": "train", "from_update": 0}\n' * 2)
+    load = '{"timestamp_ms": 1, "metrics": {"system/cpu_utilization_percentage": 5.0}}\n'
+    run.system_file.write_text(f'{{"timestamp_ms": 1, "met{load}{load}{{"timest')
+
+    sync_run_directory(run)
+
+    told = capsys.readouterr().err
+    assert "MLflow: left out: a line of system.jsonl" in told
+    assert "MLflow: left out: a line of history.jsonl" in told
+    stored = MlflowClient(store_uri).get_run(run_id_of(run))
+    assert stored.info.status == "FINISHED"
+    assert stored.data.tags["tracking.num_refused"] == "3"
+    assert stored.data.metrics["system/cpu_utilization_percentage"] == 5.0
+    assert stored_points(store_uri, run_id_of(run)) == points_of(lines)
