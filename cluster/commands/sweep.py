@@ -53,7 +53,7 @@ def run(arguments: Arguments, console: Console) -> None:
     folder = (arguments.directory or Path("sweeps") / arguments.file.stem).absolute()
     _check(sweep, base, arguments.parallel)
     _claim(folder, sweep, base)
-    ledger = SweepLedger(folder / "trials.jsonl", forget_failed=arguments.retry_failed)
+    ledger = SweepLedger(folder, forget_failed=arguments.retry_failed)
 
     def say(done: TrialRun) -> None:
         line = _line(done, num_trials(sweep))

@@ -47,7 +47,6 @@ class Sweep:
         # The trials that are under way when another begins: what Optuna has not heard of by then is
         # so a matter of numbers, and not of who came first.
         self._unheard = math.ceil(parallel / len(sweep.seeds)) - 1
-        self._settings: dict[int, dict[str, Any]] = {}
         self._running: list[TrialProcess] = []
 
     @property
@@ -119,11 +118,11 @@ class Sweep:
 
     def _settings_of(self, trial: int) -> dict[str, Any]:
         """Return what a trial tries: all its seeds the same, also after an interruption."""
-        if trial not in self._settings:
-            known = self._ledger.runs_of(trial)
-            history = self._ledger.history(max(trial - self._unheard, 0))
-            self._settings[trial] = known[0].settings if known else self._sampler(trial, history)
-        return self._settings[trial]
+        settings = self._ledger.settings_of(trial)
+        if settings is None:
+            settings = self._sampler(trial, self._ledger.history(max(trial - self._unheard, 0)))
+            self._ledger.begin(trial, settings)
+        return settings
 
     def _tell_to_stop(self) -> None:
         for process in self._running:
