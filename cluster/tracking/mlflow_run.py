@@ -25,6 +25,8 @@ INCOMPLETE_TAG = "tracking.incomplete"
 """Of a run whose processes are gone before everything was sent: how to send the rest."""
 
 _REFUSALS = (400, 413, 422)
+"""What would be refused again, so that trying again is of no use."""
+
 _DATABASES = ("sqlite:", "postgresql", "mysql", "mssql")
 _DEFAULT_UI = "http://127.0.0.1:5000"
 
@@ -117,6 +119,7 @@ class MLflowRun:
     """
 
     def __init__(self, store: TrackingStore, run_id: str, on_answer: Callable[[], None]) -> None:
+        self.store = store
         self.client = store.client()
         self.run_id = run_id
         self.on_answer = on_answer
@@ -167,7 +170,7 @@ class MLflowRun:
         try:
             self.client.log_batch(self.run_id, metrics=[Metric(*point) for point in points])
         except MlflowException as error:
-            if not _is_refusal(error) or not self._is_active():
+            if http_status(error) not in _REFUSALS or not self._is_active():
                 raise
             if len(points) == 1:
                 return [f"{points[0]}: {error.message}"]
@@ -185,9 +188,10 @@ class MLflowRun:
         try:
             self.client.log_artifact(self.run_id, str(path), folder)
         except Exception as error:
-            if not _is_refusal(error):
+            if http_status(error) not in _REFUSALS:
                 raise
-            return [f"{path.name}: {error}"]
+            # It may hold the address to which the file was to go.
+            return [self.store.without_secrets(f"{path.name}: {error}")]
         self.on_answer()
         return []
 
@@ -211,10 +215,10 @@ class MLflowRun:
         return stage == "active"
 
 
-def _is_refusal(error: Exception) -> bool:
-    """Return whether it would be refused again, so that trying again is of no use."""
+def http_status(error: Exception) -> int | None:
+    """Return the status with which a server would say, or has said, an error."""
     if isinstance(error, MlflowException):
-        status = error.get_http_status_code()  # type: ignore[no-untyped-call]
+        status: int | None = error.get_http_status_code()  # type: ignore[no-untyped-call]
     else:  # uploads raise what the HTTP library raises
         status = getattr(getattr(error, "response", None), "status_code", None)
-    return status in _REFUSALS
+    return status
