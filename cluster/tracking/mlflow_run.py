@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from mlflow import MlflowClient
@@ -13,6 +13,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.db.utils import create_sqlalchemy_engine
 from mlflow.utils.file_utils import path_to_local_sqlite_uri
 
+from cluster.errors import UsageError
 from configs.execution import TrackingConfig
 
 POINTS_PER_REQUEST = 1000
@@ -62,6 +63,28 @@ class TrackingStore:
             return cls(uri, is_default=False, directory=directory)
         default = path_to_local_sqlite_uri(str(directory / "mlflow.db"))  # type: ignore[no-untyped-call]
         return cls(default, is_default=True, directory=directory)
+
+    @classmethod
+    def of_run(cls, config: TrackingConfig, state: Mapping[str, Any]) -> "TrackingStore":
+        """Return the store that a run is in.
+
+        Args:
+            config: Of the run.
+            state: What its ``tracking.json`` holds.
+
+        Raises:
+            UsageError: This environment names another one.
+        """
+        store = cls.of(config, Path(state["directory"]))
+        if "run_id" not in state or store.is_default == state["is_default_store"]:
+            return store
+        if store.is_default:
+            place = urlsplit(state["link"]).netloc if state["is_server"] else "a database"
+            raise UsageError(f"this run is at {place}; set MLFLOW_TRACKING_URI to its address")
+        raise UsageError(
+            f"this run is in the store {store.directory / 'mlflow.db'}, and MLFLOW_TRACKING_URI "
+            "names another one; unset it"
+        )
 
     @property
     def is_server(self) -> bool:

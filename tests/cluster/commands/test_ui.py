@@ -99,6 +99,49 @@ def test_a_server_that_does_not_answer_is_said_to(capsys):
     assert "the store cannot be read: MLflow" in capsys.readouterr().err
 
 
+def note_where(run, **state):
+    """Have tracking.json of a run say where it is."""
+    where = {"directory": str(run.parent), "is_server": False, "is_default_store": False}
+    (run / "tracking.json").write_text(json.dumps({"key": "k", **where, **state}))
+
+
+def test_a_run_at_a_server_is_not_looked_for_in_the_default_store(
+    trained_run, tmp_path, monkeypatch, capsys
+):
+    run = Path(shutil.copytree(trained_run, tmp_path / "mine"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+    link = "https://lab.example.org/#/experiments/1/runs/a"
+    note_where(run, run_id="a", experiment_id="1", is_server=True, link=link)
+
+    for verb in ("ui", "sync"):
+        assert main([verb, str(run)]) == 2
+        said = capsys.readouterr().err
+        assert "this run is at lab.example.org; set MLFLOW_TRACKING_URI" in said
+    assert not (tmp_path / "mlflow.db").exists()
+
+
+def test_a_run_in_the_default_store_is_not_looked_for_at_a_server(
+    trained_run, tmp_path, monkeypatch, capsys
+):
+    run = Path(shutil.copytree(trained_run, tmp_path / "mine"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    note_where(run, run_id="a", experiment_id="1", is_default_store=True, link="")
+
+    assert main(["ui", str(run)]) == 2
+
+    assert f"this run is in the store {tmp_path}/mlflow.db" in capsys.readouterr().err
+
+
+def test_a_run_that_no_store_has_taken_yet_is_not_shown(trained_run, tmp_path, monkeypatch, capsys):
+    run = Path(shutil.copytree(trained_run, tmp_path / "mine"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+    note_where(run)
+
+    assert main(["ui", str(run)]) == 2
+
+    assert "is not in MLflow; `reinforce sync " in capsys.readouterr().err
+
+
 BAD = {
     "no store": ([], "there is no store of MLflow at"),
     "no run directory": (["none"], "none is not a run directory"),
