@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from cluster.interrupts import Interrupts
-from cluster.records.run_directory import RunDirectory
 from cluster.sweeps.ledger import SweepLedger, TrialRun
 from cluster.sweeps.samplers import make_sampler, num_trials
 from cluster.sweeps.trial_process import TrialProcess
@@ -55,12 +54,12 @@ class Sweep:
         scores = map(self._ledger.score, range(num_trials(self._sweep)))
         return max((score for score in scores if score is not None), default=None)
 
-    def run(self, interrupts: Interrupts, note: Callable[[TrialRun, RunDirectory], None]) -> None:
+    def run(self, interrupts: Interrupts, keep_up: Callable[[], None]) -> None:
         """Run what has not come to its end yet.
 
         Args:
             interrupts: Signals of the user.
-            note: Is told of every run that ends, and of its directory.
+            keep_up: Called again and again, whether or not anything has ended.
 
         Raises:
             InterruptedRunError: A signal came; the runs in progress have written checkpoints.
@@ -82,7 +81,7 @@ class Sweep:
                 for done in ended:
                     self._ledger.add(done)
                     self._say(done)
-                    note(done, RunDirectory(self._folder / "runs" / done.run))
+                keep_up()
                 if not ended:
                     time.sleep(_POLL_S)
         finally:

@@ -36,7 +36,7 @@ def close_stale_runs(store: TrackingStore, state: Mapping[str, Any]) -> list[str
         if run_id == state["run_id"] or _is_alive(run):
             continue
         summary = read_json(run.summary_file)
-        client.set_tag(run_id, INCOMPLETE_TAG, f"`reinforce sync {run.path}` sends the rest")
+        client.set_tag(run_id, INCOMPLETE_TAG, _way_on(tags, run))
         client.set_terminated(run_id, status_of(summary), _ended_ms(tags, summary))
         closed.append(str(run.path))
     return closed
@@ -47,6 +47,12 @@ def _is_alive(run: RunDirectory) -> bool:
         return is_followed(run) or is_being_written(run.journal_file)
     except OSError:  # out of reach for this user: nothing can be known of it
         return True
+
+
+def _way_on(tags: Mapping[str, str], run: RunDirectory) -> str:
+    if tags.get("kind") == "sweep":
+        return "`reinforce sweep` with the same file goes on"
+    return f"`reinforce sync {run.path}` sends the rest"
 
 
 def _ended_ms(tags: Mapping[str, str], summary: Mapping[str, Any] | None) -> int | None:
