@@ -26,6 +26,13 @@ _SECRET_NAME = re.compile(
 )
 """In the name of a setting, and in a word of the command that holds names and values."""
 
+_DIRTY = {True: "true", False: "false", None: "unknown"}
+_STATE = {
+    True: " with uncommitted changes",
+    False: "",
+    None: ", perhaps with uncommitted changes: git did not say in time",
+}
+
 _STATUS = {"finished": "FINISHED", "interrupted": "KILLED"}
 
 
@@ -82,7 +89,7 @@ def tags_of(config: Config, run_directory: str, origin: Mapping[str, Any]) -> di
             "mlflow.source.git.commit": git["commit"],
             "mlflow.source.git.branch": git["branch"] or "",
             "mlflow.source.git.repoURL": git["remote"] or "",
-            "git.is_dirty": str(git["is_dirty"]).lower(),
+            "git.is_dirty": _DIRTY[git["is_dirty"]],
         }
     return tags
 
@@ -102,8 +109,11 @@ def note_of(
         summary: How it ended; None while it runs.
     """
     git, environment = origin["git"], config.environment.id
-    state = " with uncommitted changes" if git and git["is_dirty"] else ""
-    code = f"at commit `{git['commit'][:12]}`{state}" if git else "outside a git repository"
+    code = (
+        f"at commit `{git['commit'][:12]}`{_STATE[git['is_dirty']]}"
+        if git
+        else "outside a git repository"
+    )
     typed = " ".join(shlex.quote(word) for word in _shown_words(origin["command"]))
     lines = [
         f"**What.** REINFORCE on `{environment}`, seed {config.run.seed}, "

@@ -1,5 +1,6 @@
 """What MLflow is told about a run in words."""
 
+import os
 import sys
 
 import pytest
@@ -127,6 +128,27 @@ def test_tags_say_commit_state_and_versions(make_config):
     assert tags["git.is_dirty"] == "true"
     assert tags["version.python"] == "3.11.0"
     assert tags["run_directory"] == "/runs/one"
+
+
+def test_a_repository_too_large_to_be_looked_through_in_time_is_not_called_clean(
+    make_config, tmp_path, monkeypatch
+):
+    """A git that knows the commit at once and needs for ever to compare the files."""
+    program = tmp_path / "bin" / "git"
+    program.parent.mkdir()
+    program.write_text(
+        '#!/bin/sh\ncase "$*" in *status*) exec sleep 60;; esac\necho 0123456789ab\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    monkeypatch.setattr("cluster.tracking.origin._GIT_PATIENCE_S", 0.5)
+
+    origin = describe_origin(["train", "cartpole"])
+
+    assert origin["git"]["is_dirty"] is None
+    assert tags_of(make_config(), "/runs/one", origin)["git.is_dirty"] == "unknown"
+    note = note_of(make_config(), origin, [], None)
+    assert "`0123456789ab`, perhaps with uncommitted changes" in note
 
 
 @pytest.mark.parametrize(
