@@ -19,7 +19,7 @@ from configs.config import Config
 
 Parsed = TypeVar("Parsed")
 
-_ARTIFACTS = {"plots": ("*.png", "*.html"), "videos": ("*.mp4", "*.webm")}
+_ARTIFACTS = {"plots": ("*.png",), "videos": ("*.mp4", "*.webm")}
 
 
 class RunSender:
