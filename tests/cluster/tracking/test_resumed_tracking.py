@@ -1,5 +1,7 @@
 """One MLflow run for the whole life of a run whose journal is cut back and written again."""
 
+from datetime import datetime
+
 import pytest
 from mlflow import MlflowClient
 from written_runs import (
@@ -144,6 +146,33 @@ def test_the_status_is_running_again_and_then_that_of_the_second_end(make_config
 
     assert seen == ["RUNNING"]
     assert client.get_run(run_id_of(run)).info.status == "FINISHED"
+
+
+def test_a_run_that_lives_says_so_again_and_again(make_config, store_uri, monkeypatch):
+    monkeypatch.setattr("cluster.tracking.follower._HEARTBEAT_S", 0.0)
+    run = write_run(make_config(), records(1, 5))
+    client = MlflowClient(store_uri)
+    seen = []
+
+    def is_over(wait_s):
+        seen.append(client.get_run(run_id_of(run)).data.tags.get("heartbeat"))
+        return len(seen) == 3
+
+    monkeypatch.setattr("cluster.tracking.run_sender.datetime", Clock)
+    Follower(run, is_over, patience_s=0.0).follow()
+
+    assert seen == [None, "2026-01-01T00:00:01+00:00", "2026-01-01T00:00:02+00:00"]
+
+
+class Clock:
+    """A second later whenever it is asked."""
+
+    second = 0
+
+    @classmethod
+    def now(cls, zone):
+        cls.second += 1
+        return datetime(2026, 1, 1, second=cls.second, tzinfo=zone)
 
 
 def test_a_setting_that_a_resumption_changes_becomes_a_tag(make_config, store_uri):
