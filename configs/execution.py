@@ -137,7 +137,7 @@ class TrackingConfig(Section):
     experiment: str = Field("reinforce", min_length=1, description="Name of the MLflow experiment.")
     register_as: str | None = Field(
         None,
-        pattern=r"^[^/:]{1,256}$",
+        pattern=r"^[^/:'\"`]{1,256}$",
         description="Name under which MLflow's model registry gets the best policy as a new "
-        "version with the alias champion, without '/' and ':'. None: it is not registered.",
+        "version with the alias champion, without '/', ':' and quotes. None: it is not registered.",
     )

@@ -23,11 +23,24 @@ def printed_by(name, arguments):
     return result.stdout
 
 
+def test_the_cost_of_tracking_is_that_of_all_the_time_and_not_of_the_seconds_it_works_in():
+    """In one second of two the follower does the work of both: 20 products of 200 are lost."""
+    import numpy as np
+    from tracking import loss
+
+    with_it, without = np.array([80, 80, 80]), np.array([100, 100, 100])
+
+    assert loss(with_it, without) == pytest.approx(10.0)
+    assert loss(np.array([[80], [90]]), np.array([[100], [100]])) == pytest.approx([10.0, 5.0])
+
+
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [
         ("inference", ["--rounds", "1", "--calls", "2"]),
         ("tracking", ["store", "--points", "2000"]),
+        ("tracking", ["cost", "--seconds", "1", "--store", "refused"]),
+        ("tracking", ["cost", "--seconds", "1", "--store", "silent"]),
         pytest.param("cartpole_seeds", ["--help"], id="cartpole_seeds"),
     ],
 )

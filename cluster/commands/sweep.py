@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 import yaml
@@ -19,6 +19,9 @@ from cluster.sweeps.sweep import Sweep
 from configs.config import Config
 from configs.loading import to_yaml
 from configs.sweep import SweepConfig, load_sweep
+
+if TYPE_CHECKING:
+    from cluster.sweeps.sweep_tracking import SweepTracking
 
 
 @dataclass(frozen=True)
@@ -53,16 +56,20 @@ def run(arguments: Arguments, console: Console) -> None:
     folder = (arguments.directory or Path("sweeps") / arguments.file.stem).absolute()
     _check(sweep, base, arguments.parallel)
     _claim(folder, sweep, base)
-    ledger = SweepLedger(folder / "trials.jsonl", forget_failed=arguments.retry_failed)
+    ledger = SweepLedger(folder, forget_failed=arguments.retry_failed)
 
     def say(done: TrialRun) -> None:
         line = _line(done, num_trials(sweep))
         console.print(line, highlight=False, soft_wrap=True, markup=False)
 
     trials = Sweep(sweep, base, folder, ledger, arguments.parallel, say)
+    # Imported late: MLflow takes seconds.
+    from cluster.sweeps.sweep_tracking import SweepTracking
+
+    tracking = SweepTracking(folder, base, ledger, lambda text: console.print(text, markup=False))
     try:
-        with Interrupts() as interrupts:
-            _run_tracked(trials, folder, base, interrupts, console)
+        with tracking, Interrupts() as interrupts:
+            _run_tracked(trials, tracking, interrupts)
     except InterruptedRunError as interruption:
         console.print("stopped; the same command goes on from here", style="yellow")
         raise SystemExit(interruption.exit_code) from None
@@ -70,16 +77,10 @@ def run(arguments: Arguments, console: Console) -> None:
     console.print(f"`reinforce compare {folder}/runs/*` compares them", soft_wrap=True)
 
 
-def _run_tracked(
-    trials: Sweep, folder: Path, base: Config, interrupts: Interrupts, console: Console
-) -> None:
-    # Imported late: MLflow takes seconds.
-    from cluster.sweeps.sweep_tracking import SweepTracking
-
-    tracking = SweepTracking(folder, base, lambda text: console.print(text, markup=False))
+def _run_tracked(trials: Sweep, tracking: "SweepTracking", interrupts: Interrupts) -> None:
     status = "KILLED"
     try:
-        trials.run(interrupts, tracking.note)
+        trials.run(interrupts, tracking.keep_up)
         status = "FINISHED"
     finally:
         tracking.finish(status, trials.best_score)

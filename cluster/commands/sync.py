@@ -10,7 +10,8 @@ def sync_run_directory(run: RunDirectory) -> None:
     """Send what MLflow missed of a run.
 
     Raises:
-        UsageError: It is being sent at the moment, or MLflow does not take it.
+        UsageError: It is being sent at the moment, it is in another store than the one that the
+            environment names, or MLflow does not take it.
     """
     follower = Follower(run, is_over=lambda wait_s: True, patience_s=0.0)
     try:

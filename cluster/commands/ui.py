@@ -72,12 +72,12 @@ def what_to_show(arguments: Arguments) -> tuple[TrackingStore, str]:
     if arguments.run is not None:
         directory = RunDirectory.open(arguments.run)
         state = read_json(directory.tracking_file)
-        if state is None:
+        if state is None or "run_id" not in state:
             raise UsageError(
                 f"{arguments.run} is not in MLflow; `reinforce sync {arguments.run}` sends it there"
             )
         config = load_config(str(directory.config_file)).tracking
-        store = TrackingStore.of(config, Path(state["directory"]))
+        store = TrackingStore.of_run(config, state)
         check_exists(store)
         return store, store.link(state["experiment_id"], state["run_id"])
     store = TrackingStore.of(TrackingConfig(uri=arguments.uri), Path.cwd())

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cluster.records.journal import read_records
 from cluster.records.record import Record
@@ -22,8 +23,6 @@ _MARGINS = {
     "hspace": 0.22,
 }
 """Shares of the picture. Fixed: to have them computed takes as long again as to draw."""
-
-_TIME_SPLIT = {"time/sampling_s": "sampling", "time/learning_s": "learning"}
 
 
 def plot_overview(journal: Path, destination: Path, title: str) -> bool:
@@ -45,7 +44,7 @@ def plot_overview(journal: Path, destination: Path, title: str) -> bool:
     _draw_returns(by_steps, records, [r.environment_steps for r in records], "environment steps")
     _draw_returns(by_time, records, [r.training_time_s for r in records], "training time (s)")
     _draw_lengths(lengths, updates)
-    _draw_time_split(split, records, updates)
+    _draw_time_split(split, records)
     for axes in (by_steps, by_time, lengths, split):
         axes.grid(alpha=0.3)
     figure.savefig(destination, dpi=100)
@@ -98,10 +97,31 @@ def _draw_lengths(axes: "Axes", updates: Sequence[Record]) -> None:
     axes.legend(fontsize="small")
 
 
-def _draw_time_split(axes: "Axes", records: Sequence[Record], updates: Sequence[Record]) -> None:
+def _draw_time_split(axes: "Axes", records: Sequence[Record]) -> None:
     """Draw the seconds of an update by what they were spent on, stacked."""
-    x = [record.environment_steps for record in updates]
-    rows = [[record.metrics.get(name, 0.0) for record in updates] for name in _TIME_SPLIT]
-    axes.stackplot(x, rows, labels=list(_TIME_SPLIT.values()), alpha=0.7)
+    x = [record.environment_steps for record in records if record.batch]
+    spent = seconds_per_update(records)
+    axes.stackplot(x, list(spent.values()), labels=list(spent), alpha=0.7)
     axes.set(xlabel="environment steps", ylabel="seconds of an update")
     axes.legend(fontsize="small", loc="upper left")
+
+
+def seconds_per_update(records: Sequence[Record]) -> dict[str, NDArray[np.float64]]:
+    """Return [n] seconds by what they were spent on, of the n updates among the records.
+
+    An update stands for those left out behind it, and so has its share of their evaluations.
+    """
+    updates = [record for record in records if record.batch]
+    spent = {
+        name: np.array([record.metrics.get(f"time/{name}_s", 0.0) for record in updates])
+        for name in ("sampling", "learning")
+    }
+    numbers = np.array([record.updates for record in updates])
+    evaluation = np.zeros(len(updates))
+    for record in records:
+        # The one that precedes all updates belongs to none.
+        if record.batch is None and record.updates >= numbers[0]:
+            place = np.searchsorted(numbers, record.updates, side="right") - 1
+            evaluation[place] += record.metrics.get("time/evaluation_s", 0.0)
+    stands_for = np.diff(numbers, append=records[-1].updates + 1)
+    return {**spent, "evaluation": evaluation / stands_for}

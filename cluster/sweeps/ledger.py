@@ -1,4 +1,8 @@
-"""``trials.jsonl``: what a sweep has done, one line per run that came to an end."""
+"""The files of a sweep that are its truth, one line of JSON each time something is known.
+
+``settings.jsonl``: what a trial tries, noted before its first run begins, for a sampler may propose
+others once it has heard of more. ``trials.jsonl``: the runs that came to an end.
+"""
 
 import json
 from collections.abc import Sequence
@@ -31,26 +35,39 @@ class TrialRun:
 
 
 class SweepLedger:
-    """Appends runs to a file and remembers them."""
+    """Appends to the files in the folder of a sweep and remembers what they hold."""
 
-    def __init__(self, path: Path, *, forget_failed: bool) -> None:
-        self._path = path
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-        if lines and not lines[-1].endswith("\n"):  # torn: that run is looked at once more
-            path.write_text("".join(lines := lines[:-1]), encoding="utf-8")
-        found = [TrialRun(**json.loads(line)) for line in lines]
+    def __init__(self, folder: Path, *, forget_failed: bool) -> None:
+        self._trials_file = folder / "trials.jsonl"
+        self._settings_file = folder / "settings.jsonl"
+        found = [TrialRun(**values) for values in _read(self._trials_file)]
         by_identity = {(each.trial, each.seed): each for each in found}
         self._runs = {
             identity: each
             for identity, each in by_identity.items()
             if not (forget_failed and each.status == "failed")
         }
+        self._settings: dict[int, dict[str, Any]] = {
+            values["trial"]: values["settings"] for values in _read(self._settings_file)
+        }
+
+    def begin(self, trial: int, settings: dict[str, Any]) -> None:
+        """Note what a trial tries: from now on that, whatever a sampler would propose."""
+        _append(self._settings_file, {"trial": trial, "settings": settings})
+        self._settings[trial] = settings
+
+    def settings_of(self, trial: int) -> dict[str, Any] | None:
+        """Return what a trial tries; None if it has not begun."""
+        return self._settings.get(trial)
 
     def add(self, run: TrialRun) -> None:
         """Note a run that came to an end."""
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(run)) + "\n")
+        _append(self._trials_file, asdict(run))
         self._runs[run.trial, run.seed] = run
+
+    def runs(self) -> list[TrialRun]:
+        """Return the runs that came to an end, in that order."""
+        return list(self._runs.values())
 
     def find(self, trial: int, seed: int) -> TrialRun | None:
         """Return a run that came to its end, or None."""
@@ -74,3 +91,15 @@ class SweepLedger:
             if score is not None:
                 history.append((self.runs_of(trial)[0].settings, score))
         return history
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+    if lines and not lines[-1].endswith("\n"):  # torn: what it was about is looked at once more
+        path.write_text("".join(lines := lines[:-1]), encoding="utf-8")
+    return [json.loads(line) for line in lines]
+
+
+def _append(path: Path, values: dict[str, Any]) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(values) + "\n")

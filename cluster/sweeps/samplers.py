@@ -60,14 +60,19 @@ def _draw(sweep: SweepConfig, trial: int) -> Settings:
     for name, values in sweep.settings.items():
         if not isinstance(values, Range):
             settings[name] = values[int(generator.integers(len(values)))]
-        elif values.integer:
-            settings[name] = int(generator.integers(int(values.low), int(values.high) + 1))
-        elif values.log:
-            exponent = generator.uniform(math.log(values.low), math.log(values.high))
-            settings[name] = min(max(math.exp(exponent), values.low), values.high)
         else:
-            settings[name] = float(generator.uniform(values.low, values.high))
+            settings[name] = _draw_from(generator, values)
     return settings
+
+
+def _draw_from(generator: np.random.Generator, values: Range) -> float:
+    if values.log:
+        exponent = generator.uniform(math.log(values.low), math.log(values.high))
+        drawn = min(max(math.exp(exponent), values.low), values.high)
+        return round(drawn) if values.integer else drawn
+    if values.integer:
+        return int(generator.integers(int(values.low), int(values.high) + 1))
+    return float(generator.uniform(values.low, values.high))
 
 
 def _suggest(sweep: SweepConfig, trial: int, history: History) -> Settings:

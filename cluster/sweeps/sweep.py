@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from cluster.interrupts import Interrupts
-from cluster.records.run_directory import RunDirectory
 from cluster.sweeps.ledger import SweepLedger, TrialRun
 from cluster.sweeps.samplers import make_sampler, num_trials
 from cluster.sweeps.trial_process import TrialProcess
@@ -47,7 +46,6 @@ class Sweep:
         # The trials that are under way when another begins: what Optuna has not heard of by then is
         # so a matter of numbers, and not of who came first.
         self._unheard = math.ceil(parallel / len(sweep.seeds)) - 1
-        self._settings: dict[int, dict[str, Any]] = {}
         self._running: list[TrialProcess] = []
 
     @property
@@ -56,12 +54,12 @@ class Sweep:
         scores = map(self._ledger.score, range(num_trials(self._sweep)))
         return max((score for score in scores if score is not None), default=None)
 
-    def run(self, interrupts: Interrupts, note: Callable[[TrialRun, RunDirectory], None]) -> None:
+    def run(self, interrupts: Interrupts, keep_up: Callable[[], None]) -> None:
         """Run what has not come to its end yet.
 
         Args:
             interrupts: Signals of the user.
-            note: Is told of every run that ends, and of its directory.
+            keep_up: Called again and again, whether or not anything has ended.
 
         Raises:
             InterruptedRunError: A signal came; the runs in progress have written checkpoints.
@@ -76,21 +74,27 @@ class Sweep:
         try:
             while waiting or self._running:
                 interrupts.check()
-                ended = [each.outcome() for each in self._running if each.is_over()]
-                self._running = [each for each in self._running if not each.is_over()]
+                ended = self._take_ended()
                 while waiting and len(self._running) < self._parallel and self._is_due(*waiting[0]):
                     refused = self._begin(*waiting.popleft())
                     ended += [refused] if refused else []
                 for done in ended:
                     self._ledger.add(done)
                     self._say(done)
-                    note(done, RunDirectory(self._folder / "runs" / done.run))
+                keep_up()
                 if not ended:
                     time.sleep(_POLL_S)
         finally:
             self._tell_to_stop()
             for process in self._running:
                 process.wait()
+
+    def _take_ended(self) -> list[TrialRun]:
+        """Return what came of the runs that are over, and go on with the others."""
+        # Each is asked once: one that ended between two questions would be in neither list.
+        over = [each for each in self._running if each.is_over()]
+        self._running = [each for each in self._running if each not in over]
+        return [each.outcome() for each in over]
 
     def _is_due(self, trial: int, seed: int) -> bool:
         """Return whether everything that the settings of a trial follow from is known."""
@@ -113,11 +117,11 @@ class Sweep:
 
     def _settings_of(self, trial: int) -> dict[str, Any]:
         """Return what a trial tries: all its seeds the same, also after an interruption."""
-        if trial not in self._settings:
-            known = self._ledger.runs_of(trial)
-            history = self._ledger.history(max(trial - self._unheard, 0))
-            self._settings[trial] = known[0].settings if known else self._sampler(trial, history)
-        return self._settings[trial]
+        settings = self._ledger.settings_of(trial)
+        if settings is None:
+            settings = self._sampler(trial, self._ledger.history(max(trial - self._unheard, 0)))
+            self._ledger.begin(trial, settings)
+        return settings
 
     def _tell_to_stop(self) -> None:
         for process in self._running:

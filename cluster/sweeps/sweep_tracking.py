@@ -1,76 +1,163 @@
 """A sweep in MLflow: one parent run, below which the runs of its trials are shown.
 
-Those are normal runs, sent by their own followers; they only get tags from here. Whatever MLflow
-refuses is said once and stops nothing.
+Those are normal runs, sent by their own followers; they only get tags from here. The ledger is the
+truth: whatever MLflow did not take is noted later, by this process or when the sweep is called
+again, with the same times, so that nothing is there twice.
 """
 
+import fcntl
+import socket
+import time
+import uuid
 from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any, Self
 
-from mlflow import MlflowClient
-
+from cluster.errors import UsageError
 from cluster.records.run_directory import RunDirectory, read_json, write_json
-from cluster.sweeps.ledger import TrialRun
-from cluster.tracking.mlflow_run import TrackingStore
+from cluster.sweeps.ledger import SweepLedger, TrialRun
+from cluster.tracking.mlflow_experiment import find_or_create_run
+from cluster.tracking.mlflow_run import MLflowRun, TrackingStore
 from cluster.tracking.store_advice import explained
 from configs.config import Config
 
+_HEARTBEAT_S = 30.0
+
 
 class SweepTracking:
-    """The parent run of a sweep, made with its first trial and found again by a file."""
+    """Context in which a sweep is followed by its own process, as a run is by its follower.
 
-    def __init__(self, folder: Path, config: Config, warn: Callable[[str], None]) -> None:
-        self._file = folder / "tracking.json"
-        self._name = folder.name
+    Args:
+        folder: That of the sweep.
+        config: The base of the sweep.
+        ledger: What has come to its end.
+        warn: Is told what MLflow does not take, once as long as that is the same.
+    """
+
+    def __init__(
+        self, folder: Path, config: Config, ledger: SweepLedger, warn: Callable[[str], None]
+    ) -> None:
+        self._folder = RunDirectory(folder)
+        self._config, self._ledger, self._warn = config.tracking, ledger, warn
         self._store = TrackingStore.of(config.tracking, Path.cwd())
-        self._warn = warn
-        self._is_enabled = config.tracking.enabled
+        self._parent: MLflowRun | None = None
+        self._noted: set[tuple[int, int]] = set()
+        self._num_ended = 0
+        self._due_s = 0.0
+        self._last_error = ""
+        self._open_files = ExitStack()
 
-    def note(self, trial: TrialRun, run: RunDirectory) -> None:
-        """Put the run of a trial below the sweep, and note the trial's score."""
-        child = read_json(run.tracking_file)
-        if child:
-            self._guarded(lambda client: self._note(client, trial, child["run_id"]))
+    def __enter__(self) -> Self:
+        """Hold the lock by which others see that the parent run is alive.
+
+        Raises:
+            UsageError: Another process holds it.
+        """
+        lock = self._open_files.enter_context(self._folder.tracking_log.open("a"))
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._open_files.close()
+            raise UsageError(
+                f"{self._folder.path} is in use: another process runs this sweep"
+            ) from None
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._open_files.close()
+
+    def keep_up(self) -> None:
+        """Note the runs that have ended, and give a sign of life every 30 s; otherwise nothing."""
+        num_ended, now_s = len(self._ledger.runs()), time.monotonic()
+        if num_ended > self._num_ended or now_s >= self._due_s:
+            self._num_ended, self._due_s = num_ended, now_s + _HEARTBEAT_S
+            self._guarded(self._send)
 
     def finish(self, status: str, best: float | None) -> None:
-        """Give the parent run its status: FINISHED or KILLED."""
-        parent = read_json(self._file)
-        if not parent:
+        """Note what is left, and give the parent run its status: FINISHED or KILLED."""
+        self._guarded(partial(self._finish, status, best))
+
+    def _send(self) -> None:
+        children = self._children_to_note()
+        if not (children or self._folder.tracking_file.exists()):
             return
-
-        def finish(client: MlflowClient) -> None:
-            if best is not None:
-                client.log_metric(parent["run_id"], "sweep/best_score", best)
-            client.set_terminated(parent["run_id"], status=status)
-
-        self._guarded(finish)
-
-    def _note(self, client: MlflowClient, trial: TrialRun, run_id: str) -> None:
-        parent = self._parent(client, run_id)
-        tags = {"mlflow.parentRunId": parent, "sweep": self._name, "trial": str(trial.trial)}
-        for key, value in tags.items():
-            client.set_tag(run_id, key, value)
-        if trial.score is not None:
-            client.log_metric(parent, "sweep/score", trial.score, step=trial.trial)
-
-    def _parent(self, client: MlflowClient, run_id: str) -> str:
-        state = read_json(self._file)
-        if state is None:
-            experiment_id = client.get_run(run_id).info.experiment_id
-            made = client.create_run(
-                experiment_id, run_name=self._name, tags={"sweep": self._name, "kind": "sweep"}
+        self._parent = parent = self._parent or self._open()
+        parent.set_tags({"heartbeat": datetime.now(UTC).isoformat(timespec="seconds")})
+        for run, child in children:
+            tags = {"mlflow.parentRunId": parent.run_id, "sweep": self._folder.name}
+            MLflowRun(self._store, child, parent.on_answer).set_tags(
+                {**tags, "trial": str(run.trial)}
             )
-            state = {"run_id": made.info.run_id, "experiment_id": experiment_id}
-            write_json(self._file, state)
-        client.update_run(state["run_id"], status="RUNNING")
-        parent: str = state["run_id"]
+            if run.score is not None:
+                self._log(parent, "sweep/score", run.score, self._ended_ms(run), run.trial)
+            self._noted.add((run.trial, run.seed))
+
+    def _finish(self, status: str, best: float | None) -> None:
+        self._send()
+        if self._parent is None:
+            return
+        if best is not None:
+            scored = [run for run in self._ledger.runs() if run.score is not None]
+            self._log(self._parent, "sweep/best_score", best, max(map(self._ended_ms, scored)), 0)
+        self._parent.finish(status, time.time_ns() // 1_000_000)
+
+    def _children_to_note(self) -> list[tuple[TrialRun, str]]:
+        """Return the runs that have ended and are in MLflow by now, with their ids there."""
+        children = []
+        for run in self._ledger.runs():
+            if (run.trial, run.seed) not in self._noted:
+                state = read_json(self._directory_of(run).tracking_file) or {}
+                if "run_id" in state:
+                    children.append((run, state["run_id"]))
+        return children
+
+    def _open(self) -> MLflowRun:
+        """Return the parent run, found or made, as one that is running on this machine."""
+        file = self._folder.tracking_file
+        state: dict[str, Any] = read_json(file) or {
+            "key": uuid.uuid4().hex,
+            "directory": str(Path.cwd()),
+        }
+        self._store = store = TrackingStore.of_run(self._config, state)
+        state |= {"is_default_store": store.is_default, "is_server": store.is_server}
+        write_json(file, state)
+        if "run_id" not in state:
+            now_ms = time.time_ns() // 1_000_000
+            state |= find_or_create_run(
+                store, self._config.experiment, self._folder.name, now_ms, state["key"]
+            )
+            write_json(file, state)
+        parent = MLflowRun(store, state["run_id"], on_answer=lambda: None)
+        about = {"sweep": self._folder.name, "kind": "sweep"}
+        where = {"host": socket.gethostname(), "run_directory": str(self._folder.path)}
+        parent.reopen({}, {**about, **where})
         return parent
 
-    def _guarded(self, action: Callable[[MlflowClient], None]) -> None:
-        if not self._is_enabled:
+    def _log(self, parent: MLflowRun, name: str, value: float, time_ms: int, step: int) -> None:
+        parent.client.log_metric(parent.run_id, name, value, timestamp=time_ms, step=step)
+
+    def _directory_of(self, run: TrialRun) -> RunDirectory:
+        return RunDirectory(self._folder.path / "runs" / run.run)
+
+    def _ended_ms(self, run: TrialRun) -> int:
+        """Return when a run ended, which never changes; 0 if its directory is gone."""
+        summary = read_json(self._directory_of(run).summary_file)
+        return int(summary["timestamp_ms"]) if summary else 0
+
+    def _guarded(self, action: Callable[[], None]) -> None:
+        if not self._config.enabled:
             return
+        text = ""
         try:
-            action(self._store.client())
+            action()
         except Exception as error:  # noqa: BLE001  (MLflow's stores raise whatever they like)
-            self._is_enabled = False
-            self._warn(f"this sweep is not shown as one: {explained(error, self._store)}")
+            text = explained(error, self._store)
+            if text != self._last_error:
+                self._warn(
+                    f"MLflow does not show all of this sweep: {text}; it is tried again, also when "
+                    "the same command is called again"
+                )
+        self._last_error = text

@@ -24,6 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from cluster.errors import UsageError
 from cluster.records.run_directory import RunDirectory, read_json, write_json
 from cluster.tracking.mlflow_experiment import find_or_create_run
 from cluster.tracking.mlflow_run import MLflowRun, TrackingStore
@@ -102,6 +103,7 @@ class Follower:
 
         Raises:
             AlreadyFollowedError: Another process does.
+            UsageError: The run is in another store than this environment names.
             NotSentError: MLflow did not recover within the patience.
         """
         with self._lock():
@@ -143,15 +145,15 @@ class Follower:
 
     def _prepare(self) -> None:
         """Note what identifies the run, before MLflow is asked for anything."""
-        state = read_json(self._run.tracking_file)
-        self._store = TrackingStore.of(
-            self._config.tracking, Path(state["directory"]) if state else Path.cwd()
-        )
-        self._state: dict[str, Any] = state or {
+        state = read_json(self._run.tracking_file) or {
             "key": uuid.uuid4().hex,
+            "directory": str(Path.cwd()),
+        }
+        self._store = TrackingStore.of_run(self._config.tracking, state)
+        self._state: dict[str, Any] = {
+            **state,
             "is_default_store": self._store.is_default,
             "is_server": self._store.is_server,
-            "directory": str(self._store.directory),
         }
         write_json(self._run.tracking_file, self._state)
         origin = read_json(self._run.origin_file)
@@ -261,6 +263,9 @@ def main() -> int:
             Follower(run, lifeline.is_over, _PATIENCE_S, command).follow()
     except (AlreadyFollowedError, NotSentError) as error:
         print(error, file=sys.stderr)
+        return 1
+    except UsageError as error:
+        print(f"MLflow: {error}", file=sys.stderr)
         return 1
     return 0
 

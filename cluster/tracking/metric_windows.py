@@ -47,7 +47,7 @@ def _merge(window: list[Record]) -> Record:
             metrics[name] = min(values)
         elif name.endswith("_max"):
             metrics[name] = max(values)
-        elif name.startswith(("progress/", "tickets/", "cluster/")):
+        elif name.startswith(("progress/", "tickets/", "cluster/", "checkpoint/")):
             metrics[name] = values[-1]
         else:
             metrics[name] = sum(values) / len(values)

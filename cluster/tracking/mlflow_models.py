@@ -2,8 +2,8 @@
 
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -12,42 +12,25 @@ import mlflow.pyfunc
 import numpy as np
 import yaml
 from mlflow.entities import LoggedModel, LoggedModelOutput, Metric
-from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 from safetensors.numpy import save_file
 
-from cluster.errors import UsageError
-from cluster.records.checkpoint import Checkpoint, CorruptCheckpointError
-from cluster.records.checkpoints import Checkpoints
+from cluster.records.line_tail import LineTail
 from cluster.records.record import Record
 from cluster.records.run_directory import RunDirectory
-from cluster.tracking.mlflow_run import MLflowRun
+from cluster.tracking.mlflow_run import MLflowRun, http_status
+from cluster.tracking.model_registry import register
+from cluster.tracking.policy_versions import PolicyVersion, policy_versions
 from cluster.tracking.run_description import shown_settings
 from configs.config import Config
-from workers.environment import EnvironmentSpec, inspect_environment
+from workers.environment import inspect_environment
 
-ALIAS = "champion"
 _DTYPES = {"numbers": "float32", "pixels": "uint8", "categories": "int64"}
+_REFUSALS = (400, 403, 404, 405, 413, 422, 501)
+"""A store may have metrics and no models or no registry, or not for this user."""
+
 _REQUIREMENTS = ("distributed-reinforce", "gymnasium", "mlflow", "numpy", "safetensors")
-
-
-@dataclass(frozen=True)
-class PolicyVersion:
-    """One version of the policy that is worth keeping.
-
-    Attributes:
-        kind: ``best`` by its evaluations, or ``last``.
-        checkpoint: Where it is.
-    """
-
-    kind: str
-    checkpoint: Checkpoint
-
-    @property
-    def name(self) -> str:
-        """Name of the model in MLflow."""
-        return f"{self.kind}-update-{self.checkpoint.learner.version:09d}"
 
 
 def log_policies(
@@ -59,50 +42,52 @@ def log_policies(
         Why a policy was left out. What MLflow cannot take at the moment is raised.
     """
     reasons: list[str] = []
-    client, run_id = mlflow_run.client, mlflow_run.run_id
-    there = client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'")
-    mlflow_run.on_answer()
-    ready = {model.name: model for model in there if model.status == "READY"}
     kept: dict[str, LoggedModel] = {}
-    for policy in _policies(run, config, reasons.append):
-        try:
-            kept[policy.name] = ready.get(policy.name) or _log(
-                mlflow_run, experiment_id, run, config, policy
-            )
-        except UnsavablePolicyError as error:
-            reasons.append(f"the {policy.kind} policy: {error}")
-    for model in there:
-        # Of an earlier version, or left behind by an attempt whose answer got lost.
-        if kept and model.model_id not in {one.model_id for one in kept.values()}:
-            client.delete_logged_model(model.model_id)
-    if config.tracking.register_as and kept:
-        _register(mlflow_run, config.tracking.register_as, next(iter(kept.values())))
+    champion: LoggedModel | None = None
+    with _told_if_refused("the models", reasons):
+        there = _models_of(mlflow_run, experiment_id)
+        ready = {model.name: model for model in there if model.status == "READY"}
+        for policy in policy_versions(run, config, reasons.append):
+            with _told_if_refused(f"the {policy.kind} policy", reasons):
+                model = ready.get(policy.name) or _log(
+                    mlflow_run, experiment_id, run, config, policy
+                )
+                kept[policy.kind] = model
+                champion = model if policy.is_champion else champion
+        for model in there:
+            # Left behind by an attempt that failed, or of an earlier version of its kind.
+            newer = kept.get(model.tags["kind"])
+            if model.status != "READY" or (newer and newer.model_id != model.model_id):
+                mlflow_run.client.delete_logged_model(model.model_id)
+    if config.tracking.register_as and champion:
+        with _told_if_refused(f"tracking.register_as = {config.tracking.register_as!r}", reasons):
+            register(mlflow_run, config.tracking.register_as, champion)
     return reasons
+
+
+def _models_of(mlflow_run: MLflowRun, experiment_id: str) -> list[LoggedModel]:
+    there: list[LoggedModel] = mlflow_run.client.search_logged_models(
+        [experiment_id], f"source_run_id = '{mlflow_run.run_id}'"
+    )
+    mlflow_run.on_answer()
+    return there
 
 
 class UnsavablePolicyError(Exception):
     """A policy cannot be made a model: its environment cannot be made here, for example."""
 
 
-def _policies(
-    run: RunDirectory, config: Config, report: Callable[[str], None]
-) -> Iterator[PolicyVersion]:
-    """Yield the best and the last version of the policy, as far as there are such."""
+@contextmanager
+def _told_if_refused(what: str, reasons: list[str]) -> Iterator[None]:
+    """Add a reason for what cannot be, or would be refused again; an outage is raised."""
     try:
-        checkpoints = Checkpoints(run, config)
-    except UsageError as error:  # they are kept where this machine cannot go
-        report(f"the policies: {error}")
-        return
-    try:
-        best = checkpoints.best()
-    except (CorruptCheckpointError, OSError) as error:
-        report(f"the best policy: {error}")
-        best = None
-    if best:
-        yield PolicyVersion("best", best)
-    last = checkpoints.newest(report)
-    if last:
-        yield PolicyVersion("last", last)
+        yield
+    except UnsavablePolicyError as error:
+        reasons.append(f"{what}: {error}")
+    except Exception as error:
+        if http_status(error) not in _REFUSALS:
+            raise
+        reasons.append(f"{what}: {error}")
 
 
 def _log(
@@ -113,22 +98,24 @@ def _log(
     policy: PolicyVersion,
 ) -> LoggedModel:
     client, progress = mlflow_run.client, policy.checkpoint.progress
+    # Before MLflow is asked for a model: one that cannot be must not leave a trace at every sync.
+    signature = _signature(config)
+    model = client.create_logged_model(
+        experiment_id,
+        name=policy.name,
+        source_run_id=mlflow_run.run_id,
+        tags={"kind": policy.kind, "updates": str(progress.updates)},
+        model_type="policy",
+    )
+    mlflow_run.on_answer()
     with tempfile.TemporaryDirectory() as folder:
-        model = client.create_logged_model(
-            experiment_id,
-            name=policy.name,
-            source_run_id=mlflow_run.run_id,
-            tags={"kind": policy.kind, "updates": str(progress.updates)},
-            model_type="policy",
-        )
-        mlflow_run.on_answer()
         try:
             with warnings.catch_warnings():
                 # That an example of the input is missing; the signature says it all.
                 warnings.simplefilter("ignore", UserWarning)
-                _save(Path(folder), model, config, policy)
+                _save(Path(folder), model, signature, config, policy)
         except Exception as error:
-            client.finalize_logged_model(model.model_id, "FAILED")
+            client.delete_logged_model(model.model_id)
             raise UnsavablePolicyError(f"{type(error).__name__}: {error}") from error
         client.log_model_artifacts(model.model_id, str(Path(folder) / "model"))
     mlflow_run.on_answer()
@@ -141,8 +128,14 @@ def _log(
     return client.finalize_logged_model(model.model_id, "READY")
 
 
-def _save(folder: Path, model: LoggedModel, config: Config, policy: PolicyVersion) -> None:
-    learner, spec = policy.checkpoint.learner, inspect_environment(config.environment)
+def _save(
+    folder: Path,
+    model: LoggedModel,
+    signature: ModelSignature,
+    config: Config,
+    policy: PolicyVersion,
+) -> None:
+    learner = policy.checkpoint.learner
     arrays = {"weights": learner.arrays["weights"], "version": np.array([learner.version])}
     save_file(arrays, folder / "policy.safetensors")
     settings = yaml.safe_dump(shown_settings(config), sort_keys=False)
@@ -154,8 +147,8 @@ def _save(folder: Path, model: LoggedModel, config: Config, policy: PolicyVersio
             "weights": str(folder / "policy.safetensors"),
             "config": str(folder / "config.yaml"),
         },
-        signature=_signature(config, spec),
-        pip_requirements=[f"{name}=={metadata.version(name)}" for name in _REQUIREMENTS],
+        signature=signature,
+        pip_requirements=_requirements(),
         mlflow_model=Model(
             run_id=model.source_run_id,
             model_id=model.model_id,
@@ -165,12 +158,26 @@ def _save(folder: Path, model: LoggedModel, config: Config, policy: PolicyVersio
     )
 
 
-def _signature(config: Config, spec: EnvironmentSpec) -> ModelSignature:
+def _requirements() -> list[str]:
+    requirements = []
+    for name in _REQUIREMENTS:
+        # This project itself is not installed where it runs from a folder, as a job of Ray does.
+        with suppress(metadata.PackageNotFoundError):
+            requirements.append(f"{name}=={metadata.version(name)}")
+    return requirements
+
+
+def _signature(config: Config) -> ModelSignature:
     """Return what the model takes and gives: one array of observations, one of actions.
 
     Raises:
-        UnsavablePolicyError: The policy needs more than one observation at a time to act.
+        UnsavablePolicyError: The environment cannot be made here, or the policy needs more than one
+            observation at a time to act.
     """
+    try:
+        spec = inspect_environment(config.environment)
+    except Exception as error:  # what the user's environment raises
+        raise UnsavablePolicyError(f"{type(error).__name__}: {error}") from error
     observations, actions = spec.observation.leaves, spec.action.leaves
     is_nested = any(x.path for x in observations) or any(x.path for x in actions)
     if is_nested or spec.action_mask:
@@ -186,8 +193,7 @@ def _signature(config: Config, spec: EnvironmentSpec) -> ModelSignature:
 def _metrics_of(run: RunDirectory, updates: int, model_id: str) -> list[Any]:
     """Return the evaluations of a version, as the points of the run that they are."""
     metrics: list[Any] = []
-    for line in run.journal_file.read_bytes().splitlines():
-        record = Record.parse(line)
+    for record in _whole_records(run):
         if record.batch is None and record.updates == updates:
             steps, time_ms = record.environment_steps, record.timestamp_ms
             metrics += [
@@ -198,20 +204,9 @@ def _metrics_of(run: RunDirectory, updates: int, model_id: str) -> list[Any]:
     return metrics
 
 
-def _register(mlflow_run: MLflowRun, name: str, model: LoggedModel) -> None:
-    """Make the model the newest version of a registered one, under the alias ``champion``."""
-    client = mlflow_run.client
-    try:
-        client.create_registered_model(name)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-    source = f"models:/{model.model_id}"
-    versions = client.search_model_versions(f"name = '{name}' and run_id = '{mlflow_run.run_id}'")
-    same = [version for version in versions if version.source == source]
-    version = (
-        same[0]
-        if same
-        else client.create_model_version(name, source, mlflow_run.run_id, model_id=model.model_id)
-    )
-    client.set_registered_model_alias(name, ALIAS, version.version)
+def _whole_records(run: RunDirectory) -> Iterator[Record]:
+    with closing(LineTail(run.journal_file)) as journal:
+        for line in journal.new_lines():
+            # One that was torn has been told and counted when the points were sent.
+            with suppress(ValueError, TypeError):
+                yield Record.parse(line)

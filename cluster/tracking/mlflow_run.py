@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from mlflow import MlflowClient
@@ -13,6 +13,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.db.utils import create_sqlalchemy_engine
 from mlflow.utils.file_utils import path_to_local_sqlite_uri
 
+from cluster.errors import UsageError
 from configs.execution import TrackingConfig
 
 POINTS_PER_REQUEST = 1000
@@ -25,6 +26,8 @@ INCOMPLETE_TAG = "tracking.incomplete"
 """Of a run whose processes are gone before everything was sent: how to send the rest."""
 
 _REFUSALS = (400, 413, 422)
+"""What would be refused again, so that trying again is of no use."""
+
 _DATABASES = ("sqlite:", "postgresql", "mysql", "mssql")
 _DEFAULT_UI = "http://127.0.0.1:5000"
 
@@ -60,6 +63,28 @@ class TrackingStore:
             return cls(uri, is_default=False, directory=directory)
         default = path_to_local_sqlite_uri(str(directory / "mlflow.db"))  # type: ignore[no-untyped-call]
         return cls(default, is_default=True, directory=directory)
+
+    @classmethod
+    def of_run(cls, config: TrackingConfig, state: Mapping[str, Any]) -> "TrackingStore":
+        """Return the store that a run is in.
+
+        Args:
+            config: Of the run.
+            state: What its ``tracking.json`` holds.
+
+        Raises:
+            UsageError: This environment names another one.
+        """
+        store = cls.of(config, Path(state["directory"]))
+        if "run_id" not in state or store.is_default == state["is_default_store"]:
+            return store
+        if store.is_default:
+            place = urlsplit(state["link"]).netloc if state["is_server"] else "a database"
+            raise UsageError(f"this run is at {place}; set MLFLOW_TRACKING_URI to its address")
+        raise UsageError(
+            f"this run is in the store {store.directory / 'mlflow.db'}, and MLFLOW_TRACKING_URI "
+            "names another one; unset it"
+        )
 
     @property
     def is_server(self) -> bool:
@@ -117,6 +142,7 @@ class MLflowRun:
     """
 
     def __init__(self, store: TrackingStore, run_id: str, on_answer: Callable[[], None]) -> None:
+        self.store = store
         self.client = store.client()
         self.run_id = run_id
         self.on_answer = on_answer
@@ -167,7 +193,7 @@ class MLflowRun:
         try:
             self.client.log_batch(self.run_id, metrics=[Metric(*point) for point in points])
         except MlflowException as error:
-            if not _is_refusal(error) or not self._is_active():
+            if http_status(error) not in _REFUSALS or not self._is_active():
                 raise
             if len(points) == 1:
                 return [f"{points[0]}: {error.message}"]
@@ -185,9 +211,10 @@ class MLflowRun:
         try:
             self.client.log_artifact(self.run_id, str(path), folder)
         except Exception as error:
-            if not _is_refusal(error):
+            if http_status(error) not in _REFUSALS:
                 raise
-            return [f"{path.name}: {error}"]
+            # It may hold the address to which the file was to go.
+            return [self.store.without_secrets(f"{path.name}: {error}")]
         self.on_answer()
         return []
 
@@ -211,10 +238,10 @@ class MLflowRun:
         return stage == "active"
 
 
-def _is_refusal(error: Exception) -> bool:
-    """Return whether it would be refused again, so that trying again is of no use."""
+def http_status(error: Exception) -> int | None:
+    """Return the status with which a server would say, or has said, an error."""
     if isinstance(error, MlflowException):
-        status = error.get_http_status_code()  # type: ignore[no-untyped-call]
+        status: int | None = error.get_http_status_code()  # type: ignore[no-untyped-call]
     else:  # uploads raise what the HTTP library raises
         status = getattr(getattr(error, "response", None), "status_code", None)
-    return status in _REFUSALS
+    return status

@@ -52,15 +52,19 @@ def _versions(packages: Sequence[str]) -> dict[str, str]:
 
 
 def _git() -> dict[str, Any] | None:
-    """Return commit, branch, remote and whether files differ; None outside a repository."""
+    """Return commit, branch, remote and whether files differ; None outside a repository.
+
+    Whether they differ is None where git does not find out in time.
+    """
     commit = _ask_git("rev-parse", "HEAD")
     if commit is None:
         return None
+    changes = _ask_git("status", "--porcelain")
     return {
         "commit": commit,
         "branch": _ask_git("rev-parse", "--abbrev-ref", "HEAD"),
         "remote": _without_user(_ask_git("config", "--get", "remote.origin.url")),
-        "is_dirty": bool(_ask_git("status", "--porcelain")),
+        "is_dirty": None if changes is None else bool(changes),
     }
 
 

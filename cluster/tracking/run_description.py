@@ -17,7 +17,21 @@ _OF_THE_RESULT = {
 
 _NOT_OF_THE_RESULT = {"run", "checkpoint", "tracking"}
 
-_SECRET_NAME = re.compile(r"password|passwd|secret|token|api_?key|credential", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    r"password|passwd|pwd|passphrase|secret|token|credential"
+    r"|auth(?!or(?!i[sz]))"  # authorization, but not author
+    r"|(?:api|access|license|private)_?key"
+    r"|(?<![a-z0-9])key(?![a-z0-9])",  # as a word: not monkey, keyboard or num_keys
+    re.IGNORECASE,
+)
+"""In the name of a setting, and in a word of the command that holds names and values."""
+
+_DIRTY = {True: "true", False: "false", None: "unknown"}
+_STATE = {
+    True: " with uncommitted changes",
+    False: "",
+    None: ", perhaps with uncommitted changes: git did not say in time",
+}
 
 _STATUS = {"finished": "FINISHED", "interrupted": "KILLED"}
 
@@ -75,7 +89,7 @@ def tags_of(config: Config, run_directory: str, origin: Mapping[str, Any]) -> di
             "mlflow.source.git.commit": git["commit"],
             "mlflow.source.git.branch": git["branch"] or "",
             "mlflow.source.git.repoURL": git["remote"] or "",
-            "git.is_dirty": str(git["is_dirty"]).lower(),
+            "git.is_dirty": _DIRTY[git["is_dirty"]],
         }
     return tags
 
@@ -95,8 +109,11 @@ def note_of(
         summary: How it ended; None while it runs.
     """
     git, environment = origin["git"], config.environment.id
-    state = " with uncommitted changes" if git and git["is_dirty"] else ""
-    code = f"at commit `{git['commit'][:12]}`{state}" if git else "outside a git repository"
+    code = (
+        f"at commit `{git['commit'][:12]}`{_STATE[git['is_dirty']]}"
+        if git
+        else "outside a git repository"
+    )
     typed = " ".join(shlex.quote(word) for word in _shown_words(origin["command"]))
     lines = [
         f"**What.** REINFORCE on `{environment}`, seed {config.run.seed}, "
@@ -129,14 +146,16 @@ def _result(summary: Mapping[str, Any] | None) -> str:
     return text + "."
 
 
-def _without_secrets(values: dict[str, Any]) -> dict[str, Any]:
-    shown: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            shown[key] = _without_secrets(value)
-        else:
-            shown[key] = "***" if _SECRET_NAME.search(key) and value else value
-    return shown
+def _without_secrets(value: Any) -> Any:
+    """Return a setting, with ``***`` for whatever is called a secret at any depth of it."""
+    if isinstance(value, dict):
+        return {
+            key: "***" if _SECRET_NAME.search(key) and inner else _without_secrets(inner)
+            for key, inner in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_without_secrets(each) for each in value]
+    return value
 
 
 def _shown_words(words: list[str]) -> list[str]:

@@ -2,10 +2,10 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
@@ -17,7 +17,9 @@ from cluster.tracking.mlflow_run import POINTS_PER_REQUEST, MLflowRun, Point
 from cluster.tracking.run_description import note_of, params_of, shown_settings, status_of, tags_of
 from configs.config import Config
 
-_ARTIFACTS = {"plots": ("*.png", "*.html"), "videos": ("*.mp4", "*.webm")}
+Parsed = TypeVar("Parsed")
+
+_ARTIFACTS = {"plots": ("*.png",), "videos": ("*.mp4", "*.webm")}
 
 
 class RunSender:
@@ -42,6 +44,10 @@ class RunSender:
         self._is_in_doubt = False
         self._uploaded: dict[Path, int] = {}
         self.num_refused = 0
+        starts = run.history_file.read_bytes().splitlines() if run.history_file.exists() else []
+        self._starts: list[dict[str, Any]] = list(
+            self._parsed(starts, json.loads, run.history_file)
+        )
 
     def close(self) -> None:
         """Close the files of the run directory."""
@@ -128,33 +134,35 @@ class RunSender:
         self._mlflow_run.finish(status_of(summary), ended_ms)
 
     def _describe(self, summary: dict[str, Any] | None) -> None:
-        file = self._run.history_file
-        lines = file.read_bytes().splitlines() if file.exists() else []
-        history = [json.loads(line) for line in lines]
-        note = note_of(self._config, self._origin, history, summary)
+        note = note_of(self._config, self._origin, self._starts, summary)
         self._mlflow_run.set_tags({"mlflow.note.content": note})
 
     def _new_updates(self, *, is_last: bool) -> Iterator[list[Point]]:
-        for line in self._journal.new_lines():
-            try:
-                record = Record.parse(line)
-            except (ValueError, TypeError) as error:
-                self.refuse([f"a line of {self._run.journal_file.name}: {error}"])
-                continue
-            if self._is_held(record):
-                continue
-            yield from map(_points_of, self._windows.add(record))
+        lines = self._journal.new_lines()
+        for record in self._parsed(lines, Record.parse, self._run.journal_file):
+            if not self._is_held(record):
+                yield from map(_points_of, self._windows.add(record))
         if is_last:
             yield from map(_points_of, self._windows.flush())
 
     def _new_samples(self) -> Iterator[list[Point]]:
-        for line in self._samples.new_lines():
+        lines = self._samples.new_lines()
+        for timestamp_ms, metrics in self._parsed(lines, _parse_sample, self._run.system_file):
             self._num_samples += 1
-            sample = json.loads(line)
             yield [
-                Point(name, value, sample["timestamp_ms"], self._num_samples)
-                for name, value in sample["metrics"].items()
+                Point(name, value, timestamp_ms, self._num_samples)
+                for name, value in metrics.items()
             ]
+
+    def _parsed(
+        self, lines: Iterable[bytes], parse: Callable[[bytes], Parsed], file: Path
+    ) -> Iterator[Parsed]:
+        """Yield what the lines hold; one that a loss of power tore does not keep back the rest."""
+        for line in lines:
+            try:
+                yield parse(line)
+            except (ValueError, TypeError, KeyError) as error:
+                self.refuse([f"a line of {file.name}: {error}"])
 
     def _is_held(self, record: Record) -> bool:
         """Return whether MLflow has this record, or the same one of an earlier life of the run."""
@@ -168,6 +176,11 @@ class RunSender:
         self.num_refused += len(reasons)
         for reason in reasons:
             print(f"MLflow: left out: {reason}", file=sys.stderr, flush=True)
+
+
+def _parse_sample(line: bytes) -> tuple[int, dict[str, float]]:
+    sample = json.loads(line)
+    return sample["timestamp_ms"], sample["metrics"]
 
 
 def _points_of(record: Record) -> list[Point]:

@@ -16,7 +16,7 @@ def close_stale_runs(store: TrackingStore, state: Mapping[str, Any]) -> list[str
     """Give a status to the running runs of this host that have neither driver nor follower.
 
     That happens when a machine loses power or a container is killed with everything in it. Runs of
-    other hosts are left alone: nothing can be known of them.
+    other hosts, and those whose directory is not here, are left alone: nothing is known of them.
 
     Args:
         store: Where to look.
@@ -36,7 +36,7 @@ def close_stale_runs(store: TrackingStore, state: Mapping[str, Any]) -> list[str
         if run_id == state["run_id"] or _is_alive(run):
             continue
         summary = read_json(run.summary_file)
-        client.set_tag(run_id, INCOMPLETE_TAG, f"`reinforce sync {run.path}` sends the rest")
+        client.set_tag(run_id, INCOMPLETE_TAG, _way_on(tags, run))
         client.set_terminated(run_id, status_of(summary), _ended_ms(tags, summary))
         closed.append(str(run.path))
     return closed
@@ -44,9 +44,17 @@ def close_stale_runs(store: TrackingStore, state: Mapping[str, Any]) -> list[str
 
 def _is_alive(run: RunDirectory) -> bool:
     try:
-        return is_followed(run) or is_being_written(run.journal_file)
+        # A container may have the name of this host, and its runs lie where only it can see them.
+        is_elsewhere = not run.path.exists()
+        return is_elsewhere or is_followed(run) or is_being_written(run.journal_file)
     except OSError:  # out of reach for this user: nothing can be known of it
         return True
+
+
+def _way_on(tags: Mapping[str, str], run: RunDirectory) -> str:
+    if tags.get("kind") == "sweep":
+        return "`reinforce sweep` with the same file goes on"
+    return f"`reinforce sync {run.path}` sends the rest"
 
 
 def _ended_ms(tags: Mapping[str, str], summary: Mapping[str, Any] | None) -> int | None:

@@ -7,6 +7,7 @@ they survive an outage, and its tab "System metrics" shows them all the same.
 import json
 import threading
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
@@ -21,6 +22,16 @@ _MIN_INTERVAL_S = 1.0
 _MAX_INTERVAL_S = 30.0
 _SAMPLES_PER_ELAPSED_TIME = 200
 """As the windows over the updates: dense at first, some 9,000 samples in three days."""
+
+_GPU_KINDS = (
+    "utilization_percentage",
+    "memory_usage_percentage",
+    "memory_usage_megabytes",
+    "power_usage_watts",
+    "power_usage_percentage",
+)
+"""From the most telling on. There is room for five: all of one GPU, or the first of several, so
+that a run keeps to 60 metrics however many GPUs the machine has."""
 
 
 class SystemSampler:
@@ -66,7 +77,19 @@ def sample(monitors: list[Any]) -> dict[str, Any]:
         for name, value in monitor.aggregate_metrics().items():
             metrics[f"system/{name}"] = float(value)
         monitor.clear_metrics()
-    return {"timestamp_ms": time.time_ns() // 1_000_000, "metrics": metrics}
+    dropped = _of_gpus(metrics)[len(_GPU_KINDS) :]
+    kept = {name: value for name, value in metrics.items() if name not in dropped}
+    return {"timestamp_ms": time.time_ns() // 1_000_000, "metrics": kept}
+
+
+def _of_gpus(metrics: Iterable[str]) -> list[str]:
+    """Return the names of GPUs' metrics, the most telling kind of all GPUs first."""
+    return [
+        name
+        for kind in _GPU_KINDS
+        for name in metrics
+        if name.startswith("system/gpu_") and name.endswith(f"_{kind}")
+    ]
 
 
 def _interval_s(elapsed_s: float) -> float:

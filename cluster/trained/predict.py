@@ -119,7 +119,8 @@ class Policy:
             )
             for x, of in ((inputs, "ih"), (self._memory.reshape(1, -1), "hh"))
         )
-        reset, update = (1 / (1 + np.exp(-(seen[gate] + known[gate]))) for gate in (0, 1))
+        with np.errstate(over="ignore"):  # beyond what exp can say, a gate is closed
+            reset, update = (1 / (1 + np.exp(-(seen[gate] + known[gate]))) for gate in (0, 1))
         new = np.tanh(seen[2] + reset * known[2])
         memory: NDArray[np.float32] = (1 - update) * new + update * self._memory
         return memory

@@ -42,6 +42,7 @@ from configs.section import ConfigError
         ({"learner": {"episodes_per_update": "auto", "episodes_bounds": [9, 3]}}, "swap them"),
         ({"learner": {"episodes_bounds": [3, 9]}}, "without learner.episodes_per_update auto"),
         ({"learner": {"value_learning_rate": 0.1}}, "without learner.baseline value"),
+        ({"tracking": {"register_as": "it's"}}, "':' and quotes"),
         ({"learner": {"discount": 1, "discount_state_weight": True}}, "no effect"),
         ({"learner": {"importance_correction": "none", "importance_cap": 2}}, "no effect"),
         (

@@ -13,7 +13,8 @@ class FaultyProxy:
 
     Faults: None, ``error`` (answers 500, forwards nothing), ``lost`` (forwards the first attempt at
     each request and answers 500; passes the second one), ``small`` (answers 413 to bodies of more
-    than 10 kB), or a number of seconds that each answer takes.
+    than 10 kB), ``without registered-models`` (answers 403 where the path says so, as a server does
+    that keeps a part to others), or a number of seconds that each answer takes.
     """
 
     def __init__(self, port):  # noqa: C901  (a handler is a class inside)
@@ -34,6 +35,9 @@ class FaultyProxy:
                     time.sleep(fault)
                 if fault == "error":
                     return self.fail()
+                kind, _, part = str(fault).partition(" ")
+                if kind == "without" and f"/{part}/" in self.path:
+                    return self.fail(403)
                 if fault == "small" and len(body) > 10_000:
                     return self.fail(413)
                 status, headers, answer = self.forward(body)

@@ -145,6 +145,56 @@ def test_optuna_hears_of_all_trials_but_those_that_can_be_under_way(write, monke
     assert heard == [0, 0, 1]
 
 
+def test_a_trial_that_has_begun_keeps_its_settings_whatever_would_be_proposed_now(
+    write, monkeypatch
+):
+    """Optuna proposes others once it has heard of other trials, and the run directory holds these:
+    it could not be resumed under others."""
+    proposals = iter([0.9, 0.8])
+
+    def propose(trial, history):
+        return {"learner.discount": next(proposals)}
+
+    monkeypatch.setattr("cluster.sweeps.sweep.make_sampler", lambda sweep: propose)
+    folder = write(
+        {"settings": {"learner.discount": [0.9, 0.8]}, "method": "optuna", "trials": 1},
+        environment={"id": "fake_environments:Faulty-v0", "kwargs": {"fault": "raise"}},
+    )
+    assert main(["sweep", "sweep.yaml"]) == 0
+
+    assert main(["sweep", "sweep.yaml", "--retry-failed"]) == 0
+
+    first, again = lines_of(folder)
+    assert first["settings"] == again["settings"] == {"learner.discount": 0.9}
+    assert "ArithmeticError: the environment is faulty" in again["error"]
+
+
+def test_a_run_that_ends_just_after_it_was_asked_is_not_lost(write, monkeypatch):
+    """It is over from the second question on: whoever asks twice in a round drops it unseen."""
+
+    class EndsBetweenQuestions:
+        def __init__(self, trial, settings, config, folder):
+            self._run = TrialRun(trial, config.run.seed, settings, "finished", 1.0, config.run.name)
+            self._num_questions = 0
+
+        def is_over(self):
+            self._num_questions += 1
+            return self._num_questions > 1
+
+        def outcome(self):
+            return self._run
+
+        def tell_to_stop(self):
+            pass
+
+    monkeypatch.setattr("cluster.sweeps.sweep.TrialProcess", EndsBetweenQuestions)
+    folder = write({"settings": {"learner.discount": [0.9, 1.0]}})
+
+    assert main(["sweep", "sweep.yaml"]) == 0
+
+    assert [line["trial"] for line in lines_of(folder)] == [0, 1]
+
+
 def test_runs_that_would_take_the_whole_machine_each_are_not_put_side_by_side(write, capsys):
     folder = write({"settings": {"learner.discount": [0.9, 1.0]}}, cluster={"backend": "ray"})
 
@@ -172,20 +222,32 @@ def test_in_mlflow_the_trials_stand_below_their_sweep(write, tmp_path):
     assert {child.info.status for child in children} == {"FINISHED"}
 
 
+def test_what_a_trial_tries_is_known_from_its_beginning_on(tmp_path):
+    SweepLedger(tmp_path, forget_failed=False).begin(0, {"learner.discount": 0.9})
+    with (tmp_path / "settings.jsonl").open("a") as file:
+        file.write('{"trial": 1, "se')
+
+    again = SweepLedger(tmp_path, forget_failed=False)
+
+    assert again.settings_of(0) == {"learner.discount": 0.9}
+    assert again.settings_of(1) is None
+    assert again.runs() == []
+
+
 def test_a_torn_line_is_forgotten_and_the_file_stays_whole(tmp_path):
-    ledger = SweepLedger(tmp_path / "trials.jsonl", forget_failed=False)
+    ledger = SweepLedger(tmp_path, forget_failed=False)
     run = TrialRun(0, 1, {"learner.discount": 0.9}, "finished", 5.0, "trial-0000-seed-1")
     ledger.add(run)
     with (tmp_path / "trials.jsonl").open("a") as file:
         file.write('{"trial": 0, "se')
 
-    again = SweepLedger(tmp_path / "trials.jsonl", forget_failed=False)
+    again = SweepLedger(tmp_path, forget_failed=False)
     other = TrialRun(0, 2, {"learner.discount": 0.9}, "failed", None, "trial-0000-seed-2", "x")
     again.add(other)
 
-    assert again.runs_of(0) == [run, other]
+    assert again.runs_of(0) == again.runs() == [run, other]
     assert again.history(1) == [({"learner.discount": 0.9}, 5.0)]
-    forgetful = SweepLedger(tmp_path / "trials.jsonl", forget_failed=True)
+    forgetful = SweepLedger(tmp_path, forget_failed=True)
     assert forgetful.runs_of(0) == [run]
 
 

@@ -82,6 +82,19 @@ def test_a_run_is_served_on_loopback_and_ctrl_c_ends_every_process(tracked, star
     assert _processes_in(tracked) == []
 
 
+def test_the_server_runs_no_jobs_and_reports_nothing(tracked, started):
+    process, _ = started("runs/trained")
+    servers = [each for each in _processes_in(tracked) if each != process.pid]
+
+    assert servers
+    for number in servers:
+        words = (Path("/proc") / str(number) / "cmdline").read_bytes()
+        assert b"job" not in words  # MLflow's runner of jobs, and its workers
+        settings = (Path("/proc") / str(number) / "environ").read_bytes().split(b"\0")
+        assert b"MLFLOW_DISABLE_TELEMETRY=true" in settings
+        assert b"MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false" in settings
+
+
 def test_without_a_run_the_newest_experiment_is_shown_as_runs_and_not_as_traces(
     tracked, monkeypatch
 ):
@@ -97,6 +110,49 @@ def test_without_a_run_the_newest_experiment_is_shown_as_runs_and_not_as_traces(
 def test_a_server_that_does_not_answer_is_said_to(capsys):
     assert main(["ui", "--uri", "http://127.0.0.1:9"]) == 2
     assert "the store cannot be read: MLflow" in capsys.readouterr().err
+
+
+def note_where(run, **state):
+    """Have tracking.json of a run say where it is."""
+    where = {"directory": str(run.parent), "is_server": False, "is_default_store": False}
+    (run / "tracking.json").write_text(json.dumps({"key": "k", **where, **state}))
+
+
+def test_a_run_at_a_server_is_not_looked_for_in_the_default_store(
+    trained_run, tmp_path, monkeypatch, capsys
+):
+    run = Path(shutil.copytree(trained_run, tmp_path / "mine"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+    link = "https://lab.example.org/#/experiments/1/runs/a"
+    note_where(run, run_id="a", experiment_id="1", is_server=True, link=link)
+
+    for verb in ("ui", "sync"):
+        assert main([verb, str(run)]) == 2
+        said = capsys.readouterr().err
+        assert "this run is at lab.example.org; set MLFLOW_TRACKING_URI" in said
+    assert not (tmp_path / "mlflow.db").exists()
+
+
+def test_a_run_in_the_default_store_is_not_looked_for_at_a_server(
+    trained_run, tmp_path, monkeypatch, capsys
+):
+    run = Path(shutil.copytree(trained_run, tmp_path / "mine"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    note_where(run, run_id="a", experiment_id="1", is_default_store=True, link="")
+
+    assert main(["ui", str(run)]) == 2
+
+    assert f"this run is in the store {tmp_path}/mlflow.db" in capsys.readouterr().err
+
+
+def test_a_run_that_no_store_has_taken_yet_is_not_shown(trained_run, tmp_path, monkeypatch, capsys):
+    run = Path(shutil.copytree(trained_run, tmp_path / "mine"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+    note_where(run)
+
+    assert main(["ui", str(run)]) == 2
+
+    assert "is not in MLflow; `reinforce sync " in capsys.readouterr().err
 
 
 BAD = {

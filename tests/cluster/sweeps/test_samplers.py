@@ -47,6 +47,16 @@ def test_random_draws_keep_to_their_ranges_and_spread_over_orders_of_magnitude()
     assert {each["policy.activation"] for each in drawn} == {"tanh", "relu"}
 
 
+def test_random_draws_of_whole_numbers_spread_over_orders_of_magnitude_too():
+    settings = {"learner.episodes_per_update": {**RATE, "low": 1, "high": 1000, "integer": True}}
+    sampler = make_sampler(sweep_of("random", settings, trials=300))
+
+    drawn = [sampler(trial, [])["learner.episodes_per_update"] for trial in range(300)]
+
+    assert all(isinstance(each, int) and 1 <= each <= 1000 for each in drawn)
+    assert 60 < sum(each <= 10 for each in drawn) < 140  # one order of magnitude of three
+
+
 @pytest.mark.parametrize("method", ["random", "optuna"])
 def test_a_draw_is_the_same_again_and_another_with_another_seed(method):
     history = [({"learner.learning_rate": 0.01}, 3.0), ({"learner.learning_rate": 0.02}, 5.0)]

@@ -30,16 +30,16 @@ def test_updates_faster_than_a_hundredth_of_the_time_are_merged():
 
 
 def test_each_kind_of_metric_is_merged_as_it_means():
+    counts = ("tickets/x", "cluster/x", "progress/x", "checkpoint/failed")
+    of_updates = [(3.0, 4.0, 1.0), (1.0, 9.0, 2.0), (2.0, 5.0, 3.0)]  # smallest, largest, so far
     records = [
         update(
-            1, 100.0, **{"rollout/return_min": 3.0, "rollout/return_max": 4.0, "tickets/x": 1.0}
-        ),
-        update(
-            2, 100.1, **{"rollout/return_min": 1.0, "rollout/return_max": 9.0, "tickets/x": 2.0}
-        ),
-        update(
-            3, 100.2, **{"rollout/return_min": 2.0, "rollout/return_max": 5.0, "tickets/x": 3.0}
-        ),
+            number,
+            100.0 + 0.1 * number,
+            **{"rollout/return_min": low, "rollout/return_max": high},
+            **dict.fromkeys(counts, so_far),
+        )
+        for number, (low, high, so_far) in enumerate(of_updates, start=1)
     ]
 
     (merged,) = windows_of(records)
@@ -48,7 +48,7 @@ def test_each_kind_of_metric_is_merged_as_it_means():
         "a": 2.0,
         "rollout/return_min": 1.0,
         "rollout/return_max": 9.0,
-        "tickets/x": 3.0,
+        **dict.fromkeys(counts, 3.0),
     }
     assert (merged.environment_steps, merged.timestamp_ms) == (30, 3)
 

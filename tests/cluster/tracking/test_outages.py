@@ -88,6 +88,24 @@ def test_a_server_that_answers_gets_all_of_it_before_the_end(server, proxy, conf
 
 
 @pytest.mark.tracking
+def test_a_server_that_is_not_there_from_the_start_gets_everything_by_sync(
+    server, config, monkeypatch
+):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+    server.kill()
+    try:
+        run, lines, said, end_s = follow_while(config, lambda part, run: None)
+    finally:
+        server.start()
+
+    assert "Connection refused" in said
+    assert "`reinforce sync" in said
+    assert end_s < 30
+    sync_run_directory(run)
+    assert_complete(server, run, lines)
+
+
+@pytest.mark.tracking
 def test_answers_that_get_lost_neither_double_nor_lose_a_point(server, proxy, config):
     """Every request is carried out and answered with 500 the first time, so all are sent twice."""
     proxy.fault = "lost"

@@ -1,5 +1,7 @@
 """One MLflow run for the whole life of a run whose journal is cut back and written again."""
 
+from datetime import datetime
+
 import pytest
 from mlflow import MlflowClient
 from written_runs import (
@@ -146,6 +148,33 @@ def test_the_status_is_running_again_and_then_that_of_the_second_end(make_config
     assert client.get_run(run_id_of(run)).info.status == "FINISHED"
 
 
+def test_a_run_that_lives_says_so_again_and_again(make_config, store_uri, monkeypatch):
+    monkeypatch.setattr("cluster.tracking.follower._HEARTBEAT_S", 0.0)
+    run = write_run(make_config(), records(1, 5))
+    client = MlflowClient(store_uri)
+    seen = []
+
+    def is_over(wait_s):
+        seen.append(client.get_run(run_id_of(run)).data.tags.get("heartbeat"))
+        return len(seen) == 3
+
+    monkeypatch.setattr("cluster.tracking.run_sender.datetime", Clock)
+    Follower(run, is_over, patience_s=0.0).follow()
+
+    assert seen == [None, "2026-01-01T00:00:01+00:00", "2026-01-01T00:00:02+00:00"]
+
+
+class Clock:
+    """A second later whenever it is asked."""
+
+    second = 0
+
+    @classmethod
+    def now(cls, zone):
+        cls.second += 1
+        return datetime(2026, 1, 1, second=cls.second, tzinfo=zone)
+
+
 def test_a_setting_that_a_resumption_changes_becomes_a_tag(make_config, store_uri):
     from configs.loading import to_yaml
 
@@ -158,3 +187,26 @@ def test_a_setting_that_a_resumption_changes_becomes_a_tag(make_config, store_ur
     data = MlflowClient(store_uri).get_run(run_id_of(run)).data
     assert data.params["stop.max_updates"] == "2"
     assert data.tags["changed.stop.max_updates"] == "50"
+
+
+def test_torn_lines_of_other_files_are_told_counted_and_keep_nothing_back(
+    make_config, store_uri, capsys
+):
+    """The machine lost power, and what was appended afterwards stands behind half a line."""
+    lines = list(records(1, 5))
+    run = write_run(make_config(), lines)
+    write_end(run)
+    run.history_file.write_text('{"verb": "tr{"verb": "train", "from_update": 0}\n' * 2)
+    load = '{"timestamp_ms": 1, "metrics": {"system/cpu_utilization_percentage": 5.0}}\n'
+    run.system_file.write_text(f'{{"timestamp_ms": 1, "met{load}{load}{{"timest')
+
+    sync_run_directory(run)
+
+    told = capsys.readouterr().err
+    assert "MLflow: left out: a line of system.jsonl" in told
+    assert "MLflow: left out: a line of history.jsonl" in told
+    stored = MlflowClient(store_uri).get_run(run_id_of(run))
+    assert stored.info.status == "FINISHED"
+    assert stored.data.tags["tracking.num_refused"] == "3"
+    assert stored.data.metrics["system/cpu_utilization_percentage"] == 5.0
+    assert stored_points(store_uri, run_id_of(run)) == points_of(lines)

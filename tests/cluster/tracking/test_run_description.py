@@ -1,5 +1,6 @@
 """What MLflow is told about a run in words."""
 
+import os
 import sys
 
 import pytest
@@ -71,10 +72,45 @@ def test_the_note_of_a_run_without_command_or_repository_leaves_them_out(make_co
     assert "It is running" in note
 
 
-def test_words_of_the_command_that_hold_a_secret_are_not_shown(make_config):
-    words = ["train", "cartpole", "--environment.kwargs", "{api_key: hush}"]
+@pytest.mark.parametrize("name", ["api_key", "private_key", "key", "pwd", "auth"])
+def test_words_of_the_command_that_hold_a_secret_are_not_shown(make_config, name):
+    words = ["train", "cartpole", "--environment.kwargs", f"{{{name}: hush}}"]
 
-    assert "hush" not in note_of(make_config(), {**ORIGIN, "command": words}, [], None)
+    note = note_of(make_config(), {**ORIGIN, "command": words}, [], None)
+
+    assert "hush" not in note
+    assert "train cartpole --environment.kwargs" in note
+
+
+SECRET_NAMES = [
+    *("password", "db_passwd", "pwd", "passphrase", "client_secret", "access_token", "credentials"),
+    *("key", "license_key", "private_key", "access_key", "api_key", "apikey", "apiKey", "ssh-key"),
+    *("auth", "oauth", "Authorization", "key_id"),
+]
+PLAIN_NAMES = ["author", "authors", "authority", "monkey", "keyboard", "num_keys", "turkey"]
+
+
+@pytest.mark.parametrize("name", SECRET_NAMES)
+def test_a_setting_that_is_called_a_secret_is_hidden_at_any_depth(make_config, name):
+    kwargs = {name: "hush", "servers": [{"a": [{name: "hush"}]}], "of": {name: {"value": "hush"}}}
+    wrappers = [{"TimeAwareObservation": {name: "hush"}}]
+
+    params = params_of(make_config(environment={"kwargs": kwargs, "wrappers": wrappers}))
+
+    assert params["environment.wrappers"] == f"[{{'TimeAwareObservation': {{'{name}': '***'}}}}]"
+    assert params["environment.kwargs"].count("***") == 3
+    assert "hush" not in str(params)
+
+
+@pytest.mark.parametrize("name", PLAIN_NAMES)
+def test_a_name_that_only_looks_like_a_secret_is_shown(make_config, name):
+    params = params_of(make_config(environment={"kwargs": {name: "shown"}}))
+
+    assert params["environment.kwargs"] == f"{{'{name}': 'shown'}}"
+
+
+def test_no_setting_of_ours_is_taken_for_a_secret(make_config):
+    assert "***" not in str(params_of(make_config()))
 
 
 def test_params_hold_every_setting_and_no_secret(make_config):
@@ -92,6 +128,27 @@ def test_tags_say_commit_state_and_versions(make_config):
     assert tags["git.is_dirty"] == "true"
     assert tags["version.python"] == "3.11.0"
     assert tags["run_directory"] == "/runs/one"
+
+
+def test_a_repository_too_large_to_be_looked_through_in_time_is_not_called_clean(
+    make_config, tmp_path, monkeypatch
+):
+    """A git that knows the commit at once and needs for ever to compare the files."""
+    program = tmp_path / "bin" / "git"
+    program.parent.mkdir()
+    program.write_text(
+        '#!/bin/sh\ncase "$*" in *status*) exec sleep 60;; esac\necho 0123456789ab\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    monkeypatch.setattr("cluster.tracking.origin._GIT_PATIENCE_S", 0.5)
+
+    origin = describe_origin(["train", "cartpole"])
+
+    assert origin["git"]["is_dirty"] is None
+    assert tags_of(make_config(), "/runs/one", origin)["git.is_dirty"] == "unknown"
+    note = note_of(make_config(), origin, [], None)
+    assert "`0123456789ab`, perhaps with uncommitted changes" in note
 
 
 @pytest.mark.parametrize(

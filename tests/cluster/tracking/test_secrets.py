@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,7 @@ def test_no_secret_is_found_in_the_store_the_run_directory_or_the_process_list(
     seen = b""
     while process.poll() is None:
         seen += command_lines(process)
+        time.sleep(0.1)
     said = process.stdout.read()
     process.stdout.close()
 
@@ -79,7 +81,9 @@ def test_no_secret_is_found_in_the_store_the_run_directory_or_the_process_list(
             assert b"planted" not in path.read_bytes(), path
 
 
-def test_settings_that_are_called_secrets_stay_in_the_run_directory(make_config, store_uri):
+def test_settings_that_are_called_secrets_stay_in_the_run_directory(
+    make_config, store_uri, tmp_path, monkeypatch
+):
     """An environment's own password must be in config.yaml, or the run could not be resumed; in
     the store, which others read, it is not."""
     from mlflow import MlflowClient
@@ -88,16 +92,22 @@ def test_settings_that_are_called_secrets_stay_in_the_run_directory(make_config,
     from cluster.commands.sync import sync_run_directory
     from cluster.records.run_directory import read_json
 
-    kwargs = {"server": {"api_key": "planted-9"}, "length": 3}
-    run = write_run(make_config(environment={"kwargs": kwargs}), records(1, 2))
+    monkeypatch.chdir(tmp_path)
+    environment = {
+        "kwargs": {"server": {"private_key": "planted-9"}, "length": 3},
+        "wrappers": [{"TimeAwareObservation": {"license_key": "planted-10"}}],
+    }
+    run = write_run(make_config(environment=environment), records(1, 2))
     write_end(run)
 
     sync_run_directory(run)
 
     run_id = read_json(run.tracking_file)["run_id"]
     params = MlflowClient(store_uri).get_run(run_id).data.params
-    assert params["environment.kwargs"] == "{'server': {'api_key': '***'}, 'length': 3}"
-    folder = Path(store_uri.removeprefix("sqlite:///")).parent
-    assert b"planted" not in (folder / "mlflow.db").read_bytes()
-    for path in Path.cwd().glob(f"mlartifacts/{run_id}/**/*.yaml"):
+    assert params["environment.kwargs"] == "{'server': {'private_key': '***'}, 'length': 3}"
+    assert params["environment.wrappers"] == "[{'TimeAwareObservation': {'license_key': '***'}}]"
+    assert b"planted" not in (tmp_path / "mlflow.db").read_bytes()
+    artifacts = [path for path in tmp_path.rglob(f"{run_id}/**/*") if path.is_file()]
+    assert "config.yaml" in {path.name for path in artifacts}
+    for path in artifacts:
         assert b"planted" not in path.read_bytes()

@@ -79,6 +79,16 @@ def test_a_run_of_another_host_is_left_alone(make_config, store_uri, lost_run):
     assert status_of(store_uri, lost_run) == "RUNNING"
 
 
+def test_a_run_whose_directory_is_not_here_is_left_alone(make_config, store_uri, lost_run):
+    """It lives in a container that calls itself as this host does."""
+    lost_run.path.rename(lost_run.path.with_name("elsewhere"))
+
+    look(make_config)
+
+    run_id = read_json(lost_run.path.with_name("elsewhere") / "tracking.json")["run_id"]
+    assert MlflowClient(store_uri).get_run(run_id).info.status == "RUNNING"
+
+
 def test_sync_of_a_run_that_is_trained_sends_the_rest_and_leaves_it_running(
     make_config, store_uri, lost_run
 ):

@@ -1,0 +1,138 @@
+"""The parent run of a sweep: complete in the end, whatever MLflow missed meanwhile."""
+
+import pytest
+from mlflow import MlflowClient
+from written_runs import records, write_end, write_run
+
+from cluster.commands.sync import sync_run_directory
+from cluster.errors import UsageError
+from cluster.records.run_directory import read_json, write_json
+from cluster.sweeps.ledger import SweepLedger, TrialRun
+from cluster.sweeps.sweep_tracking import SweepTracking
+from cluster.tracking.stale_runs import close_stale_runs
+
+
+class WrittenSweep:
+    """A sweep whose runs are written without training."""
+
+    def __init__(self, folder, make_config, store_uri):
+        self.folder, self.warnings = folder, []
+        self.ledger = SweepLedger(folder, forget_failed=False)
+        self.client = MlflowClient(store_uri)
+        self._make_config = make_config
+
+    def tracking(self):
+        config = self._make_config(tracking={"enabled": True})
+        return SweepTracking(self.folder, config, self.ledger, self.warnings.append)
+
+    def end_run(self, trial):
+        """Add a run that has ended to the ledger; return its directory, not in MLflow yet."""
+        name = f"trial-{trial}"
+        directory = str(self.folder / "runs")
+        run = write_run(
+            self._make_config(run={"name": name, "directory": directory}), records(1, 2)
+        )
+        write_end(run)
+        self.ledger.add(TrialRun(trial, 0, {}, "finished", 10.0 + trial, name))
+        return run
+
+    def parent(self):
+        return self.client.get_run(read_json(self.folder / "tracking.json")["run_id"])
+
+    def scores(self):
+        history = self.client.get_metric_history(self.parent().info.run_id, "sweep/score")
+        return [(point.step, point.value) for point in history]
+
+    def children(self):
+        parent = self.parent().info
+        found = self.client.search_runs(
+            [parent.experiment_id], f"tags.`mlflow.parentRunId` = '{parent.run_id}'"
+        )
+        return sorted(child.data.tags["trial"] for child in found)
+
+
+@pytest.fixture
+def sweep(tmp_path, make_config, store_uri, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "sweeps" / "mine"
+    folder.mkdir(parents=True)
+    return WrittenSweep(folder, make_config, store_uri)
+
+
+def test_a_child_that_is_not_in_mlflow_yet_is_no_error_and_is_noted_later(sweep):
+    late = sweep.end_run(0)
+    write_json(late.tracking_file, {"key": "k", "directory": str(sweep.folder)})  # no run_id
+    with sweep.tracking() as tracking:
+        tracking.keep_up()
+        sync_run_directory(sweep.end_run(1))
+        tracking.keep_up()
+        assert sweep.children() == ["1"]
+
+        sync_run_directory(late)
+        tracking.finish("FINISHED", 11.0)
+
+    assert sweep.warnings == []
+    assert sweep.children() == ["0", "1"]
+    assert sorted(sweep.scores()) == [(0, 10.0), (1, 11.0)]
+    assert sweep.parent().info.status == "FINISHED"
+
+
+def test_an_outage_is_told_once_and_what_it_missed_is_noted_afterwards(sweep, tmp_path):
+    store, aside = tmp_path / "mlflow.db", tmp_path / "aside.db"
+    for trial in range(3):
+        sync_run_directory(sweep.end_run(trial))
+    store.rename(aside)
+    store.mkdir()
+    with sweep.tracking() as tracking:
+        tracking.keep_up()
+        sweep.end_run(3)
+        tracking.keep_up()
+        assert len(sweep.warnings) == 1
+        assert "unable to open database file" in sweep.warnings[0]
+        store.rmdir()
+        aside.rename(store)
+
+        tracking.finish("FINISHED", 12.0)
+
+    assert sweep.children() == ["0", "1", "2"]
+
+
+def test_called_again_it_notes_what_is_missing_and_doubles_nothing(sweep):
+    sync_run_directory(sweep.end_run(0))
+    with sweep.tracking() as tracking:
+        tracking.finish("KILLED", 10.0)
+    sync_run_directory(sweep.end_run(1))
+
+    for _ in range(2):
+        with sweep.tracking() as tracking:
+            tracking.finish("FINISHED", 11.0)
+
+    assert sorted(sweep.scores()) == [(0, 10.0), (1, 11.0)]
+    parent = sweep.parent()
+    best = sweep.client.get_metric_history(parent.info.run_id, "sweep/best_score")
+    assert [point.value for point in best] == [10.0, 11.0]
+    assert parent.info.status == "FINISHED"
+    runs = sweep.client.search_runs([parent.info.experiment_id], "tags.kind = 'sweep'")
+    assert len(runs) == 1
+
+
+def test_a_sweep_that_lives_is_left_alone_and_one_that_was_killed_gets_a_status(sweep):
+    child = sweep.end_run(0)
+    sync_run_directory(child)
+    state = read_json(child.tracking_file)
+    with sweep.tracking() as tracking:
+        tracking.keep_up()
+        assert sweep.parent().data.tags["heartbeat"]
+
+        close_stale_runs(tracking._store, state)
+        assert sweep.parent().info.status == "RUNNING"
+
+    close_stale_runs(tracking._store, state)
+
+    assert sweep.parent().info.status == "FAILED"
+    assert "reinforce sweep" in sweep.parent().data.tags["tracking.incomplete"]
+
+
+def test_two_processes_do_not_run_one_sweep(sweep):
+    with sweep.tracking(), pytest.raises(UsageError, match="another process runs this sweep"):
+        sweep.tracking().__enter__()
