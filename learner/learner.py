@@ -16,12 +16,7 @@ from learner.loss import surrogate_loss
 from learner.micro_batches import MicroBatch, episode_groups, micro_batches, some_states
 from learner.network import PolicyNetwork
 from learner.normalizer import ObservationStatistics
-from learner.optimizer import (
-    load_optimizer_arrays,
-    make_optimizer,
-    optimizer_arrays,
-    set_learning_rate,
-)
+from learner.optimizer import Optimizer
 from learner.schedule import scheduled_value
 from learner.torch_distributions import TorchDistribution, make_torch_distribution
 from learner.trajectories import Trajectories, concatenate
@@ -55,7 +50,7 @@ class Learner:
             else None
         )
         rate = scheduled_value(config.learning_rate, 0, config.schedule_updates)
-        self._optimizer = make_optimizer(config.optimizer, self._network.parameters(), rate)
+        self._optimizer = Optimizer(config.optimizer, self._network.parameters(), rate)
         self._estimator = Estimator(config, architecture, seed)
         self.version = 0
 
@@ -106,7 +101,7 @@ class Learner:
             self.version,
             {
                 "weights": self._network.flat_weights(),
-                **add_prefix(optimizer_arrays(self._optimizer), "optimizer."),
+                **add_prefix(self._optimizer.arrays(), "optimizer."),
                 **add_prefix(self._estimator.arrays(), "estimator."),
                 **add_prefix(self._statistics.arrays() if self._statistics else {}, "statistics."),
             },
@@ -115,7 +110,7 @@ class Learner:
     def load_state(self, state: LearnerState) -> None:
         """Continue from a state that ``state`` returned."""
         self._network.load_flat_weights(state.arrays["weights"])
-        load_optimizer_arrays(self._optimizer, with_prefix(state.arrays, "optimizer."))
+        self._optimizer.load_arrays(with_prefix(state.arrays, "optimizer."))
         self._estimator.load_arrays(with_prefix(state.arrays, "estimator."))
         if self._statistics:
             self._statistics.load_arrays(with_prefix(state.arrays, "statistics."))
@@ -183,7 +178,7 @@ class Learner:
         weights = torch.from_numpy(advantages.astype(np.float32))
         loss_sum, entropy_sum, drift = 0.0, 0.0, 0.0
         group_gradients, accumulated = [], np.zeros(0)
-        self._optimizer.zero_grad()
+        self._optimizer.zero_gradients()
         for episodes in episode_groups(batch.num_episodes):
             for part in self._micro_batches(batch, episodes):
                 surrogate = surrogate_loss(
@@ -232,7 +227,7 @@ class Learner:
         rate = scheduled_value(
             self._config.learning_rate, self.version, self._config.schedule_updates
         )
-        set_learning_rate(self._optimizer, rate)
+        self._optimizer.learning_rate = rate
         self._optimizer.step()
         return {
             "gradient_norm": norm,

@@ -1,4 +1,9 @@
-"""Optimizers: made by name, and their state as plain arrays."""
+"""Optimizers: Torch's algorithms by name, with their state as plain arrays.
+
+The algorithms are Torch's own, in its functional form. Its classes import its compiler when the
+first one is made, a second of processor time before the first update
+(docs/decisions/0073-functional-optimizers.md).
+"""
 
 from collections.abc import Iterable
 from typing import Any
@@ -7,46 +12,116 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import Parameter
+from torch.optim.adam import adam
+from torch.optim.adamw import adamw
+from torch.optim.rmsprop import rmsprop
+from torch.optim.sgd import sgd
 
 from configs.learning import OptimizerKind
 
-_CLASSES: dict[OptimizerKind, type[torch.optim.Optimizer]] = {
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-    "rmsprop": torch.optim.RMSprop,
-    "sgd": torch.optim.SGD,
+_MOMENTS: dict[OptimizerKind, tuple[str, ...]] = {
+    "adam": ("exp_avg", "exp_avg_sq"),
+    "adamw": ("exp_avg", "exp_avg_sq"),
+    "rmsprop": ("square_avg",),
+    "sgd": (),
 }
+"""Of each parameter, in its shape, besides the number of its steps. Torch's own names."""
+
+_STEP = "step"
 
 
-def make_optimizer(
-    kind: OptimizerKind, parameters: Iterable[Parameter], learning_rate: float
-) -> torch.optim.Optimizer:
-    """Return an optimizer with Torch's own defaults for everything but the learning rate."""
-    return _CLASSES[kind](parameters, lr=learning_rate)  # type: ignore[call-arg]
+class Optimizer:
+    """Moves parameters against their gradients; Torch's defaults for all but the learning rate.
 
+    Attributes:
+        learning_rate: Of the next step.
+    """
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
-    """Use this learning rate from the next step on."""
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate
+    def __init__(
+        self, kind: OptimizerKind, parameters: Iterable[Parameter], learning_rate: float
+    ) -> None:
+        self.learning_rate = learning_rate
+        self._kind = kind
+        self._parameters = list(parameters)
+        self._state: dict[int, dict[str, Tensor]] = {}
+        """By the parameter's position; empty until it has had a gradient."""
 
+    def zero_gradients(self) -> None:
+        """Forget the gradients of all parameters."""
+        for parameter in self._parameters:
+            parameter.grad = None
 
-def optimizer_arrays(optimizer: torch.optim.Optimizer) -> dict[str, NDArray[Any]]:
-    """Return a copy of the moments as ``<parameter>.<moment>``; empty before the first step."""
-    return {
-        f"{index}.{name}": value.detach().numpy().copy()
-        for index, moments in optimizer.state_dict()["state"].items()
-        for name, value in moments.items()
-        if value is not None
-    }
+    @torch.no_grad()
+    def step(self) -> None:
+        """Move every parameter that has a gradient."""
+        moved = [(i, p) for i, p in enumerate(self._parameters) if p.grad is not None]
+        states = [self._state_of(index) for index, _ in moved]
+        moments = {
+            name: [state[name] for state in states] for name in (_STEP, *_MOMENTS[self._kind])
+        }
+        gradients = [parameter.grad for _, parameter in moved if parameter.grad is not None]
+        self._apply([parameter for _, parameter in moved], gradients, moments)
 
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return a copy of the state as ``<parameter>.<name>``; empty before the first step."""
+        return {
+            f"{index}.{name}": value.numpy().copy()
+            for index, state in self._state.items()
+            for name, value in state.items()
+        }
 
-def load_optimizer_arrays(
-    optimizer: torch.optim.Optimizer, arrays: dict[str, NDArray[Any]]
-) -> None:
-    """Restore the moments that ``optimizer_arrays`` returned."""
-    moments: dict[int, dict[str, Tensor]] = {}
-    for key, array in arrays.items():
-        index, _, name = key.partition(".")
-        moments.setdefault(int(index), {})[name] = torch.tensor(array)
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
+    def load_arrays(self, arrays: dict[str, NDArray[Any]]) -> None:
+        """Continue from a state that ``arrays`` returned."""
+        self._state = {}
+        for key, array in arrays.items():
+            index, _, name = key.partition(".")
+            self._state.setdefault(int(index), {})[name] = torch.tensor(array)
+
+    def _state_of(self, index: int) -> dict[str, Tensor]:
+        if index not in self._state and self._kind != "sgd":
+            zeros = {
+                name: torch.zeros_like(self._parameters[index]) for name in _MOMENTS[self._kind]
+            }
+            self._state[index] = {_STEP: torch.zeros(()), **zeros}
+        return self._state.get(index, {_STEP: torch.zeros(())})
+
+    def _apply(
+        self, parameters: list[Tensor], gradients: list[Tensor], moments: dict[str, list[Tensor]]
+    ) -> None:
+        rate, steps = self.learning_rate, moments[_STEP]
+        if self._kind in ("adam", "adamw"):
+            (adam if self._kind == "adam" else adamw)(
+                *(parameters, gradients, moments["exp_avg"], moments["exp_avg_sq"], [], steps),
+                foreach=False,
+                amsgrad=False,
+                beta1=0.9,
+                beta2=0.999,
+                lr=rate,
+                weight_decay=0.0 if self._kind == "adam" else 1e-2,
+                eps=1e-8,
+                maximize=False,
+            )
+        elif self._kind == "rmsprop":
+            rmsprop(
+                *(parameters, gradients, moments["square_avg"], [], [], steps),
+                foreach=False,
+                lr=rate,
+                alpha=0.99,
+                eps=1e-8,
+                weight_decay=0.0,
+                momentum=0.0,
+                centered=False,
+            )
+        else:
+            sgd(
+                parameters,
+                gradients,
+                [None] * len(parameters),
+                foreach=False,
+                weight_decay=0.0,
+                momentum=0.0,
+                lr=rate,
+                dampening=0.0,
+                nesterov=False,
+                maximize=False,
+            )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from learner.architecture import PolicyArchitecture
 from learner.learner_state import with_prefix
 from learner.network import PolicyNetwork
-from learner.optimizer import load_optimizer_arrays, make_optimizer, optimizer_arrays
+from learner.optimizer import Optimizer
 from learner.spaces import ActionLayout, ActionLeaf
 from learner.trajectories import Trajectories
 
@@ -47,7 +47,7 @@ class ValueBaseline:
         self._seed = seed
         self._micro_batch_steps = micro_batch_steps
         self._network = PolicyNetwork(architecture, torch.Generator().manual_seed(seed))
-        self._optimizer = make_optimizer("adam", self._network.parameters(), learning_rate)
+        self._optimizer = Optimizer("adam", self._network.parameters(), learning_rate)
         self._mean, self._deviation = 0.0, 1.0
         self._num_fits = 0
 
@@ -74,7 +74,7 @@ class ValueBaseline:
         for _ in range(_PASSES):
             order = torch.randperm(batch.num_steps, generator=generator)
             for rows in torch.split(order, size):
-                self._optimizer.zero_grad()
+                self._optimizer.zero_gradients()
                 error = self._network(batch.observations[rows.numpy()]).squeeze(1) - goals[rows]
                 (error**2).mean().backward()
                 self._optimizer.step()
@@ -86,11 +86,10 @@ class ValueBaseline:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return a copy of the state, by name."""
-        moments = optimizer_arrays(self._optimizer)
         return {
             "weights": self._network.flat_weights(),
             "statistics": np.array([self._mean, self._deviation, self._num_fits]),
-            **{f"optimizer.{name}": array for name, array in moments.items()},
+            **{f"optimizer.{name}": array for name, array in self._optimizer.arrays().items()},
         }
 
     def load_arrays(self, arrays: dict[str, NDArray[Any]]) -> None:
@@ -98,7 +97,7 @@ class ValueBaseline:
         self._network.load_flat_weights(arrays["weights"])
         self._mean, self._deviation = map(float, arrays["statistics"][:2])
         self._num_fits = int(arrays["statistics"][2])
-        load_optimizer_arrays(self._optimizer, with_prefix(arrays, "optimizer."))
+        self._optimizer.load_arrays(with_prefix(arrays, "optimizer."))
 
     def _update_statistics(self, targets: NDArray[np.float64]) -> None:
         mean, deviation = float(targets.mean()), float(targets.std())
