@@ -30,6 +30,7 @@ _DTYPES = {"numbers": "float32", "pixels": "uint8", "categories": "int64"}
 _REFUSALS = (400, 403, 404, 405, 413, 422, 501)
 """A store may have metrics and no models or no registry, or not for this user."""
 
+_KINDS = ("best", "last")
 _REQUIREMENTS = ("distributed-reinforce", "gymnasium", "mlflow", "numpy", "safetensors")
 
 
@@ -66,11 +67,12 @@ def log_policies(
 
 
 def _models_of(mlflow_run: MLflowRun, experiment_id: str) -> list[LoggedModel]:
-    there: list[LoggedModel] = mlflow_run.client.search_logged_models(
+    there = mlflow_run.client.search_logged_models(
         [experiment_id], f"source_run_id = '{mlflow_run.run_id}'"
     )
     mlflow_run.on_answer()
-    return there
+    # Users may log models of their own to the run: those are not ours to judge or to delete.
+    return [model for model in there if model.tags.get("kind") in _KINDS]
 
 
 class UnsavablePolicyError(Exception):

@@ -278,6 +278,22 @@ def test_what_an_attempt_that_was_broken_off_left_behind_is_removed(store_uri, r
     assert len(all_models_of(store_uri, run)) == 2
 
 
+def test_models_that_a_user_logs_to_the_run_are_left_alone(store_uri, run):
+    client, state = MlflowClient(store_uri), read_json(run.tracking_file)
+    where = {"experiment_id": state["experiment_id"], "source_run_id": state["run_id"]}
+    mine = client.create_logged_model(name="mine", **where)
+    client.finalize_logged_model(mine.model_id, "READY")
+    client.create_logged_model(name="being-made", tags={"kind": "other"}, **where)
+    client.set_terminated(state["run_id"], "FAILED")
+
+    sync_run_directory(run)
+
+    names = {model.name for model in all_models_of(store_uri, run)}
+    ours = {"best-update-000000003", "last-update-000000004"}
+    assert names == {"mine", "being-made", *ours}
+    assert stored_run(store_uri, run).info.status == "FINISHED"
+
+
 def test_models_are_made_where_the_project_runs_from_a_folder(store_uri, run, monkeypatch):
     """A job of Ray brings the project as files: no package of that name is installed."""
     from importlib import metadata
