@@ -122,9 +122,9 @@ class SweepTracking:
             "directory": str(Path.cwd()),
         }
         self._store = store = TrackingStore.of_run(self._config, state)
-        state |= {"is_default_store": store.is_default, "is_server": store.is_server}
-        write_json(file, state)
         if "run_id" not in state:
+            state |= {"is_default_store": store.is_default, "is_server": store.is_server}
+            write_json(file, state)
             now_ms = time.time_ns() // 1_000_000
             state |= find_or_create_run(
                 store, self._config.experiment, self._folder.name, now_ms, state["key"]

@@ -145,16 +145,15 @@ class Follower:
 
     def _prepare(self) -> None:
         """Note what identifies the run, before MLflow is asked for anything."""
-        state = read_json(self._run.tracking_file) or {
+        state: dict[str, Any] = read_json(self._run.tracking_file) or {
             "key": uuid.uuid4().hex,
             "directory": str(Path.cwd()),
         }
         self._store = TrackingStore.of_run(self._config.tracking, state)
-        self._state: dict[str, Any] = {
-            **state,
-            "is_default_store": self._store.is_default,
-            "is_server": self._store.is_server,
-        }
+        if "run_id" not in state:  # afterwards it stays where it was made
+            state["is_default_store"] = self._store.is_default
+            state["is_server"] = self._store.is_server
+        self._state = state
         write_json(self._run.tracking_file, self._state)
         origin = read_json(self._run.origin_file)
         if origin is None:

@@ -76,15 +76,26 @@ class TrackingStore:
             UsageError: This environment names another one.
         """
         store = cls.of(config, Path(state["directory"]))
-        if "run_id" not in state or store.is_default == state["is_default_store"]:
+        if "run_id" not in state or store._may_hold(state):
             return store
-        if store.is_default:
-            place = urlsplit(state["link"]).netloc if state["is_server"] else "a database"
-            raise UsageError(f"this run is at {place}; set MLFLOW_TRACKING_URI to its address")
-        raise UsageError(
-            f"this run is in the store {store.directory / 'mlflow.db'}, and MLFLOW_TRACKING_URI "
-            "names another one; unset it"
-        )
+        if state["is_server"]:
+            raise UsageError(
+                f"this run is at {state['link'].partition('/#/')[0]}; set MLFLOW_TRACKING_URI to "
+                "its address, or, if the server has moved, correct `link` in tracking.json"
+            )
+        if state["is_default_store"]:
+            raise UsageError(
+                f"this run is in the store {store.directory / 'mlflow.db'}, and "
+                "MLFLOW_TRACKING_URI names another one; unset it"
+            )
+        raise UsageError("this run is in a database; set MLFLOW_TRACKING_URI to its address")
+
+    def _may_hold(self, state: Mapping[str, Any]) -> bool:
+        """Return whether a run can be here; one in a database may be reached by a server, too."""
+        if state["is_server"]:
+            is_same: bool = state["link"].startswith(f"{self._ui}/#/")
+            return self.is_server and is_same
+        return bool(self.is_default == state["is_default_store"])
 
     @property
     def is_server(self) -> bool:
@@ -122,14 +133,18 @@ class TrackingStore:
 
     def link(self, experiment_id: str, run_id: str) -> str:
         """Return the address at which the UI shows a run."""
-        base = _DEFAULT_UI
-        if self.is_server:
-            parts = urlsplit(self.uri)
-            host = parts.netloc.rpartition("@")[2]
-            base = f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
         path = f"#/experiments/{experiment_id}/runs/{run_id}"
         # Without the workflow type a fresh browser opens the view for language models.
-        return f"{base}/{path}?workflowType=machine_learning"
+        return f"{self._ui}/{path}?workflowType=machine_learning"
+
+    @property
+    def _ui(self) -> str:
+        """Address of the UI, without what the one of the store may hold of credentials."""
+        if not self.is_server:
+            return _DEFAULT_UI
+        parts = urlsplit(self.uri)
+        host = parts.netloc.rpartition("@")[2]
+        return f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
 
 
 class MLflowRun:

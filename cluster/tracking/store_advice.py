@@ -15,6 +15,8 @@ _ADVICE = {
     "address that begins with postgresql+psycopg2://",
     "mlflow-artifacts URI": "a server made this experiment and keeps its files: give the server's "
     "address, or choose another --tracking.experiment",
+    "Run with id=": "the store does not have the run: set MLFLOW_TRACKING_URI to the one that has, "
+    "or remove tracking.json from the run directory to send a new one",
     "Connection refused": "no server listens there: start it, or see MLFLOW_TRACKING_URI",
     "Invalid Host header": "the server does not know the name it was called by: see "
     "MLFLOW_SERVER_ALLOWED_HOSTS",

@@ -118,19 +118,42 @@ def note_where(run, **state):
     (run / "tracking.json").write_text(json.dumps({"key": "k", **where, **state}))
 
 
-def test_a_run_at_a_server_is_not_looked_for_in_the_default_store(
-    trained_run, tmp_path, monkeypatch, capsys
+ELSEWHERE = {
+    "the default store": "",
+    "another server": "https://other.example.org",
+    "another port": "https://lab.example.org:444",
+    "another path": "https://lab.example.org/other",
+    "another scheme": "http://lab.example.org",
+    "a database": "sqlite:///other.db",
+}
+
+
+@pytest.mark.parametrize("uri", ELSEWHERE.values(), ids=ELSEWHERE)
+def test_a_run_at_a_server_is_not_looked_for_elsewhere(
+    trained_run, tmp_path, monkeypatch, capsys, uri
 ):
     run = Path(shutil.copytree(trained_run, tmp_path / "mine"))
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     link = "https://lab.example.org/#/experiments/1/runs/a"
     note_where(run, run_id="a", experiment_id="1", is_server=True, link=link)
 
     for verb in ("ui", "sync"):
         assert main([verb, str(run)]) == 2
         said = capsys.readouterr().err
-        assert "this run is at lab.example.org; set MLFLOW_TRACKING_URI" in said
-    assert not (tmp_path / "mlflow.db").exists()
+        assert "this run is at https://lab.example.org; set MLFLOW_TRACKING_URI" in said
+    assert not list(tmp_path.glob("*.db"))
+
+
+@pytest.mark.parametrize("uri", ["https://lab.example.org/", "https://me:hidden@lab.example.org"])
+def test_a_run_at_a_server_is_shown_there_however_its_address_is_written(
+    trained_run, tmp_path, monkeypatch, uri
+):
+    run = Path(shutil.copytree(trained_run, tmp_path / "mine"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    link = "https://lab.example.org/#/experiments/1/runs/a?workflowType=machine_learning"
+    note_where(run, run_id="a", experiment_id="1", is_server=True, link=link)
+
+    assert what_to_show(Arguments(run))[1] == link
 
 
 def test_a_run_in_the_default_store_is_not_looked_for_at_a_server(

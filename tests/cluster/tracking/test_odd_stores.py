@@ -132,6 +132,23 @@ def test_a_deleted_run_is_named_and_sent_anew_when_asked_for(make_config, store_
     assert stored_points(store_uri, run_id_of(run)).keys() == points_of(records(1, 5)).keys()
 
 
+def test_a_run_in_another_database_is_told_and_stays_where_it_is(
+    make_config, store_uri, empty_store, tmp_path, monkeypatch, capsys
+):
+    run = finished_run(make_config)
+    sync_run_directory(run)
+    first = run_id_of(run)
+    shutil.copy(empty_store, tmp_path / "other.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/other.db")
+
+    assert main(["sync", str(run.path)]) == 2
+
+    assert "set MLFLOW_TRACKING_URI to the one that has" in capsys.readouterr().err
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri)
+    assert main(["sync", str(run.path)]) == 0
+    assert run_id_of(run) == first
+
+
 def test_a_folder_given_as_the_store_is_refused_with_the_way_to_convert_it(
     make_config, monkeypatch, capsys, tmp_path
 ):
