@@ -108,7 +108,7 @@ class Follower:
         """
         with self._lock():
             self._prepare()
-            with closing(self._persistently(self._open)) as sender:
+            with self._open_sender() as sender:
                 with suppress(Exception):  # an outage; the next run of this host tries again
                     close_stale_runs(self._store, self._state)
                 opened_s = beaten_s = time.monotonic()
@@ -125,7 +125,7 @@ class Follower:
         """Send what MLflow lacks of a run whose driver lives on, and leave its status alone."""
         with self._lock():
             self._prepare()
-            with closing(self._persistently(self._open)) as sender:
+            with self._open_sender() as sender:
                 self._send(sender, is_last=False)
 
     @contextmanager
@@ -161,7 +161,14 @@ class Follower:
             write_json(self._run.origin_file, origin)
         self._origin = origin
 
-    def _open(self) -> RunSender:
+    @contextmanager
+    def _open_sender(self) -> Iterator[RunSender]:
+        with closing(self._persistently(self._make_sender)) as sender:
+            # By itself: what it refuses is told and counted once, however often MLflow is tried.
+            self._persistently(sender.open)
+            yield sender
+
+    def _make_sender(self) -> RunSender:
         if "run_id" not in self._state:
             self._state |= find_or_create_run(
                 self._store,
@@ -172,9 +179,7 @@ class Follower:
             )
             write_json(self._run.tracking_file, self._state)
         mlflow_run = MLflowRun(self._store, self._state["run_id"], self._give_sign)
-        sender = RunSender(self._run, self._config, self._origin, mlflow_run)
-        sender.open()
-        return sender
+        return RunSender(self._run, self._config, self._origin, mlflow_run)
 
     def _send(self, sender: RunSender, *, is_last: bool) -> None:
         self._persistently(sender.notice_cut)

@@ -39,20 +39,19 @@ class RunSender:
         self._held = mlflow_run.latest_steps()
         self._journal = LineTail(run.journal_file)
         self._samples = LineTail(run.system_file)
+        self._history = LineTail(run.history_file)
+        self._starts: list[dict[str, Any]] = []
         self._windows = MetricWindows()
         self._num_samples = 0
         self._is_in_doubt = False
         self._uploaded: dict[Path, int] = {}
         self.num_refused = 0
-        starts = run.history_file.read_bytes().splitlines() if run.history_file.exists() else []
-        self._starts: list[dict[str, Any]] = list(
-            self._parsed(starts, json.loads, run.history_file)
-        )
 
     def close(self) -> None:
         """Close the files of the run directory."""
         self._journal.close()
         self._samples.close()
+        self._history.close()
 
     def open(self) -> None:
         """Mark the run as running and describe it."""
@@ -71,6 +70,7 @@ class RunSender:
         records are read again.
         """
         if self._journal.is_replaced():
+            self._describe(None)
             self._held = self._mlflow_run.latest_steps()
             self._journal.close()
             self._journal = LineTail(self._run.journal_file)
@@ -134,6 +134,8 @@ class RunSender:
         self._mlflow_run.finish(status_of(summary), ended_ms)
 
     def _describe(self, summary: dict[str, Any] | None) -> None:
+        lines = self._history.new_lines()
+        self._starts += self._parsed(lines, json.loads, self._run.history_file)
         note = note_of(self._config, self._origin, self._starts, summary)
         self._mlflow_run.set_tags({"mlflow.note.content": note})
 

@@ -19,6 +19,7 @@ from cluster.records.journal import Journal
 from cluster.records.record import Record
 from cluster.records.run_directory import read_json
 from cluster.tracking.follower import Follower
+from cluster.tracking.mlflow_run import MLflowRun
 
 
 def run_id_of(run):
@@ -128,6 +129,34 @@ def test_a_journal_that_is_cut_back_while_it_is_followed_gives_every_point_once(
     assert stored_points(store_uri, run_id_of(run)) == points_of([*before, *new])
 
 
+def test_a_start_that_is_noted_while_the_run_is_followed_is_on_its_page(make_config, store_uri):
+    """The learner was lost and the run goes back to a checkpoint; its follower lives on."""
+    run = write_run(make_config(), records(1, 20))
+    run.note_start("train", 0, {})
+    seen = []
+
+    def go_back():
+        run.note_start("train", 12, {})
+        cut_back(run, 12)
+
+    polls = iter([lambda: None, go_back, lambda: run.note_start("train", 15, {})])
+
+    def is_over(wait_s):
+        seen.append(note_of(store_uri, run))
+        next(polls)()
+        return len(seen) == 3
+
+    Follower(run, is_over, patience_s=0.0).follow()
+
+    assert "**Starts.**" not in seen[0]
+    assert "**Starts.** 2, from the updates 0, 12." in seen[2]
+    assert "**Starts.** 3, from the updates 0, 12, 15." in note_of(store_uri, run)
+
+
+def note_of(store_uri, run):
+    return MlflowClient(store_uri).get_run(run_id_of(run)).data.tags["mlflow.note.content"]
+
+
 def test_the_status_is_running_again_and_then_that_of_the_second_end(make_config, store_uri):
     run = write_run(make_config(), records(1, 5))
     write_end(run, "interrupted")
@@ -187,6 +216,30 @@ def test_a_setting_that_a_resumption_changes_becomes_a_tag(make_config, store_ur
     data = MlflowClient(store_uri).get_run(run_id_of(run)).data
     assert data.params["stop.max_updates"] == "2"
     assert data.tags["changed.stop.max_updates"] == "50"
+
+
+def test_a_torn_line_is_told_once_however_often_a_run_is_opened(
+    make_config, store_uri, monkeypatch, capsys
+):
+    run = write_run(make_config(), records(1, 2))
+    run.history_file.write_text('{"verb": "tr{"verb": "train", "from_update": 0}\n')
+    errors = iter([OSError("an outage")])
+    log_text = MLflowRun.log_text
+
+    def fail_once(mlflow_run, text, file):
+        for error in errors:
+            raise error
+        log_text(mlflow_run, text, file)
+
+    monkeypatch.setattr(MLflowRun, "log_text", fail_once)
+    polls = iter([False, False, True])
+    Follower(run, lambda wait_s: next(polls), patience_s=0.0).follow()
+
+    told = capsys.readouterr().err
+    assert "an outage" in told
+    assert told.count("left out: a line of history.jsonl") == 1
+    stored = MlflowClient(store_uri).get_run(run_id_of(run))
+    assert stored.data.tags["tracking.num_refused"] == "1"
 
 
 def test_torn_lines_of_other_files_are_told_counted_and_keep_nothing_back(
