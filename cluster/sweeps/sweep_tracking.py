@@ -25,6 +25,8 @@ from cluster.tracking.store_advice import explained
 from configs.config import Config
 
 _HEARTBEAT_S = 30.0
+_MAX_WAIT_S = 600.0
+"""The sweep itself waits for MLflow: a server that is silent must not keep places of runs empty."""
 
 
 class SweepTracking:
@@ -35,10 +37,16 @@ class SweepTracking:
         config: The base of the sweep.
         ledger: What has come to its end.
         warn: Is told what MLflow does not take, once as long as that is the same.
+        clock_s: As ``time.monotonic``.
     """
 
     def __init__(
-        self, folder: Path, config: Config, ledger: SweepLedger, warn: Callable[[str], None]
+        self,
+        folder: Path,
+        config: Config,
+        ledger: SweepLedger,
+        warn: Callable[[str], None],
+        clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._folder = RunDirectory(folder)
         self._config, self._ledger, self._warn = config.tracking, ledger, warn
@@ -46,6 +54,8 @@ class SweepTracking:
         self._parent: MLflowRun | None = None
         self._noted: set[tuple[int, int]] = set()
         self._num_ended = 0
+        self._clock_s = clock_s
+        self._wait_s = _HEARTBEAT_S
         self._due_s = 0.0
         self._last_error = ""
         self._open_files = ExitStack()
@@ -70,11 +80,17 @@ class SweepTracking:
         self._open_files.close()
 
     def keep_up(self) -> None:
-        """Note the runs that have ended, and give a sign of life every 30 s; otherwise nothing."""
-        num_ended, now_s = len(self._ledger.runs()), time.monotonic()
-        if num_ended > self._num_ended or now_s >= self._due_s:
-            self._num_ended, self._due_s = num_ended, now_s + _HEARTBEAT_S
+        """Note the runs that have ended, and give a sign of life every 30 s; otherwise nothing.
+
+        After an error nothing is tried for a minute, twice as long after the next, at most 10 min.
+        """
+        num_ended = len(self._ledger.runs())
+        is_news = num_ended > self._num_ended and not self._last_error
+        if is_news or self._clock_s() >= self._due_s:
+            self._num_ended = num_ended
             self._guarded(self._send)
+            self._wait_s = min(2 * self._wait_s, _MAX_WAIT_S) if self._last_error else _HEARTBEAT_S
+            self._due_s = self._clock_s() + self._wait_s
 
     def finish(self, status: str, best: float | None) -> None:
         """Note what is left, and give the parent run its status: FINISHED or KILLED."""

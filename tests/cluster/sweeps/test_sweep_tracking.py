@@ -19,11 +19,14 @@ class WrittenSweep:
         self.folder, self.warnings = folder, []
         self.ledger = SweepLedger(folder, forget_failed=False)
         self.client = MlflowClient(store_uri)
+        self.now_s = 0.0
         self._make_config = make_config
 
     def tracking(self):
         config = self._make_config(tracking={"enabled": True})
-        return SweepTracking(self.folder, config, self.ledger, self.warnings.append)
+        return SweepTracking(
+            self.folder, config, self.ledger, self.warnings.append, lambda: self.now_s
+        )
 
     def end_run(self, trial):
         """Add a run that has ended to the ledger; return its directory, not in MLflow yet."""
@@ -85,7 +88,7 @@ def test_an_outage_is_told_once_and_what_it_missed_is_noted_afterwards(sweep, tm
     store.mkdir()
     with sweep.tracking() as tracking:
         tracking.keep_up()
-        sweep.end_run(3)
+        sweep.now_s = 60.0
         tracking.keep_up()
         assert len(sweep.warnings) == 1
         assert "unable to open database file" in sweep.warnings[0]
@@ -95,6 +98,35 @@ def test_an_outage_is_told_once_and_what_it_missed_is_noted_afterwards(sweep, tm
         tracking.finish("FINISHED", 12.0)
 
     assert sweep.children() == ["0", "1", "2"]
+
+
+def test_a_server_that_is_away_is_asked_ever_more_rarely_and_normally_once_it_is_back(
+    sweep, monkeypatch
+):
+    """The sweep waits for each answer, and starts no run meanwhile."""
+    asked_s = []
+
+    def find_no_run(*_):
+        asked_s.append(sweep.now_s)
+        raise OSError("no answer")
+
+    sync_run_directory(sweep.end_run(0))
+    with sweep.tracking() as tracking:
+        with monkeypatch.context() as away:
+            away.setattr("cluster.sweeps.sweep_tracking.find_or_create_run", find_no_run)
+            for now_s in range(0, 2400, 10):
+                sweep.now_s = now_s
+                tracking.keep_up()
+                if now_s == 100:
+                    sync_run_directory(sweep.end_run(1))
+        assert asked_s == [0, 60, 180, 420, 900, 1500, 2100]
+
+        sweep.now_s = 2700
+        tracking.keep_up()
+        assert sweep.children() == ["0", "1"]
+        sync_run_directory(sweep.end_run(2))
+        tracking.keep_up()
+        assert sweep.children() == ["0", "1", "2"]
 
 
 def test_called_again_it_notes_what_is_missing_and_doubles_nothing(sweep):
