@@ -16,6 +16,7 @@ from cluster.interrupts import Interrupts
 from cluster.sweeps.ledger import SweepLedger, TrialRun
 from cluster.sweeps.samplers import make_sampler, num_trials
 from cluster.sweeps.sweep import Sweep
+from cluster.sweeps.sweep_lock import sweep_lock
 from configs.config import Config
 from configs.loading import to_yaml
 from configs.sweep import SweepConfig, load_sweep
@@ -56,25 +57,36 @@ def run(arguments: Arguments, console: Console) -> None:
     folder = (arguments.directory or Path("sweeps") / arguments.file.stem).absolute()
     _check(sweep, base, arguments.parallel)
     _claim(folder, sweep, base)
-    ledger = SweepLedger(folder, forget_failed=arguments.retry_failed)
+    with sweep_lock(folder):
+        ledger = SweepLedger(folder, forget_failed=arguments.retry_failed)
+        _run_trials(sweep, base, folder, ledger, arguments.parallel, console)
+    _print_trials(console, ledger, num_trials(sweep))
+    console.print(f"`reinforce compare {folder}/runs/*` compares them", soft_wrap=True)
 
+
+def _run_trials(
+    sweep: SweepConfig,
+    base: Config,
+    folder: Path,
+    ledger: SweepLedger,
+    parallel: int,
+    console: Console,
+) -> None:
     def say(done: TrialRun) -> None:
         line = _line(done, num_trials(sweep))
         console.print(line, highlight=False, soft_wrap=True, markup=False)
 
-    trials = Sweep(sweep, base, folder, ledger, arguments.parallel, say)
+    trials = Sweep(sweep, base, folder, ledger, parallel, say)
     # Imported late: MLflow takes seconds.
     from cluster.sweeps.sweep_tracking import SweepTracking
 
     tracking = SweepTracking(folder, base, ledger, lambda text: console.print(text, markup=False))
     try:
-        with tracking, Interrupts() as interrupts:
+        with Interrupts() as interrupts:
             _run_tracked(trials, tracking, interrupts)
     except InterruptedRunError as interruption:
         console.print("stopped; the same command goes on from here", style="yellow")
         raise SystemExit(interruption.exit_code) from None
-    _print_trials(console, ledger, num_trials(sweep))
-    console.print(f"`reinforce compare {folder}/runs/*` compares them", soft_wrap=True)
 
 
 def _run_tracked(trials: Sweep, tracking: "SweepTracking", interrupts: Interrupts) -> None:

@@ -5,18 +5,15 @@ truth: whatever MLflow did not take is noted later, by this process or when the 
 again, with the same times, so that nothing is there twice.
 """
 
-import fcntl
 import socket
 import time
 import uuid
 from collections.abc import Callable
-from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-from cluster.errors import UsageError
 from cluster.records.run_directory import RunDirectory, read_json, write_json
 from cluster.sweeps.ledger import SweepLedger, TrialRun
 from cluster.tracking.mlflow_experiment import find_or_create_run
@@ -30,7 +27,7 @@ _MAX_WAIT_S = 600.0
 
 
 class SweepTracking:
-    """Context in which a sweep is followed by its own process, as a run is by its follower.
+    """Follows a sweep from its own process, which holds it, as a follower does a run.
 
     Args:
         folder: That of the sweep.
@@ -58,26 +55,6 @@ class SweepTracking:
         self._wait_s = _HEARTBEAT_S
         self._due_s = 0.0
         self._last_error = ""
-        self._open_files = ExitStack()
-
-    def __enter__(self) -> Self:
-        """Hold the lock by which others see that the parent run is alive.
-
-        Raises:
-            UsageError: Another process holds it.
-        """
-        lock = self._open_files.enter_context(self._folder.tracking_log.open("a"))
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._open_files.close()
-            raise UsageError(
-                f"{self._folder.path} is in use: another process runs this sweep"
-            ) from None
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._open_files.close()
 
     def keep_up(self) -> None:
         """Note the runs that have ended, and give a sign of life every 30 s; otherwise nothing.

@@ -13,6 +13,7 @@ import yaml
 from cluster.cli import main
 from cluster.records.run_directory import read_json
 from cluster.sweeps.ledger import SweepLedger, TrialRun
+from cluster.sweeps.sweep_lock import sweep_lock
 
 BASE = {
     "environment": {"id": "fake_environments:Countdown-v0"},
@@ -249,6 +250,20 @@ def test_a_torn_line_is_forgotten_and_the_file_stays_whole(tmp_path):
     assert again.history(1) == [({"learner.discount": 0.9}, 5.0)]
     forgetful = SweepLedger(tmp_path, forget_failed=True)
     assert forgetful.runs_of(0) == [run]
+
+
+def test_two_processes_do_not_run_one_sweep_nor_touch_each_others_ledger(write, capsys):
+    """The line that another process is writing looks like one that is torn."""
+    folder = write({"settings": {"learner.discount": [0.9]}})
+    folder.mkdir(parents=True)
+    being_written = '{"trial": 0, "se'
+    (folder / "trials.jsonl").write_text(being_written)
+
+    with sweep_lock(folder):
+        assert main(["sweep", "sweep.yaml"]) == 2
+
+    assert "another process runs this sweep" in capsys.readouterr().err
+    assert (folder / "trials.jsonl").read_text() == being_written
 
 
 BAD = {

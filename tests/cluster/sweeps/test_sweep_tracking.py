@@ -1,13 +1,15 @@
 """The parent run of a sweep: complete in the end, whatever MLflow missed meanwhile."""
 
+from contextlib import contextmanager
+
 import pytest
 from mlflow import MlflowClient
 from written_runs import records, write_end, write_run
 
 from cluster.commands.sync import sync_run_directory
-from cluster.errors import UsageError
 from cluster.records.run_directory import read_json, write_json
 from cluster.sweeps.ledger import SweepLedger, TrialRun
+from cluster.sweeps.sweep_lock import sweep_lock
 from cluster.sweeps.sweep_tracking import SweepTracking
 from cluster.tracking.stale_runs import close_stale_runs
 
@@ -22,11 +24,13 @@ class WrittenSweep:
         self.now_s = 0.0
         self._make_config = make_config
 
+    @contextmanager
     def tracking(self):
         config = self._make_config(tracking={"enabled": True})
-        return SweepTracking(
-            self.folder, config, self.ledger, self.warnings.append, lambda: self.now_s
-        )
+        with sweep_lock(self.folder):
+            yield SweepTracking(
+                self.folder, config, self.ledger, self.warnings.append, lambda: self.now_s
+            )
 
     def end_run(self, trial):
         """Add a run that has ended to the ledger; return its directory, not in MLflow yet."""
@@ -163,8 +167,3 @@ def test_a_sweep_that_lives_is_left_alone_and_one_that_was_killed_gets_a_status(
 
     assert sweep.parent().info.status == "FAILED"
     assert "reinforce sweep" in sweep.parent().data.tags["tracking.incomplete"]
-
-
-def test_two_processes_do_not_run_one_sweep(sweep):
-    with sweep.tracking(), pytest.raises(UsageError, match="another process runs this sweep"):
-        sweep.tracking().__enter__()
