@@ -73,7 +73,14 @@ class Stop:
     ticket: Ticket | None = None
 
 
-Action = Start | Play | Probe | Stop
+@dataclass(frozen=True)
+class GiveUp:
+    """End one that has not come up, forgotten already: it hangs, or no node has room for it."""
+
+    worker: int
+
+
+Action = Start | Play | Probe | Stop | GiveUp
 
 
 @dataclass
@@ -205,7 +212,7 @@ class Scheduler:
             *self._assign(now_s),
         ]
 
-    def _stop_overdue(self, now_s: float) -> Iterable[Stop]:
+    def _stop_overdue(self, now_s: float) -> Iterable[Stop | GiveUp]:
         for number, worker in list(self._workers.items()):
             if worker.ticket and now_s > worker.deadline_s:
                 seconds = worker.deadline_s - worker.since_s
@@ -213,12 +220,11 @@ class Scheduler:
                 yield Stop(number, f"not returned after {seconds:.3g} s", ticket)
             elif now_s > worker.since_s + PATIENCE_S.get(worker.state, _NEVER_S):
                 if worker.state is WorkerState.STARTING:
-                    # Nobody knows whether it hangs or only waits for room: no loss, but a new try.
                     del self._workers[number]
+                    yield GiveUp(number)
                 else:
                     self.lost(number, now_s)
-                seconds = PATIENCE_S[worker.state]
-                yield Stop(number, f"{worker.state.name.lower()} for {seconds:.0f} s")
+                    yield Stop(number, f"suspect for {PATIENCE_S[worker.state]:.0f} s")
 
     def _retire(self) -> Iterable[Stop]:
         """Let go of workers on nodes that drain, and of those that are too many.

@@ -21,6 +21,8 @@ from cluster.errors import ClusterUnreachableError
 from cluster.interrupts import Interrupts
 from configs.config import Config
 
+_ENVIRONMENT_PATIENCE_S = 6.0
+
 USAGE = """\
 usage: reinforce doctor [PRESET_OR_YAML] [--section.field value ...]
 
@@ -46,7 +48,7 @@ def run_doctor(config: Config) -> int:
 
 
 def _findings(config: Config) -> Iterator[Finding]:
-    here = report_of_this_machine(config.environment, str(Path.cwd()))
+    here = report_of_this_machine(config.environment, str(Path.cwd()), _ENVIRONMENT_PATIENCE_S)
     yield from check_machine(here)
     yield check_user_files(Path.cwd())
     yield check_run_directory(config)

@@ -13,6 +13,7 @@ from cluster.records.checkpoint_fit import require_fit
 from cluster.records.checkpoints import Checkpoints
 from cluster.records.journal import Journal
 from cluster.records.run_directory import RunDirectory, read_json, write_json
+from cluster.records.submitted_files import require_same_files, submitted_files
 from configs.config import Config
 from configs.loading import load_config
 from configs.resuming import changes_between
@@ -69,6 +70,8 @@ def go_on(
     changed = [name for name in changes if name.startswith("stop.")]
     summary = read_json(run.summary_file) or {}
     if summary.get("status") == "finished" and not changed:
+        if submitted_files():  # else there is nothing to ask a store for
+            require_same_files(run, Checkpoints(run, config).newest(lambda text: None))
         _say(
             console,
             f"{run.path} has finished already ({summary['stop_reason']}); to train on, change what "
@@ -81,6 +84,7 @@ def go_on(
         console.print(f"[yellow]warning:[/yellow] {escape(warning)}")
     with Journal(run.journal_file) as journal:
         newest = Checkpoints(run, config).newest(lambda text: None)
+        require_same_files(run, newest)
         if newest:
             _refuse_if_of_another_run(run, newest.config, config)
             require_fit(newest, config, found.spec)

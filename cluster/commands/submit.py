@@ -16,6 +16,7 @@ from cluster.commands.overrides import parse_config
 from cluster.errors import UsageError
 from cluster.jobs.ray_jobs import RayJobs, exit_code_of
 from cluster.jobs.working_directory import WorkingDirectory
+from cluster.records.submitted_files import VARIABLE
 from configs.config import Config
 from configs.loading import preset_names
 
@@ -32,8 +33,9 @@ directory, and follow what it prints. The exit code is the job's.
 The same command with the same files is the same job: given again, it follows the job that runs or
 shows the one that succeeded. Only a job that failed or was stopped is run again. With a --run.name
 it goes on from the newest checkpoint of that run, on a new cluster, too, if the disk or the store
-with them is still there; settings that decide the result must be the same. Another --run.name makes
-another run.
+with them is still there. The files must be the same, and the settings that decide the result: after
+an edit the job refuses the old name. Give another --run.name to begin anew, or call `reinforce
+resume RUN_DIR` on the head node to go on all the same.
 Relative paths of run directories start at $REINFORCE_HOME of the head node, or else at its home
 directory. All settings: reinforce train --help."""
 
@@ -135,7 +137,7 @@ def _submit(
         submission_id = f"reinforce-{config.run.name or 'run'}-{digest}-{attempt}"
         job = jobs.find(submission_id)
         if job is None:
-            command = _entrypoint(request, config, directory)
+            command = _entrypoint(request, config, directory, package.stem)
             jobs.submit(submission_id, command, package)
             _say(f"submitted {submission_id} to {jobs.address}")
             return submission_id
@@ -145,10 +147,11 @@ def _submit(
         attempt += 1
 
 
-def _entrypoint(request: _Request, config: Config, directory: WorkingDirectory) -> str:
+def _entrypoint(request: _Request, config: Config, directory: WorkingDirectory, digest: str) -> str:
     """Return the shell command of the job; it goes on with a run of its name that is there already.
 
-    That may have been begun on a cluster that is gone, on a disk that has stayed. A job's own
+    That may have been begun on a cluster that is gone, on a disk that has stayed; if it was with
+    other files, of which the digest tells, the job refuses (``require_same_files``). A job's own
     folder is removed with it, so that runs and the default MLflow store go elsewhere.
     """
     program = ["python", "-m", "cluster"] if directory.is_our_checkout else ["reinforce"]
@@ -160,7 +163,7 @@ def _entrypoint(request: _Request, config: Config, directory: WorkingDirectory) 
     store = 'export MLFLOW_TRACKING_URI="${MLFLOW_TRACKING_URI:-sqlite:///$home/mlflow.db}"'
     if not config.run.directory.is_absolute():
         command += f' --run.directory "$home"/{shlex.quote(str(config.run.directory))}'
-    return f"{home}; {store}; exec {command}"
+    return f"{home}; {store}; export {VARIABLE}={digest}; exec {command}"
 
 
 def _follow(jobs: RayJobs, submission_id: str) -> int:

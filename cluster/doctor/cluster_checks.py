@@ -20,7 +20,10 @@ from cluster.doctor.room_check import check_room
 from cluster.errors import without_colours
 from configs.config import Config
 
-_REPORT_TIMEOUT_S = 8.0
+_REPORT_TIMEOUT_S = 10.0
+_ENVIRONMENT_SHARE = 0.6
+"""Of that time, what the environment may take; the rest is for a process that starts cold."""
+
 _HTTP_TIMEOUT_S = 3.0
 _MAX_SKEW_S = 2.0
 _MIN_OBJECT_STORE_BYTES = 128 << 20
@@ -125,7 +128,9 @@ def _ask_every_node(config: Config) -> dict[Any, str]:
             num_cpus=0,
             max_retries=0,
             scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False),
-        ).remote(config.environment, str(Path.cwd())): node["NodeManagerHostname"]
+        ).remote(config.environment, str(Path.cwd()), _ENVIRONMENT_SHARE * _REPORT_TIMEOUT_S): node[
+            "NodeManagerHostname"
+        ]
         for node in ray.nodes()
         if node["Alive"]
     }

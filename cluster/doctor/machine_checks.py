@@ -125,6 +125,13 @@ def _check_environment(report: NodeReport) -> Finding:
             f"{report.name}: {report.environment_problem}",
             "a worker there could not play; install what it needs on that machine",
         )
+    if report.waited_s is not None:
+        return warning(
+            "environment",
+            f"{report.name}: not made within {report.waited_s:g} s",
+            "`reinforce train` waits longer, and each of its workers takes that long to start; if "
+            "it never comes, its constructor hangs",
+        )
     return ok("environment", f"{report.name}: can be made")
 
 

@@ -3,16 +3,14 @@
 import os
 import platform
 import shutil
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from cluster.doctor.patience import within_patience
+from cluster.doctor.environment_trial import environment_problem
 from configs.experiment import EnvironmentConfig
-from workers.environment import UnsuitableEnvironmentError, inspect_environment
 
 PACKAGES = ("distributed-reinforce", "ray", "torch", "gymnasium", "numpy", "mlflow")
 
@@ -28,7 +26,9 @@ class NodeReport:
         num_cpus: Cores that this process may use.
         shared_memory_bytes: Size of /dev/shm; 0 if there is none.
         free_disk_bytes: Free where temporary files go, Ray's among them.
-        environment_problem: Why the environment cannot be played there; None if it can.
+        environment_problem: Why the environment cannot be played there; None if nothing is known
+            against it.
+        waited_s: How long the environment was waited for in vain; None if it answered.
     """
 
     name: str
@@ -38,17 +38,24 @@ class NodeReport:
     shared_memory_bytes: int
     free_disk_bytes: int
     environment_problem: str | None
+    waited_s: float | None
 
 
-def report_of_this_machine(environment: EnvironmentConfig, user_path: str) -> NodeReport:
+def report_of_this_machine(
+    environment: EnvironmentConfig, user_path: str, patience_s: float
+) -> NodeReport:
     """Look around; the environment is made once and closed.
 
     Args:
         environment: What workers would play.
         user_path: Folder in which the user's own environments may be.
+        patience_s: How long to wait for the environment.
     """
-    if user_path not in sys.path:
-        sys.path.append(user_path)
+    problem, waited_s = None, None
+    try:
+        problem = environment_problem(environment, user_path, patience_s)
+    except TimeoutError:
+        waited_s = patience_s
     return NodeReport(
         name=platform.node(),
         versions={"python": platform.python_version(), **_package_versions()},
@@ -56,7 +63,8 @@ def report_of_this_machine(environment: EnvironmentConfig, user_path: str) -> No
         num_cpus=len(os.sched_getaffinity(0)),
         shared_memory_bytes=_size_of(Path("/dev/shm")),  # noqa: S108 - looked at, not written to
         free_disk_bytes=shutil.disk_usage(tempfile.gettempdir()).free,
-        environment_problem=_environment_problem(environment),
+        environment_problem=problem,
+        waited_s=waited_s,
     )
 
 
@@ -72,13 +80,3 @@ def _package_versions() -> dict[str, str]:
 
 def _size_of(folder: Path) -> int:
     return shutil.disk_usage(folder).total if folder.is_dir() else 0
-
-
-def _environment_problem(environment: EnvironmentConfig) -> str | None:
-    try:
-        within_patience(lambda: inspect_environment(environment), "its constructor")
-    except UnsuitableEnvironmentError as error:
-        return str(error)
-    except Exception as error:  # noqa: BLE001 - whatever the user's environment raises is news
-        return f"{type(error).__name__}: {error}"
-    return None

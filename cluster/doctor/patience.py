@@ -1,4 +1,4 @@
-"""How long the doctor waits for what may never come back: a store, or a user's own code."""
+"""How long the doctor waits for what may never come back: a store, or a server."""
 
 import threading
 from collections.abc import Callable

@@ -45,6 +45,7 @@ class Checkpoint:
         ahead: The batch that must not be drawn again with newer weights, if there is one.
         config: The resolved configuration, section by section.
         tracking: What ``tracking.json`` held: which MLflow run follows.
+        files: Digest of the files that came with the job that made it; None if it was none.
     """
 
     learner: LearnerState
@@ -52,6 +53,7 @@ class Checkpoint:
     ahead: PlayedAhead | None = None
     config: dict[str, Any] = field(default_factory=dict)
     tracking: dict[str, Any] = field(default_factory=dict)
+    files: str | None = None
 
     @property
     def weights(self) -> Weights:
@@ -71,6 +73,7 @@ def encode(checkpoint: Checkpoint) -> bytes:
             else None,
             "config": checkpoint.config,
             "tracking": checkpoint.tracking,
+            "files": checkpoint.files,
         }
     )
     arrays = state.arrays | ({_AHEAD: ahead.weights.values} if ahead else {})
@@ -107,6 +110,7 @@ def decode(content: bytes, name: str) -> Checkpoint:
         PlayedAhead(ahead["episodes"], weights) if ahead else None,
         values["config"],
         values["tracking"],
+        values.get("files"),  # those of an older version do not say
     )
 
 

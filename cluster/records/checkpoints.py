@@ -9,6 +9,7 @@ from cluster.errors import RunDirectoryError, StorageError
 from cluster.records.checkpoint import Checkpoint, CorruptCheckpointError, decode, encode
 from cluster.records.checkpoint_folder import CheckpointFolder
 from cluster.records.run_directory import RunDirectory, read_json
+from cluster.records.submitted_files import submitted_files
 from configs.config import Config
 
 _BEST = "best.safetensors"
@@ -142,7 +143,8 @@ class Checkpoints:
 
     def _encode(self, checkpoint: Checkpoint) -> bytes:
         tracking = read_json(self._run.tracking_file) or {}
-        return encode(replace(checkpoint, config=self._run_config, tracking=tracking))
+        files = submitted_files()
+        return encode(replace(checkpoint, config=self._run_config, tracking=tracking, files=files))
 
     def _is_for_good(self, updates: int) -> bool:
         every = self._updates_between

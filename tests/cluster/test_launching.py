@@ -35,8 +35,10 @@ def nodes():
 PATIENT = """
 import sys
 from cluster.cli import main
+from cluster.commands import doctor
 from cluster.doctor import cluster_checks
 
+doctor._ENVIRONMENT_PATIENCE_S = 60.0
 cluster_checks._REPORT_TIMEOUT_S, cluster_checks._HTTP_TIMEOUT_S = 100.0, 30.0
 sys.exit(main(sys.argv[1:]))
 """

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import threading
 import time
 
 import pytest
@@ -54,12 +53,19 @@ def never():
 
 def test_a_signal_is_heard_while_a_lost_learner_s_state_does_not_come(interrupts):
     learner = learner_of(DyingLearner, interrupts)
-    learner._state = never.remote()
-    threading.Timer(1.0, interrupts._on_signal, [signal.SIGTERM, None]).start()
+    state = learner._state = never.remote()
 
+    def signal_once_it_waits():
+        if learner.restarts:
+            interrupts._on_signal(signal.SIGTERM, None)
+
+    learner.while_waiting = signal_once_it_waits
     began_s = time.monotonic()
-    with pytest.raises(InterruptedRunError):
-        learner.update([])
+    try:
+        with pytest.raises(InterruptedRunError):
+            learner.update([])
+    finally:
+        ray.cancel(state, force=True)  # others use this Ray, too
 
     assert learner.restarts == 1
     assert time.monotonic() - began_s < 20

@@ -1,15 +1,18 @@
 """The pool on a real Ray: all tickets are used, whatever the workers do."""
 
+import time
 from dataclasses import replace
+from itertools import chain, repeat
 from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import wait_for
 
 from cluster.backends.backend import Batch
 from cluster.backends.ray_actors import RolloutActor
 from cluster.backends.ray_pool import RayPool
-from cluster.backends.scheduler import key_of
+from cluster.backends.scheduler import PATIENCE_S, WorkerState, key_of
 from cluster.backends.staffing import Staffing
 from cluster.control import Control
 from cluster.errors import TicketFailedError
@@ -21,16 +24,19 @@ from workers.ticket import Purpose, draw_tickets
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
 
 
-def make_pool(config, interrupts, num_workers=2, pool_class=RayPool):
+def make_pool(config, interrupts, num_workers=2, pool_class=RayPool, actors=None):
     import ray
 
     spec = inspect_environment(config.environment)
-    actor = ray.remote(RolloutActor).options(num_cpus=0, max_restarts=0)
+    usual = ray.remote(RolloutActor).options(num_cpus=0, max_restarts=0)
+    actors = chain(actors or [], repeat(usual))
     config = config.model_copy(
         update={"workers": config.workers.model_copy(update={"num_workers": num_workers})}
     )
     staffing = Staffing(config, Control(Path("/nonexistent/control.json")))
-    pool = pool_class(config.workers, staffing, lambda: actor.remote(config, spec, ""), interrupts)
+    pool = pool_class(
+        config.workers, staffing, lambda: next(actors).remote(config, spec, ""), interrupts
+    )
     pool.wait_until_ready()
     return pool
 
@@ -172,6 +178,33 @@ def test_a_worker_that_hangs_is_replaced_and_its_ticket_played_again(
 
     assert digests(batch.reports) == digests(played_inline(config))
     assert (pool.counts.reissued, pool.worker_restarts) == (1, 1)
+
+
+class HangingActor(RolloutActor):
+    """Leaves a sign that its constructor has begun, which never ends."""
+
+    def __init__(self, config, spec, user_path):
+        (Path(config.run.directory).parent / "hangs").touch()
+        time.sleep(3600)
+
+
+def test_a_worker_whose_constructor_hangs_is_counted_and_one_that_waits_for_room_is_not(
+    make_config, tmp_path, interrupts, monkeypatch
+):
+    import ray
+
+    hanging = ray.remote(HangingActor).options(num_cpus=0, max_restarts=0)
+    too_large = ray.remote(RolloutActor).options(num_cpus=100_000, max_restarts=0)
+    config = make_config()
+    pool = make_pool(config, interrupts, num_workers=3, actors=[hanging, too_large])
+    wait_for((tmp_path / "hangs").exists)
+
+    with monkeypatch.context() as patched:
+        patched.setitem(PATIENCE_S, WorkerState.STARTING, 0.0)
+        pool.keep_busy()
+
+    assert pool.worker_restarts == 1
+    assert digests(play(pool, config).reports) == digests(played_inline(config))
 
 
 def test_a_ticket_that_always_fails_ends_the_run_with_the_original_error(make_config, interrupts):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from cluster.backends.scheduler import (
     PATIENCE_S,
+    GiveUp,
     Play,
     Probe,
     Scheduler,
@@ -180,7 +181,7 @@ def test_a_worker_whose_constructor_hangs_is_replaced_while_others_play_on():
 
     assert scheduler.decide(PATIENCE_S[WorkerState.STARTING]) == []
     assert scheduler.decide(PATIENCE_S[WorkerState.STARTING] + 0.1) == [
-        Stop(1, "starting for 600 s"),
+        GiveUp(1),
         Start(2),
     ]
     assert scheduler.num_alive == 1
@@ -194,7 +195,7 @@ def test_workers_that_wait_for_room_are_no_losses_however_long_they_wait():
 
     stopped = []
     for minute in range(60 * 24):
-        stopped += [a for a in scheduler.decide(60.0 * minute) if isinstance(a, Stop)]
+        stopped += [a for a in scheduler.decide(60.0 * minute) if isinstance(a, GiveUp)]
 
     assert len(stopped) > 200
     assert (scheduler.restarts, scheduler.failed_starts) == (0, 0)
@@ -318,9 +319,11 @@ class World:
                     self.idle.remove(worker)
                     self.busy[worker] = ticket
                     self.played_with[ticket] = self.versions[ticket.purpose, ticket.update]
+                case GiveUp(worker):
+                    assert worker in self.starting
+                    self.forget(worker)
                 case Stop(worker, reason):
-                    is_fault = reason is not None and worker not in self.starting
-                    self.losses += is_fault and worker not in leaving
+                    self.losses += reason is not None and worker not in leaving
                     self.forget(worker)
                 case Probe(worker):
                     assert worker in self.suspect

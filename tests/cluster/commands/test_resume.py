@@ -12,6 +12,7 @@ import pytest
 from cluster.cli import main
 from cluster.records.journal import read_records
 from cluster.records.run_directory import read_json
+from cluster.records.submitted_files import VARIABLE
 
 TRAIN = [
     *["train", "cartpole", "--cluster.backend", "inline", "--run.name", "a"],
@@ -188,6 +189,34 @@ def test_resume_auto_on_a_new_machine_goes_on_from_checkpoints_that_lie_elsewher
     assert updates_of(run) == [4, 5]
     expected = summary_of(run.parent / "whole")["weights_sha256"]
     assert summary_of(run)["weights_sha256"] == expected
+
+
+@pytest.mark.parametrize("last", ["5", "7"], ids=["finished", "to go on with"])
+@pytest.mark.parametrize("is_lost", [False, True], ids=["same disk", "store alone"])
+def test_a_job_goes_on_with_what_the_same_files_have_made_and_with_nothing_else(
+    run, tmp_path, monkeypatch, capsys, last, is_lost
+):
+    store = ["--checkpoint.directory", str(tmp_path / "store")] if is_lost else []
+    monkeypatch.setenv(VARIABLE, "before")
+    assert main([*TRAIN, *SHORT, *store, "--resume", "auto"]) == 0
+    if is_lost:
+        run.rename(tmp_path / "lost")
+    again = [*TRAIN, *SHORT, *store, "--stop.max_updates", last, "--resume", "auto"]
+
+    monkeypatch.setenv(VARIABLE, "edited")
+    assert main(again) == 2
+    said = capsys.readouterr().err
+    assert "was made with files submitted as before, and these are edited" in said
+    assert "another --run.name" in said
+    assert f"`reinforce resume {run}`" in said
+
+    monkeypatch.setenv(VARIABLE, "before")
+    assert main(again) == 0, "the same files"
+    monkeypatch.delenv(VARIABLE)
+    assert main(["resume", str(run), "--stop.max_updates", "8"]) == 0, "as the message says"
+    monkeypatch.setenv(VARIABLE, "before")
+    assert main([*again, "--stop.max_updates", "9"]) == 2
+    assert "files that are not known" in capsys.readouterr().err
 
 
 def test_resume_auto_begins_where_the_machine_crashed_before_there_was_a_run(run):

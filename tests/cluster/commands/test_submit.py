@@ -72,6 +72,7 @@ def test_a_job_goes_on_with_the_run_of_its_name_if_one_is_there(tmp_path, named,
 
     (command,) = cluster.commands
     assert ("--resume auto" in command) == goes_on
+    assert "export REINFORCE_SUBMITTED_FILES=x; " in command, "so that it goes on with no others'"
 
 
 class EmptyCluster:
