@@ -112,7 +112,7 @@ def make_environment(config: EnvironmentConfig) -> gymnasium.Env[Any, Any]:
             raise UnsuitableEnvironmentError(
                 f"{error}{_missing_extra(error.__cause__ or error)}"
             ) from error
-        except Exception as error:  # whatever a user's constructor raises
+        except (Exception, SystemExit) as error:  # whatever a user's constructor raises
             raise UnsuitableEnvironmentError(
                 f"environment.id = {config.id!r} cannot be made with kwargs {config.kwargs}: "
                 f"{type(error).__name__}: {error}{_missing_extra(error)}"
@@ -135,7 +135,7 @@ def make_vector_environment(config: EnvironmentConfig, num_lanes: int) -> Vector
             return gymnasium.make_vec(
                 config.id, num_envs=num_lanes, vectorization_mode="vector_entry_point", **kwargs
             )
-        except Exception as error:  # whatever a constructor raises
+        except (Exception, SystemExit) as error:  # whatever a constructor raises
             raise UnsuitableEnvironmentError(
                 f"the vector implementation of environment.id = {config.id!r} cannot be made with "
                 f"kwargs {kwargs}: {type(error).__name__}: {error}; set "

@@ -119,7 +119,7 @@ def _step(environment: gymnasium.Env[Any, Any], action: Any, trial: Trial) -> tu
 def _call(where: str, function: Callable[[], Any]) -> Any:
     try:
         return function()
-    except Exception as error:  # whatever a user's environment raises
+    except (Exception, SystemExit) as error:  # whatever a user's environment raises
         raise TrialError(f"{where} raises {type(error).__name__}: {error}") from error
 
 

@@ -31,6 +31,9 @@ from configs.config import Config
 _START_TIMEOUT_S = 120.0
 _LOCAL_OBJECT_STORE_BYTES = 512 << 20
 _FOLDER_PREFIX = "reinforce-ray-"
+_MAX_PARENT_CHARACTERS = 10
+"""Of the folder that Ray's files lie in: the address of a Unix socket has at most 107 characters,
+and what we and Ray put below it takes up to 96."""
 
 # That it leaves SIGTERM alone, since it is started in a thread, is what we want.
 logging.getLogger("ray._private.worker").addFilter(
@@ -75,16 +78,25 @@ def _remove_at_once(processes: RayProcesses, folder: str) -> None:
 @contextmanager
 def _local_folder() -> Iterator[str]:
     """Yield a folder for Ray's files and remove it at the end, with those of drivers long dead."""
-    for stale in Path(tempfile.gettempdir()).glob(f"{_FOLDER_PREFIX}*"):
+    parent = _short_temporary_folder()
+    for stale in parent.glob(f"{_FOLDER_PREFIX}*"):
         pid = stale.name.removeprefix(_FOLDER_PREFIX).partition("-")[0]
         if pid.isdigit() and not Path(f"/proc/{pid}").exists():
             shutil.rmtree(stale, ignore_errors=True)
-    # A short path: Ray puts Unix sockets below it.
-    folder = tempfile.mkdtemp(prefix=f"{_FOLDER_PREFIX}{os.getpid()}-")
+    folder = tempfile.mkdtemp(prefix=f"{_FOLDER_PREFIX}{os.getpid()}-", dir=parent)
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _short_temporary_folder() -> Path:
+    """Return the folder for temporary files, or /tmp where its path is too long for Ray's sockets.
+
+    Schedulers of clusters give every job a long TMPDIR.
+    """
+    folder = tempfile.gettempdir()
+    return Path(folder if len(folder) <= _MAX_PARENT_CHARACTERS else "/tmp")  # noqa: S108
 
 
 def _start(thread: RayThread, interrupts: Interrupts, folder: str) -> None:

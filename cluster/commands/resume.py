@@ -8,12 +8,14 @@ from rich.markup import escape
 
 from cluster.commands.overrides import override
 from cluster.conductor import Conductor
+from cluster.errors import RunDirectoryError
 from cluster.records.checkpoint import Checkpoint
 from cluster.records.checkpoint_fit import require_fit
 from cluster.records.checkpoints import Checkpoints
 from cluster.records.journal import Journal
 from cluster.records.run_directory import RunDirectory, read_json, write_json
 from cluster.records.submitted_files import require_same_files, submitted_files
+from cluster.slow_check import told_if_slow
 from configs.config import Config
 from configs.loading import load_config
 from configs.resuming import changes_between
@@ -79,13 +81,17 @@ def go_on(
         )
         return 0
     # Once more: the environment, its packages or the machine may be others than at the start.
-    found = preflight(config)
+    with told_if_slow(console, config.environment.id):
+        found = preflight(config)
     for warning in found.warnings:
         console.print(f"[yellow]warning:[/yellow] {escape(warning)}")
     with Journal(run.journal_file) as journal:
         newest = Checkpoints(run, config).newest(lambda text: None)
         require_same_files(run, newest)
-        if newest:
+        if newest is None:
+            _refuse_if_its_checkpoints_are_gone(run, summary)
+            _say(console, f"{run.path} has no checkpoint yet: it begins anew")
+        else:
             _refuse_if_of_another_run(run, newest.config, config)
             require_fit(newest, config, found.spec)
         if forget_wishes:
@@ -108,6 +114,16 @@ def _remember_mlflow_run(run: RunDirectory, checkpoint: Checkpoint) -> None:
     tracking = checkpoint.tracking
     if tracking and not tracking["is_default_store"] and not run.tracking_file.exists():
         write_json(run.tracking_file, tracking)
+
+
+def _refuse_if_its_checkpoints_are_gone(run: RunDirectory, summary: dict[str, object]) -> None:
+    """A run that ended in good order has saved a checkpoint, whatever there is of it now."""
+    if summary.get("status") in ("finished", "interrupted"):
+        raise RunDirectoryError(
+            f"the checkpoints of the {summary.get('updates')} updates of {run.path} are gone; put "
+            "them back to go on from them, or train a run of another name: beginning anew here "
+            "would overwrite the records of this one"
+        )
 
 
 def _say(console: Console, text: str) -> None:

@@ -14,6 +14,7 @@ from cluster.errors import (
 from cluster.records.checkpoints import Checkpoints
 from cluster.records.journal import Journal
 from cluster.records.run_directory import RunDirectory
+from cluster.slow_check import told_if_slow
 from cluster.trained.final_videos import check_filming
 from configs.config import Config
 from configs.section import ConfigError
@@ -33,7 +34,8 @@ def run_training(config: Config, console: Console, started_s: float) -> int:
         TrainingError: The run failed; its directory says why.
         InterruptedRunError: The user stopped it before it had begun; nothing is left behind.
     """
-    found = preflight(config)
+    with told_if_slow(console, config.environment.id):
+        found = preflight(config)
     for warning in found.warnings:
         console.print(f"[yellow]warning:[/yellow] {escape(warning)}")
     if config.evaluation.video:

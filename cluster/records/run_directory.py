@@ -180,12 +180,16 @@ def is_locked(path: Path) -> bool:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """Return the mapping that a JSON file holds, or None if there is no such file."""
+    """Return the mapping that a JSON file holds, or None if there is no such file, or no mapping.
+
+    What is read so is written whole and can be found again elsewhere: a file that somebody broke is
+    as good as none, and nothing dies of it.
+    """
     try:
-        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
         return None
-    return values
+    return values if isinstance(values, dict) else None
 
 
 def write_atomically(path: Path, content: bytes) -> None:

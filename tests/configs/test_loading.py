@@ -35,6 +35,8 @@ def test_a_near_name_is_offered_for_an_unknown_preset():
     [
         ("- 1\n- 2\n", "holds a list, not a mapping"),
         ("learner: {a: [", "is not valid YAML"),
+        ("run: {seed: 1}\nstop: {}\nrun: {seed: 2}\n", "the key 'run' stands twice"),
+        ("learner: {discount: 1.0, discount: 0.9}\n", "the key 'discount' stands twice"),
         ("learner:\n  gamma: 1\n", "unknown key 'learner.gamma'"),
     ],
 )

@@ -34,6 +34,8 @@ class Broken(gymnasium.Env):
         fault = self._fault
         if fault == "step raises" and self._step == 3:
             raise ZeroDivisionError("wheel")
+        if fault == "step exits" and self._step == 2:
+            raise SystemExit(5)
         over = self._step == 4 and fault != "never ends"
         reward = {"reward": np.ones(2), "nan reward": float("nan")}.get(fault, 1.0)
         if fault == "old step":

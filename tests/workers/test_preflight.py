@@ -26,6 +26,7 @@ REFUSALS = {
     "init raises": "cannot be made with kwargs .*: OSError: no licence",
     "reset raises": "reset raises KeyError: 'map'",
     "step raises": "step 3 raises ZeroDivisionError: wheel",
+    "step exits": "step 2 raises SystemExit: 5",
     "old reset": r"reset returned array.*, not \(observation, info\)",
     "old step": r"step 1 returned .*, not \(observation, reward, terminated, truncated, info\)",
     "reward": r"step 1 paid the reward array\(\[1., 1.\]\), not one number",

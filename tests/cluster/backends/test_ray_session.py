@@ -91,3 +91,27 @@ def test_a_local_ray_has_a_token_of_its_own_and_lets_nobody_in_without_it(seen):
 def test_the_token_of_a_local_ray_is_in_no_argument(seen):
     assert seen["arguments"] > 1000
     assert not seen["token_in_arguments"]
+
+
+def test_ray_starts_where_the_folder_for_temporary_files_has_a_long_path(tmp_path):
+    """As schedulers of clusters give it; the address of a Unix socket has 107 characters."""
+    long = tmp_path / ("x" * 60)
+    long.mkdir()
+    program = (
+        "from cluster.backends.ray_session import ray_session\n"
+        "from cluster.interrupts import Interrupts\n"
+        "from configs.config import Config\n"
+        "with Interrupts() as interrupts, ray_session(Config(), interrupts):\n"
+        "    print('it is up')\n"
+    )
+
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "TMPDIR": str(long)},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+
+    assert result.stdout == "it is up\n", result.stderr

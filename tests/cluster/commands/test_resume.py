@@ -149,6 +149,18 @@ def test_a_corrupt_checkpoint_is_passed_over_with_a_message(run, capsys):
     assert summary_of(run)["weights_sha256"] == expected
 
 
+def test_a_run_whose_checkpoints_are_gone_is_not_begun_anew_over_its_records(run, capsys):
+    assert main([*TRAIN, *SHORT]) == 0
+    for checkpoint in (run / "checkpoints").iterdir():
+        checkpoint.unlink()
+    journal = (run / "metrics.jsonl").read_bytes()
+
+    assert main(["resume", str(run), "--stop.max_updates", "7"]) == 2
+
+    assert "the checkpoints of the 5 updates of" in capsys.readouterr().err
+    assert (run / "metrics.jsonl").read_bytes() == journal
+
+
 def test_a_run_without_any_checkpoint_begins_anew_and_ends_the_same(run):
     assert main([*TRAIN, *SHORT]) == 0
     expected = summary_of(run)["weights_sha256"]

@@ -69,3 +69,6 @@ def test_json_reads_back_and_an_absent_file_is_none(tmp_path):
 
     assert read_json(tmp_path / "a.json") == {"b": [1, None]}
     assert read_json(tmp_path / "c.json") is None
+    for broken in ("{", "[1]", ""):
+        (tmp_path / "c.json").write_text(broken)
+        assert read_json(tmp_path / "c.json") is None
