@@ -4,7 +4,6 @@ They are a file in the run directory, so that they need no server, work wherever
 be reached and outlive a restart of the run.
 """
 
-import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,7 +31,7 @@ class Wishes:
         """Return the wishes that a file holds; without one, or with one that is torn, none."""
         try:
             values: dict[str, Any] = read_json(path) or {}
-        except (json.JSONDecodeError, OSError):  # half written by hand, or its disk is away
+        except OSError:  # its disk is away
             return cls()
         return cls(values.get("num_workers"), bool(values.get("paused", False)))
 

@@ -9,6 +9,7 @@ import yaml
 
 from configs.config import Config
 from configs.section import ConfigError
+from configs.strict_yaml import parse_yaml
 
 _PRESETS = resources.files("configs") / "presets"
 
@@ -42,7 +43,7 @@ def load_config(source: str) -> Config:
     looks_like_path = source.endswith((".yaml", ".yml")) or "/" in source
     text = _read_file(Path(source)) if looks_like_path else _read_preset(source)
     try:
-        values: Any = _StrictLoader(text).get_single_data()
+        values: Any = parse_yaml(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"{source} is not valid YAML: {error}") from None
     if values is None:
@@ -61,23 +62,6 @@ def load_config(source: str) -> Config:
 def to_yaml(config: Config) -> str:
     """Return the resolved configuration as YAML that ``load_config`` reads back unchanged."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """Refuses a key that stands twice in a mapping, where YAML itself takes the last."""
-
-
-def _construct_mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
-    seen: set[str] = set()
-    for key, _ in node.value:
-        if str(key.value) in seen:
-            text = f"the key {key.value!r} stands twice in a mapping"
-            raise yaml.constructor.ConstructorError(None, None, text, key.start_mark)
-        seen.add(str(key.value))
-    return loader.construct_mapping(node, deep=True)
-
-
-_StrictLoader.add_constructor("tag:yaml.org,2002:map", _construct_mapping)
 
 
 def _read_file(path: Path) -> str:

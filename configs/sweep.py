@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from configs.config import Config
 from configs.loading import load_config
 from configs.section import ConfigError, Section
+from configs.strict_yaml import parse_yaml
 
 _NOT_SWEPT = ("run.name", "run.directory", "run.seed")
 
@@ -80,7 +81,7 @@ def load_sweep(path: Path) -> tuple[SweepConfig, Config]:
         ConfigError: It cannot be read, or says something that cannot be swept.
     """
     try:
-        values: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values: Any = parse_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"cannot read the sweep {str(path)!r}: {error}") from None
     sweep = SweepConfig.model_validate(values)

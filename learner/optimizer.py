@@ -19,15 +19,15 @@ from torch.optim.sgd import sgd
 
 from configs.learning import OptimizerKind
 
-_MOMENTS: dict[OptimizerKind, tuple[str, ...]] = {
-    "adam": ("exp_avg", "exp_avg_sq"),
-    "adamw": ("exp_avg", "exp_avg_sq"),
-    "rmsprop": ("square_avg",),
+_STEP = "step"
+
+_STATE: dict[OptimizerKind, tuple[str, ...]] = {
+    "adam": (_STEP, "exp_avg", "exp_avg_sq"),
+    "adamw": (_STEP, "exp_avg", "exp_avg_sq"),
+    "rmsprop": (_STEP, "square_avg"),
     "sgd": (),
 }
-"""Of each parameter, in its shape, besides the number of its steps. Torch's own names."""
-
-_STEP = "step"
+"""Of each parameter: the number of its steps, and moments in its shape. Torch's own names."""
 
 
 class Optimizer:
@@ -56,11 +56,9 @@ class Optimizer:
         """Move every parameter that has a gradient."""
         moved = [(i, p) for i, p in enumerate(self._parameters) if p.grad is not None]
         states = [self._state_of(index) for index, _ in moved]
-        moments = {
-            name: [state[name] for state in states] for name in (_STEP, *_MOMENTS[self._kind])
-        }
+        columns = {name: [state[name] for state in states] for name in _STATE[self._kind]}
         gradients = [parameter.grad for _, parameter in moved if parameter.grad is not None]
-        self._apply([parameter for _, parameter in moved], gradients, moments)
+        self._apply([parameter for _, parameter in moved], gradients, columns)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return a copy of the state as ``<parameter>.<name>``; empty before the first step."""
@@ -78,20 +76,21 @@ class Optimizer:
             self._state.setdefault(int(index), {})[name] = torch.tensor(array)
 
     def _state_of(self, index: int) -> dict[str, Tensor]:
-        if index not in self._state and self._kind != "sgd":
-            zeros = {
-                name: torch.zeros_like(self._parameters[index]) for name in _MOMENTS[self._kind]
+        if index not in self._state:
+            parameter = self._parameters[index]
+            self._state[index] = {
+                name: torch.zeros(()) if name == _STEP else torch.zeros_like(parameter)
+                for name in _STATE[self._kind]
             }
-            self._state[index] = {_STEP: torch.zeros(()), **zeros}
-        return self._state.get(index, {_STEP: torch.zeros(())})
+        return self._state[index]
 
     def _apply(
-        self, parameters: list[Tensor], gradients: list[Tensor], moments: dict[str, list[Tensor]]
+        self, parameters: list[Tensor], gradients: list[Tensor], state: dict[str, list[Tensor]]
     ) -> None:
-        rate, steps = self.learning_rate, moments[_STEP]
+        rate = self.learning_rate
         if self._kind in ("adam", "adamw"):
             (adam if self._kind == "adam" else adamw)(
-                *(parameters, gradients, moments["exp_avg"], moments["exp_avg_sq"], [], steps),
+                *(parameters, gradients, state["exp_avg"], state["exp_avg_sq"], [], state[_STEP]),
                 foreach=False,
                 amsgrad=False,
                 beta1=0.9,
@@ -103,7 +102,7 @@ class Optimizer:
             )
         elif self._kind == "rmsprop":
             rmsprop(
-                *(parameters, gradients, moments["square_avg"], [], [], steps),
+                *(parameters, gradients, state["square_avg"], [], [], state[_STEP]),
                 foreach=False,
                 lr=rate,
                 alpha=0.99,

@@ -10,6 +10,7 @@ from configs.config import Config
 from configs.experiment import WrapperConfig
 from configs.loading import load_config
 from configs.section import ConfigError
+from configs.strict_yaml import parse_yaml
 
 Value = TypeVar("Value")
 
@@ -126,7 +127,7 @@ def _parse_boolean(text: str) -> bool:
 
 def _parse_yaml(text: str, kind: type[Value], complaint: str) -> Value:
     try:
-        value = yaml.safe_load(text)
+        value = parse_yaml(text)
     except yaml.YAMLError:
         value = None
     if not isinstance(value, kind):

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 
 from cluster.commands.overrides import override
 from cluster.conductor import Conductor
+from cluster.environment_check import check_environment
 from cluster.errors import RunDirectoryError
 from cluster.records.checkpoint import Checkpoint
 from cluster.records.checkpoint_fit import require_fit
@@ -15,12 +15,10 @@ from cluster.records.checkpoints import Checkpoints
 from cluster.records.journal import Journal
 from cluster.records.run_directory import RunDirectory, read_json, write_json
 from cluster.records.submitted_files import require_same_files, submitted_files
-from cluster.slow_check import told_if_slow
 from configs.config import Config
 from configs.loading import load_config
 from configs.resuming import changes_between
 from configs.section import ConfigError
-from workers.preflight import preflight
 
 
 def resume_training(
@@ -81,10 +79,7 @@ def go_on(
         )
         return 0
     # Once more: the environment, its packages or the machine may be others than at the start.
-    with told_if_slow(console, config.environment.id):
-        found = preflight(config)
-    for warning in found.warnings:
-        console.print(f"[yellow]warning:[/yellow] {escape(warning)}")
+    spec = check_environment(config, console)
     with Journal(run.journal_file) as journal:
         newest = Checkpoints(run, config).newest(lambda text: None)
         require_same_files(run, newest)
@@ -93,7 +88,7 @@ def go_on(
             _say(console, f"{run.path} has no checkpoint yet: it begins anew")
         else:
             _refuse_if_of_another_run(run, newest.config, config)
-            require_fit(newest, config, found.spec)
+            require_fit(newest, config, spec)
         if forget_wishes:
             run.control_file.unlink(missing_ok=True)
 
@@ -106,7 +101,7 @@ def go_on(
 
         for name, (old, new) in changes.items():
             _say(console, f"{name}: {old} is now {new}")
-        return Conductor(config, found.spec, run, journal, console, started_s).conduct(note_start)
+        return Conductor(config, spec, run, journal, console, started_s).conduct(note_start)
 
 
 def _remember_mlflow_run(run: RunDirectory, checkpoint: Checkpoint) -> None:

@@ -1,10 +1,10 @@
 """``reinforce train``: begins a run in a new directory, or goes on with one that is there."""
 
 from rich.console import Console
-from rich.markup import escape
 
 from cluster.commands.resume import go_on
 from cluster.conductor import Conductor
+from cluster.environment_check import check_environment
 from cluster.errors import (
     InterruptedRunError,
     RunDirectoryError,
@@ -14,11 +14,9 @@ from cluster.errors import (
 from cluster.records.checkpoints import Checkpoints
 from cluster.records.journal import Journal
 from cluster.records.run_directory import RunDirectory
-from cluster.slow_check import told_if_slow
 from cluster.trained.final_videos import check_filming
 from configs.config import Config
 from configs.section import ConfigError
-from workers.preflight import preflight
 
 
 def run_training(config: Config, console: Console, started_s: float) -> int:
@@ -34,10 +32,7 @@ def run_training(config: Config, console: Console, started_s: float) -> int:
         TrainingError: The run failed; its directory says why.
         InterruptedRunError: The user stopped it before it had begun; nothing is left behind.
     """
-    with told_if_slow(console, config.environment.id):
-        found = preflight(config)
-    for warning in found.warnings:
-        console.print(f"[yellow]warning:[/yellow] {escape(warning)}")
+    spec = check_environment(config, console)
     if config.evaluation.video:
         check_filming(config.environment)
     run = RunDirectory.create(config)
@@ -49,7 +44,7 @@ def run_training(config: Config, console: Console, started_s: float) -> int:
                 "another run.name, or go on from them with --resume auto"
             )
         with Journal(run.journal_file) as journal:
-            conductor = Conductor(config, found.spec, run, journal, console, started_s)
+            conductor = Conductor(config, spec, run, journal, console, started_s)
             return conductor.conduct(lambda: run.note_start("train", 0, {}))
     except (UsageError, InterruptedRunError, StorageError):
         if not run.has_begun:

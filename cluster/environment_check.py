@@ -1,13 +1,31 @@
-"""A word to whoever waits for a check of the environment that takes long, or for ever."""
+"""The check of the environment before a run, told: what it found, and that it takes long."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Timer
 
 from rich.console import Console
+from rich.markup import escape
+
+from configs.config import Config
+from workers.environment import EnvironmentSpec
+from workers.preflight import preflight
 
 _PATIENCE_S = 15.0
 """Longer than any check takes whose environment answers at once."""
+
+
+def check_environment(config: Config, console: Console) -> EnvironmentSpec:
+    """Try environment and policy, print what is odd about them, and return what the run relies on.
+
+    Raises:
+        UnsuitableEnvironmentError, UnsuitablePolicyError: As ``preflight``.
+    """
+    with told_if_slow(console, config.environment.id):
+        found = preflight(config)
+    for warning in found.warnings:
+        console.print(f"[yellow]warning:[/yellow] {escape(warning)}")
+    return found.spec
 
 
 @contextmanager
