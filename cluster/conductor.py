@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -139,23 +139,24 @@ class Conductor:
             if not self.journal.cut_back(_updates(start)):
                 self._warn(f"{self.run.journal_file} lacks the record of update {_updates(start)}")
             tracking.follow(self.run)
-            with make_display(self.console, self.config, self.run.name) as display:
-                surroundings = Surroundings(
-                    self.journal, checkpoints, self._measured(display), interrupts, control
-                )
+            with (
+                make_display(self.console, self.config, self.run.name) as shown,
+                self._exporting(shown) as display,
+            ):
+                surroundings = Surroundings(self.journal, checkpoints, display, interrupts, control)
                 outcome = Training(self.config, backend, surroundings, start).run()
             # While Ray is still up: the follower sends the rest as Ray goes down.
             summary = self._conclude(outcome)
             tracking.let_go()
         return summary, outcome.exit_code
 
-    def _measured(self, display: Display) -> Display:
+    def _exporting(self, display: Display) -> AbstractContextManager[Display]:
         """Return the display; on a cluster, one that exports what it is shown, too."""
         if self.config.cluster.address is None or self.config.cluster.backend != "ray":
-            return display
-        from cluster.backends.ray_metrics import RayMetricsDisplay
+            return nullcontext(display)
+        from cluster.backends.ray_metrics import exporting
 
-        return RayMetricsDisplay(display, self.run.name)
+        return exporting(display, self.run.name)
 
     def _conclude_at(
         self, start: Checkpoint | None, interruption: InterruptedRunError

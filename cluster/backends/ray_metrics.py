@@ -1,45 +1,65 @@
-"""The journal's numbers as metrics of Ray, for Prometheus: ``ray_reinforce_SECTION_NAME``."""
+"""A run's newest numbers as metrics of Ray, for Prometheus: ``ray_reinforce_SECTION_NAME``."""
 
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event, Thread
 
 from ray.util.metrics import Gauge
 
 from cluster.display import Display
 from cluster.records.record import Record
 
-_INTERVAL_S = 1.0
-"""Between exports of updates; Ray itself passes its metrics on every ten seconds."""
+_INTERVAL_S = 5.0
+"""Between two exports. Ray forgets a gauge that was not set for twenty seconds, and an update or
+the wait for the next evaluation may take longer."""
+
+
+@contextmanager
+def exporting(display: Display, run_name: str) -> Iterator[Display]:
+    """Yield a display that passes on what it is shown, and export all of it until the end."""
+    metrics = RayMetricsDisplay(display, run_name)
+    over = Event()
+
+    def export_again_and_again() -> None:
+        while not over.wait(_INTERVAL_S):
+            metrics.export()
+
+    thread = Thread(target=export_again_and_again, name="ray-metrics", daemon=True)
+    thread.start()
+    try:
+        yield metrics
+    finally:
+        over.set()
+        thread.join()
 
 
 class RayMetricsDisplay:
-    """Exports what it is shown, and passes it on."""
+    """Remembers the newest of each number that it is shown, and passes the records on."""
 
     def __init__(self, display: Display, run_name: str) -> None:
         self._display = display
         self._run = run_name
+        self._numbers: dict[str, float] = {}
         self._gauges: dict[str, Gauge] = {}
-        self._exported_at_s = float("-inf")
 
     def show(self, record: Record) -> None:
-        """Export the record, unless another update was exported just now."""
-        now_s = time.monotonic()
-        if record.batch is None or now_s - self._exported_at_s >= _INTERVAL_S:
-            self._exported_at_s = now_s
-            numbers = {"progress/environment_steps": record.environment_steps, **record.metrics}
-            for name, value in numbers.items():
-                self._gauge(name).set(value)
+        """Remember the record's numbers."""
+        steps = {"progress/environment_steps": record.environment_steps}
+        self._numbers = {**self._numbers, **steps, **record.metrics}
         self._display.show(record)
 
     def warn(self, text: str) -> None:
         """Pass it on."""
         self._display.warn(text)
 
-    def _gauge(self, name: str) -> Gauge:
-        if name not in self._gauges:
-            gauge = Gauge(metric_name(name), description=name, tag_keys=("run",))
-            gauge.set_default_tags({"run": self._run})
-            self._gauges[name] = gauge
-        return self._gauges[name]
+    def export(self) -> None:
+        """Set a gauge of Ray for each number that was ever shown."""
+        for name, value in self._numbers.items():
+            if name not in self._gauges:
+                gauge = Gauge(metric_name(name), description=name, tag_keys=("run",))
+                gauge.set_default_tags({"run": self._run})
+                self._gauges[name] = gauge
+            self._gauges[name].set(value)
 
 
 def metric_name(name: str) -> str:

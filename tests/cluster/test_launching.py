@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from ray._raylet import GcsClient
-from ray_nodes import ray_nodes
+from ray_nodes import QUICK_METRICS, ray_nodes
 
 pytestmark = pytest.mark.ray
 
@@ -145,15 +145,14 @@ def test_the_doctor_looks_at_every_node(nodes, reinforce):
     assert int(seconds) < 60, "it is ten seconds where nobody else is at work"
 
 
-def metrics_with(nodes, name):
+def metrics_with(nodes, *names):
     deadline_s = time.monotonic() + 120
-    while name not in (text := nodes.metrics()):
-        assert time.monotonic() < deadline_s, f"{name} was not exported"
+    while missing := [name for name in names if name not in (text := nodes.metrics())]:
+        assert time.monotonic() < deadline_s, f"{missing} were not exported"
         time.sleep(1)
     return text
 
 
-@pytest.mark.tracking  # minutes: Ray's agents export metrics rarely; `make test-tracking` runs it
 def test_metrics_and_logs_of_a_run_are_where_prometheus_and_a_reader_look(nodes, tmp_path):
     (tmp_path / "my_environment.py").write_text(
         "import gymnasium, logging\n"
@@ -172,12 +171,17 @@ def test_metrics_and_logs_of_a_run_are_where_prometheus_and_a_reader_look(nodes,
             *["--stop.max_environment_steps", "None", "--tracking.enabled", "false"],
         ],
         cwd=tmp_path,
-        env=os.environ | {"REINFORCE_LOG_FORMAT": "json"},
+        env=os.environ | QUICK_METRICS | {"REINFORCE_LOG_FORMAT": "json"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     try:
-        exported = metrics_with(nodes, "ray_reinforce_progress_updates{")
+        exported = metrics_with(
+            nodes,
+            "ray_reinforce_progress_environment_steps{",
+            "ray_reinforce_learner_gradient_norm{",
+            "ray_reinforce_evaluation_return_mean{",
+        )
     finally:
         run.terminate()
         run.wait(90)

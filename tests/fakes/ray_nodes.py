@@ -16,6 +16,10 @@ from free_port import free_port
 
 _BIN = Path(sys.executable).parent
 _START_TIMEOUT_S = 90
+
+QUICK_METRICS = {"RAY_metrics_report_interval_ms": "1000"}
+"""Instead of ten seconds. A driver must be given the same: a node forgets a gauge that it was not
+told again within two of its own intervals."""
 _GOING_ON = {"PENDING", "RUNNING"}
 
 
@@ -131,7 +135,7 @@ def _start_node(cluster: RayNodes, *options: str) -> None:
             "PATH": f"{_BIN}{os.pathsep}{os.environ['PATH']}",
             "RAY_AUTH_MODE": "token",
             "REINFORCE_HOME": str(cluster.home),
-            "RAY_metrics_report_interval_ms": "1000",
+            **QUICK_METRICS,
             "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "1",
         },
         stdout=subprocess.DEVNULL,
