@@ -35,11 +35,15 @@ def rewards_to_go(
     order = np.argsort(-episode_lengths, kind="stable")
     last_steps = (np.cumsum(episode_lengths) - 1)[order]
     shortest_first = np.sort(episode_lengths)
+    steps_back = np.arange(1, shortest_first[-1])
+    counts = len(order) - np.searchsorted(shortest_first, steps_back, side="right")
     result = np.array(rewards, dtype=np.float64)
-    for steps_before_end in range(1, int(shortest_first[-1])):
-        count = len(order) - np.searchsorted(shortest_first, steps_before_end, side="right")
-        steps = last_steps[:count] - steps_before_end
-        result[steps] += discount * result[steps + 1]
+    rows = last_steps
+    to_go = result[rows]
+    for count in counts.tolist():
+        rows = rows[:count] - 1
+        to_go = result[rows] + discount * to_go[:count]
+        result[rows] = to_go
     return result
 
 
