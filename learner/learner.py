@@ -44,13 +44,14 @@ class Learner:
         self._config = config
         self._architecture = architecture
         self._network = PolicyNetwork(architecture, torch.Generator().manual_seed(seed))
+        self._parameters = list(self._network.parameters())
         self._statistics = (
             ObservationStatistics(architecture.observation.is_continuous)
             if architecture.normalize_observations
             else None
         )
         rate = scheduled_value(config.learning_rate, 0, config.schedule_updates)
-        self._optimizer = Optimizer(config.optimizer, self._network.parameters(), rate)
+        self._optimizer = Optimizer(config.optimizer, self._parameters, rate)
         self._estimator = Estimator(config, architecture, seed)
         self.version = 0
 
@@ -207,7 +208,7 @@ class Learner:
         }
 
     def _flat_gradient(self) -> NDArray[np.float64]:
-        gradients = [p.grad.flatten() for p in self._network.parameters() if p.grad is not None]
+        gradients = [p.grad.flatten() for p in self._parameters if p.grad is not None]
         return torch.cat(gradients).numpy().astype(np.float64)
 
     def _step(self) -> dict[str, float]:
@@ -221,7 +222,7 @@ class Learner:
                 "with cluster.lookahead 1, choose a learner.importance_cap"
             )
         if limit is not None and norm > limit:
-            for parameter in self._network.parameters():
+            for parameter in self._parameters:
                 if parameter.grad is not None:
                     parameter.grad *= limit / norm
         rate = scheduled_value(
