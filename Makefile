@@ -4,7 +4,7 @@ PYTHON ?= python3
 STAMP := .venv/.installed
 PEERS_STAMP := .venv-peers/.installed
 
-.PHONY: train test check lint types prove-learning bench bench-peers chaos chaos-network chaos-replacement soak secrets compose-test wheel test-tracking test-benchmarks browser-test clean
+.PHONY: train test check lint types prove-learning bench bench-peers chaos chaos-network chaos-replacement soak secrets compose-test wheel test-tracking test-compiler test-benchmarks browser-test clean
 
 train: $(STAMP)  ## Train CartPole on a local Ray and record it in ./mlflow.db
 	.venv/bin/reinforce train cartpole
@@ -61,6 +61,9 @@ compose-test: $(STAMP)  ## The services of docker-compose.yml for real: builds, 
 
 test-tracking: $(STAMP)  ## Minutes of MLflow servers that fail, and runs read back from PostgreSQL
 	.venv/bin/pytest -m tracking tests/cluster
+
+test-compiler: $(STAMP)  ## What torch.compile makes of the networks, against Torch as it is
+	.venv/bin/pytest -m compiler tests/learner
 
 test-benchmarks: $(STAMP) $(PEERS_STAMP)  ## Every benchmark at tiny size, those of the peers included
 	.venv/bin/pytest -m "benchmarks or not benchmarks" tests/benchmarks tests/test_benchmarks.py
