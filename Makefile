@@ -4,7 +4,7 @@ PYTHON ?= python3
 STAMP := .venv/.installed
 PEERS_STAMP := .venv-peers/.installed
 
-.PHONY: train test check lint types prove-learning bench bench-peers chaos chaos-network chaos-replacement soak secrets compose-test wheel test-tracking test-benchmarks browser-test clean
+.PHONY: train test check lint types prove-learning bench bench-gpu bench-peers chaos chaos-network chaos-replacement soak secrets compose-test wheel test-tracking test-compiler test-benchmarks browser-test clean
 
 train: $(STAMP)  ## Train CartPole on a local Ray and record it in ./mlflow.db
 	.venv/bin/reinforce train cartpole
@@ -28,6 +28,10 @@ prove-learning: $(STAMP)  ## Ten seeds of CartPole on both backends, without and
 bench: $(STAMP)  ## Our own figures of docs/performance.md
 	for name in limit vector backends scaling startup worker broadcast learner_step; do \
 		.venv/bin/python benchmarks/$$name.py || exit 1; done
+	.venv/bin/python benchmarks/report.py
+
+bench-gpu: $(STAMP)  ## The learner on this machine's GPU against the GPU itself
+	.venv/bin/python benchmarks/learner_gpu.py --device cuda
 	.venv/bin/python benchmarks/report.py
 
 bench-peers: $(STAMP) $(PEERS_STAMP)  ## CartPole-v1 against other libraries; an hour, goes on where it was stopped
@@ -61,6 +65,9 @@ compose-test: $(STAMP)  ## The services of docker-compose.yml for real: builds, 
 
 test-tracking: $(STAMP)  ## Minutes of MLflow servers that fail, and runs read back from PostgreSQL
 	.venv/bin/pytest -m tracking tests/cluster
+
+test-compiler: $(STAMP)  ## What torch.compile makes of the networks, against Torch as it is
+	.venv/bin/pytest -m compiler tests/learner
 
 test-benchmarks: $(STAMP) $(PEERS_STAMP)  ## Every benchmark at tiny size, those of the peers included
 	.venv/bin/pytest -m "benchmarks or not benchmarks" tests/benchmarks tests/test_benchmarks.py

@@ -1,4 +1,4 @@
-"""The check of the environment before a run, told: what it found, and that it takes long."""
+"""The check before a run, told: what it found, and that it takes long."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +20,13 @@ def check_environment(config: Config, console: Console) -> EnvironmentSpec:
 
     Raises:
         UnsuitableEnvironmentError, UnsuitablePolicyError: As ``preflight``.
+        NoGPUError: The learner is to compute on a GPU of this machine, which has none.
     """
+    if config.learner.device == "cuda" and config.cluster.is_this_machine:
+        # Imports Torch, seconds that only who asks for a GPU has to wait.
+        from learner.computation import require_device
+
+        require_device(config.learner.device)
     with told_if_slow(console, config.environment.id):
         found = preflight(config)
     for warning in found.warnings:

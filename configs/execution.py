@@ -86,6 +86,11 @@ class ClusterConfig(Section):
         1.0, gt=0, description="CPUs that Ray reserves for each rollout worker, > 0."
     )
 
+    @property
+    def is_this_machine(self) -> bool:
+        """Whether all of it is here: in this process, or on a local Ray."""
+        return self.backend == "inline" or self.address is None
+
 
 Count = Annotated[int, Field(ge=1)]
 

@@ -13,6 +13,8 @@ ImportanceCorrection = Literal["none", "per_step", "per_decision"]
 OptimizerKind = Literal["adam", "adamw", "rmsprop", "sgd"]
 AdvantageScale = Literal["none", "episode", "batch", "running"]
 Activation = Literal["tanh", "relu"]
+Device = Literal["cpu", "cuda"]
+Precision = Literal["float32", "bfloat16"]
 Rate = Annotated[float, Field(gt=0, le=1000)]
 Coefficient = Annotated[float, Field(ge=0, le=1e6)]
 Scheduled = float | tuple[float, float]
@@ -163,4 +165,21 @@ class LearnerConfig(Section):
         ge=1,
         description="Steps per forward and backward pass, >= 1. Bounds memory and keeps data "
         "in cache; the gradient is the same up to rounding.",
+    )
+    device: Device = Field(
+        "cpu",
+        description="Where the learner computes. cuda: the GPU, worth it for images and large "
+        "networks. Named, not detected, for its weights are other ones in the last bits. Workers "
+        "act on the CPU.",
+    )
+    precision: Precision = Field(
+        "float32",
+        description="In which the policy's network is differentiated. bfloat16: faster on GPUs, "
+        "and each log-probability, so the gradient, too, is off by rounding (docs/policies.md "
+        "says by how much). Weights, loss and optimizer stay float32.",
+    )
+    compile: bool = Field(
+        default=False,
+        description="Whether torch.compile makes kernels for the policy's network: for GPUs and "
+        "large networks, since it takes tens of seconds at the start.",
     )

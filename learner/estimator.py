@@ -50,7 +50,9 @@ class Estimator:
         self._running_scale = RunningScale()
         self._linear = LinearBaseline() if config.baseline == "linear" else None
         self._value = (
-            ValueBaseline(policy, config.value_learning_rate, config.micro_batch_steps, seed)
+            ValueBaseline(
+                policy, config.value_learning_rate, config.micro_batch_steps, seed, config.device
+            )
             if config.baseline == "value"
             else None
         )

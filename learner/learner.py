@@ -1,14 +1,17 @@
 """The central learner: recomputes log-probabilities, applies the gradient, makes a new version."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
+from torch import Tensor
 
 from configs.learning import LearnerConfig
 from learner.architecture import PolicyArchitecture
+from learner.computation import MAX_DRIFT, differentiated_body, prepare_device
 from learner.diagnostics import MAX_KL_STATES, kl_divergence, signal_and_noise
 from learner.estimator import Estimate, Estimator
 from learner.learner_state import LearnerState, add_prefix, with_prefix
@@ -23,9 +26,6 @@ from learner.trajectories import Trajectories, concatenate
 from learner.update_report import UpdateReport
 from learner.weights import Weights
 
-_MAX_DRIFT = 1e-2
-"""Of a log-probability (nats) between worker and learner; float32 explains less than 1e-4."""
-
 
 class PolicyMismatchError(FloatingPointError):
     """The policy that the learner differentiates is not the one that acted."""
@@ -35,7 +35,8 @@ class Learner:
     """Owns the policy being learned. Runs in one process and touches no files.
 
     It uses one thread of Torch and of BLAS: small networks gain nothing from more, and sums in one
-    order are what makes the weights bit-identical from run to run.
+    order are what makes the weights bit-identical from run to run. On a GPU it holds the networks,
+    the optimizers' state and one micro-batch at a time.
     """
 
     def __init__(self, config: LearnerConfig, architecture: PolicyArchitecture, seed: int) -> None:
@@ -43,15 +44,17 @@ class Learner:
         threadpool_limits(1)
         self._config = config
         self._architecture = architecture
-        self._network = PolicyNetwork(architecture, torch.Generator().manual_seed(seed))
-        self._parameters = list(self._network.parameters())
+        prepare_device(config.device)
+        generator = torch.Generator().manual_seed(seed)
+        self._network = PolicyNetwork(architecture, generator, config.device)
+        self._differentiated_body = differentiated_body(self._network, config)
         self._statistics = (
             ObservationStatistics(architecture.observation.is_continuous)
             if architecture.normalize_observations
             else None
         )
         rate = scheduled_value(config.learning_rate, 0, config.schedule_updates)
-        self._optimizer = Optimizer(config.optimizer, self._parameters, rate)
+        self._optimizer = Optimizer(config.optimizer, self._network.parameters(), rate)
         self._estimator = Estimator(config, architecture, seed)
         self.version = 0
 
@@ -73,7 +76,7 @@ class Learner:
         batch = concatenate(parts)
         estimate, metrics = self._gradient(batch)
         if metrics["staleness_max"] == 0:
-            _check_drift(self.version, metrics["log_prob_drift_max"])
+            self._check_drift(metrics["log_prob_drift_max"])
         states = some_states(
             batch.episode_lengths, MAX_KL_STATES, whole_episodes=self._is_recurrent
         )
@@ -128,14 +131,19 @@ class Learner:
     def _is_recurrent(self) -> bool:
         return self._network.state_size > 0
 
-    def _distribution(self, batch: Trajectories, part: MicroBatch) -> TorchDistribution:
-        parameters = self._network(batch.observations[part.rows], part.episode_lengths)
-        masks = None if batch.action_masks is None else batch.action_masks[part.rows]
-        return make_torch_distribution(
-            self._architecture.action,
-            parameters,
-            None if masks is None else torch.from_numpy(masks),
-        )
+    def _distribution(
+        self,
+        batch: Trajectories,
+        part: MicroBatch,
+        body: Callable[..., Tensor] | None = None,
+    ) -> TorchDistribution:
+        parameters = self._network(batch.observations[part.rows], part.episode_lengths, body)
+        masks = None if batch.action_masks is None else self._tensor(batch.action_masks[part.rows])
+        return make_torch_distribution(self._architecture.action, parameters, masks)
+
+    def _tensor(self, array: NDArray[Any]) -> Tensor:
+        """Return an array on the device; whole batches stay where they are."""
+        return torch.from_numpy(array).to(self._config.device, non_blocking=True)
 
     def _micro_batches(self, batch: Trajectories, episodes: tuple[int, int]) -> list[MicroBatch]:
         return list(
@@ -148,16 +156,19 @@ class Learner:
         )
 
     def _log_ratios(self, batch: Trajectories, staleness: int) -> NDArray[np.float64]:
-        """Return [B] log pi - log mu: exactly 0 where the current policy acted."""
+        """Return [B] log pi - log mu: exactly 0 where the current policy acted.
+
+        Always in float32, as the worker computed log mu: products of a whole episode's ratios would
+        make much of a bfloat16's rounding. Nothing is differentiated here.
+        """
         if staleness == 0:
             return np.zeros(batch.num_steps)
-        actions = torch.from_numpy(batch.actions)
         with torch.inference_mode():
             log_probs = [
-                self._distribution(batch, part).log_prob(actions[part.rows])
+                self._distribution(batch, part).log_prob(self._tensor(batch.actions[part.rows]))
                 for part in self._micro_batches(batch, (0, batch.num_episodes))
             ]
-        return torch.cat(log_probs).numpy().astype(np.float64) - batch.behavior_log_probs
+        return torch.cat(log_probs).cpu().numpy().astype(np.float64) - batch.behavior_log_probs
 
     def _update_statistics(self, batch: Trajectories) -> None:
         """Count the observations of the batch; from the next version on they count."""
@@ -174,42 +185,42 @@ class Learner:
         coefficient = scheduled_value(
             self._config.entropy_coefficient, self.version, self._config.schedule_updates
         )
-        actions = torch.from_numpy(batch.actions)
-        behavior = torch.from_numpy(batch.behavior_log_probs)
-        weights = torch.from_numpy(advantages.astype(np.float32))
-        loss_sum, entropy_sum, drift = 0.0, 0.0, 0.0
+        weights = advantages.astype(np.float32)
+        # On the device and read once at the end: to ask a GPU for a number is to wait for it.
+        device = self._config.device
+        loss_sum, entropy_sum, drift = torch.zeros(3, dtype=torch.float64, device=device)
         group_gradients, accumulated = [], np.zeros(0)
         self._optimizer.zero_gradients()
         for episodes in episode_groups(batch.num_episodes):
             for part in self._micro_batches(batch, episodes):
                 surrogate = surrogate_loss(
-                    self._distribution(batch, part),
-                    actions[part.rows],
-                    weights[part.rows],
+                    self._distribution(batch, part, self._differentiated_body),
+                    self._tensor(batch.actions[part.rows]),
+                    self._tensor(weights[part.rows]),
                     batch.num_episodes,
                     coefficient,
                 )
                 surrogate.loss.backward()  # type: ignore[no-untyped-call]
-                loss_sum += surrogate.loss.item()
-                entropy_sum += surrogate.entropy_sum.item()
-                difference = surrogate.log_probs - behavior[part.rows]
-                drift = max(drift, difference.abs().max().item())
+                loss_sum += surrogate.loss.detach()
+                entropy_sum += surrogate.entropy_sum
+                behavior = self._tensor(batch.behavior_log_probs[part.rows])
+                drift = torch.fmax(drift, (surrogate.log_probs - behavior).abs().max())
             before, accumulated = accumulated, self._flat_gradient()
             share = (episodes[1] - episodes[0]) / batch.num_episodes
             group_gradients.append((accumulated - before if len(before) else accumulated) / share)
         signal, noise = signal_and_noise(group_gradients)
         return {
-            "surrogate_loss": loss_sum,
-            "entropy": entropy_sum / batch.num_steps,
-            "log_prob_drift_max": drift,
+            "surrogate_loss": float(loss_sum),
+            "entropy": float(entropy_sum) / batch.num_steps,
+            "log_prob_drift_max": float(drift),
             "gradient_signal": signal,
             "gradient_noise": noise,
             "gradient_snr": max(0.0, signal) / noise if noise > 0 else float("nan"),
         }
 
     def _flat_gradient(self) -> NDArray[np.float64]:
-        gradients = [p.grad.flatten() for p in self._parameters if p.grad is not None]
-        return torch.cat(gradients).numpy().astype(np.float64)
+        gradients = [p.grad.flatten() for p in self._network.parameters() if p.grad is not None]
+        return torch.cat(gradients).cpu().numpy().astype(np.float64)
 
     def _step(self) -> dict[str, float]:
         limit = self._config.max_gradient_norm
@@ -222,7 +233,7 @@ class Learner:
                 "with cluster.lookahead 1, choose a learner.importance_cap"
             )
         if limit is not None and norm > limit:
-            for parameter in self._parameters:
+            for parameter in self._network.parameters():
                 if parameter.grad is not None:
                     parameter.grad *= limit / norm
         rate = scheduled_value(
@@ -236,15 +247,16 @@ class Learner:
             "learning_rate": rate,
         }
 
-
-def _check_drift(version: int, drift: float) -> None:
-    """Raise PolicyMismatchError if the same weights gave other log-probabilities here."""
-    if not drift <= _MAX_DRIFT:
+    def _check_drift(self, drift: float) -> None:
+        """Raise PolicyMismatchError if the same weights gave other log-probabilities here."""
+        precision = self._config.precision
+        if drift <= MAX_DRIFT[precision]:
+            return
         raise PolicyMismatchError(
-            f"in update {version} a log-probability that the learner recomputed is {drift:.2g} off "
-            f"the worker's, with the same weights (limit {_MAX_DRIFT}): the policy is not the same "
-            "function in both. Look in your policy's class for state that is neither a parameter "
-            "nor a buffer of float32, for randomness, and for numbers so large that float32 loses "
-            "them; with policy.kind mlp, for observations that are too large "
-            "(policy.normalize_observations)"
+            f"in update {self.version} a log-probability that the learner recomputed is "
+            f"{drift:.2g} off the worker's, with the same weights (limit {MAX_DRIFT[precision]} "
+            f"for learner.precision {precision}): the policy is not the same function in both. "
+            "Look in your policy's class for state that is neither a parameter nor a buffer of "
+            f"float32, for randomness, and for numbers so large that {precision} loses them; with "
+            "policy.kind mlp, for observations that are too large (policy.normalize_observations)"
         )

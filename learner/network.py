@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from configs.learning import Activation
+from configs.learning import Activation, Device
 from learner.architecture import PolicyArchitecture
 from learner.policy import OBSERVATION_LIMIT
 from learner.spaces import VECTOR
@@ -35,19 +35,28 @@ class PolicyNetwork(nn.Module):
     component of a Gaussian and the same in every state, are parameters beside it. Neither dropout
     nor batch normalisation: the recomputed log-probabilities would no longer be those of the policy
     that acted.
+
+    It is made on the CPU, so that it begins with the same weights wherever it computes.
     """
 
-    def __init__(self, architecture: PolicyArchitecture, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        architecture: PolicyArchitecture,
+        generator: torch.Generator,
+        device: Device = "cpu",
+    ) -> None:
         super().__init__()
-        self._layout = architecture.observation
+        self._device = device
+        self.layout = architecture.observation
         num_gaussians = architecture.action.num_gaussians
         if num_gaussians:
             self.log_stds = nn.Parameter(torch.full((num_gaussians,), _INITIAL_LOG_STD))
         self._has_log_stds = num_gaussians > 0
         self.body = make_body(architecture, architecture.action.num_outputs, generator)
-        statistics = torch.zeros(2, self._layout.vector_size)
+        statistics = torch.zeros(2, self.layout.vector_size)
         statistics[1] = 1.0
         self._statistics = statistics if architecture.normalize_observations else None
+        self.to(device)
 
     @property
     def state_size(self) -> int:
@@ -55,25 +64,29 @@ class PolicyNetwork(nn.Module):
         return int(getattr(self.body, "state_size", 0))
 
     def parts(self, observations: NDArray[Any] | Tensor) -> Parts:
-        """Return rows of observations as tensors, normalised if the architecture says so."""
+        """Return rows of observations as tensors, normalised if the architecture says so.
+
+        They are normalised before they go to the device: on the CPU, where the workers do it.
+        """
         if isinstance(observations, Tensor):
             observations = observations.numpy()
-        layout = self._layout
-        parts = {
-            name: torch.from_numpy(image) for name, image in layout.pixels(observations).items()
-        }
-        if not layout.vector_size:
-            return parts
-        vector = torch.from_numpy(layout.vector(observations))
-        if self._statistics is not None:
-            vector = (vector - self._statistics[0]) * self._statistics[1]
-            vector = vector.clamp(-OBSERVATION_LIMIT, OBSERVATION_LIMIT)
-        return {VECTOR: vector, **parts}
+        layout = self.layout
+        parts: Parts = {}
+        if layout.vector_size:
+            vector = torch.from_numpy(layout.vector(observations))
+            if self._statistics is not None:
+                vector = (vector - self._statistics[0]) * self._statistics[1]
+                vector = vector.clamp(-OBSERVATION_LIMIT, OBSERVATION_LIMIT)
+            parts[VECTOR] = vector
+        for name, image in layout.pixels(observations).items():
+            parts[name] = torch.from_numpy(image)
+        return {name: part.to(self._device, non_blocking=True) for name, part in parts.items()}
 
     def forward(
         self,
         observations: NDArray[Any] | Tensor,
         episode_lengths: NDArray[np.int64] | None = None,
+        body: Callable[..., Tensor] | None = None,
     ) -> Tensor:
         """Return [n, num_outputs + num_gaussians] parameters for rows of observations.
 
@@ -81,9 +94,10 @@ class PolicyNetwork(nn.Module):
             observations: [n, ...] rows of ``ObservationLayout``.
             episode_lengths: For a recurrent policy, the steps of the whole episodes that the rows
                 are, with sum n.
+            body: Another way to compute what ``self.body`` does (``learner.computation``).
         """
-        parts = self.parts(observations)
-        outputs = self.body(parts, episode_lengths) if self.state_size else self.body(parts)
+        body, parts = self.body if body is None else body, self.parts(observations)
+        outputs = body(parts, episode_lengths) if self.state_size else body(parts)
         return self._with_log_stds(outputs)
 
     def step(self, observations: NDArray[Any], states: Tensor) -> tuple[Tensor, Tensor]:
@@ -94,7 +108,7 @@ class PolicyNetwork(nn.Module):
 
     def flat_weights(self) -> NDArray[np.float32]:
         """Return a copy of all parameters as one vector, then buffers, then the statistics."""
-        vector = nn.utils.parameters_to_vector(self._weights()).detach()
+        vector = nn.utils.parameters_to_vector(self._weights()).detach().cpu()
         if self._statistics is not None:
             vector = torch.cat([vector, self._statistics.flatten()])
         return vector.numpy().copy()
@@ -106,11 +120,16 @@ class PolicyNetwork(nn.Module):
             ValueError: Their number does not fit.
         """
         num_statistics = 0 if self._statistics is None else self._statistics.numel()
-        expected = sum(tensor.numel() for tensor in self._weights()) + num_statistics
+        weights = self._weights()
+        sizes = [tensor.numel() for tensor in weights]
+        expected = sum(sizes) + num_statistics
         if len(values) != expected:
             raise ValueError(f"{len(values)} weights do not fit a policy of {expected}")
-        tensor = torch.tensor(values)
-        nn.utils.vector_to_parameters(tensor[: expected - num_statistics], self._weights())
+        # Copied, so that the tensors stay where they are: kernels rely on how they are aligned.
+        with torch.no_grad():
+            vectors = torch.split(torch.tensor(values[: sum(sizes)]), sizes)
+            for tensor, vector in zip(weights, vectors, strict=True):
+                tensor.copy_(vector.view_as(tensor))
         if num_statistics:
             self.load_statistics(values[-num_statistics:])
 

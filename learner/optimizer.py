@@ -27,7 +27,10 @@ _STATE: dict[OptimizerKind, tuple[str, ...]] = {
     "rmsprop": (_STEP, "square_avg"),
     "sgd": (),
 }
-"""Of each parameter: the number of its steps, and moments in its shape. Torch's own names."""
+"""Of each parameter: the number of its steps, and moments in its shape. Torch's own names.
+
+The moments are on the parameter's device; the number is on the CPU, where Torch reads it.
+"""
 
 
 class Optimizer:
@@ -63,7 +66,7 @@ class Optimizer:
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return a copy of the state as ``<parameter>.<name>``; empty before the first step."""
         return {
-            f"{index}.{name}": value.numpy().copy()
+            f"{index}.{name}": value.cpu().numpy().copy()
             for index, state in self._state.items()
             for name, value in state.items()
         }
@@ -73,7 +76,8 @@ class Optimizer:
         self._state = {}
         for key, array in arrays.items():
             index, _, name = key.partition(".")
-            self._state.setdefault(int(index), {})[name] = torch.tensor(array)
+            place = torch.device("cpu") if name == _STEP else self._parameters[int(index)].device
+            self._state.setdefault(int(index), {})[name] = torch.tensor(array, device=place)
 
     def _state_of(self, index: int) -> dict[str, Tensor]:
         if index not in self._state:

@@ -46,8 +46,8 @@ class GRUBody(nn.Module):
         """Return [n, num_outputs] for the steps of whole episodes, one after the other."""
         order, inverse, widths = packing(episode_lengths)
         inputs = self.layers(self.features(parts))
-        remembered, _ = self.gru(PackedSequence(inputs[order], widths))
-        outputs: Tensor = self.last(remembered.data[inverse])
+        remembered, _ = self.gru(PackedSequence(inputs[order.to(inputs.device)], widths))
+        outputs: Tensor = self.last(remembered.data[inverse.to(inputs.device)])
         return outputs
 
     def step(self, parts: Parts, states: Tensor) -> tuple[Tensor, Tensor]:

@@ -137,8 +137,9 @@ class _Gaussian(TorchDistribution):
         entropies = (self.log_stds + (_HALF_LOG_TAU + 0.5)).sum(dim=1).expand(len(self.means))
         if self._squashed.any():
             means, stds = self.means[:, self._squashed], self.log_stds[:, self._squashed].exp()
-            points = means.unsqueeze(2) + stds.unsqueeze(2) * _NODES
-            expected = _log_tanh_slope(points) @ (_NODE_WEIGHTS / _NODE_WEIGHTS.sum())
+            nodes, node_weights = (x.to(means.device) for x in (_NODES, _NODE_WEIGHTS))
+            points = means.unsqueeze(2) + stds.unsqueeze(2) * nodes
+            expected = _log_tanh_slope(points) @ (node_weights / node_weights.sum())
             entropies = entropies + expected.sum(dim=1)
         return entropies + self._log_scale
 

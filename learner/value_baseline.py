@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from configs.learning import Device
 from learner.architecture import PolicyArchitecture
 from learner.learner_state import with_prefix
 from learner.network import PolicyNetwork
@@ -38,15 +39,22 @@ class ValueBaseline:
     """
 
     def __init__(
-        self, policy: PolicyArchitecture, learning_rate: float, micro_batch_steps: int, seed: int
+        self,
+        policy: PolicyArchitecture,
+        learning_rate: float,
+        micro_batch_steps: int,
+        seed: int,
+        device: Device = "cpu",
     ) -> None:
         kind = policy.kind
         if kind not in ("mlp", "cnn"):
             kind = "cnn" if policy.observation.pixel_leaves else "mlp"
         architecture = replace(policy, kind=kind, action=_ONE_NUMBER, arguments={})
         self._seed = seed
+        self._device = device
         self._micro_batch_steps = micro_batch_steps
-        self._network = PolicyNetwork(architecture, torch.Generator().manual_seed(seed))
+        generator = torch.Generator().manual_seed(seed)
+        self._network = PolicyNetwork(architecture, generator, device)
         self._optimizer = Optimizer("adam", self._network.parameters(), learning_rate)
         self._mean, self._deviation = 0.0, 1.0
         self._num_fits = 0
@@ -60,7 +68,7 @@ class ValueBaseline:
                 self._network(observations[start : start + self._micro_batch_steps]).squeeze(1)
                 for start in range(0, len(observations), self._micro_batch_steps)
             ]
-        standardized = torch.cat(parts).numpy().astype(np.float64)
+        standardized = torch.cat(parts).cpu().numpy().astype(np.float64)
         return self._mean + self._deviation * standardized
 
     def fit(self, batch: Trajectories, targets: NDArray[np.float64]) -> None:
@@ -75,7 +83,8 @@ class ValueBaseline:
             order = torch.randperm(batch.num_steps, generator=generator)
             for rows in torch.split(order, size):
                 self._optimizer.zero_gradients()
-                error = self._network(batch.observations[rows.numpy()]).squeeze(1) - goals[rows]
+                values = self._network(batch.observations[rows.numpy()]).squeeze(1)
+                error = values - goals[rows].to(self._device)
                 (error**2).mean().backward()
                 self._optimizer.step()
         self._num_fits += 1

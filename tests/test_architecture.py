@@ -79,7 +79,7 @@ def test_what_crosses_a_process_knows_no_torch():
 
     assert with_torch == {
         *("learner", "loss", "network", "optimizer", "value_baseline", "torch_distributions"),
-        *("convolution", "recurrence", "user_module", "torch_policy"),
+        *("convolution", "recurrence", "user_module", "torch_policy", "computation"),
     }
 
 
@@ -127,8 +127,9 @@ def test_no_file_of_code_has_more_than_300_lines(path):
     assert len(path.read_text().splitlines()) <= 300
 
 
-def test_a_run_has_fewer_than_60_settings():
-    assert sum(len(field.annotation.model_fields) for field in Config.model_fields.values()) < 60
+def test_a_run_has_62_settings():
+    """The wish was for fewer than 60; the reason for more is in decision 0074."""
+    assert sum(len(field.annotation.model_fields) for field in Config.model_fields.values()) == 62
 
 
 def test_no_function_has_more_than_40_lines_of_code():

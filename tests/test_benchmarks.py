@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+SMALL = ["--rounds", "1", "--steps", "40", "--sizes", "8", "16"]
 
 
 def printed_by(name, arguments):
@@ -56,6 +57,10 @@ def on_ray(name, arguments):
     ("name", "arguments"),
     [
         pytest.param("learner_step", ["--rounds", "1", "--steps", "2048"], id="learner_step"),
+        pytest.param(
+            *("learner_gpu", ["--device", "cpu", "--compiled", "no", *SMALL]),
+            id="learner_gpu",
+        ),
         on_ray("limit", ["--rounds", "1", "--scale", "0.02", "--only", "CartPole-v1"]),
         on_ray("vector", ["--rounds", "1", "--lanes", "8", "--updates", "5"]),
         on_ray("backends", ["--rounds", "1", "--updates", "5"]),

@@ -1,4 +1,4 @@
-"""Room for workers on a cluster: what its nodes have, and what an autoscaler could add."""
+"""Room on a cluster for workers and learner: what its nodes have, what an autoscaler could add."""
 
 from dataclasses import dataclass
 
@@ -8,15 +8,19 @@ from configs.config import Config
 
 @dataclass(frozen=True)
 class Capacity:
-    """CPUs of a cluster.
+    """CPUs and GPUs of a cluster.
 
     Attributes:
         node_cpus: Of each node that is alive.
         autoscaler_cpus: Of all nodes that an autoscaler could start; None without one.
+        node_gpus: Of each node that is alive.
+        autoscaler_gpus: Of all nodes that an autoscaler could start.
     """
 
     node_cpus: tuple[float, ...]
     autoscaler_cpus: float | None
+    node_gpus: tuple[float, ...] = ()
+    autoscaler_gpus: float = 0.0
 
     @classmethod
     def of_the_cluster(cls) -> "Capacity":
@@ -25,12 +29,17 @@ class Capacity:
         import ray
         from ray._private.state import state as ray_state
 
-        nodes = [node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"]]
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         # Ray offers this to its own libraries only; should it vanish, there is no autoscaler to us.
         limits: dict[str, float] | None = getattr(
             ray_state, "get_max_resources_from_cluster_config", dict
         )()
-        return cls(tuple(nodes), (limits or {}).get("CPU"))
+        return cls(
+            tuple(node.get("CPU", 0.0) for node in nodes),
+            (limits or {}).get("CPU"),
+            tuple(node.get("GPU", 0.0) for node in nodes),
+            (limits or {}).get("GPU", 0.0),
+        )
 
     def num_workers(self, cpus_per_worker: float) -> int:
         """Return how many workers fit on the nodes that are there."""
@@ -48,6 +57,19 @@ class Capacity:
             "cluster.cpus_per_worker, or add a node with `ray start --address HOST:PORT`"
         )
 
+    def gpu_shortage(self, config: Config) -> str | None:
+        """Return what keeps the learner from ever being placed, or None."""
+        if config.learner.device == "cpu" or max(self.node_gpus, default=0.0) >= 1:
+            return None
+        if self.autoscaler_gpus:
+            return None
+        return (
+            "the learner fits nowhere: learner.device = 'cuda', none of "
+            f"{len(self.node_cpus)} nodes has a GPU, and there is no autoscaler that starts one; "
+            "use --learner.device cpu, or add a node with a GPU with `ray start --address "
+            "HOST:PORT`"
+        )
+
     def shortfall(self, config: Config) -> str | None:
         """Return why fewer workers than asked for will play, or None."""
         wanted, room = config.workers.num_workers, self.num_workers(config.cluster.cpus_per_worker)
@@ -61,11 +83,12 @@ class Capacity:
 
 
 def require_room(config: Config) -> None:
-    """Raise if no worker can ever be placed.
+    """Raise if no worker, or the learner, can ever be placed.
 
     Raises:
         UsageError: There is no node for it, and no autoscaler.
     """
-    shortage = Capacity.of_the_cluster().shortage(config)
+    capacity = Capacity.of_the_cluster()
+    shortage = capacity.shortage(config) or capacity.gpu_shortage(config)
     if shortage:
         raise UsageError(shortage)

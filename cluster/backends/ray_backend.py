@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import ray
+from ray.actor import ActorClass
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.backends.backend import Backend
@@ -12,7 +13,7 @@ from cluster.backends.capacity import require_room
 from cluster.backends.ray_actors import LearnerActor, RolloutActor
 from cluster.backends.ray_learner import RayLearner
 from cluster.backends.ray_pool import RayPool
-from cluster.backends.ray_session import ray_session
+from cluster.backends.ray_session import num_learner_gpus, ray_session
 from cluster.backends.staffing import Staffing
 from cluster.control import Control
 from cluster.interrupts import Interrupts
@@ -43,22 +44,14 @@ def ray_backend(
 
     Raises:
         ClusterUnreachableError: The cluster cannot be joined.
-        UsageError: It has no room for a single worker, and no autoscaler.
+        UsageError: It has no room for a single worker, or no GPU for the learner, and no
+            autoscaler.
     """
     is_local = config.cluster.address is None
     with ray_session(config, interrupts):
         if not is_local:
             require_room(config)
-        # No CPU of its own in Ray's books: it works while the workers wait for its weights. On the
-        # driver's node as long as there is one, for that node must live anyway. Actors are replaced
-        # here, never restarted by Ray: an update must not be applied twice.
-        here = ray.get_runtime_context().get_node_id()
-        learner_actor = ray.remote(LearnerActor).options(
-            num_cpus=0,
-            max_restarts=0,
-            max_task_retries=0,
-            scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=True),
-        )
+        learner_actor = _learner_actor(config)
         rollout_actor = ray.remote(RolloutActor).options(
             num_cpus=_CPUS_ON_LOCAL_RAY if is_local else config.cluster.cpus_per_worker,
             max_restarts=0,
@@ -80,3 +73,21 @@ def ray_backend(
         learner.while_waiting = pool.keep_busy
         pool.wait_until_ready()
         yield Backend(pool, learner)
+
+
+def _learner_actor(config: Config) -> "ActorClass[LearnerActor]":
+    """Return the actor's class with what it needs, and where it is placed.
+
+    No CPU of its own in Ray's books: it works while the workers wait for its weights. On the
+    driver's node as long as there is one, for that node must live anyway; with a GPU wherever one
+    is free. Actors are replaced here, never restarted by Ray: an update must not be applied twice.
+    """
+    num_gpus = num_learner_gpus(config)
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    return ray.remote(LearnerActor).options(
+        num_cpus=0,
+        num_gpus=num_gpus,
+        max_restarts=0,
+        max_task_retries=0,
+        scheduling_strategy="DEFAULT" if num_gpus else here,
+    )

@@ -59,7 +59,7 @@ def ray_session(config: Config, interrupts: Interrupts) -> Iterator[None]:
             else:
                 interrupts.when_abandoned(lambda: _remove_at_once(processes, folder))
                 with processes.started_here():
-                    _start(thread, interrupts, folder)
+                    _start(thread, interrupts, folder, config)
             yield
         finally:
             if thread.has_returned:
@@ -68,6 +68,11 @@ def ray_session(config: Config, interrupts: Interrupts) -> Iterator[None]:
                 processes.kill()
             thread.let_go()
             interrupts.when_abandoned(lambda: None)
+
+
+def num_learner_gpus(config: Config) -> int:
+    """Return how many GPUs the learner takes, by Ray's count; a local Ray has as many, no more."""
+    return int(config.learner.device == "cuda")
 
 
 def _remove_at_once(processes: RayProcesses, folder: str) -> None:
@@ -99,7 +104,7 @@ def _short_temporary_folder() -> Path:
     return Path(folder if len(folder) <= _MAX_PARENT_CHARACTERS else "/tmp")  # noqa: S108
 
 
-def _start(thread: RayThread, interrupts: Interrupts, folder: str) -> None:
+def _start(thread: RayThread, interrupts: Interrupts, folder: str, config: Config) -> None:
     if "RAY_AUTH_TOKEN" not in os.environ and "RAY_AUTH_TOKEN_PATH" not in os.environ:
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     try:
@@ -108,7 +113,7 @@ def _start(thread: RayThread, interrupts: Interrupts, folder: str) -> None:
             interrupts,
             address="local",  # whatever RAY_ADDRESS says
             num_cpus=len(os.sched_getaffinity(0)),
-            num_gpus=0,
+            num_gpus=num_learner_gpus(config),
             include_dashboard=False,
             object_store_memory=_LOCAL_OBJECT_STORE_BYTES,
             _temp_dir=folder,

@@ -15,7 +15,7 @@ from cluster.doctor.machine_checks import (
     check_user_files,
 )
 from cluster.doctor.node_report import report_of_this_machine
-from cluster.doctor.room_check import check_cores
+from cluster.doctor.room_check import check_cores, check_own_gpu
 from cluster.doctor.tracking_checks import check_tracking
 from cluster.errors import ClusterUnreachableError
 from cluster.interrupts import Interrupts
@@ -27,7 +27,7 @@ USAGE = """\
 usage: reinforce doctor [PRESET_OR_YAML] [--section.field value ...]
 
 Say in seconds what would fail later: packages, shared memory, disk, the environment, the run
-directory, checkpoints, MLflow, the token, and room for the workers. With --cluster.address
+directory, checkpoints, MLflow, the token, the GPU, and room for the workers. With --cluster.address
 HOST:PORT, on every node of that cluster, too, with its versions, clocks and object stores. Without
 a preset, that of cartpole is looked at.
 
@@ -55,6 +55,8 @@ def _findings(config: Config) -> Iterator[Finding]:
     yield check_checkpoints(config)
     yield check_tracking(config.tracking)
     yield check_token()
+    if config.cluster.is_this_machine:
+        yield check_own_gpu(config)
     if config.cluster.backend == "inline":
         yield ok("cluster", "none is needed: cluster.backend is inline")
         return

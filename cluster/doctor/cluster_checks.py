@@ -16,7 +16,7 @@ from cluster.backends.capacity import Capacity
 from cluster.doctor.finding import Finding, failure, ok, warning
 from cluster.doctor.machine_checks import check_machine
 from cluster.doctor.node_report import NodeReport, report_of_this_machine
-from cluster.doctor.room_check import check_room
+from cluster.doctor.room_check import check_gpus, check_room
 from cluster.errors import without_colours
 from configs.config import Config
 
@@ -38,6 +38,7 @@ def check_cluster(config: Config, here: NodeReport) -> Iterator[Finding]:
     yield check_authentication(getattr(ray_worker._global_node, "webui_url", None))
     capacity = Capacity.of_the_cluster()
     yield check_room(config, capacity)
+    yield check_gpus(config, capacity)
     yield check_object_stores(ray.nodes())
     reports, silent = _answers(calls, deadline_s)
     yield check_clocks(reports, sent_s, time.time())

@@ -1,4 +1,4 @@
-"""Checks of the workers that are asked for against the CPUs that there are or could be."""
+"""Checks of the workers and the learner against the CPUs and GPUs that there are or could be."""
 
 from cluster.backends.capacity import Capacity
 from cluster.doctor.finding import Finding, failure, ok, warning
@@ -34,3 +34,33 @@ def check_room(config: Config, capacity: Capacity) -> Finding:
         most = f"{capacity.autoscaler_cpus:g} CPUs"
         return ok("room for workers", f"{room} now, more with the autoscaler (up to {most})")
     return ok("room for workers", f"{room} now")
+
+
+def check_own_gpu(config: Config) -> Finding:
+    """See whether this machine has the GPU that its learner is to compute on."""
+    if config.learner.device == "cpu":
+        return ok("GPU", "none is needed: learner.device is cpu")
+    # Imports Torch, seconds that only who asks for a GPU has to wait.
+    from learner.computation import NoGPUError, require_device
+
+    try:
+        require_device(config.learner.device)
+    except NoGPUError as error:
+        return failure("GPU", *str(error).split("; ", 1))
+    return ok("GPU", "Torch sees one for the learner")
+
+
+def check_gpus(config: Config, capacity: Capacity) -> Finding:
+    """Compare the learner's device with the GPUs that there are or could be."""
+    shortage, present = capacity.gpu_shortage(config), sum(capacity.node_gpus)
+    if shortage:
+        return failure("GPU", *shortage.split("; ", 1))
+    if config.learner.device == "cuda":
+        return ok("GPU", f"{present:g} now" if present else "none now, more with the autoscaler")
+    if config.policy.kind == "cnn" and present:
+        return warning(
+            "GPU",
+            f"{present:g} on the cluster, and the learner computes on the CPU",
+            "for images --learner.device cuda should be faster",
+        )
+    return ok("GPU", "none is needed: learner.device is cpu")

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from processes import processes_in, ray_folders, wait_for
 
@@ -107,6 +108,20 @@ def test_bad_input_gets_one_message_and_leaves_nothing(case, tmp_path):
     assert "Traceback" not in result.stderr
     assert sorted(tmp_path.rglob("*")) == before
     assert processes_in(tmp_path) == []
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+@pytest.mark.parametrize("backend", ["inline", "ray"])
+def test_a_learner_on_a_gpu_that_is_not_there_is_refused_before_the_run_begins(backend, tmp_path):
+    asked = ["--learner.device", "cuda", "--cluster.backend", backend]
+
+    result = reinforce("train", "cartpole", *asked, cwd=tmp_path)
+
+    assert result.returncode == 2
+    assert result.stderr.startswith("reinforce: learner.device = 'cuda', and Torch ")
+    assert "use --learner.device cpu, or a machine with an NVIDIA GPU" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_machine_without_a_cluster_is_told_how_to_start_one(tmp_path, monkeypatch, capsys):

@@ -315,6 +315,18 @@ def test_a_worker_that_fits_on_no_node_is_said_at_once(nodes, reinforce, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_learner_that_needs_a_gpu_where_no_node_has_one_is_said_at_once(
+    nodes, reinforce, tmp_path
+):
+    command = ["--cluster.address", nodes.address, "--learner.device", "cuda", *SHORT]
+
+    result = reinforce("train", "cartpole", *command)
+
+    assert result.returncode == 2
+    assert "the learner fits nowhere: learner.device = 'cuda', none of 3 nodes" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_doctor_says_that_fewer_workers_fit_than_are_asked_for(nodes, reinforce):
     result = reinforce(
         *["doctor", "cartpole", "--cluster.address", nodes.address],

@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
 import pytest
+import torch
 
 from cluster.backends.capacity import Capacity
 from cluster.cli import main
@@ -26,7 +27,7 @@ from cluster.doctor.machine_checks import (
     check_user_files,
 )
 from cluster.doctor.node_report import report_of_this_machine
-from cluster.doctor.room_check import check_room
+from cluster.doctor.room_check import check_gpus, check_own_gpu, check_room
 from cluster.doctor.tracking_checks import check_tracking
 from configs.config import Config
 
@@ -84,6 +85,39 @@ def test_with_an_autoscaler_there_is_room_for_what_it_can_start():
 
     assert found.level == "ok"
     assert "up to 64 CPUs" in found.message
+
+
+def test_a_gpu_that_is_asked_for_is_looked_for_on_all_nodes():
+    asked = config(learner={"device": "cuda"})
+    without = Capacity(node_cpus=(2.0, 2.0), autoscaler_cpus=None, node_gpus=(0.0, 0.0))
+    one = replace(without, node_gpus=(0.0, 1.0))
+    growing = replace(without, autoscaler_gpus=4.0)
+
+    assert check_gpus(asked, without).level == "failure"
+    assert "none of 2 nodes has a GPU" in check_gpus(asked, without).message
+    assert "use --learner.device cpu" in check_gpus(asked, without).advice
+    assert (check_gpus(asked, one).level, check_gpus(asked, one).message) == ("ok", "1 now")
+    assert check_gpus(asked, growing).message == "none now, more with the autoscaler"
+
+
+def test_a_gpu_that_is_not_asked_for_is_a_warning_where_images_are_seen():
+    one = Capacity(node_cpus=(2.0,), autoscaler_cpus=None, node_gpus=(1.0,))
+
+    assert check_gpus(config(), one).level == "ok"
+    found = check_gpus(config(policy={"kind": "cnn"}), one)
+    assert (found.level, found.subject) == ("warning", "GPU")
+    assert "--learner.device cuda" in found.advice
+
+
+def test_without_a_gpu_a_learner_on_one_is_a_failure_here():
+    found = check_own_gpu(config(learner={"device": "cuda"}))
+
+    if torch.cuda.is_available():
+        assert found.level == "ok"
+    else:
+        assert (found.subject, found.level) == ("GPU", "failure")
+        assert found.advice.startswith("use --learner.device cpu")
+    assert check_own_gpu(config()).level == "ok"
 
 
 def test_a_small_object_store_is_a_warning():
