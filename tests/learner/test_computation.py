@@ -12,7 +12,9 @@ from learner.computation import MAX_DRIFT, NoGPUError
 from learner.distributions import make_distribution
 from learner.learner import Learner, PolicyMismatchError
 from learner.network import PolicyNetwork
+from learner.optimizer import Optimizer
 from learner.spaces import ActionLayout, ActionLeaf, ObservationLayout, ObservationLeaf
+from learner.torch_distributions import make_torch_distribution
 from learner.trajectories import Trajectories
 
 NUMBERS = ObservationLayout((ObservationLeaf((), "numbers", (5,)),))
@@ -157,6 +159,21 @@ def test_what_torch_compiles_is_the_same_function_and_goes_on_after_a_resumption
     resumed.load_state(compiled.state())
     second = played_by(compiled, architecture, seed=1)
     assert compiled.update([second])[1].sha256 == resumed.update([second])[1].sha256
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "rmsprop", "sgd"])
+def test_every_tensor_follows_the_policy_to_another_device(architecture, optimizer):
+    """Torch's device without numbers refuses tensors of the CPU, as a GPU does."""
+    batch = played_by(experienced(architecture), architecture)
+    network = PolicyNetwork(architecture, torch.Generator(), "meta")
+    actions = torch.from_numpy(batch.actions).to("meta")
+
+    parameters = network(batch.observations, batch.episode_lengths)
+    policy = make_torch_distribution(architecture.action, parameters)
+    (policy.log_prob(actions) + policy.entropy() + policy.kl_from(policy)).sum().backward()
+    Optimizer(optimizer, network.parameters(), learning_rate=0.1).step()
+
+    assert {parameter.grad.device.type for parameter in network.parameters()} == {"meta"}
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
