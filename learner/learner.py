@@ -1,27 +1,24 @@
 """The central learner: recomputes log-probabilities, applies the gradient, makes a new version."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
-from torch import Tensor
 
 from configs.learning import LearnerConfig
 from learner.architecture import PolicyArchitecture
-from learner.computation import MAX_DRIFT, differentiated_body, prepare_device
-from learner.diagnostics import MAX_KL_STATES, kl_divergence, signal_and_noise
+from learner.computation import MAX_DRIFT, prepare_device
+from learner.diagnostics import MAX_KL_STATES, kl_divergence
 from learner.estimator import Estimate, Estimator
 from learner.learner_state import LearnerState, add_prefix, with_prefix
-from learner.loss import surrogate_loss
-from learner.micro_batches import MicroBatch, episode_groups, micro_batches, some_states
+from learner.micro_batches import some_states
 from learner.network import PolicyNetwork
 from learner.normalizer import ObservationStatistics
 from learner.optimizer import Optimizer
+from learner.policy_passes import PolicyPasses
 from learner.schedule import scheduled_value
-from learner.torch_distributions import TorchDistribution, make_torch_distribution
 from learner.trajectories import Trajectories, concatenate
 from learner.update_report import UpdateReport
 from learner.weights import Weights
@@ -34,9 +31,10 @@ class PolicyMismatchError(FloatingPointError):
 class Learner:
     """Owns the policy being learned. Runs in one process and touches no files.
 
-    It uses one thread of Torch and of BLAS: small networks gain nothing from more, and sums in one
-    order are what makes the weights bit-identical from run to run. On a GPU it holds the networks,
-    the optimizers' state and one micro-batch at a time.
+    One operation of Torch or of BLAS is one thread: small ones gain nothing from more, and sums in
+    one order are what makes the weights bit-identical. Several run side by side where their order
+    is of no influence (``PolicyPasses``). On a GPU it holds the networks, the optimizers' state and
+    one micro-batch at a time.
     """
 
     def __init__(self, config: LearnerConfig, architecture: PolicyArchitecture, seed: int) -> None:
@@ -47,14 +45,15 @@ class Learner:
         prepare_device(config.device)
         generator = torch.Generator().manual_seed(seed)
         self._network = PolicyNetwork(architecture, generator, config.device)
-        self._differentiated_body = differentiated_body(self._network, config)
+        self._parameters = list(self._network.parameters())
+        self._passes = PolicyPasses(config, architecture, self._network)
         self._statistics = (
             ObservationStatistics(architecture.observation.is_continuous)
             if architecture.normalize_observations
             else None
         )
         rate = scheduled_value(config.learning_rate, 0, config.schedule_updates)
-        self._optimizer = Optimizer(config.optimizer, self._network.parameters(), rate)
+        self._optimizer = Optimizer(config.optimizer, self._parameters, rate)
         self._estimator = Estimator(config, architecture, seed)
         self.version = 0
 
@@ -78,16 +77,18 @@ class Learner:
         if metrics["staleness_max"] == 0:
             self._check_drift(metrics["log_prob_drift_max"])
         states = some_states(
-            batch.episode_lengths, MAX_KL_STATES, whole_episodes=self._is_recurrent
+            batch.episode_lengths,
+            MAX_KL_STATES,
+            whole_episodes=self._passes.are_whole_episodes,
         )
         with torch.inference_mode():
-            before = self._distribution(batch, states)
+            before = self._passes.distribution(batch, states)
         metrics |= self._step()
         self._update_statistics(batch)
         # After the statistics, so that the value function is fitted to what it will be shown.
         self._estimator.fit(batch, estimate.targets)
         with torch.inference_mode():
-            metrics["kl"] = kl_divergence(before, self._distribution(batch, states))
+            metrics["kl"] = kl_divergence(before, self._passes.distribution(batch, states))
         self.version += 1
         return UpdateReport(self.version, metrics), self.weights()
 
@@ -125,35 +126,11 @@ class Learner:
         staleness = self.version - batch.policy_version
         estimate = self._estimator.estimate(batch, self._log_ratios(batch, staleness))
         metrics = {"staleness_max": float(staleness), **estimate.metrics}
-        return estimate, metrics | self._accumulate_gradient(batch, estimate.advantages)
-
-    @property
-    def _is_recurrent(self) -> bool:
-        return self._network.state_size > 0
-
-    def _distribution(
-        self,
-        batch: Trajectories,
-        part: MicroBatch,
-        body: Callable[..., Tensor] | None = None,
-    ) -> TorchDistribution:
-        parameters = self._network(batch.observations[part.rows], part.episode_lengths, body)
-        masks = None if batch.action_masks is None else self._tensor(batch.action_masks[part.rows])
-        return make_torch_distribution(self._architecture.action, parameters, masks)
-
-    def _tensor(self, array: NDArray[Any]) -> Tensor:
-        """Return an array on the device; whole batches stay where they are."""
-        return torch.from_numpy(array).to(self._config.device, non_blocking=True)
-
-    def _micro_batches(self, batch: Trajectories, episodes: tuple[int, int]) -> list[MicroBatch]:
-        return list(
-            micro_batches(
-                batch.episode_lengths,
-                episodes,
-                self._config.micro_batch_steps,
-                whole_episodes=self._is_recurrent,
-            )
+        coefficient = scheduled_value(
+            self._config.entropy_coefficient, self.version, self._config.schedule_updates
         )
+        metrics |= self._passes.differentiate(batch, estimate.advantages, coefficient)
+        return estimate, metrics
 
     def _log_ratios(self, batch: Trajectories, staleness: int) -> NDArray[np.float64]:
         """Return [B] log pi - log mu: exactly 0 where the current policy acted.
@@ -163,12 +140,7 @@ class Learner:
         """
         if staleness == 0:
             return np.zeros(batch.num_steps)
-        with torch.inference_mode():
-            log_probs = [
-                self._distribution(batch, part).log_prob(self._tensor(batch.actions[part.rows]))
-                for part in self._micro_batches(batch, (0, batch.num_episodes))
-            ]
-        return torch.cat(log_probs).cpu().numpy().astype(np.float64) - batch.behavior_log_probs
+        return self._passes.log_probs(batch) - batch.behavior_log_probs
 
     def _update_statistics(self, batch: Trajectories) -> None:
         """Count the observations of the batch; from the next version on they count."""
@@ -178,48 +150,8 @@ class Learner:
             self._network.load_statistics(frozen)
             self._estimator.load_statistics(frozen)
 
-    def _accumulate_gradient(
-        self, batch: Trajectories, advantages: NDArray[np.float64]
-    ) -> dict[str, float]:
-        """Leave the gradient of the whole batch in the parameters, a micro-batch at a time."""
-        coefficient = scheduled_value(
-            self._config.entropy_coefficient, self.version, self._config.schedule_updates
-        )
-        weights = advantages.astype(np.float32)
-        # On the device and read once at the end: to ask a GPU for a number is to wait for it.
-        device = self._config.device
-        loss_sum, entropy_sum, drift = torch.zeros(3, dtype=torch.float64, device=device)
-        group_gradients, accumulated = [], np.zeros(0)
-        self._optimizer.zero_gradients()
-        for episodes in episode_groups(batch.num_episodes):
-            for part in self._micro_batches(batch, episodes):
-                surrogate = surrogate_loss(
-                    self._distribution(batch, part, self._differentiated_body),
-                    self._tensor(batch.actions[part.rows]),
-                    self._tensor(weights[part.rows]),
-                    batch.num_episodes,
-                    coefficient,
-                )
-                surrogate.loss.backward()  # type: ignore[no-untyped-call]
-                loss_sum += surrogate.loss.detach()
-                entropy_sum += surrogate.entropy_sum
-                behavior = self._tensor(batch.behavior_log_probs[part.rows])
-                drift = torch.fmax(drift, (surrogate.log_probs - behavior).abs().max())
-            before, accumulated = accumulated, self._flat_gradient()
-            share = (episodes[1] - episodes[0]) / batch.num_episodes
-            group_gradients.append((accumulated - before if len(before) else accumulated) / share)
-        signal, noise = signal_and_noise(group_gradients)
-        return {
-            "surrogate_loss": float(loss_sum),
-            "entropy": float(entropy_sum) / batch.num_steps,
-            "log_prob_drift_max": float(drift),
-            "gradient_signal": signal,
-            "gradient_noise": noise,
-            "gradient_snr": max(0.0, signal) / noise if noise > 0 else float("nan"),
-        }
-
     def _flat_gradient(self) -> NDArray[np.float64]:
-        gradients = [p.grad.flatten() for p in self._network.parameters() if p.grad is not None]
+        gradients = [p.grad.flatten() for p in self._parameters if p.grad is not None]
         return torch.cat(gradients).cpu().numpy().astype(np.float64)
 
     def _step(self) -> dict[str, float]:
@@ -233,7 +165,7 @@ class Learner:
                 "with cluster.lookahead 1, choose a learner.importance_cap"
             )
         if limit is not None and norm > limit:
-            for parameter in self._network.parameters():
+            for parameter in self._parameters:
                 if parameter.grad is not None:
                     parameter.grad *= limit / norm
         rate = scheduled_value(

@@ -5,33 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from played_batches import LENGTHS, POLICIES, played_by
 
 from configs.learning import LearnerConfig
-from learner.architecture import PolicyArchitecture
 from learner.computation import MAX_DRIFT, NoGPUError
-from learner.distributions import make_distribution
 from learner.learner import Learner, PolicyMismatchError
 from learner.network import PolicyNetwork
 from learner.optimizer import Optimizer
-from learner.spaces import ActionLayout, ActionLeaf, ObservationLayout, ObservationLeaf
 from learner.torch_distributions import make_torch_distribution
-from learner.trajectories import Trajectories
 
-NUMBERS = ObservationLayout((ObservationLeaf((), "numbers", (5,)),))
-IMAGE = ObservationLayout((ObservationLeaf((), "pixels", (4, 36, 36)),))
-CHOICE = ActionLayout((ActionLeaf((), "categorical", (), "int64", counts=(3,), starts=(0,)),))
-BOUNDED = ActionLayout((ActionLeaf((), "gaussian", (2,), "float32", low=(-1, -1), high=(1, 1)),))
-
-POLICIES = {
-    "mlp": PolicyArchitecture(NUMBERS, CHOICE, (32, 32), "tanh"),
-    "mlp, Gaussian": PolicyArchitecture(NUMBERS, BOUNDED, (32, 32), "tanh"),
-    "mlp, normalised": PolicyArchitecture(
-        NUMBERS, BOUNDED, (32,), "tanh", normalize_observations=True
-    ),
-    "cnn": PolicyArchitecture(IMAGE, CHOICE, (32,), "relu", kind="cnn"),
-    "gru": PolicyArchitecture(NUMBERS, CHOICE, (16,), "tanh", kind="gru"),
-}
-LENGTHS = np.array([40, 3, 25, 1, 30, 12, 9, 20])
 TRAINED = 50.0
 """As if so much longer than at the start were the last layer's weights: its choices are clear."""
 
@@ -51,34 +33,6 @@ def experienced(architecture, **config):
     state.arrays["weights"] = network.flat_weights()
     learner.load_state(state)
     return learner
-
-
-def played_by(learner, architecture, seed=0):
-    """What a worker would send: played on the CPU, in float32."""
-    generator, num_steps = np.random.default_rng(seed), int(LENGTHS.sum())
-    dtype, shape = architecture.observation.row_type
-    observations = generator.normal(size=(num_steps, *shape))
-    if architecture.observation.pixel_leaves:
-        observations = generator.integers(0, 256, (num_steps, *shape))
-    observations = observations.astype(dtype)
-    network = PolicyNetwork(architecture, torch.Generator())
-    network.load_flat_weights(learner.weights().values)
-    with torch.no_grad():
-        parameters = network(observations, LENGTHS).numpy()
-    distribution = make_distribution(architecture.action)
-    columns = (architecture.action.num_gaussians,) if architecture.action.num_gaussians else ()
-    actions = distribution.sample(parameters, generator.random((num_steps, *columns)), None)
-    return Trajectories(
-        policy_version=learner.version,
-        observations=observations,
-        actions=actions,
-        rewards=generator.normal(size=num_steps),
-        behavior_log_probs=distribution.log_prob(parameters, actions),
-        episode_lengths=LENGTHS,
-        terminated=np.ones(len(LENGTHS), np.bool_),
-        truncated=np.zeros(len(LENGTHS), np.bool_),
-        final_observations=np.zeros((len(LENGTHS), *shape), dtype),
-    )
 
 
 def cosine(first, second):

@@ -116,7 +116,7 @@ def finished_in_the_window(lengths):
 
 EXACT = gradient_checks.check_exactly
 MUTANTS = {
-    "sign": ("learner.learner.surrogate_loss", downhill, lambda: EXACT("reward_to_go")),
+    "sign": ("learner.policy_passes.surrogate_loss", downhill, lambda: EXACT("reward_to_go")),
     "reward off by one": (
         "learner.estimator.rewards_to_go", without_own_reward, lambda: EXACT("reward_to_go"),
     ),
@@ -129,7 +129,7 @@ MUTANTS = {
         "learner.estimator.scaled_advantages", divided_by_length, lambda: EXACT("reward_to_go"),
     ),
     "1 / steps of the batch": (
-        "learner.learner.surrogate_loss", per_step_normaliser, lambda: EXACT("reward_to_go"),
+        "learner.policy_passes.surrogate_loss", per_step_normaliser, lambda: EXACT("reward_to_go"),
     ),
     "standardised per episode": (
         "learner.estimator.scaled_advantages",
@@ -153,7 +153,7 @@ MUTANTS = {
         lambda: EXACT("near: per_decision, value"),
     ),
     "sampled entropy": (
-        "learner.learner.surrogate_loss",
+        "learner.policy_passes.surrogate_loss",
         with_sampled_entropy,
         gradient_checks.check_entropy_gradient,
     ),

@@ -1,0 +1,192 @@
+"""Passes of the policy over a batch, forwards and backwards, a micro-batch at a time, in threads.
+
+What is added to what depends on the batch alone: the gradient of a group of episodes is the sum of
+its micro-batches, that of the batch the sum of its groups, each in order. The number of threads
+changes only the speed (docs/decisions/0075-the-learner-in-threads.md).
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from configs.learning import LearnerConfig
+from learner.architecture import PolicyArchitecture
+from learner.computation import differentiated_body
+from learner.diagnostics import signal_and_noise
+from learner.loss import surrogate_loss
+from learner.micro_batches import MicroBatch, episode_groups, micro_batches
+from learner.network import PolicyNetwork
+from learner.torch_distributions import TorchDistribution, make_torch_distribution
+from learner.trajectories import Trajectories
+
+_MAX_THREADS = 4
+"""Each holds what a micro-batch leaves behind for its way back."""
+
+_OWN_KINDS = ("mlp", "cnn", "gru")
+"""Of networks that remember nothing from one call to the next, so that threads can share them."""
+
+
+@dataclass(frozen=True)
+class _GroupGradient:
+    """What one group of episodes contributes; numbers stay on the device until all is computed.
+
+    Attributes:
+        gradients: Of each parameter; None of those that do not matter.
+        share: Of the batch's episodes.
+        loss, entropy, drift: Scalars: sums over the steps, and the largest difference from the
+            log-probabilities of the policy that acted.
+    """
+
+    gradients: Sequence[Tensor | None]
+    share: float
+    loss: Tensor
+    entropy: Tensor
+    drift: Tensor
+
+
+class PolicyPasses:
+    """The policy's network on the batches of one learner."""
+
+    def __init__(
+        self,
+        config: LearnerConfig,
+        architecture: PolicyArchitecture,
+        network: PolicyNetwork,
+        num_threads: int | None = None,
+    ) -> None:
+        """Prepare the passes; ``num_threads`` is the machine's choice unless a test has another."""
+        self._device, self._max_steps = config.device, config.micro_batch_steps
+        self._action = architecture.action
+        self._network = network
+        self._parameters = [p for p in network.parameters() if p.requires_grad]
+        self._differentiated_body = differentiated_body(network, config)
+        count = num_threads or _suitable_threads(config, architecture)
+        self._map = ThreadPoolExecutor(count).map if count > 1 else map
+
+    @property
+    def are_whole_episodes(self) -> bool:
+        """Whether a pass has to begin where an episode does, as it must with a memory."""
+        return self._network.state_size > 0
+
+    def distribution(
+        self,
+        batch: Trajectories,
+        part: MicroBatch,
+        body: Callable[..., Tensor] | None = None,
+    ) -> TorchDistribution:
+        """Return the distributions over the actions of some steps, as the workers had them."""
+        parameters = self._network(batch.observations[part.rows], part.episode_lengths, body)
+        masks = None if batch.action_masks is None else self._tensor(batch.action_masks[part.rows])
+        return make_torch_distribution(self._action, parameters, masks)
+
+    def log_probs(self, batch: Trajectories) -> NDArray[np.float64]:
+        """Return [B] the log-probabilities of the actions, without differentiating them."""
+
+        def of(part: MicroBatch) -> Tensor:
+            with torch.inference_mode():
+                actions = self._tensor(batch.actions[part.rows])
+                return self.distribution(batch, part).log_prob(actions)
+
+        parts = self._micro_batches(batch, (0, batch.num_episodes))
+        return torch.cat(list(self._map(of, parts))).cpu().numpy().astype(np.float64)
+
+    def differentiate(
+        self, batch: Trajectories, advantages: NDArray[np.float64], entropy_coefficient: float
+    ) -> dict[str, float]:
+        """Leave the gradient of the surrogate loss in the parameters; return metrics of it.
+
+        Args:
+            batch: Whole episodes.
+            advantages: [B] constants.
+            entropy_coefficient: >= 0, as in ``surrogate_loss``.
+        """
+        weights = advantages.astype(np.float32)
+
+        def of(episodes: tuple[int, int]) -> _GroupGradient:
+            return self._group_gradient(batch, weights, entropy_coefficient, episodes)
+
+        groups = list(self._map(of, episode_groups(batch.num_episodes)))
+        for parameter, gradients in zip(
+            self._parameters, zip(*(group.gradients for group in groups), strict=True), strict=True
+        ):
+            parameter.grad = _sum(gradients)
+        signal, noise = signal_and_noise([self._flat(g.gradients) / g.share for g in groups])
+        return {
+            "surrogate_loss": sum(float(group.loss) for group in groups),
+            "entropy": sum(float(group.entropy) for group in groups) / batch.num_steps,
+            "log_prob_drift_max": max(float(group.drift) for group in groups),
+            "gradient_signal": signal,
+            "gradient_noise": noise,
+            "gradient_snr": max(0.0, signal) / noise if noise > 0 else float("nan"),
+        }
+
+    def _group_gradient(
+        self,
+        batch: Trajectories,
+        weights: NDArray[np.float32],
+        entropy_coefficient: float,
+        episodes: tuple[int, int],
+    ) -> _GroupGradient:
+        sums: Sequence[Tensor | None] = [None] * len(self._parameters)
+        # On the device and read at the very end: to ask a GPU for a number is to wait for it.
+        loss, entropy, drift = torch.zeros(3, dtype=torch.float64, device=self._device)
+        for part in self._micro_batches(batch, episodes):
+            surrogate = surrogate_loss(
+                self.distribution(batch, part, self._differentiated_body),
+                self._tensor(batch.actions[part.rows]),
+                self._tensor(weights[part.rows]),
+                batch.num_episodes,
+                entropy_coefficient,
+            )
+            gradients = torch.autograd.grad(surrogate.loss, self._parameters, allow_unused=True)
+            sums = [_sum(pair) for pair in zip(sums, gradients, strict=True)]
+            loss += surrogate.loss.detach()
+            entropy += surrogate.entropy_sum
+            behavior = self._tensor(batch.behavior_log_probs[part.rows])
+            drift = torch.fmax(drift, (surrogate.log_probs - behavior).abs().max())
+        share = (episodes[1] - episodes[0]) / batch.num_episodes
+        return _GroupGradient(sums, share, loss, entropy, drift)
+
+    def _micro_batches(
+        self, batch: Trajectories, episodes: tuple[int, int]
+    ) -> Iterator[MicroBatch]:
+        return micro_batches(
+            batch.episode_lengths,
+            episodes,
+            self._max_steps,
+            whole_episodes=self.are_whole_episodes,
+        )
+
+    def _tensor(self, array: NDArray[Any]) -> Tensor:
+        """Return an array on the device; whole batches stay where they are."""
+        return torch.from_numpy(array).to(self._device, non_blocking=True)
+
+    def _flat(self, gradients: Sequence[Tensor | None]) -> NDArray[np.float64]:
+        """Return [P] the gradient as one vector, zeros where there is none."""
+        flat = [
+            (torch.zeros_like(parameter) if gradient is None else gradient).flatten()
+            for parameter, gradient in zip(self._parameters, gradients, strict=True)
+        ]
+        return torch.cat(flat).cpu().numpy().astype(np.float64)
+
+
+def _suitable_threads(config: LearnerConfig, architecture: PolicyArchitecture) -> int:
+    """Return one thread per core, up to a few; one alone where more are of no use or no good."""
+    if config.device != "cpu" or config.compile or architecture.kind not in _OWN_KINDS:
+        return 1
+    return min(_MAX_THREADS, len(os.sched_getaffinity(0)))
+
+
+def _sum(gradients: Iterable[Tensor | None]) -> Tensor | None:
+    total = None
+    for gradient in gradients:
+        if gradient is not None:
+            total = gradient if total is None else total + gradient
+    return total

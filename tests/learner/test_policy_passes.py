@@ -1,0 +1,77 @@
+"""Passes over a batch in several threads: the same bits, and only for networks that can share."""
+
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from played_batches import POLICIES, played_by
+from torch import nn
+
+from configs.learning import LearnerConfig
+from learner.learner import Learner
+from learner.network import PolicyNetwork
+from learner.policy_passes import PolicyPasses
+
+
+def passes_of(architecture, num_threads=None, **config):
+    network = PolicyNetwork(architecture, torch.Generator().manual_seed(0))
+    settings = LearnerConfig(micro_batch_steps=16, **config)
+    return PolicyPasses(settings, architecture, network, num_threads), network
+
+
+def a_batch(architecture):
+    return played_by(Learner(LearnerConfig(), architecture, seed=0), architecture)
+
+
+@pytest.mark.parametrize("kind", POLICIES)
+def test_the_number_of_threads_changes_no_bit(kind):
+    architecture = POLICIES[kind]
+    batch = a_batch(architecture)
+    advantages = np.random.default_rng(1).normal(size=batch.num_steps)
+
+    def found(num_threads):
+        passes, network = passes_of(architecture, num_threads)
+        metrics = passes.differentiate(batch, advantages, 0.01)
+        gradients = [parameter.grad.numpy() for parameter in network.parameters()]
+        return metrics, gradients, passes.log_probs(batch)
+
+    metrics, gradients, log_probs = found(1)
+    for num_threads in (2, 5):
+        others = found(num_threads)
+        assert others[0] == metrics
+        assert all(map(np.array_equal, others[1], gradients))
+        assert np.array_equal(others[2], log_probs)
+
+
+callers = set()
+
+
+class Witness(nn.Module):
+    """A user's policy that notes in which thread it is called, and does not need all it holds."""
+
+    def __init__(self, observation_shapes, num_outputs):
+        super().__init__()
+        self.layer = nn.Linear(observation_shapes["observation"][0], num_outputs)
+        self.unused = nn.Parameter(torch.zeros(3))
+        self.frozen = nn.Parameter(torch.ones(num_outputs), requires_grad=False)
+
+    def forward(self, observation):
+        callers.add(threading.get_ident())
+        return self.layer(observation["observation"]) * self.frozen
+
+
+def test_a_users_network_is_called_in_one_thread_and_may_hold_what_no_gradient_reaches():
+    """It may keep something from one call to the next."""
+    architecture = replace(POLICIES["mlp"], kind=f"{__name__}:Witness")
+    batch = a_batch(architecture)
+    callers.clear()
+    passes, network = passes_of(architecture)
+
+    passes.differentiate(batch, np.ones(batch.num_steps), 0.0)
+    passes.log_probs(batch)
+
+    assert callers == {threading.get_ident()}
+    reached = {name for name, p in network.named_parameters() if p.grad is not None}
+    assert reached == {"body.module.layer.weight", "body.module.layer.bias"}
