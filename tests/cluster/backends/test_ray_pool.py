@@ -217,9 +217,13 @@ def test_a_ticket_that_always_fails_ends_the_run_with_the_original_error(make_co
         play(pool, config)
 
     message = str(caught.value)
-    assert "failed 3 times (workers.max_ticket_attempts); its episode seeds are [" in message
+    assert "failed 3 times (workers.max_ticket_attempts); the last failure:\n" in message
     assert "ArithmeticError: the environment is faulty" in message
     assert "fake_environments.py" in message
+    assert "\nThis was in step 2 of episode 0 of ticket training 0:" in message
+    assert "\n`reinforce replay RUN_DIR training:0:" in message
+    seeds = [seed for ticket in tickets_for(config, 12) for seed in ticket.episode_seeds]
+    assert not any(str(seed) in message for seed in seeds)
 
 
 def test_evaluations_send_no_trajectories(make_config, interrupts):
