@@ -47,6 +47,7 @@ def note_place(
         _look_behind(error, step, space, result)
     except EnvironmentFaultError as fault:
         fault.add_note(note)
+        fault.__suppress_context__ = True  # it says the same, and better
         raise
 
 

@@ -55,7 +55,7 @@ def told(error):
         ("nan", NonFiniteError, "the observation at 'speed' is nan in component [1]"),
         ("reward", EnvironmentFaultError, "step 5 paid the reward 'much', not one number"),
         ("nan reward", NonFiniteError, "the reward is nan"),
-        ("flag", EnvironmentFaultError, "the last step returned terminated = 'yes', not a bool"),
+        ("flag", EnvironmentFaultError, "step 5 returned terminated = 'yes', not a bool"),
     ],
 )
 def test_a_fault_is_named_with_its_part_step_episode_and_ticket(make_config, fault, kind, says):
@@ -66,6 +66,7 @@ def test_a_fault_is_named_with_its_part_step_episode_and_ticket(make_config, fau
 
     assert type(error) is kind
     assert says in told(error)
+    assert "During handling of the above exception" not in told(error)
     seed = environment_seed(TICKET.episode_seeds[0])
     place = f"in step 5 of episode 0 of ticket training 12:0, which began with reset(seed={seed})"
     assert place in told(error)
