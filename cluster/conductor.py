@@ -40,8 +40,18 @@ def open_backend(
     interrupts: Interrupts,
     control: Control,
     state: LearnerState | None = None,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> AbstractContextManager[Backend]:
-    """Return the backend that the configuration names; only that one is imported."""
+    """Return the backend that the configuration names; only that one is imported.
+
+    Args:
+        config: What to run.
+        spec: The environment's spaces.
+        interrupts: Looked at wherever this process waits.
+        control: How many workers are wanted while it runs.
+        state: Of the learner to go on from; None: a new one.
+        tell: Called now and then with a sentence on what was lost and is made again.
+    """
     if config.cluster.backend == "inline":
         from cluster.backends.inline_backend import inline_backend
 
@@ -51,7 +61,7 @@ def open_backend(
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     from cluster.backends.ray_backend import ray_backend
 
-    return ray_backend(config, spec, interrupts, control, state)
+    return ray_backend(config, spec, interrupts, control, state, tell)
 
 
 @dataclass(frozen=True)
@@ -133,7 +143,9 @@ class Conductor:
     ) -> tuple[dict[str, Any], int]:
         control = Control(self.run.control_file)
         state = start.learner if start else None
-        with open_backend(self.config, self.spec, interrupts, control, state) as backend:
+        with open_backend(
+            self.config, self.spec, interrupts, control, state, self._warn
+        ) as backend:
             # From here on the run is another than before; what was refused has left it as it was.
             note_start()
             if not self.journal.cut_back(_updates(start)):
@@ -178,7 +190,8 @@ class Conductor:
         return summary
 
     def _warn(self, text: str) -> None:
-        self.console.print(text, style="yellow", highlight=False, soft_wrap=True, markup=False)
+        with suppress(OSError):  # the run is worth more than what is said of it
+            self.console.print(text, style="yellow", highlight=False, soft_wrap=True, markup=False)
 
 
 def _updates(checkpoint: Checkpoint | None) -> int:

@@ -23,6 +23,7 @@ lower floors and count as wrong usage, too.
 
 import re
 import signal
+import traceback
 from typing import Self
 
 from workers.ticket import Ticket
@@ -53,22 +54,25 @@ class TicketFailedError(TrainingError):
 
     @classmethod
     def of(cls, ticket: Ticket, attempts: int, error: str) -> Self:
-        """Return the error that names the ticket, its seeds and the way to see it fail again."""
-        purpose = ticket.purpose.name.lower()
+        """Return the error that names the ticket and the way to see it fail again.
+
+        Args:
+            ticket: Which.
+            attempts: How often it was started; 1 where none is played again.
+            error: The last failure, with its traceback.
+        """
+        name = f"{ticket.purpose.name.lower()}:{ticket.update}:{ticket.index}"
+        times = f"{attempts} times (workers.max_ticket_attempts); the last failure" * (attempts > 1)
         return cls(
-            f"ticket {ticket} failed {attempts} times (workers.max_ticket_attempts); its episode "
-            f"seeds are {list(ticket.episode_seeds)}. `reinforce replay RUN_DIR "
-            f"{purpose}:{ticket.update}:{ticket.index}` plays it alone, in one process. "
-            f"The last failure:\n{error}"
+            f"ticket {ticket} failed{' ' + times if times else ''}:\n{error.strip()}\n"
+            f"`reinforce replay RUN_DIR {name}` plays it alone, in one process, where a debugger "
+            "can follow"
         )
 
     @classmethod
     def in_review(cls, ticket: Ticket, error: Exception) -> Self:
         """Return the error of a ticket that belongs to no run and was played here and once."""
-        return cls(
-            f"ticket {ticket} failed; its episode seeds are {list(ticket.episode_seeds)}: "
-            f"{type(error).__name__}: {error}"
-        )
+        return cls(f"ticket {ticket} failed:\n{traceback_of(error)}")
 
 
 class LocalRayError(TrainingError):
@@ -105,6 +109,11 @@ class ExportError(ReinforceError):
 
 class JobLostError(TrainingError):
     """A job was submitted, and the cluster no longer answers."""
+
+
+def traceback_of(error: BaseException) -> str:
+    """Return where an error came from, as Python prints it, with its notes."""
+    return "".join(traceback.format_exception(error)).strip()
 
 
 def without_colours(text: str) -> str:

@@ -68,7 +68,8 @@ def make_user_body(
 
     Raises:
         UnsuitablePolicyError: It cannot be found or made, or is random, or mixes the rows of a
-            batch, or returns something else than [n, num_outputs] finite numbers.
+            batch, or returns something else than [n, num_outputs] finite numbers, or numbers that
+            no parameter has a gradient from.
     """
     layout = architecture.observation
     shapes = {
@@ -99,6 +100,7 @@ def make_user_body(
         _refuse_what_does_not_travel(where, module, lambda: make(seed + 1))
         body = UserBody(layout, module)
         _try(where, body, num_outputs)
+        _refuse_what_cannot_learn(where, body)
     return body
 
 
@@ -181,6 +183,28 @@ def _try(where: str, body: UserBody, num_outputs: int) -> None:
                 "another time, or in step instead of forward; the learner could not recompute the "
                 "probability of an action"
             )
+
+
+def _refuse_what_cannot_learn(where: str, body: UserBody) -> None:
+    """Ask for a gradient as the learner will."""
+    lengths = (np.array([_NUM_SAMPLES]),) if body.state_size else ()
+    parameters = [parameter for parameter in body.parameters() if parameter.requires_grad]
+    try:
+        with torch.enable_grad():
+            outputs = body(_sample(body._layout), *lengths)
+            if outputs.requires_grad:
+                torch.autograd.grad(outputs.sum(), parameters, allow_unused=True)
+    except Exception as error:  # whatever a user's module raises
+        raise UnsuitablePolicyError(
+            f"{where} acts, and fails when it is asked for a gradient: {type(error).__name__}: "
+            f"{error}"
+        ) from error
+    if not outputs.requires_grad:
+        raise UnsuitablePolicyError(
+            f"{where} cannot learn: its outputs have no gradient with respect to its parameters, "
+            "so no update would change them; compute them from the parameters by differentiable "
+            "operations, without torch.no_grad, detach, argmax or NumPy on the way"
+        )
 
 
 def _outputs(where: str, body: UserBody) -> tuple[Tensor, Tensor]:

@@ -99,6 +99,7 @@ def test_ray_and_mlflow_are_imported_by_few(package):
                 "ray_session",
                 "ray_actors",
                 "ray_pool",
+                "ray_failures",
                 "ray_learner",
                 "ray_processes",
                 "ray_backend",

@@ -136,11 +136,9 @@ def row_writer(layout: ObservationLayout, rows: NDArray[Any]) -> Write:
     With a position it takes one observation; with a slice a batch in the form of Gymnasium's vector
     environments, every part of it with one more dimension in front.
     """
-    if len(layout.leaves) == 1 and not layout.leaves[0].path:
-        leaf = layout.leaves[0]
-        if leaf.kind == "pixels" or (leaf.kind == "numbers" and len(leaf.shape) == 1):
-            return rows.__setitem__
     writers = [(leaf.path, _leaf_writer(leaf, part)) for leaf, part in _parts(layout, rows)]
+    if len(writers) == 1 and not layout.leaves[0].path:
+        return writers[0][1]
 
     def write(position: Any, observation: Any) -> None:
         for path, write_leaf in writers:
@@ -166,15 +164,25 @@ def _parts(
 
 
 def _leaf_writer(leaf: ObservationLeaf, columns: NDArray[Any]) -> Write:
-    if leaf.kind == "pixels":
-        return columns.__setitem__
-    if leaf.kind == "numbers":
+    if leaf.kind == "categories":
+        return _one_hot_writer(leaf, columns)
+    shape, num_dimensions, is_image = leaf.shape, len(leaf.shape), leaf.kind == "pixels"
+    is_flat = columns.shape[1:] == shape
 
-        def write_numbers(position: Any, value: Any) -> None:
-            target = columns[position]
-            target[...] = np.reshape(value, target.shape)
+    def write(position: Any, value: Any) -> None:
+        if type(value) is not np.ndarray:
+            value = np.asarray(value)
+        # An assignment alone would repeat a value that is too short, and cut the digits off.
+        if value.shape != shape and value.shape[value.ndim - num_dimensions :] != shape:
+            raise ValueError(f"an observation of shape {value.shape} instead of {shape}")
+        if is_image and not np.can_cast(value.dtype, columns.dtype, "same_kind"):
+            raise ValueError(f"pixels of dtype {value.dtype} instead of {columns.dtype}")
+        columns[position] = value if is_flat else np.reshape(value, columns[position].shape)
 
-        return write_numbers
+    return write
+
+
+def _one_hot_writer(leaf: ObservationLeaf, columns: NDArray[Any]) -> Write:
     components = np.repeat(np.arange(len(leaf.counts)), leaf.counts)
     values = np.concatenate(
         [start + np.arange(n) for start, n in zip(leaf.starts, leaf.counts, strict=True)]

@@ -22,11 +22,12 @@ from workers.environment import (
     make_vector_environment,
     registers_vector_implementation,
 )
+from workers.environment_fault import EnvironmentFaultError
 from workers.image_findings import findings_about_images
 from workers.observations import InvalidMaskError
 from workers.rollout_worker import architecture_of
 from workers.step_digest import first_difference
-from workers.trial import Trial, TrialError, play_trial
+from workers.trial import Trial, play_trial
 from workers.vector_lanes import autoreset_mode
 from workers.vector_trial import play_vector_trial
 
@@ -68,7 +69,7 @@ def preflight(config: Config) -> Preflight:
             ]
             if not _has_limit(environment):
                 _play_to_the_end(environment, spec)
-        except (TrialError, InvalidMaskError) as error:
+        except (EnvironmentFaultError, InvalidMaskError) as error:
             raise UnsuitableEnvironmentError(f"{name}: {error}") from error.__cause__
     finally:
         environment.close()
@@ -131,7 +132,7 @@ def _play_to_the_end(environment: gymnasium.Env[Any, Any], spec: EnvironmentSpec
         deadline_s=started_s + _MAX_SECONDS_WITHOUT_LIMIT,
     )
     if not trial.ended:
-        raise TrialError(
+        raise EnvironmentFaultError(
             f"an episode of random actions did not end within {trial.num_steps} steps, and no "
             "limit of time is set; REINFORCE learns from whole episodes: set "
             "environment.max_episode_steps"

@@ -74,6 +74,10 @@ class Recorder:
             self._masks[start:end] = seen.masks
         self._num_steps = end
 
+    def num_steps_of(self, episode: int) -> int:
+        """Return how many steps of an episode are recorded by now."""
+        return int(np.count_nonzero(self._episodes[: self._num_steps] == episode))
+
     def record_end(
         self, episode: int, observation: NDArray[Any], *, terminated: bool, truncated: bool
     ) -> None:

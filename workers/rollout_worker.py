@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +11,10 @@ from threadpoolctl import threadpool_limits
 from configs.config import Config
 from learner.architecture import PolicyArchitecture
 from learner.policy import Policy, make_policy
-from learner.spaces import VECTOR
 from learner.trajectories import Trajectories
 from learner.weights import Weights
 from workers.environment import EnvironmentFactory, EnvironmentSpec, make_environment
+from workers.finiteness import check_finite, check_finite_ends
 from workers.single_lanes import SingleLanes
 from workers.ticket import Ticket
 from workers.unknown_categories import num_unknown
@@ -78,8 +78,9 @@ class RolloutWorker:
 
         Raises:
             NonFiniteError: The environment gave a NaN or an infinity.
-            Exception: Whatever the environment raises. The environments are then made anew for the
-                next ticket, since their state is unknown.
+            EnvironmentFaultError: It returned something of the wrong form.
+            Exception: Whatever the environment raises, with a note on where that was. The
+                environments are then made anew for the next ticket, since their state is unknown.
         """
         started = time.perf_counter()
         if weights.version != self._policy.version:
@@ -94,9 +95,9 @@ class RolloutWorker:
             self._lanes.close()
             self._lanes = None
             raise
-        check_finite(ticket, trajectories)
+        check_finite(ticket, trajectories, self._spec.observation)
         if self._config.learner.truncation == "bootstrap":
-            check_finite_ends(ticket, trajectories)
+            check_finite_ends(ticket, trajectories, self._spec.observation)
         return RolloutReport(
             ticket=ticket,
             policy_version=trajectories.policy_version,
@@ -120,57 +121,6 @@ class RolloutWorker:
         if environment.use_vector_implementation and self._spec.has_vector_implementation:
             return VectorLanes(environment, self._spec, num_lanes)
         return SingleLanes(environment, self._spec, num_lanes, self._make)
-
-
-class NonFiniteError(Exception):
-    """An environment gave a reward or an observation that is NaN or infinite."""
-
-
-def check_finite(ticket: Ticket, trajectories: Trajectories) -> None:
-    """Raise NonFiniteError that names ticket, episode and step of the first NaN or infinity."""
-    arrays = {
-        "rewards": trajectories.rewards,
-        "observations": _numbers(trajectories.observations),
-    }
-    for name, values in arrays.items():
-        rows = _rows_not_finite(values)
-        if len(rows) == 0:
-            continue
-        row, ends = int(rows[0]), np.cumsum(trajectories.episode_lengths)
-        episode = int(np.searchsorted(ends, row, side="right"))
-        step = row - int(ends[episode] - trajectories.episode_lengths[episode])
-        raise NonFiniteError(
-            f"the environment gave a non-finite value in {name} ({values[row]}) at step {step} of "
-            f"episode {episode} of ticket {ticket} (episode seeds {list(ticket.episode_seeds)})"
-        )
-
-
-def check_finite_ends(ticket: Ticket, trajectories: Trajectories) -> None:
-    """Raise NonFiniteError for what stood at a truncated episode's end, where it has a value."""
-    values = _numbers(trajectories.final_observations)
-    cut = trajectories.truncated & ~trajectories.terminated
-    for episode in _rows_not_finite(values):
-        if cut[episode]:
-            raise NonFiniteError(
-                f"the environment gave a non-finite value in observations ({values[episode]}) at "
-                f"the end of episode {episode} of ticket {ticket} (episode seeds "
-                f"{list(ticket.episode_seeds)})"
-            )
-
-
-def _numbers(observations: NDArray[Any]) -> NDArray[Any]:
-    """Return the part of rows that may be other than finite; images alone are always finite."""
-    names = observations.dtype.names
-    if names is None:
-        return observations
-    return observations[VECTOR] if VECTOR in names else np.zeros(len(observations), np.float32)
-
-
-def _rows_not_finite(values: NDArray[Any]) -> NDArray[np.int64]:
-    finite = np.isfinite(values)
-    if finite.all():
-        return np.empty(0, np.int64)
-    return np.flatnonzero(~finite.reshape(len(values), -1).all(axis=1))
 
 
 def architecture_of(config: Config, spec: EnvironmentSpec) -> PolicyArchitecture:

@@ -16,6 +16,7 @@ from learner.trajectories import Trajectories
 from workers.actions import ActionDecoder
 from workers.chance import Chance
 from workers.environment import EnvironmentFactory, EnvironmentSpec, make_environment
+from workers.environment_fault import NOTHING, check_flags, note_place
 from workers.observations import WritableRows
 from workers.recorder import Recorder
 from workers.ticket import Ticket, environment_seed
@@ -46,10 +47,10 @@ class SingleLanes:
         seen = WritableRows(self._spec, len(lanes))
         policy.begin(len(lanes))
         for row, lane in enumerate(lanes):
-            _begin(lane, ticket.episode_seeds[row], row, seen, chance)
+            _begin(lane, ticket, row, row, seen, chance)
         while lanes:
             actions, parameters = _act(policy, ticket, chance, seen)
-            following, rewards, ended = self._step(lanes, episodes, actions, recorder)
+            following, rewards, ended = self._step(ticket, lanes, episodes, actions, recorder)
             recorder.record_steps(episodes, seen, actions, parameters, rewards)
             seen = following
             over = []
@@ -59,7 +60,7 @@ class SingleLanes:
                     over.append(row)
                     continue
                 episodes[row] = episode
-                _begin(lanes[row], ticket.episode_seeds[episode], row, seen, chance)
+                _begin(lanes[row], ticket, episode, row, seen, chance)
                 policy.begin_row(row)
             if over:
                 going_on = np.ones(len(lanes), np.bool_)
@@ -77,6 +78,7 @@ class SingleLanes:
 
     def _step(
         self,
+        ticket: Ticket,
         lanes: list[gymnasium.Env[Any, Any]],
         episodes: NDArray[np.int64],
         actions: NDArray[Any],
@@ -86,32 +88,49 @@ class SingleLanes:
         following = WritableRows(self._spec, len(lanes))
         rewards, ended = [], []
         for row, action in enumerate(self._decoder.singles(actions)):
-            observation, reward, terminated, truncated, info = lanes[row].step(action)
-            rewards.append(float(reward))
-            if terminated or truncated:
-                # Nothing is done on it, so nothing has to be allowed.
-                following.write_last(row, observation)
-                recorder.record_end(
-                    int(episodes[row]),
-                    following.observations[row],
-                    terminated=terminated,
-                    truncated=truncated,
-                )
-                ended.append(row)
-            else:
-                following.write(row, observation, info)
+            result = NOTHING
+            try:
+                result = lanes[row].step(action)
+                observation, reward, terminated, truncated, info = result
+                rewards.append(float(reward))
+                if terminated or truncated:
+                    check_flags("the last step", terminated, truncated)
+                    # Nothing is done on it, so nothing has to be allowed.
+                    following.write_last(row, observation)
+                    recorder.record_end(
+                        int(episodes[row]),
+                        following.observations[row],
+                        terminated=terminated,
+                        truncated=truncated,
+                    )
+                    ended.append(row)
+                else:
+                    following.write(row, observation, info)
+            except (Exception, SystemExit) as error:
+                episode = int(episodes[row])
+                step = recorder.num_steps_of(episode) + 1
+                space = lanes[row].observation_space
+                note_place(error, ticket, episode, step, space, result)
+                raise
         return following, rewards, ended
 
 
 def _begin(
     lane: gymnasium.Env[Any, Any],
-    episode_seed: int,
+    ticket: Ticket,
+    episode: int,
     row: int,
     seen: WritableRows,
     chance: Chance,
 ) -> None:
     """Begin an episode in a lane: all chance of it comes from its seed."""
-    seen.write(row, *lane.reset(seed=environment_seed(episode_seed)))
+    episode_seed, result = ticket.episode_seeds[episode], NOTHING
+    try:
+        result = lane.reset(seed=environment_seed(episode_seed))
+        seen.write(row, *result)
+    except (Exception, SystemExit) as error:
+        note_place(error, ticket, episode, 0, lane.observation_space, result)
+        raise
     chance.begin_row(row, episode_seed)
 
 

@@ -49,6 +49,12 @@ class Ticket:
         """Episodes that it names."""
         return len(self.episode_seeds)
 
+    def place(self, episode: int, step: int) -> str:
+        """Return words for a step of one of its episodes; 0 is the reset."""
+        seed = environment_seed(self.episode_seeds[episode])
+        where = f"step {step}" if step else "the reset"
+        return f"{where} of episode {episode} of ticket {self}, which began with reset(seed={seed})"
+
     def __str__(self) -> str:
         return f"{self.purpose.name.lower()} {self.update}:{self.index}"
 

@@ -7,21 +7,21 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium import spaces
-from gymnasium.spaces import Space
 from numpy.typing import NDArray
 
 from learner.distributions import Masks, make_distribution
-from learner.spaces import ActionLayout, ObservationLayout, Path
+from learner.spaces import ActionLayout, ObservationLayout
 from workers.actions import ActionDecoder
 from workers.environment import EnvironmentSpec
+from workers.environment_fault import (
+    EnvironmentFaultError,
+    checked_reset,
+    checked_step,
+    look_at,
+)
 from workers.observations import WritableRows
 from workers.spaces import MASK_KEY
 from workers.step_digest import step_digest
-
-
-class TrialError(Exception):
-    """Something that breaks the interface of Gymnasium's environments; the message names it."""
 
 
 @dataclass
@@ -66,21 +66,19 @@ def play_trial(
     """Reset with a seed and take random actions, the same ones for the same seed.
 
     Raises:
-        TrialError: The environment raises, or returns something of the wrong form.
+        EnvironmentFaultError: The environment raises, or returns something of the wrong form.
         InvalidMaskError: An action mask is absent or of the wrong form.
     """
     trial = Trial()
     space = environment.observation_space
     generator, decoder = np.random.default_rng(seed), ActionDecoder(spec.action)
     result = _call("reset", lambda: environment.reset(seed=seed))
-    if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict)):
-        raise TrialError(f"reset returned {_short(result)}, not (observation, info)")
-    observation, info = result
+    observation, info = checked_reset(result)
     while True:
         where = f"step {len(trial.digests)}" if trial.digests else "reset"
         rows = WritableRows(spec, 1)
         trial.warnings |= dict.fromkeys(_unused_mask(spec, observation, info))
-        trial.warnings |= dict.fromkeys(_look_at(where, space, observation))
+        trial.warnings |= dict.fromkeys(look_at(where, space, observation))
         if trial.ended:
             rows.write_last(0, observation)
         else:
@@ -96,22 +94,7 @@ def play_trial(
 def _step(environment: gymnasium.Env[Any, Any], action: Any, trial: Trial) -> tuple[Any, Any]:
     where = f"step {trial.num_steps + 1}"
     result = _call(where, lambda: environment.step(action))
-    if not (isinstance(result, tuple) and len(result) == 5 and isinstance(result[4], dict)):
-        raise TrialError(
-            f"{where} returned {_short(result)}, not (observation, reward, terminated, truncated, "
-            "info)"
-        )
-    observation, reward, terminated, truncated, info = result
-    try:
-        reward = float(reward)
-    except (TypeError, ValueError):
-        raise TrialError(f"{where} paid the reward {_short(reward)}, not one number") from None
-    if not np.isfinite(reward):
-        raise TrialError(f"{where} paid the reward {reward}; every return would be lost with it")
-    for name, flag in (("terminated", terminated), ("truncated", truncated)):
-        if not isinstance(flag, bool | np.bool_):
-            raise TrialError(f"{where} returned {name} = {_short(flag)}, not a bool")
-    trial.reward = reward
+    observation, trial.reward, terminated, truncated, info = checked_step(where, result)
     trial.ended = bool(terminated or truncated)
     return observation, info
 
@@ -120,7 +103,7 @@ def _call(where: str, function: Callable[[], Any]) -> Any:
     try:
         return function()
     except (Exception, SystemExit) as error:  # whatever a user's environment raises
-        raise TrialError(f"{where} raises {type(error).__name__}: {error}") from error
+        raise EnvironmentFaultError(f"{where} raises {type(error).__name__}: {error}") from error
 
 
 def _unused_mask(spec: EnvironmentSpec, observation: Any, info: dict[str, Any]) -> Iterator[str]:
@@ -140,58 +123,6 @@ def _unused_mask(spec: EnvironmentSpec, observation: Any, info: dict[str, Any]) 
         )
 
 
-def _look_at(where: str, space: Space[Any], observation: Any) -> Iterator[str]:
-    """Yield what is odd about an observation; raise what is wrong with it."""
-    for path, part, value in _parts(where, space, observation):
-        place = f"{where}: the observation" + (f" at {'.'.join(map(str, path))!r}" if path else "")
-        if not isinstance(part, spaces.Box):
-            if not part.contains(value):
-                raise TrialError(f"{place} is {_short(value)}, which is not in its space {part}")
-            continue
-        if not isinstance(value, np.ndarray) or value.shape != part.shape:
-            shape = value.shape if isinstance(value, np.ndarray) else type(value).__name__
-            raise TrialError(
-                f"{place} has shape {shape}, and its space {part} says shape {part.shape}"
-            )
-        if not np.can_cast(value.dtype, part.dtype, casting="same_kind"):
-            raise TrialError(
-                f"{place} is of dtype {value.dtype}, and its space {part} says {part.dtype}; it "
-                "would lose its digits on the way"
-            )
-        if not np.isfinite(value).all():
-            raise TrialError(f"{place} holds a NaN or an infinity: {_short(value)}")
-        if ((value < part.low) | (value > part.high)).any():
-            yield (
-                f"the observation{' at ' + repr('.'.join(map(str, path))) if path else ''} leaves "
-                "the bounds of its space; they are not used, so nothing is lost"
-            )
-
-
-def _parts(
-    where: str, space: Space[Any], observation: Any, path: Path = ()
-) -> Iterator[tuple[Path, Space[Any], Any]]:
-    """Yield the parts of a nested observation with their spaces."""
-    name = f" at {'.'.join(map(str, path))!r}" if path else ""
-    if isinstance(space, spaces.Dict):
-        if not isinstance(observation, dict) or set(observation) != set(space.spaces):
-            raise TrialError(
-                f"{where}: the observation{name} is {_short(observation)}, not a dict of "
-                f"{list(space.spaces)}"
-            )
-        for key, part in space.spaces.items():
-            yield from _parts(where, part, observation[key], (*path, key))
-    elif isinstance(space, spaces.Tuple):
-        if not isinstance(observation, tuple) or len(observation) != len(space.spaces):
-            raise TrialError(
-                f"{where}: the observation{name} is {_short(observation)}, not a tuple of "
-                f"{len(space.spaces)}"
-            )
-        for index, part in enumerate(space.spaces):
-            yield from _parts(where, part, observation[index], (*path, index))
-    else:
-        yield path, space, observation
-
-
 def random_actions(
     layout: ActionLayout, generator: np.random.Generator, masks: Masks, num_rows: int = 1
 ) -> NDArray[Any]:
@@ -200,8 +131,3 @@ def random_actions(
     uniforms = generator.random((num_rows, *per_row))
     zeros = np.zeros((num_rows, layout.num_outputs + layout.num_gaussians), np.float32)
     return make_distribution(layout).sample(zeros, uniforms, masks)
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 120 else f"{text[:120]}..."

@@ -46,7 +46,17 @@ class VectorLanes:
         recorder = Recorder(ticket.num_episodes, self._spec)
         for first in range(0, ticket.num_episodes, self._num_lanes):
             count = min(self._num_lanes, ticket.num_episodes - first)
-            self._play_round(policy, ticket, first, count, recorder)
+            try:
+                self._play_round(policy, ticket, first, count, recorder)
+            except Exception as error:
+                num_steps = max(map(recorder.num_steps_of, range(first, first + count)))
+                error.add_note(
+                    f"This was after {num_steps} steps of the episodes {first} to "
+                    f"{first + count - 1} of ticket {ticket}, which the vector implementation of "
+                    f"the environment plays together, begun with reset(seed="
+                    f"{environment_seed(ticket.episode_seeds[first])})."
+                )
+                raise
         return recorder.trajectories(policy.version)
 
     def close(self) -> None:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from cluster.backends.backend import Backend, Batch
 from cluster.backends.ticket_counts import TicketCounts
-from cluster.errors import LearnerLostError, TicketFailedError
+from cluster.errors import LearnerLostError, TicketFailedError, traceback_of
 from cluster.interrupts import Interrupts
 from configs.config import Config
 from learner.learner_state import LearnerState
@@ -49,8 +49,7 @@ class InlinePool:
             try:
                 report, trajectories = self._worker.play(ticket, weights)
             except (Exception, SystemExit) as error:
-                text = f"{type(error).__name__}: {error}"
-                raise TicketFailedError.of(ticket, 1, text) from error
+                raise TicketFailedError.of(ticket, 1, traceback_of(error)) from error
             batch.reports.append(report)
             batch.trajectories.append(trajectories)
             self._completed += 1

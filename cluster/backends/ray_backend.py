@@ -1,6 +1,6 @@
 """The Ray backend: one learner actor and N rollout actors; this process owns all references."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,6 +32,7 @@ def ray_backend(
     interrupts: Interrupts,
     control: Control,
     state: LearnerState | None,
+    tell: Callable[[str], None],
 ) -> Iterator[Backend]:
     """Yield a backend on the cluster that the configuration names.
 
@@ -41,6 +42,7 @@ def ray_backend(
         interrupts: Looked at wherever this process waits.
         control: How many workers are wanted while it runs.
         state: Of the learner to go on from; None: a new one.
+        tell: Called now and then with a sentence on what was lost and is made again.
 
     Raises:
         ClusterUnreachableError: The cluster cannot be joined.
@@ -71,8 +73,10 @@ def ray_backend(
             interrupts,
         )
         learner.while_waiting = pool.keep_busy
+        learner.tell = pool.tell = tell
         pool.wait_until_ready()
         yield Backend(pool, learner)
+        pool.tell_losses(at_once=True)
 
 
 def _learner_actor(config: Config) -> "ActorClass[LearnerActor]":

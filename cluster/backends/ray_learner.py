@@ -64,6 +64,8 @@ class RayLearner:
         self._restarts_in_a_row = 0
         self.while_waiting: Callable[[], None] = lambda: None
         """Called again and again while the learner works, so that the workers are not idle."""
+        self.tell: Callable[[str], None] = lambda text: None
+        """Called with a sentence when the learner has to be started again."""
         self.restarts = 0
         """How often the learner had to be started again."""
 
@@ -140,6 +142,10 @@ class RayLearner:
                 f"the learner's state was lost with its node: {without_colours(str(error))}"
             ) from error
         self._actor = self._make_actor(state)
+        self.tell(
+            f"{reason.splitlines()[0].rstrip('.')}; it starts again from its state after the last "
+            "update, and the result is the same"
+        )
 
     def _has_come(self, reference: Any) -> bool:
         """Wait for a result, and look out for signals meanwhile; False: it takes too long."""

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
-from ray._private.state import state as ray_state
 from ray.exceptions import (
     ActorUnavailableError,
     ObjectLostError,
@@ -16,6 +15,8 @@ from ray.exceptions import (
 )
 
 from cluster.backends.backend import Batch
+from cluster.backends.losses import Loss, Losses
+from cluster.backends.ray_failures import cause_of, has_process, node_is_alive
 from cluster.backends.scheduler import (
     Action,
     GiveUp,
@@ -88,6 +89,9 @@ class RayPool:
         self._done: dict[TicketKey, tuple[RolloutReport, Any]] = {}
         self._last_errors: dict[TicketKey, Exception] = {}
         self._last_alive_s = time.monotonic()
+        self._losses = Losses()
+        self.tell: Callable[[str], None] = lambda text: None
+        """Called now and then with a sentence on what was lost and is made again."""
         self._carry_out()
 
     @property
@@ -125,6 +129,7 @@ class RayPool:
         self._receive(wait_s=0.0)
         self._give_up_if_exhausted()
         self._carry_out()
+        self.tell_losses()
 
     def collect(self, purpose: Purpose, update: int) -> Batch:
         """Wait for the tickets of one submitted batch and return it whole, in ticket order.
@@ -156,6 +161,12 @@ class RayPool:
         while not self.workers_alive:
             self._advance()
 
+    def tell_losses(self, *, at_once: bool = False) -> None:
+        """Tell what was lost since the last time, if that is long enough ago, or now."""
+        sentence = self._losses.sentence(time.monotonic(), at_once=at_once)
+        if sentence:
+            self.tell(sentence)
+
     def _advance(self) -> None:
         self._interrupts.check()
         self._receive(_POLL_S)
@@ -164,6 +175,7 @@ class RayPool:
             self._scheduler.target = self._staffing.target
             self._scheduler.avoid(self._staffing.leaving_nodes)
         self._carry_out()
+        self.tell_losses()
 
     def _carry_out(self) -> None:
         for action in self._scheduler.decide(time.monotonic()):
@@ -182,10 +194,14 @@ class RayPool:
                 self._calls[report] = _Call(worker, data)
             case GiveUp(worker):
                 # One that waits for room is no loss, and has no process yet.
-                self._scheduler.restarts += _has_process(self._actors[worker])
+                if has_process(self._actors[worker]):
+                    self._scheduler.restarts += 1
+                    self._losses.add(Loss.WORKER, "it did not start in time", None)
                 self._end(worker)
             case Stop(worker, reason, ticket):
                 self._end(worker)
+                if reason:
+                    self._losses.add(Loss.WORKER, reason, ticket)
                 if ticket:
                     self._last_errors[key_of(ticket)] = TimeoutError(reason)
 
@@ -230,11 +246,15 @@ class RayPool:
         if isinstance(error, RayTaskError) and call.data is not None:
             # The environment raised; its worker lives and has thrown the environment away.
             ticket: Ticket | None = self._scheduler.failed(call.worker, now_s)
+            self._losses.add(Loss.EPISODE, cause_of(error), ticket)
         elif isinstance(error, ActorUnavailableError):
             ticket = self._scheduler.unreachable(call.worker, now_s)
+            if ticket:  # and not each time that it is asked for a sign of life
+                self._losses.add(Loss.CONTACT, "the network, or its node", ticket)
         else:
-            node = self._scheduler.node_of(call.worker)
-            ticket = self._scheduler.lost(call.worker, now_s, to_blame=_is_alive(node))
+            is_alive = node_is_alive(self._scheduler.node_of(call.worker))
+            ticket = self._scheduler.lost(call.worker, now_s, to_blame=is_alive)
+            self._losses.add(Loss.WORKER, cause_of(error, has_node=is_alive), ticket)
             del self._actors[call.worker]
             self._give_up_if_none_starts(error)
         if ticket:
@@ -266,18 +286,3 @@ class RayPool:
         error = self._last_errors[key_of(ticket)]
         attempts = self._scheduler.attempts(ticket)
         raise TicketFailedError.of(ticket, attempts, without_colours(str(error))) from error
-
-
-def _is_alive(node: str | None) -> bool:
-    """Return whether a node is there still; one that no worker has named is taken to be."""
-    return node is None or any(n["Alive"] for n in ray.nodes() if n["NodeID"] == node)
-
-
-def _has_process(actor: Any) -> bool:
-    """Return whether an actor was placed on a node, so that its constructor has begun.
-
-    Ray offers this to its own libraries only; should it vanish, all count as placed: better one
-    loss too many in the metrics than a silent one.
-    """
-    look_up = getattr(ray_state, "actor_table", lambda _: {"Pid": True})
-    return bool(look_up(actor._actor_id.hex()).get("Pid"))

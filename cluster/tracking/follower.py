@@ -194,7 +194,7 @@ class Follower:
         experiment_id = self._state["experiment_id"]
         sender.refuse(
             self._persistently(
-                partial(log_policies, mlflow_run, experiment_id, self._run, self._config)
+                partial(log_policies, mlflow_run, experiment_id, self._run, self._config, _tell)
             )
         )
         self._persistently(partial(sender.finish, time.time_ns() // 1_000_000))
@@ -238,8 +238,12 @@ class Follower:
     def _complain(self, text: str) -> None:
         """Say what is wrong when it changes, and once when it is over."""
         if text != self._last_error:
-            print(text or "MLflow: it answers again", file=sys.stderr, flush=True)
+            _tell(text or "MLflow: it answers again")
         self._last_error = text
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _poll_s(elapsed_s: float) -> float:

@@ -2,7 +2,7 @@
 
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
@@ -35,13 +35,32 @@ _REQUIREMENTS = ("distributed-reinforce", "gymnasium", "mlflow", "numpy", "safet
 
 
 def log_policies(
-    mlflow_run: MLflowRun, experiment_id: str, run: RunDirectory, config: Config
+    mlflow_run: MLflowRun,
+    experiment_id: str,
+    run: RunDirectory,
+    config: Config,
+    tell: Callable[[str], None],
 ) -> list[str]:
     """Make the best and the last policy models of this run, unless they are; drop earlier ones.
 
+    Args:
+        mlflow_run: Where to.
+        experiment_id: That of the MLflow run.
+        run: Whose policies.
+        config: Of the run.
+        tell: Called with a sentence if they can be no models at all.
+
     Returns:
-        Why a policy was left out. What MLflow cannot take at the moment is raised.
+        Why a policy was left out that could have been a model, or was asked for by
+        ``tracking.register_as``. What MLflow cannot take at the moment is raised.
     """
+    obstacle, name = _obstacle(config), config.tracking.register_as
+    if obstacle:
+        tell(
+            f"no policy becomes a model in MLflow: {obstacle}. Nothing is lost: the run directory "
+            "holds the policies, for `reinforce evaluate` and the like"
+        )
+        return [f"tracking.register_as = {name!r}: {obstacle}"] if name else []
     reasons: list[str] = []
     kept: dict[str, LoggedModel] = {}
     champion: LoggedModel | None = None
@@ -60,10 +79,25 @@ def log_policies(
             newer = kept.get(model.tags["kind"])
             if model.status != "READY" or (newer and newer.model_id != model.model_id):
                 mlflow_run.client.delete_logged_model(model.model_id)
-    if config.tracking.register_as and champion:
-        with _told_if_refused(f"tracking.register_as = {config.tracking.register_as!r}", reasons):
-            register(mlflow_run, config.tracking.register_as, champion)
+    if name and champion:
+        with _told_if_refused(f"tracking.register_as = {name!r}", reasons):
+            register(mlflow_run, name, champion)
     return reasons
+
+
+def _obstacle(config: Config) -> str | None:
+    """Return why the policies of a run can be no models, whatever MLflow says; None: they can."""
+    if config.policy.kind not in ("mlp", "cnn"):
+        return f"policy.kind = {config.policy.kind!r} cannot be made a model"
+    try:
+        spec = inspect_environment(config.environment)
+    except Exception:  # noqa: BLE001  (what the user's environment raises is told with the policy)
+        return None
+    leaves = (spec.observation.leaves, spec.action.leaves)
+    is_nested = any(leaf.path for part in leaves for leaf in part)
+    if is_nested or spec.action_mask:
+        return "nested spaces and action masks do not fit a model's signature"
+    return None
 
 
 def _models_of(mlflow_run: MLflowRun, experiment_id: str) -> list[LoggedModel]:
@@ -173,19 +207,13 @@ def _signature(config: Config) -> ModelSignature:
     """Return what the model takes and gives: one array of observations, one of actions.
 
     Raises:
-        UnsavablePolicyError: The environment cannot be made here, or the policy needs more than one
-            observation at a time to act.
+        UnsavablePolicyError: The environment cannot be made here.
     """
     try:
         spec = inspect_environment(config.environment)
     except Exception as error:  # what the user's environment raises
         raise UnsavablePolicyError(f"{type(error).__name__}: {error}") from error
     observations, actions = spec.observation.leaves, spec.action.leaves
-    is_nested = any(x.path for x in observations) or any(x.path for x in actions)
-    if is_nested or spec.action_mask:
-        raise UnsavablePolicyError("nested spaces and action masks do not fit a model's signature")
-    if config.policy.kind not in ("mlp", "cnn"):
-        raise UnsavablePolicyError(f"policy.kind = {config.policy.kind!r} cannot be made a model")
     return ModelSignature(
         Schema([TensorSpec(np.dtype(_DTYPES[observations[0].kind]), (-1, *observations[0].shape))]),
         Schema([TensorSpec(np.dtype(actions[0].dtype), (-1, *actions[0].shape))]),

@@ -213,7 +213,14 @@ def test_a_failing_run_says_why_and_its_directory_keeps_it(tmp_path, capsys):
     )
 
     assert code == 1
-    assert "ArithmeticError: the environment is faulty" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert said.startswith("reinforce: ticket training 0:1 failed:\nTraceback (most recent call ")
+    assert "fake_environments.py" in said
+    *_, error, place, way_out = said.splitlines()
+    assert error == "ArithmeticError: the environment is faulty"
+    assert place.startswith("This was in step 2 of episode ")
+    assert " of ticket training 0:1, which began with reset(seed=" in place
+    assert way_out.startswith("`reinforce replay RUN_DIR training:0:1` plays it alone")
     assert (tmp_path / "runs" / "faulty" / "checkpoints" / "update-000000000.safetensors").exists()
     summary = read_json(tmp_path / "runs" / "faulty" / "summary.json")
     assert summary["status"] == "failed"
@@ -233,8 +240,8 @@ def test_a_nan_from_the_environment_is_named_and_the_last_checkpoint_is_intact(t
 
     said = capsys.readouterr().err
     assert code == 1
-    assert "non-finite value in rewards (nan) at step 1 of episode" in said
-    assert "of ticket training 2:0 (episode seeds [" in said
+    assert "the reward is nan, and every return would be lost with it, in step 2 of epi" in said
+    assert "of ticket training 2:0, which began with reset(seed=" in said
     checkpoint = load_checkpoint(
         tmp_path / "runs" / "nan" / "checkpoints" / "update-000000002.safetensors"
     )

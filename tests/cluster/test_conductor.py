@@ -1,5 +1,7 @@
 """The conductor: what happens around the loop when it cannot go on from where it is."""
 
+import io
+
 import pytest
 from rich.console import Console
 from runs import records_of, train
@@ -92,6 +94,25 @@ def test_what_ends_it_while_it_goes_back_never_costs_what_was_reached(
         assert code == 143
         assert read_json(run.summary_file)["status"] == "interrupted"
         assert read_json(run.summary_file)["updates"] == 3
+
+
+def test_what_the_backend_has_to_tell_is_printed(make_config, monkeypatch):
+    from cluster import conductor
+
+    open_backend, console = conductor.open_backend, Console(file=io.StringIO())
+
+    def open_and_tell(*arguments):
+        *_, tell = arguments
+        tell("a worker was lost")
+        return open_backend(*arguments)
+
+    monkeypatch.setattr(conductor, "open_backend", open_and_tell)
+    config = make_config(**SECTIONS)
+    run, spec = RunDirectory.create(config), inspect_environment(config.environment)
+    with Journal(run.journal_file) as journal:
+        Conductor(config, spec, run, journal, console, 0.0).conduct(lambda: None)
+
+    assert console.file.getvalue().splitlines()[0] == "a worker was lost"
 
 
 def test_a_signal_while_the_last_checkpoint_is_fetched_destroys_nothing(

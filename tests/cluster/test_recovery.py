@@ -64,13 +64,17 @@ def test_workers_and_learner_may_be_killed_and_a_run_may_be_resumed_twice(make_c
     undisturbed, expected, _ = train(make_config(**SECTIONS, run={"name": "undisturbed"}))
     killer = Killer({2: "RolloutActor", 3: "LearnerActor", 5: "RolloutActor", 7: "LearnerActor"})
 
-    killed, records, _ = train(
-        make_config(**SECTIONS, run={"name": "killed"}), RecordingDisplay(killer)
-    )
+    shown = RecordingDisplay(killer)
+
+    killed, records, _ = train(make_config(**SECTIONS, run={"name": "killed"}), shown)
 
     assert sorted(killer.kills) == ["LearnerActor"] * 2 + ["RolloutActor"] * 2
     assert killed.progress.learner_restarts == 2
     assert killed.progress.worker_restarts == 2
+    assert sum(text.startswith("the learner was lost in 'update'") for text in shown.warnings) == 2
+    told = [text for text in shown.warnings if not text.startswith("the learner")]
+    assert all("lost (its process was killed" in text for text in told)
+    assert 1 <= len(told) <= 2  # both at once, if the second came within the pause
     assert killed.progress.tickets.completed == killed.progress.tickets.issued
     resumed_config, run = make_config(**SECTIONS, run={"name": "resumed"}), None
     for update in (4, 9):

@@ -47,7 +47,9 @@ def train(config, display=None, interrupts=None, run=None, backend=None):
         assert journal.cut_back(start.progress.updates if start else 0)
         state = start.learner if start else None
         if backend is None:
-            used = stack.enter_context(open_backend(config, spec, interrupts, control, state))
+            used = stack.enter_context(
+                open_backend(config, spec, interrupts, control, state, display.warn)
+            )
         else:
             used = backend(config, control)
         surroundings = Surroundings(journal, checkpoints, display, interrupts, control)

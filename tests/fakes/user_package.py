@@ -136,6 +136,30 @@ class TooFew(Attentive):
         super().__init__(observation_shapes, num_outputs + 1)
 
 
+class Detached(Attentive):
+    """Cuts its outputs off from its parameters."""
+
+    def forward(self, observations):
+        return super().forward(observations).detach()
+
+
+class Ungraded(Counter):
+    """The same, in a recurrent one and by the other way."""
+
+    @torch.no_grad()
+    def forward(self, observations, episode_lengths):
+        return super().forward(observations, episode_lengths)
+
+
+class Overwriting(Attentive):
+    """Acts, and overwrites what its gradient needs."""
+
+    def forward(self, observations):
+        outputs = torch.exp(super().forward(observations))
+        outputs += 1.0
+        return outputs
+
+
 class Unlearnable(nn.Module):
     """Has no parameters."""
 

@@ -22,7 +22,9 @@ class VectorCountdown(VectorEnv[Any, Any, Any]):
         masks: bool = False,  # noqa: FBT001, FBT002
         unseeded: str = "",
         has_batched_finals: bool = False,  # noqa: FBT001, FBT002
+        raises_at: int = 0,
     ) -> None:
+        self._raises_at = raises_at
         self._unseeded = unseeded
         self._has_batched_finals = has_batched_finals
         self.metadata = {"autoreset_mode": AutoresetMode[mode] if mode != "unknown" else None}
@@ -57,6 +59,8 @@ class VectorCountdown(VectorEnv[Any, Any, Any]):
             allowed = np.where(self._episode == 0, 4, 3)
             assert (np.asarray(actions) == allowed)[~waiting].all(), "a forbidden action"
         self._step[~waiting] += 1
+        if self._step.max() == self._raises_at:
+            raise ArithmeticError("the vector implementation is faulty")
         lengths = np.where(self._episode == 0, np.arange(self.num_envs) + 2, 2)
         terminated = ~waiting & (self._step == lengths)
         rewards = np.where(waiting, 0.0, 1.0)

@@ -267,6 +267,12 @@ def test_a_linear_baseline_sees_no_images(make_config):
         ("Shuffling", "fills the buffer 'order' of torch.int64 at random"),
         ("TooFew", r"returns shape \(3, 3\) for 3 observations; it has to return \[3, 2\]"),
         ("Unlearnable", "has no parameters to learn"),
+        (
+            "Overwriting",
+            "fails when it is asked for a gradient: RuntimeError: .* inplace",
+        ),
+        ("Detached", "cannot learn: its outputs have no gradient with respect to its parameters"),
+        ("Ungraded", "cannot learn: its outputs have no gradient with respect to its parameters"),
         ("NoModule", "is no torch.nn.Module"),
         ("Absent", "cannot be made .* AttributeError"),
     ],

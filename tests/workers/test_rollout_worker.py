@@ -5,16 +5,13 @@ import pytest
 from threadpoolctl import threadpool_info
 
 from learner.learner import Learner
+from learner.spaces import ObservationLayout, ObservationLeaf
 from learner.trajectories import Trajectories
 from learner.weights import Weights
 from workers.environment import inspect_environment
-from workers.rollout_worker import (
-    NonFiniteError,
-    RolloutWorker,
-    architecture_of,
-    check_finite_ends,
-)
-from workers.ticket import Purpose, draw_tickets
+from workers.finiteness import NonFiniteError, check_finite_ends
+from workers.rollout_worker import RolloutWorker, architecture_of
+from workers.ticket import Purpose, draw_tickets, environment_seed
 
 
 def worker_and_weights(config):
@@ -26,8 +23,12 @@ def worker_and_weights(config):
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        ("nan_reward", r"non-finite value in rewards \(nan\) at step 1 of episode 0 of ticket "),
-        ("inf_observation", "non-finite value in observations .* at step 2 of episode 0 of ticket"),
+        ("nan_reward", r"^the reward is nan, .* in step 2 of episode 0 of ticket training 6:0, "),
+        (
+            "inf_observation",
+            r"^the observation is inf in component \[0\], in step 2 of episode 0 of ticket "
+            "training 6:0, ",
+        ),
     ],
 )
 def test_a_nan_or_an_infinity_is_named_by_ticket_episode_and_step(make_config, fault, message):
@@ -40,7 +41,8 @@ def test_a_nan_or_an_infinity_is_named_by_ticket_episode_and_step(make_config, f
     with pytest.raises(NonFiniteError, match=message) as caught:
         worker.play(ticket, weights)
 
-    assert f"training 6:0 (episode seeds {list(ticket.episode_seeds)})" in str(caught.value)
+    seed = environment_seed(ticket.episode_seeds[0])
+    assert f"which began with reset(seed={seed})" in str(caught.value)
 
 
 def test_images_without_numbers_are_always_finite(make_config):
@@ -72,10 +74,13 @@ def test_a_truncated_end_that_is_not_finite_is_named_by_ticket_and_episode(termi
         final_observations=finals,
     )
     ticket = draw_tickets(0, Purpose.TRAINING, 6, 2, 2)[0]
+    layout = ObservationLayout((ObservationLeaf((), "numbers", (3,)),))
 
-    refused = pytest.raises(NonFiniteError, match=r"at the end of episode 1 of ticket training 6:0")
+    refused = pytest.raises(
+        NonFiniteError, match=r"nan in component \[2\], in step 1 of episode 1 "
+    )
     with refused if is_refused else nullcontext():
-        check_finite_ends(ticket, trajectories)
+        check_finite_ends(ticket, trajectories, layout)
 
 
 def test_after_a_fault_the_environments_are_made_anew(make_config, tmp_path):

@@ -1,5 +1,6 @@
 """The pool on a real Ray: all tickets are used, whatever the workers do."""
 
+import re
 import time
 from dataclasses import replace
 from itertools import chain, repeat
@@ -154,18 +155,32 @@ def faulty(make_config, fault, marker, **workers):
     )
 
 
-@pytest.mark.parametrize("fault", ["raise", "exit", "nan_reward"])
-def test_a_ticket_that_fails_once_is_played_again_and_nothing_is_lost(
-    make_config, tmp_path, interrupts, fault
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ("raise", "an environment failed (ArithmeticError: the environment is faulty); "),
+        ("exit", "a worker was lost (its process was killed, or crashed, or memory ran out); "),
+        ("nan_reward", "an environment failed (NonFiniteError: the reward is nan, and every "),
+    ],
+)
+def test_a_ticket_that_fails_once_is_played_again_and_nothing_is_lost_but_said(
+    make_config, tmp_path, interrupts, fault, told
 ):
     config = faulty(make_config, fault, tmp_path / "once")
     pool = make_pool(config, interrupts)
+    sentences = []
+    pool.tell = sentences.append
 
     batch = play(pool, config)
 
     assert digests(batch.reports) == digests(played_inline(config))
     assert (pool.counts.issued, pool.counts.completed, pool.counts.reissued) == (6, 6, 1)
     assert pool.worker_restarts == (1 if fault == "exit" else 0)
+    (sentence,) = sentences
+    assert sentence.startswith(told)
+    assert re.search(
+        r"; ticket training 0:\d is played again, and the result is the same$", sentence
+    )
 
 
 def test_a_worker_that_hangs_is_replaced_and_its_ticket_played_again(
@@ -217,9 +232,13 @@ def test_a_ticket_that_always_fails_ends_the_run_with_the_original_error(make_co
         play(pool, config)
 
     message = str(caught.value)
-    assert "failed 3 times (workers.max_ticket_attempts); its episode seeds are [" in message
+    assert "failed 3 times (workers.max_ticket_attempts); the last failure:\n" in message
     assert "ArithmeticError: the environment is faulty" in message
     assert "fake_environments.py" in message
+    assert "\nThis was in step 2 of episode 0 of ticket training 0:" in message
+    assert "\n`reinforce replay RUN_DIR training:0:" in message
+    seeds = [seed for ticket in tickets_for(config, 12) for seed in ticket.episode_seeds]
+    assert not any(str(seed) in message for seed in seeds)
 
 
 def test_evaluations_send_no_trajectories(make_config, interrupts):

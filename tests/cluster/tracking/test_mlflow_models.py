@@ -267,6 +267,31 @@ def test_a_policy_that_cannot_be_a_model_leaves_no_trace_however_often_it_is_sen
     assert all_models_of(store_uri, run) == []
 
 
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"kind: mlp": "kind: gru"}, "policy.kind = 'gru' cannot be made a model"),
+        ({"id: CartPole-v1": "id: late_faults:LateFault"}, "nested spaces and action masks do not"),
+    ],
+)
+@pytest.mark.parametrize(("asked_for", "num_refused"), [("balancer", 1), ("null", 0)])
+def test_what_can_be_no_model_is_a_loss_only_where_one_was_asked_for(
+    run, capsys, changes, reason, asked_for, num_refused
+):
+    settings = run.config_file.read_text()
+    for before, after in {**changes, "as: balancer": f"as: {asked_for}"}.items():
+        assert before in settings
+        settings = settings.replace(before, after)
+    run.config_file.write_text(settings)
+
+    sync_run_directory(run)
+
+    told = capsys.readouterr().err
+    assert f"no policy becomes a model in MLflow: {reason}" in told
+    assert told.count("left out") == num_refused
+    assert read_json(run.tracking_file)["num_refused"] == num_refused
+
+
 def test_what_an_attempt_that_was_broken_off_left_behind_is_removed(store_uri, run):
     state = read_json(run.tracking_file)
     MlflowClient(store_uri).create_logged_model(
