@@ -54,7 +54,7 @@ class Section(BaseModel):
 
     @classmethod
     def _near(cls, unknown: str) -> str:
-        near = difflib.get_close_matches(unknown, cls.model_fields, n=3, cutoff=0.5)
+        near = difflib.get_close_matches(unknown, cls.model_fields, n=3, cutoff=0.6)
         where = f"{cls.section!r}" if cls.section else "the configuration"
         if near:
             return f"did you mean {' or '.join(repr(name) for name in near)}?"
