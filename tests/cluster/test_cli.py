@@ -63,8 +63,14 @@ BAD_INPUT = {
         ["cartpole", "--learner.learning_rate", "-1"],
         "learner.learning_rate = -1.0 is refused: it should be greater than 0",
     ),
-    "value of another type": (["cartpole", "--run.seed", "x"], "--run.seed"),
-    "no mapping": (["cartpole", "--environment.kwargs", "[1]"], "is not a YAML mapping"),
+    "value of another type": (
+        ["cartpole", "--run.seed", "x"],
+        "reinforce: run.seed = 'x' is refused: it should be an integer run.seed: Seed of",
+    ),
+    "no mapping": (
+        ["cartpole", "--environment.kwargs", "[1]"],
+        "environment.kwargs = [1] is refused: it should be a mapping",
+    ),
     "environment that does not exist": (
         ["cartpole", "--environment.id", "CartPol-v1"],
         "environment.id = 'CartPol-v1' does not exist here",
