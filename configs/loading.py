@@ -83,9 +83,10 @@ def _read_preset(name: str) -> str:
     names = preset_names()
     if name not in names:
         near = difflib.get_close_matches(name, names, n=2, cutoff=0.7)
-        hint = f"did you mean {' or '.join(repr(match) for match in near)}? " if near else ""
+        hint = f"; did you mean {' or '.join(repr(match) for match in near)}?" if near else "."
         raise ConfigError(
-            f"there is no preset {name!r}; {hint}The presets are: {', '.join(names)}. "
-            "A file of your own is given by its path, such as ./my.yaml"
+            f"there is no preset {name!r}{hint} The presets are: {', '.join(names)}. A file of "
+            "your own is given by its path, such as ./my.yaml, another environment by "
+            "--environment.id after a preset"
         )
     return (_PRESETS / f"{name}.yaml").read_text(encoding="utf-8")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import tyro
 
@@ -14,6 +14,36 @@ RunDir = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN_DIR")]
 
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 """An option without a value; absent means no."""
+
+
+_REGISTRY = tyro.constructors.ConstructorRegistry()
+
+
+@_REGISTRY.primitive_rule
+def _whole_number(
+    type_info: tyro.constructors.PrimitiveTypeInfo,
+) -> tyro.constructors.PrimitiveConstructorSpec[Any] | None:
+    """What is no whole number is refused in plain words, not with the names of Python's types."""
+    if type_info.type not in (int, int | None):
+        return None
+    takes_none = type_info.type is not int
+
+    def value_of(words: list[str]) -> int | None:
+        if takes_none and words == ["None"]:
+            return None
+        try:
+            return int(words[0])
+        except ValueError:
+            rest = ", nor None" if takes_none else ""
+            raise ValueError(f"{words[0]!r} is no whole number{rest}") from None
+
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="{None}|INT" if takes_none else "INT",
+        instance_from_str=value_of,
+        is_instance=lambda instance: isinstance(instance, int | None),
+        str_from_instance=lambda instance: [str(instance)],
+    )
 
 
 @dataclass(frozen=True)
@@ -40,4 +70,5 @@ def parse_arguments(verb: str, kind: type[Arguments], arguments: Sequence[str]) 
     Raises:
         SystemExit: 0 after ``--help``, 2 after anything that ``kind`` does not know.
     """
-    return tyro.cli(kind, args=arguments, prog=f"reinforce {verb}")
+    with _REGISTRY:
+        return tyro.cli(kind, args=arguments, prog=f"reinforce {verb}")

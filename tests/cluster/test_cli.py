@@ -56,6 +56,10 @@ def test_a_reader_of_the_output_who_goes_away_is_not_told_of_it(arguments, tmp_p
 
 BAD_INPUT = {
     "unknown preset": (["cartpol"], "there is no preset 'cartpol'; did you mean 'cartpole'?"),
+    "an environment as a preset": (
+        ["CartPole-v1"],
+        "another environment by --environment.id after a preset",
+    ),
     "no preset": ([], "needs a preset or a YAML file first"),
     "missing file": (["./none.yaml"], "cannot read the configuration file 'none.yaml'"),
     "unknown option": (["cartpole", "--learner.learning_rat", "1"], "--learner.learning_rate"),
@@ -137,12 +141,14 @@ def test_an_unwritable_run_directory_is_refused_by_name(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_unknown_verb_lists_the_verbs(capsys):
+def test_an_unknown_verb_names_the_near_one_and_lists_the_verbs(capsys):
     assert main(["trian"]) == 2
     assert (
-        "the verbs are: train, resume, scale, pause, unpause, replay, submit, doctor"
-        in capsys.readouterr().err
-    )
+        "there is no verb 'trian', perhaps 'train'; the verbs are: train, resume, scale, pause, "
+        "unpause, replay, submit, doctor"
+    ) in capsys.readouterr().err
+    assert main(["xyz"]) == 2
+    assert "there is no verb 'xyz'; the verbs are: train" in capsys.readouterr().err
 
 
 def test_without_a_verb_the_usage_is_shown(capsys):
