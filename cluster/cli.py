@@ -4,6 +4,7 @@ Exit codes: 0 done; 1 the run failed; 2 wrong usage or configuration (one messag
 130 and 143 interrupted by SIGINT or SIGTERM, after a checkpoint.
 """
 
+import difflib
 import os
 import select
 import signal
@@ -47,7 +48,7 @@ def train(arguments: Sequence[str], started_s: float) -> int:
         position = arguments.index("--resume")
         _, mode = [*arguments[position : position + 2], ""][:2]
         if mode != "auto":
-            raise UsageError(f"--resume {mode}: the only way is --resume auto")
+            raise UsageError(f"--resume {mode or 'alone'}: the only way is --resume auto")
         del arguments[position : position + 2]
     config = parse_config("train", arguments)
     # Imported once the command is known to be well formed: the rest takes a second to load.
@@ -206,7 +207,10 @@ def _run(words: list[str], started_s: float) -> int:
         return 0 if words else 2
     verb = _VERBS.get(words[0])
     if verb is None:
-        return _fail(f"there is no verb {words[0]!r}; the verbs are: {', '.join(_VERBS)}", 2)
+        near = difflib.get_close_matches(words[0], _VERBS, n=1)
+        hint = f", perhaps {near[0]!r}" if near else ""
+        listed = ", ".join(_VERBS)
+        return _fail(f"there is no verb {words[0]!r}{hint}; the verbs are: {listed}", 2)
     # The user's own environments may lie in the current directory; last, so that nothing of ours
     # is shadowed. An editable install is found later than that, hence our own place before it.
     sys.path += [str(Path(__file__).parent.parent), str(Path.cwd())]

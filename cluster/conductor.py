@@ -66,7 +66,7 @@ def open_backend(
 
 @dataclass(frozen=True)
 class Conductor:
-    """Trains in a run directory, from its newest checkpoint if it has one.
+    """Trains in a run directory, from a checkpoint or from the beginning.
 
     Attributes:
         config: What to run.
@@ -84,10 +84,11 @@ class Conductor:
     console: Console
     started_s: float
 
-    def conduct(self, note_start: Callable[[], None]) -> int:
+    def conduct(self, start: Checkpoint | None, note_start: Callable[[], None]) -> int:
         """Train and return the exit code.
 
         Args:
+            start: Where to go on from; None begins anew.
             note_start: Called when everything is up and the first ticket is due.
 
         Raises:
@@ -96,7 +97,7 @@ class Conductor:
         """
         with Interrupts() as interrupts, Tracking(self.config.tracking) as tracking:
             try:
-                summary, exit_code = self._train(interrupts, tracking, note_start)
+                summary, exit_code = self._train(start, interrupts, tracking, note_start)
             except (UsageError, InterruptedRunError):
                 raise
             except BaseException as error:
@@ -110,11 +111,14 @@ class Conductor:
         return exit_code
 
     def _train(
-        self, interrupts: Interrupts, tracking: Tracking, note_start: Callable[[], None]
+        self,
+        start: Checkpoint | None,
+        interrupts: Interrupts,
+        tracking: Tracking,
+        note_start: Callable[[], None],
     ) -> tuple[dict[str, Any], int]:
         """Train to the end; if the learner's state is lost, go back to the newest checkpoint."""
-        checkpoints = Checkpoints(self.run, self.config)
-        start, has_begun = checkpoints.newest(self._warn), False
+        checkpoints, has_begun = Checkpoints(self.run, self.config), False
         while True:
             try:
                 return self._train_from(start, checkpoints, interrupts, tracking, note_start)

@@ -3,13 +3,12 @@
 import difflib
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from configs.config import Config
 from configs.section import ConfigError
-from configs.strict_yaml import parse_yaml
+from configs.strict_yaml import parse_mapping
 
 _PRESETS = resources.files("configs") / "presets"
 
@@ -40,23 +39,21 @@ def load_config(source: str) -> Config:
         ConfigError: There is no such preset or file, the text is not a YAML mapping, a key is
             unknown, or a value is out of range.
     """
-    looks_like_path = source.endswith((".yaml", ".yml")) or "/" in source
-    text = _read_file(Path(source)) if looks_like_path else _read_preset(source)
+    if is_path(source):
+        hint = f"the presets are: {', '.join(preset_names())}"
+        text = read_file(Path(source), "the configuration file", hint)
+    else:
+        text = _read_preset(source)
+    example = "a mapping of sections such as 'learner:' with 'learning_rate: 0.01' below it"
     try:
-        values: Any = parse_yaml(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{source} is not valid YAML: {error}") from None
-    if values is None:
-        values = {}
-    if not isinstance(values, dict):
-        raise ConfigError(
-            f"{source} holds a {type(values).__name__}, not a mapping of sections such as "
-            "'learner:' with 'learning_rate: 0.01' below it"
-        )
-    try:
-        return Config.model_validate(values)
+        return Config.model_validate(parse_mapping(text, example))
     except ConfigError as error:
         raise ConfigError(f"{source}: {error}") from None
+
+
+def is_path(source: str) -> bool:
+    """Return whether the source of a configuration is the path of a file, not a preset's name."""
+    return source.endswith((".yaml", ".yml")) or "/" in source
 
 
 def to_yaml(config: Config) -> str:
@@ -64,24 +61,32 @@ def to_yaml(config: Config) -> str:
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
 
 
-def _read_file(path: Path) -> str:
+def read_file(path: Path, what: str, hint: str) -> str:
+    """Return the text of a file that the user named.
+
+    Args:
+        path: Of the file.
+        what: It is to be, for the message.
+        hint: What to do if it cannot be read.
+
+    Raises:
+        ConfigError: It cannot be read.
+    """
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ConfigError(
-            f"cannot read the configuration file {str(path)!r}: {reason}; "
-            f"the presets are: {', '.join(preset_names())}"
-        ) from None
+        raise ConfigError(f"cannot read {what} {str(path)!r}: {reason}; {hint}") from None
 
 
 def _read_preset(name: str) -> str:
     names = preset_names()
     if name not in names:
         near = difflib.get_close_matches(name, names, n=2, cutoff=0.7)
-        hint = f"did you mean {' or '.join(repr(match) for match in near)}? " if near else ""
+        hint = f"; did you mean {' or '.join(repr(match) for match in near)}?" if near else "."
         raise ConfigError(
-            f"there is no preset {name!r}; {hint}The presets are: {', '.join(names)}. "
-            "A file of your own is given by its path, such as ./my.yaml"
+            f"there is no preset {name!r}{hint} The presets are: {', '.join(names)}. A file of "
+            "your own is given by its path, such as ./my.yaml, another environment by "
+            "--environment.id after a preset"
         )
     return (_PRESETS / f"{name}.yaml").read_text(encoding="utf-8")

@@ -1,7 +1,8 @@
 """The base of every configuration section, and the one error a wrong configuration raises."""
 
 import difflib
-from typing import Any, ClassVar, Self
+from types import NoneType
+from typing import Any, ClassVar, Self, get_args
 
 from pydantic import (
     BaseModel,
@@ -11,6 +12,18 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import ErrorDetails
+
+_KINDS = {
+    "bool": "true or false",
+    "int": "an integer",
+    "float": "a number",
+    "string": "text",
+    "path": "a path",
+    "tuple": "a list",
+    "list": "a list",
+    "dict": "a mapping of keys",
+}
+"""In plain words what pydantic calls by Python's types, by the beginning of its type of error."""
 
 
 class ConfigError(Exception):
@@ -31,26 +44,37 @@ class Section(BaseModel):
     @model_validator(mode="wrap")
     @classmethod
     def _explain(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if isinstance(values, dict):
+            values = {name: cls._none_as_none(name, value) for name, value in values.items()}
         try:
             return handler(values)
         except ValidationError as error:
-            # Union types report one error per member; the first of a field says enough.
-            first_by_field = {str(item["loc"][:1]): item for item in reversed(error.errors())}
-            messages = [cls._sentence(item) for item in reversed(first_by_field.values())]
-            raise ConfigError("\n".join(messages)) from None
+            by_field: dict[str, list[ErrorDetails]] = {}
+            for item in error.errors():
+                by_field.setdefault(str(item["loc"][:1]), []).append(item)
+            raise ConfigError("\n".join(map(cls._sentence, by_field.values()))) from None
 
     @classmethod
-    def _sentence(cls, error: ErrorDetails) -> str:
+    def _none_as_none(cls, name: Any, value: Any) -> Any:
+        """Take the word that every description uses: in YAML, nothing is ``null``."""
+        field = cls.model_fields.get(name)
+        takes_none = field is not None and NoneType in get_args(field.annotation)
+        return None if value == "None" and takes_none else value
+
+    @classmethod
+    def _sentence(cls, errors: list[ErrorDetails]) -> str:
+        error = errors[0]  # the others say the same of the other members of a union
         names = [cls.section, *(str(part) for part in error["loc"][:1])]
         path = ".".join(name for name in names if name)
-        if error["type"] == "extra_forbidden":
+        if error["type"] in ("extra_forbidden", "invalid_key"):
             return f"unknown key {path!r}; {cls._near(str(error['loc'][0]))}"
         if not error["loc"]:
             return f"{path or 'the configuration'} = {error['input']!r} is not a mapping of keys"
-        rule = error["msg"].removeprefix("Input ").removeprefix("String ")
         field = cls.model_fields.get(str(error["loc"][0]))
         meaning = f"\n  {path}: {field.description}" if field and field.description else ""
-        return f"{path} = {error['input']!r} is refused: it {rule}{meaning}"
+        if error["type"] == "missing" and len(error["loc"]) == 1:
+            return f"{path} is missing{meaning}"
+        return f"{path} = {error['input']!r} is refused: it {_rule(errors)}{meaning}"
 
     @classmethod
     def _near(cls, unknown: str) -> str:
@@ -59,3 +83,22 @@ class Section(BaseModel):
         if near:
             return f"did you mean {' or '.join(repr(name) for name in near)}?"
         return f"the keys of {where} are: {', '.join(cls.model_fields)}"
+
+
+def _rule(errors: list[ErrorDetails]) -> str:
+    """Return what a value breaks, to follow "it"; the first rule, or all kinds that it could be."""
+    kinds = [kind for kind in map(_kind, errors) if kind]
+    if _kind(errors[0]):
+        return f"should be {' or '.join(dict.fromkeys(kinds))}"
+    if errors[0]["type"] in ("missing", "too_short"):
+        return "has too few values"
+    if errors[0]["type"] == "too_long":
+        return "has too many values"
+    return errors[0]["msg"].removeprefix("Input ").removeprefix("String ")
+
+
+def _kind(error: ErrorDetails) -> str | None:
+    if error["type"] == "literal_error":
+        return str(error["ctx"]["expected"])
+    is_of_a_kind = " a valid " in error["msg"]
+    return _KINDS.get(error["type"].partition("_")[0]) if is_of_a_kind else None

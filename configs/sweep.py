@@ -1,23 +1,29 @@
 """What a sweep is: which settings are tried, how they are chosen, and with which seeds."""
 
+import difflib
+import math
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-import yaml
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from configs.config import Config
-from configs.loading import load_config
+from configs.loading import is_path, load_config, read_file
 from configs.section import ConfigError, Section
-from configs.strict_yaml import parse_yaml
+from configs.strict_yaml import parse_mapping
 
+_SECTIONS: dict[str, type[Section]] = {
+    name: field.annotation
+    for name, field in Config.model_fields.items()
+    if isinstance(field.annotation, type)
+}
 _NOT_SWEPT = ("run.name", "run.directory", "run.seed")
 
 
 class Range(Section):
     """An interval of numbers."""
 
-    section: ClassVar[str] = "settings"
+    section: ClassVar[str] = "range"
 
     low: float = Field(description="Smallest value.")
     high: float = Field(description="Largest value.")
@@ -28,13 +34,13 @@ class Range(Section):
     def _is_an_interval(self) -> Self:
         if self.low >= self.high or (self.log and self.low <= 0):
             rule = "0 < low < high with log" if self.log else "low < high"
-            raise ConfigError(
-                f"settings: low = {self.low}, high = {self.high}; it has to be {rule}"
-            )
+            raise ConfigError(f"low = {self.low}, high = {self.high}; it has to be {rule}")
         return self
 
-
-Choices = Annotated[list[Any], Field(min_length=1)]
+    def samples(self) -> list[float]:
+        """Return both ends and a value between them."""
+        samples = [self.low, self.low + (self.high - self.low) / math.pi, self.high]
+        return [round(sample) for sample in samples] if self.integer else samples
 
 
 class SweepConfig(Section):
@@ -52,14 +58,40 @@ class SweepConfig(Section):
     trials: int | None = Field(
         None, ge=1, description="Trials of random and optuna, >= 1; grid tries all combinations."
     )
-    seeds: Annotated[list[int], Field(min_length=1)] = Field(
-        [0], description="Values of run.seed; each trial is one run per seed."
+    seeds: list[Annotated[int, Field(ge=0, lt=2**63)]] = Field(
+        [0],
+        min_length=1,
+        description="Values of run.seed, each once; each trial is one run per seed.",
     )
     sampler_seed: int = Field(0, ge=0, description="Seed of the draws, >= 0.")
-    settings: dict[str, Choices | Range] = Field(
+    settings: dict[str, list[Any] | Range] = Field(
         min_length=1,
         description="By section.field: a list of choices, or {low, high, log, integer}.",
     )
+
+    @field_validator("settings", mode="before")
+    @classmethod
+    def _are_settings_of_a_run(cls, settings: Any) -> Any:
+        if not isinstance(settings, dict):
+            return settings
+        try:
+            return {name: _tried(str(name), values) for name, values in settings.items()}
+        except ConfigError as error:
+            raise ConfigError(f"sweep.settings: {error}") from None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        ranges = [name for name, values in self.settings.items() if isinstance(values, Range)]
+        if self.method == "grid" and (ranges or self.trials):
+            what = f"{ranges[0]} is a range" if ranges else f"trials = {self.trials}"
+            raise ConfigError(
+                f"{what}, but method = 'grid' tries all combinations of choices; use method: random"
+            )
+        if self.method != "grid" and self.trials is None:
+            raise ConfigError(f"method = {self.method!r} needs the number of trials, as trials: 20")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ConfigError(f"sweep.seeds = {self.seeds}: each may stand there once")
+        return self
 
     def config(self, base: Config, settings: dict[str, Any]) -> Config:
         """Return the base with some settings changed.
@@ -80,29 +112,47 @@ def load_sweep(path: Path) -> tuple[SweepConfig, Config]:
     Raises:
         ConfigError: It cannot be read, or says something that cannot be swept.
     """
+    text = read_file(path, "the sweep", "a sweep is a YAML file; docs/tools.md shows one")
+    example = "a mapping with 'base: cartpole' and 'settings:'"
     try:
-        values: Any = parse_yaml(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"cannot read the sweep {str(path)!r}: {error}") from None
-    sweep = SweepConfig.model_validate(values)
-    is_file = sweep.base.endswith((".yaml", ".yml")) or "/" in sweep.base
-    base = load_config(str(path.parent / sweep.base) if is_file else sweep.base)
-    ranges = [name for name, values in sweep.settings.items() if isinstance(values, Range)]
-    if sweep.method == "grid" and (ranges or sweep.trials):
-        what = f"{ranges[0]} is a range" if ranges else f"trials = {sweep.trials}"
-        raise ConfigError(f"{what}, but method = 'grid' tries all combinations of choices")
-    if sweep.method != "grid" and sweep.trials is None:
-        raise ConfigError(f"method = {sweep.method!r} needs the number of trials")
-    for name in sweep.settings:
-        _check_name(base, name)
+        sweep = SweepConfig.model_validate(parse_mapping(text, example))
+        base = load_config(str(path.parent / sweep.base) if is_path(sweep.base) else sweep.base)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
     return sweep, base
 
 
-def _check_name(base: Config, name: str) -> None:
+def _tried(name: str, values: Any) -> list[Any] | Range:
+    """Return what a sweep tries of one setting, each value one that the setting takes alone."""
     section, _, field = name.partition(".")
-    values = base.model_dump(mode="json")
-    if name in _NOT_SWEPT or field not in values.get(section, {}):
+    known = _SECTIONS[section].model_fields if section in _SECTIONS else {}
+    if name in _NOT_SWEPT or field not in known:
+        raise ConfigError(f"{name!r} cannot be swept; {_way_out(name)}")
+    if isinstance(values, list) and values:
+        for value in values:
+            _SECTIONS[section].model_validate({field: value})
+        return values
+    if not isinstance(values, dict | Range):
         raise ConfigError(
-            f"settings: {name!r} cannot be swept; name a section.field of the configuration other "
-            f"than {', '.join(_NOT_SWEPT)}"
+            f"{name} = {values!r} is neither a list of choices, such as [a, b], nor a range, such "
+            "as {low: 0.1, high: 1}"
         )
+    try:
+        drawn = Range.model_validate(values)
+        for value in drawn.samples():
+            _SECTIONS[section].model_validate({field: value})
+    except ConfigError as error:
+        raise ConfigError(f"the range of {name}: {error}") from None
+    return drawn
+
+
+def _way_out(name: str) -> str:
+    if name == "run.seed":
+        return "`seeds` lists the seeds"
+    names = [
+        f"{section}.{field}" for section in _SECTIONS for field in _SECTIONS[section].model_fields
+    ]
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    if near:
+        return f"did you mean {' or '.join(map(repr, near))}?"
+    return f"name a section.field of the configuration other than {', '.join(_NOT_SWEPT)}"

@@ -7,9 +7,10 @@ differentiable; a test holds the two equal. The other kinds act with that networ
 (``learner.torch_policy``).
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from math import prod
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,7 @@ _ACTIVATIONS: dict[Activation, Callable[..., NDArray[np.float32]]] = {
 }
 
 
-class Policy(Protocol):
+class Policy(ABC):
     """Acts with one version of the weights. Not differentiable, and it draws no random numbers.
 
     Every row of a call is an episode. A recurrent policy remembers one state for each row of the
@@ -36,19 +37,33 @@ class Policy(Protocol):
     mean nothing to the others.
     """
 
-    version: int
+    def __init__(self, architecture: PolicyArchitecture) -> None:
+        self._distribution = make_distribution(architecture.action)
+        self.version = -1
 
+    @abstractmethod
     def load(self, weights: Weights) -> None:
         """Act with these weights from now on; ValueError if they do not fit."""
 
+    @abstractmethod
     def begin(self, num_rows: int) -> None:
         """Begin ``num_rows`` episodes."""
 
+    @abstractmethod
     def begin_row(self, row: int) -> None:
         """Begin another episode in a row."""
 
+    @abstractmethod
     def keep(self, rows: NDArray[np.bool_]) -> None:
         """Go on with these rows alone."""
+
+    @abstractmethod
+    def parameters(self, observations: NDArray[Any]) -> NDArray[np.float32]:
+        """Return [n, num_outputs + num_gaussians] parameters of the distribution over actions.
+
+        For a lone Discrete action these are the [n, num_actions] logits. A recurrent policy moves
+        one step on.
+        """
 
     def act(
         self, observations: NDArray[Any], uniforms: NDArray[np.float64], masks: Masks = None
@@ -66,9 +81,12 @@ class Policy(Protocol):
             under, [n, num_outputs + num_gaussians]: ``Distribution.log_prob`` says of them how
             probable the actions were.
         """
+        parameters = self.parameters(observations)
+        return self._distribution.sample(parameters, uniforms, masks), parameters
 
     def act_greedily(self, observations: NDArray[Any], masks: Masks = None) -> NDArray[Any]:
         """Return [n, ...] the most probable choices, and the means of Gaussians."""
+        return self._distribution.mode(self.parameters(observations), masks)
 
 
 def make_policy(architecture: PolicyArchitecture) -> Policy:
@@ -84,19 +102,18 @@ def make_policy(architecture: PolicyArchitecture) -> Policy:
     return TorchPolicy(architecture)
 
 
-class MLPPolicy:
+class MLPPolicy(Policy):
     """A multilayer perceptron in NumPy."""
 
     def __init__(self, architecture: PolicyArchitecture) -> None:
+        super().__init__(architecture)
         self._architecture = architecture
         self._layout = architecture.observation
         self._has_pixels = bool(architecture.observation.pixel_leaves)
         self._activation = _ACTIVATIONS[architecture.activation]
-        self._distribution = make_distribution(architecture.action)
         self._layers: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
         self._log_stds: NDArray[np.float32] | None = None
         self._statistics: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
-        self.version = -1
 
     def load(self, weights: Weights) -> None:
         """Act with these weights from now on.
@@ -135,10 +152,7 @@ class MLPPolicy:
         """Nothing is remembered."""
 
     def parameters(self, observations: NDArray[Any]) -> NDArray[np.float32]:
-        """Return [n, num_outputs + num_gaussians] parameters of the distribution over actions.
-
-        For a lone Discrete action these are the [n, num_actions] logits.
-        """
+        """Return [n, num_outputs + num_gaussians] parameters of the distribution over actions."""
         if self._has_pixels:
             observations = self._layout.flat(observations)
         hidden = observations.reshape(len(observations), -1)
@@ -158,17 +172,6 @@ class MLPPolicy:
         parameters[:, :num_outputs] = outputs
         parameters[:, num_outputs:] = self._log_stds
         return parameters
-
-    def act(
-        self, observations: NDArray[Any], uniforms: NDArray[np.float64], masks: Masks = None
-    ) -> tuple[NDArray[Any], NDArray[np.float32]]:
-        """Sample one action per observation; return the parameters, too."""
-        parameters = self.parameters(observations)
-        return self._distribution.sample(parameters, uniforms, masks), parameters
-
-    def act_greedily(self, observations: NDArray[Any], masks: Masks = None) -> NDArray[Any]:
-        """Return the most probable choices, and the means of Gaussians."""
-        return self._distribution.mode(self.parameters(observations), masks)
 
     @staticmethod
     def _normalized(

@@ -7,20 +7,19 @@ import torch
 from numpy.typing import NDArray
 
 from learner.architecture import PolicyArchitecture
-from learner.distributions import Masks, make_distribution
 from learner.network import PolicyNetwork
+from learner.policy import Policy
 from learner.weights import Weights
 
 
-class TorchPolicy:
+class TorchPolicy(Policy):
     """The learner's network, used forwards only, one thread of Torch; NumPy samples."""
 
     def __init__(self, architecture: PolicyArchitecture) -> None:
+        super().__init__(architecture)
         torch.set_num_threads(1)
         self._network = PolicyNetwork(architecture, torch.Generator().manual_seed(0))
-        self._distribution = make_distribution(architecture.action)
         self._states = torch.zeros(0, self._network.state_size)
-        self.version = -1
 
     def load(self, weights: Weights) -> None:
         """Act with these weights from now on.
@@ -51,14 +50,3 @@ class TorchPolicy:
             else:
                 parameters = self._network(observations)
         return parameters.numpy()
-
-    def act(
-        self, observations: NDArray[Any], uniforms: NDArray[np.float64], masks: Masks = None
-    ) -> tuple[NDArray[Any], NDArray[np.float32]]:
-        """Sample one action per observation; return the parameters, too."""
-        parameters = self.parameters(observations)
-        return self._distribution.sample(parameters, uniforms, masks), parameters
-
-    def act_greedily(self, observations: NDArray[Any], masks: Masks = None) -> NDArray[Any]:
-        """Return the most probable choices, and the means of Gaussians."""
-        return self._distribution.mode(self.parameters(observations), masks)

@@ -26,7 +26,7 @@ _ENVIRONMENT_PATIENCE_S = 6.0
 USAGE = """\
 usage: reinforce doctor [PRESET_OR_YAML] [--section.field value ...]
 
-Say in seconds what would fail later: packages, shared memory, disk, the environment, the run
+Say in seconds what would fail later: packages, shared memory, disk, environment and policy, the run
 directory, checkpoints, MLflow, the token, the GPU, and room for the workers. With --cluster.address
 HOST:PORT, on every node of that cluster, too, with its versions, clocks and object stores. Without
 a preset, that of cartpole is looked at.
@@ -48,7 +48,7 @@ def run_doctor(config: Config) -> int:
 
 
 def _findings(config: Config) -> Iterator[Finding]:
-    here = report_of_this_machine(config.environment, str(Path.cwd()), _ENVIRONMENT_PATIENCE_S)
+    here = report_of_this_machine(config, str(Path.cwd()), _ENVIRONMENT_PATIENCE_S)
     yield from check_machine(here)
     yield check_user_files(Path.cwd())
     yield check_run_directory(config)

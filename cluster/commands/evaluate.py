@@ -7,33 +7,24 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from cluster.commands.arguments import Flag, RunDir
+from cluster.commands.arguments import Flag, PlayArguments
 from cluster.errors import UsageError
 from cluster.evaluation import Evaluation
 from cluster.trained.trained_policy import TrainedPolicy
 
 
 @dataclass(frozen=True)
-class Arguments:
+class Arguments(PlayArguments):
     """Play fresh, seeded episodes with a trained policy, in this process and without Ray.
 
     Neither training nor its evaluations play these episodes, and nothing is written.
 
     Attributes:
-        run: A run directory; the run may still be going on.
         episodes: Episodes, >= 5; more narrow the 95 % interval.
-        seed: Seed of the episodes, >= 0; the same seed gives the same result. None: that of the
-            run.
-        sampled: Sample actions as in training. Without it: the most probable ones.
-        best: Take the checkpoint of the best evaluation instead of the newest one.
         json: Print one line of JSON instead.
     """
 
-    run: RunDir
     episodes: int = 100
-    seed: int | None = None
-    sampled: Flag = False
-    best: Flag = False
     json: Flag = False
 
 

@@ -1,7 +1,9 @@
 """Overrides on the command line: ``--section.field value`` on top of a preset or a file."""
 
+import math
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from dataclasses import replace
+from typing import Any
 
 import tyro
 import yaml
@@ -12,59 +14,54 @@ from configs.loading import load_config
 from configs.section import ConfigError
 from configs.strict_yaml import parse_yaml
 
-Value = TypeVar("Value")
-
 _REGISTRY = tyro.constructors.ConstructorRegistry()
 
 
+_YAML_METAVARS: dict[Any, str] = {
+    bool: "{true,false}",
+    dict[str, Any]: "YAML",
+    tuple[WrapperConfig, ...]: "YAML",
+}
+
+
 @_REGISTRY.primitive_rule
-def _yaml_mapping(
+def _as_in_yaml(
     type_info: tyro.constructors.PrimitiveTypeInfo,
-) -> tyro.constructors.PrimitiveConstructorSpec[dict[str, Any]] | None:
-    """Free mappings, such as the keyword arguments of an environment, are given as YAML."""
-    if type_info.type_origin is not dict:
+) -> tyro.constructors.PrimitiveConstructorSpec[Any] | None:
+    """Booleans, mappings and lists of wrappers are one word of YAML."""
+    if type_info.type not in _YAML_METAVARS:
         return None
     return tyro.constructors.PrimitiveConstructorSpec(
         nargs=1,
-        metavar="YAML",
-        instance_from_str=lambda arguments: _parse_mapping(arguments[0]),
-        is_instance=lambda instance: isinstance(instance, dict),
-        str_from_instance=lambda instance: [yaml.safe_dump(instance, default_flow_style=True)],
+        metavar=_YAML_METAVARS[type_info.type],
+        instance_from_str=lambda words: _parse_word(words[0]),
+        is_instance=lambda instance: isinstance(instance, type_info.type_origin or type_info.type),
+        str_from_instance=lambda instance: [_as_word(instance)],
     )
 
 
 @_REGISTRY.primitive_rule
-def _yaml_wrappers(
+def _refused_by_its_section(
     type_info: tyro.constructors.PrimitiveTypeInfo,
-) -> tyro.constructors.PrimitiveConstructorSpec[tuple[WrapperConfig, ...]] | None:
-    """Wrappers are given as a YAML list."""
-    if type_info.type != tuple[WrapperConfig, ...]:
-        return None
-    return tyro.constructors.PrimitiveConstructorSpec(
-        nargs=1,
-        metavar="YAML",
-        instance_from_str=lambda arguments: _parse_list(arguments[0]),
-        is_instance=lambda instance: isinstance(instance, tuple),
-        str_from_instance=lambda instance: [
-            yaml.safe_dump(list(instance), default_flow_style=True)
-        ],
-    )
+) -> tyro.constructors.PrimitiveConstructorSpec[Any] | None:
+    """Words that are no value of a setting go on as they stand: its section says what it takes."""
+    if tyro.conf.FlagConversionOff not in type_info.markers:
+        return None  # asked from here, or a part of a setting
+    bare = tyro.constructors.PrimitiveTypeInfo.make(type_info.type, set())
+    usual = tyro.constructors.ConstructorRegistry.get_primitive_spec(bare)
+    if not isinstance(usual, tyro.constructors.PrimitiveConstructorSpec):
+        return None  # a section
 
+    def value_of(words: list[str]) -> Any:
+        is_one = len(words) == 1 and usual.nargs != "*"
+        try:
+            if usual.choices is None or words[0] in usual.choices:
+                return usual.instance_from_str(words)
+        except ValueError:
+            pass
+        return words[0] if is_one else words
 
-@_REGISTRY.primitive_rule
-def _yaml_boolean(
-    type_info: tyro.constructors.PrimitiveTypeInfo,
-) -> tyro.constructors.PrimitiveConstructorSpec[bool] | None:
-    """Booleans are given as in YAML: true or false."""
-    if type_info.type is not bool:
-        return None
-    return tyro.constructors.PrimitiveConstructorSpec(
-        nargs=1,
-        metavar="{true,false}",
-        instance_from_str=lambda arguments: _parse_boolean(arguments[0]),
-        is_instance=lambda instance: isinstance(instance, bool),
-        str_from_instance=lambda instance: [str(instance).lower()],
-    )
+    return replace(usual, instance_from_str=value_of, choices=None)
 
 
 def parse_config(verb: str, arguments: Sequence[str]) -> Config:
@@ -113,24 +110,14 @@ def override(default: Config, arguments: Sequence[str], command: str) -> Config:
         )
 
 
-def _parse_mapping(text: str) -> dict[str, Any]:
-    return _parse_yaml(text, dict, "is not a YAML mapping such as '{sutton_barto_reward: true}'")
-
-
-def _parse_list(text: str) -> tuple[Any, ...]:
-    return tuple(_parse_yaml(text, list, "is not a YAML list such as '[ClipAction]'"))
-
-
-def _parse_boolean(text: str) -> bool:
-    return _parse_yaml(text, bool, "is neither true nor false")
-
-
-def _parse_yaml(text: str, kind: type[Value], complaint: str) -> Value:
+def _parse_word(text: str) -> Any:
     try:
-        value = parse_yaml(text)
-    except yaml.YAMLError:
-        value = None
-    if not isinstance(value, kind):
-        # tyro explains a ValueError and lets other errors through
-        raise ValueError(f"{text!r} {complaint}")  # noqa: TRY004
-    return value
+        return parse_yaml(text)
+    except yaml.MarkedYAMLError as error:
+        raise ConfigError(f"{text!r} is not valid YAML: {error.problem}") from None
+
+
+def _as_word(value: Any) -> str:
+    plain = list(value) if isinstance(value, tuple) else value
+    text: str = yaml.safe_dump(plain, default_flow_style=True, width=math.inf)
+    return text.removesuffix("\n").removesuffix("\n...")

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from cluster.commands.arguments import Flag, RunDir
+from cluster.commands.arguments import Flag, PlayArguments
 from cluster.errors import UsageError
 from cluster.trained.trained_policy import TrainedPolicy
 from cluster.trained.video import MP4, WEBM, VideoFormat, VideoWriter, check_video_support
@@ -20,28 +20,19 @@ from workers.ticket import Ticket
 
 
 @dataclass(frozen=True)
-class Arguments:
+class Arguments(PlayArguments):
     """Film episodes of a trained policy as H.264 mp4, which every browser plays.
 
     Each episode becomes one file, named by the steps learned from, its seed and its return.
 
     Attributes:
-        run: A run directory; the run may still be going on.
         episodes: Episodes to film, >= 1.
         output: Folder for the files. None: videos/ in the run directory.
-        seed: Seed of the episodes, >= 0; the same seed gives the same episodes. None: that of the
-            run.
-        sampled: Sample actions as in training. Without it: the most probable ones.
-        best: Take the checkpoint of the best evaluation instead of the newest one.
         webm: Write a WebM (VP9) beside each mp4, for browsers without H.264.
     """
 
-    run: RunDir
     episodes: int = 3
     output: Path | None = None
-    seed: int | None = None
-    sampled: Flag = False
-    best: Flag = False
     webm: Flag = False
 
 

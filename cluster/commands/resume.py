@@ -81,7 +81,7 @@ def go_on(
     # Once more: the environment, its packages or the machine may be others than at the start.
     spec = check_environment(config, console)
     with Journal(run.journal_file) as journal:
-        newest = Checkpoints(run, config).newest(lambda text: None)
+        newest = Checkpoints(run, config).newest(lambda text: _say(console, text, "yellow"))
         require_same_files(run, newest)
         if newest is None:
             _refuse_if_its_checkpoints_are_gone(run, summary)
@@ -101,7 +101,8 @@ def go_on(
 
         for name, (old, new) in changes.items():
             _say(console, f"{name}: {old} is now {new}")
-        return Conductor(config, spec, run, journal, console, started_s).conduct(note_start)
+        conductor = Conductor(config, spec, run, journal, console, started_s)
+        return conductor.conduct(newest, note_start)
 
 
 def _remember_mlflow_run(run: RunDirectory, checkpoint: Checkpoint) -> None:
@@ -121,8 +122,8 @@ def _refuse_if_its_checkpoints_are_gone(run: RunDirectory, summary: dict[str, ob
         )
 
 
-def _say(console: Console, text: str) -> None:
-    console.print(text, highlight=False, soft_wrap=True, markup=False)
+def _say(console: Console, text: str, style: str | None = None) -> None:
+    console.print(text, style=style, highlight=False, soft_wrap=True, markup=False)
 
 
 def _refuse_if_of_another_run(run: RunDirectory, saved: dict[str, object], config: Config) -> None:

@@ -45,7 +45,7 @@ def run_training(config: Config, console: Console, started_s: float) -> int:
             )
         with Journal(run.journal_file) as journal:
             conductor = Conductor(config, spec, run, journal, console, started_s)
-            return conductor.conduct(lambda: run.note_start("train", 0, {}))
+            return conductor.conduct(None, lambda: run.note_start("train", 0, {}))
     except (UsageError, InterruptedRunError, StorageError):
         if not run.has_begun:
             run.discard()

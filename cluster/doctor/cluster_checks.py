@@ -124,12 +124,14 @@ def check_versions(here: NodeReport, reports: list[NodeReport]) -> Finding:
 def _ask_every_node(config: Config) -> dict[Any, str]:
     """Have every node look at itself; return the calls with the names of their machines."""
     task = ray.remote(report_of_this_machine)
+    unfilmed = config.evaluation.model_copy(update={"video": False})  # the driver films, not they
+    config = config.model_copy(update={"evaluation": unfilmed})
     return {
         task.options(
             num_cpus=0,
             max_retries=0,
             scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False),
-        ).remote(config.environment, str(Path.cwd()), _ENVIRONMENT_SHARE * _REPORT_TIMEOUT_S): node[
+        ).remote(config, str(Path.cwd()), _ENVIRONMENT_SHARE * _REPORT_TIMEOUT_S): node[
             "NodeManagerHostname"
         ]
         for node in ray.nodes()

@@ -29,7 +29,7 @@ def check_machine(report: NodeReport) -> Iterator[Finding]:
         yield ok("packages", f"{report.name}: {listed}")
     yield _check_shared_memory(report)
     yield _check_disk(report)
-    yield _check_environment(report)
+    yield from _check_environment(report)
 
 
 def check_run_directory(config: Config) -> Finding:
@@ -118,21 +118,26 @@ def _check_disk(report: NodeReport) -> Finding:
     return ok("disk", free)
 
 
-def _check_environment(report: NodeReport) -> Finding:
+def _check_environment(report: NodeReport) -> Iterator[Finding]:
     if report.environment_problem:
-        return failure(
+        yield failure(
             "environment",
             f"{report.name}: {report.environment_problem}",
-            "a worker there could not play; install what it needs on that machine",
+            "a worker there could not play, and `reinforce train` refuses it; see to what it says, "
+            "or install what it needs on that machine",
         )
-    if report.waited_s is not None:
-        return warning(
+    elif report.waited_s is not None:
+        yield warning(
             "environment",
-            f"{report.name}: not made within {report.waited_s:g} s",
+            f"{report.name}: not tried to the end within {report.waited_s:g} s",
             "`reinforce train` waits longer, and each of its workers takes that long to start; if "
-            "it never comes, its constructor hangs",
+            "it never comes, its constructor, reset or step hangs",
         )
-    return ok("environment", f"{report.name}: can be made")
+    elif report.environment_warnings:
+        for odd in report.environment_warnings:
+            yield warning("environment", f"{report.name}: {odd}", "`reinforce train` says so, too")
+    else:
+        yield ok("environment", f"{report.name}: made, played, and fit for the policy")
 
 
 def _mebibytes(num_bytes: int) -> str:

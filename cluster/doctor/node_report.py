@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from cluster.doctor.environment_trial import environment_problem
-from configs.experiment import EnvironmentConfig
+from cluster.doctor.environment_trial import EnvironmentTrial, try_environment
+from configs.config import Config
 
 PACKAGES = ("distributed-reinforce", "ray", "torch", "gymnasium", "numpy", "mlflow")
 
@@ -26,8 +26,9 @@ class NodeReport:
         num_cpus: Cores that this process may use.
         shared_memory_bytes: Size of /dev/shm; 0 if there is none.
         free_disk_bytes: Free where temporary files go, Ray's among them.
-        environment_problem: Why the environment cannot be played there; None if nothing is known
-            against it.
+        environment_problem: Why environment and policy cannot be used there; None if nothing is
+            known against them.
+        environment_warnings: What is odd about them.
         waited_s: How long the environment was waited for in vain; None if it answered.
     """
 
@@ -38,22 +39,21 @@ class NodeReport:
     shared_memory_bytes: int
     free_disk_bytes: int
     environment_problem: str | None
+    environment_warnings: tuple[str, ...]
     waited_s: float | None
 
 
-def report_of_this_machine(
-    environment: EnvironmentConfig, user_path: str, patience_s: float
-) -> NodeReport:
-    """Look around; the environment is made once and closed.
+def report_of_this_machine(config: Config, user_path: str, patience_s: float) -> NodeReport:
+    """Look around; environment and policy are tried as before a run.
 
     Args:
-        environment: What workers would play.
-        user_path: Folder in which the user's own environments may be.
-        patience_s: How long to wait for the environment.
+        config: What is to run.
+        user_path: Folder in which the user's own modules may be.
+        patience_s: How long to wait for the trial.
     """
-    problem, waited_s = None, None
+    trial, waited_s = EnvironmentTrial(None), None
     try:
-        problem = environment_problem(environment, user_path, patience_s)
+        trial = try_environment(config, user_path, patience_s)
     except TimeoutError:
         waited_s = patience_s
     return NodeReport(
@@ -63,7 +63,8 @@ def report_of_this_machine(
         num_cpus=len(os.sched_getaffinity(0)),
         shared_memory_bytes=_size_of(Path("/dev/shm")),  # noqa: S108 - looked at, not written to
         free_disk_bytes=shutil.disk_usage(tempfile.gettempdir()).free,
-        environment_problem=problem,
+        environment_problem=trial.problem,
+        environment_warnings=trial.warnings,
         waited_s=waited_s,
     )
 

@@ -105,8 +105,9 @@ class TrainedPolicy:
         Raises:
             UsageError: A number is out of range.
         """
-        if seed < 0 or episodes < 1:
-            raise UsageError(f"--seed {seed} must be >= 0 and --episodes {episodes} >= 1")
+        for name, number, least in (("--seed", seed, 0), ("--episodes", episodes, 1)):
+            if number < least:
+                raise UsageError(f"{name} {number} must be >= {least}")
         size = self.config.workers.episodes_per_ticket
         return draw_tickets(seed, Purpose.REVIEW, 0, episodes, size, greedy=greedy)
 

@@ -57,6 +57,10 @@ def test_a_reader_of_the_output_who_goes_away_is_not_told_of_it(arguments, tmp_p
 
 BAD_INPUT = {
     "unknown preset": (["cartpol"], "there is no preset 'cartpol'; did you mean 'cartpole'?"),
+    "an environment as a preset": (
+        ["CartPole-v1"],
+        "another environment by --environment.id after a preset",
+    ),
     "no preset": ([], "needs a preset or a YAML file first"),
     "missing file": (["./none.yaml"], "cannot read the configuration file 'none.yaml'"),
     "unknown option": (["cartpole", "--learner.learning_rat", "1"], "--learner.learning_rate"),
@@ -64,8 +68,14 @@ BAD_INPUT = {
         ["cartpole", "--learner.learning_rate", "-1"],
         "learner.learning_rate = -1.0 is refused: it should be greater than 0",
     ),
-    "value of another type": (["cartpole", "--run.seed", "x"], "--run.seed"),
-    "no mapping": (["cartpole", "--environment.kwargs", "[1]"], "is not a YAML mapping"),
+    "value of another type": (
+        ["cartpole", "--run.seed", "x"],
+        "reinforce: run.seed = 'x' is refused: it should be an integer run.seed: Seed of",
+    ),
+    "no mapping": (
+        ["cartpole", "--environment.kwargs", "[1]"],
+        "environment.kwargs = [1] is refused: it should be a mapping",
+    ),
     "environment that does not exist": (
         ["cartpole", "--environment.id", "CartPol-v1"],
         "environment.id = 'CartPol-v1' does not exist here",
@@ -146,12 +156,14 @@ def test_an_unwritable_run_directory_is_refused_by_name(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_unknown_verb_lists_the_verbs(capsys):
+def test_an_unknown_verb_names_the_near_one_and_lists_the_verbs(capsys):
     assert main(["trian"]) == 2
     assert (
-        "the verbs are: train, resume, scale, pause, unpause, replay, submit, doctor"
-        in capsys.readouterr().err
-    )
+        "there is no verb 'trian', perhaps 'train'; the verbs are: train, resume, scale, pause, "
+        "unpause, replay, submit, doctor"
+    ) in capsys.readouterr().err
+    assert main(["xyz"]) == 2
+    assert "there is no verb 'xyz'; the verbs are: train" in capsys.readouterr().err
 
 
 def test_without_a_verb_the_usage_is_shown(capsys):

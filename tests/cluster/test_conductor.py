@@ -44,7 +44,7 @@ def conduct(make_config):
         spec = inspect_environment(config.environment)
         with Journal(run.journal_file) as journal:
             conductor = Conductor(config, spec, run, journal, Console(quiet=True), 0.0)
-            return run, conductor.conduct(lambda: None)
+            return run, conductor.conduct(None, lambda: None)
 
     return conduct
 

@@ -140,7 +140,7 @@ def test_the_doctor_looks_at_every_node(nodes, reinforce):
     assert "the cluster asks for a token, and ours was accepted" in result.stdout
     assert "ok       room for workers 2 now" in result.stdout
     assert "the same on 3 nodes as here" in result.stdout
-    assert result.stdout.count("can be made") == 4
+    assert result.stdout.count("made, played, and fit for the policy") == 4
     (seconds,) = re.findall(r"0 failures, .* in (\d+) s", result.stdout)
     assert int(seconds) < 60, "it is ten seconds where nobody else is at work"
 

@@ -48,6 +48,39 @@ def test_nan_is_no_number():
     )
 
 
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"run": {"seed": "x"}}, "run.seed = 'x' is refused: it should be an integer\n"),
+        ({"run": {"name": 3}}, "run.name = 3 is refused: it should be text\n"),
+        (
+            {"learner": {"episodes_bounds": [16]}},
+            "learner.episodes_bounds = [16] is refused: it has too few values\n",
+        ),
+        (
+            {"learner": {"episodes_bounds": [2, 3, 4]}},
+            "learner.episodes_bounds = [2, 3, 4] is refused: it has too many values\n",
+        ),
+        (
+            {"evaluation": {"greedy": "maybe"}},
+            "evaluation.greedy = 'maybe' is refused: it should be true or false or 'both'\n",
+        ),
+        (
+            {"environment": {"wrappers": [3]}},
+            "environment.wrappers = 3 is refused: it should be text or a mapping of keys\n",
+        ),
+        ({"stop": {3: 4}}, "unknown key 'stop.3'; the keys of 'stop' are: max_updates, "),
+    ],
+)
+def test_a_value_of_another_kind_is_refused_in_plain_words(values, message):
+    assert refusal(values).startswith(message)
+
+
+def test_none_is_taken_as_the_descriptions_write_it_and_refused_where_nothing_is_no_value():
+    assert Config.model_validate({"stop": {"target_return": "None"}}).stop.target_return is None
+    assert refusal({"run": {"seed": "None"}}).startswith("run.seed = 'None' is refused")
+
+
 def test_a_section_that_is_no_mapping_is_refused():
     assert refusal({"learner": 3}) == "learner = 3 is not a mapping of keys"
 

@@ -77,7 +77,7 @@ def test_the_newest_whole_checkpoint_counts(trained_run, tmp_path, capsys):
 BAD = {
     "no run directory": (["none"], "none is not a run directory: it holds no config.yaml"),
     "too few episodes": (["RUN", "--episodes", "4"], "--episodes 4 must be >= 5"),
-    "seed below zero": (["RUN", "--seed", "-1"], "--seed -1 must be >= 0"),
+    "seed below zero": (["RUN", "--seed", "-1"], "--seed -1 must be >= 0\n"),
     "no checkpoint": (["EMPTY"], "holds no checkpoint that can be read"),
     "no best checkpoint": (["EMPTY", "--best"], "leave out --best for the newest one"),
 }
@@ -100,3 +100,21 @@ def test_help_and_wrong_options_exit_as_everywhere(capsys):
         with pytest.raises(SystemExit) as caught:
             main(["evaluate", *arguments])
         assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("option", "word", "message"),
+    [
+        ("--episodes", "many", "'many' is no whole number"),
+        ("--episodes", "None", "'None' is no whole number"),
+        ("--seed", "1.5", "'1.5' is no whole number, nor None"),
+    ],
+)
+def test_what_is_no_number_is_refused_in_plain_words(option, word, message, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["evaluate", "run", option, word])
+
+    assert caught.value.code == 2
+    said = capsys.readouterr().err
+    assert f"Error parsing {option}: {message} " in said
+    assert "NoneType" not in said

@@ -286,7 +286,67 @@ BAD = {
         {"settings": {"learner.discount": {"low": 1, "high": 0}}, "method": "random", "trials": 1},
         "it has to be low < high",
     ),
-    "an unknown key": ({"settings": {"learner.discount": [1]}, "seed": 1}, "unknown key"),
+    "an unknown key": (
+        {"settings": {"learner.discount": [1]}, "seed": 1},
+        "unknown key 'sweep.seed'; did you mean 'seeds' or",
+    ),
+    "a setting with a slip": (
+        {"settings": {"learner.discoun": [1]}},
+        "'learner.discoun' cannot be swept; did you mean 'learner.discount'",
+    ),
+    "a section of settings": (
+        {"settings": {"learner": {"discount": [1]}}},
+        "'learner' cannot be swept; did you mean 'learner.discount'",
+    ),
+    "one value": (
+        {"settings": {"learner.discount": 0.9}},
+        "learner.discount = 0.9 is neither a list of choices, such as [a, b], nor a range",
+    ),
+    "no choice": ({"settings": {"learner.discount": []}}, "learner.discount = [] is neither"),
+    "a list of settings": (
+        {"settings": ["learner.discount"]},
+        "sweep.settings = ['learner.discount'] is refused: it should be a mapping of keys",
+    ),
+    "a value of another kind": (
+        {"settings": {"learner.discount": ["high"]}},
+        "learner.discount = 'high' is refused: it should be a number",
+    ),
+    "a method with a slip": (
+        {"settings": {"learner.discount": [1]}, "method": "gird"},
+        "sweep.method = 'gird' is refused: it should be 'grid', 'random' or 'optuna'",
+    ),
+    "trials that are no number": (
+        {"settings": {"learner.discount": [1]}, "method": "random", "trials": "many"},
+        "sweep.trials = 'many' is refused: it should be an integer",
+    ),
+    "a negative seed": (
+        {"settings": {"learner.discount": [1]}, "seeds": [0, -1]},
+        "sweep.seeds = -1 is refused",
+    ),
+    "a seed twice": (
+        {"settings": {"learner.discount": [1]}, "seeds": [3, 3]},
+        "sweep.seeds = [3, 3]: each may stand there once",
+    ),
+    "a range without an end": (
+        {"settings": {"learner.discount": {"low": 0, "hgih": 1}}, "method": "random", "trials": 1},
+        "the range of learner.discount: range.high is missing",
+    ),
+    "a range that leaves the bounds": (
+        {"settings": {"learner.discount": {"low": 0, "high": 2}}, "method": "random", "trials": 1},
+        "the range of learner.discount: learner.discount = 2.0 is refused",
+    ),
+    "fractions for whole numbers": (
+        {
+            "settings": {"learner.episodes_per_update": {"low": 2, "high": 8}},
+            "method": "random",
+            "trials": 1,
+        },
+        "is refused: it should be an integer or 'auto'",
+    ),
+    "a base that does not exist": (
+        {"settings": {"learner.discount": [1]}, "base": "cartpol"},
+        "there is no preset 'cartpol'; did you mean 'cartpole'?",
+    ),
 }
 
 
@@ -296,8 +356,47 @@ def test_what_cannot_be_swept_is_said_before_anything_starts(case, write, capsys
     folder = write(values)
 
     assert main(["sweep", "sweep.yaml"]) == 2
-    assert message in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert said.startswith("reinforce: sweep.yaml: ")
+    assert message in said
     assert not folder.exists()
+
+
+NO_SWEEP = {
+    "nothing": ("", "sweep.yaml: sweep.base is missing"),
+    "a list": ("- cartpole\n", "sweep.yaml: it holds a list, not a mapping with 'base: cartpole'"),
+    "no YAML": ("base: [\n", "sweep.yaml: it is not valid YAML"),
+    "a key twice": (
+        "base: cartpole\nbase: article\n",
+        "the key 'base' stands twice in a mapping\n  in \"the text\", line 2",
+    ),
+    "a setting twice": (
+        "base: cartpole\nsettings: {learner.discount: [1], learner.discount: [0.9]}\n",
+        "the key 'learner.discount' stands twice in a mapping",
+    ),
+    "no text": (b"\xff\xfe", "cannot read the sweep 'sweep.yaml': it is not UTF-8 text"),
+}
+
+
+@pytest.mark.parametrize("case", NO_SWEEP)
+def test_a_file_that_is_no_sweep_is_refused_by_name(case, tmp_path, monkeypatch, capsys):
+    text, message = NO_SWEEP[case]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sweep.yaml").write_bytes(text if isinstance(text, bytes) else text.encode())
+
+    assert main(["sweep", "sweep.yaml"]) == 2
+    assert message in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["sweep.yaml"]
+
+
+def test_a_preset_instead_of_a_sweep_is_told_what_a_sweep_is(write, capsys):
+    write({})
+
+    assert main(["sweep", "cartpole"]) == 2
+    assert (
+        "cannot read the sweep 'cartpole': No such file or directory; a sweep is a YAML file; "
+        "docs/tools.md shows one"
+    ) in capsys.readouterr().err
 
 
 def test_a_folder_of_another_sweep_is_refused(write, capsys):

@@ -32,7 +32,7 @@ from cluster.doctor.tracking_checks import check_tracking
 from configs.config import Config
 
 ROOMY = {"shared_memory_bytes": 1 << 30, "free_disk_bytes": 4 << 30}
-HERE = replace(report_of_this_machine(Config().environment, ".", 60.0), **ROOMY)
+HERE = replace(report_of_this_machine(Config(), ".", 60.0), **ROOMY)
 
 
 @pytest.fixture
@@ -268,11 +268,55 @@ def test_a_store_that_does_not_answer_is_a_failure_after_seconds(monkeypatch):
     assert "the store has not answered for 0.1 s" in found.message
 
 
-def finding_about(environment_id, folder=".", patience_s=60.0):
-    environment = config(environment={"id": environment_id}).environment
-    report = report_of_this_machine(environment, str(folder), patience_s)
+def finding_about(environment_id, folder=".", patience_s=60.0, **sections):
+    environment = {"id": environment_id, **sections.pop("environment", {})}
+    trial = config(environment=environment, **sections)
+    report = report_of_this_machine(trial, str(folder), patience_s)
     (found,) = [f for f in check_machine(report) if f.subject == "environment"]
     return found
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("reset raises", "reset raises KeyError"),
+        ("never ends", "did not end within"),
+        ("step raises", "ZeroDivisionError: wheel"),
+        ("shape", "shape"),
+        ("nan reward", "nan"),
+    ],
+)
+def test_an_environment_that_train_would_refuse_is_a_failure(fault, message):
+    found = finding_about("broken_environment:Broken", environment={"kwargs": {"fault": fault}})
+
+    assert found.level == "failure"
+    assert message in found.message
+    assert "`reinforce train` refuses it" in found.advice
+
+
+def test_an_environment_that_train_would_warn_of_is_a_warning():
+    found = finding_about(
+        "broken_environment:Broken", environment={"kwargs": {"fault": "unseeded"}}
+    )
+
+    assert found.level == "warning"
+    assert "is not deterministic under a seed" in found.message
+
+
+def test_a_policy_that_train_would_refuse_is_a_failure(tmp_path):
+    (tmp_path / "mine.py").write_text("class Net:\n    pass\n")
+
+    found = finding_about("CartPole-v1", tmp_path, policy={"kind": "mine:Net"})
+
+    assert found.level == "failure"
+    assert "mine:Net" in found.message
+
+
+def test_a_film_that_train_would_refuse_is_a_failure():
+    found = finding_about("fake_environments:Countdown-v0", evaluation={"video": True})
+
+    assert found.level == "failure"
+    assert "cannot be filmed" in found.message
 
 
 def test_an_environment_that_takes_longer_than_the_doctor_waits_is_a_warning():
@@ -280,7 +324,7 @@ def test_an_environment_that_takes_longer_than_the_doctor_waits_is_a_warning():
     found = finding_about("fake_environments:Hanging", patience_s=0.5)
 
     assert found.level == "warning"
-    assert "not made within 0.5 s" in found.message
+    assert "not tried to the end within 0.5 s" in found.message
 
 
 USERS_ENVIRONMENTS = """
