@@ -288,7 +288,7 @@ BAD = {
     ),
     "an unknown key": (
         {"settings": {"learner.discount": [1]}, "seed": 1},
-        "unknown key 'sweep.seed'; did you mean 'seeds' or",
+        "unknown key 'sweep.seed'; did you mean 'seeds'?",
     ),
     "a setting with a slip": (
         {"settings": {"learner.discoun": [1]}},
@@ -296,7 +296,7 @@ BAD = {
     ),
     "a section of settings": (
         {"settings": {"learner": {"discount": [1]}}},
-        "'learner' cannot be swept; did you mean 'learner.discount'",
+        "'learner' cannot be swept; did you mean 'learner.device'",
     ),
     "one value": (
         {"settings": {"learner.discount": 0.9}},
