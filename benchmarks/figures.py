@@ -43,9 +43,13 @@ def scaling(rows: Sequence[Row]) -> Figure:
     """Draw the steps per second over the number of workers, beside the ideal."""
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
-    workers = [row["workers"] for row in rows]
-    axes.plot(workers, [row["ideal_steps_per_s"] for row in rows], color=LATE, label="ideal")
-    axes.plot(workers, [row["steps_per_s"] for row in rows], "o", color=GREEDY, label="reached")
+    workers = sorted({row["workers"] for row in rows})
+    ideal = {row["workers"]: row["ideal_steps_per_s"] for row in rows}
+    axes.plot(workers, [ideal[number] for number in workers], color=LATE, label="ideal")
+    for ticket_ms, marker in zip(sorted({row["ticket_ms"] for row in rows}), "ox^s", strict=False):
+        reached = [(r["workers"], r["steps_per_s"]) for r in rows if r["ticket_ms"] == ticket_ms]
+        label = f"tickets of {ticket_ms} ms"
+        axes.plot(*zip(*reached, strict=True), marker, color=GREEDY, label=label)
     axes.set(xscale="log", yscale="log", xlabel="workers", ylabel="environment steps per second")
     axes.set_xticks(workers, [str(number) for number in workers])
     axes.grid(alpha=0.3)

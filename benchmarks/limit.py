@@ -55,8 +55,15 @@ def _single(lanes: int, episodes_per_ticket: int, episodes: int) -> dict[str, An
     }
 
 
+_LUNAR_LANDER = _single(16, 64, 512)
+
 CASES = [
-    Case("LunarLander-v3", "LunarLander-v3", 0.80, _single(16, 64, 512), 12),
+    Case("LunarLander-v3", "LunarLander-v3", 0.80, _LUNAR_LANDER, 12),
+    Case(
+        *("LunarLander-v3, lookahead 1", "LunarLander-v3", 0.80),
+        {**_LUNAR_LANDER, "cluster.lookahead": 1},
+        updates=12,
+    ),
     Case("HalfCheetah-v5", "HalfCheetah-v5", 0.80, _single(16, 16, 64), 8),
     Case("CartPole-v1, one by one", "CartPole-v1", 0.50, _single(64, 64, 512), 30),
 ]

@@ -32,7 +32,6 @@ from workers.environment import inspect_environment
 from workers.ticket import Purpose, draw_tickets
 
 STEP_S = 0.005
-STEPS_PER_EPISODE = 40
 
 
 class Waiting(gymnasium.Env[Any, Any]):
@@ -40,6 +39,9 @@ class Waiting(gymnasium.Env[Any, Any]):
 
     observation_space = gymnasium.spaces.Box(-1, 1, (4,), np.float32)
     action_space = gymnasium.spaces.Discrete(2)
+
+    def __init__(self, steps_per_episode: int) -> None:
+        self._steps_per_episode = steps_per_episode
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
         """Begin an episode."""
@@ -53,15 +55,18 @@ class Waiting(gymnasium.Env[Any, Any]):
         self._num_steps += 1
         self._wake_s += STEP_S
         time.sleep(max(0.0, self._wake_s - time.monotonic()))
-        over = self._num_steps == STEPS_PER_EPISODE
+        over = self._num_steps == self._steps_per_episode
         return np.zeros(4, np.float32), 1.0, over, False, {}
 
 
-def configured(num_workers: int, num_tickets: int) -> Config:
+def configured(num_workers: int, num_tickets: int, episode_steps: int) -> Config:
     """Return the configuration of a run; nothing but the number of workers differs."""
     return Config.model_validate(
         {
-            "environment": {"id": "scaling:Waiting"},
+            "environment": {
+                "id": "scaling:Waiting",
+                "kwargs": {"steps_per_episode": episode_steps},
+            },
             "learner": {"episodes_per_update": num_tickets},
             "workers": {
                 "num_workers": num_workers,
@@ -72,9 +77,13 @@ def configured(num_workers: int, num_tickets: int) -> Config:
     )
 
 
-def measure(num_workers: int, num_tickets: int, updates: int) -> dict[str, Any]:
+def measure(
+    num_workers: int, num_tickets: int, episode_steps: int, seconds: float
+) -> dict[str, Any]:
     """Sample and learn with so many workers; return the row."""
-    config = configured(num_workers, num_tickets)
+    config = configured(num_workers, num_tickets, episode_steps)
+    ticket_s = episode_steps * STEP_S
+    updates = max(1, round(seconds * num_workers / (num_tickets * ticket_s)))
     spec = inspect_environment(config.environment)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -96,6 +105,7 @@ def measure(num_workers: int, num_tickets: int, updates: int) -> dict[str, Any]:
         cpu_s = sum(driver.cpu_times()[:2]) - cpu_s
     ideal = num_workers / STEP_S
     return {
+        "ticket_ms": round(1e3 * ticket_s),
         "workers": num_workers,
         "steps_per_s": round(steps / elapsed_s, 1),
         "ideal_steps_per_s": ideal,
@@ -131,17 +141,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8, 16, 32])
     parser.add_argument("--tickets", type=int, default=128, help="of one update")
+    parser.add_argument("--episode-steps", type=int, nargs="+", default=[40, 200])
     parser.add_argument("--seconds", type=float, default=20.0, help="of sampling, per row")
     parser.add_argument("--output", type=Path, default=results.FOLDER)
     arguments = parser.parse_args()
     here = str(Path(__file__).parent)
     os.environ["PYTHONPATH"] = os.pathsep.join([here, os.environ.get("PYTHONPATH", "")])
     rows = []
-    for num_workers in arguments.workers:
-        update_s = arguments.tickets * STEPS_PER_EPISODE * STEP_S / num_workers
-        updates = max(1, round(arguments.seconds / update_s))
-        rows.append(measure(num_workers, arguments.tickets, updates))
-        print(rows[-1], flush=True)
+    for episode_steps in arguments.episode_steps:
+        for num_workers in arguments.workers:
+            row = measure(num_workers, arguments.tickets, episode_steps, arguments.seconds)
+            rows.append(row)
+            print(row, flush=True)
     simulated = scheduler_alone(256, 20_000)
     print(simulated)
     command = results.this_command()

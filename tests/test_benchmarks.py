@@ -64,7 +64,10 @@ def on_ray(name, arguments):
         on_ray("limit", ["--rounds", "1", "--scale", "0.02", "--only", "CartPole-v1"]),
         on_ray("vector", ["--rounds", "1", "--lanes", "8", "--updates", "5"]),
         on_ray("backends", ["--rounds", "1", "--updates", "5"]),
-        on_ray("scaling", ["--workers", "1", "--tickets", "4", "--seconds", "1"]),
+        on_ray(
+            "scaling",
+            ["--workers", "1", "--tickets", "4", "--episode-steps", "20", "40", "--seconds", "1"],
+        ),
         on_ray("startup", ["--rounds", "1"]),
         on_ray("worker", ["--workers", "2"]),
         on_ray("broadcast", ["--rounds", "2", "--megabytes", "0.1"]),
