@@ -34,7 +34,9 @@ class LosingLearner(DyingLearner):
 
 def learner_of(kind, interrupts):
     make_actor = ray.remote(kind).options(num_cpus=0).remote
-    return RayLearner(lambda state: make_actor(), None, interrupts)
+    learner = RayLearner(lambda state: make_actor(), None, interrupts)
+    ray.wait([learner._state], timeout=60)  # as in a run, which asks for the weights first
+    return learner
 
 
 def test_a_learner_that_dies_in_every_attempt_ends_the_run_with_its_reason(interrupts):
