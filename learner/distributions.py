@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from learner.short_rows import row_counts, row_cumulated, row_maxima
 from learner.spaces import ActionComponent, ActionLayout, components_of
 
 IMPOSSIBLE = np.float32(-1e9)
@@ -53,11 +54,8 @@ class Categorical:
         self, parameters: NDArray[np.float32], uniforms: NDArray[np.float64], masks: Masks = None
     ) -> NDArray[np.int64]:
         """Invert the cumulative distribution at [n] uniforms in [0, 1)."""
-        cumulative = np.exp(_shifted(parameters, masks)).cumsum(axis=1)
-        actions: NDArray[np.int64] = (cumulative <= (uniforms * cumulative[:, -1])[:, None]).sum(
-            axis=1
-        )
-        return actions
+        cumulative = row_cumulated(np.exp(_shifted(parameters, masks)))
+        return row_counts(cumulative, uniforms * cumulative[:, -1])
 
     def log_prob(
         self, parameters: NDArray[np.float32], actions: NDArray[Any], masks: Masks = None
@@ -65,7 +63,7 @@ class Categorical:
         """Return the logarithm of the softmax at [n] actions."""
         shifted = _shifted(parameters, masks)
         # Summed one after the other, as the sampler does it.
-        total = np.exp(shifted).cumsum(axis=1)[:, -1]
+        total = row_cumulated(np.exp(shifted))[:, -1]
         log_probs: NDArray[np.float32] = shifted[np.arange(len(actions)), actions] - np.log(total)
         return log_probs
 
@@ -83,7 +81,7 @@ def _shifted(logits: NDArray[np.float32], masks: Masks) -> NDArray[np.float32]:
     """
     if masks is not None:
         logits = np.where(masks, logits, IMPOSSIBLE)
-    shifted: NDArray[np.float32] = logits - logits.max(axis=1, keepdims=True)
+    shifted: NDArray[np.float32] = logits - row_maxima(logits)
     return shifted
 
 
