@@ -70,7 +70,8 @@ def differentiated_body(network: PolicyNetwork, config: LearnerConfig) -> Callab
     else:
 
         def differentiated(*arguments: object) -> Tensor:
-            with torch.autocast(config.device, torch.bfloat16):
+            # Without its cache of rounded weights: threads share it, and empty it for each other.
+            with torch.autocast(config.device, torch.bfloat16, cache_enabled=False):
                 return body(*arguments).float()
 
     if config.compile:

@@ -29,6 +29,9 @@ from learner.trajectories import Trajectories
 _MAX_THREADS = 4
 """Each holds what a micro-batch leaves behind for its way back."""
 
+_MIN_MICRO_BATCHES = 2
+"""In a batch that is worth more than one thread (docs/decisions/0075-the-learner-in-threads.md)."""
+
 _OWN_KINDS = ("mlp", "cnn", "gru")
 """Of networks that remember nothing from one call to the next, so that threads can share them."""
 
@@ -68,7 +71,9 @@ class PolicyPasses:
         self._parameters = [p for p in network.parameters() if p.requires_grad]
         self._differentiated_body = differentiated_body(network, config)
         count = num_threads or _suitable_threads(config, architecture)
-        self._map = ThreadPoolExecutor(count).map if count > 1 else map
+        # Torch is told in each of them that an operation is one thread: it forgets.
+        self._pool = ThreadPoolExecutor(count, "learner", torch.set_num_threads, (1,))
+        self._num_threads = count
 
     @property
     def are_whole_episodes(self) -> bool:
@@ -95,7 +100,8 @@ class PolicyPasses:
                 return self.distribution(batch, part).log_prob(actions)
 
         parts = self._micro_batches(batch, (0, batch.num_episodes))
-        return torch.cat(list(self._map(of, parts))).cpu().numpy().astype(np.float64)
+        log_probs = list(self._map(batch)(of, parts))
+        return torch.cat(log_probs).cpu().numpy().astype(np.float64)
 
     def differentiate(
         self, batch: Trajectories, advantages: NDArray[np.float64], entropy_coefficient: float
@@ -112,7 +118,7 @@ class PolicyPasses:
         def of(episodes: tuple[int, int]) -> _GroupGradient:
             return self._group_gradient(batch, weights, entropy_coefficient, episodes)
 
-        groups = list(self._map(of, episode_groups(batch.num_episodes)))
+        groups = list(self._map(batch)(of, episode_groups(batch.num_episodes)))
         for parameter, gradients in zip(
             self._parameters, zip(*(group.gradients for group in groups), strict=True), strict=True
         ):
@@ -126,6 +132,11 @@ class PolicyPasses:
             "gradient_noise": noise,
             "gradient_snr": max(0.0, signal) / noise if noise > 0 else float("nan"),
         }
+
+    def _map(self, batch: Trajectories) -> Callable[..., Iterator[Any]]:
+        """Return what maps over a batch: in threads, unless it is too small to wake them."""
+        is_worth_it = batch.num_steps > _MIN_MICRO_BATCHES * self._max_steps
+        return self._pool.map if is_worth_it and self._num_threads > 1 else map
 
     def _group_gradient(
         self,

@@ -1,5 +1,6 @@
 """Passes over a batch in several threads: the same bits, and only for networks that can share."""
 
+import os
 import threading
 from dataclasses import replace
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from played_batches import POLICIES, played_by
+from threadpoolctl import threadpool_info, threadpool_limits
 from torch import nn
 
 from configs.learning import LearnerConfig
@@ -17,7 +19,7 @@ from learner.policy_passes import PolicyPasses
 
 def passes_of(architecture, num_threads=None, **config):
     network = PolicyNetwork(architecture, torch.Generator().manual_seed(0))
-    settings = LearnerConfig(micro_batch_steps=16, **config)
+    settings = LearnerConfig(**{"micro_batch_steps": 16, **config})
     return PolicyPasses(settings, architecture, network, num_threads), network
 
 
@@ -25,14 +27,15 @@ def a_batch(architecture):
     return played_by(Learner(LearnerConfig(), architecture, seed=0), architecture)
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("kind", POLICIES)
-def test_the_number_of_threads_changes_no_bit(kind):
+def test_the_number_of_threads_changes_no_bit(kind, precision):
     architecture = POLICIES[kind]
     batch = a_batch(architecture)
     advantages = np.random.default_rng(1).normal(size=batch.num_steps)
 
     def found(num_threads):
-        passes, network = passes_of(architecture, num_threads)
+        passes, network = passes_of(architecture, num_threads, precision=precision)
         metrics = passes.differentiate(batch, advantages, 0.01)
         gradients = [parameter.grad.numpy() for parameter in network.parameters()]
         return metrics, gradients, passes.log_probs(batch)
@@ -43,6 +46,32 @@ def test_the_number_of_threads_changes_no_bit(kind):
         assert others[0] == metrics
         assert all(map(np.array_equal, others[1], gradients))
         assert np.array_equal(others[2], log_probs)
+
+
+def test_an_operation_in_a_thread_of_the_pool_is_one_thread():
+    """Whatever the process was told before the thread was there."""
+    passes, _ = passes_of(POLICIES["gru"], 2)
+    with threadpool_limits(2):
+        found = passes._pool.submit(threadpool_info).result()
+
+    openmp = [library["num_threads"] for library in found if library["user_api"] == "openmp"]
+    assert openmp == [1] * len(openmp) != []
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
+def test_a_network_of_ours_is_called_in_threads_unless_the_batch_is_small():
+    passes, network = passes_of(POLICIES["mlp"])
+    small, network_of_small = passes_of(POLICIES["mlp"], micro_batch_steps=4096)
+    batch = a_batch(POLICIES["mlp"])
+    found = {}
+    for one, its_network in ((passes, network), (small, network_of_small)):
+        threads = set()
+        its_network.register_forward_hook(lambda *_, to=threads: to.add(threading.get_ident()))
+        one.differentiate(batch, np.ones(batch.num_steps), 0.0)
+        found[one] = threads
+
+    assert threading.get_ident() not in found[passes]
+    assert found[small] == {threading.get_ident()}
 
 
 callers = set()
