@@ -167,7 +167,8 @@ class Learner:
         if limit is not None and norm > limit:
             for parameter in self._parameters:
                 if parameter.grad is not None:
-                    parameter.grad *= limit / norm
+                    # Not in place: the gradients of two parameters may be one tensor.
+                    parameter.grad = parameter.grad * (limit / norm)
         rate = scheduled_value(
             self._config.learning_rate, self.version, self._config.schedule_updates
         )

@@ -57,6 +57,20 @@ class Projecting(nn.Module):
         return self.last(torch.tanh(seen @ self.directions))
 
 
+class Twinned(nn.Module):
+    """Two parameters whose gradients are one and the same tensor."""
+
+    def __init__(self, observation_shapes: dict[str, tuple[int, ...]], num_outputs: int) -> None:
+        super().__init__()
+        (shape,) = observation_shapes.values()
+        self.first, self.second = (nn.Parameter(torch.randn(num_outputs)) for _ in range(2))
+        self.last = nn.Linear(shape[0], num_outputs)
+
+    def forward(self, observations: dict[str, Tensor]) -> Tensor:
+        (seen,) = observations.values()
+        return self.last(seen) + (self.first + self.second)
+
+
 class Dropping(Attentive):
     """Random."""
 

@@ -166,6 +166,23 @@ def test_the_gradient_is_clipped_to_its_limit_and_that_is_counted():
     assert clipped.metrics["gradient_norm"] == pytest.approx(norm)  # as it was before
 
 
+def test_gradients_that_are_one_tensor_are_clipped_once():
+    architecture = replace(ARCHITECTURE, kind="user_package:Twinned")
+    network = PolicyNetwork(architecture, torch.Generator().manual_seed(0))
+    part = random_part(1, [9], network=network)
+    settings = LearnerConfig(baseline="none", advantage_scale="none", optimizer="sgd")
+    weights = Learner(settings, architecture, 0).weights().values
+
+    def move(**config):
+        learner = Learner(settings.model_copy(update=config), architecture, 0)
+        return learner.update([part])[1].values - weights
+
+    step, norm = move(learning_rate=1.0), np.linalg.norm(move(learning_rate=1.0))
+    clipped = move(learning_rate=1.0, max_gradient_norm=float(norm) / 10)
+
+    assert np.allclose(clipped, step / 10, rtol=1e-3, atol=1e-6)
+
+
 def test_a_restored_learner_goes_on_bit_by_bit():
     learner = make_learner()
     learner.update(PARTS)
