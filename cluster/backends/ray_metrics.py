@@ -16,13 +16,25 @@ the wait for the next evaluation may take longer."""
 
 @contextmanager
 def exporting(display: Display, run_name: str) -> Iterator[Display]:
-    """Yield a display that passes on what it is shown, and export all of it until the end."""
+    """Yield a display that passes on what it is shown, and export all of it until the end.
+
+    What cannot be exported is told once: the run is worth more than its metrics.
+    """
     metrics = RayMetricsDisplay(display, run_name)
     over = Event()
 
     def export_again_and_again() -> None:
-        while not over.wait(_INTERVAL_S):
-            metrics.export()
+        has_failed = False
+        while True:
+            is_the_last = over.wait(_INTERVAL_S)
+            try:
+                metrics.export()
+            except Exception as error:  # noqa: BLE001 - whatever Ray raises
+                if not has_failed:
+                    display.warn(f"the run's numbers do not reach Ray's metrics: {error!r}")
+                has_failed = True
+            if is_the_last:
+                return
 
     thread = Thread(target=export_again_and_again, name="ray-metrics", daemon=True)
     thread.start()
