@@ -49,6 +49,8 @@ def note_place(
         fault.add_note(note)
         fault.__suppress_context__ = True  # it says the same, and better
         raise
+    except Exception as other:  # noqa: BLE001 - of the user's spaces or objects, not the one to tell
+        error.add_note(f"Looking for what is wrong with it failed, too: {other!r}")
 
 
 def _look_behind(error: BaseException, step: int, space: Space[Any], result: Any) -> None:

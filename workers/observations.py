@@ -175,7 +175,8 @@ def _leaf_writer(leaf: ObservationLeaf, columns: NDArray[Any]) -> Write:
         # An assignment alone would repeat a value that is too short, and cut the digits off.
         if value.shape != shape and value.shape[value.ndim - num_dimensions :] != shape:
             raise ValueError(f"an observation of shape {value.shape} instead of {shape}")
-        if is_image and not np.can_cast(value.dtype, columns.dtype, "same_kind"):
+        is_other = value.dtype != columns.dtype
+        if is_image and is_other and not np.can_cast(value.dtype, columns.dtype, "same_kind"):
             raise ValueError(f"pixels of dtype {value.dtype} instead of {columns.dtype}")
         columns[position] = value if is_flat else np.reshape(value, columns[position].shape)
 

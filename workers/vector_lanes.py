@@ -20,6 +20,7 @@ from workers.environment import (
     UnsuitableEnvironmentError,
     make_vector_environment,
 )
+from workers.environment_fault import EnvironmentFaultError
 from workers.observations import (
     ObservationRows,
     batch_rows,
@@ -48,14 +49,12 @@ class VectorLanes:
             count = min(self._num_lanes, ticket.num_episodes - first)
             try:
                 self._play_round(policy, ticket, first, count, recorder)
+            except SystemExit as error:  # it would end the worker, and nobody would hear why
+                fault = EnvironmentFaultError(f"the environment raises SystemExit: {error}")
+                fault.add_note(_place(ticket, first, count, recorder))
+                raise fault from error
             except Exception as error:
-                num_steps = max(map(recorder.num_steps_of, range(first, first + count)))
-                error.add_note(
-                    f"This was after {num_steps} steps of the episodes {first} to "
-                    f"{first + count - 1} of ticket {ticket}, which the vector implementation of "
-                    f"the environment plays together, begun with reset(seed="
-                    f"{environment_seed(ticket.episode_seeds[first])})."
-                )
+                error.add_note(_place(ticket, first, count, recorder))
                 raise
         return recorder.trajectories(policy.version)
 
@@ -146,6 +145,15 @@ class VectorLanes:
             if has_masks:
                 lanes = np.flatnonzero(ended)
                 write_idle_actions(self._spec, observations, info, all_actions, lanes)
+
+
+def _place(ticket: Ticket, first: int, count: int, recorder: Recorder) -> str:
+    episodes = range(first, first + count)
+    return (
+        f"This was after {max(map(recorder.num_steps_of, episodes))} steps of the episodes {first} "
+        f"to {episodes[-1]} of ticket {ticket}, which the vector implementation of the environment "
+        f"plays together, begun with reset(seed={environment_seed(ticket.episode_seeds[first])})."
+    )
 
 
 def autoreset_mode(

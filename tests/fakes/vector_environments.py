@@ -23,8 +23,9 @@ class VectorCountdown(VectorEnv[Any, Any, Any]):
         unseeded: str = "",
         has_batched_finals: bool = False,  # noqa: FBT001, FBT002
         raises_at: int = 0,
+        exits: bool = False,  # noqa: FBT001, FBT002
     ) -> None:
-        self._raises_at = raises_at
+        self._raises_at, self._exits = raises_at, exits
         self._unseeded = unseeded
         self._has_batched_finals = has_batched_finals
         self.metadata = {"autoreset_mode": AutoresetMode[mode] if mode != "unknown" else None}
@@ -60,6 +61,8 @@ class VectorCountdown(VectorEnv[Any, Any, Any]):
             assert (np.asarray(actions) == allowed)[~waiting].all(), "a forbidden action"
         self._step[~waiting] += 1
         if self._step.max() == self._raises_at:
+            if self._exits:
+                raise SystemExit(5)
             raise ArithmeticError("the vector implementation is faulty")
         lengths = np.where(self._episode == 0, np.arange(self.num_envs) + 2, 2)
         terminated = ~waiting & (self._step == lengths)

@@ -126,16 +126,23 @@ def test_what_would_be_repeated_or_cut_without_a_word_is_refused(make_config, sp
     assert f"step 1: the observation {says}" in str(caught.value)
 
 
-def test_lanes_of_a_vector_implementation_are_named_together(make_config):
+@pytest.mark.parametrize(
+    ("exits", "says"),
+    [
+        (False, "ArithmeticError: the vector implementation is faulty"),
+        (True, "EnvironmentFaultError: the environment raises SystemExit: 5"),
+    ],
+)
+def test_lanes_of_a_vector_implementation_are_named_together(make_config, exits, says):
     """The episodes 0 and 1 last two and three steps, and 2 and 3 as long: a second round."""
     config = make_config(
         environment={
             "id": "vector_environments:VectorCountdown-v0",
-            "kwargs": {"raises_at": 3},
+            "kwargs": {"raises_at": 3, "exits": exits},
         }
     )
 
     said = told(failure_of(config))
 
-    assert "ArithmeticError: the vector implementation is faulty" in said
+    assert says in said
     assert "This was after 2 steps of the episodes 0 to 1 of ticket training 12:0, which" in said
