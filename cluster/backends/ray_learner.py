@@ -20,6 +20,7 @@ from ray.exceptions import (
     RayTaskError,
 )
 
+from cluster.backends.ray_failures import has_process
 from cluster.errors import (
     LearnerLostError,
     LearnerStateLostError,
@@ -34,6 +35,11 @@ from learner.weights import Weights
 _POLL_S = 0.05
 _TIMEOUT_S = 600.0
 """For one call of the learner, its start included."""
+
+_PATIENCE_S = 15.0
+"""Until it is told that the learner has no place yet."""
+
+_NEEDS_A_GPU = "with learner.device cuda it takes a GPU that nothing else has taken"
 
 _FETCH_TIMEOUT_S = 15.0
 """For what the learner has made already, when a signal may have come that must be obeyed soon."""
@@ -149,17 +155,26 @@ class RayLearner:
 
     def _has_come(self, reference: Any) -> bool:
         """Wait for a result, and look out for signals meanwhile; False: it takes too long."""
-        deadline_s = time.monotonic() + _TIMEOUT_S
+        started_s, is_told = time.monotonic(), False
         while not ray.wait([reference], timeout=_POLL_S)[0]:
             self._interrupts.check()
             self.while_waiting()
-            if time.monotonic() > deadline_s:
+            waited_s = time.monotonic() - started_s
+            if waited_s > _TIMEOUT_S:
                 return False
+            if waited_s > _PATIENCE_S and not is_told:
+                is_told = True
+                if not has_process(self._actor):
+                    self.tell(f"still waiting for room for the learner: {_NEEDS_A_GPU}")
         return True
 
     def _get(self, reference: Any, call: str) -> Any:
         """Return the result of a call."""
         if not self._has_come(reference):
+            if not has_process(self._actor):
+                raise LearnerLostError(
+                    f"no node had room for the learner for {_TIMEOUT_S:.0f} s: {_NEEDS_A_GPU}"
+                )
             raise _ActorGoneError(f"the learner has not answered {call!r} for {_TIMEOUT_S:.0f} s")
         try:
             return ray.get(reference, timeout=_TIMEOUT_S)

@@ -7,6 +7,7 @@ import time
 import pytest
 import ray
 
+from cluster.backends import ray_learner
 from cluster.backends.ray_learner import RayLearner
 from cluster.errors import InterruptedRunError, LearnerLostError, TrajectoriesLostError
 
@@ -46,6 +47,20 @@ def test_a_learner_that_dies_in_every_attempt_ends_the_run_with_its_reason(inter
         learner.update([])
     assert learner.restarts == 4
     assert learner.snapshot(None) == ("the state", None)
+
+
+def test_a_learner_that_no_node_has_room_for_is_said_and_then_given_up(interrupts, monkeypatch):
+    monkeypatch.setattr(ray_learner, "_PATIENCE_S", 0.5)
+    monkeypatch.setattr(ray_learner, "_TIMEOUT_S", 2.0)
+    make_actor = ray.remote(DyingLearner).options(num_cpus=0, num_gpus=1).remote
+    learner, told = RayLearner(lambda state: make_actor(), None, interrupts), []
+    learner.tell = told.append
+
+    with pytest.raises(LearnerLostError, match="no node had room for the learner"):
+        learner.update([])
+    ray.kill(learner._actor)
+
+    assert [text.split(":")[0] for text in told] == ["still waiting for room for the learner"]
 
 
 @ray.remote(num_cpus=0)
