@@ -23,7 +23,7 @@ import torch
 
 from configs.learning import LearnerConfig
 from learner.architecture import PolicyArchitecture
-from learner.computation import differentiated_body
+from learner.computation import differentiated_body, prepare_device
 from learner.distributions import Categorical
 from learner.learner import Learner
 from learner.network import PolicyNetwork
@@ -158,6 +158,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=results.FOLDER)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    prepare_device(arguments.device)  # for the ceilings, too, which come first
     batch, sizes = batch_of(arguments.steps), arguments.sizes
     choices = {"yes": [True], "no": [False], "both": [False, True]}[arguments.compiled]
     rows = []

@@ -4,7 +4,8 @@
 
 The yardstick does what a short script does: one forward pass over the whole batch, one loss, one
 backward pass, one step of Adam, with the advantages given. The learner does its whole update:
-estimator, micro-batches, diagnostics and the new weights. One thread; they take turns. Each memory
+estimator, micro-batches, diagnostics and the new weights, in as many threads as it takes by
+itself, where the yardstick has one; they take turns. Each memory
 figure is the growth of the highest resident memory of a process of its own.
 """
 

@@ -194,7 +194,7 @@ class Conductor:
         return summary
 
     def _warn(self, text: str) -> None:
-        with suppress(OSError):  # the run is worth more than what is said of it
+        with suppress(OSError, UnicodeError):  # the run is worth more than what is said of it
             self.console.print(text, style="yellow", highlight=False, soft_wrap=True, markup=False)
 
 

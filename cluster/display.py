@@ -67,7 +67,7 @@ class PlainDisplay:
         self._print(text)
 
     def _print(self, line: str) -> None:
-        with suppress(OSError):  # the run is worth more than its display
+        with suppress(OSError, UnicodeError):  # the run is worth more than its display
             self._console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 

@@ -74,9 +74,11 @@ def ray_backend(
         )
         learner.while_waiting = pool.keep_busy
         learner.tell = pool.tell = tell
-        pool.wait_until_ready()
-        yield Backend(pool, learner)
-        pool.tell_losses(at_once=True)
+        try:
+            pool.wait_until_ready()
+            yield Backend(pool, learner)
+        finally:
+            pool.tell_losses(at_once=True)
 
 
 def _learner_actor(config: Config) -> "ActorClass[LearnerActor]":

@@ -8,7 +8,7 @@ from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskErr
 
 from cluster.errors import without_colours
 
-_MAX_CAUSE_LENGTH = 200
+_MAX_CAUSE_LENGTH = 100
 
 
 def cause_of(error: RayError, *, has_node: bool = True) -> str:

@@ -175,6 +175,7 @@ class RayPool:
             self._scheduler.target = self._staffing.target
             self._scheduler.avoid(self._staffing.leaving_nodes)
         self._carry_out()
+        self._give_up_if_exhausted()  # before it is told that a ticket is played again
         self.tell_losses()
 
     def _carry_out(self) -> None:

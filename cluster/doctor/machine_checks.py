@@ -123,7 +123,7 @@ def _check_environment(report: NodeReport) -> Iterator[Finding]:
         yield failure(
             "environment",
             f"{report.name}: {report.environment_problem}",
-            "a worker there could not play, and `reinforce train` refuses it; see to what it says, "
+            "`reinforce train` refuses it, too; see to what it says, "
             "or install what it needs on that machine",
         )
     elif report.waited_s is not None:

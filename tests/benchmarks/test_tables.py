@@ -115,7 +115,13 @@ def test_the_origin_of_a_table_is_written_below_it():
     [
         ("peers", ROWS),
         ("limit", [{"environment": "A", "ratio": 0.8, "goal": 0.5}]),
-        ("scaling", [{"workers": n, "steps_per_s": n, "ideal_steps_per_s": n} for n in (1, 2)]),
+        (
+            "scaling",
+            [
+                {"ticket_ms": 200, "workers": n, "steps_per_s": n, "ideal_steps_per_s": n}
+                for n in (1, 2)
+            ],
+        ),
     ],
 )
 def test_a_result_becomes_a_picture(tmp_path, name, rows):

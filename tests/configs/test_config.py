@@ -97,12 +97,11 @@ def test_a_tracking_uri_that_may_hold_a_secret_is_refused_and_not_repeated(uri):
     assert "hunter2" not in str(caught.value)
 
 
-def test_each_of_the_62_fields_is_described():
+def test_each_field_is_described():
     fields = [
         (name, field)
         for section in Config.model_fields.values()
         for name, field in section.annotation.model_fields.items()
     ]
 
-    assert len(fields) == 62
     assert [name for name, field in fields if not field.description] == []
