@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
@@ -10,6 +11,10 @@ from typing import Self
 from cluster.errors import InterruptedRunError
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+_ECHO_S = 0.3
+"""So soon after the first, a signal is the same one: of a terminal, and of a wrapper that passes
+it on, such as ``timeout``."""
 
 
 class Interrupts:
@@ -20,6 +25,7 @@ class Interrupts:
 
     def __init__(self) -> None:
         self._received: int | None = None
+        self._received_at_s = 0.0
         self._is_entered = False
         self._when_abandoned: Callable[[], None] = lambda: None
         self._previous = {number: signal.getsignal(number) for number in _SIGNALS}
@@ -60,10 +66,13 @@ class Interrupts:
             raise self.received
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        now_s = time.monotonic()
         if self._received is not None:
+            if now_s - self._received_at_s < _ECHO_S:
+                return
             self._when_abandoned()
             os._exit(128 + number)
-        self._received = number
+        self._received, self._received_at_s = number, now_s
         signal.alarm(0)  # by which Ray's handler would abort us, if it was in place still
         with suppress(OSError):
             os.write(2, b"\nreinforce: stopping at the next safe point; once more to abandon\n")
