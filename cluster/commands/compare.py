@@ -87,6 +87,7 @@ class _Row:
 
     configuration: str
     runs: list[str]
+    copies: list[str]
     scores: list[float]
     value: float | None
     ci95: tuple[float, float] | None
@@ -94,9 +95,9 @@ class _Row:
 
 def _row(group: Group, statistic: Statistic) -> _Row:
     value, low, high = group.summary(statistic) or (None, math.nan, math.nan)
-    names, interval = [each.name for each in group.runs], (low, high)
-    ci95 = None if math.isnan(low) else interval
-    return _Row(group.label, names, group.scores.tolist(), value, ci95)
+    ci95 = None if math.isnan(low) else (low, high)
+    names, copies = ([run.name for run in runs] for runs in (group.runs, group.copies))
+    return _Row(group.label, names, copies, group.scores.tolist(), value, ci95)
 
 
 def _print(console: Console, rows: Sequence[_Row], name: str) -> None:
@@ -110,3 +111,9 @@ def _print(console: Console, rows: Sequence[_Row], name: str) -> None:
         numbers = (str(len(row.runs)), str(len(row.scores)), value, interval)
         table.add_row(Text(row.configuration), *numbers)
     console.print(table)
+    copies = [copy for row in rows for copy in row.copies]
+    if copies:
+        text = (
+            f"not counted, for they are runs of a seed that is there already: {', '.join(copies)}"
+        )
+        console.print(text, style="yellow", highlight=False, soft_wrap=True, markup=False)

@@ -31,10 +31,12 @@ class Group:
     Attributes:
         label: The settings in which it differs from the other groups.
         runs: At least one.
+        copies: Further runs of their seeds: the same numbers, which would only look like evidence.
     """
 
     label: str
     runs: Sequence[RunHistory]
+    copies: Sequence[RunHistory] = ()
 
     @property
     def scores(self) -> NDArray[np.float64]:
@@ -74,7 +76,16 @@ def group_runs(runs: Sequence[RunHistory]) -> list[Group]:
     for key in {key for settings in members for key, _ in settings}:
         values[key] = {dict(settings).get(key) for settings in members}
     differing = sorted(key for key, found in values.items() if len(found) > 1)
-    return [Group(_label(dict(settings), differing), group) for settings, group in members.items()]
+    return [_group(_label(dict(key), differing), found) for key, found in members.items()]
+
+
+def _group(label: str, members: Sequence[RunHistory]) -> Group:
+    """Return a group in which each seed counts once, by a run that came to its end if one did."""
+    of_seed: dict[str, RunHistory] = {}
+    for run in sorted(members, key=lambda run: run.score is None):
+        of_seed.setdefault(run.settings.get("run.seed", run.name), run)
+    runs = [run for run in members if run in of_seed.values()]
+    return Group(label, runs, [run for run in members if run not in of_seed.values()])
 
 
 def _label(settings: dict[str, str], differing: Sequence[str]) -> str:

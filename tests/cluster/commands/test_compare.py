@@ -113,10 +113,28 @@ def test_runs_that_did_not_come_to_their_end_are_counted_and_not_scored(runs, ca
     assert group.summary(mean)[0] == 4.0
 
 
+def test_another_run_of_the_same_seed_is_no_further_evidence():
+    points = [(0, 0), (5, 5)]
+    first, second = history(1, points), history(2, points, score=6.0)
+    copy = history(1, points, score=4.0)
+
+    (group,) = group_runs([first, second, copy])
+
+    assert group.runs == [second, copy]
+    assert group.copies == [first], "the one that did not come to its end"
+    assert sorted(group.scores) == [4.0, 6.0]
+
+
+def test_copies_are_named_beside_the_table(runs, capsys):
+    assert main(["compare", str(runs[0]), str(runs[0])]) == 0
+
+    assert "not counted, for they are runs of a seed" in capsys.readouterr().out
+
+
 BAD = {
     "nothing": ([], "name run directories, or an experiment of MLflow by --experiment"),
     "both": (["RUN", "--experiment", "x"], "name run directories, or an experiment"),
-    "no run directory": (["none"], "none is not a run directory"),
+    "no run directory": (["none"], "none does not exist"),
     "no such experiment": (
         ["--experiment", "none", "--uri", "STORE"],
         "there is no experiment 'none'; there are: 'reinforce', 'Default'",
