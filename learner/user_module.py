@@ -192,18 +192,21 @@ def _refuse_what_cannot_learn(where: str, body: UserBody) -> None:
     try:
         with torch.enable_grad():
             outputs = body(_sample(body._layout), *lengths)
+            # Weighted, for the sum of what a softmax returns is the same whatever it is given.
+            weighted = (outputs * torch.randn_like(outputs)).sum()
+            reached: tuple[Tensor | None, ...] = ()
             if outputs.requires_grad:
-                torch.autograd.grad(outputs.sum(), parameters, allow_unused=True)
+                reached = torch.autograd.grad(weighted, parameters, allow_unused=True)
     except Exception as error:  # whatever a user's module raises
         raise UnsuitablePolicyError(
             f"{where} acts, and fails when it is asked for a gradient: {type(error).__name__}: "
             f"{error}"
         ) from error
-    if not outputs.requires_grad:
+    if not any(gradient is not None and gradient.any() for gradient in reached):
         raise UnsuitablePolicyError(
             f"{where} cannot learn: its outputs have no gradient with respect to its parameters, "
-            "so no update would change them; compute them from the parameters by differentiable "
-            "operations, without torch.no_grad, detach, argmax or NumPy on the way"
+            "or one of zeros, so no update would change them; compute them from the parameters by "
+            "differentiable operations, without torch.no_grad, detach, argmax or NumPy on the way"
         )
 
 

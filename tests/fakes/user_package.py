@@ -157,6 +157,13 @@ class Detached(Attentive):
         return super().forward(observations).detach()
 
 
+class Zeroed(Attentive):
+    """Has a gradient, of zeros."""
+
+    def forward(self, observations: dict[str, Tensor]) -> Tensor:
+        return super().forward(observations) * 0.0
+
+
 class Ungraded(Counter):
     """The same, in a recurrent one and by the other way."""
 

@@ -272,6 +272,7 @@ def test_a_linear_baseline_sees_no_images(make_config):
             "fails when it is asked for a gradient: RuntimeError: .* inplace",
         ),
         ("Detached", "cannot learn: its outputs have no gradient with respect to its parameters"),
+        ("Zeroed", "cannot learn: its outputs have no gradient with respect to its parameters, or"),
         ("Ungraded", "cannot learn: its outputs have no gradient with respect to its parameters"),
         ("NoModule", "is no torch.nn.Module"),
         ("Absent", "cannot be made .* AttributeError"),
