@@ -102,12 +102,18 @@ def replay(arguments: Sequence[str], started_s: float) -> int:
     """Play one ticket of a run again, alone and in this process."""
     if len(arguments) != 2 or arguments[0].startswith("-"):
         return _usage("replay RUN_DIR [PURPOSE:]UPDATE:INDEX", arguments)
+    from cluster.commands.replay import ended_the_run
     from cluster.commands.replay import replay as replay_ticket
 
     report = replay_ticket(Path(arguments[0]), arguments[1])
     print(f"ticket {report.ticket} was played; its {report.ticket.num_episodes} episodes return")
     print(", ".join(f"{value:g}" for value in report.episode_returns))
     print(f"sha256 of its trajectories: {report.trajectories_sha256}")
+    if ended_the_run(Path(arguments[0]), report.ticket):
+        print(
+            "It ended the run and does not fail alone: an episode of this environment depends on "
+            "more than its seed, such as the episodes before it."
+        )
     return 0
 
 

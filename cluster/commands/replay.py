@@ -1,5 +1,6 @@
 """``reinforce replay``: plays one ticket of a run again, alone and in this process."""
 
+import json
 import re
 from pathlib import Path
 
@@ -51,6 +52,16 @@ def replay(path: Path, name: str) -> RolloutReport:
         return worker.play(tickets[index], weights)[0]
     finally:
         worker.close()
+
+
+def ended_the_run(path: Path, ticket: Ticket) -> bool:
+    """Return whether a run has failed, and named this ticket when it did."""
+    summary_file = RunDirectory.open(path).summary_file
+    if not summary_file.is_file():
+        return False
+    summary = json.loads(summary_file.read_bytes())
+    named = re.search(rf"ticket {ticket}\b", str(summary["stop_reason"]))
+    return summary["status"] == "failed" and named is not None
 
 
 def _checkpoint(

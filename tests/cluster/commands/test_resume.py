@@ -92,7 +92,7 @@ def test_a_run_that_has_finished_says_so_and_can_be_extended(run, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["runs/none"], "runs/none is not a run directory: it holds no config.yaml"),
+        (["runs/none"], "runs/none does not exist"),
         (
             ["runs/a", "--learner.learning_rate", "0.5"],
             "learner.learning_rate = 0.5 cannot be changed in a run that began with 0.015",
@@ -344,7 +344,22 @@ def test_a_ticket_that_failed_is_played_alone_and_fails_alone(run, capsys):
     update, index = name.split(":")[1:]
     other = f"{update}:{1 - int(index)}"
     assert main(["replay", "runs/a", other]) == 0
-    assert f"ticket training {other} was played" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"ticket training {other} was played" in said
+    assert "does not fail alone" not in said
+
+
+def test_a_ticket_that_ended_the_run_and_does_not_fail_alone_is_said_to(run, capsys):
+    """Its environment fails because of the episodes before."""
+    assert main([*TRAIN, *SHORT, "--stop.max_updates", "1"]) == 0
+    summary = json.loads((run / "summary.json").read_text())
+    for stop_reason, is_said in (("... of ticket training 1:0, which", True), ("a disk", False)):
+        failed = summary | {"status": "failed", "stop_reason": stop_reason}
+        (run / "summary.json").write_text(json.dumps(failed))
+        capsys.readouterr()
+
+        assert main(["replay", "runs/a", "1:0"]) == 0
+        assert ("does not fail alone" in capsys.readouterr().out) == is_said
 
 
 @pytest.mark.parametrize(
