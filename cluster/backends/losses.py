@@ -10,6 +10,13 @@ _PAUSE_S = 5.0
 
 _MAX_CAUSES = 3
 
+_OF_A_WORKER = "and the result is the same"
+
+_OF_AN_EPISODE = (
+    "in environments made anew: if that helps, episodes depend on more than their seed, and so may "
+    "the result"
+)
+
 
 class Loss(Enum):
     """What went wrong: in words for one, and for several."""
@@ -38,12 +45,12 @@ class Losses:
         if not self._causes or (now_s - self._told_at_s < _PAUSE_S and not at_once):
             return None
         losses = ", ".join(_in_words(loss, causes) for loss, causes in self._causes.items())
-        names = [str(ticket) for ticket in self._tickets]
+        names, has_failed = [str(ticket) for ticket in self._tickets], Loss.EPISODE in self._causes
         self._causes, self._tickets, self._told_at_s = {}, {}, now_s
         if not names:
             return f"{losses}; the run goes on, and its result is the same"
         again = f"ticket {names[0]} is" if len(names) == 1 else f"{len(names)} tickets are"
-        return f"{losses}; {again} played again, and the result is the same"
+        return f"{losses}; {again} played again, {_OF_AN_EPISODE if has_failed else _OF_A_WORKER}"
 
 
 def _in_words(loss: Loss, causes: Counter[str]) -> str:

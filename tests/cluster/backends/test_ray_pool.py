@@ -178,9 +178,8 @@ def test_a_ticket_that_fails_once_is_played_again_and_nothing_is_lost_but_said(
     assert pool.worker_restarts == (1 if fault == "exit" else 0)
     (sentence,) = sentences
     assert sentence.startswith(told)
-    assert re.search(
-        r"; ticket training 0:\d is played again, and the result is the same$", sentence
-    )
+    consequence = "and the result is the same" if fault == "exit" else "in environments made anew: "
+    assert re.search(rf"; ticket training 0:\d is played again, {consequence}", sentence)
 
 
 def test_a_worker_that_hangs_is_replaced_and_its_ticket_played_again(
