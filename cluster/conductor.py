@@ -104,6 +104,7 @@ class Conductor:
                 with suppress(OSError):  # the disk is full, which is the error itself
                     write_failure(self.run, error, time.monotonic() - self.started_s)
                 tracking.follow(self.run)
+                self._warn(f"the run failed; RUN_DIR is {self.run.path}")
                 raise
         summary = add_run_id(self.run, summary, tracking.run_id())
         print_summary(self.console, self.run, summary)

@@ -2,7 +2,7 @@
 
 import time
 from contextlib import suppress
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -163,7 +163,13 @@ class LiveDisplay:
 
 
 class RunConsole(Console):
-    """Standard output; when the reader of its pipe has gone, the run goes on in silence."""
+    """Standard output; when the reader of its pipe has gone, the run goes on in silence.
+
+    What is between two colons is no picture: ``module:Class:`` and users' texts are shown as is.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(emoji=False, **options)
 
     def on_broken_pipe(self) -> None:
         """Say no more."""

@@ -29,5 +29,5 @@ def tools_usage() -> str:
 def run_tool(verb: str, arguments: Sequence[str]) -> int:
     """Parse the verb's ``Arguments``, whose docstring is its help, and ``run`` it."""
     command = import_module(f"cluster.commands.{verb}")
-    command.run(parse_arguments(verb, command.Arguments, arguments), Console())
+    command.run(parse_arguments(verb, command.Arguments, arguments), Console(emoji=False))
     return 0

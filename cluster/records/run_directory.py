@@ -55,6 +55,8 @@ class RunDirectory:
             RunDirectoryError: There is none at this path.
         """
         run = cls(path)
+        if not path.exists():
+            raise RunDirectoryError(f"{path} does not exist")
         if not run.config_file.is_file():
             raise RunDirectoryError(f"{path} is not a run directory: it holds no config.yaml")
         return run

@@ -76,5 +76,7 @@ def print_summary(console: Console, run: RunDirectory, summary: dict[str, Any]) 
     )
     rows["weights"] = f"sha256 {summary['weights_sha256']}"
     rows["run"] = str(run.path)
+    if summary["status"] == "interrupted":
+        rows["to go on"] = f"reinforce resume {run.path}"
     for name, text in rows.items():
         console.print(f"{name:<12}{text}", highlight=False, soft_wrap=True, markup=False)

@@ -125,7 +125,7 @@ class TrainedPolicy:
             TicketFailedError: The environment failed.
         """
         worker = RolloutWorker(self.config, self.spec, make)
-        console = Console(stderr=True)
+        console = Console(stderr=True, emoji=False)
         shown = track(tickets, "playing", console=console, transient=True)
         try:
             for ticket in shown if console.is_terminal else tickets:

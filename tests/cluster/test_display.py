@@ -2,7 +2,7 @@ import io
 
 from rich.console import Console
 
-from cluster.display import LiveDisplay, PlainDisplay, make_display
+from cluster.display import LiveDisplay, PlainDisplay, RunConsole, make_display
 from cluster.records.record import BatchRecord, Record
 from configs.config import Config
 
@@ -77,3 +77,10 @@ def test_before_the_first_batch_the_panel_says_what_it_waits_for():
         out.print(display._panel())
 
     assert "waiting for the first batch" in out.file.getvalue()
+
+
+def test_what_users_write_is_shown_as_it_is():
+    shown = RunConsole(file=io.StringIO())
+    PlainDisplay(shown).warn("an environment failed (KeyError: 'envs:ok:' [red])")
+
+    assert shown.file.getvalue() == "an environment failed (KeyError: 'envs:ok:' [red])\n"
