@@ -58,7 +58,7 @@ def test_a_machine_that_has_everything_has_no_failure():
         ({"versions": {"ray": "2.60.0"}}, "packages", "failure", "install this project there"),
         ({"shared_memory_bytes": 64 << 20}, "shared memory", "warning", "set shm_size"),
         ({"free_disk_bytes": 1 << 20}, "disk", "failure", "--temp-dir"),
-        ({"environment_problem": "no"}, "environment", "failure", "could not play"),
+        ({"environment_problem": "no"}, "environment", "failure", "refuses it, too"),
     ],
 )
 def test_what_a_machine_lacks_is_found(change, subject, level, advice):
