@@ -157,7 +157,7 @@ BAD = {
     "no output": (["RUN"], "--output"),
     "existing output": (["RUN", "--output", "."], "--output '.' exists already"),
     "unwritable output": (["RUN", "--output", "/proc/x/y"], "cannot write --output '/proc/x/y'"),
-    "no run": (["none", "--output", "new"], "none is not a run directory"),
+    "no run": (["none", "--output", "new"], "none does not exist"),
 }
 
 

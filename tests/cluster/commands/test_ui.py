@@ -180,7 +180,7 @@ def test_a_run_that_no_store_has_taken_yet_is_not_shown(trained_run, tmp_path, m
 
 BAD = {
     "no store": ([], "there is no store of MLflow at"),
-    "no run directory": (["none"], "none is not a run directory"),
+    "no run directory": (["none"], "none does not exist"),
     "run that is not tracked": (["RUN"], "is not in MLflow; `reinforce sync "),
     "both": (["RUN", "--uri", "sqlite:///x.db"], "leave out --uri, or RUN_DIR"),
 }
