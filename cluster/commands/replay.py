@@ -1,6 +1,5 @@
 """``reinforce replay``: plays one ticket of a run again, alone and in this process."""
 
-import json
 import re
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from cluster.evaluation import evaluation_tickets
 from cluster.records.checkpoint import Checkpoint, CorruptCheckpointError
 from cluster.records.checkpoint_fit import require_fit
 from cluster.records.checkpoints import Checkpoints
-from cluster.records.run_directory import RunDirectory
+from cluster.records.run_directory import RunDirectory, read_json
 from cluster.training import training_tickets
 from configs.config import Config
 from configs.loading import load_config
@@ -56,12 +55,9 @@ def replay(path: Path, name: str) -> RolloutReport:
 
 def ended_the_run(path: Path, ticket: Ticket) -> bool:
     """Return whether a run has failed, and named this ticket when it did."""
-    summary_file = RunDirectory.open(path).summary_file
-    if not summary_file.is_file():
-        return False
-    summary = json.loads(summary_file.read_bytes())
-    named = re.search(rf"ticket {ticket}\b", str(summary["stop_reason"]))
-    return summary["status"] == "failed" and named is not None
+    summary = read_json(RunDirectory.open(path).summary_file) or {}
+    named = re.search(rf"ticket {ticket}\b", str(summary.get("stop_reason")))
+    return summary.get("status") == "failed" and named is not None
 
 
 def _checkpoint(
