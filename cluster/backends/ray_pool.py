@@ -162,7 +162,12 @@ class RayPool:
             self._advance()
 
     def tell_losses(self, *, at_once: bool = False) -> None:
-        """Tell what was lost since the last time, if that is long enough ago, or now."""
+        """Tell what was lost since the last time, if that is long enough ago, or now.
+
+        Not where a ticket is given up: it is not played again, and the error says what it was.
+        """
+        if self._scheduler.exhausted:
+            return
         sentence = self._losses.sentence(time.monotonic(), at_once=at_once)
         if sentence:
             self.tell(sentence)
@@ -175,7 +180,6 @@ class RayPool:
             self._scheduler.target = self._staffing.target
             self._scheduler.avoid(self._staffing.leaving_nodes)
         self._carry_out()
-        self._give_up_if_exhausted()  # before it is told that a ticket is played again
         self.tell_losses()
 
     def _carry_out(self) -> None:

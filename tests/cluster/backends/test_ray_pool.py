@@ -240,6 +240,21 @@ def test_a_ticket_that_always_fails_ends_the_run_with_the_original_error(make_co
     assert not any(str(seed) in message for seed in seeds)
 
 
+def test_a_ticket_that_is_given_up_is_not_said_to_be_played_again(make_config, interrupts):
+    config = make_config(
+        environment={"id": "fake_environments:Faulty-v0", "kwargs": {"fault": "exit"}},
+        workers={"num_workers": 1, "max_ticket_attempts": 1},
+    )
+    pool, told = make_pool(config, interrupts), []
+    pool.tell = told.append
+
+    with pytest.raises(TicketFailedError):
+        play(pool, config)
+    pool.tell_losses(at_once=True)  # as the backend does in every end
+
+    assert told == []
+
+
 def test_evaluations_send_no_trajectories(make_config, interrupts):
     import ray
 
