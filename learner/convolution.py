@@ -4,9 +4,10 @@ import torch
 from torch import Tensor, nn
 
 from configs.learning import Activation
+from learner.activations import ACTIVATIONS
 from learner.architecture import PolicyArchitecture
 from learner.image_layers import channels_are_last, image_layers, image_size, num_features
-from learner.network import ACTIVATIONS, Parts, dense_layers
+from learner.network import Parts, dense_layers
 from learner.spaces import VECTOR, ObservationLeaf
 
 

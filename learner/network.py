@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from configs.learning import Activation, Device
+from learner.activations import ACTIVATIONS
 from learner.architecture import PolicyArchitecture
 from learner.policy import OBSERVATION_LIMIT
 from learner.spaces import VECTOR
@@ -18,7 +19,6 @@ from learner.weights import Weights
 Parts: TypeAlias = dict[str, Tensor]
 """Observations [n, ...] by field: the float32 ``VECTOR``, if there is one, and uint8 images."""
 
-ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
 _LAST_LAYER_GAIN = 0.01
 """A near-uniform start: no action is favoured before there is a reason
 (Andrychowicz et al. 2021, arXiv:2006.05990, section 3.2)."""

@@ -80,7 +80,7 @@ def test_what_crosses_a_process_knows_no_torch():
     assert with_torch == {
         *("learner", "loss", "network", "optimizer", "value_baseline", "torch_distributions"),
         *("convolution", "recurrence", "user_module", "torch_policy", "computation"),
-        "policy_passes",
+        *("policy_passes", "activations"),
     }
 
 
