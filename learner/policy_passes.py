@@ -20,6 +20,7 @@ from configs.learning import LearnerConfig
 from learner.architecture import PolicyArchitecture
 from learner.computation import differentiated_body
 from learner.diagnostics import signal_and_noise
+from learner.freed_memory import keep_freed_memory
 from learner.loss import surrogate_loss
 from learner.micro_batches import MicroBatch, episode_groups, micro_batches
 from learner.network import PolicyNetwork
@@ -74,6 +75,7 @@ class PolicyPasses:
         # Torch is told in each of them that an operation is one thread: it forgets.
         self._pool = ThreadPoolExecutor(count, "learner", torch.set_num_threads, (1,))
         self._num_threads = count
+        keep_freed_memory()
 
     @property
     def are_whole_episodes(self) -> bool:
