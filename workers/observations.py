@@ -83,8 +83,14 @@ class WritableRows(ObservationRows):
             np.empty((num_rows, spec.action.num_choices), np.bool_) if spec.action_mask else None
         )
         super().__init__(spec.observation.empty(num_rows), masks)
-        self._mask_source, self._action = spec.action_mask, spec.action
-        self.write_last = row_writer(spec.observation, self.observations)
+        self._layout, self._action = spec.observation, spec.action
+        self._mask_source = spec.action_mask
+        self.write_last = row_writer(self._layout, self.observations)
+
+    def keep(self, rows: NDArray[np.bool_]) -> None:
+        """Go on with these rows alone."""
+        super().keep(rows)
+        self.write_last = row_writer(self._layout, self.observations)
 
     def write(self, position: int, observation: Any, info: dict[str, Any]) -> None:
         """Write what one lane sees, and what it may do.
@@ -175,8 +181,7 @@ def _leaf_writer(leaf: ObservationLeaf, columns: NDArray[Any]) -> Write:
         # An assignment alone would repeat a value that is too short, and cut the digits off.
         if value.shape != shape and value.shape[value.ndim - num_dimensions :] != shape:
             raise ValueError(f"an observation of shape {value.shape} instead of {shape}")
-        is_other = value.dtype != columns.dtype
-        if is_image and is_other and not np.can_cast(value.dtype, columns.dtype, "same_kind"):
+        if is_image and not np.can_cast(value.dtype, columns.dtype, "same_kind"):
             raise ValueError(f"pixels of dtype {value.dtype} instead of {columns.dtype}")
         columns[position] = value if is_flat else np.reshape(value, columns[position].shape)
 

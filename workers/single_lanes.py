@@ -44,15 +44,16 @@ class SingleLanes:
         episodes = np.arange(len(lanes))  # what each lane plays
         unplayed = iter(range(len(lanes), ticket.num_episodes))
         chance = Chance(len(lanes), self._uniforms_per_step)
-        seen = WritableRows(self._spec, len(lanes))
+        # Used in turn: what was seen is recorded when what follows has been written.
+        seen, following = (WritableRows(self._spec, len(lanes)) for _ in range(2))
         policy.begin(len(lanes))
         for row, lane in enumerate(lanes):
             _begin(lane, ticket, row, row, seen, chance)
         while lanes:
             actions, parameters = _act(policy, ticket, chance, seen)
-            following, rewards, ended = self._step(ticket, lanes, episodes, actions, recorder)
+            rewards, ended = self._step(ticket, lanes, episodes, actions, recorder, following)
             recorder.record_steps(episodes, seen, actions, parameters, rewards)
-            seen = following
+            seen, following = following, seen
             over = []
             for row in ended:
                 episode = next(unplayed, None)
@@ -65,7 +66,7 @@ class SingleLanes:
             if over:
                 going_on = np.ones(len(lanes), np.bool_)
                 going_on[over] = False
-                for rows in (seen, policy, chance):
+                for rows in (seen, following, policy, chance):
                     rows.keep(going_on)
                 episodes = episodes[going_on]
                 lanes = [lane for lane, goes_on in zip(lanes, going_on, strict=True) if goes_on]
@@ -83,9 +84,9 @@ class SingleLanes:
         episodes: NDArray[np.int64],
         actions: NDArray[Any],
         recorder: Recorder,
-    ) -> tuple[WritableRows, list[float], list[int]]:
-        """Step every lane; return what is seen next, rewards and the rows that ended."""
-        following = WritableRows(self._spec, len(lanes))
+        following: WritableRows,
+    ) -> tuple[list[float], list[int]]:
+        """Step every lane, write what is seen next, and return rewards and the rows that ended."""
         rewards, ended = [], []
         for row, action in enumerate(self._decoder.singles(actions)):
             result = NOTHING
@@ -112,7 +113,7 @@ class SingleLanes:
                 space = lanes[row].observation_space
                 note_place(error, ticket, episode, step, space, result)
                 raise
-        return following, rewards, ended
+        return rewards, ended
 
 
 def _begin(
