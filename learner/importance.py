@@ -62,7 +62,7 @@ def importance_weights(
             vanishes with E (``per_decision``; for ``per_step`` it adds to that of the correction).
     """
     ones = np.ones_like(log_ratios)
-    if kind == "none":
+    if kind == "none" or not log_ratios.any():  # one policy: every product of ratios is 1
         return ImportanceWeights(ones, ones, ones)
     if kind == "per_step":
         step = np.exp(np.minimum(log_ratios, _MAX_LOG_WEIGHT))
