@@ -95,10 +95,8 @@ class Estimator:
             },
         )
 
-    def fit(self, batch: Trajectories, targets: NDArray[np.float64] | None) -> None:
-        """Fit what is to be used on the *next* batch, if anything is."""
-        if targets is None:
-            return
+    def fit(self, batch: Trajectories, targets: NDArray[np.float64]) -> None:
+        """Fit what is to be used on the *next* batch."""
         if self._linear:
             self._linear.fit(batch, targets)
         if self._value:

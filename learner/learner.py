@@ -55,6 +55,8 @@ class Learner:
         rate = scheduled_value(config.learning_rate, 0, config.schedule_updates)
         self._optimizer = Optimizer(config.optimizer, self._parameters, rate)
         self._estimator = Estimator(config, architecture, seed)
+        self._to_fit: tuple[Trajectories, NDArray[np.float64]] | None = None
+        """The last batch and the baseline's targets, until they are fitted."""
         self.version = 0
 
     def weights(self) -> Weights:
@@ -64,6 +66,9 @@ class Learner:
     def update(self, parts: Sequence[Trajectories]) -> tuple[UpdateReport, Weights]:
         """Apply one REINFORCE gradient and return what it did and the new weights.
 
+        A baseline that is fitted to the batch is of no influence on these weights: it is fitted
+        when the state is asked for, or the next update, so that the workers can begin meanwhile.
+
         Args:
             parts: The trajectories of all tickets of the batch, in ticket order. Every episode
                 counts exactly once.
@@ -72,6 +77,7 @@ class Learner:
             FloatingPointError: The gradient is not finite, or, as PolicyMismatchError, it is not
                 that of the policy that acted. Nothing was applied.
         """
+        self._fit_if_due()
         batch = concatenate(parts)
         estimate, metrics = self._gradient(batch)
         if metrics["staleness_max"] == 0:
@@ -86,22 +92,26 @@ class Learner:
         metrics |= self._step()
         self._update_statistics(batch)
         # After the statistics, so that the value function is fitted to what it will be shown.
-        self._estimator.fit(batch, estimate.targets)
+        if estimate.targets is not None:
+            self._to_fit = batch, estimate.targets
         with torch.inference_mode():
             metrics["kl"] = kl_divergence(before, self._passes.distribution(batch, states))
         self.version += 1
-        return UpdateReport(self.version, metrics), self.weights()
+        report = UpdateReport(self.version, metrics, is_fit_due=self._to_fit is not None)
+        return report, self.weights()
 
     def gradient(self, parts: Sequence[Trajectories]) -> NDArray[np.float64]:
         """Return [P] the estimate of the objective's gradient, uphill, without applying it.
 
         What an update would do first. The running scale takes note of the batch as it would then.
         """
+        self._fit_if_due()
         self._gradient(concatenate(parts))
         return -self._flat_gradient()
 
     def state(self) -> LearnerState:
         """Return a copy of everything that the next update depends on."""
+        self._fit_if_due()
         return LearnerState(
             self.version,
             {
@@ -114,12 +124,18 @@ class Learner:
 
     def load_state(self, state: LearnerState) -> None:
         """Continue from a state that ``state`` returned."""
+        self._to_fit = None
         self._network.load_flat_weights(state.arrays["weights"])
         self._optimizer.load_arrays(with_prefix(state.arrays, "optimizer."))
         self._estimator.load_arrays(with_prefix(state.arrays, "estimator."))
         if self._statistics:
             self._statistics.load_arrays(with_prefix(state.arrays, "statistics."))
         self.version = state.version
+
+    def _fit_if_due(self) -> None:
+        if self._to_fit:
+            self._estimator.fit(*self._to_fit)
+            self._to_fit = None
 
     def _gradient(self, batch: Trajectories) -> tuple[Estimate, dict[str, float]]:
         """Leave the gradient of the loss in the parameters; return the estimate and metrics."""

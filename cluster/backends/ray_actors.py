@@ -65,15 +65,16 @@ class LearnerActor:
     @ray.method(num_returns=3)  # type: ignore[untyped-decorator]
     def update(
         self, trajectories: Sequence["ray.ObjectRef[Trajectories]"]
-    ) -> tuple[UpdateReport, Weights, LearnerState]:
+    ) -> tuple[UpdateReport, Weights, LearnerState | None]:
         """Fetch the trajectories from where they lie and apply one update.
 
-        The state goes along because it must outlive this process.
+        The state goes along because it must outlive this process, unless a fit is due that others
+        need not wait for.
         """
         batch = ray.get(list(trajectories), timeout=_FETCH_TIMEOUT_S)
         report, weights = self._learner.update(batch)
-        return report, weights, self._learner.state()
+        return report, weights, None if report.is_fit_due else self._learner.state()
 
     def state(self) -> LearnerState:
-        """Return what a checkpoint has to hold."""
+        """Return what a checkpoint has to hold, once everything is fitted."""
         return self._learner.state()

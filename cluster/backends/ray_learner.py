@@ -3,11 +3,15 @@
 An update is a function of (state, batch), and the reference to the state after the last update is
 held here. So a learner that is lost is started again from that state, given the same batch once
 more, and arrives at the same weights.
+
+A baseline is fitted behind the back of the workers, which play with the new weights already. Until
+that is done, the state before the update and its batch are held as well.
 """
 
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import ray
@@ -54,6 +58,14 @@ class _ActorGoneError(LearnerLostError):
     """The actor died or does not answer; it can be started again."""
 
 
+@dataclass(frozen=True)
+class _Origin:
+    """What the state after an update is made from, should it be lost before it is complete."""
+
+    state: Any
+    trajectories: Sequence[Any]
+
+
 class RayLearner:
     """The learner in a process of its own, on whatever node there is room for it."""
 
@@ -67,6 +79,8 @@ class RayLearner:
         self._interrupts = interrupts
         self._actor = make_actor(state)
         self._state: Any = self._actor.state.remote()
+        self._origin: _Origin | None = None
+        self._newest_version = 0
         self._restarts_in_a_row = 0
         self.while_waiting: Callable[[], None] = lambda: None
         """Called again and again while the learner works, so that the workers are not idle."""
@@ -110,7 +124,7 @@ class RayLearner:
             except _ActorGoneError as error:
                 self._start_again(str(error))
             else:
-                self._state, self._restarts_in_a_row = state, 0
+                self._take_note(result, state, trajectories)
                 return result, weights
 
     def snapshot(
@@ -118,17 +132,56 @@ class RayLearner:
     ) -> tuple[LearnerState, Weights | None]:
         """Return what a checkpoint has to hold: the state after the last update, and weights.
 
-        No signal cuts this short: a checkpoint depends on it.
+        No signal cuts this short, unless the state takes long to be complete: a checkpoint depends
+        on it.
         """
-        references = [self._state, *([ahead] if ahead else [])]
+        state = self._complete_state()
         try:
-            state, *weights = ray.get(references, timeout=_FETCH_TIMEOUT_S)
+            weights = ray.get(ahead, timeout=_FETCH_TIMEOUT_S) if ahead else None
         except RayError as error:
             text = without_colours(str(error))
-            raise LearnerStateLostError(f"the learner's state cannot be had: {text}") from error
-        return state, weights[0] if ahead else None
+            raise LearnerStateLostError(f"the learner's weights cannot be had: {text}") from error
+        return state, weights
+
+    def _take_note(self, report: UpdateReport, state: Any, trajectories: Sequence[Any]) -> None:
+        """Hold what a lost learner is started again from."""
+        self._origin = None
+        if report.is_fit_due:
+            self._origin = _Origin(self._state, trajectories)
+            state = self._actor.state.remote()
+        self._state = state
+        if report.version > self._newest_version:
+            self._newest_version, self._restarts_in_a_row = report.version, 0
+
+    def _complete_state(self) -> LearnerState:
+        """Return the state, once it is there; a learner that is lost meanwhile makes it again."""
+        while True:
+            self._wait_for_state()
+            try:
+                state: LearnerState = self._result(self._state, "state", _FETCH_TIMEOUT_S)
+            except _ActorGoneError as error:
+                if self._interrupts.received or not self._origin:
+                    raise LearnerStateLostError(str(error)) from error
+                self._start_again(str(error))
+            else:
+                self._origin = None
+                return state
+
+    def _wait_for_state(self) -> None:
+        started_s = time.monotonic()
+        while not ray.wait([self._state], timeout=_POLL_S)[0]:
+            self.while_waiting()
+            patience_s = _FETCH_TIMEOUT_S if self._interrupts.received else _TIMEOUT_S
+            if time.monotonic() - started_s > patience_s:
+                return
 
     def _start_again(self, reason: str) -> None:
+        """Start another actor, and let it make what the lost one has not completed.
+
+        Raises:
+            LearnerStateLostError: What it would start from is gone, too.
+            LearnerLostError: It was lost too often.
+        """
         self.restarts += 1
         self._restarts_in_a_row += 1
         if self._restarts_in_a_row > _MAX_RESTARTS:
@@ -141,17 +194,46 @@ class RayLearner:
             raise LearnerStateLostError(
                 f"the learner's state has not been here for {_TIMEOUT_S:.0f} s"
             )
+        state, origin = self._state_to_start_from()
+        self._actor = self._make_actor(state)
+        self.tell(
+            f"{reason.splitlines()[0].rstrip('.')}; it starts again from its last complete state, "
+            "and the result is the same"
+        )
+        if origin:
+            self._repeat(origin.trajectories)
+
+    def _state_to_start_from(self) -> tuple[LearnerState, _Origin | None]:
+        """Return the newest state that is complete, and what to repeat if that is not the last."""
+        origin = None
         try:
-            state = ray.get(self._state, timeout=_TIMEOUT_S)
+            try:
+                state = ray.get(self._state, timeout=_TIMEOUT_S)
+            except RayActorError:  # the learner was lost before it had made it
+                origin = self._origin
+                if origin is None:
+                    raise
+                state = ray.get(origin.state, timeout=_TIMEOUT_S)
         except RayError as error:
             raise LearnerStateLostError(
                 f"the learner's state was lost with its node: {without_colours(str(error))}"
             ) from error
-        self._actor = self._make_actor(state)
-        self.tell(
-            f"{reason.splitlines()[0].rstrip('.')}; it starts again from its state after the last "
-            "update, and the result is the same"
-        )
+        return state, origin
+
+    def _repeat(self, trajectories: Sequence[Any]) -> None:
+        """Apply the last update once more; the weights that it makes are in use already.
+
+        Until it is done the state counts as lost: that before the update is no state to go on from.
+        """
+        report, _, _ = self._actor.update.remote(list(trajectories))
+        try:
+            self._get(report, "update")
+        except _ActorGoneError as error:
+            self._start_again(str(error))
+        except TrajectoriesLostError as error:
+            raise LearnerStateLostError(f"what the state is made from is lost: {error}") from error
+        else:
+            self._state = self._actor.state.remote()
 
     def _has_come(self, reference: Any) -> bool:
         """Wait for a result, and look out for signals meanwhile; False: it takes too long."""
@@ -169,15 +251,19 @@ class RayLearner:
         return True
 
     def _get(self, reference: Any, call: str) -> Any:
-        """Return the result of a call."""
+        """Wait for a call and return its result."""
         if not self._has_come(reference):
             if not has_process(self._actor):
                 raise LearnerLostError(
                     f"no node had room for the learner for {_TIMEOUT_S:.0f} s: {_NEEDS_A_GPU}"
                 )
             raise _ActorGoneError(f"the learner has not answered {call!r} for {_TIMEOUT_S:.0f} s")
+        return self._result(reference, call, _TIMEOUT_S)
+
+    def _result(self, reference: Any, call: str, timeout_s: float) -> Any:
+        """Return what a call that is over has returned, or raise what became of it."""
         try:
-            return ray.get(reference, timeout=_TIMEOUT_S)
+            return ray.get(reference, timeout=timeout_s)
         except RayTaskError as error:
             if isinstance(error.cause, _LOST_OBJECTS):
                 raise TrajectoriesLostError(without_colours(str(error.cause))) from error

@@ -409,3 +409,34 @@ def test_the_statistics_of_a_version_are_those_of_the_batches_before_it():
     np.testing.assert_array_equal(before.values[-6:], [0, 0, 0, 1, 1, 1])
     np.testing.assert_allclose(after.values[-6:-3], seen.mean(axis=0), rtol=1e-5)
     np.testing.assert_allclose(after.values[-3:], 1 / seen.std(axis=0), rtol=1e-5)
+
+
+def assert_same(state, other):
+    assert state.version == other.version
+    assert state.arrays.keys() == other.arrays.keys()
+    for name, array in state.arrays.items():
+        np.testing.assert_array_equal(array, other.arrays[name], err_msg=name)
+
+
+@pytest.mark.parametrize("baseline", ["none", "time", "linear", "value"])
+def test_when_a_baseline_is_fitted_changes_nothing(baseline):
+    """At once, because the state is asked for, or with the next update."""
+    at_once, later = make_learner(baseline=baseline), make_learner(baseline=baseline)
+
+    for _ in range(3):
+        report, _ = at_once.update(PARTS)
+        at_once.state()
+        later.update(PARTS)
+
+    assert report.is_fit_due == (baseline in ("linear", "value"))
+    assert_same(at_once.state(), later.state())
+
+
+def test_a_fit_that_was_due_is_forgotten_with_the_state_that_it_was_due_for():
+    learner = make_learner(baseline="value")
+    before = learner.state()
+    learner.update(PARTS)
+
+    learner.load_state(before)
+
+    assert_same(learner.state(), before)
