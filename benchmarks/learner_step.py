@@ -5,8 +5,9 @@
 The yardstick does what a short script does: one forward pass over the whole batch, one loss, one
 backward pass, one step of Adam, with the advantages given. The learner does its whole update:
 estimator, micro-batches, diagnostics and the new weights, in as many threads as it takes by
-itself, where the yardstick has one; they take turns. Each memory
-figure is the growth of the highest resident memory of a process of its own.
+itself, where the yardstick has one. They take turns, each in a process of its own: the learner
+sets how its process treats memory. Each memory figure is the growth of the highest resident memory
+of another process of its own.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import multiprocessing
 import statistics
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -26,20 +28,23 @@ from configs.learning import LearnerConfig
 from learner.architecture import PolicyArchitecture
 from learner.distributions import Categorical
 from learner.learner import Learner
+from learner.network import PolicyNetwork
 from learner.policy import MLPPolicy
 from learner.trajectories import Trajectories
+from learner.weights import Weights
 
 ARCHITECTURE = PolicyArchitecture.mlp(4, (64, 64), "tanh", 2)
 STEPS_PER_EPISODE = 256
 
 
-def batch_of(num_steps: int, learner: Learner) -> Trajectories:
-    """Return a batch that the learner's policy could have played."""
+def batch_of(num_steps: int) -> Trajectories:
+    """Return a batch that the policy of a learner with seed 0 could have played."""
     generator = np.random.default_rng(0)
     num_episodes = num_steps // STEPS_PER_EPISODE
     observations = generator.normal(size=(num_steps, 4)).astype(np.float32)
+    network = PolicyNetwork(ARCHITECTURE, torch.Generator().manual_seed(0))
     policy = MLPPolicy(ARCHITECTURE)
-    policy.load(learner.weights())
+    policy.load(Weights(0, network.flat_weights()))
     actions, parameters = policy.act(observations, generator.random(num_steps))
     return Trajectories(
         policy_version=0,
@@ -72,8 +77,9 @@ def plain_step(batch: Trajectories) -> Callable[[], object]:
     return step
 
 
-def our_update(batch: Trajectories, learner: Learner) -> Callable[[], object]:
+def our_update(batch: Trajectories) -> Callable[[], object]:
     """Return the learner's whole update, from the same state every time."""
+    learner = Learner(LearnerConfig(), ARCHITECTURE, seed=0)
     state = learner.state()
 
     def step() -> object:
@@ -83,20 +89,34 @@ def our_update(batch: Trajectories, learner: Learner) -> Callable[[], object]:
     return step
 
 
-def candidates(num_steps: int) -> dict[str, Callable[[], object]]:
-    """Return both, ready to be called, on the same batch."""
-    torch.set_num_threads(1)
-    learner = Learner(LearnerConfig(), ARCHITECTURE, seed=0)
-    batch = batch_of(num_steps, learner)
-    return {"plain": plain_step(batch), "ours": our_update(batch, learner)}
+MAKERS = {"plain": plain_step, "ours": our_update}
+
+
+class Candidate:
+    """One of both on the same batch, ready to be called, in this process."""
+
+    step: Callable[[], object]
+
+    @classmethod
+    def prepare(cls, name: str, num_steps: int) -> None:
+        """Make it; called once in each process."""
+        torch.set_num_threads(1)
+        cls.step = MAKERS[name](batch_of(num_steps))
+
+    @classmethod
+    def seconds(cls) -> float:
+        """Return how long one update takes."""
+        started_s = time.perf_counter()
+        cls.step()
+        return time.perf_counter() - started_s
 
 
 def peak_growth_mb(name: str, num_steps: int) -> float:
     """Return how far the highest resident memory rises while one update is made."""
-    step = candidates(num_steps)[name]
+    Candidate.prepare(name, num_steps)
     Path("/proc/self/clear_refs").write_text("5")  # forgets the highest so far
     before_mb = _peak_mb()
-    step()
+    Candidate.step()
     return _peak_mb() - before_mb
 
 
@@ -110,15 +130,18 @@ def _peak_mb() -> float:
 
 def measure(num_steps: int, rounds: int) -> dict[str, Any]:
     """Return the row of one size of batch."""
-    times: dict[str, list[float]] = {"plain": [], "ours": []}
-    steps = candidates(num_steps)
-    for name, step in [*steps.items()] * (rounds + 1):  # the first round warms up
-        started_s = time.perf_counter()
-        step()
-        times[name].append(time.perf_counter() - started_s)
+    times: dict[str, list[float]] = {name: [] for name in MAKERS}
+    spawn = multiprocessing.get_context("spawn")
+    with ExitStack() as stack:
+        pools = {
+            name: stack.enter_context(spawn.Pool(1, Candidate.prepare, (name, num_steps)))
+            for name in MAKERS
+        }
+        for name, pool in [*pools.items()] * (rounds + 1):  # the first round warms up
+            times[name].append(pool.apply(Candidate.seconds))
     medians = {name: statistics.median(found[1:]) for name, found in times.items()}
-    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-        memory = {name: pool.apply(peak_growth_mb, (name, num_steps)) for name in ("plain", "ours")}
+    with spawn.Pool(1, maxtasksperchild=1) as pool:
+        memory = {name: pool.apply(peak_growth_mb, (name, num_steps)) for name in MAKERS}
     return {
         "batch_steps": num_steps,
         "plain_steps_per_s": round(num_steps / medians["plain"]),

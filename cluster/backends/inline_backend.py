@@ -75,18 +75,25 @@ class InlineLearner:
 
     def update(self, trajectories: Sequence[Trajectories]) -> tuple[UpdateReport, Weights]:
         """Apply one update; return what it did and the new weights."""
-        try:
+        with _failure_named():
             return self._learner.update(trajectories)
-        except Exception as error:
-            raise LearnerLostError(f"the learner failed: {error}") from error
 
     def snapshot(self, ahead: Weights | None) -> tuple[LearnerState, Weights | None]:
-        """Return what a checkpoint has to hold."""
-        return self._learner.state(), ahead
+        """Return what a checkpoint has to hold, after a fit that is due."""
+        with _failure_named():
+            return self._learner.state(), ahead
 
     def share(self, weights: Weights) -> Weights:
         """Return the weights themselves."""
         return weights
+
+
+@contextmanager
+def _failure_named() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        raise LearnerLostError(f"the learner failed: {error}") from error
 
 
 @contextmanager

@@ -168,9 +168,9 @@ class RayLearner:
                 return state
 
     def _wait_for_state(self) -> None:
+        """Wait for a fit to end. Workers are left alone: their failure may be why this is saved."""
         started_s = time.monotonic()
         while not ray.wait([self._state], timeout=_POLL_S)[0]:
-            self.while_waiting()
             patience_s = _FETCH_TIMEOUT_S if self._interrupts.received else _TIMEOUT_S
             if time.monotonic() - started_s > patience_s:
                 return

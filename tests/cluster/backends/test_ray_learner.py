@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 
 import pytest
@@ -157,7 +158,7 @@ def test_the_new_weights_are_there_before_the_fit_is_done_and_a_checkpoint_waits
 
     assert ray.get(weights) == "weights 1"
     assert not ray.wait([learner._state], timeout=0.2)[0]
-    learner.while_waiting = lambda: orders.write_text("")
+    threading.Timer(0.2, orders.write_text, [""]).start()
     assert learner.snapshot(None)[0] == ["updated a", "fitted a"]
 
 
@@ -217,3 +218,18 @@ def test_a_signal_while_an_update_is_repeated_leaves_no_checkpoint_of_the_state_
 
     with pytest.raises(LearnerStateLostError):
         learner.snapshot(None)
+
+
+def test_a_checkpoint_that_waits_for_a_fit_asks_nothing_of_the_workers(interrupts, orders):
+    """They may have failed, which is why what was learned is saved."""
+    learner = fitting_learner(interrupts, orders)
+    orders.write_text("waits")
+    learner.update(["a"])
+
+    def fail():
+        raise LearnerLostError("the workers failed")
+
+    learner.while_waiting = fail
+    threading.Timer(0.2, orders.write_text, [""]).start()
+
+    assert learner.snapshot(None)[0] == ["updated a", "fitted a"]
