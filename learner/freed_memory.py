@@ -2,7 +2,7 @@
 
 What a pass leaves behind for its way back is freed as the next one begins. The C library gives the
 memory of a thread back to the system then, and fetches it again page by page: thousands of page
-faults per update, a third of the learner's time (docs/decisions/0076-tanh-and-freed-memory.md).
+faults per update (docs/decisions/0076-tanh-and-freed-memory.md).
 """
 
 import ctypes
@@ -11,7 +11,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """Of ``mallopt``, from malloc.h of the GNU C library."""
 
 _KEPT_BYTES = 256 * 2**20
-"""Free memory at the end of each thread's heap that is not given back."""
+"""Free memory at the end of a heap that is not given back; the heap of a thread has 64 MiB."""
 
 _LARGE_BYTES = 32 * 2**20
 """Blocks of this size are the system's from the beginning; the largest that the library takes."""

@@ -57,6 +57,7 @@ class Learner:
         self._estimator = Estimator(config, architecture, seed)
         self._to_fit: tuple[Trajectories, NDArray[np.float64]] | None = None
         """The last batch and the baseline's targets, until they are fitted."""
+        self._fit_error: Exception | None = None
         self.version = 0
 
     def weights(self) -> Weights:
@@ -124,7 +125,7 @@ class Learner:
 
     def load_state(self, state: LearnerState) -> None:
         """Continue from a state that ``state`` returned."""
-        self._to_fit = None
+        self._to_fit = self._fit_error = None
         self._network.load_flat_weights(state.arrays["weights"])
         self._optimizer.load_arrays(with_prefix(state.arrays, "optimizer."))
         self._estimator.load_arrays(with_prefix(state.arrays, "estimator."))
@@ -133,8 +134,15 @@ class Learner:
         self.version = state.version
 
     def _fit_if_due(self) -> None:
+        """Fit what is due. After a failure there is nothing to go on from but another state."""
+        if self._fit_error:
+            raise self._fit_error
         if self._to_fit:
-            self._estimator.fit(*self._to_fit)
+            try:
+                self._estimator.fit(*self._to_fit)
+            except Exception as error:
+                self._fit_error = error
+                raise
             self._to_fit = None
 
     def _gradient(self, batch: Trajectories) -> tuple[Estimate, dict[str, float]]:

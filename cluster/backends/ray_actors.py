@@ -26,6 +26,10 @@ _FETCH_TIMEOUT_S = 300.0
 """For the trajectories of a batch to arrive; they are complete, so this is the network alone."""
 
 
+class WrongVersionError(Exception):
+    """The learner has not the version that an update is for."""
+
+
 class RolloutActor:
     """A rollout worker in a process of its own."""
 
@@ -64,13 +68,18 @@ class LearnerActor:
 
     @ray.method(num_returns=3)  # type: ignore[untyped-decorator]
     def update(
-        self, trajectories: Sequence["ray.ObjectRef[Trajectories]"]
+        self, trajectories: Sequence["ray.ObjectRef[Trajectories]"], version: int
     ) -> tuple[UpdateReport, Weights, LearnerState | None]:
-        """Fetch the trajectories from where they lie and apply one update.
+        """Fetch the trajectories from where they lie and apply one update to this version.
 
         The state goes along because it must outlive this process, unless a fit is due that others
         need not wait for.
+
+        Raises:
+            WrongVersionError: The learner has another version, since an update before this failed.
         """
+        if self._learner.version != version:
+            raise WrongVersionError(f"it has version {self._learner.version} and not {version}")
         batch = ray.get(list(trajectories), timeout=_FETCH_TIMEOUT_S)
         report, weights = self._learner.update(batch)
         return report, weights, None if report.is_fit_due else self._learner.state()

@@ -24,6 +24,7 @@ from ray.exceptions import (
     RayTaskError,
 )
 
+from cluster.backends.ray_actors import WrongVersionError
 from cluster.backends.ray_failures import has_process
 from cluster.errors import (
     LearnerLostError,
@@ -47,6 +48,9 @@ _NEEDS_A_GPU = "with learner.device cuda it takes a GPU that nothing else has ta
 
 _FETCH_TIMEOUT_S = 15.0
 """For what the learner has made already, when a signal may have come that must be obeyed soon."""
+
+_FIT_PATIENCE_S = 5.0
+"""For a fit that goes on when a signal comes; without it there is no checkpoint of that update."""
 
 _MAX_RESTARTS = 3
 """In a row, without an update between them."""
@@ -80,7 +84,7 @@ class RayLearner:
         self._actor = make_actor(state)
         self._state: Any = self._actor.state.remote()
         self._origin: _Origin | None = None
-        self._newest_version = 0
+        self._version = state.version if state else 0
         self._restarts_in_a_row = 0
         self.while_waiting: Callable[[], None] = lambda: None
         """Called again and again while the learner works, so that the workers are not idle."""
@@ -118,7 +122,7 @@ class RayLearner:
             LearnerLostError: The learner fails whenever it is started again.
         """
         while True:
-            report, weights, state = self._actor.update.remote(list(trajectories))
+            report, weights, state = self._actor.update.remote(list(trajectories), self._version)
             try:
                 result = self._get(report, "update")
             except _ActorGoneError as error:
@@ -132,16 +136,26 @@ class RayLearner:
     ) -> tuple[LearnerState, Weights | None]:
         """Return what a checkpoint has to hold: the state after the last update, and weights.
 
-        No signal cuts this short, unless the state takes long to be complete: a checkpoint depends
-        on it.
+        No signal cuts this short, but for a fit that takes long: a checkpoint depends on it.
+
+        Raises:
+            LearnerStateLostError: They cannot be had.
+            LearnerLostError: The fit failed, or the learner fails whenever it is started again.
         """
-        state = self._complete_state()
-        try:
-            weights = ray.get(ahead, timeout=_FETCH_TIMEOUT_S) if ahead else None
-        except RayError as error:
-            text = without_colours(str(error))
-            raise LearnerStateLostError(f"the learner's weights cannot be had: {text}") from error
-        return state, weights
+        while True:
+            try:
+                self._wait_for_state()
+                references = [self._state, *([ahead] if ahead else [])]
+                state, *weights = self._result(references, "state", _FETCH_TIMEOUT_S)
+            except _ActorGoneError as error:
+                if self._interrupts.received or not self._origin:
+                    raise LearnerStateLostError(str(error)) from error
+                self._start_again(str(error))
+            else:
+                if state.version != self._version:
+                    raise LearnerStateLostError("what the learner's state is made from is lost")
+                self._origin = None
+                return state, weights[0] if ahead else None
 
     def _take_note(self, report: UpdateReport, state: Any, trajectories: Sequence[Any]) -> None:
         """Hold what a lost learner is started again from."""
@@ -149,34 +163,18 @@ class RayLearner:
         if report.is_fit_due:
             self._origin = _Origin(self._state, trajectories)
             state = self._actor.state.remote()
-        self._state = state
-        if report.version > self._newest_version:
-            self._newest_version, self._restarts_in_a_row = report.version, 0
-
-    def _complete_state(self) -> LearnerState:
-        """Return the state, once it is there; a learner that is lost meanwhile makes it again."""
-        while True:
-            self._wait_for_state()
-            try:
-                state: LearnerState = self._result(self._state, "state", _FETCH_TIMEOUT_S)
-            except _ActorGoneError as error:
-                if self._interrupts.received or not self._origin:
-                    raise LearnerStateLostError(str(error)) from error
-                self._start_again(str(error))
-            else:
-                self._origin = None
-                return state
+        self._state, self._version, self._restarts_in_a_row = state, report.version, 0
 
     def _wait_for_state(self) -> None:
         """Wait for a fit to end. Workers are left alone: their failure may be why this is saved."""
         started_s = time.monotonic()
         while not ray.wait([self._state], timeout=_POLL_S)[0]:
-            patience_s = _FETCH_TIMEOUT_S if self._interrupts.received else _TIMEOUT_S
-            if time.monotonic() - started_s > patience_s:
-                return
+            waited_s = time.monotonic() - started_s
+            if waited_s > (_FIT_PATIENCE_S if self._interrupts.received else _TIMEOUT_S):
+                raise _ActorGoneError(f"the learner has not answered 'state' for {waited_s:.0f} s")
 
     def _start_again(self, reason: str) -> None:
-        """Start another actor, and let it make what the lost one has not completed.
+        """Start another actor; it repeats the update whose fit the lost one has not completed.
 
         Raises:
             LearnerStateLostError: What it would start from is gone, too.
@@ -201,7 +199,9 @@ class RayLearner:
             "and the result is the same"
         )
         if origin:
-            self._repeat(origin.trajectories)
+            # Whoever asks for the state or the next update waits for it, and looks at the version.
+            self._actor.update.remote(list(origin.trajectories), self._version - 1)
+            self._state = self._actor.state.remote()
 
     def _state_to_start_from(self) -> tuple[LearnerState, _Origin | None]:
         """Return the newest state that is complete, and what to repeat if that is not the last."""
@@ -219,21 +219,6 @@ class RayLearner:
                 f"the learner's state was lost with its node: {without_colours(str(error))}"
             ) from error
         return state, origin
-
-    def _repeat(self, trajectories: Sequence[Any]) -> None:
-        """Apply the last update once more; the weights that it makes are in use already.
-
-        Until it is done the state counts as lost: that before the update is no state to go on from.
-        """
-        report, _, _ = self._actor.update.remote(list(trajectories))
-        try:
-            self._get(report, "update")
-        except _ActorGoneError as error:
-            self._start_again(str(error))
-        except TrajectoriesLostError as error:
-            raise LearnerStateLostError(f"what the state is made from is lost: {error}") from error
-        else:
-            self._state = self._actor.state.remote()
 
     def _has_come(self, reference: Any) -> bool:
         """Wait for a result, and look out for signals meanwhile; False: it takes too long."""
@@ -265,6 +250,10 @@ class RayLearner:
         try:
             return ray.get(reference, timeout=timeout_s)
         except RayTaskError as error:
+            if isinstance(error.cause, WrongVersionError):
+                raise LearnerStateLostError(
+                    f"what the learner's state is made from is lost: {error.cause}"
+                ) from error
             if isinstance(error.cause, _LOST_OBJECTS):
                 raise TrajectoriesLostError(without_colours(str(error.cause))) from error
             text = without_colours(str(error))

@@ -1,5 +1,6 @@
 """What a thread frees stays with the process, so that it need not be fetched page by page."""
 
+import platform
 import subprocess
 import sys
 
@@ -32,9 +33,9 @@ def page_faults(what):
     return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the GNU C library is that of Linux")
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is about the GNU C library")
 def test_what_every_pass_needs_is_fetched_once():
     num_pages_of_a_pass = 8 * 2**20 // 4096
 
     assert page_faults("keep") < num_pages_of_a_pass
-    assert page_faults("give back") > 10 * num_pages_of_a_pass
+    assert page_faults("give back") > 4 * num_pages_of_a_pass

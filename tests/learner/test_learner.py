@@ -440,3 +440,24 @@ def test_a_fit_that_was_due_is_forgotten_with_the_state_that_it_was_due_for():
     learner.load_state(before)
 
     assert_same(learner.state(), before)
+
+
+def test_a_fit_that_failed_halfway_is_not_begun_again(monkeypatch):
+    """What it has changed by then would be learned twice."""
+    learner = make_learner(baseline="value")
+    before = learner.state()
+    learner.update(PARTS)
+
+    def fail(*_):
+        raise MemoryError("once")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ValueBaseline, "fit", fail)
+        with pytest.raises(MemoryError, match="once"):
+            learner.state()
+
+    for go_on in (learner.state, lambda: learner.update(PARTS)):
+        with pytest.raises(MemoryError, match="once"):
+            go_on()
+    learner.load_state(before)
+    assert_same(learner.state(), before)

@@ -172,7 +172,7 @@ class LearnerFarAway:
         return np.zeros(100_000)
 
     @ray.method(num_returns=3)
-    def update(self, trajectories):
+    def update(self, trajectories, version):
         time.sleep(3600)
 
 
