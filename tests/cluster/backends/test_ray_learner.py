@@ -54,11 +54,8 @@ class FittingLearner:
     """
 
     def __init__(self, state, orders):
-        self.done, self.to_fit, self.orders = (
-            list(state.arrays["done"]) if state else [],
-            "",
-            orders,
-        )
+        self.done = list(state.arrays["done"]) if state else []
+        self.to_fit, self.orders = "", orders
 
     def state(self):
         if self.to_fit:
