@@ -31,7 +31,8 @@ class Arguments:
 
     The file names a base and what varies; docs/tools.md shows one. Every trial is a normal run in a
     process of its own. Called again after an interruption, a sweep goes on; a run that came to its
-    end is not run again, and a run that fails is noted and does not end the sweep.
+    end is not run again, and a run that fails is noted and does not end the sweep. If all fail, it
+    ends with 1.
 
     Attributes:
         file: YAML file of the sweep.
@@ -51,7 +52,7 @@ def run(arguments: Arguments, console: Console) -> None:
 
     Raises:
         UsageError, ConfigError: It cannot be run as it is written.
-        SystemExit: 130 or 143 after a signal.
+        SystemExit: 1 if no run finished; 130 or 143 after a signal.
     """
     sweep, base = load_sweep(arguments.file)
     folder = (arguments.directory or Path("sweeps") / arguments.file.stem).absolute()
@@ -61,6 +62,9 @@ def run(arguments: Arguments, console: Console) -> None:
         ledger = SweepLedger(folder, forget_failed=arguments.retry_failed)
         _run_trials(sweep, base, folder, ledger, arguments.parallel, console)
     _print_trials(console, ledger, num_trials(sweep))
+    if all(ledger.score(trial) is None for trial in range(num_trials(sweep))):
+        console.print(f"no run finished; {folder}/logs says why", style="red", soft_wrap=True)
+        raise SystemExit(1)
     console.print(f"`reinforce compare {folder}/runs/*` compares them", soft_wrap=True)
 
 
