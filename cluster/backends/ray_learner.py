@@ -64,7 +64,10 @@ class _ActorGoneError(LearnerLostError):
 
 @dataclass(frozen=True)
 class _Origin:
-    """What the state after an update is made from, should it be lost before it is complete."""
+    """What a state is made from, should it be lost before it is complete: another, and a batch.
+
+    The first state of a learner is made from what it is started with, and of no batch.
+    """
 
     state: Any
     trajectories: Sequence[Any]
@@ -83,7 +86,7 @@ class RayLearner:
         self._interrupts = interrupts
         self._actor = make_actor(state)
         self._state: Any = self._actor.state.remote()
-        self._origin: _Origin | None = None
+        self._origin: _Origin | None = _Origin(ray.put(state), ())
         self._version = state.version if state else 0
         self._restarts_in_a_row = 0
         self.while_waiting: Callable[[], None] = lambda: None
@@ -200,10 +203,11 @@ class RayLearner:
         )
         if origin:
             # Whoever asks for the state or the next update waits for it, and looks at the version.
-            self._actor.update.remote(list(origin.trajectories), self._version - 1)
+            if origin.trajectories:
+                self._actor.update.remote(list(origin.trajectories), self._version - 1)
             self._state = self._actor.state.remote()
 
-    def _state_to_start_from(self) -> tuple[LearnerState, _Origin | None]:
+    def _state_to_start_from(self) -> tuple[LearnerState | None, _Origin | None]:
         """Return the newest state that is complete, and what to repeat if that is not the last."""
         origin = None
         try:

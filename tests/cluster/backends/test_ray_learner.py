@@ -56,6 +56,9 @@ class FittingLearner:
     def __init__(self, state, orders):
         self.done = list(state.arrays["done"]) if state else []
         self.to_fit, self.orders = "", orders
+        if orders.read_text() == "dies at once":
+            orders.write_text("")
+            os._exit(1)
 
     def state(self):
         if self.to_fit:
@@ -209,6 +212,18 @@ def test_a_learner_that_dies_in_a_fit_repeats_the_update_that_it_was_for(
     assert done_in(learner) == TWO_UPDATES
     assert learner.restarts == 1
     assert "starts again from its last complete state, and the result is the same" in told[0]
+
+
+def test_a_learner_that_is_killed_while_it_is_made_is_made_again(interrupts, orders, batches):
+    orders.write_text("dies at once")
+    learner, told = fitting_learner(interrupts, orders), []
+    learner.tell = told.append
+
+    learner.update(batches[:1])
+    learner.update(batches[1:])
+
+    assert done_in(learner) == TWO_UPDATES
+    assert learner.restarts == len(told) == 1
 
 
 def test_a_learner_that_dies_after_a_fit_repeats_nothing(interrupts, orders, batches):
