@@ -4,8 +4,8 @@ An update is a function of (state, batch), and the reference to the state after 
 held here. So a learner that is lost is started again from that state, given the same batch once
 more, and arrives at the same weights.
 
-A baseline is fitted behind the back of the workers, which play with the new weights already. Until
-that is done, the state before the update and its batch are held as well.
+A baseline is fitted behind the back of the workers, which play with the new weights already. So the
+state before the update and its batch are held as well, until the next update or checkpoint.
 """
 
 import time
