@@ -38,7 +38,8 @@ def require_device(name: Device) -> None:
         cause = "finds no GPU on this machine" if is_built else "is built without CUDA"
         raise NoGPUError(
             f"learner.device = 'cuda', and Torch {torch.__version__} {cause}; use --learner.device "
-            "cpu, or a machine with an NVIDIA GPU, its driver and a Torch that is built for CUDA"
+            "cpu (a new run can), or a machine with an NVIDIA GPU, its driver and a Torch that is "
+            "built for CUDA"
         )
 
 

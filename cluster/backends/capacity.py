@@ -66,8 +66,8 @@ class Capacity:
         return (
             "the learner fits nowhere: learner.device = 'cuda', none of "
             f"{len(self.node_cpus)} nodes has a GPU, and there is no autoscaler that starts one; "
-            "use --learner.device cpu, or add a node with a GPU with `ray start --address "
-            "HOST:PORT`"
+            "use --learner.device cpu (a new run can), or add a node with a GPU with `ray start "
+            "--address HOST:PORT`"
         )
 
     def shortfall(self, config: Config) -> str | None:
