@@ -113,8 +113,8 @@ def _remember_mlflow_run(run: RunDirectory, checkpoint: Checkpoint) -> None:
 
 
 def _refuse_if_its_checkpoints_are_gone(run: RunDirectory, summary: dict[str, object]) -> None:
-    """A run that ended in good order has saved a checkpoint, whatever there is of it now."""
-    if summary.get("status") in ("finished", "interrupted"):
+    """A run with updates that ended in good order has saved a checkpoint, wherever it is now."""
+    if summary.get("status") in ("finished", "interrupted") and summary.get("updates") != 0:
         raise RunDirectoryError(
             f"the checkpoints of the {summary.get('updates')} updates of {run.path} are gone; put "
             "them back to go on from them, or train a run of another name: beginning anew here "

@@ -11,7 +11,7 @@ import pytest
 
 from cluster.cli import main
 from cluster.records.journal import read_records
-from cluster.records.run_directory import read_json
+from cluster.records.run_directory import read_json, write_json
 from cluster.records.submitted_files import VARIABLE
 
 TRAIN = [
@@ -161,12 +161,16 @@ def test_a_run_whose_checkpoints_are_gone_is_not_begun_anew_over_its_records(run
     assert (run / "metrics.jsonl").read_bytes() == journal
 
 
-def test_a_run_without_any_checkpoint_begins_anew_and_ends_the_same(run):
+@pytest.mark.parametrize("summary", [None, {"status": "interrupted", "updates": 0}])
+def test_a_run_without_any_checkpoint_begins_anew_and_ends_the_same(run, summary):
+    """None is left where it was killed, or stopped while a lost learner was made again."""
     assert main([*TRAIN, *SHORT]) == 0
     expected = summary_of(run)["weights_sha256"]
     for path in (run / "checkpoints").iterdir():
         path.unlink()
     (run / "summary.json").unlink()
+    if summary:
+        write_json(run / "summary.json", summary)
 
     assert main(["resume", "runs/a"]) == 0
 
