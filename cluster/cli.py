@@ -4,7 +4,6 @@ Exit codes: 0 done; 1 the run failed; 2 wrong usage or configuration (one messag
 130 and 143 interrupted by SIGINT or SIGTERM, after a checkpoint.
 """
 
-import difflib
 import os
 import select
 import signal
@@ -18,6 +17,7 @@ from cluster.commands.tool_verbs import TOOLS, run_tool, tools_usage
 from cluster.errors import InterruptedRunError, ReinforceError, UsageError
 from cluster.records.run_directory import RunDirectory
 from configs.loading import preset_names, preset_summary, to_yaml
+from configs.near_names import near_names
 from configs.section import ConfigError
 from workers.environment import UnsuitableEnvironmentError
 
@@ -213,10 +213,9 @@ def _run(words: list[str], started_s: float) -> int:
         return 0 if words else 2
     verb = _VERBS.get(words[0])
     if verb is None:
-        near = difflib.get_close_matches(words[0], _VERBS, n=1)
-        hint = f", perhaps {near[0]!r}" if near else ""
-        listed = ", ".join(_VERBS)
-        return _fail(f"there is no verb {words[0]!r}{hint}; the verbs are: {listed}", 2)
+        near = near_names(words[0], _VERBS)
+        hint = f"; {near}" if near else "."
+        return _fail(f"there is no verb {words[0]!r}{hint} The verbs are: {', '.join(_VERBS)}", 2)
     # The user's own environments may lie in the current directory; last, so that nothing of ours
     # is shadowed. An editable install is found later than that, hence our own place before it.
     sys.path += [str(Path(__file__).parent.parent), str(Path.cwd())]

@@ -1,12 +1,12 @@
 """From a preset's name or a YAML file to a configuration, and back to YAML."""
 
-import difflib
 from importlib import resources
 from pathlib import Path
 
 import yaml
 
 from configs.config import Config
+from configs.near_names import near_names
 from configs.section import ConfigError
 from configs.strict_yaml import parse_mapping
 
@@ -82,8 +82,8 @@ def read_file(path: Path, what: str, hint: str) -> str:
 def _read_preset(name: str) -> str:
     names = preset_names()
     if name not in names:
-        near = difflib.get_close_matches(name, names, n=2, cutoff=0.7)
-        hint = f"; did you mean {' or '.join(repr(match) for match in near)}?" if near else "."
+        near = near_names(name, names)
+        hint = f"; {near}" if near else "."
         raise ConfigError(
             f"there is no preset {name!r}{hint} The presets are: {', '.join(names)}. A file of "
             "your own is given by its path, such as ./my.yaml, another environment by "

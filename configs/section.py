@@ -1,6 +1,5 @@
 """The base of every configuration section, and the one error a wrong configuration raises."""
 
-import difflib
 from types import NoneType
 from typing import Any, ClassVar, Self, get_args
 
@@ -12,6 +11,8 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import ErrorDetails
+
+from configs.near_names import near_names
 
 _KINDS = {
     "bool": "true or false",
@@ -78,11 +79,9 @@ class Section(BaseModel):
 
     @classmethod
     def _near(cls, unknown: str) -> str:
-        near = difflib.get_close_matches(unknown, cls.model_fields, n=3, cutoff=0.6)
         where = f"{cls.section!r}" if cls.section else "the configuration"
-        if near:
-            return f"did you mean {' or '.join(repr(name) for name in near)}?"
-        return f"the keys of {where} are: {', '.join(cls.model_fields)}"
+        keys = f"the keys of {where} are: {', '.join(cls.model_fields)}"
+        return near_names(unknown, cls.model_fields) or keys
 
 
 def _rule(errors: list[ErrorDetails]) -> str:

@@ -1,6 +1,5 @@
 """What a sweep is: which settings are tried, how they are chosen, and with which seeds."""
 
-import difflib
 import math
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -9,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from configs.config import Config
 from configs.loading import is_path, load_config, read_file
+from configs.near_names import near_names
 from configs.section import ConfigError, Section
 from configs.strict_yaml import parse_mapping
 
@@ -152,7 +152,5 @@ def _way_out(name: str) -> str:
     names = [
         f"{section}.{field}" for section in _SECTIONS for field in _SECTIONS[section].model_fields
     ]
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    if near:
-        return f"did you mean {' or '.join(map(repr, near))}?"
-    return f"name a section.field of the configuration other than {', '.join(_NOT_SWEPT)}"
+    others = f"name a section.field of the configuration other than {', '.join(_NOT_SWEPT)}"
+    return near_names(name, names) or others

@@ -1,7 +1,7 @@
 """Environments: made by id, described by the few numbers a policy needs, or refused in time."""
 
-import difflib
 import importlib
+import sys
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,6 +13,7 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import VectorEnv
 
 from configs.experiment import EnvironmentConfig
+from configs.near_names import near_names
 from learner.spaces import ActionLayout, ObservationLayout
 from workers.spaces import (
     MASK_KEY,
@@ -158,8 +159,8 @@ def _find(config: EnvironmentConfig) -> EnvSpec:
                 return EnvSpec(id=name, entry_point=getattr(module, name))
             return gymnasium.spec(name)
         except (gymnasium.error.Error, ModuleNotFoundError) as error:
-            near = difflib.get_close_matches(name, gymnasium.registry, n=3, cutoff=0.6)
-            hint = f"; did you mean {' or '.join(near)}?" if near else ""
+            near = near_names(name, _known_names(module_name))
+            hint = f"; {near}" if near else ""
             raise UnsuitableEnvironmentError(
                 f"environment.id = {config.id!r} does not exist here ({error})"
                 f"{hint}{_missing_extra(error)}"
@@ -169,6 +170,19 @@ def _find(config: EnvironmentConfig) -> EnvSpec:
                 f"environment.id = {config.id!r} cannot be imported: {type(error).__name__}: "
                 f"{error}{_missing_extra(error)}"
             ) from error
+
+
+def _known_names(module_name: str) -> list[str]:
+    """Return what a name could have meant: ids of Gymnasium, or what a module has and registers."""
+    if not module_name:
+        return list(gymnasium.registry)
+    found = vars(sys.modules[module_name]) if module_name in sys.modules else {}
+    registered = (
+        name
+        for name, spec in gymnasium.registry.items()
+        if module_name in str(spec.entry_point)  # a path, or a callable that prints with its own
+    )
+    return [*(name for name, value in found.items() if callable(value)), *registered]
 
 
 def _missing_extra(error: BaseException) -> str:

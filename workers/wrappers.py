@@ -1,6 +1,5 @@
 """Wrappers by name with arguments: Gymnasium's own, or the user's as ``module:Class``."""
 
-import difflib
 import importlib
 from collections.abc import Sequence
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import gymnasium
 
 from configs.experiment import WrapperConfig
+from configs.near_names import near_names
 
 _REFUSED = {
     "Autoreset": "workers reset each episode themselves, with the seed of its ticket",
@@ -68,8 +68,8 @@ def _find(name: str) -> Any:
     try:
         found = getattr(importlib.import_module(module or "gymnasium.wrappers"), attribute)
     except (ModuleNotFoundError, AttributeError) as error:
-        near = difflib.get_close_matches(name, gymnasium.wrappers.__all__, n=3, cutoff=0.5)
-        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        near = near_names(name, gymnasium.wrappers.__all__)
+        hint = f"; {near}" if near else ""
         raise WrapperError(
             f"environment.wrappers: {name!r} is neither a wrapper of gymnasium.wrappers nor "
             f"module:Class of your own ({error}){hint}"

@@ -159,11 +159,11 @@ def test_an_unwritable_run_directory_is_refused_by_name(tmp_path):
 def test_an_unknown_verb_names_the_near_one_and_lists_the_verbs(capsys):
     assert main(["trian"]) == 2
     assert (
-        "there is no verb 'trian', perhaps 'train'; the verbs are: train, resume, scale, pause, "
-        "unpause, replay, submit, doctor"
+        "there is no verb 'trian'; did you mean 'train'? The verbs are: train, resume, scale, "
+        "pause, unpause, replay, submit, doctor"
     ) in capsys.readouterr().err
     assert main(["xyz"]) == 2
-    assert "there is no verb 'xyz'; the verbs are: train" in capsys.readouterr().err
+    assert "there is no verb 'xyz'. The verbs are: train" in capsys.readouterr().err
 
 
 def test_without_a_verb_the_usage_is_shown(capsys):

@@ -38,6 +38,9 @@ def test_an_environment_of_a_module_is_imported_by_its_id():
         ("CartPol-v1", "environment.id = 'CartPol-v1' does not exist here .*CartPole-v1"),
         ("CartPole-v7", "does not exist here"),
         ("no_such_module:Env-v0", "does not exist here .*no_such_module"),
+        ("fake_environments:Countdwn-v0", "; did you mean 'Countdown-v0'"),
+        # What Gymnasium has by that name is not of that module.
+        ("fake_environments:CartPole-v7", r"does not exist here \([^;]*\)$"),
     ],
 )
 def test_what_cannot_be_learned_in_is_refused_by_name(environment_id, message):

@@ -74,7 +74,7 @@ def test_a_wrapper_that_needs_opencv_names_the_extra_that_brings_it(monkeypatch)
 @pytest.mark.parametrize(
     ("wrapper", "message"),
     [
-        ("FrameStack", "'FrameStack' is neither .* did you mean FrameStackObservation"),
+        ("FrameStack", "'FrameStack' is neither .* did you mean 'FrameStackObservation'"),
         ("no_such_module:It", "neither a wrapper of gymnasium.wrappers nor module:Class"),
         ("NormalizeObservation", "is refused: its statistics would differ.*policy.normalize_obs"),
         ("NormalizeReward", "is refused: its statistics would differ.*learner.advantage_scale"),
