@@ -1,5 +1,6 @@
 """What tests share: the fake environments on every process's path, and small configurations."""
 
+import atexit
 import os
 import sys
 from pathlib import Path
@@ -23,6 +24,30 @@ sys.path[:0] = [_FAKES, _BENCHMARKS]
 os.environ["PYTHONPATH"] = os.pathsep.join(
     [_FAKES, _BENCHMARKS, _ROOT, *filter(None, [os.environ.get("PYTHONPATH")])]
 )
+
+_SESSION = pytest.StashKey[pytest.Session]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config):
+    """Leave the process when all else that pytest does at its end is done: last in is first out."""
+    config.add_cleanup(lambda: _leave(config))
+
+
+def pytest_sessionfinish(session):
+    session.config.stash[_SESSION] = session
+
+
+def _leave(config):
+    """Exit before the C++ libraries are taken down under the threads that Ray leaves behind.
+
+    After many sessions of Ray in one process, threads of the first ones still export metrics, and
+    crash it at its end (docs/decisions/0078-tests-leave-before-ray-crashes.md).
+    """
+    if "ray" in sys.modules and _SESSION in config.stash:
+        config.get_terminal_writer().flush()
+        atexit._run_exitfuncs()
+        os._exit(int(config.stash[_SESSION].exitstatus))
 
 
 def _merged(base: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
