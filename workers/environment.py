@@ -1,6 +1,7 @@
 """Environments: made by id, described by the few numbers a policy needs, or refused in time."""
 
 import importlib
+import re
 import sys
 import warnings
 from collections.abc import Callable
@@ -161,8 +162,10 @@ def _find(config: EnvironmentConfig) -> EnvSpec:
         except (gymnasium.error.Error, ModuleNotFoundError) as error:
             near = near_names(name, _known_names(module_name))
             hint = f"; {near}" if near else ""
+            # Gymnasium's own guess leaves out the versions, and looks beyond the user's module.
+            reason = str(error).partition(" Did you mean: ")[0]
             raise UnsuitableEnvironmentError(
-                f"environment.id = {config.id!r} does not exist here ({error})"
+                f"environment.id = {config.id!r} does not exist here ({reason})"
                 f"{hint}{_missing_extra(error)}"
             ) from None
         except Exception as error:  # whatever a user's module raises
@@ -177,12 +180,15 @@ def _known_names(module_name: str) -> list[str]:
     if not module_name:
         return list(gymnasium.registry)
     found = vars(sys.modules[module_name]) if module_name in sys.modules else {}
-    registered = (
-        name
-        for name, spec in gymnasium.registry.items()
-        if module_name in str(spec.entry_point)  # a path, or a callable that prints with its own
-    )
+    registered = (name for name, spec in gymnasium.registry.items() if _is_from(module_name, spec))
     return [*(name for name, value in found.items() if callable(value)), *registered]
+
+
+def _is_from(module_name: str, spec: EnvSpec) -> bool:
+    """Return whether a module, or the package that it is of, has what an id makes."""
+    entry = spec.entry_point
+    path = entry if isinstance(entry, str) else getattr(entry, "__module__", "")
+    return re.split("[.:]", path)[0] == module_name.partition(".")[0]
 
 
 def _missing_extra(error: BaseException) -> str:

@@ -39,13 +39,26 @@ def test_an_environment_of_a_module_is_imported_by_its_id():
         ("CartPole-v7", "does not exist here"),
         ("no_such_module:Env-v0", "does not exist here .*no_such_module"),
         ("fake_environments:Countdwn-v0", "; did you mean 'Countdown-v0'"),
-        # What Gymnasium has by that name is not of that module.
-        ("fake_environments:CartPole-v7", r"does not exist here \([^;]*\)$"),
     ],
 )
 def test_what_cannot_be_learned_in_is_refused_by_name(environment_id, message):
     with pytest.raises(UnsuitableEnvironmentError, match=message):
         inspect(environment_id)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("Coridor", "; did you mean 'Corridor'?"), ("Hoper", "")]
+)
+def test_a_name_that_a_users_module_lacks_is_looked_for_there(name, hint, tmp_path, monkeypatch):
+    """And not in gymnasium.envs, where there is a Hopper."""
+    (tmp_path / "envs.py").write_text("class Corridor: ...")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    with pytest.raises(UnsuitableEnvironmentError) as refused:
+        inspect(f"envs:{name}")
+
+    message = str(refused.value)
+    assert message.endswith(f"does not exist here (Environment `{name}` doesn't exist.){hint}")
 
 
 BROKEN_MODULES = {
