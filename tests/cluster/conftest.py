@@ -1,5 +1,6 @@
 """What the tests of the top floor share: displays that keep quiet, and one Ray for many tests."""
 
+import atexit
 import os
 import resource
 import secrets
@@ -16,6 +17,7 @@ from cluster.interrupts import Interrupts
 
 # Ray reads it once per process; a cluster of one test and the local Ray of another must agree.
 _TOKEN_FOLDER = tempfile.TemporaryDirectory(prefix="reinforce-test-token-")
+atexit.register(_TOKEN_FOLDER.cleanup)
 os.environ["RAY_AUTH_TOKEN_PATH"] = f"{_TOKEN_FOLDER.name}/token"
 Path(os.environ["RAY_AUTH_TOKEN_PATH"]).write_text(secrets.token_hex(32))
 
