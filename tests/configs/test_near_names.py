@@ -9,10 +9,10 @@ from configs.near_names import near_names
     ("name", "question"),
     [
         ("optimiser", "did you mean 'optimizer'?"),
-        ("lane", "did you mean 'lanes' or 'lake'?"),
+        ("lake", "did you mean 'lake' or 'lakes' or 'lane'?"),
         ("xyz", ""),
         ("", ""),
     ],
 )
 def test_up_to_three_are_offered_the_nearest_first(name, question):
-    assert near_names(name, ("optimizer", "lake", "lanes")) == question
+    assert near_names(name, ("lack", "lane", "optimizer", "lake", "lakes")) == question
