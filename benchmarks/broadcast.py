@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 import results
 
-from cluster.backends.ray_session import ray_session
-from cluster.interrupts import Interrupts
-from configs.config import Config
-from learner.weights import Weights
+from reinforce.cluster.backends.ray.session import ray_session
+from reinforce.cluster.interrupts import Interrupts
+from reinforce.configs.config import Config
+from reinforce.learner.policies.weights import Weights
 
 TIMEOUT_S = 300.0
 NUM_WORKERS = 16

@@ -27,7 +27,7 @@ def run(seed: int, backend: str, lookahead: int, folder: Path) -> dict[str, floa
     started = time.perf_counter()
     result = subprocess.run(
         [
-            *[sys.executable, "-m", "cluster", "train", "cartpole"],
+            *[sys.executable, "-m", "reinforce", "train", "cartpole"],
             *["--run.seed", str(seed), "--run.name", name, "--cluster.backend", backend],
             *["--cluster.lookahead", str(lookahead)],
         ],

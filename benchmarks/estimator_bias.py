@@ -23,9 +23,9 @@ from reference_mdp import (
     true_gradient,
 )
 
-from configs.learning import LearnerConfig
-from learner.learner import Learner
-from learner.learner_state import LearnerState
+from reinforce.configs.learning import LearnerConfig
+from reinforce.learner.learner import Learner
+from reinforce.learner.state import LearnerState
 
 PLAIN: dict[str, Any] = {"baseline": "none", "advantage_scale": "none", "discount": 1.0}
 NEAR = THETA + np.array([[0.3, -0.3], [-0.3, 0.3]])

@@ -19,10 +19,10 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
-from learner.architecture import PolicyArchitecture
-from learner.network import PolicyNetwork
-from learner.policy import MLPPolicy
-from learner.weights import Weights
+from reinforce.learner.networks.network import PolicyNetwork
+from reinforce.learner.policies.architecture import PolicyArchitecture
+from reinforce.learner.policies.policy import MLPPolicy
+from reinforce.learner.policies.weights import Weights
 
 ARCHITECTURE = PolicyArchitecture.mlp(4, (64, 64), "tanh", 2)
 

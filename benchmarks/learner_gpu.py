@@ -21,14 +21,19 @@ import numpy as np
 import results
 import torch
 
-from configs.learning import LearnerConfig
-from learner.architecture import PolicyArchitecture
-from learner.computation import differentiated_body, prepare_device
-from learner.distributions import Categorical
-from learner.learner import Learner
-from learner.network import PolicyNetwork
-from learner.spaces import ActionLayout, ActionLeaf, ObservationLayout, ObservationLeaf
-from learner.trajectories import Trajectories
+from reinforce.configs.learning import LearnerConfig
+from reinforce.learner.device import differentiated_body, prepare_device
+from reinforce.learner.learner import Learner
+from reinforce.learner.networks.network import PolicyNetwork
+from reinforce.learner.policies.architecture import PolicyArchitecture
+from reinforce.learner.policies.distributions import Categorical
+from reinforce.learner.policies.spaces import (
+    ActionLayout,
+    ActionLeaf,
+    ObservationLayout,
+    ObservationLeaf,
+)
+from reinforce.learner.policies.trajectories import Trajectories
 
 NUM_ACTIONS = 6
 ARCHITECTURE = PolicyArchitecture(

@@ -24,14 +24,14 @@ import results
 import torch
 from torch import nn
 
-from configs.learning import LearnerConfig
-from learner.architecture import PolicyArchitecture
-from learner.distributions import Categorical
-from learner.learner import Learner
-from learner.network import PolicyNetwork
-from learner.policy import MLPPolicy
-from learner.trajectories import Trajectories
-from learner.weights import Weights
+from reinforce.configs.learning import LearnerConfig
+from reinforce.learner.learner import Learner
+from reinforce.learner.networks.network import PolicyNetwork
+from reinforce.learner.policies.architecture import PolicyArchitecture
+from reinforce.learner.policies.distributions import Categorical
+from reinforce.learner.policies.policy import MLPPolicy
+from reinforce.learner.policies.trajectories import Trajectories
+from reinforce.learner.policies.weights import Weights
 
 ARCHITECTURE = PolicyArchitecture.mlp(4, (64, 64), "tanh", 2)
 STEPS_PER_EPISODE = 256

@@ -44,7 +44,7 @@ def training_time_s(lookahead: int, updates: int, folder: Path, name: str) -> fl
     here = str(Path(__file__).parent)
     subprocess.run(
         [
-            *[sys.executable, "-m", "cluster", "train", str(folder / "sleeping.yaml")],
+            *[sys.executable, "-m", "reinforce", "train", str(folder / "sleeping.yaml")],
             *["--run.name", name, "--cluster.lookahead", str(lookahead)],
             *["--stop.max_updates", str(updates)],
         ],

@@ -15,8 +15,8 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Discrete
 
-from learner.architecture import PolicyArchitecture
-from learner.trajectories import Trajectories
+from reinforce.learner.policies.architecture import PolicyArchitecture
+from reinforce.learner.policies.trajectories import Trajectories
 
 HORIZON = 3
 # (state, action): reward, probability that the episode terminates, next state

@@ -35,7 +35,7 @@ def start(folder: Path, name: str, settings: Mapping[str, Any]) -> subprocess.Po
     paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
     with (folder / f"{name}.log").open("w") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "cluster", "train", f"{name}.yaml", "--run.name", name],
+            [sys.executable, "-m", "reinforce", "train", f"{name}.yaml", "--run.name", name],
             cwd=folder,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
             stdout=log,

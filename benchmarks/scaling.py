@@ -21,15 +21,15 @@ import numpy as np
 import psutil
 import results
 
-from cluster.backends.scheduler import Play, Scheduler, Start
-from cluster.conductor import open_backend
-from cluster.control import Control
-from cluster.interrupts import Interrupts
-from cluster.training import training_tickets
-from configs.config import Config
-from configs.execution import WorkersConfig
-from workers.environment import inspect_environment
-from workers.ticket import Purpose, draw_tickets
+from reinforce.cluster.backends.ray.scheduler import Play, Scheduler, Start
+from reinforce.cluster.interrupts import Interrupts
+from reinforce.cluster.run_lifecycle import open_backend
+from reinforce.cluster.run_requests import Control
+from reinforce.cluster.training import training_tickets
+from reinforce.configs.config import Config
+from reinforce.configs.execution import WorkersConfig
+from reinforce.workers.environment import inspect_environment
+from reinforce.workers.tickets import Purpose, draw_tickets
 
 STEP_S = 0.005
 

@@ -26,7 +26,7 @@ def timed_run(folder: Path, name: str, options: list[str]) -> dict[str, Any]:
     started_ms = time.time_ns() // 1_000_000
     with (folder / f"{name}.log").open("w") as log:
         subprocess.run(
-            [sys.executable, "-m", "cluster", "train", "cartpole", "--run.name", name, *options],
+            [sys.executable, "-m", "reinforce", "train", "cartpole", "--run.name", name, *options],
             cwd=folder,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -25,11 +25,10 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from cluster.records.journal import Journal
-from cluster.records.record import BatchRecord, Record
-from cluster.records.run_directory import RunDirectory
-from cluster.tracking.tracking import Tracking
-from configs.config import Config
+from reinforce.cluster.run_store.journal import BatchEntry, Journal, JournalEntry
+from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.tracking.tracking import Tracking
+from reinforce.configs.config import Config
 
 METRICS = 40
 
@@ -156,12 +155,12 @@ def products_in_a_second(journal: Journal, updates: int, rate: int) -> int:
     return num_products
 
 
-def record(updates: int, elapsed_s: float) -> Record:
+def record(updates: int, elapsed_s: float) -> JournalEntry:
     """Return the record of an update of 64 episodes."""
     metrics = {f"section/metric_{number}": elapsed_s + number for number in range(METRICS)}
-    batch = BatchRecord("0" * 64, [1.0] * 64, [200] * 64)
+    batch = BatchEntry("0" * 64, [1.0] * 64, [200] * 64)
     now_ms = time.time_ns() // 1_000_000
-    return Record(updates, 12_800 * updates, elapsed_s, now_ms, metrics, batch)
+    return JournalEntry(updates, 12_800 * updates, elapsed_s, now_ms, metrics, batch)
 
 
 def measure_store(folder: Path, num_points: int) -> None:

@@ -19,15 +19,15 @@ import numpy as np
 import psutil
 import results
 
-from cluster.backends.ray_actors import RolloutActor
-from cluster.backends.ray_session import ray_session
-from cluster.interrupts import Interrupts
-from configs.config import Config
-from learner.architecture import PolicyArchitecture
-from learner.weights import Weights
-from workers.environment import inspect_environment
-from workers.rollout_worker import architecture_of
-from workers.ticket import Purpose, draw_tickets
+from reinforce.cluster.backends.ray.actors import RolloutActor
+from reinforce.cluster.backends.ray.session import ray_session
+from reinforce.cluster.interrupts import Interrupts
+from reinforce.configs.config import Config
+from reinforce.learner.policies.architecture import PolicyArchitecture
+from reinforce.learner.policies.weights import Weights
+from reinforce.workers.environment import inspect_environment
+from reinforce.workers.rollout_worker import architecture_of
+from reinforce.workers.tickets import Purpose, draw_tickets
 
 TIMEOUT_S = 120.0
 

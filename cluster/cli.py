@@ -1,4 +1,4 @@
-"""The command line: ``reinforce VERB``, the same as ``python -m cluster VERB``.
+"""The command line: ``reinforce VERB``, the same as ``python -m reinforce VERB``.
 
 Exit codes: 0 done; 1 the run failed; 2 wrong usage or configuration (one message, no traceback);
 130 and 143 interrupted by SIGINT or SIGTERM, after a checkpoint.
@@ -12,14 +12,14 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from cluster.commands.overrides import parse_config
-from cluster.commands.tool_verbs import TOOLS, run_tool, tools_usage
-from cluster.errors import InterruptedRunError, ReinforceError, UsageError
-from cluster.records.run_directory import RunDirectory
-from configs.loading import preset_names, preset_summary, to_yaml
-from configs.near_names import near_names
-from configs.section import ConfigError
-from workers.environment import UnsuitableEnvironmentError
+from reinforce.cluster.commands.arguments import parse_config
+from reinforce.cluster.commands.tool_verbs import TOOLS, run_tool, tools_usage
+from reinforce.cluster.errors import InterruptedRunError, ReinforceError, UsageError
+from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.configs.errors import near_names
+from reinforce.configs.loading import preset_names, preset_summary, to_yaml
+from reinforce.configs.section import ConfigError
+from reinforce.workers.environment import UnsuitableEnvironmentError
 
 _USAGE = f"""\
 usage: reinforce VERB ...
@@ -52,8 +52,8 @@ def train(arguments: Sequence[str], started_s: float) -> int:
         del arguments[position : position + 2]
     config = parse_config("train", arguments)
     # Imported once the command is known to be well formed: the rest takes a second to load.
-    from cluster.commands.train import run_training, train_or_resume
-    from cluster.display import RunConsole
+    from reinforce.cluster.commands.train import run_training, train_or_resume
+    from reinforce.cluster.display import RunConsole
 
     run = train_or_resume if resumes else run_training
     return run(config, RunConsole(), started_s)
@@ -63,8 +63,8 @@ def resume(arguments: Sequence[str], started_s: float) -> int:
     """Go on with a run from its newest good checkpoint."""
     if not arguments or arguments[0].startswith("-"):
         return _usage("resume RUN_DIR [--section.field value ...]", arguments)
-    from cluster.commands.resume import resume_training
-    from cluster.display import RunConsole
+    from reinforce.cluster.commands.resume import resume_training
+    from reinforce.cluster.display import RunConsole
 
     return resume_training(Path(arguments[0]), arguments[1:], RunConsole(), started_s)
 
@@ -73,7 +73,7 @@ def scale(arguments: Sequence[str], started_s: float) -> int:
     """Change the number of workers of a run that is going on."""
     if len(arguments) != 2 or not arguments[1].isdigit():
         return _usage("scale RUN_DIR N", arguments)
-    from cluster.commands.control import scale as scale_run
+    from reinforce.cluster.commands.control import scale as scale_run
 
     print(scale_run(Path(arguments[0]), int(arguments[1])))
     return 0
@@ -92,7 +92,7 @@ def unpause(arguments: Sequence[str], started_s: float) -> int:
 def _set_paused(verb: str, arguments: Sequence[str]) -> int:
     if len(arguments) != 1 or arguments[0].startswith("-"):
         return _usage(f"{verb} RUN_DIR", arguments)
-    from cluster.commands.control import set_paused
+    from reinforce.cluster.commands.control import set_paused
 
     print(set_paused(Path(arguments[0]), paused=verb == "pause"))
     return 0
@@ -102,8 +102,8 @@ def replay(arguments: Sequence[str], started_s: float) -> int:
     """Play one ticket of a run again, alone and in this process."""
     if len(arguments) != 2 or arguments[0].startswith("-"):
         return _usage("replay RUN_DIR [PURPOSE:]UPDATE:INDEX", arguments)
-    from cluster.commands.replay import ended_the_run
-    from cluster.commands.replay import replay as replay_ticket
+    from reinforce.cluster.commands.replay import ended_the_run
+    from reinforce.cluster.commands.replay import replay as replay_ticket
 
     report = replay_ticket(Path(arguments[0]), arguments[1])
     print(f"ticket {report.ticket} was played; its {report.ticket.num_episodes} episodes return")
@@ -119,14 +119,14 @@ def replay(arguments: Sequence[str], started_s: float) -> int:
 
 def submit(arguments: Sequence[str], started_s: float) -> int:
     """Train as a job on a cluster."""
-    from cluster.commands.submit import run_submit
+    from reinforce.cluster.commands.submit import run_submit
 
     return run_submit(arguments)
 
 
 def doctor(arguments: Sequence[str], started_s: float) -> int:
     """Look for what would fail later, with the defaults or with a configuration."""
-    from cluster.commands.doctor import USAGE, run_doctor
+    from reinforce.cluster.commands.doctor import USAGE, run_doctor
 
     if set(arguments) & {"-h", "--help"}:
         print(USAGE)
@@ -155,7 +155,7 @@ def sync(arguments: Sequence[str], started_s: float) -> int:
     if len(arguments) != 1 or arguments[0].startswith("-"):
         return _usage("sync RUN_DIR", arguments)
     run = RunDirectory.open(Path(arguments[0]))
-    from cluster.commands.sync import sync_run_directory
+    from reinforce.cluster.commands.sync import sync_run_directory
 
     sync_run_directory(run)
     print(f"{run.path} is complete in MLflow")
@@ -216,9 +216,9 @@ def _run(words: list[str], started_s: float) -> int:
         near = near_names(words[0], _VERBS)
         hint = f"; {near}" if near else "."
         return _fail(f"there is no verb {words[0]!r}{hint} The verbs are: {', '.join(_VERBS)}", 2)
-    # The user's own environments may lie in the current directory; last, so that nothing of ours
-    # is shadowed. An editable install is found later than that, hence our own place before it.
-    sys.path += [str(Path(__file__).parent.parent), str(Path.cwd())]
+    # The user's own environments may lie in the current directory; last, so that no installed
+    # package is shadowed.
+    sys.path.append(str(Path.cwd()))
     try:
         return verb(words[1:], started_s)
     except (ConfigError, UnsuitableEnvironmentError, UsageError) as error:

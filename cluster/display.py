@@ -11,9 +11,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from cluster.progress import Progress
-from cluster.records.record import Record
-from configs.config import Config
+from reinforce.cluster.progress import Progress
+from reinforce.cluster.run_store.journal import JournalEntry
+from reinforce.configs.config import Config
 
 _PLAIN_INTERVAL_S = 2.0
 
@@ -21,7 +21,7 @@ _PLAIN_INTERVAL_S = 2.0
 class Display(Protocol):
     """Shows records as they are made."""
 
-    def show(self, record: Record) -> None:
+    def show(self, record: JournalEntry) -> None:
         """Take note of an update or an evaluation."""
 
     def warn(self, text: str) -> None:
@@ -41,7 +41,7 @@ class PlainDisplay:
     def __exit__(self, *error: object) -> None:
         pass
 
-    def show(self, record: Record) -> None:
+    def show(self, record: JournalEntry) -> None:
         """Print a line, if it is time."""
         metrics, head = record.metrics, f"update {record.updates:>5}"
         ways = {"evaluation": "", "sampled": "sampled_", "on other seeds": "confirmed_"}
@@ -77,8 +77,8 @@ class LiveDisplay:
     def __init__(self, console: Console, config: Config, run_name: str) -> None:
         self._config = config
         self._run_name = run_name
-        self._update: Record | None = None
-        self._evaluation: Record | None = None
+        self._update: JournalEntry | None = None
+        self._evaluation: JournalEntry | None = None
         self._seconds = {"sampling": 0.0, "learning": 0.0, "evaluating": 0.0}
         self._live = Live(
             console=console, get_renderable=self._panel, refresh_per_second=8, transient=True
@@ -91,7 +91,7 @@ class LiveDisplay:
     def __exit__(self, *error: object) -> None:
         self._live.stop()
 
-    def show(self, record: Record) -> None:
+    def show(self, record: JournalEntry) -> None:
         """Take note; the panel redraws itself."""
         metrics = record.metrics
         if "evaluation/return_mean" in metrics:

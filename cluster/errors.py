@@ -26,7 +26,7 @@ import signal
 import traceback
 from typing import Self
 
-from workers.ticket import Ticket
+from reinforce.workers.tickets import Ticket
 
 
 class ReinforceError(Exception):

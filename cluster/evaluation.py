@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cluster.backends.backend import Pool, WeightsHandle
-from configs.config import Config
-from workers.ticket import Purpose, Ticket, draw_tickets
+from reinforce.cluster.backends.backend import Pool, WeightsHandle
+from reinforce.configs.config import Config
+from reinforce.workers.tickets import Purpose, Ticket, draw_tickets
 
 _Z = 1.959963984540054
 """97.5 % quantile of the normal distribution."""

@@ -8,7 +8,7 @@ from contextlib import suppress
 from types import FrameType
 from typing import Self
 
-from cluster.errors import InterruptedRunError
+from reinforce.cluster.errors import InterruptedRunError
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

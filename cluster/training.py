@@ -7,21 +7,25 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 
-from cluster.backends.backend import Backend, Batch, WeightsHandle
-from cluster.batch_size import BatchSize
-from cluster.control import Control
-from cluster.display import Display
-from cluster.errors import InterruptedRunError, TrainingError, TrajectoriesLostError
-from cluster.evaluation import Evaluation, Evaluator
-from cluster.interrupts import Interrupts
-from cluster.progress import Progress
-from cluster.records.checkpoint import Checkpoint, PlayedAhead
-from cluster.records.checkpoints import Checkpoints
-from cluster.records.journal import Journal
-from cluster.records.record import Record, confirmation_record, evaluation_record, update_record
-from configs.config import Config
-from learner.update_report import UpdateReport
-from workers.ticket import Purpose, Ticket, draw_tickets
+from reinforce.cluster.backends.backend import Backend, Batch, WeightsHandle
+from reinforce.cluster.display import Display
+from reinforce.cluster.errors import InterruptedRunError, TrainingError, TrajectoriesLostError
+from reinforce.cluster.evaluation import Evaluation, Evaluator
+from reinforce.cluster.interrupts import Interrupts
+from reinforce.cluster.progress import BatchSize, Progress
+from reinforce.cluster.run_requests import Control
+from reinforce.cluster.run_store.checkpoint import Checkpoint, PlayedAhead
+from reinforce.cluster.run_store.checkpoints import Checkpoints
+from reinforce.cluster.run_store.journal import (
+    Journal,
+    JournalEntry,
+    confirmation_entry,
+    evaluation_entry,
+    update_entry,
+)
+from reinforce.configs.config import Config
+from reinforce.learner.state import UpdateReport
+from reinforce.workers.tickets import Purpose, Ticket, draw_tickets
 
 _PAUSE_POLL_S = 0.2
 _MAX_BATCH_ATTEMPTS = 3
@@ -48,7 +52,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class RunContext:
     """What a run writes to and listens to.
 
     Attributes:
@@ -56,7 +60,7 @@ class Surroundings:
         checkpoints: Receives what is needed to go on.
         display: Shows what is recorded.
         interrupts: Signals of the user.
-        control: Wishes of the user.
+        control: RunRequests of the user.
     """
 
     journal: Journal
@@ -84,15 +88,15 @@ class Training:
         self,
         config: Config,
         backend: Backend,
-        surroundings: Surroundings,
+        context: RunContext,
         start: Checkpoint | None = None,
     ) -> None:
         self._config = config
         self._backend = backend
         self._pool, self._learner = backend.pool, backend.learner
-        self._journal, self._checkpoints = surroundings.journal, surroundings.checkpoints
-        self._display, self._control = surroundings.display, surroundings.control
-        self._interrupts = surroundings.interrupts
+        self._journal, self._checkpoints = context.journal, context.checkpoints
+        self._display, self._control = context.display, context.control
+        self._interrupts = context.interrupts
         self._evaluator = Evaluator(config, self._pool)
         self._began_s = time.perf_counter()
         self._weights = self._learner.weights()
@@ -150,7 +154,7 @@ class Training:
         self._progress = self._progress.after_update(batch, size)
         self._progress = self._now()
         self._record(
-            update_record(
+            update_entry(
                 self._progress,
                 batch,
                 report,
@@ -199,7 +203,7 @@ class Training:
         self._progress = self._now()
         best = self._progress.best_return or 0.0
         duration_s = time.perf_counter() - started_s
-        self._record(evaluation_record(self._progress, evaluations, best, duration_s))
+        self._record(evaluation_entry(self._progress, evaluations, best, duration_s))
         return evaluation
 
     def _ending(self, evaluation: Evaluation | None) -> tuple[str, Evaluation] | None:
@@ -210,7 +214,7 @@ class Training:
             return None
         final = self._evaluator.confirm(self._progress.updates, self._weights)
         self._progress = self._now()
-        self._record(confirmation_record(self._progress, final))
+        self._record(confirmation_entry(self._progress, final))
         if at_target and self._evaluator.at_target(final):
             return "target_return", final
         return (limit, final) if limit else None
@@ -226,7 +230,7 @@ class Training:
             time.sleep(_PAUSE_POLL_S)
         self._began_s += time.perf_counter() - paused_s  # a pause is no training time
 
-    def _record(self, record: Record) -> None:
+    def _record(self, record: JournalEntry) -> None:
         self._journal.append(record)
         self._display.show(record)
 

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from configs.section import Section
+from reinforce.configs.section import Section
 
 
 class WorkersConfig(Section):

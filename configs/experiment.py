@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from configs.section import Section
+from reinforce.configs.section import Section
 
 WrapperConfig = str | dict[str, dict[str, Any]]
 """A name, or a mapping of one name to keyword arguments."""

@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from configs.section import Section
+from reinforce.configs.section import Section
 
 Baseline = Literal["none", "leave_one_out", "time", "linear", "value"]
 ReturnKind = Literal["reward_to_go", "total"]

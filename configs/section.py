@@ -12,7 +12,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from configs.near_names import near_names
+from reinforce.configs.errors import near_names
 
 _KINDS = {
     "bool": "true or false",

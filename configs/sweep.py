@@ -6,11 +6,10 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from configs.config import Config
-from configs.loading import is_path, load_config, read_file
-from configs.near_names import near_names
-from configs.section import ConfigError, Section
-from configs.strict_yaml import parse_mapping
+from reinforce.configs.config import Config
+from reinforce.configs.errors import near_names
+from reinforce.configs.loading import is_path, load_config, parse_mapping, read_file
+from reinforce.configs.section import ConfigError, Section
 
 _SECTIONS: dict[str, type[Section]] = {
     name: field.annotation

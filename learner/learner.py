@@ -7,21 +7,18 @@ import torch
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from configs.learning import LearnerConfig
-from learner.architecture import PolicyArchitecture
-from learner.computation import MAX_DRIFT, prepare_device
-from learner.diagnostics import MAX_KL_STATES, kl_divergence
-from learner.estimator import Estimate, Estimator
-from learner.learner_state import LearnerState, add_prefix, with_prefix
-from learner.micro_batches import some_states
-from learner.network import PolicyNetwork
-from learner.normalizer import ObservationStatistics
-from learner.optimizer import Optimizer
-from learner.policy_passes import PolicyPasses
-from learner.schedule import scheduled_value
-from learner.trajectories import Trajectories, concatenate
-from learner.update_report import UpdateReport
-from learner.weights import Weights
+from reinforce.configs.learning import LearnerConfig
+from reinforce.learner.advantages.estimator import Estimate, Estimator
+from reinforce.learner.device import MAX_DRIFT, prepare_device
+from reinforce.learner.gradient import PolicyPasses, some_states
+from reinforce.learner.loss import MAX_KL_STATES, kl_divergence
+from reinforce.learner.networks.network import PolicyNetwork
+from reinforce.learner.optimizer import Optimizer, scheduled_value
+from reinforce.learner.policies.architecture import PolicyArchitecture
+from reinforce.learner.policies.normalizer import ObservationStatistics
+from reinforce.learner.policies.trajectories import Trajectories, concatenate
+from reinforce.learner.policies.weights import Weights
+from reinforce.learner.state import LearnerState, UpdateReport, add_prefix, with_prefix
 
 
 class PolicyMismatchError(FloatingPointError):

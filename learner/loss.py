@@ -1,11 +1,14 @@
 """The surrogate loss: a scalar whose gradient, on data of the current policy, is REINFORCE's."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from learner.torch_distributions import TorchDistribution
+from reinforce.learner.networks.torch_distributions import TorchDistribution
 
 
 @dataclass(frozen=True)
@@ -53,3 +56,38 @@ def surrogate_loss(
         entropy_sum = distribution.entropy().sum()
     objective = (log_probs * advantages).sum() + entropy_coefficient * entropy_sum
     return SurrogateLoss(-objective / num_episodes, log_probs.detach(), entropy_sum.detach())
+
+
+MAX_KL_STATES = 1024
+"""States, spread evenly over the batch, on which two versions are compared."""
+
+
+def signal_and_noise(group_gradients: Sequence[NDArray[np.float64]]) -> tuple[float, float]:
+    """Return estimates of ``|E g|^2`` and of ``tr Var(g)`` for the mean of equal parts of a batch.
+
+    With M parts, ``noise = sum |g_m - mean|^2 / (M (M - 1))`` and ``signal = |mean|^2 - noise``.
+    Both are unbiased; the signal may come out below 0. Their ratio is not unbiased: average each
+    over several batches before dividing. Below 1 an update is mostly noise; the ratio grows in
+    proportion to the number of episodes. Baselines that average over the other episodes make the
+    parts slightly dependent, an error of order 1/E.
+
+    Args:
+        group_gradients: M vectors [P], each the estimate of the whole gradient by one part.
+
+    Returns:
+        (NaN, NaN) for fewer than two parts.
+
+    Source: McCandlish et al. (2018), arXiv:1812.06162, appendix A.
+    """
+    if len(group_gradients) < 2:
+        return float("nan"), float("nan")
+    gradients = np.stack(group_gradients)
+    mean = gradients.mean(axis=0)
+    count = len(gradients)
+    noise = float(((gradients - mean) ** 2).sum()) / (count * (count - 1))
+    return float(mean @ mean) - noise, noise
+
+
+def kl_divergence(before: TorchDistribution, after: TorchDistribution) -> float:
+    """Return the mean of KL(before || after) over states, in nats."""
+    return max(0.0, float(after.kl_from(before).mean()))

@@ -17,7 +17,7 @@ from torch.optim.adamw import adamw
 from torch.optim.rmsprop import rmsprop
 from torch.optim.sgd import sgd
 
-from configs.learning import OptimizerKind
+from reinforce.configs.learning import OptimizerKind, Scheduled
 
 _STEP = "step"
 
@@ -128,3 +128,18 @@ class Optimizer:
                 nesterov=False,
                 maximize=False,
             )
+
+
+def scheduled_value(setting: Scheduled, version: int, schedule_updates: int | None) -> float:
+    """Return the value of a setting at a version of the weights.
+
+    Args:
+        setting: A constant, or (start, end) to move between linearly.
+        version: Updates applied so far, >= 0.
+        schedule_updates: Updates after which ``end`` is reached, >= 1.
+    """
+    if isinstance(setting, float):
+        return setting
+    start, end = setting
+    progress = min(1.0, version / (schedule_updates or 1))
+    return start + (end - start) * progress

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from configs.config import Config
+from reinforce.configs.config import Config
 
 # How long an example takes says something about the machine, and nothing about the code.
 settings.register_profile("no_deadline", deadline=None)

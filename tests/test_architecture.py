@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from configs.config import Config
+from reinforce.configs.config import Config
 
 ROOT = Path(__file__).parent.parent
 FLOORS = ["configs", "learner", "workers", "cluster"]
@@ -32,8 +32,16 @@ ALLOWED = {
 }
 
 OF_THE_LEARNER_FOR_WORKERS = {
-    *("learner.policy", "learner.trajectories", "learner.weights"),
-    *("learner.architecture", "learner.distributions", "learner.spaces"),
+    *(
+        "reinforce.learner.policies.policy",
+        "reinforce.learner.policies.trajectories",
+        "reinforce.learner.policies.weights",
+    ),
+    *(
+        "reinforce.learner.policies.architecture",
+        "reinforce.learner.policies.distributions",
+        "reinforce.learner.policies.spaces",
+    ),
 }
 """The policy with what it sees, does and says, its weights, and what it is to fill in."""
 
@@ -103,7 +111,7 @@ def test_ray_and_mlflow_are_imported_by_few(package):
                 "ray_learner",
                 "ray_processes",
                 "ray_backend",
-                "staffing",
+                "worker_target",
                 "cluster_probe",
                 "capacity",
                 "ray_jobs",

@@ -2,8 +2,8 @@
 
 import pytest
 
-from cluster.cli import main
-from cluster.records.run_directory import read_json
+from reinforce.cluster.cli import main
+from reinforce.cluster.run_store.run_directory import read_json
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])

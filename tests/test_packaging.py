@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from configs.loading import preset_names
+from reinforce.configs.loading import preset_names
 
 ROOT = Path(__file__).parent.parent
 FLOORS = {"configs", "learner", "workers", "cluster"}
@@ -51,7 +51,7 @@ def test_the_wheel_holds_every_module_and_every_preset(wheel):
 def test_the_console_script_is_the_command_line():
     (script,) = metadata.entry_points(group="console_scripts", name="reinforce")
 
-    assert script.value == "cluster.cli:main"
+    assert script.value == "reinforce.cluster.cli:main"
 
 
 def test_no_other_installed_distribution_uses_our_names():

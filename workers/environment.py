@@ -13,16 +13,16 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import VectorEnv
 
-from configs.experiment import EnvironmentConfig
-from configs.near_names import near_names
-from learner.spaces import ActionLayout, ObservationLayout
-from workers.spaces import (
+from reinforce.configs.errors import near_names
+from reinforce.configs.experiment import EnvironmentConfig
+from reinforce.learner.policies.spaces import ActionLayout, ObservationLayout
+from reinforce.workers.spaces import (
     MASK_KEY,
     UnsupportedSpaceError,
     action_layout,
     observation_layout,
 )
-from workers.wrappers import WrapperError, apply_wrappers
+from reinforce.workers.wrappers import WrapperError, apply_wrappers
 
 _EXTRAS = {
     "atari": ("ale_py", "ale-py", "opencv", "cv2"),

@@ -7,10 +7,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from learner.distributions import Masks, make_distribution
-from learner.spaces import VECTOR, ActionLayout, ObservationLayout, ObservationLeaf, Path
-from workers.environment import EnvironmentSpec
-from workers.spaces import MASK_KEY
+from reinforce.learner.policies.distributions import Masks, make_distribution
+from reinforce.learner.policies.spaces import (
+    VECTOR,
+    ActionLayout,
+    ObservationLayout,
+    ObservationLeaf,
+    Path,
+)
+from reinforce.workers.environment import EnvironmentSpec
+from reinforce.workers.spaces import MASK_KEY
 
 Write = Callable[[Any, Any], None]
 """``write(position, observation)``: a row and an observation, or a slice and a batch of them."""

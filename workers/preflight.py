@@ -6,15 +6,18 @@ each worker from the configuration, so none has to be pickled.
 """
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import gymnasium
 
-from configs.config import Config
-from configs.experiment import EnvironmentConfig
-from learner.policy import make_policy
-from workers.environment import (
+from reinforce.configs.config import Config
+from reinforce.configs.experiment import EnvironmentConfig
+from reinforce.learner.make_policy import make_policy
+from reinforce.learner.policies.architecture import PolicyArchitecture
+from reinforce.learner.policies.spaces import ObservationLayout
+from reinforce.workers.environment import (
     EnvironmentSpec,
     UnsuitableEnvironmentError,
     describe_environment,
@@ -22,14 +25,16 @@ from workers.environment import (
     make_vector_environment,
     registers_vector_implementation,
 )
-from workers.environment_fault import EnvironmentFaultError
-from workers.image_findings import findings_about_images
-from workers.observations import InvalidMaskError
-from workers.rollout_worker import architecture_of
-from workers.step_digest import first_difference
-from workers.trial import Trial, play_trial
-from workers.vector_lanes import autoreset_mode
-from workers.vector_trial import play_vector_trial
+from reinforce.workers.environment_faults import EnvironmentFaultError
+from reinforce.workers.observations import InvalidMaskError
+from reinforce.workers.random_rollout import (
+    RandomRollout,
+    first_difference,
+    play_random_rollout,
+    play_vector_rollout,
+)
+from reinforce.workers.rollout_worker import architecture_of
+from reinforce.workers.vector_lanes import autoreset_mode
 
 _TRIAL_STEPS = 200
 _MAX_STEPS_WITHOUT_LIMIT = 50_000
@@ -63,9 +68,9 @@ def preflight(config: Config) -> Preflight:
         spec = describe_environment(config.environment, environment)
         try:
             trials = [
-                play_trial(environment, spec, seed=0, max_steps=_TRIAL_STEPS),
-                play_trial(environment, spec, seed=0, max_steps=_TRIAL_STEPS),
-                play_trial(other, spec, seed=0, max_steps=_TRIAL_STEPS),
+                play_random_rollout(environment, spec, seed=0, max_steps=_TRIAL_STEPS),
+                play_random_rollout(environment, spec, seed=0, max_steps=_TRIAL_STEPS),
+                play_random_rollout(other, spec, seed=0, max_steps=_TRIAL_STEPS),
             ]
             if not _has_limit(environment):
                 _play_to_the_end(environment, spec)
@@ -88,7 +93,7 @@ def preflight(config: Config) -> Preflight:
     return Preflight(spec, (*_determinism(name, trials), *odd))
 
 
-def _determinism(name: str, trials: list[Trial]) -> list[str]:
+def _determinism(name: str, trials: list[RandomRollout]) -> list[str]:
     first, again, other = trials
     return _withdrawn(
         name,
@@ -124,7 +129,7 @@ def _has_limit(environment: gymnasium.Env[Any, Any]) -> bool:
 
 def _play_to_the_end(environment: gymnasium.Env[Any, Any], spec: EnvironmentSpec) -> None:
     started_s = time.monotonic()
-    trial = play_trial(
+    trial = play_random_rollout(
         environment,
         spec,
         seed=1,
@@ -169,7 +174,7 @@ def _vector_trials(environment: EnvironmentConfig, spec: EnvironmentSpec) -> lis
     try:
         autoreset_mode(environment, one)
         return [
-            play_vector_trial(vector, spec, seed=0, max_steps=_TRIAL_STEPS)
+            play_vector_rollout(vector, spec, seed=0, max_steps=_TRIAL_STEPS)
             for vector in (one, one, other)
         ]
     finally:
@@ -192,3 +197,63 @@ def _check_policy(config: Config, spec: EnvironmentSpec) -> None:
         )
     if ":" in config.policy.kind:
         make_policy(architecture_of(config, spec))
+
+
+_DIM = 25
+"""Of 255: an image that is nowhere brighter is taken for a board."""
+
+_MANY_WEIGHTS = 20_000_000
+"""In one layer: 80 MB in every version of the weights, and three times that in the learner."""
+
+
+def findings_about_images(
+    architecture: PolicyArchitecture, trials: list[RandomRollout]
+) -> Iterator[str]:
+    """Yield sentences for the user: what was found, and what to do about it."""
+    yield from _boards(architecture.observation, trials)
+    yield from _too_large(architecture)
+
+
+def _boards(layout: ObservationLayout, trials: list[RandomRollout]) -> Iterator[str]:
+    for leaf in layout.pixel_leaves:
+        brightest = max(trial.brightest[leaf.name] for trial in trials)
+        if brightest <= _DIM:
+            way_out = (
+                "put {DtypeObservation: {dtype: float32}} among environment.wrappers"
+                if _is_alone(layout)
+                else "make it a Box of float32 with a wrapper of your own (Gymnasium's "
+                "DtypeObservation takes no Dict and no Tuple)"
+            )
+            yield (
+                f"the image {leaf.name!r} holds nothing above {brightest} in {len(trials)} trials "
+                "and is divided by 255, so that the network sees next to nothing of it; if it is a "
+                f"board of small numbers and no image, {way_out} and set "
+                "policy.normalize_observations to true"
+            )
+
+
+def _too_large(architecture: PolicyArchitecture) -> Iterator[str]:
+    images = architecture.observation.pixel_leaves
+    if not images or ":" in architecture.kind:
+        return
+    inputs, outputs = architecture.first_layer
+    if inputs * outputs > _MANY_WEIGHTS:
+        way_out = (
+            "put {ResizeObservation: {shape: [84, 84]}} among environment.wrappers (it needs "
+            "OpenCV: pip install 'distributed-reinforce[atari]')"
+            if _is_alone(architecture.observation) and len(images[0].shape) < 4
+            else "make it smaller with a wrapper of your own (Gymnasium's ResizeObservation takes "
+            "one image alone, of two or three dimensions)"
+        )
+        sizes = " and ".join(f"{leaf.name!r} of shape {leaf.shape}" for leaf in images)
+        yield (
+            f"with the image {sizes} the first layer after the image of policy.kind "
+            f"{architecture.kind!r} has {inputs:,} x {outputs:,} weights, "
+            f"{4e-6 * inputs * outputs:,.0f} MB that every version of the weights takes to every "
+            f"worker; {way_out}"
+        )
+
+
+def _is_alone(layout: ObservationLayout) -> bool:
+    """Return whether the image is the whole observation, as Gymnasium's wrappers of images ask."""
+    return not layout.leaves[0].path

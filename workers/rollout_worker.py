@@ -8,17 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from configs.config import Config
-from learner.architecture import PolicyArchitecture
-from learner.policy import Policy, make_policy
-from learner.trajectories import Trajectories
-from learner.weights import Weights
-from workers.environment import EnvironmentFactory, EnvironmentSpec, make_environment
-from workers.finiteness import check_finite, check_finite_ends
-from workers.single_lanes import SingleLanes
-from workers.ticket import Ticket
-from workers.unknown_categories import num_unknown
-from workers.vector_lanes import VectorLanes
+from reinforce.configs.config import Config
+from reinforce.learner.make_policy import make_policy
+from reinforce.learner.policies.architecture import PolicyArchitecture
+from reinforce.learner.policies.policy import Policy
+from reinforce.learner.policies.trajectories import Trajectories
+from reinforce.learner.policies.weights import Weights
+from reinforce.workers.environment import EnvironmentFactory, EnvironmentSpec, make_environment
+from reinforce.workers.single_lanes import SingleLanes
+from reinforce.workers.tickets import Ticket
+from reinforce.workers.trajectory_builder import check_finite, check_finite_ends, num_unknown
+from reinforce.workers.vector_lanes import VectorLanes
 
 
 class Lanes(Protocol):

@@ -10,16 +10,16 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from configs.experiment import EnvironmentConfig
-from learner.policy import Policy
-from learner.trajectories import Trajectories
-from workers.actions import ActionDecoder
-from workers.chance import Chance
-from workers.environment import EnvironmentFactory, EnvironmentSpec, make_environment
-from workers.environment_fault import NOTHING, check_flags, note_place
-from workers.observations import WritableRows
-from workers.recorder import Recorder
-from workers.ticket import Ticket, environment_seed
+from reinforce.configs.experiment import EnvironmentConfig
+from reinforce.learner.policies.policy import Policy
+from reinforce.learner.policies.trajectories import Trajectories
+from reinforce.workers.environment import EnvironmentFactory, EnvironmentSpec, make_environment
+from reinforce.workers.environment_faults import NOTHING, check_flags, note_place
+from reinforce.workers.episode_uniforms import EpisodeUniforms
+from reinforce.workers.observations import WritableRows
+from reinforce.workers.spaces import ActionDecoder
+from reinforce.workers.tickets import Ticket, environment_seed
+from reinforce.workers.trajectory_builder import TrajectoryBuilder
 
 
 class SingleLanes:
@@ -39,11 +39,11 @@ class SingleLanes:
 
     def play(self, policy: Policy, ticket: Ticket) -> Trajectories:
         """Play all episodes of the ticket, each seeded by itself, and return them in its order."""
-        recorder = Recorder(ticket.num_episodes, self._spec)
+        builder = TrajectoryBuilder(ticket.num_episodes, self._spec)
         lanes = self._environments[: ticket.num_episodes]
         episodes = np.arange(len(lanes))  # what each lane plays
         unplayed = iter(range(len(lanes), ticket.num_episodes))
-        chance = Chance(len(lanes), self._uniforms_per_step)
+        chance = EpisodeUniforms(len(lanes), self._uniforms_per_step)
         # Used in turn: what was seen is recorded when what follows has been written.
         seen, following = (WritableRows(self._spec, len(lanes)) for _ in range(2))
         policy.begin(len(lanes))
@@ -51,8 +51,8 @@ class SingleLanes:
             _begin(lane, ticket, row, row, seen, chance)
         while lanes:
             actions, parameters = _act(policy, ticket, chance, seen)
-            rewards, ended = self._step(ticket, lanes, episodes, actions, recorder, following)
-            recorder.record_steps(episodes, seen, actions, parameters, rewards)
+            rewards, ended = self._step(ticket, lanes, episodes, actions, builder, following)
+            builder.add_steps(episodes, seen, actions, parameters, rewards)
             seen, following = following, seen
             over = []
             for row in ended:
@@ -70,7 +70,7 @@ class SingleLanes:
                     rows.keep(going_on)
                 episodes = episodes[going_on]
                 lanes = [lane for lane, goes_on in zip(lanes, going_on, strict=True) if goes_on]
-        return recorder.trajectories(policy.version)
+        return builder.trajectories(policy.version)
 
     def close(self) -> None:
         """Close all environments."""
@@ -83,7 +83,7 @@ class SingleLanes:
         lanes: list[gymnasium.Env[Any, Any]],
         episodes: NDArray[np.int64],
         actions: NDArray[Any],
-        recorder: Recorder,
+        builder: TrajectoryBuilder,
         following: WritableRows,
     ) -> tuple[list[float], list[int]]:
         """Step every lane, write what is seen next, and return rewards and the rows that ended."""
@@ -98,7 +98,7 @@ class SingleLanes:
                     check_flags("the last step", terminated, truncated)
                     # Nothing is done on it, so nothing has to be allowed.
                     following.write_last(row, observation)
-                    recorder.record_end(
+                    builder.end_episode(
                         int(episodes[row]),
                         following.observations[row],
                         terminated=terminated,
@@ -109,7 +109,7 @@ class SingleLanes:
                     following.write(row, observation, info)
             except (Exception, SystemExit) as error:
                 episode = int(episodes[row])
-                step = recorder.num_steps_of(episode) + 1
+                step = builder.num_steps_of(episode) + 1
                 space = lanes[row].observation_space
                 note_place(error, ticket, episode, step, space, result)
                 raise
@@ -122,7 +122,7 @@ def _begin(
     episode: int,
     row: int,
     seen: WritableRows,
-    chance: Chance,
+    chance: EpisodeUniforms,
 ) -> None:
     """Begin an episode in a lane: all chance of it comes from its seed."""
     episode_seed, result = ticket.episode_seeds[episode], NOTHING
@@ -136,7 +136,7 @@ def _begin(
 
 
 def _act(
-    policy: Policy, ticket: Ticket, chance: Chance, seen: WritableRows
+    policy: Policy, ticket: Ticket, chance: EpisodeUniforms, seen: WritableRows
 ) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
     if ticket.greedy:
         return policy.act_greedily(seen.observations, seen.masks), None

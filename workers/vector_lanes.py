@@ -11,25 +11,25 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 
-from configs.experiment import EnvironmentConfig
-from learner.policy import Policy
-from learner.trajectories import Trajectories
-from workers.actions import ActionDecoder
-from workers.environment import (
+from reinforce.configs.experiment import EnvironmentConfig
+from reinforce.learner.policies.policy import Policy
+from reinforce.learner.policies.trajectories import Trajectories
+from reinforce.workers.environment import (
     EnvironmentSpec,
     UnsuitableEnvironmentError,
     make_vector_environment,
 )
-from workers.environment_fault import EnvironmentFaultError
-from workers.observations import (
+from reinforce.workers.environment_faults import EnvironmentFaultError
+from reinforce.workers.observations import (
     ObservationRows,
     batch_rows,
     observation_rows,
     row_writer,
     write_idle_actions,
 )
-from workers.recorder import Recorder
-from workers.ticket import Ticket, action_generator, environment_seed
+from reinforce.workers.spaces import ActionDecoder
+from reinforce.workers.tickets import Ticket, action_generator, environment_seed
+from reinforce.workers.trajectory_builder import TrajectoryBuilder
 
 
 class VectorLanes:
@@ -44,26 +44,26 @@ class VectorLanes:
 
     def play(self, policy: Policy, ticket: Ticket) -> Trajectories:
         """Play all episodes of the ticket and return them in its order."""
-        recorder = Recorder(ticket.num_episodes, self._spec)
+        builder = TrajectoryBuilder(ticket.num_episodes, self._spec)
         for first in range(0, ticket.num_episodes, self._num_lanes):
             count = min(self._num_lanes, ticket.num_episodes - first)
             try:
-                self._play_round(policy, ticket, first, count, recorder)
+                self._play_round(policy, ticket, first, count, builder)
             except SystemExit as error:  # it would end the worker, and nobody would hear why
                 fault = EnvironmentFaultError(f"the environment raises SystemExit: {error}")
-                fault.add_note(_place(ticket, first, count, recorder))
+                fault.add_note(_place(ticket, first, count, builder))
                 raise fault from error
             except Exception as error:
-                error.add_note(_place(ticket, first, count, recorder))
+                error.add_note(_place(ticket, first, count, builder))
                 raise
-        return recorder.trajectories(policy.version)
+        return builder.trajectories(policy.version)
 
     def close(self) -> None:
         """Close the environment."""
         self._environment.close()
 
     def _play_round(
-        self, policy: Policy, ticket: Ticket, first: int, count: int, recorder: Recorder
+        self, policy: Policy, ticket: Ticket, first: int, count: int, builder: TrajectoryBuilder
     ) -> None:
         seed = ticket.episode_seeds[first]
         observations, info = self._environment.reset(seed=environment_seed(seed))
@@ -81,13 +81,13 @@ class VectorLanes:
             observations, rewards, terminated, truncated, info = self._environment.step(
                 self._decoder.batch(all_actions)
             )
-            recorder.record_steps(live + first, seen, actions, parameters, rewards[live])
+            builder.add_steps(live + first, seen, actions, parameters, rewards[live])
             ended = terminated[live] | truncated[live]
             if ended.any():
                 lanes = live[ended]
                 finals = self._final_rows(observations, info, lanes)
                 for lane, final in zip(lanes, finals, strict=True):
-                    recorder.record_end(
+                    builder.end_episode(
                         first + lane,
                         final,
                         terminated=terminated[lane],
@@ -147,10 +147,10 @@ class VectorLanes:
                 write_idle_actions(self._spec, observations, info, all_actions, lanes)
 
 
-def _place(ticket: Ticket, first: int, count: int, recorder: Recorder) -> str:
+def _place(ticket: Ticket, first: int, count: int, builder: TrajectoryBuilder) -> str:
     episodes = range(first, first + count)
     return (
-        f"This was after {max(map(recorder.num_steps_of, episodes))} steps of the episodes {first} "
+        f"This was after {max(map(builder.num_steps_of, episodes))} steps of the episodes {first} "
         f"to {episodes[-1]} of ticket {ticket}, which the vector implementation of the environment "
         f"plays together, begun with reset(seed={environment_seed(ticket.episode_seeds[first])})."
     )

@@ -6,8 +6,8 @@ from typing import Any
 
 import gymnasium
 
-from configs.experiment import WrapperConfig
-from configs.near_names import near_names
+from reinforce.configs.errors import near_names
+from reinforce.configs.experiment import WrapperConfig
 
 _REFUSED = {
     "Autoreset": "workers reset each episode themselves, with the seed of its ticket",

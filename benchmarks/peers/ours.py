@@ -59,7 +59,7 @@ def train(
     name: str, seed: int, settings: list[str], timeout_s: float, folder: Path
 ) -> tuple[dict[str, Any], float]:
     """Train the preset; return its summary and the seconds of the whole process."""
-    command = [sys.executable, "-m", "cluster", "train", "cartpole", "--run.name", name]
+    command = [sys.executable, "-m", "reinforce", "train", "cartpole", "--run.name", name]
     command += ["--run.seed", str(seed), *settings]
     _, process_s = finish(command, folder, {}, timeout_s)
     return json.loads((folder / "runs" / name / "summary.json").read_text()), process_s

@@ -12,12 +12,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cluster.commands.arguments import Flag
-from cluster.errors import UsageError
-from cluster.plots.comparison import Group, group_runs
-from cluster.plots.comparison_plot import plot_comparison
-from cluster.plots.seed_statistics import Statistic, interquartile_mean, mean
-from cluster.records.run_history import RunHistory, history_of
+from reinforce.cluster.analysis.comparison import Group, RunHistory, group_runs, history_of
+from reinforce.cluster.analysis.plots import plot_comparison
+from reinforce.cluster.analysis.seed_statistics import Statistic, interquartile_mean, mean
+from reinforce.cluster.commands.arguments import Flag
+from reinforce.cluster.errors import UsageError
 
 _STATISTICS = {"iqm": ("interquartile mean", interquartile_mean), "mean": ("mean", mean)}
 
@@ -73,9 +72,9 @@ def _histories(arguments: Arguments) -> list[RunHistory]:
         raise UsageError("name run directories, or an experiment of MLflow by --experiment")
     if arguments.experiment is None:
         return [history_of(path) for path in arguments.runs]
-    from cluster.tracking.mlflow_run import TrackingStore
-    from cluster.tracking.mlflow_store import histories_of
-    from configs.execution import TrackingConfig
+    from reinforce.cluster.tracking.mlflow_run import TrackingStore
+    from reinforce.cluster.tracking.store import histories_of
+    from reinforce.configs.execution import TrackingConfig
 
     store = TrackingStore.of(TrackingConfig(uri=arguments.uri), Path.cwd())
     return histories_of(store, arguments.experiment)

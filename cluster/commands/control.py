@@ -3,11 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
-from cluster.control import Wishes
-from cluster.errors import UsageError
-from cluster.records.journal import is_being_written
-from cluster.records.run_directory import RunDirectory
-from configs.loading import load_config
+from reinforce.cluster.errors import UsageError
+from reinforce.cluster.run_requests import RunRequests
+from reinforce.cluster.run_store.journal import is_being_written
+from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.configs.loading import load_config
 
 MAX_WORKERS = 10_000
 
@@ -24,7 +24,7 @@ def scale(path: Path, num_workers: int) -> str:
         raise UsageError(f"cannot have {num_workers} workers; ask for 1 to {MAX_WORKERS:,}")
     if load_config(str(run.config_file)).cluster.backend == "inline":
         raise UsageError(f"{path} runs in one process (cluster.backend inline): nothing to scale")
-    replace(Wishes.read(run.control_file), num_workers=num_workers).write(run.control_file)
+    replace(RunRequests.read(run.control_file), num_workers=num_workers).write(run.control_file)
     return f"{path} goes to {num_workers} workers within seconds, as far as there is room"
 
 
@@ -35,7 +35,7 @@ def set_paused(path: Path, *, paused: bool) -> str:
         RunDirectoryError, UsageError: There is no such run, or it is not going on.
     """
     run = _running(path)
-    replace(Wishes.read(run.control_file), paused=paused).write(run.control_file)
+    replace(RunRequests.read(run.control_file), paused=paused).write(run.control_file)
     if paused:
         return f"{path} pauses after its next update, and writes a checkpoint first"
     return f"{path} goes on"

@@ -6,20 +6,21 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from cluster.backends.ray_token import token_is_expected, token_source
-from cluster.doctor.finding import Finding, failure, ok
-from cluster.doctor.machine_checks import (
+from reinforce.cluster.backends.ray.probe import token_is_expected, token_source
+from reinforce.cluster.doctor.finding import Finding, failure, ok
+from reinforce.cluster.doctor.machine_checks import (
     check_checkpoints,
+    check_cores,
     check_machine,
+    check_own_gpu,
     check_run_directory,
     check_user_files,
 )
-from cluster.doctor.node_report import report_of_this_machine
-from cluster.doctor.room_check import check_cores, check_own_gpu
-from cluster.doctor.tracking_checks import check_tracking
-from cluster.errors import ClusterUnreachableError
-from cluster.interrupts import Interrupts
-from configs.config import Config
+from reinforce.cluster.doctor.node_report import report_of_this_machine
+from reinforce.cluster.doctor.tracking_checks import check_tracking
+from reinforce.cluster.errors import ClusterUnreachableError
+from reinforce.cluster.interrupts import Interrupts
+from reinforce.configs.config import Config
 
 _ENVIRONMENT_PATIENCE_S = 6.0
 
@@ -65,8 +66,8 @@ def _findings(config: Config) -> Iterator[Finding]:
         yield ok("cluster", "a local Ray; --cluster.address looks at another")
         return
     # Imports Ray, which only a cluster needs.
-    from cluster.backends.ray_session import ray_session
-    from cluster.doctor.cluster_checks import check_cluster
+    from reinforce.cluster.backends.ray.session import ray_session
+    from reinforce.cluster.doctor.cluster_checks import check_cluster
 
     try:
         with Interrupts() as interrupts, ray_session(config, interrupts):

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from cluster.commands.arguments import Flag, PlayArguments
-from cluster.errors import UsageError
-from cluster.evaluation import Evaluation
-from cluster.trained.trained_policy import TrainedPolicy
+from reinforce.cluster.commands.arguments import Flag, PlayArguments
+from reinforce.cluster.errors import UsageError
+from reinforce.cluster.evaluation import Evaluation
+from reinforce.cluster.export.trained_policy import TrainedPolicy
 
 
 @dataclass(frozen=True)

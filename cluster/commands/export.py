@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from cluster.commands.arguments import Flag, RunDir
-from cluster.errors import ExportError, UsageError
-from cluster.trained.onnx_graph import actions_of_onnx, check_onnx_support, write_onnx
-from cluster.trained.policy_bundle import tensors_of, write_bundle
-from cluster.trained.trained_policy import TrainedPolicy
-from workers.witness import Step, witnessed
+from reinforce.cluster.commands.arguments import Flag, RunDir
+from reinforce.cluster.errors import ExportError, UsageError
+from reinforce.cluster.export.bundle import tensors_of, write_bundle
+from reinforce.cluster.export.onnx_graph import actions_of_onnx, check_onnx_support, write_onnx
+from reinforce.cluster.export.trained_policy import TrainedPolicy
+from reinforce.workers.recording import Step, recording_transitions
 
 _CHECK_PATIENCE_S = 600.0
 
@@ -57,7 +57,7 @@ def run(arguments: Arguments, console: Console) -> None:
     policy = TrainedPolicy.load(arguments.run, best=arguments.best).one_by_one()
     steps: list[Step] = []
     tickets = policy.tickets(policy.config.run.seed, arguments.episodes, greedy=True)
-    for _ in policy.play(tickets, witnessed(steps)):
+    for _ in policy.play(tickets, recording_transitions(steps)):
         pass
     parent = arguments.output.absolute().parent
     try:

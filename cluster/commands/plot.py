@@ -5,11 +5,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from cluster.commands.arguments import RunDir
-from cluster.errors import UsageError
-from cluster.plots.run_pictures import draw_run
-from cluster.records.journal import read_records
-from cluster.records.run_directory import RunDirectory
+from reinforce.cluster.analysis.plots import draw_run
+from reinforce.cluster.commands.arguments import RunDir
+from reinforce.cluster.errors import UsageError
+from reinforce.cluster.run_store.journal import read_entries
+from reinforce.cluster.run_store.run_directory import RunDirectory
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def run(arguments: Arguments, console: Console) -> None:
     """
     directory = RunDirectory.open(arguments.run)
     folder = arguments.output or directory.plots
-    if not any(record.batch for record in read_records(directory.journal_file)):
+    if not any(record.batch for record in read_entries(directory.journal_file)):
         raise UsageError(f"{arguments.run} holds no update yet: there is nothing to draw")
     try:
         for path in draw_run(directory.journal_file, folder, directory.name):

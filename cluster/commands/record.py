@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from cluster.commands.arguments import Flag, PlayArguments
-from cluster.errors import UsageError
-from cluster.trained.trained_policy import TrainedPolicy
-from cluster.trained.video import MP4, WEBM, VideoFormat, VideoWriter, check_video_support
-from workers.filming import filmed, frames_per_second
-from workers.rollout_worker import RolloutReport
-from workers.ticket import Ticket
+from reinforce.cluster.commands.arguments import Flag, PlayArguments
+from reinforce.cluster.errors import UsageError
+from reinforce.cluster.export.trained_policy import TrainedPolicy
+from reinforce.cluster.export.video import MP4, WEBM, VideoFormat, VideoWriter, check_video_support
+from reinforce.workers.recording import filmed, frames_per_second
+from reinforce.workers.rollout_worker import RolloutReport
+from reinforce.workers.tickets import Ticket
 
 
 @dataclass(frozen=True)

@@ -3,19 +3,18 @@
 import re
 from pathlib import Path
 
-from cluster.errors import UsageError
-from cluster.evaluation import evaluation_tickets
-from cluster.records.checkpoint import Checkpoint, CorruptCheckpointError
-from cluster.records.checkpoint_fit import require_fit
-from cluster.records.checkpoints import Checkpoints
-from cluster.records.run_directory import RunDirectory, read_json
-from cluster.training import training_tickets
-from configs.config import Config
-from configs.loading import load_config
-from learner.weights import Weights
-from workers.environment import inspect_environment
-from workers.rollout_worker import RolloutReport, RolloutWorker
-from workers.ticket import Purpose, Ticket
+from reinforce.cluster.errors import UsageError
+from reinforce.cluster.evaluation import evaluation_tickets
+from reinforce.cluster.run_store.checkpoint import Checkpoint, CorruptCheckpointError, require_fit
+from reinforce.cluster.run_store.checkpoints import Checkpoints
+from reinforce.cluster.run_store.run_directory import RunDirectory, read_json
+from reinforce.cluster.training import training_tickets
+from reinforce.configs.config import Config
+from reinforce.configs.loading import load_config
+from reinforce.learner.policies.weights import Weights
+from reinforce.workers.environment import inspect_environment
+from reinforce.workers.rollout_worker import RolloutReport, RolloutWorker
+from reinforce.workers.tickets import Purpose, Ticket
 
 _NAME = re.compile(r"(?:(training|evaluation|confirmation):)?(\d+):(\d+)", re.IGNORECASE)
 

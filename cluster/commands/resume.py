@@ -5,20 +5,16 @@ from pathlib import Path
 
 from rich.console import Console
 
-from cluster.commands.overrides import override
-from cluster.conductor import Conductor
-from cluster.environment_check import check_environment
-from cluster.errors import RunDirectoryError
-from cluster.records.checkpoint import Checkpoint
-from cluster.records.checkpoint_fit import require_fit
-from cluster.records.checkpoints import Checkpoints
-from cluster.records.journal import Journal
-from cluster.records.run_directory import RunDirectory, read_json, write_json
-from cluster.records.submitted_files import require_same_files, submitted_files
-from configs.config import Config
-from configs.loading import load_config
-from configs.resuming import changes_between
-from configs.section import ConfigError
+from reinforce.cluster.commands.arguments import override
+from reinforce.cluster.errors import RunDirectoryError
+from reinforce.cluster.run_lifecycle import RunLifecycle, check_environment
+from reinforce.cluster.run_store.checkpoint import Checkpoint, require_fit
+from reinforce.cluster.run_store.checkpoints import Checkpoints, require_same_files, submitted_files
+from reinforce.cluster.run_store.journal import Journal
+from reinforce.cluster.run_store.run_directory import RunDirectory, read_json, write_json
+from reinforce.configs.config import Config, changes_between
+from reinforce.configs.loading import load_config
+from reinforce.configs.section import ConfigError
 
 
 def resume_training(
@@ -101,8 +97,8 @@ def go_on(
 
         for name, (old, new) in changes.items():
             _say(console, f"{name}: {old} is now {new}")
-        conductor = Conductor(config, spec, run, journal, console, started_s)
-        return conductor.conduct(newest, note_start)
+        lifecycle = RunLifecycle(config, spec, run, journal, console, started_s)
+        return lifecycle.conduct(newest, note_start)
 
 
 def _remember_mlflow_run(run: RunDirectory, checkpoint: Checkpoint) -> None:

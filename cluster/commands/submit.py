@@ -12,13 +12,13 @@ from pathlib import Path
 
 from ray.job_submission import JobStatus
 
-from cluster.commands.overrides import parse_config
-from cluster.errors import UsageError
-from cluster.jobs.ray_jobs import RayJobs, exit_code_of
-from cluster.jobs.working_directory import WorkingDirectory
-from cluster.records.submitted_files import VARIABLE
-from configs.config import Config
-from configs.loading import preset_names
+from reinforce.cluster.commands.arguments import parse_config
+from reinforce.cluster.errors import UsageError
+from reinforce.cluster.run_store.checkpoints import VARIABLE
+from reinforce.cluster.submission.jobs import RayJobs, exit_code_of
+from reinforce.cluster.submission.working_directory import WorkingDirectory
+from reinforce.configs.config import Config
+from reinforce.configs.loading import preset_names
 
 USAGE = """\
 usage: reinforce submit PRESET_OR_YAML [--address URL] [--detach] [--section.field value ...]
@@ -154,7 +154,7 @@ def _entrypoint(request: _Request, config: Config, directory: WorkingDirectory, 
     other files, of which the digest tells, the job refuses (``require_same_files``). A job's own
     folder is removed with it, so that runs and the default MLflow store go elsewhere.
     """
-    program = ["python", "-m", "cluster"] if directory.is_our_checkout else ["reinforce"]
+    program = ["python", "-m", "reinforce"] if directory.is_our_checkout else ["reinforce"]
     options = ["--cluster.address", "auto"] if config.cluster.backend == "ray" else []
     if config.run.name:
         options += ["--resume", "auto"]

@@ -10,19 +10,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cluster.commands.arguments import Flag
-from cluster.errors import InterruptedRunError, UsageError
-from cluster.interrupts import Interrupts
-from cluster.sweeps.ledger import SweepLedger, TrialRun
-from cluster.sweeps.samplers import make_sampler, num_trials
-from cluster.sweeps.sweep import Sweep
-from cluster.sweeps.sweep_lock import sweep_lock
-from configs.config import Config
-from configs.loading import to_yaml
-from configs.sweep import SweepConfig, load_sweep
+from reinforce.cluster.commands.arguments import Flag
+from reinforce.cluster.errors import InterruptedRunError, UsageError
+from reinforce.cluster.interrupts import Interrupts
+from reinforce.cluster.sweeps.ledger import SweepLedger, TrialRun, sweep_lock
+from reinforce.cluster.sweeps.samplers import make_sampler, num_trials
+from reinforce.cluster.sweeps.sweep import Sweep
+from reinforce.configs.config import Config
+from reinforce.configs.loading import to_yaml
+from reinforce.configs.sweep import SweepConfig, load_sweep
 
 if TYPE_CHECKING:
-    from cluster.sweeps.sweep_tracking import SweepTracking
+    from reinforce.cluster.sweeps.tracking import SweepTracking
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ def _run_trials(
 
     trials = Sweep(sweep, base, folder, ledger, parallel, say)
     # Imported late: MLflow takes seconds.
-    from cluster.sweeps.sweep_tracking import SweepTracking
+    from reinforce.cluster.sweeps.tracking import SweepTracking
 
     tracking = SweepTracking(folder, base, ledger, lambda text: console.print(text, markup=False))
     try:

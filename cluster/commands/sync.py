@@ -1,9 +1,9 @@
 """``reinforce sync``: sends to MLflow what it missed of a run."""
 
-from cluster.errors import UsageError
-from cluster.records.journal import is_being_written
-from cluster.records.run_directory import RunDirectory
-from cluster.tracking.follower import AlreadyFollowedError, Follower, NotSentError
+from reinforce.cluster.errors import UsageError
+from reinforce.cluster.run_store.journal import is_being_written
+from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.tracking.follower import AlreadyFollowedError, Follower, NotSentError
 
 
 def sync_run_directory(run: RunDirectory) -> None:

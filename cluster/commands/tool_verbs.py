@@ -5,7 +5,7 @@ from importlib import import_module
 
 from rich.console import Console
 
-from cluster.commands.arguments import parse_arguments
+from reinforce.cluster.commands.arguments import parse_arguments
 
 TOOLS = {
     "evaluate": ("RUN_DIR [--episodes N] [...]", "measure a trained policy on fresh episodes"),
@@ -28,6 +28,6 @@ def tools_usage() -> str:
 
 def run_tool(verb: str, arguments: Sequence[str]) -> int:
     """Parse the verb's ``Arguments``, whose docstring is its help, and ``run`` it."""
-    command = import_module(f"cluster.commands.{verb}")
+    command = import_module(f"reinforce.cluster.commands.{verb}")
     command.run(parse_arguments(verb, command.Arguments, arguments), Console(emoji=False))
     return 0

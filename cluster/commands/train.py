@@ -2,21 +2,20 @@
 
 from rich.console import Console
 
-from cluster.commands.resume import go_on
-from cluster.conductor import Conductor
-from cluster.environment_check import check_environment
-from cluster.errors import (
+from reinforce.cluster.commands.resume import go_on
+from reinforce.cluster.errors import (
     InterruptedRunError,
     RunDirectoryError,
     StorageError,
     UsageError,
 )
-from cluster.records.checkpoints import Checkpoints
-from cluster.records.journal import Journal
-from cluster.records.run_directory import RunDirectory
-from cluster.trained.final_videos import check_filming
-from configs.config import Config
-from configs.section import ConfigError
+from reinforce.cluster.export.video import check_filming
+from reinforce.cluster.run_lifecycle import RunLifecycle, check_environment
+from reinforce.cluster.run_store.checkpoints import Checkpoints
+from reinforce.cluster.run_store.journal import Journal
+from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.configs.config import Config
+from reinforce.configs.section import ConfigError
 
 
 def run_training(config: Config, console: Console, started_s: float) -> int:
@@ -44,8 +43,8 @@ def run_training(config: Config, console: Console, started_s: float) -> int:
                 "another run.name, or go on from them with --resume auto"
             )
         with Journal(run.journal_file) as journal:
-            conductor = Conductor(config, spec, run, journal, console, started_s)
-            return conductor.conduct(None, lambda: run.note_start("train", 0, {}))
+            lifecycle = RunLifecycle(config, spec, run, journal, console, started_s)
+            return lifecycle.conduct(None, lambda: run.note_start("train", 0, {}))
     except (UsageError, InterruptedRunError, StorageError):
         if not run.has_begun:
             run.discard()

@@ -12,14 +12,14 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
-from cluster.commands.arguments import Flag
-from cluster.errors import UsageError
-from cluster.records.run_directory import RunDirectory, read_json
-from cluster.tracking.mlflow_run import TrackingStore
-from cluster.tracking.mlflow_server import HOST, free_port, mlflow_server
-from cluster.tracking.mlflow_store import check_exists, newest_experiment
-from configs.execution import TrackingConfig
-from configs.loading import load_config
+from reinforce.cluster.commands.arguments import Flag
+from reinforce.cluster.errors import UsageError
+from reinforce.cluster.run_store.run_directory import RunDirectory, read_json
+from reinforce.cluster.tracking.mlflow_run import TrackingStore
+from reinforce.cluster.tracking.server import HOST, free_port, mlflow_server
+from reinforce.cluster.tracking.store import check_exists, newest_experiment
+from reinforce.configs.execution import TrackingConfig
+from reinforce.configs.loading import load_config
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

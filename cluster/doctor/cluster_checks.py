@@ -12,13 +12,12 @@ from ray._private import worker as ray_worker
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from cluster.backends.capacity import Capacity
-from cluster.doctor.finding import Finding, failure, ok, warning
-from cluster.doctor.machine_checks import check_machine
-from cluster.doctor.node_report import NodeReport, report_of_this_machine
-from cluster.doctor.room_check import check_gpus, check_room
-from cluster.errors import without_colours
-from configs.config import Config
+from reinforce.cluster.backends.ray.capacity import Capacity
+from reinforce.cluster.doctor.finding import Finding, failure, ok, warning
+from reinforce.cluster.doctor.machine_checks import check_gpus, check_machine, check_room
+from reinforce.cluster.doctor.node_report import NodeReport, report_of_this_machine
+from reinforce.cluster.errors import without_colours
+from reinforce.configs.config import Config
 
 _REPORT_TIMEOUT_S = 10.0
 _ENVIRONMENT_SHARE = 0.6

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from cluster.doctor.finding import Finding, failure, ok, warning
-from cluster.doctor.node_report import PACKAGES, NodeReport
-from cluster.doctor.patience import within_patience
-from cluster.errors import UsageError
-from cluster.records.checkpoint_folder import CheckpointFolder
-from configs.config import Config
+from reinforce.cluster.backends.ray.capacity import Capacity
+from reinforce.cluster.doctor.finding import Finding, failure, ok, warning, within_timeout
+from reinforce.cluster.doctor.node_report import PACKAGES, NodeReport
+from reinforce.cluster.errors import UsageError
+from reinforce.cluster.run_store.checkpoints import CheckpointFolder
+from reinforce.configs.config import Config
 
 _MIN_SHARED_MEMORY_BYTES = 512 << 20
 _MIN_FREE_DISK_BYTES = 2 << 30
@@ -59,7 +59,7 @@ def check_checkpoints(config: Config) -> Finding:
             "if that machine may go away, set checkpoint.directory to a store that stays",
         )
     try:
-        content = within_patience(lambda: _given_back(location), "the store")
+        content = within_timeout(lambda: _given_back(location), "the store")
     except UsageError as error:
         return failure("checkpoints", str(error), "install the package that it names")
     except Exception as error:  # noqa: BLE001 - as many types as there are stores
@@ -142,3 +142,64 @@ def _check_environment(report: NodeReport) -> Iterator[Finding]:
 
 def _mebibytes(num_bytes: int) -> str:
     return f"{num_bytes / (1 << 20):,.0f} MiB"
+
+
+def check_cores(config: Config, num_cores: int) -> Finding:
+    """Compare the workers with the cores of this machine, whose own Ray takes any number of both.
+
+    It reserves next to nothing for a worker (``ray_backend``), so that none waits for room.
+    """
+    workers = config.workers
+    asked = workers.min_workers if workers.num_workers == "auto" else workers.num_workers
+    if asked > num_cores:
+        return warning(
+            "room for workers",
+            f"{asked} workers on {num_cores} cores",
+            "they play, and no faster than one per core; workers.num_workers auto takes what "
+            "there is",
+        )
+    return ok("room for workers", f"{num_cores} cores")
+
+
+def check_room(config: Config, capacity: Capacity) -> Finding:
+    """Compare the workers that are asked for with the CPUs that there are or could be."""
+    shortage, shortfall = capacity.shortage(config), capacity.shortfall(config)
+    if shortage:
+        return failure("room for workers", *shortage.rsplit("; ", 1))
+    if shortfall:
+        return warning("room for workers", *shortfall.split("; ", 1))
+    room = capacity.num_workers(config.cluster.cpus_per_worker)
+    if capacity.autoscaler_cpus:
+        most = f"{capacity.autoscaler_cpus:g} CPUs"
+        return ok("room for workers", f"{room} now, more with the autoscaler (up to {most})")
+    return ok("room for workers", f"{room} now")
+
+
+def check_own_gpu(config: Config) -> Finding:
+    """See whether this machine has the GPU that its learner is to compute on."""
+    if config.learner.device == "cpu":
+        return ok("GPU", "none is needed: learner.device is cpu")
+    # Imports Torch, seconds that only who asks for a GPU has to wait.
+    from reinforce.learner.device import NoGPUError, require_device
+
+    try:
+        require_device(config.learner.device)
+    except NoGPUError as error:
+        return failure("GPU", *str(error).split("; ", 1))
+    return ok("GPU", "Torch sees one for the learner")
+
+
+def check_gpus(config: Config, capacity: Capacity) -> Finding:
+    """Compare the learner's device with the GPUs that there are or could be."""
+    shortage, present = capacity.gpu_shortage(config), sum(capacity.node_gpus)
+    if shortage:
+        return failure("GPU", *shortage.split("; ", 1))
+    if config.learner.device == "cuda":
+        return ok("GPU", f"{present:g} now" if present else "none now, more with the autoscaler")
+    if config.policy.kind == "cnn" and present:
+        return warning(
+            "GPU",
+            f"{present:g} on the cluster, and the learner computes on the CPU",
+            "for images --learner.device cuda should be faster",
+        )
+    return ok("GPU", "none is needed: learner.device is cpu")

@@ -10,9 +10,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from cluster.doctor.finding import Finding, failure, ok, warning
-from cluster.doctor.patience import within_patience
-from configs.execution import TrackingConfig
+from reinforce.cluster.doctor.finding import Finding, failure, ok, warning, within_timeout
+from reinforce.configs.execution import TrackingConfig
 
 _TIMEOUT_S = 5.0
 _TAG = "reinforce.doctor"
@@ -52,7 +51,7 @@ def _check_server(uri: str, experiment: str) -> Finding:
     shown = urllib.parse.urlsplit(uri)._replace(netloc=uri.rpartition("@")[2].split("/")[0])
     where = shown.geturl() if "@" in uri else uri
     try:
-        within_patience(lambda: _note_tag(uri, experiment), "the server")
+        within_timeout(lambda: _note_tag(uri, experiment), "the server")
     except urllib.error.HTTPError as error:
         advice = {
             401: "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",

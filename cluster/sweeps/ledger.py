@@ -4,11 +4,16 @@
 others once it has heard of more. ``trials.jsonl``: the runs that came to an end.
 """
 
+import fcntl
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from reinforce.cluster.errors import UsageError
+from reinforce.cluster.run_store.run_directory import RunDirectory
 
 
 @dataclass(frozen=True)
@@ -103,3 +108,18 @@ def _read(path: Path) -> list[dict[str, Any]]:
 def _append(path: Path, values: dict[str, Any]) -> None:
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(values) + "\n")
+
+
+@contextmanager
+def sweep_lock(folder: Path) -> Iterator[None]:
+    """Hold a sweep for this process: before its ledger is read, which mends a line that is torn.
+
+    Raises:
+        UsageError: Another process holds it.
+    """
+    with RunDirectory(folder).tracking_log.open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(f"{folder} is in use: another process runs this sweep") from None
+        yield

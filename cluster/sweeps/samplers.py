@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from cluster.errors import UsageError
-from configs.sweep import Range, SweepConfig
+from reinforce.cluster.errors import UsageError
+from reinforce.configs.sweep import Range, SweepConfig
 
 Settings = dict[str, Any]
 """Values by ``section.field``."""

@@ -15,25 +15,37 @@ import json
 import os
 import select
 import signal
+import socket
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from cluster.errors import UsageError
-from cluster.records.run_directory import RunDirectory, read_json, write_json
-from cluster.tracking.mlflow_experiment import find_or_create_run
-from cluster.tracking.mlflow_run import MLflowRun, TrackingStore
-from cluster.tracking.origin import describe_origin
-from cluster.tracking.run_sender import RunSender
-from cluster.tracking.stale_runs import close_stale_runs
-from cluster.tracking.store_advice import explained
-from cluster.tracking.system_sampler import SystemSampler
-from configs.loading import load_config
+from reinforce.cluster.errors import UsageError
+from reinforce.cluster.run_store.journal import is_being_written
+from reinforce.cluster.run_store.run_directory import (
+    RunDirectory,
+    is_followed,
+    read_json,
+    write_json,
+)
+from reinforce.cluster.tracking.mlflow_run import (
+    INCOMPLETE_TAG,
+    MLflowRun,
+    TrackingStore,
+    find_or_create_run,
+)
+from reinforce.cluster.tracking.provenance import describe_provenance
+from reinforce.cluster.tracking.run_description import status_of
+from reinforce.cluster.tracking.run_sender import RunSender
+from reinforce.cluster.tracking.store import explain_error
+from reinforce.cluster.tracking.system_sampler import SystemSampler
+from reinforce.configs.loading import load_config
 
 _POLL_S = 2.0
 _MAX_POLL_S = 10.0
@@ -157,7 +169,7 @@ class Follower:
         write_json(self._run.tracking_file, self._state)
         origin = read_json(self._run.origin_file)
         if origin is None:
-            origin = describe_origin(self._command)
+            origin = describe_provenance(self._command)
             write_json(self._run.origin_file, origin)
         self._origin = origin
 
@@ -188,7 +200,7 @@ class Follower:
 
     def _finish(self, sender: RunSender) -> None:
         # Imported late: it takes a second, which the first points should not wait for.
-        from cluster.tracking.mlflow_models import log_policies
+        from reinforce.cluster.tracking.models import log_policies
 
         mlflow_run = MLflowRun(self._store, self._state["run_id"], self._give_sign)
         experiment_id = self._state["experiment_id"]
@@ -213,7 +225,7 @@ class Follower:
             try:
                 result = action()
             except Exception as error:  # noqa: BLE001  (MLflow's stores raise whatever they like)
-                self._complain(explained(error, self._store))
+                self._complain(explain_error(error, self._store))
                 self._wait_to_try_again(backoff_s)
                 backoff_s = min(2 * backoff_s, _MAX_BACKOFF_S)
             else:
@@ -280,3 +292,56 @@ def main() -> int:
 
 if __name__ == "__main__":
     sys.exit(main())
+
+
+def close_stale_runs(store: TrackingStore, state: Mapping[str, Any]) -> list[str]:
+    """Give a status to the running runs of this host that have neither driver nor follower.
+
+    That happens when a machine loses power or a container is killed with everything in it. Runs of
+    other hosts, and those whose directory is not here, are left alone: nothing is known of them.
+
+    Args:
+        store: Where to look.
+        state: Of the run that looks; its experiment is looked through.
+
+    Returns:
+        The directories of the runs that were closed.
+    """
+    client = store.client()
+    host = socket.gethostname()
+    closed = []
+    for found in client.search_runs(
+        [state["experiment_id"]], f"attributes.status = 'RUNNING' and tags.host = '{host}'"
+    ):
+        tags, run_id = found.data.tags, found.info.run_id
+        run = RunDirectory(Path(tags["run_directory"]))
+        if run_id == state["run_id"] or _is_alive(run):
+            continue
+        summary = read_json(run.summary_file)
+        client.set_tag(run_id, INCOMPLETE_TAG, _way_on(tags, run))
+        client.set_terminated(run_id, status_of(summary), _ended_ms(tags, summary))
+        closed.append(str(run.path))
+    return closed
+
+
+def _is_alive(run: RunDirectory) -> bool:
+    try:
+        # A container may have the name of this host, and its runs lie where only it can see them.
+        is_elsewhere = not run.path.exists()
+        return is_elsewhere or is_followed(run) or is_being_written(run.journal_file)
+    except OSError:  # out of reach for this user: nothing can be known of it
+        return True
+
+
+def _way_on(tags: Mapping[str, str], run: RunDirectory) -> str:
+    if tags.get("kind") == "sweep":
+        return "`reinforce sweep` with the same file goes on"
+    return f"`reinforce sync {run.path}` sends the rest"
+
+
+def _ended_ms(tags: Mapping[str, str], summary: Mapping[str, Any] | None) -> int | None:
+    """Return when the run ended, as far as anybody knows; None: now."""
+    if summary:
+        return int(summary["timestamp_ms"])
+    heartbeat = tags.get("heartbeat")
+    return int(datetime.fromisoformat(heartbeat).timestamp() * 1000) if heartbeat else None

@@ -12,13 +12,13 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from configs.loading import load_config
-from learner.policy import make_policy
-from learner.weights import Weights
-from workers.actions import ActionDecoder
-from workers.environment import inspect_environment
-from workers.observations import observation_rows
-from workers.rollout_worker import architecture_of
+from reinforce.configs.loading import load_config
+from reinforce.learner.make_policy import make_policy
+from reinforce.learner.policies.weights import Weights
+from reinforce.workers.environment import inspect_environment
+from reinforce.workers.observations import observation_rows
+from reinforce.workers.rollout_worker import architecture_of
+from reinforce.workers.spaces import ActionDecoder
 
 
 class PolicyModel(PythonModel):

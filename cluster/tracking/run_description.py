@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from configs.config import Config
+from reinforce.configs.config import Config
 
 _OF_THE_RESULT = {
     "cluster": {"lookahead"},
@@ -104,7 +104,7 @@ def note_of(
 
     Args:
         config: Of the run.
-        origin: As ``describe_origin`` made it.
+        origin: As ``describe_provenance`` made it.
         history: One entry per start of the run, as ``history.jsonl`` holds them.
         summary: How it ended; None while it runs.
     """

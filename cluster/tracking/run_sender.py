@@ -9,13 +9,18 @@ from typing import Any, TypeVar
 
 import yaml
 
-from cluster.records.line_tail import LineTail
-from cluster.records.record import Record
-from cluster.records.run_directory import RunDirectory, read_json
-from cluster.tracking.metric_windows import MetricWindows
-from cluster.tracking.mlflow_run import POINTS_PER_REQUEST, MLflowRun, Point
-from cluster.tracking.run_description import note_of, params_of, shown_settings, status_of, tags_of
-from configs.config import Config
+from reinforce.cluster.run_store.files import LineTail
+from reinforce.cluster.run_store.journal import JournalEntry
+from reinforce.cluster.run_store.run_directory import RunDirectory, read_json
+from reinforce.cluster.tracking.mlflow_run import POINTS_PER_REQUEST, MLflowRun, Point
+from reinforce.cluster.tracking.run_description import (
+    note_of,
+    params_of,
+    shown_settings,
+    status_of,
+    tags_of,
+)
+from reinforce.configs.config import Config
 
 Parsed = TypeVar("Parsed")
 
@@ -141,7 +146,7 @@ class RunSender:
 
     def _new_updates(self, *, is_last: bool) -> Iterator[list[Point]]:
         lines = self._journal.new_lines()
-        for record in self._parsed(lines, Record.parse, self._run.journal_file):
+        for record in self._parsed(lines, JournalEntry.parse, self._run.journal_file):
             if not self._is_held(record):
                 yield from map(_points_of, self._windows.add(record))
         if is_last:
@@ -166,7 +171,7 @@ class RunSender:
             except (ValueError, TypeError, KeyError) as error:
                 self.refuse([f"a line of {file.name}: {error}"])
 
-    def _is_held(self, record: Record) -> bool:
+    def _is_held(self, record: JournalEntry) -> bool:
         """Return whether MLflow has this record, or the same one of an earlier life of the run."""
         return all(self._held.get(name, -1) >= record.environment_steps for name in record.metrics)
 
@@ -185,8 +190,67 @@ def _parse_sample(line: bytes) -> tuple[int, dict[str, float]]:
     return sample["timestamp_ms"], sample["metrics"]
 
 
-def _points_of(record: Record) -> list[Point]:
+def _points_of(record: JournalEntry) -> list[Point]:
     return [
         Point(name, value, record.timestamp_ms, record.environment_steps)
         for name, value in record.metrics.items()
     ]
+
+
+_WINDOWS_PER_ELAPSED_TIME = 100
+"""A window lasts 1/100 of the time trained so far: every update of a short run is shown, and each
+doubling of the time adds some 70 points per metric. A chart shows 320."""
+
+_MAX_WINDOW_S = 30.0
+
+
+class MetricWindows:
+    """Merges consecutive updates; evaluations pass through unmerged.
+
+    The borders follow from the records alone, so sending a journal again gives the same points.
+    """
+
+    def __init__(self) -> None:
+        self._open: list[JournalEntry] = []
+
+    def add(self, record: JournalEntry) -> list[JournalEntry]:
+        """Take the next record of the journal; return what is complete with it."""
+        if record.batch is None:
+            return [*self.flush(), record]
+        complete = []
+        if self._open:
+            began_s = self._open[0].training_time_s
+            length_s = min(began_s / _WINDOWS_PER_ELAPSED_TIME, _MAX_WINDOW_S)
+            if record.training_time_s >= began_s + length_s:
+                complete = self.flush()
+        self._open.append(record)
+        return complete
+
+    def flush(self) -> list[JournalEntry]:
+        """Return the window that is open, if there is one, and close it."""
+        window, self._open = self._open, []
+        return [_merge(window)] if window else []
+
+
+def _merge(window: list[JournalEntry]) -> JournalEntry:
+    last = window[-1]
+    metrics = {}
+    # A metric may be missing in some updates, where it was not finite.
+    for name in {name: None for record in window for name in record.metrics}:
+        values = [record.metrics[name] for record in window if name in record.metrics]
+        if name.endswith("_min"):
+            metrics[name] = min(values)
+        elif name.endswith("_max"):
+            metrics[name] = max(values)
+        elif name.startswith(("progress/", "tickets/", "cluster/", "checkpoint/")):
+            metrics[name] = values[-1]
+        else:
+            metrics[name] = sum(values) / len(values)
+    return JournalEntry(
+        last.updates,
+        last.environment_steps,
+        last.training_time_s,
+        last.timestamp_ms,
+        metrics,
+        last.batch,
+    )

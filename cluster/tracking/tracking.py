@@ -9,10 +9,10 @@ from typing import Self
 
 from rich.console import Console
 
-from cluster.own_command import own_environment, own_program
-from cluster.records.run_directory import RunDirectory, read_json
-from cluster.tracking.origin import words_after_reinforce
-from configs.execution import TrackingConfig
+from reinforce.cluster.run_store.run_directory import RunDirectory, read_json
+from reinforce.cluster.self_command import module_command, self_environment
+from reinforce.cluster.tracking.provenance import words_after_reinforce
+from reinforce.configs.execution import TrackingConfig
 
 _START_PATIENCE_S = 60.0
 """For the follower to be there at all (after a run of a second it is still importing MLflow), and
@@ -41,8 +41,8 @@ class Tracking:
         if not config.enabled:
             return
         self._process = subprocess.Popen(  # noqa: S603  (a program of our own)
-            own_program("cluster.tracking.follower"),
-            env=own_environment(),
+            module_command("reinforce.cluster.tracking.follower"),
+            env=self_environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

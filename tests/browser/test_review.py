@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from mlflow_server import MLflowServer
 
-from cluster.records.run_directory import RunDirectory, read_json
+from reinforce.cluster.run_store.run_directory import RunDirectory, read_json
 
 selenium = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 
@@ -37,7 +37,7 @@ def reviewed(tmp_path_factory, request):
     server = MLflowServer(folder, f"sqlite:///{folder}/mlflow.db")
     runs = []
     for seed in ("0", "1"):
-        command = [sys.executable, "-m", "cluster", "train", "cartpole", "--run.seed", seed]
+        command = [sys.executable, "-m", "reinforce", "train", "cartpole", "--run.seed", seed]
         subprocess.run(
             [
                 *[*command, "--cluster.backend", "inline", "--run.name", f"seed-{seed}"],

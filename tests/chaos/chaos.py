@@ -59,7 +59,7 @@ def command(folder, name, num_updates, **more):
     settings = {**SETTINGS, "run.name": name, "stop.max_updates": num_updates, **more}
     (folder / "none.yaml").write_text("{}")
     words = [word for key, value in settings.items() for word in (f"--{key}", str(value))]
-    return [sys.executable, "-m", "cluster", "train", "./none.yaml", *words]
+    return [sys.executable, "-m", "reinforce", "train", "./none.yaml", *words]
 
 
 def journal_of(folder, name):

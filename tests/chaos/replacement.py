@@ -24,8 +24,8 @@ os.environ["PYTHONPATH"] = os.pathsep.join(sys.path[:3])
 from runs import RecordingDisplay, train  # noqa: E402
 from soak import actor_pids  # noqa: E402
 
-from cluster.interrupts import Interrupts  # noqa: E402
-from configs.config import Config  # noqa: E402
+from reinforce.cluster.interrupts import Interrupts  # noqa: E402
+from reinforce.configs.config import Config  # noqa: E402
 
 _PAUSE_UPDATES = 10
 """Updates between the return of a worker and the next kill."""

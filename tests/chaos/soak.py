@@ -21,7 +21,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(sys.path[:3])
 
 from runs import RecordingDisplay, train  # noqa: E402
 
-from configs.config import Config  # noqa: E402
+from reinforce.configs.config import Config  # noqa: E402
 
 WARM_UP = 1000
 MAX_MB_PER_1000 = 1.0

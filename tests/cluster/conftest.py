@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from runs import RecordingDisplay
 
-from cluster.cli import main
-from cluster.interrupts import Interrupts
+from reinforce.cluster.cli import main
+from reinforce.cluster.interrupts import Interrupts
 
 # Ray reads it once per process; a cluster of one test and the local Ray of another must agree.
 _TOKEN_FOLDER = tempfile.TemporaryDirectory(prefix="reinforce-test-token-")
@@ -51,8 +51,8 @@ def room_for():
 @pytest.fixture(scope="module")
 def local_ray(tmp_path_factory):
     """A local Ray, started by the code that users start it with."""
-    from cluster.backends.ray_session import ray_session
-    from configs.config import Config
+    from reinforce.cluster.backends.ray.session import ray_session
+    from reinforce.configs.config import Config
 
     with ray_session(Config(), Interrupts()):
         yield

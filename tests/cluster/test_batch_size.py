@@ -3,8 +3,8 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.batch_size import BatchSize
-from configs.learning import LearnerConfig
+from reinforce.cluster.progress import BatchSize
+from reinforce.configs.learning import LearnerConfig
 
 AUTO = LearnerConfig(episodes_per_update="auto", episodes_bounds=(10, 100), gradient_snr_target=2.0)
 

@@ -13,11 +13,11 @@ import torch
 import yaml
 from processes import processes_in, ray_folders, wait_for
 
-from cluster.cli import main
-from cluster.records.checkpoint import load_checkpoint
-from cluster.records.run_directory import read_json
-from configs.config import Config
-from configs.loading import preset_names
+from reinforce.cluster.cli import main
+from reinforce.cluster.run_store.checkpoint import load_checkpoint
+from reinforce.cluster.run_store.run_directory import read_json
+from reinforce.configs.config import Config
+from reinforce.configs.loading import preset_names
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +27,7 @@ def _in_an_empty_directory(tmp_path, monkeypatch):
 
 def reinforce(*arguments, cwd, timeout=120):
     return subprocess.run(
-        [sys.executable, "-m", "cluster", *arguments],
+        [sys.executable, "-m", "reinforce", *arguments],
         cwd=cwd,
         check=False,
         capture_output=True,
@@ -42,7 +42,7 @@ def test_a_reader_of_the_output_who_goes_away_is_not_told_of_it(arguments, tmp_p
     os.close(reader)
 
     result = subprocess.run(
-        [sys.executable, "-m", "cluster", *arguments],
+        [sys.executable, "-m", "reinforce", *arguments],
         cwd=tmp_path,
         check=False,
         stdout=writer,
@@ -284,7 +284,7 @@ def test_a_signal_ends_the_run_after_a_checkpoint_and_leaves_no_process(
     shutil.copy(empty_store, tmp_path / "mlflow.db")
     run = tmp_path / "runs" / "endless"
     process = subprocess.Popen(
-        [sys.executable, "-m", "cluster", *ENDLESS, "--cluster.backend", backend],
+        [sys.executable, "-m", "reinforce", *ENDLESS, "--cluster.backend", backend],
         cwd=tmp_path,
         env={**os.environ, "MLFLOW_TRACKING_URI": ""},
         stdout=subprocess.DEVNULL,
@@ -313,7 +313,7 @@ def test_a_signal_ends_the_run_after_a_checkpoint_and_leaves_no_process(
 def test_a_second_signal_ends_everything_at_once_and_leaves_nothing(tmp_path):
     run = tmp_path / "runs" / "endless"
     process = subprocess.Popen(
-        [sys.executable, "-m", "cluster", *ENDLESS, "--tracking.enabled", "false"],
+        [sys.executable, "-m", "reinforce", *ENDLESS, "--tracking.enabled", "false"],
         cwd=tmp_path,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -333,7 +333,7 @@ def test_a_second_signal_ends_everything_at_once_and_leaves_nothing(tmp_path):
 @pytest.mark.ray
 def test_sigterm_while_ray_starts_leaves_nothing(tmp_path):
     process = subprocess.Popen(
-        [sys.executable, "-m", "cluster", *ENDLESS],
+        [sys.executable, "-m", "reinforce", *ENDLESS],
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         text=True,
@@ -378,7 +378,7 @@ def test_folders_of_the_user_s_shadow_nothing_and_their_environments_are_found(t
 
 
 def test_a_run_goes_on_when_the_reader_of_its_output_has_gone(tmp_path):
-    command = f"{sys.executable} -m cluster train cartpole --cluster.backend inline"
+    command = f"{sys.executable} -m reinforce train cartpole --cluster.backend inline"
     options = "--run.name piped --tracking.enabled false"
     subprocess.run(
         f"{command} {options} | true", shell=True, cwd=tmp_path, check=False, timeout=120

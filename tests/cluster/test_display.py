@@ -2,9 +2,9 @@ import io
 
 from rich.console import Console
 
-from cluster.display import LiveDisplay, PlainDisplay, RunConsole, make_display
-from cluster.records.record import BatchRecord, Record
-from configs.config import Config
+from reinforce.cluster.display import LiveDisplay, PlainDisplay, RunConsole, make_display
+from reinforce.cluster.run_store.journal import BatchEntry, JournalEntry
+from reinforce.configs.config import Config
 
 METRICS = {
     "rollout/return_mean": 123.4,
@@ -18,8 +18,8 @@ METRICS = {
     "tickets/completed": 24.0,
     "tickets/reissued": 1.0,
 }
-UPDATE = Record(12, 6_000, 1.5, 0, METRICS, BatchRecord("", [1.0], [1]))
-EVALUATION = Record(
+UPDATE = JournalEntry(12, 6_000, 1.5, 0, METRICS, BatchEntry("", [1.0], [1]))
+EVALUATION = JournalEntry(
     12,
     6_000,
     1.6,

@@ -2,7 +2,7 @@ import time
 
 from rich.console import Console
 
-from cluster.environment_check import told_if_slow
+from reinforce.cluster.run_lifecycle import told_if_slow
 
 
 def said(patience_s, lasts_s):

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from cluster.commands.train import run_training
-from cluster.evaluation import Evaluation, evaluation_tickets, t_quantile_97_5
-from cluster.records.journal import read_records
-from cluster.records.run_directory import RunDirectory, read_json
-from workers.ticket import Purpose
+from reinforce.cluster.commands.train import run_training
+from reinforce.cluster.evaluation import Evaluation, evaluation_tickets, t_quantile_97_5
+from reinforce.cluster.run_store.journal import read_entries
+from reinforce.cluster.run_store.run_directory import RunDirectory, read_json
+from reinforce.workers.tickets import Purpose
 
 
 def test_the_interval_by_hand():
@@ -46,7 +46,7 @@ def evaluated_run(make_config, tmp_path, greedy):
     )
     run_training(config, Console(quiet=True), 0.0)
     run = RunDirectory(tmp_path / "runs" / f"greedy-{greedy}")
-    records = [r.metrics for r in read_records(run.journal_file) if not r.batch]
+    records = [r.metrics for r in read_entries(run.journal_file) if not r.batch]
     return read_json(run.summary_file)["weights_sha256"], records
 
 

@@ -9,8 +9,8 @@ import pytest
 
 WAITING = """
 import time
-from cluster.errors import InterruptedRunError
-from cluster.interrupts import Interrupts
+from reinforce.cluster.errors import InterruptedRunError
+from reinforce.cluster.interrupts import Interrupts
 
 with Interrupts() as interrupts:
     print("ready", flush=True)

@@ -34,9 +34,9 @@ def nodes():
 # The command, whose doctor has the patience that a machine needs where others are at work, too.
 PATIENT = """
 import sys
-from cluster.cli import main
-from cluster.commands import doctor
-from cluster.doctor import cluster_checks
+from reinforce.cluster.cli import main
+from reinforce.cluster.commands import doctor
+from reinforce.cluster.doctor import cluster_checks
 
 doctor._ENVIRONMENT_PATIENCE_S = 60.0
 cluster_checks._REPORT_TIMEOUT_S, cluster_checks._HTTP_TIMEOUT_S = 100.0, 30.0
@@ -166,7 +166,7 @@ def test_metrics_and_logs_of_a_run_are_where_prometheus_and_a_reader_look(nodes,
 
     run = subprocess.Popen(
         [
-            *[sys.executable, "-m", "cluster", "train", "cartpole", "--run.name", "loud"],
+            *[sys.executable, "-m", "reinforce", "train", "cartpole", "--run.name", "loud"],
             *["--cluster.address", nodes.address, "--environment.id", "my_environment:Loud-v0"],
             *["--stop.max_environment_steps", "None", "--tracking.enabled", "false"],
         ],
@@ -281,8 +281,8 @@ def test_the_cluster_as_the_dashboards_address_is_told_apart(nodes, reinforce):
 # The command, with the patience of milliseconds.
 IMPATIENT = """
 import sys
-from cluster.backends import cluster_probe
-from cluster.cli import main
+from reinforce.cluster.backends import cluster_probe
+from reinforce.cluster.cli import main
 
 cluster_probe._CONNECT_TIMEOUT_S = cluster_probe._ANSWER_TIMEOUT_S = 0.2
 sys.exit(main(sys.argv[1:]))

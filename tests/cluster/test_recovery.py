@@ -10,7 +10,7 @@ import pytest
 import ray
 from runs import RecordingDisplay, train
 
-from cluster.interrupts import Interrupts
+from reinforce.cluster.interrupts import Interrupts
 
 pytestmark = pytest.mark.ray
 

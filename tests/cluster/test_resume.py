@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from runs import RecordingDisplay, records_of, train
 
-from cluster.interrupts import Interrupts
-from cluster.records.checkpoints import Checkpoints
-from cluster.records.run_directory import RunDirectory
-from configs.resuming import changes_between
-from configs.section import ConfigError
+from reinforce.cluster.interrupts import Interrupts
+from reinforce.cluster.run_store.checkpoints import Checkpoints
+from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.configs.config import changes_between
+from reinforce.configs.section import ConfigError
 
 SECTIONS = {
     "environment": {"id": "CartPole-v1"},
@@ -217,7 +217,7 @@ def test_a_full_disk_ends_the_run_and_room_lets_it_go_on(make_config, room_for):
     config = make_config(**SECTIONS, checkpoint={"keep": [3, 1]})
     run = RunDirectory.create(config)
 
-    from cluster.errors import StorageError
+    from reinforce.cluster.errors import StorageError
 
     with room_for(4000), pytest.raises(StorageError, match="cannot write"):
         train(config, run=run)

@@ -9,12 +9,12 @@ import torch
 from runs import train
 from sample_spaces import ACTION_SPACES, OBSERVATION_SPACES
 
-from learner.learner import Learner
-from learner.network import loaded_network
-from learner.weights import Weights
-from workers.environment import inspect_environment
-from workers.rollout_worker import RolloutWorker, architecture_of
-from workers.ticket import Purpose, draw_tickets
+from reinforce.learner.learner import Learner
+from reinforce.learner.networks.network import loaded_network
+from reinforce.learner.policies.weights import Weights
+from reinforce.workers.environment import inspect_environment
+from reinforce.workers.rollout_worker import RolloutWorker, architecture_of
+from reinforce.workers.tickets import Purpose, draw_tickets
 
 SMALL = {
     "learner": {"episodes_per_update": 6, "baseline": "value", "entropy_coefficient": 0.01},

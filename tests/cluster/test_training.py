@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from runs import RecordingDisplay, train
 
-from cluster.records.checkpoint import load_checkpoint
+from reinforce.cluster.run_store.checkpoint import load_checkpoint
 
 
 def same_but_for_time(a, b):
@@ -126,7 +126,7 @@ def test_the_first_limit_ends_the_run(make_config, display, stop, reason, update
 
 def test_a_target_has_to_be_confirmed_on_other_seeds(make_config, display, monkeypatch):
     """If the confirming evaluation falls short, training goes on."""
-    from cluster.evaluation import Evaluation, Evaluator
+    from reinforce.cluster.evaluation import Evaluation, Evaluator
 
     confirm, calls = Evaluator.confirm, []
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.records.run_directory import read_json
+from reinforce.cluster.run_store.run_directory import read_json
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 
@@ -29,7 +29,7 @@ def test_an_environment_and_a_policy_of_the_user_train_from_their_folder(folder,
     """On Ray learner and workers are processes of their own, which have to find the folder."""
     result = subprocess.run(
         [
-            *[sys.executable, "-m", "cluster", "train", "cartpole", *policy],
+            *[sys.executable, "-m", "reinforce", "train", "cartpole", *policy],
             *["--environment.id", "corridor:Corridor", "--stop.target_return", "0.9"],
             *["--cluster.backend", backend, "--tracking.enabled", "false", "--run.name", "mine"],
         ],

@@ -1,7 +1,7 @@
 import pytest
 
-from configs.config import Config
-from configs.section import ConfigError
+from reinforce.configs.config import Config
+from reinforce.configs.section import ConfigError
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from configs.config import Config
-from configs.loading import load_config, preset_names, preset_summary, to_yaml
-from configs.section import ConfigError
+from reinforce.configs.config import Config
+from reinforce.configs.loading import load_config, preset_names, preset_summary, to_yaml
+from reinforce.configs.section import ConfigError
 
 
 @pytest.mark.parametrize("name", preset_names())

@@ -1,8 +1,8 @@
 import pytest
 from pydantic import ValidationError
 
-from configs.config import Config
-from configs.section import ConfigError
+from reinforce.configs.config import Config
+from reinforce.configs.section import ConfigError
 
 
 def refusal(values):

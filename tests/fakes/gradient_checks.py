@@ -15,14 +15,14 @@ from reference_mdp import (
     true_gradient,
 )
 
-from configs.config import Config
-from configs.learning import LearnerConfig
-from learner.learner import Learner
-from learner.learner_state import LearnerState
-from learner.weights import Weights
-from workers.environment import inspect_environment
-from workers.rollout_worker import RolloutWorker
-from workers.ticket import Purpose, draw_tickets
+from reinforce.configs.config import Config
+from reinforce.configs.learning import LearnerConfig
+from reinforce.learner.learner import Learner
+from reinforce.learner.policies.weights import Weights
+from reinforce.learner.state import LearnerState
+from reinforce.workers.environment import inspect_environment
+from reinforce.workers.rollout_worker import RolloutWorker
+from reinforce.workers.tickets import Purpose, draw_tickets
 
 CASES = {case.name: case for case in estimator_bias.CASES}
 

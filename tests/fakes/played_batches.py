@@ -3,11 +3,16 @@
 import numpy as np
 import torch
 
-from learner.architecture import PolicyArchitecture
-from learner.distributions import make_distribution
-from learner.network import PolicyNetwork
-from learner.spaces import ActionLayout, ActionLeaf, ObservationLayout, ObservationLeaf
-from learner.trajectories import Trajectories
+from reinforce.learner.networks.network import PolicyNetwork
+from reinforce.learner.policies.architecture import PolicyArchitecture
+from reinforce.learner.policies.distributions import make_distribution
+from reinforce.learner.policies.spaces import (
+    ActionLayout,
+    ActionLeaf,
+    ObservationLayout,
+    ObservationLeaf,
+)
+from reinforce.learner.policies.trajectories import Trajectories
 
 NUMBERS = ObservationLayout((ObservationLeaf((), "numbers", (5,)),))
 IMAGE = ObservationLayout((ObservationLeaf((), "pixels", (4, 36, 36)),))

@@ -8,15 +8,15 @@ from typing import Any
 
 import ray
 
-from cluster.backends.backend import Backend
-from cluster.backends.ray_actors import LearnerActor, RolloutActor
-from cluster.backends.ray_learner import RayLearner
-from cluster.backends.ray_pool import RayPool
-from cluster.backends.staffing import Staffing
-from cluster.control import Control
-from cluster.interrupts import Interrupts
-from workers.environment import inspect_environment
-from workers.rollout_worker import RolloutWorker
+from reinforce.cluster.backends.backend import Backend
+from reinforce.cluster.backends.ray.actors import LearnerActor, RolloutActor
+from reinforce.cluster.backends.ray.capacity import WorkerTarget
+from reinforce.cluster.backends.ray.learner import RayLearner
+from reinforce.cluster.backends.ray.pool import RayPool
+from reinforce.cluster.interrupts import Interrupts
+from reinforce.cluster.run_requests import Control
+from reinforce.workers.environment import inspect_environment
+from reinforce.workers.rollout_worker import RolloutWorker
 
 
 class ReusedRolloutActor(RolloutActor):
@@ -62,7 +62,7 @@ class ReusedActors:
             return self._worker
 
         learner = RayLearner(begun_learner, None, interrupts)
-        pool = RayPool(config.workers, Staffing(config, control), begun_worker, interrupts)
+        pool = RayPool(config.workers, WorkerTarget(config, control), begun_worker, interrupts)
         learner.while_waiting = pool.keep_busy
         pool.wait_until_ready()
         return Backend(pool, learner)

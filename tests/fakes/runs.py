@@ -1,16 +1,15 @@
-"""Training in this process, as the conductor does it, for tests that look at what comes out."""
+"""Training in this process, as the lifecycle does it, for tests that look at what comes out."""
 
 from contextlib import ExitStack
 
-from cluster.conductor import open_backend
-from cluster.control import Control
-from cluster.interrupts import Interrupts
-from cluster.records.checkpoints import Checkpoints
-from cluster.records.journal import Journal
-from cluster.records.record import Record
-from cluster.records.run_directory import RunDirectory
-from cluster.training import Surroundings, Training
-from workers.environment import inspect_environment
+from reinforce.cluster.interrupts import Interrupts
+from reinforce.cluster.run_lifecycle import open_backend
+from reinforce.cluster.run_requests import Control
+from reinforce.cluster.run_store.checkpoints import Checkpoints
+from reinforce.cluster.run_store.journal import Journal, JournalEntry
+from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.training import RunContext, Training
+from reinforce.workers.environment import inspect_environment
 
 
 class RecordingDisplay:
@@ -52,12 +51,12 @@ def train(config, display=None, interrupts=None, run=None, backend=None):
             )
         else:
             used = backend(config, control)
-        surroundings = Surroundings(journal, checkpoints, display, interrupts, control)
-        outcome = Training(config, used, surroundings, start).run()
+        context = RunContext(journal, checkpoints, display, interrupts, control)
+        outcome = Training(config, used, context, start).run()
         counts = used.pool.counts
     assert counts.completed == counts.issued or outcome.exit_code
     return outcome, records_of(run), run
 
 
 def records_of(run):
-    return [Record.parse(line) for line in run.journal_file.read_text().splitlines()]
+    return [JournalEntry.parse(line) for line in run.journal_file.read_text().splitlines()]

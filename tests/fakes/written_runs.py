@@ -4,14 +4,13 @@ import time
 
 from mlflow import MlflowClient
 
-from cluster.records.journal import Journal
-from cluster.records.record import BatchRecord, Record
-from cluster.records.run_directory import RunDirectory, write_json
+from reinforce.cluster.run_store.journal import BatchEntry, Journal, JournalEntry
+from reinforce.cluster.run_store.run_directory import RunDirectory, write_json
 
-BATCH = BatchRecord("0" * 64, [1.0, 2.0], [1, 2])
+BATCH = BatchEntry("0" * 64, [1.0, 2.0], [1, 2])
 
 
-def update_record(updates, training_time_s=None):
+def update_entry(updates, training_time_s=None):
     """An update whose learning metrics are a function of its number, and whose times are not."""
     time_s = 0.01 * updates if training_time_s is None else training_time_s
     metrics = {
@@ -20,21 +19,21 @@ def update_record(updates, training_time_s=None):
         "time/sampling_s": time.time() % 1,
         "progress/updates": updates,
     }
-    return Record(updates, 10 * updates, time_s, time.time_ns() // 1_000_000, metrics, BATCH)
+    return JournalEntry(updates, 10 * updates, time_s, time.time_ns() // 1_000_000, metrics, BATCH)
 
 
-def evaluation_record(updates):
+def evaluation_entry(updates):
     """An evaluation after so many updates."""
     metrics = {"evaluation/return_mean": 3.0 * updates}
-    return Record(updates, 10 * updates, 0.01 * updates, time.time_ns() // 1_000_000, metrics)
+    return JournalEntry(updates, 10 * updates, 0.01 * updates, time.time_ns() // 1_000_000, metrics)
 
 
 def records(first, last):
     """Updates first to last, with an evaluation after every fifth."""
     for updates in range(first, last + 1):
-        yield update_record(updates)
+        yield update_entry(updates)
         if updates % 5 == 0:
-            yield evaluation_record(updates)
+            yield evaluation_entry(updates)
 
 
 def write_run(config, lines=()):

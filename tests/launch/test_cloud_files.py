@@ -138,7 +138,7 @@ def test_pods_of_the_job_are_not_root_and_have_longer_to_stop_than_they_drain(ra
 
 
 def test_the_entrypoint_is_a_command_line_of_ours(rayjob):
-    from cluster.commands.overrides import parse_config
+    from reinforce.cluster.commands.arguments import parse_config
 
     words = rayjob["spec"]["entrypoint"].split()
     assert words[:2] == ["reinforce", "train"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from runs import train
 
-from cluster.backends.ray_metrics import metric_name
+from reinforce.cluster.backends.ray.metrics import metric_name
 
 DASHBOARD = Path(__file__).parent.parent.parent / "cluster" / "launch" / "grafana.json"
 

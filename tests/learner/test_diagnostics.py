@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch.distributions import Categorical, kl
 
-from learner.diagnostics import kl_divergence, signal_and_noise
-from learner.torch_distributions import Categorical as OurCategorical
+from reinforce.learner.loss import kl_divergence, signal_and_noise
+from reinforce.learner.networks.torch_distributions import Categorical as OurCategorical
 
 
 def test_two_parts_by_hand():

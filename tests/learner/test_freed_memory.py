@@ -9,7 +9,7 @@ import pytest
 PROGRAM = """
 import resource, sys, threading
 import numpy as np
-from learner.freed_memory import keep_freed_memory
+from reinforce.learner.freed_memory import keep_freed_memory
 
 if sys.argv[1] == "keep":
     keep_freed_memory()

@@ -5,13 +5,13 @@ import pytest
 import torch
 from torch.distributions import Categorical
 
-from configs.learning import LearnerConfig
-from learner.architecture import PolicyArchitecture
-from learner.learner import Learner, PolicyMismatchError
-from learner.network import PolicyNetwork
-from learner.returns import rewards_to_go
-from learner.trajectories import Trajectories, concatenate
-from learner.value_baseline import ValueBaseline
+from reinforce.configs.learning import LearnerConfig
+from reinforce.learner.advantages.returns import rewards_to_go
+from reinforce.learner.advantages.value_baseline import ValueBaseline
+from reinforce.learner.learner import Learner, PolicyMismatchError
+from reinforce.learner.networks.network import PolicyNetwork
+from reinforce.learner.policies.architecture import PolicyArchitecture
+from reinforce.learner.policies.trajectories import Trajectories, concatenate
 
 ARCHITECTURE = PolicyArchitecture.mlp(3, (8,), "tanh", 2)
 
@@ -249,7 +249,7 @@ def test_the_seed_decides_the_first_weights():
 
 def test_an_update_of_the_article_preset_equals_the_article_s_listing():
     """Its update_policy(), double loop and all, on one episode."""
-    from configs.loading import load_config
+    from reinforce.configs.loading import load_config
 
     config = load_config("article").learner
     architecture = PolicyArchitecture.mlp(3, (128,), "relu", 2)

@@ -2,8 +2,8 @@ import numpy as np
 import torch
 from torch.distributions import Categorical
 
-from learner.loss import surrogate_loss
-from learner.torch_distributions import Categorical as OurCategorical
+from reinforce.learner.loss import surrogate_loss
+from reinforce.learner.networks.torch_distributions import Categorical as OurCategorical
 
 torch.manual_seed(0)
 LOGITS = torch.randn(6, 3, dtype=torch.float64)

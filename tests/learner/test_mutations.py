@@ -10,13 +10,16 @@ import gradient_checks
 import numpy as np
 import pytest
 
-import learner.estimator
-import learner.importance
-import learner.learner
-import workers.recorder
-from learner.advantages import standardized_per_episode
-from learner.loss import surrogate_loss
-from learner.returns import rewards_to_go, step_indices
+from reinforce.learner.advantages import estimator, importance
+from reinforce.learner.advantages.estimator import Estimator
+from reinforce.learner.advantages.returns import rewards_to_go, step_indices
+from reinforce.learner.advantages.scaling import standardized_per_episode
+from reinforce.learner.loss import surrogate_loss
+from reinforce.workers.trajectory_builder import TrajectoryBuilder
+
+ESTIMATOR = "reinforce.learner.advantages.estimator"
+GRADIENT = "reinforce.learner.gradient"
+BUILDER = "reinforce.workers.trajectory_builder"
 
 
 def self_including_baseline(returns, episode_lengths, reach=None):
@@ -57,15 +60,15 @@ def with_sampled_entropy(policy, actions, advantages, num_episodes, entropy_coef
 
 def no_correction(kind, log_ratios, episode_lengths, **options):
     ones = np.ones_like(log_ratios)
-    return learner.importance.ImportanceWeights(ones, ones, ones)
+    return importance.ImportanceWeights(ones, ones, ones)
 
 
 def only_the_current_step(kind, log_ratios, episode_lengths, **options):
-    return learner.importance.importance_weights("per_step", log_ratios, episode_lengths)
+    return importance.importance_weights("per_step", log_ratios, episode_lengths)
 
 
 def first_weight_forgotten(kind, log_ratios, episode_lengths, **options):
-    right = learner.importance.importance_weights(kind, log_ratios, episode_lengths)
+    right = importance.importance_weights(kind, log_ratios, episode_lengths)
     return replace(right, prefix=np.where(step_indices(episode_lengths) == 0, 1.0, right.prefix))
 
 
@@ -116,65 +119,65 @@ def finished_in_the_window(lengths):
 
 EXACT = gradient_checks.check_exactly
 MUTANTS = {
-    "sign": ("learner.policy_passes.surrogate_loss", downhill, lambda: EXACT("reward_to_go")),
+    "sign": (GRADIENT + ".surrogate_loss", downhill, lambda: EXACT("reward_to_go")),
     "reward off by one": (
-        "learner.estimator.rewards_to_go", without_own_reward, lambda: EXACT("reward_to_go"),
+        ESTIMATOR + ".rewards_to_go", without_own_reward, lambda: EXACT("reward_to_go"),
     ),
     "gamma misplaced": (
-        "learner.estimator.rewards_to_go",
+        ESTIMATOR + ".rewards_to_go",
         discounted_from_the_start,
         lambda: EXACT("discount .9 with gamma^t"),
     ),
     "1 / length": (
-        "learner.estimator.scaled_advantages", divided_by_length, lambda: EXACT("reward_to_go"),
+        ESTIMATOR + ".scaled_advantages", divided_by_length, lambda: EXACT("reward_to_go"),
     ),
     "1 / steps of the batch": (
-        "learner.policy_passes.surrogate_loss", per_step_normaliser, lambda: EXACT("reward_to_go"),
+        GRADIENT + ".surrogate_loss", per_step_normaliser, lambda: EXACT("reward_to_go"),
     ),
     "standardised per episode": (
-        "learner.estimator.scaled_advantages",
+        ESTIMATOR + ".scaled_advantages",
         standardized_where_nothing_is_claimed,
         lambda: EXACT("reward_to_go"),
     ),
     "baseline includes itself": (
-        "learner.estimator.time_leave_one_out", self_including_baseline, lambda: EXACT("time"),
+        ESTIMATOR + ".time_leave_one_out", self_including_baseline, lambda: EXACT("time"),
     ),
     "no importance correction": (
-        "learner.estimator.importance_weights", no_correction, lambda: EXACT("near: per_decision"),
+        ESTIMATOR + ".importance_weights", no_correction, lambda: EXACT("near: per_decision"),
     ),
     "per_step in place of per_decision": (
-        "learner.estimator.importance_weights",
+        ESTIMATOR + ".importance_weights",
         only_the_current_step,
         lambda: EXACT("near: per_decision"),
     ),
     "first weight forgotten": (
-        "learner.estimator.importance_weights",
+        ESTIMATOR + ".importance_weights",
         first_weight_forgotten,
         lambda: EXACT("near: per_decision, value"),
     ),
     "sampled entropy": (
-        "learner.policy_passes.surrogate_loss",
+        GRADIENT + ".surrogate_loss",
         with_sampled_entropy,
         gradient_checks.check_entropy_gradient,
     ),
     "value fitted before it is used": (
-        "learner.estimator.Estimator.estimate",
-        fitted_before_use(learner.estimator.Estimator.estimate),
+        ESTIMATOR + ".Estimator.estimate",
+        fitted_before_use(Estimator.estimate),
         lambda: EXACT("value"),
     ),
     "linear fitted before it is used": (
-        "learner.estimator.Estimator.estimate",
-        fitted_before_use(learner.estimator.Estimator.estimate),
+        ESTIMATOR + ".Estimator.estimate",
+        fitted_before_use(Estimator.estimate),
         lambda: EXACT("linear"),
     ),
     "first half to finish": (
-        "workers.recorder.Recorder.trajectories",
-        keeping(workers.recorder.Recorder.trajectories, first_half_to_finish),
+        BUILDER + ".TrajectoryBuilder.trajectories",
+        keeping(TrajectoryBuilder.trajectories, first_half_to_finish),
         gradient_checks.check_by_sampling,
     ),
     "unfinished dropped": (
-        "workers.recorder.Recorder.trajectories",
-        keeping(workers.recorder.Recorder.trajectories, finished_in_the_window),
+        BUILDER + ".TrajectoryBuilder.trajectories",
+        keeping(TrajectoryBuilder.trajectories, finished_in_the_window),
         gradient_checks.check_by_sampling,
     ),
 }  # fmt: skip
@@ -197,11 +200,11 @@ def test_no_mutant_survives(name, monkeypatch):
 def test_ignored_truncation_is_noticed(monkeypatch):
     """Bootstrapping everything or nothing gives other values than the documented ones."""
     gradient_checks.check_bootstrap_values()
-    next_values = learner.estimator.next_values
+    next_values = estimator.next_values
 
     def nothing(values, episode_lengths, *, after_last):
         return next_values(values, episode_lengths, after_last=0 * after_last)
 
-    monkeypatch.setattr("learner.estimator.next_values", nothing)
+    monkeypatch.setattr(ESTIMATOR + ".next_values", nothing)
     with pytest.raises(AssertionError):
         gradient_checks.check_bootstrap_values()

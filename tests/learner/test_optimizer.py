@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from learner.optimizer import Optimizer
+from reinforce.learner.optimizer import Optimizer
 
 JUDGES = {
     "adam": torch.optim.Adam,

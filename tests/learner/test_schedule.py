@@ -1,6 +1,6 @@
 import pytest
 
-from learner.schedule import scheduled_value
+from reinforce.learner.optimizer import scheduled_value
 
 
 def test_a_constant_stays():

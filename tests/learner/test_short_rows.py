@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from learner.short_rows import row_counts, row_cumulated, row_maxima
+from reinforce.learner.policies.distributions import row_counts, row_cumulated, row_maxima
 
 SHAPES = [(1, 1), (16, 1), (15, 1), (63, 2), (64, 2), (1024, 2), (143, 3), (144, 3), (300, 18)]
 

@@ -2,8 +2,8 @@ import gymnasium
 import numpy as np
 import pytest
 
-from configs.experiment import EnvironmentConfig
-from workers.environment import (
+from reinforce.configs.experiment import EnvironmentConfig
+from reinforce.workers.environment import (
     UnsuitableEnvironmentError,
     inspect_environment,
     make_environment,
@@ -131,7 +131,7 @@ def test_a_missing_simulator_names_the_extra_that_brings_it(monkeypatch, error, 
     def make(*_, **__):
         raise gymnasium.error.DependencyNotInstalled(error)
 
-    monkeypatch.setattr("workers.environment.gymnasium.make", make)
+    monkeypatch.setattr("reinforce.workers.environment.gymnasium.make", make)
 
     with pytest.raises(UnsuitableEnvironmentError, match=rf"distributed-reinforce\[{extra}\]"):
         inspect("CartPole-v1")

@@ -5,14 +5,14 @@ import tracemalloc
 import pytest
 from sample_spaces import ACTION_SPACES
 
-from configs.section import ConfigError
-from workers.environment import (
+from reinforce.configs.section import ConfigError
+from reinforce.workers.environment import (
     UnsuitableEnvironmentError,
     describe_environment,
     make_environment,
 )
-from workers.preflight import preflight
-from workers.trial import play_trial
+from reinforce.workers.preflight import preflight
+from reinforce.workers.random_rollout import play_random_rollout
 
 
 def check(make_config, fault="", **sections):
@@ -43,7 +43,7 @@ REFUSALS = {
 
 @pytest.mark.parametrize("fault", REFUSALS)
 def test_a_fault_is_refused_with_its_own_message(make_config, monkeypatch, fault):
-    monkeypatch.setattr("workers.preflight._MAX_STEPS_WITHOUT_LIMIT", 1000)
+    monkeypatch.setattr("reinforce.workers.preflight._MAX_STEPS_WITHOUT_LIMIT", 1000)
 
     with pytest.raises(UnsuitableEnvironmentError, match=REFUSALS[fault]) as caught:
         check(make_config, fault)
@@ -99,7 +99,7 @@ def test_trials_act_as_a_policy_will(make_config, monkeypatch, action):
     config = make_config(environment={"id": "space_tasks:Samples", "kwargs": kwargs})
     assert preflight(config).warnings == ()
 
-    monkeypatch.setattr("workers.actions.ActionDecoder.singles", lambda *_: ["no action"])
+    monkeypatch.setattr("reinforce.workers.spaces.ActionDecoder.singles", lambda *_: ["no action"])
 
     with pytest.raises(UnsuitableEnvironmentError, match="step 1 raises"):
         preflight(config)
@@ -231,7 +231,7 @@ def test_the_memory_of_a_trial_does_not_grow_with_its_images(make_config):
     spec = describe_environment(config.environment, environment)
     tracemalloc.start()
 
-    trial = play_trial(environment, spec, seed=0, max_steps=50_000)
+    trial = play_random_rollout(environment, spec, seed=0, max_steps=50_000)
 
     _, peak_bytes = tracemalloc.get_traced_memory()
     tracemalloc.stop()

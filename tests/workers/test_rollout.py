@@ -4,12 +4,12 @@ import gymnasium
 import numpy as np
 import pytest
 
-from learner.distributions import Categorical
-from learner.policy import MLPPolicy
-from learner.weights import Weights
-from workers.environment import inspect_environment, make_environment
-from workers.rollout_worker import RolloutWorker, architecture_of
-from workers.ticket import Purpose, action_generator, draw_tickets, environment_seed
+from reinforce.learner.policies.distributions import Categorical
+from reinforce.learner.policies.policy import MLPPolicy
+from reinforce.learner.policies.weights import Weights
+from reinforce.workers.environment import inspect_environment, make_environment
+from reinforce.workers.rollout_worker import RolloutWorker, architecture_of
+from reinforce.workers.tickets import Purpose, action_generator, draw_tickets, environment_seed
 
 
 def weights_for(config, seed=0, version=4):

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from learner.learner import Learner
-from learner.spaces import ObservationLayout, ObservationLeaf
-from learner.trajectories import Trajectories
-from learner.weights import Weights
-from workers.environment import inspect_environment
-from workers.finiteness import NonFiniteError, check_finite_ends
-from workers.rollout_worker import RolloutWorker, architecture_of
-from workers.ticket import Purpose, draw_tickets, environment_seed
+from reinforce.learner.learner import Learner
+from reinforce.learner.policies.spaces import ObservationLayout, ObservationLeaf
+from reinforce.learner.policies.trajectories import Trajectories
+from reinforce.learner.policies.weights import Weights
+from reinforce.workers.environment import inspect_environment
+from reinforce.workers.rollout_worker import RolloutWorker, architecture_of
+from reinforce.workers.tickets import Purpose, draw_tickets, environment_seed
+from reinforce.workers.trajectory_builder import NonFiniteError, check_finite_ends
 
 
 def worker_and_weights(config):

@@ -5,9 +5,13 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete, Tuple
 from gymnasium.vector.utils import batch_space
 from sample_spaces import ACTION_SPACES, OBSERVATION_SPACES
 
-from workers.actions import ActionDecoder
-from workers.observations import InvalidMaskError, observation_rows, read_mask, row_writer
-from workers.spaces import UnsupportedSpaceError, action_layout, observation_layout
+from reinforce.workers.observations import InvalidMaskError, observation_rows, read_mask, row_writer
+from reinforce.workers.spaces import (
+    ActionDecoder,
+    UnsupportedSpaceError,
+    action_layout,
+    observation_layout,
+)
 
 
 def by_hand(space, observation):

@@ -3,9 +3,9 @@ import pytest
 from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
 from runs import train
 
-from workers.observations import row_writer
-from workers.spaces import observation_layout
-from workers.unknown_categories import num_unknown
+from reinforce.workers.observations import row_writer
+from reinforce.workers.spaces import observation_layout
+from reinforce.workers.trajectory_builder import num_unknown
 
 PLACE_AND_GEARS = Dict(
     {

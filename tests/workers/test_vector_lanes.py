@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from learner.weights import Weights
-from workers.environment import UnsuitableEnvironmentError, inspect_environment
-from workers.preflight import preflight
-from workers.rollout_worker import RolloutWorker, architecture_of
-from workers.ticket import Purpose, draw_tickets
+from reinforce.learner.policies.weights import Weights
+from reinforce.workers.environment import UnsuitableEnvironmentError, inspect_environment
+from reinforce.workers.preflight import preflight
+from reinforce.workers.rollout_worker import RolloutWorker, architecture_of
+from reinforce.workers.tickets import Purpose, draw_tickets
 
 
 def vector_config(make_config, mode, **kwargs):

@@ -3,8 +3,12 @@ import sys
 import numpy as np
 import pytest
 
-from configs.experiment import EnvironmentConfig
-from workers.environment import UnsuitableEnvironmentError, inspect_environment, make_environment
+from reinforce.configs.experiment import EnvironmentConfig
+from reinforce.workers.environment import (
+    UnsuitableEnvironmentError,
+    inspect_environment,
+    make_environment,
+)
 
 
 def config(*wrappers, environment_id="fake_environments:Countdown-v0", **kwargs):

@@ -6,16 +6,16 @@ import pytest
 import ray
 from reference_mdp import ARCHITECTURE, as_table, flat_weights
 
-from cluster.backends.ray_actors import RolloutActor
-from cluster.backends.ray_pool import RayPool
-from cluster.backends.staffing import Staffing
-from cluster.control import Control
-from configs.config import Config
-from learner.learner import Learner
-from learner.learner_state import LearnerState
-from learner.weights import Weights
-from workers.environment import inspect_environment
-from workers.ticket import Purpose, draw_tickets
+from reinforce.cluster.backends.ray.actors import RolloutActor
+from reinforce.cluster.backends.ray.capacity import WorkerTarget
+from reinforce.cluster.backends.ray.pool import RayPool
+from reinforce.cluster.run_requests import Control
+from reinforce.configs.config import Config
+from reinforce.learner.learner import Learner
+from reinforce.learner.policies.weights import Weights
+from reinforce.learner.state import LearnerState
+from reinforce.workers.environment import inspect_environment
+from reinforce.workers.tickets import Purpose, draw_tickets
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
 
@@ -39,8 +39,10 @@ def test_a_hundred_thousand_episodes_give_the_true_gradient(tmp_path, interrupts
     )
     spec = inspect_environment(config.environment)
     actor = ray.remote(RolloutActor).options(num_cpus=0, max_restarts=0)
-    staffing = Staffing(config, Control(tmp_path / "control.json"))
-    pool = RayPool(config.workers, staffing, lambda: actor.remote(config, spec, ""), interrupts)
+    worker_target = WorkerTarget(config, Control(tmp_path / "control.json"))
+    pool = RayPool(
+        config.workers, worker_target, lambda: actor.remote(config, spec, ""), interrupts
+    )
     pool.wait_until_ready()
     tickets = draw_tickets(0, Purpose.TRAINING, 0, NUM_EPISODES, EPISODES_PER_TICKET)
 

@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cluster.cli import main
-from cluster.commands.sync import sync_run_directory
-from cluster.plots.comparison import group_runs
-from cluster.plots.seed_statistics import mean
-from cluster.records.run_directory import RunDirectory, read_json
-from cluster.records.run_history import SCORE, RunHistory
+from reinforce.cluster.analysis.comparison import SCORE, RunHistory, group_runs
+from reinforce.cluster.analysis.seed_statistics import mean
+from reinforce.cluster.cli import main
+from reinforce.cluster.commands.sync import sync_run_directory
+from reinforce.cluster.run_store.run_directory import RunDirectory, read_json
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,11 @@ import shutil
 import numpy as np
 import pytest
 
-from cluster.cli import main
-from cluster.evaluation import Evaluation, evaluation_tickets
-from cluster.records.run_directory import read_json
-from cluster.trained.trained_policy import TrainedPolicy
-from workers.ticket import Purpose
+from reinforce.cluster.cli import main
+from reinforce.cluster.evaluation import Evaluation, evaluation_tickets
+from reinforce.cluster.export.trained_policy import TrainedPolicy
+from reinforce.cluster.run_store.run_directory import read_json
+from reinforce.workers.tickets import Purpose
 
 
 def evaluated(capsys, *arguments):

@@ -13,16 +13,17 @@ import pytest
 from rich.console import Console
 from safetensors.numpy import load_file, save_file
 
-from cluster.cli import main
-from cluster.commands.export import write_checked
-from cluster.commands.train import run_training
-from cluster.errors import ExportError
-from cluster.trained.trained_policy import TrainedPolicy
-from learner.policy import MLPPolicy, make_policy
-from workers.environment import make_environment
-from workers.observations import row_writer
-from workers.rollout_worker import architecture_of
-from workers.witness import witnessed
+from reinforce.cluster.cli import main
+from reinforce.cluster.commands.export import write_checked
+from reinforce.cluster.commands.train import run_training
+from reinforce.cluster.errors import ExportError
+from reinforce.cluster.export.trained_policy import TrainedPolicy
+from reinforce.learner.make_policy import make_policy
+from reinforce.learner.policies.policy import MLPPolicy
+from reinforce.workers.environment import make_environment
+from reinforce.workers.observations import row_writer
+from reinforce.workers.recording import recording_transitions
+from reinforce.workers.rollout_worker import architecture_of
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +92,7 @@ def test_a_changed_weight_is_found_by_the_bundle_itself(bundle, tmp_path):
 def test_one_wrong_action_refuses_the_export(trained_run, tmp_path):
     policy = TrainedPolicy.load(trained_run, best=False).one_by_one()
     steps = []
-    list(policy.play(policy.tickets(0, 1, greedy=True), witnessed(steps)))
+    list(policy.play(policy.tickets(0, 1, greedy=True), recording_transitions(steps)))
     steps[7] = steps[7]._replace(action=1 - steps[7].action)
 
     for onnx, who in ((False, r"predict.py acts differently: \d+ of"), (True, "policy.onnx acts")):

@@ -5,8 +5,8 @@ import shutil
 import numpy as np
 from matplotlib.image import imread
 
-from cluster.cli import main
-from cluster.plots.overview_plot import plot_overview
+from reinforce.cluster.analysis.plots import plot_overview
+from reinforce.cluster.cli import main
 
 
 def test_both_pictures_are_drawn_from_the_journal(trained_run, tmp_path, capsys):

@@ -4,8 +4,8 @@ import importlib.util
 
 import pytest
 
-from configs.loading import load_config, preset_names
-from workers.preflight import preflight
+from reinforce.configs.loading import load_config, preset_names
+from reinforce.workers.preflight import preflight
 
 NEEDS = {
     "lunarlander": ["Box2D"],

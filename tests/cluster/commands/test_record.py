@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from cluster.cli import main
-from cluster.commands.train import run_training
-from cluster.records.run_directory import read_json
-from cluster.trained.video import MP4, VideoWriter
-from workers.environment import UnsuitableEnvironmentError
+from reinforce.cluster.cli import main
+from reinforce.cluster.commands.train import run_training
+from reinforce.cluster.export.video import MP4, VideoWriter
+from reinforce.cluster.run_store.run_directory import read_json
+from reinforce.workers.environment import UnsuitableEnvironmentError
 
 
 def frames_of(path):

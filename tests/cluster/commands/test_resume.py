@@ -9,10 +9,10 @@ import time
 
 import pytest
 
-from cluster.cli import main
-from cluster.records.journal import read_records
-from cluster.records.run_directory import read_json, write_json
-from cluster.records.submitted_files import VARIABLE
+from reinforce.cluster.cli import main
+from reinforce.cluster.run_store.checkpoints import VARIABLE
+from reinforce.cluster.run_store.journal import read_entries
+from reinforce.cluster.run_store.run_directory import read_json, write_json
 
 TRAIN = [
     *["train", "cartpole", "--cluster.backend", "inline", "--run.name", "a"],
@@ -40,7 +40,7 @@ def summary_of(run):
 
 
 def updates_of(run):
-    return [record.updates for record in read_records(run / "metrics.jsonl") if record.batch]
+    return [record.updates for record in read_entries(run / "metrics.jsonl") if record.batch]
 
 
 def wait_for(condition, patience_s=120.0):
@@ -51,7 +51,7 @@ def wait_for(condition, patience_s=120.0):
 
 
 def start(*arguments, **options):
-    return subprocess.Popen([sys.executable, "-m", "cluster", *arguments], **options)
+    return subprocess.Popen([sys.executable, "-m", "reinforce", *arguments], **options)
 
 
 def killed_in_the_midst(run, *options):
@@ -313,7 +313,7 @@ def test_a_running_job_is_scaled_and_a_signal_to_the_whole_group_loses_nothing(r
         assert "goes to 3 workers" in capfd.readouterr().out
 
         def num_workers():
-            *_, last = read_records(run / "metrics.jsonl")
+            *_, last = read_entries(run / "metrics.jsonl")
             return last.metrics["cluster/workers_alive"]
 
         wait_for(lambda: num_workers() == 3)

@@ -3,11 +3,11 @@
 import pytest
 from ray.job_submission import JobDetails, JobStatus
 
-from cluster.cli import main
-from cluster.commands.overrides import parse_config
-from cluster.commands.submit import _Request, _submit
-from cluster.jobs.ray_jobs import exit_code_of
-from cluster.jobs.working_directory import WorkingDirectory
+from reinforce.cluster.cli import main
+from reinforce.cluster.commands.arguments import parse_config
+from reinforce.cluster.commands.submit import _Request, _submit
+from reinforce.cluster.submission.jobs import exit_code_of
+from reinforce.cluster.submission.working_directory import WorkingDirectory
 
 
 @pytest.fixture(autouse=True)

@@ -10,10 +10,9 @@ import time
 import pytest
 import yaml
 
-from cluster.cli import main
-from cluster.records.run_directory import read_json
-from cluster.sweeps.ledger import SweepLedger, TrialRun
-from cluster.sweeps.sweep_lock import sweep_lock
+from reinforce.cluster.cli import main
+from reinforce.cluster.run_store.run_directory import read_json
+from reinforce.cluster.sweeps.ledger import SweepLedger, TrialRun, sweep_lock
 
 BASE = {
     "environment": {"id": "fake_environments:Countdown-v0"},
@@ -90,7 +89,7 @@ def test_ctrl_c_stops_the_run_in_good_order_and_the_same_command_goes_on(write, 
         stop={"max_updates": 400},
         environment={"id": "fake_environments:ShortOrLong-v0", "kwargs": {"step_s": 0.001}},
     )
-    command = [sys.executable, "-m", "cluster", "sweep", "sweep.yaml"]
+    command = [sys.executable, "-m", "reinforce", "sweep", "sweep.yaml"]
     process = subprocess.Popen(
         command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, start_new_session=True
     )
@@ -137,7 +136,7 @@ def test_optuna_hears_of_all_trials_but_those_that_can_be_under_way(write, monke
         heard.append(len(history))
         return {"learner.discount": 0.9}
 
-    monkeypatch.setattr("cluster.sweeps.sweep.make_sampler", lambda sweep: remembering)
+    monkeypatch.setattr("reinforce.cluster.sweeps.sweep.make_sampler", lambda sweep: remembering)
     settings = {"learner.discount": {"low": 0.5, "high": 0.9}}
     write({"settings": settings, "method": "optuna", "trials": 3})
 
@@ -156,7 +155,7 @@ def test_a_trial_that_has_begun_keeps_its_settings_whatever_would_be_proposed_no
     def propose(trial, history):
         return {"learner.discount": next(proposals)}
 
-    monkeypatch.setattr("cluster.sweeps.sweep.make_sampler", lambda sweep: propose)
+    monkeypatch.setattr("reinforce.cluster.sweeps.sweep.make_sampler", lambda sweep: propose)
     folder = write(
         {"settings": {"learner.discount": [0.9, 0.8]}, "method": "optuna", "trials": 1},
         environment={"id": "fake_environments:Faulty-v0", "kwargs": {"fault": "raise"}},
@@ -189,7 +188,7 @@ def test_a_run_that_ends_just_after_it_was_asked_is_not_lost(write, monkeypatch)
         def tell_to_stop(self):
             pass
 
-    monkeypatch.setattr("cluster.sweeps.sweep.TrialProcess", EndsBetweenQuestions)
+    monkeypatch.setattr("reinforce.cluster.sweeps.sweep.TrialProcess", EndsBetweenQuestions)
     folder = write({"settings": {"learner.discount": [0.9, 1.0]}})
 
     assert main(["sweep", "sweep.yaml"]) == 0

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from cluster.cli import main
-from cluster.commands.sync import sync_run_directory
-from cluster.commands.ui import Arguments, what_to_show
-from cluster.records.run_directory import RunDirectory, read_json
+from reinforce.cluster.cli import main
+from reinforce.cluster.commands.sync import sync_run_directory
+from reinforce.cluster.commands.ui import Arguments, what_to_show
+from reinforce.cluster.run_store.run_directory import RunDirectory, read_json
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def started(tracked):
 
     def start(*arguments):
         process = subprocess.Popen(
-            [sys.executable, "-u", "-m", "cluster", "ui", *arguments],
+            [sys.executable, "-u", "-m", "reinforce", "ui", *arguments],
             cwd=tracked,
             env={**os.environ, "MLFLOW_TRACKING_URI": ""},
             stdout=subprocess.PIPE,

@@ -10,26 +10,28 @@ from threading import Thread
 import pytest
 import torch
 
-from cluster.backends.capacity import Capacity
-from cluster.cli import main
-from cluster.commands.doctor import check_token
-from cluster.doctor import patience
-from cluster.doctor.cluster_checks import (
+from reinforce.cluster.backends.ray.capacity import Capacity
+from reinforce.cluster.cli import main
+from reinforce.cluster.commands.doctor import check_token
+from reinforce.cluster.doctor import finding
+from reinforce.cluster.doctor.cluster_checks import (
     check_authentication,
     check_clocks,
     check_object_stores,
     check_versions,
 )
-from cluster.doctor.machine_checks import (
+from reinforce.cluster.doctor.machine_checks import (
     check_checkpoints,
+    check_gpus,
     check_machine,
+    check_own_gpu,
+    check_room,
     check_run_directory,
     check_user_files,
 )
-from cluster.doctor.node_report import report_of_this_machine
-from cluster.doctor.room_check import check_gpus, check_own_gpu, check_room
-from cluster.doctor.tracking_checks import check_tracking
-from configs.config import Config
+from reinforce.cluster.doctor.node_report import report_of_this_machine
+from reinforce.cluster.doctor.tracking_checks import check_tracking
+from reinforce.configs.config import Config
 
 ROOMY = {"shared_memory_bytes": 1 << 30, "free_disk_bytes": 4 << 30}
 HERE = replace(report_of_this_machine(Config(), ".", 60.0), **ROOMY)
@@ -39,7 +41,7 @@ HERE = replace(report_of_this_machine(Config(), ".", 60.0), **ROOMY)
 def _on_a_roomy_machine(monkeypatch):
     """Whatever else lies on the disk of the one that runs the tests."""
     monkeypatch.setattr(
-        "cluster.commands.doctor.report_of_this_machine",
+        "reinforce.cluster.commands.doctor.report_of_this_machine",
         lambda *arguments: replace(report_of_this_machine(*arguments), **ROOMY),
     )
 
@@ -183,7 +185,7 @@ def test_a_server_that_is_not_there_is_a_failure_that_hides_the_password(monkeyp
 
 
 def test_a_server_of_mlflow_that_does_not_answer_is_a_failure_after_seconds(monkeypatch):
-    monkeypatch.setattr(patience, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(finding, "PATIENCE_S", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
         found = check_tracking(config(tracking={"uri": uri}).tracking)
@@ -259,7 +261,7 @@ def test_a_local_ray_takes_any_number_of_workers_of_any_size(tmp_path, monkeypat
 
 
 def test_a_store_that_does_not_answer_is_a_failure_after_seconds(monkeypatch):
-    monkeypatch.setattr(patience, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(finding, "PATIENCE_S", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         location = f"http://127.0.0.1:{silent.getsockname()[1]}/checkpoints"
         found = check_checkpoints(config(checkpoint={"directory": location}))

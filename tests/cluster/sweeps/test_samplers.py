@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from cluster.sweeps.samplers import make_sampler, num_trials
-from configs.sweep import SweepConfig
+from reinforce.cluster.sweeps.samplers import make_sampler, num_trials
+from reinforce.configs.sweep import SweepConfig
 
 RATE = {"low": 1e-4, "high": 1e-1, "log": True}
 

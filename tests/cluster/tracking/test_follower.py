@@ -11,14 +11,13 @@ import pytest
 from mlflow import MlflowClient
 from written_runs import points_of, stored_points
 
-from cluster.cli import main
-from cluster.commands.sync import sync_run_directory
-from cluster.records.journal import read_records
-from cluster.records.record import Record
-from cluster.records.run_directory import RunDirectory, read_json
-from cluster.tracking.metric_windows import MetricWindows
-from cluster.tracking.run_description import params_of
-from configs.loading import load_config
+from reinforce.cluster.cli import main
+from reinforce.cluster.commands.sync import sync_run_directory
+from reinforce.cluster.run_store.journal import JournalEntry, read_entries
+from reinforce.cluster.run_store.run_directory import RunDirectory, read_json
+from reinforce.cluster.tracking.run_description import params_of
+from reinforce.cluster.tracking.run_sender import MetricWindows
+from reinforce.configs.loading import load_config
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +26,7 @@ def trained(tmp_path_factory, empty_store):
     folder = tmp_path_factory.mktemp("trained")
     subprocess.run(
         [
-            *[sys.executable, "-m", "cluster", "train", "cartpole", "--run.name", "mine"],
+            *[sys.executable, "-m", "reinforce", "train", "cartpole", "--run.name", "mine"],
             *["--cluster.backend", "inline", "--stop.max_updates", "4"],
             *["--tracking.enabled", "false"],
         ],
@@ -62,7 +61,9 @@ def test_sync_sends_params_metrics_artifacts_and_status(run_in_tmp):
     sync_run_directory(run_in_tmp)
 
     client, stored = stored_run(run_in_tmp)
-    records = [Record.parse(line) for line in run_in_tmp.journal_file.read_text().splitlines()]
+    records = [
+        JournalEntry.parse(line) for line in run_in_tmp.journal_file.read_text().splitlines()
+    ]
     assert stored.info.status == "FINISHED"
     assert stored.info.run_name == "mine"
     assert stored.data.params == params_of(load_config(str(run_in_tmp.config_file)))
@@ -145,7 +146,7 @@ def test_an_unreachable_store_delays_the_end_by_its_patience_only(tmp_path):
     started = time.monotonic()
     result = subprocess.run(
         [
-            *[sys.executable, "-m", "cluster", "train", "cartpole", "--run.name", "alone"],
+            *[sys.executable, "-m", "reinforce", "train", "cartpole", "--run.name", "alone"],
             *["--cluster.backend", "inline", "--stop.max_updates", "1"],
         ],
         cwd=tmp_path,
@@ -180,7 +181,7 @@ def test_one_run_through_the_death_of_its_driver_and_a_resumption(tmp_path, empt
     run = RunDirectory(tmp_path / "runs" / "killed")
     driver = subprocess.Popen(
         [
-            *[sys.executable, "-m", "cluster", "train", "cartpole", "--run.name", "killed"],
+            *[sys.executable, "-m", "reinforce", "train", "cartpole", "--run.name", "killed"],
             *["--cluster.backend", "inline", "--stop.target_return", "1e9"],
             *["--stop.max_environment_steps", "None", "--stop.max_updates", "100000"],
             # Updates so long that MLflow gets a point for each.
@@ -199,12 +200,12 @@ def test_one_run_through_the_death_of_its_driver_and_a_resumption(tmp_path, empt
         driver.wait()
     _wait_for(lambda: stored_run(run)[1].info.status != "RUNNING")
     assert stored_run(run)[1].info.status == "FAILED"
-    before = list(read_records(run.journal_file))
+    before = list(read_entries(run.journal_file))
     killed = before[-1]
 
     subprocess.run(
         [
-            *[sys.executable, "-m", "cluster", "resume", str(run.path)],
+            *[sys.executable, "-m", "reinforce", "resume", str(run.path)],
             *["--stop.max_updates", str(killed.updates + 5)],
         ],
         cwd=tmp_path,
@@ -219,7 +220,7 @@ def test_one_run_through_the_death_of_its_driver_and_a_resumption(tmp_path, empt
     assert "**Starts.** 2" in stored.data.tags["mlflow.note.content"]
     assert len(client.search_runs([stored.info.experiment_id])) == 1
     points = stored_points(f"sqlite:///{tmp_path}/mlflow.db", stored.info.run_id)
-    journal = list(read_records(run.journal_file))
+    journal = list(read_entries(run.journal_file))
     assert journal[-1].updates == killed.updates + 5
     assert points == points_of(merged(before) + merged(not_among(before, journal)))
 

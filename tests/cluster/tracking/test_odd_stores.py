@@ -10,9 +10,9 @@ import pytest
 from mlflow import MlflowClient
 from written_runs import points_of, records, stored_points, write_end, write_run
 
-from cluster.cli import main
-from cluster.commands.sync import sync_run_directory
-from cluster.records.run_directory import read_json
+from reinforce.cluster.cli import main
+from reinforce.cluster.commands.sync import sync_run_directory
+from reinforce.cluster.run_store.run_directory import read_json
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_an_old_folder_mlruns_beside_the_store_does_no_harm(make_config, odd_fol
 
 def test_two_first_starts_at_once_on_no_store_at_all_make_one(make_config, odd_folder):
     runs = [finished_run(make_config, run={"name": name}) for name in ("one", "two")]
-    command = [sys.executable, "-m", "cluster", "sync"]
+    command = [sys.executable, "-m", "reinforce", "sync"]
 
     both = [
         subprocess.Popen([*command, str(run.path)], stderr=subprocess.PIPE, env={**os.environ})

@@ -13,9 +13,9 @@ from mlflow_server import MLflowServer
 from rich.console import Console
 from written_runs import append, points_of, records, stored_points, write_end, write_run
 
-from cluster.commands.sync import sync_run_directory
-from cluster.records.run_directory import read_json
-from cluster.tracking.tracking import Tracking
+from reinforce.cluster.commands.sync import sync_run_directory
+from reinforce.cluster.run_store.run_directory import read_json
+from reinforce.cluster.tracking.tracking import Tracking
 
 
 @pytest.fixture(scope="module")

@@ -9,17 +9,16 @@ from written_runs import (
     points_of,
     records,
     stored_points,
-    update_record,
+    update_entry,
     write_end,
     write_run,
 )
 
-from cluster.commands.sync import sync_run_directory
-from cluster.records.journal import Journal
-from cluster.records.record import Record
-from cluster.records.run_directory import read_json
-from cluster.tracking.follower import Follower
-from cluster.tracking.mlflow_run import MLflowRun
+from reinforce.cluster.commands.sync import sync_run_directory
+from reinforce.cluster.run_store.journal import Journal, JournalEntry
+from reinforce.cluster.run_store.run_directory import read_json
+from reinforce.cluster.tracking.follower import Follower
+from reinforce.cluster.tracking.mlflow_run import MLflowRun
 
 
 def run_id_of(run):
@@ -31,7 +30,7 @@ def cut_back(run, updates):
     with Journal(run.journal_file) as journal:
         journal.cut_back(updates)
     run.summary_file.unlink(missing_ok=True)
-    return [Record.parse(line) for line in run.journal_file.read_bytes().splitlines()]
+    return [JournalEntry.parse(line) for line in run.journal_file.read_bytes().splitlines()]
 
 
 def test_a_journal_that_was_cut_back_and_written_again_gives_every_point_once(
@@ -87,10 +86,10 @@ def test_a_resumption_from_before_anything_was_sent_misses_nothing(make_config, 
 def test_merged_updates_are_counted_once_across_a_resumption(make_config, store_uri):
     """Fast updates after 100 s are merged by fives; the window that was open when the run broke off
     is sent short, and the next one begins behind it."""
-    run = write_run(make_config(), [update_record(n, 100 + 0.1 * n) for n in range(1, 24)])
+    run = write_run(make_config(), [update_entry(n, 100 + 0.1 * n) for n in range(1, 24)])
     sync_run_directory(run)
     cut_back(run, 15)
-    append(run, [update_record(n, 90 + 0.1 * n) for n in range(16, 41)])
+    append(run, [update_entry(n, 90 + 0.1 * n) for n in range(16, 41)])
 
     sync_run_directory(run)
 
@@ -178,7 +177,7 @@ def test_the_status_is_running_again_and_then_that_of_the_second_end(make_config
 
 
 def test_a_run_that_lives_says_so_again_and_again(make_config, store_uri, monkeypatch):
-    monkeypatch.setattr("cluster.tracking.follower._HEARTBEAT_S", 0.0)
+    monkeypatch.setattr("reinforce.cluster.tracking.follower._HEARTBEAT_S", 0.0)
     run = write_run(make_config(), records(1, 5))
     client = MlflowClient(store_uri)
     seen = []
@@ -187,7 +186,7 @@ def test_a_run_that_lives_says_so_again_and_again(make_config, store_uri, monkey
         seen.append(client.get_run(run_id_of(run)).data.tags.get("heartbeat"))
         return len(seen) == 3
 
-    monkeypatch.setattr("cluster.tracking.run_sender.datetime", Clock)
+    monkeypatch.setattr("reinforce.cluster.tracking.run_sender.datetime", Clock)
     Follower(run, is_over, patience_s=0.0).follow()
 
     assert seen == [None, "2026-01-01T00:00:01+00:00", "2026-01-01T00:00:02+00:00"]
@@ -205,7 +204,7 @@ class Clock:
 
 
 def test_a_setting_that_a_resumption_changes_becomes_a_tag(make_config, store_uri):
-    from configs.loading import to_yaml
+    from reinforce.configs.loading import to_yaml
 
     run = write_run(make_config(), records(1, 2))
     sync_run_directory(run)

@@ -5,8 +5,14 @@ import sys
 
 import pytest
 
-from cluster.tracking.origin import describe_origin
-from cluster.tracking.run_description import group_of, note_of, params_of, status_of, tags_of
+from reinforce.cluster.tracking.provenance import describe_provenance
+from reinforce.cluster.tracking.run_description import (
+    group_of,
+    note_of,
+    params_of,
+    status_of,
+    tags_of,
+)
 
 ORIGIN = {
     "command": ["train", "cartpole", "--run.name", "a b"],
@@ -141,9 +147,9 @@ def test_a_repository_too_large_to_be_looked_through_in_time_is_not_called_clean
     )
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
-    monkeypatch.setattr("cluster.tracking.origin._GIT_PATIENCE_S", 0.5)
+    monkeypatch.setattr("reinforce.cluster.tracking.provenance._GIT_PATIENCE_S", 0.5)
 
-    origin = describe_origin(["train", "cartpole"])
+    origin = describe_provenance(["train", "cartpole"])
 
     assert origin["git"]["is_dirty"] is None
     assert tags_of(make_config(), "/runs/one", origin)["git.is_dirty"] == "unknown"
@@ -170,7 +176,7 @@ def test_the_origin_is_known_outside_a_repository_and_without_a_user(tmp_path, m
     for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
         monkeypatch.delenv(name, raising=False)
 
-    origin = describe_origin([])
+    origin = describe_provenance([])
 
     assert origin["git"] is None
     assert origin["user"]
@@ -181,6 +187,6 @@ def test_the_origin_is_known_outside_a_repository_and_without_a_user(tmp_path, m
 def test_a_package_is_named_once_however_often_its_folder_is_searched(monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path, *sys.path])
 
-    packages = describe_origin([])["packages"]
+    packages = describe_provenance([])["packages"]
 
     assert len(packages) == len(set(packages))

@@ -55,7 +55,7 @@ def test_no_secret_is_found_in_the_store_the_run_directory_or_the_process_list(
     (repository / "uncommitted.txt").write_text("planted-in-a-file")
     process = subprocess.Popen(
         [
-            *[sys.executable, "-m", "cluster", "train", "cartpole", "--run.name", "mine"],
+            *[sys.executable, "-m", "reinforce", "train", "cartpole", "--run.name", "mine"],
             *["--cluster.backend", "inline", "--stop.max_updates", "2"],
         ],
         cwd=repository,
@@ -71,7 +71,7 @@ def test_no_secret_is_found_in_the_store_the_run_directory_or_the_process_list(
     process.stdout.close()
 
     assert process.returncode == 0, said
-    assert b"cluster.tracking.follower" in seen
+    assert b"reinforce.cluster.tracking.follower" in seen
     assert b"planted" not in seen
     assert b"planted" not in said
     left = [path for path in repository.rglob("*") if path.is_file() and ".git" not in path.parts]
@@ -89,8 +89,8 @@ def test_settings_that_are_called_secrets_stay_in_the_run_directory(
     from mlflow import MlflowClient
     from written_runs import records, write_end, write_run
 
-    from cluster.commands.sync import sync_run_directory
-    from cluster.records.run_directory import read_json
+    from reinforce.cluster.commands.sync import sync_run_directory
+    from reinforce.cluster.run_store.run_directory import read_json
 
     monkeypatch.chdir(tmp_path)
     environment = {

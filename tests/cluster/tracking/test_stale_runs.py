@@ -6,9 +6,9 @@ import pytest
 from mlflow import MlflowClient
 from written_runs import records, write_end, write_run
 
-from cluster.commands.sync import sync_run_directory
-from cluster.records.run_directory import read_json
-from cluster.tracking.follower import Follower
+from reinforce.cluster.commands.sync import sync_run_directory
+from reinforce.cluster.run_store.run_directory import read_json
+from reinforce.cluster.tracking.follower import Follower
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ from mlflow_server import MLflowServer
 from postgres_server import PASSWORD, PostgresServer
 from written_runs import points_of, stored_points
 
-from cluster.records.record import Record
-from cluster.records.run_directory import RunDirectory, read_json
-from cluster.tracking.run_description import params_of
-from configs.loading import load_config
+from reinforce.cluster.run_store.journal import JournalEntry
+from reinforce.cluster.run_store.run_directory import RunDirectory, read_json
+from reinforce.cluster.tracking.run_description import params_of
+from reinforce.configs.loading import load_config
 
 on_postgres = [
     pytest.mark.tracking,
@@ -56,7 +56,7 @@ def store(request, tmp_path, empty_store):
 def train(folder, uri, name):
     result = subprocess.run(
         [
-            *[sys.executable, "-m", "cluster", "train", "cartpole", "--run.name", name],
+            *[sys.executable, "-m", "reinforce", "train", "cartpole", "--run.name", name],
             *["--cluster.backend", "inline", "--stop.max_updates", "7"],
             # The files of an experiment are where its maker keeps them: each store has its own.
             *["--tracking.experiment", uri.partition(":")[0]],
@@ -89,7 +89,7 @@ def test_a_run_is_read_back_equal_to_its_journal(store, tmp_path):
 
     client, state = MlflowClient(store), read_json(run.tracking_file)
     stored = client.get_run(state["run_id"])
-    records = [Record.parse(line) for line in run.journal_file.read_bytes().splitlines()]
+    records = [JournalEntry.parse(line) for line in run.journal_file.read_bytes().splitlines()]
     config = load_config(str(run.config_file))
     assert stored_points(store, state["run_id"]) == points_of(records)
     assert len(stored.data.metrics) <= 60

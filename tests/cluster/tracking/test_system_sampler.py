@@ -3,7 +3,7 @@ import time
 
 from runs import train
 
-from cluster.tracking.system_sampler import SystemSampler, make_monitors, sample
+from reinforce.cluster.tracking.system_sampler import SystemSampler, make_monitors, sample
 
 ON_EVERY_MACHINE = {
     "system/cpu_utilization_percentage",

@@ -1,0 +1,106 @@
+"""Everything in this process, one ticket after the other: for debugging, and as the reference."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from reinforce.cluster.backends.backend import Backend, Batch, TicketCounts
+from reinforce.cluster.errors import LearnerLostError, TicketFailedError, traceback_of
+from reinforce.cluster.interrupts import Interrupts
+from reinforce.configs.config import Config
+from reinforce.learner.policies.trajectories import Trajectories
+from reinforce.learner.policies.weights import Weights
+from reinforce.learner.state import LearnerState, UpdateReport
+from reinforce.workers.environment import EnvironmentSpec
+from reinforce.workers.rollout_worker import RolloutWorker, architecture_of
+from reinforce.workers.tickets import Purpose, Ticket
+
+
+class InlinePool:
+    """A pool of one worker, which is called and not awaited."""
+
+    workers_alive = 1
+    worker_restarts = 0
+
+    def __init__(self, worker: RolloutWorker, interrupts: Interrupts) -> None:
+        self._worker = worker
+        self._interrupts = interrupts
+        self._submitted: dict[tuple[Purpose, int], tuple[Sequence[Ticket], Weights]] = {}
+        self._issued = 0
+        self._completed = 0
+
+    @property
+    def counts(self) -> TicketCounts:
+        """Tickets so far; none is ever issued twice, for nothing gets lost in one process."""
+        return TicketCounts(issued=self._issued, completed=self._completed)
+
+    def submit(self, tickets: Sequence[Ticket], weights: Weights) -> None:
+        """Note the batch; it is played when it is collected."""
+        self._submitted[tickets[0].purpose, tickets[0].update] = (tickets, weights)
+        self._issued += len(tickets)
+
+    def collect(self, purpose: Purpose, update: int) -> Batch:
+        """Play the tickets of one submitted batch."""
+        tickets, weights = self._submitted.pop((purpose, update))
+        batch = Batch(tickets, weights, [], [])
+        for ticket in tickets:
+            self._interrupts.check()
+            try:
+                report, trajectories = self._worker.play(ticket, weights)
+            except (Exception, SystemExit) as error:
+                raise TicketFailedError.of(ticket, 1, traceback_of(error)) from error
+            batch.reports.append(report)
+            batch.trajectories.append(trajectories)
+            self._completed += 1
+        return batch
+
+
+class InlineLearner:
+    """The learner itself, behind the names that the loop uses."""
+
+    restarts = 0
+
+    def __init__(self, config: Config, spec: EnvironmentSpec, state: LearnerState | None) -> None:
+        # Torch takes seconds to import; a driver that uses Ray never needs it.
+        from reinforce.learner.learner import Learner
+
+        self._learner = Learner(config.learner, architecture_of(config, spec), config.run.seed)
+        if state:
+            self._learner.load_state(state)
+
+    def weights(self) -> Weights:
+        """Return the current weights."""
+        return self._learner.weights()
+
+    def update(self, trajectories: Sequence[Trajectories]) -> tuple[UpdateReport, Weights]:
+        """Apply one update; return what it did and the new weights."""
+        with _failure_named():
+            return self._learner.update(trajectories)
+
+    def snapshot(self, ahead: Weights | None) -> tuple[LearnerState, Weights | None]:
+        """Return what a checkpoint has to hold, after a fit that is due."""
+        with _failure_named():
+            return self._learner.state(), ahead
+
+    def share(self, weights: Weights) -> Weights:
+        """Return the weights themselves."""
+        return weights
+
+
+@contextmanager
+def _failure_named() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        raise LearnerLostError(f"the learner failed: {error}") from error
+
+
+@contextmanager
+def inline_backend(
+    config: Config, spec: EnvironmentSpec, interrupts: Interrupts, state: LearnerState | None
+) -> Iterator[Backend]:
+    """Yield a backend that lives in this process; its learner goes on from a state, if given."""
+    worker = RolloutWorker(config, spec)
+    try:
+        yield Backend(InlinePool(worker, interrupts), InlineLearner(config, spec, state))
+    finally:
+        worker.close()

@@ -1,0 +1,1 @@
+"""The Ray backend: one learner actor, many rollout actors, and who plays what."""

@@ -1,0 +1,88 @@
+"""The actors: learner and worker as they are, in processes of their own.
+
+They are imported by name in every actor process, so this module stays light: Torch is loaded where
+the learner lives and nowhere else.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+import ray
+
+from reinforce.configs.config import Config
+from reinforce.learner.policies.trajectories import Trajectories
+from reinforce.learner.policies.weights import Weights
+from reinforce.learner.state import LearnerState, UpdateReport
+from reinforce.workers.environment import EnvironmentSpec
+from reinforce.workers.rollout_worker import RolloutReport, RolloutWorker, architecture_of
+from reinforce.workers.tickets import Purpose, Ticket
+
+_WORKER_NICENESS = 4
+"""Workers yield to the learner and the driver on a busy machine: everyone waits for those two."""
+
+_FETCH_TIMEOUT_S = 300.0
+"""For the trajectories of a batch to arrive; they are complete, so this is the network alone."""
+
+
+class WrongVersionError(Exception):
+    """The learner has not the version that an update is for."""
+
+
+class RolloutActor:
+    """A rollout worker in a process of its own."""
+
+    def __init__(self, config: Config, spec: EnvironmentSpec, user_path: str) -> None:
+        os.nice(_WORKER_NICENESS)
+        sys.path.append(user_path)  # where the user's environments may be; last, as in the driver
+        self._worker = RolloutWorker(config, spec)
+
+    def ready(self) -> str:
+        """Return the id of the node, once the constructor has succeeded."""
+        return str(ray.get_runtime_context().get_node_id())
+
+    @ray.method(num_returns=2)  # type: ignore[untyped-decorator]
+    def play(self, ticket: Ticket, weights: Weights) -> tuple[RolloutReport, Trajectories | None]:
+        """Play a ticket. Only what is learned from is sent on; an evaluation needs the report."""
+        report, trajectories = self._worker.play(ticket, weights)
+        return report, trajectories if ticket.purpose is Purpose.TRAINING else None
+
+
+class LearnerActor:
+    """The learner in a process of its own."""
+
+    def __init__(
+        self, config: Config, spec: EnvironmentSpec, state: LearnerState | None, user_path: str
+    ) -> None:
+        sys.path.append(user_path)  # where the user's policies may be
+        from reinforce.learner.learner import Learner
+
+        self._learner = Learner(config.learner, architecture_of(config, spec), config.run.seed)
+        if state:
+            self._learner.load_state(state)
+
+    def weights(self) -> Weights:
+        """Return the current weights."""
+        return self._learner.weights()
+
+    @ray.method(num_returns=3)  # type: ignore[untyped-decorator]
+    def update(
+        self, trajectories: Sequence["ray.ObjectRef[Trajectories]"], version: int
+    ) -> tuple[UpdateReport, Weights, LearnerState | None]:
+        """Fetch the trajectories from where they lie and apply one update to this version.
+
+        The state goes along because it must outlive this process, unless a fit is due that others
+        need not wait for.
+
+        Raises:
+            WrongVersionError: The learner has another version, since an update before this failed.
+        """
+        if self._learner.version != version:
+            raise WrongVersionError(f"it has version {self._learner.version} and not {version}")
+        batch = ray.get(list(trajectories), timeout=_FETCH_TIMEOUT_S)
+        report, weights = self._learner.update(batch)
+        return report, weights, None if report.is_fit_due else self._learner.state()
+
+    def state(self) -> LearnerState:
+        """Return what a checkpoint has to hold, once everything is fitted."""
+        return self._learner.state()

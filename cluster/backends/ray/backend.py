@@ -1,0 +1,98 @@
+"""The Ray backend: one learner actor and N rollout actors; this process owns all references."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import ray
+from ray.actor import ActorClass
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from reinforce.cluster.backends.backend import Backend
+from reinforce.cluster.backends.ray.actors import LearnerActor, RolloutActor
+from reinforce.cluster.backends.ray.capacity import WorkerTarget, require_room
+from reinforce.cluster.backends.ray.learner import RayLearner
+from reinforce.cluster.backends.ray.pool import RayPool
+from reinforce.cluster.backends.ray.session import num_learner_gpus, ray_session
+from reinforce.cluster.interrupts import Interrupts
+from reinforce.cluster.run_requests import Control
+from reinforce.configs.config import Config
+from reinforce.learner.state import LearnerState
+from reinforce.workers.environment import EnvironmentSpec
+
+_CPUS_ON_LOCAL_RAY = 0.001
+"""A local Ray is ours alone: more workers than cores are the user's choice, not to be queued."""
+
+
+@contextmanager
+def ray_backend(
+    config: Config,
+    spec: EnvironmentSpec,
+    interrupts: Interrupts,
+    control: Control,
+    state: LearnerState | None,
+    tell: Callable[[str], None],
+) -> Iterator[Backend]:
+    """Yield a backend on the cluster that the configuration names.
+
+    Args:
+        config: What to run.
+        spec: The environment's spaces.
+        interrupts: Looked at wherever this process waits.
+        control: How many workers are wanted while it runs.
+        state: Of the learner to go on from; None: a new one.
+        tell: Called now and then with a sentence on what was lost and is made again.
+
+    Raises:
+        ClusterUnreachableError: The cluster cannot be joined.
+        UsageError: It has no room for a single worker, or no GPU for the learner, and no
+            autoscaler.
+    """
+    is_local = config.cluster.address is None
+    with ray_session(config, interrupts):
+        if not is_local:
+            require_room(config)
+        learner_actor = _learner_actor(config)
+        rollout_actor = ray.remote(RolloutActor).options(
+            num_cpus=_CPUS_ON_LOCAL_RAY if is_local else config.cluster.cpus_per_worker,
+            max_restarts=0,
+            max_task_retries=0,
+            scheduling_strategy="SPREAD",
+        )
+        # The learner first: it imports Torch, which takes longest.
+        learner = RayLearner(
+            lambda state: learner_actor.remote(config, spec, state, str(Path.cwd())),
+            state,
+            interrupts,
+        )
+        pool = RayPool(
+            config.workers,
+            WorkerTarget(config, control),
+            lambda: rollout_actor.remote(config, spec, str(Path.cwd())),
+            interrupts,
+        )
+        learner.while_waiting = pool.keep_busy
+        learner.tell = pool.tell = tell
+        try:
+            pool.wait_until_ready()
+            yield Backend(pool, learner)
+        finally:
+            pool.tell_incidents(at_once=True)
+
+
+def _learner_actor(config: Config) -> "ActorClass[LearnerActor]":
+    """Return the actor's class with what it needs, and where it is placed.
+
+    No CPU of its own in Ray's books: it works while the workers wait for its weights. On the
+    driver's node as long as there is one, for that node must live anyway; with a GPU wherever one
+    is free. Actors are replaced here, never restarted by Ray: an update must not be applied twice.
+    """
+    num_gpus = num_learner_gpus(config)
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    return ray.remote(LearnerActor).options(
+        num_cpus=0,
+        num_gpus=num_gpus,
+        max_restarts=0,
+        max_task_retries=0,
+        scheduling_strategy="DEFAULT" if num_gpus else here,
+    )

@@ -1,0 +1,163 @@
+"""Room on a cluster for workers and learner: what its nodes have, what an autoscaler could add."""
+
+import math
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import ray
+from ray._private.state import state as ray_state
+
+from reinforce.cluster.errors import UsageError
+from reinforce.cluster.run_requests import Control
+from reinforce.configs.config import Config
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """CPUs and GPUs of a cluster.
+
+    Attributes:
+        node_cpus: Of each node that is alive.
+        autoscaler_cpus: Of all nodes that an autoscaler could start; None without one.
+        node_gpus: Of each node that is alive.
+        autoscaler_gpus: Of all nodes that an autoscaler could start.
+    """
+
+    node_cpus: tuple[float, ...]
+    autoscaler_cpus: float | None
+    node_gpus: tuple[float, ...] = ()
+    autoscaler_gpus: float = 0.0
+
+    @classmethod
+    def of_the_cluster(cls) -> "Capacity":
+        """Return that of the cluster that this process has joined."""
+        # Imported here: whoever asks about one machine does not wait for Ray to load.
+        import ray
+        from ray._private.state import state as ray_state
+
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        # Ray offers this to its own libraries only; should it vanish, there is no autoscaler to us.
+        limits: dict[str, float] | None = getattr(
+            ray_state, "get_max_resources_from_cluster_config", dict
+        )()
+        return cls(
+            tuple(node.get("CPU", 0.0) for node in nodes),
+            (limits or {}).get("CPU"),
+            tuple(node.get("GPU", 0.0) for node in nodes),
+            (limits or {}).get("GPU", 0.0),
+        )
+
+    def num_workers(self, cpus_per_worker: float) -> int:
+        """Return how many workers fit on the nodes that are there."""
+        return sum(int(cpus / cpus_per_worker) for cpus in self.node_cpus)
+
+    def shortage(self, config: Config) -> str | None:
+        """Return what keeps every worker from ever being placed, or None."""
+        cpus = config.cluster.cpus_per_worker
+        if self.num_workers(cpus) or self.autoscaler_cpus:
+            return None
+        largest = max(self.node_cpus, default=0.0)
+        return (
+            f"no worker fits: cluster.cpus_per_worker = {cpus:g}, the largest of "
+            f"{len(self.node_cpus)} nodes has {largest:g} CPUs, and there is no autoscaler; lower "
+            "cluster.cpus_per_worker, or add a node with `ray start --address HOST:PORT`"
+        )
+
+    def gpu_shortage(self, config: Config) -> str | None:
+        """Return what keeps the learner from ever being placed, or None."""
+        if config.learner.device == "cpu" or max(self.node_gpus, default=0.0) >= 1:
+            return None
+        if self.autoscaler_gpus:
+            return None
+        return (
+            "the learner fits nowhere: learner.device = 'cuda', none of "
+            f"{len(self.node_cpus)} nodes has a GPU, and there is no autoscaler that starts one; "
+            "use --learner.device cpu (a new run can), or add a node with a GPU with `ray start "
+            "--address HOST:PORT`"
+        )
+
+    def shortfall(self, config: Config) -> str | None:
+        """Return why fewer workers than asked for will play, or None."""
+        wanted, room = config.workers.num_workers, self.num_workers(config.cluster.cpus_per_worker)
+        if wanted == "auto" or wanted <= room or self.autoscaler_cpus:
+            return None
+        return (
+            f"workers.num_workers = {wanted}, and the cluster has CPUs for {room} and no "
+            "autoscaler; the rest waits for nodes that are added. The result is the same; `auto` "
+            "takes what there is"
+        )
+
+
+def require_room(config: Config) -> None:
+    """Raise if no worker, or the learner, can ever be placed.
+
+    Raises:
+        UsageError: There is no node for it, and no autoscaler.
+    """
+    capacity = Capacity.of_the_cluster()
+    shortage = capacity.shortage(config) or capacity.gpu_shortage(config)
+    if shortage:
+        raise UsageError(shortage)
+
+
+_LOOK_S = 2.0
+
+
+class WorkerTarget:
+    """The number of workers to have now, and the nodes to stay away from.
+
+    A number that the user sets is kept whatever the cluster looks like; Ray holds workers back
+    until there is room, which is how an autoscaler learns what is wanted. ``auto`` follows the
+    nodes as they come and go. Neither changes what is computed.
+    """
+
+    def __init__(self, config: Config, control: Control) -> None:
+        self._config = config
+        self._control = control
+        # A local Ray is one node that stays, and ours alone.
+        self._watches_nodes = config.cluster.address is not None
+        self._looked_at_s = -math.inf
+        self.target = 0
+        self.leaving_nodes: Collection[str] = ()
+        self.look_again()
+
+    def look_again(self) -> bool:
+        """Look at wishes and nodes, at most every two seconds; return whether something changed."""
+        now_s = time.monotonic()
+        if now_s - self._looked_at_s < _LOOK_S:
+            return False
+        self._looked_at_s = now_s
+        before = self.target, self.leaving_nodes
+        if self._watches_nodes:
+            self.leaving_nodes = _draining_nodes()
+        self.target = self._wanted()
+        return before != (self.target, self.leaving_nodes)
+
+    def _wanted(self) -> int:
+        workers = self._config.workers
+        wished = self._control.wishes.num_workers
+        if wished is not None:
+            return wished
+        if workers.num_workers != "auto":
+            return workers.num_workers
+        room = max(workers.min_workers, self._room())
+        return min(room, workers.max_workers or room)
+
+    def _room(self) -> int:
+        """Return how many workers the nodes that stay have CPUs for."""
+        return sum(
+            int(node["Resources"].get("CPU", 0.0) / self._config.cluster.cpus_per_worker)
+            for node in ray.nodes()
+            if node["Alive"] and node["NodeID"] not in self.leaving_nodes
+        )
+
+
+def _draining_nodes() -> Collection[str]:
+    """Return the ids of nodes that have been given notice, such as spot machines.
+
+    Ray offers this to its own libraries only; should it vanish, such nodes are noticed when they
+    are gone.
+    """
+    get_draining_nodes = getattr(ray_state, "get_draining_nodes", dict)
+    return frozenset(get_draining_nodes())

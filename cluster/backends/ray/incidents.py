@@ -1,0 +1,106 @@
+"""What was lost on the way and is made again, in words that need no knowledge of Ray."""
+
+from collections import Counter
+from enum import Enum
+from typing import Any
+
+import ray
+from ray._private.state import state as ray_state
+from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
+
+from reinforce.cluster.errors import without_colours
+from reinforce.workers.tickets import Ticket
+
+_PAUSE_S = 5.0
+"""Between two sentences: a cluster that loses many workers must not flood the screen."""
+
+_MAX_CAUSES = 3
+
+_OF_A_WORKER = "and the result is the same"
+
+_OF_AN_EPISODE = (
+    "in environments made anew: if that helps, episodes depend on more than their seed, and so may "
+    "the result"
+)
+
+
+class Incident(Enum):
+    """What went wrong: in words for one, and for several."""
+
+    WORKER = ("a worker was lost", "{} workers were lost")
+    CONTACT = ("a worker cannot be reached", "{} workers could not be reached")
+    EPISODE = ("an environment failed", "environments failed {} times")
+
+
+class Incidents:
+    """Collects losses and tells them in one sentence, the first at once, later ones together."""
+
+    def __init__(self) -> None:
+        self._causes: dict[Incident, Counter[str]] = {}
+        self._tickets: dict[Ticket, None] = {}
+        self._told_at_s = float("-inf")
+
+    def add(self, loss: Incident, cause: str, ticket: Ticket | None) -> None:
+        """Take note of a loss, and of the ticket that is played again because of it."""
+        self._causes.setdefault(loss, Counter())[cause] += 1
+        if ticket:
+            self._tickets[ticket] = None
+
+    def sentence(self, now_s: float, *, at_once: bool = False) -> str | None:
+        """Return what has been lost since the last sentence, if it is time to tell it."""
+        if not self._causes or (now_s - self._told_at_s < _PAUSE_S and not at_once):
+            return None
+        losses = ", ".join(_in_words(loss, causes) for loss, causes in self._causes.items())
+        names, has_failed = (
+            [str(ticket) for ticket in self._tickets],
+            Incident.EPISODE in self._causes,
+        )
+        self._causes, self._tickets, self._told_at_s = {}, {}, now_s
+        if not names:
+            return f"{losses}; the run goes on, and its result is the same"
+        again = f"ticket {names[0]} is" if len(names) == 1 else f"{len(names)} tickets are"
+        return f"{losses}; {again} played again, {_OF_AN_EPISODE if has_failed else _OF_A_WORKER}"
+
+
+def _in_words(loss: Incident, causes: Counter[str]) -> str:
+    one, many = loss.value
+    if causes.total() == 1:
+        return f"{one} ({next(iter(causes))})"
+    told = [cause if n == 1 else f"{n} x {cause}" for cause, n in causes.most_common(_MAX_CAUSES)]
+    others = ["..."] * (len(causes) > _MAX_CAUSES)
+    if len(causes) == 1:
+        told = list(causes)
+    return f"{many.format(causes.total())} ({'; '.join([*told, *others])})"
+
+
+_MAX_CAUSE_LENGTH = 100
+
+
+def cause_of(error: RayError, *, has_node: bool = True) -> str:
+    """Return in a few words why a call to a worker came to nothing."""
+    if isinstance(error, RayTaskError):
+        cause = f"{type(error.cause).__name__}: {error.cause}".splitlines()[0]
+        return cause[:_MAX_CAUSE_LENGTH]
+    if not has_node:
+        return "its node is gone"
+    if isinstance(error, OutOfMemoryError):
+        return "Ray ended it because its node ran out of memory"
+    if isinstance(error, RayActorError) and error.actor_init_failed:
+        last_line = without_colours(str(error)).strip().splitlines()[-1]
+        return f"it did not start: {last_line}"[:_MAX_CAUSE_LENGTH]
+    return "its process was killed, or crashed, or memory ran out"
+
+
+def node_is_alive(node: str | None) -> bool:
+    """Return whether a node is there still; one that no worker has named is taken to be."""
+    return node is None or any(n["Alive"] for n in ray.nodes() if n["NodeID"] == node)
+
+
+def has_process(actor: Any) -> bool:
+    """Return whether an actor was placed on a node, so that its constructor has begun.
+
+    Ray offers this to its own libraries only; should it vanish, all count as placed: better one
+    loss too many in the metrics than a silent one.
+    """
+    look_up = getattr(ray_state, "actor_table", lambda _: {"Pid": True})
+    return bool(look_up(actor._actor_id.hex()).get("Pid"))

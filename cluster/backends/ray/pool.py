@@ -1,0 +1,297 @@
+"""The pool on Ray: carries out what the scheduler decides, and tells it what became of it."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray.exceptions import (
+    ActorUnavailableError,
+    ObjectLostError,
+    RayActorError,
+    RayError,
+    RayTaskError,
+)
+
+from reinforce.cluster.backends.backend import Batch, TicketCounts
+from reinforce.cluster.backends.ray.capacity import WorkerTarget
+from reinforce.cluster.backends.ray.incidents import (
+    Incident,
+    Incidents,
+    cause_of,
+    has_process,
+    node_is_alive,
+)
+from reinforce.cluster.backends.ray.scheduler import (
+    Action,
+    GiveUp,
+    Play,
+    Probe,
+    Scheduler,
+    Start,
+    Stop,
+    TicketKey,
+    key_of,
+)
+from reinforce.cluster.errors import (
+    LearnerStateLostError,
+    TicketFailedError,
+    WorkerStartError,
+    without_colours,
+)
+from reinforce.cluster.interrupts import Interrupts
+from reinforce.configs.execution import WorkersConfig
+from reinforce.workers.rollout_worker import RolloutReport
+from reinforce.workers.tickets import Purpose, Ticket
+
+_POLL_S = 0.5
+"""Longest time between two looks at signals and deadlines."""
+
+_START_TIMEOUT_S = 300.0
+"""For the first worker to be ready; on a cloud, machines may have to be rented first."""
+
+_MAX_FAILED_STARTS = 5
+"""Constructors that may fail in a row."""
+
+
+@dataclass
+class _Call:
+    """A call to a worker that has not returned: a ticket, or a sign of life (``data`` is None)."""
+
+    worker: int
+    data: Any = None
+
+
+@dataclass
+class _Submitted:
+    """A batch that has not been collected."""
+
+    tickets: Sequence[Ticket]
+    weights: Any
+    num_missing: int
+
+
+class RayPool:
+    """Rollout actors and the calls in flight to them. One call at a time per worker."""
+
+    def __init__(
+        self,
+        config: WorkersConfig,
+        worker_target: WorkerTarget,
+        make_actor: Callable[[], Any],
+        interrupts: Interrupts,
+    ) -> None:
+        self._config = config
+        self._worker_target = worker_target
+        self._make_actor = make_actor
+        self._interrupts = interrupts
+        self._scheduler = Scheduler(config, worker_target.target)
+        self._actors: dict[int, Any] = {}
+        self._calls: dict[Any, _Call] = {}
+        self._submitted: dict[tuple[Purpose, int], _Submitted] = {}
+        self._done: dict[TicketKey, tuple[RolloutReport, Any]] = {}
+        self._last_errors: dict[TicketKey, Exception] = {}
+        self._last_alive_s = time.monotonic()
+        self._incidents = Incidents()
+        self.tell: Callable[[str], None] = lambda text: None
+        """Called now and then with a sentence on what was lost and is made again."""
+        self._carry_out()
+
+    @property
+    def counts(self) -> TicketCounts:
+        """Tickets so far."""
+        return self._scheduler.counts
+
+    @property
+    def workers_alive(self) -> int:
+        """Workers that are ready."""
+        return self._scheduler.num_alive
+
+    @property
+    def worker_restarts(self) -> int:
+        """Workers that had to be replaced so far."""
+        return self._scheduler.restarts
+
+    def submit(self, tickets: Sequence[Ticket], weights: Any) -> None:
+        """Start to play a batch with the weights behind a reference."""
+        self._submitted[tickets[0].purpose, tickets[0].update] = _Submitted(
+            tickets, weights, len(tickets)
+        )
+        self._last_alive_s = time.monotonic()
+        # What has come back meanwhile is not overdue.
+        self._receive(wait_s=0.0)
+        self._scheduler.submit(tickets)
+        self._carry_out()
+
+    def keep_busy(self) -> None:
+        """Take in what has come back and hand out what is next, without waiting for anything.
+
+        Raises:
+            TicketFailedError, WorkerStartError: As ``collect``.
+        """
+        self._receive(wait_s=0.0)
+        self._give_up_if_exhausted()
+        self._carry_out()
+        self.tell_incidents()
+
+    def collect(self, purpose: Purpose, update: int) -> Batch:
+        """Wait for the tickets of one submitted batch and return it whole, in ticket order.
+
+        Raises:
+            TicketFailedError: A ticket failed as often as it may be started.
+            WorkerStartError: Workers were lost and none comes up again.
+            InterruptedRunError: The user asked to stop.
+        """
+        batch = self._submitted[purpose, update]
+        keys = [key_of(ticket) for ticket in batch.tickets]
+        self._last_alive_s = time.monotonic()
+        while batch.num_missing:
+            self._advance()
+        del self._submitted[purpose, update]
+        played = [self._done.pop(key) for key in keys]
+        for key in keys:
+            self._last_errors.pop(key, None)
+        reports, data = [report for report, _ in played], [data for _, data in played]
+        return Batch(batch.tickets, batch.weights, reports, data)
+
+    def wait_until_ready(self) -> None:
+        """Wait for the first worker.
+
+        Raises:
+            WorkerStartError: None comes up.
+            InterruptedRunError: The user asked to stop.
+        """
+        while not self.workers_alive:
+            self._advance()
+
+    def tell_incidents(self, *, at_once: bool = False) -> None:
+        """Tell what was lost since the last time, if that is long enough ago, or now.
+
+        Not where a ticket is given up: it is not played again, and the error says what it was.
+        """
+        if self._scheduler.exhausted:
+            return
+        sentence = self._incidents.sentence(time.monotonic(), at_once=at_once)
+        if sentence:
+            self.tell(sentence)
+
+    def _advance(self) -> None:
+        self._interrupts.check()
+        self._receive(_POLL_S)
+        self._give_up_if_exhausted()
+        if self._worker_target.look_again():
+            self._scheduler.target = self._worker_target.target
+            self._scheduler.avoid(self._worker_target.leaving_nodes)
+        self._carry_out()
+        self.tell_incidents()
+
+    def _carry_out(self) -> None:
+        for action in self._scheduler.decide(time.monotonic()):
+            self._act(action)
+
+    def _act(self, action: Action) -> None:
+        match action:
+            case Start(worker):
+                self._actors[worker] = self._make_actor()
+                self._calls[self._actors[worker].ready.remote()] = _Call(worker)
+            case Probe(worker):
+                self._calls[self._actors[worker].ready.remote()] = _Call(worker)
+            case Play(worker, ticket):
+                weights = self._submitted[ticket.purpose, ticket.update].weights
+                report, data = self._actors[worker].play.remote(ticket, weights)
+                self._calls[report] = _Call(worker, data)
+            case GiveUp(worker):
+                # One that waits for room is no loss, and has no process yet.
+                if has_process(self._actors[worker]):
+                    self._scheduler.restarts += 1
+                    self._incidents.add(Incident.WORKER, "it did not start in time", None)
+                self._end(worker)
+            case Stop(worker, reason, ticket):
+                self._end(worker)
+                if reason:
+                    self._incidents.add(Incident.WORKER, reason, ticket)
+                if ticket:
+                    self._last_errors[key_of(ticket)] = TimeoutError(reason)
+
+    def _end(self, worker: int) -> None:
+        ray.kill(self._actors.pop(worker))
+        for reference in [r for r, call in self._calls.items() if call.worker == worker]:
+            del self._calls[reference]
+
+    def _receive(self, wait_s: float) -> None:
+        """Take in what has returned, after waiting for the first of it."""
+        if not self._calls:  # every worker is lost, and the next one waits its turn
+            time.sleep(wait_s)
+            ready = []
+        else:
+            # One to wake up, then all that are there: taking one at a time favours the first.
+            ready, _ = ray.wait(list(self._calls), num_returns=1, timeout=wait_s)
+        if ready:
+            ready, _ = ray.wait(list(self._calls), num_returns=len(self._calls), timeout=0)
+        for reference in ready:
+            call = self._calls.pop(reference)
+            try:
+                result = ray.get(reference, timeout=_POLL_S)
+            except RayError as error:
+                self._note_failure(call, error)
+            else:
+                self._note_result(call, result)
+        self._give_up_if_nobody_comes()
+
+    def _note_result(self, call: _Call, result: Any) -> None:
+        now_s = time.monotonic()
+        if call.data is None:
+            self._scheduler.started(call.worker, result, now_s)
+        else:
+            key = key_of(self._scheduler.completed(call.worker, now_s))
+            self._done[key] = result, call.data
+            self._submitted[key[:2]].num_missing -= 1
+
+    def _note_failure(self, call: _Call, error: RayError) -> None:
+        now_s = time.monotonic()
+        if isinstance(error, RayTaskError) and isinstance(error.cause, ObjectLostError):
+            raise LearnerStateLostError(f"weights vanished with their node: {error.cause}")
+        if isinstance(error, RayTaskError) and call.data is not None:
+            # The environment raised; its worker lives and has thrown the environment away.
+            ticket: Ticket | None = self._scheduler.failed(call.worker, now_s)
+            self._incidents.add(Incident.EPISODE, cause_of(error), ticket)
+        elif isinstance(error, ActorUnavailableError):
+            ticket = self._scheduler.unreachable(call.worker, now_s)
+            if ticket:  # and not each time that it is asked for a sign of life
+                self._incidents.add(Incident.CONTACT, "the network, or its node", ticket)
+        else:
+            is_alive = node_is_alive(self._scheduler.node_of(call.worker))
+            ticket = self._scheduler.lost(call.worker, now_s, to_blame=is_alive)
+            self._incidents.add(Incident.WORKER, cause_of(error, has_node=is_alive), ticket)
+            del self._actors[call.worker]
+            self._give_up_if_none_starts(error)
+        if ticket:
+            self._last_errors[key_of(ticket)] = error
+
+    def _give_up_if_none_starts(self, error: RayError) -> None:
+        init_failed = isinstance(error, RayActorError) and error.actor_init_failed
+        if init_failed and self._scheduler.failed_starts >= _MAX_FAILED_STARTS:
+            text = without_colours(str(error))
+            raise WorkerStartError(f"rollout workers fail to start: {text}") from error
+
+    def _give_up_if_nobody_comes(self) -> None:
+        now_s = time.monotonic()
+        if self.workers_alive:
+            self._last_alive_s = now_s
+        elif now_s - self._last_alive_s > _START_TIMEOUT_S:
+            raise WorkerStartError(
+                f"no worker was ready after {_START_TIMEOUT_S:.0f} s; the cluster has "
+                f"{ray.cluster_resources().get('CPU', 0):g} CPUs, of which "
+                f"{ray.available_resources().get('CPU', 0):g} are free: lower "
+                "workers.num_workers or cluster.cpus_per_worker; if there is room, the "
+                "environment's constructor hangs"
+            )
+
+    def _give_up_if_exhausted(self) -> None:
+        ticket = self._scheduler.exhausted
+        if ticket is None:
+            return
+        error = self._last_errors[key_of(ticket)]
+        attempts = self._scheduler.attempts(ticket)
+        raise TicketFailedError.of(ticket, attempts, without_colours(str(error))) from error

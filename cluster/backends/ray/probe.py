@@ -1,0 +1,200 @@
+"""What is at a cluster's address: asked in seconds, before Ray would wait for minutes."""
+
+import http.client
+import json
+import os
+import platform
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import ray
+from ray._private.services import canonicalize_bootstrap_address
+from ray._raylet import GcsClient  # type: ignore[attr-defined]
+from ray.exceptions import AuthenticationError
+
+from reinforce.cluster.errors import ClusterUnreachableError
+
+_CONNECT_TIMEOUT_S = 2.0
+_ANSWER_TIMEOUT_S = 4.0
+
+
+@dataclass(frozen=True)
+class ClusterVersions:
+    """What the nodes of a cluster run.
+
+    Attributes:
+        ray: Version of Ray, such as 2.60.0.
+        python: Version of Python, such as 3.11.7.
+    """
+
+    ray: str
+    python: str
+
+    def mismatch(self) -> str | None:
+        """Return what keeps this process from joining, or None."""
+        differences = []
+        if self.ray != ray.__version__:
+            differences.append(f"Ray {self.ray} there, {ray.__version__} here")
+        here = platform.python_version()
+        level = os.environ.get("RAY_DEFAULT_PYTHON_VERSION_MATCH_LEVEL", "patch")
+        parts = 2 if level == "minor" else 3
+        if self.python.split(".")[:parts] != here.split(".")[:parts]:
+            differences.append(f"Python {self.python} there, {here} here")
+        return " and ".join(differences) or None
+
+
+def find_cluster(address: str) -> ClusterVersions:
+    """Return the versions of the cluster at ``cluster.address``, which this process can join.
+
+    Raises:
+        ClusterUnreachableError: There is none, it does not let us in, or it runs other versions.
+    """
+    target = _local_cluster() if address == "auto" else address
+    host, port = _split(target)
+    _connect(target, host, port)
+    if token_is_expected() and not token_source():
+        raise ClusterUnreachableError(f"no token for {target}: {missing_token_advice()}")
+    versions = _ask(target)
+    mismatch = versions.mismatch()
+    if mismatch:
+        raise ClusterUnreachableError(
+            f"the cluster at {target} runs other versions: {mismatch}. Install what it runs in an "
+            "environment here, or let the cluster run the driver: `reinforce submit`"
+        )
+    return versions
+
+
+def _local_cluster() -> str:
+    try:
+        return str(canonicalize_bootstrap_address("auto"))
+    except Exception as error:  # whichever of Ray's
+        raise ClusterUnreachableError(
+            "cluster.address = 'auto': no Ray node runs on this machine and RAY_ADDRESS is not "
+            "set; `ray start --head` starts a cluster, `ray start --address HOST:6379` joins one"
+        ) from error
+
+
+def _split(address: str) -> tuple[str, int]:
+    if "://" in address:
+        raise ClusterUnreachableError(
+            f"cluster.address = {address!r} is a URL, and should be HOST:PORT, usually with port "
+            "6379; the URL of a dashboard is for `reinforce submit --address`"
+        )
+    host, separator, port = address.rpartition(":")
+    if not (separator and host and port.isdigit() and int(port) < 65536):
+        raise ClusterUnreachableError(
+            f"cluster.address = {address!r} is not HOST:PORT or 'auto'; the port of a Ray "
+            f"cluster is usually 6379, as in {address.partition(':')[0] or 'HOST'}:6379"
+        )
+    return host, int(port)
+
+
+def _connect(address: str, host: str, port: int) -> None:
+    """Find out whether anything listens, and whether it is a dashboard."""
+    bare_host = host.strip("[]")  # of an IPv6 address: they belong to HOST:PORT
+    try:
+        socket.create_connection((bare_host, port), timeout=_CONNECT_TIMEOUT_S).close()
+    except OSError as error:
+        raise ClusterUnreachableError(
+            f"cluster.address = {address!r} does not answer ({error}); start a cluster there, "
+            "or leave cluster.address out to run on this machine"
+        ) from None
+    connection = http.client.HTTPConnection(bare_host, port, timeout=_CONNECT_TIMEOUT_S)
+    try:
+        connection.request("GET", "/api/version")
+        connection.getresponse()
+    except (OSError, http.client.HTTPException):
+        return  # it does not speak HTTP/1.1, and Ray's own server is not supposed to
+    finally:
+        connection.close()
+    raise ClusterUnreachableError(
+        f"cluster.address = {address!r} is a web server, such as Ray's dashboard; the cluster "
+        f"itself is usually at {host}:6379, and `reinforce submit --address http://{address}` "
+        "takes the dashboard"
+    )
+
+
+def _ask(address: str) -> ClusterVersions:
+    """Ask for the versions; in a thread of its own, since Ray's client may wait for minutes."""
+    answers: list[bytes | Exception | None] = []
+
+    def ask() -> None:
+        try:
+            client = GcsClient(address=address)
+            answers.append(client.internal_kv_get(b"CLUSTER_METADATA", namespace=b"cluster"))
+        except Exception as error:  # noqa: BLE001 - told apart below, in the caller's thread
+            answers.append(error)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    with _silent_stderr():
+        thread.start()
+        thread.join(_ANSWER_TIMEOUT_S)
+    answer = answers[0] if answers else TimeoutError(f"nothing for {_ANSWER_TIMEOUT_S:.0f} s")
+    if isinstance(answer, AuthenticationError):
+        raise ClusterUnreachableError(f"{address} refuses us: {missing_token_advice()}")
+    if isinstance(answer, Exception) or not answer:
+        raise ClusterUnreachableError(
+            f"cluster.address = {address!r} answers, but not as a Ray cluster does ({answer})"
+        )
+    metadata = json.loads(answer)
+    return ClusterVersions(metadata["ray_version"], metadata["python_version"])
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Drop what Ray's client writes past ``sys.stderr``: what it means, our message says."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+DEFAULT_FILE = Path("~/.ray/auth_token")
+
+
+def token_is_expected() -> bool:
+    """Return whether this process shows a token: unless the user has switched that off."""
+    return os.environ.get("RAY_AUTH_MODE") == "token"
+
+
+def token_source() -> str | None:
+    """Return where this process takes its token from, in Ray's order; None if there is none."""
+    if os.environ.get("RAY_AUTH_TOKEN"):
+        return "RAY_AUTH_TOKEN"
+    path = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    if path:
+        return f"RAY_AUTH_TOKEN_PATH={path}" if Path(path).is_file() else None
+    return str(DEFAULT_FILE) if DEFAULT_FILE.expanduser().is_file() else None
+
+
+def request_headers() -> dict[str, str]:
+    """Return the headers that carry the token to Ray's HTTP servers."""
+    if not token_is_expected():
+        return {}
+    token = os.environ.get("RAY_AUTH_TOKEN")
+    if not token:
+        path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or DEFAULT_FILE).expanduser()
+        try:
+            token = path.read_text(encoding="utf-8")
+        except OSError:
+            return {}
+    return {"Authorization": f"Bearer {token.strip()}"}
+
+
+def missing_token_advice() -> str:
+    """Say which token was shown, if any, and how to get the right one. Never the token itself."""
+    source = token_source() if token_is_expected() else None
+    shown = f"the token of {source} is not the cluster's" if source else "it asks for a token"
+    return (
+        f"{shown}. The cluster and this machine must share a token: copy ~/.ray/auth_token of the "
+        "head node here, or set RAY_AUTH_TOKEN_PATH to a file that holds it, with "
+        "RAY_AUTH_MODE=token or unset"
+    )

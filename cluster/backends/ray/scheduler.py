@@ -1,0 +1,351 @@
+"""Who plays which ticket, and which workers there are: a pure state machine.
+
+It knows no Ray, no threads and no clock of its own: events go in with the time, and ``decide``
+says what is to be done now. Every submitted ticket is pending, in flight or done; a ticket whose
+worker fails returns to the front of the queue and is played again, the same episodes with the same
+weights. Nothing is dropped.
+"""
+
+from collections import Counter, deque
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from reinforce.cluster.backends.backend import TicketCounts
+from reinforce.configs.execution import WorkersConfig
+from reinforce.workers.tickets import Purpose, Ticket
+
+_FIRST_S = 0.5
+_LONGEST_S = 60.0
+_MOST_DOUBLINGS = 7
+
+
+class RestartBackoff:
+    """Grows with each worker in a row that was lost before any had done something."""
+
+    def __init__(self) -> None:
+        self._num_losses = 0
+        self.ends_at_s = float("-inf")
+        """When workers may be started again."""
+
+    def lengthen(self, now_s: float) -> None:
+        """Note that a worker was lost which had done nothing."""
+        self.ends_at_s = now_s + min(_FIRST_S * 2**self._num_losses, _LONGEST_S)
+        self._num_losses = min(self._num_losses + 1, _MOST_DOUBLINGS)
+
+    def forget(self) -> None:
+        """Note that a worker has done something: the next pause is the shortest again."""
+        self._num_losses = 0
+
+
+_SHORTEST_S = 60.0
+_TIMES_USUAL = 10.0
+_KEPT = 0.8
+"""Share of the running mean that survives one more ticket."""
+
+
+class TicketDeadlines:
+    """Tells a hung environment from a slow one by how long tickets took so far.
+
+    A ticket that was wrongly given up gets twice the time with each attempt, so that episodes that
+    have suddenly become long cannot end a run before ``workers.ticket_timeout_s`` does.
+    """
+
+    def __init__(self, ticket_timeout_s: float) -> None:
+        self._cap_s = ticket_timeout_s
+        self._usual_s: dict[Purpose, float] = {}
+
+    def note(self, purpose: Purpose, duration_s: float) -> None:
+        """Take note of how long a ticket took."""
+        usual_s = self._usual_s.get(purpose, duration_s)
+        self._usual_s[purpose] = _KEPT * usual_s + (1 - _KEPT) * duration_s
+
+    def allowed_s(self, purpose: Purpose, attempt: int) -> float:
+        """Return the seconds that a ticket may take in its 1st, 2nd, ... attempt."""
+        if purpose not in self._usual_s:
+            return self._cap_s
+        patience_s = max(_SHORTEST_S, _TIMES_USUAL * self._usual_s[purpose])
+        return min(self._cap_s, float(patience_s * 2 ** (attempt - 1)))
+
+
+_PROBE_PAUSE_S = 2.0
+_NEVER_S = float("inf")
+
+TicketKey = tuple[Purpose, int, int]
+
+
+def key_of(ticket: Ticket) -> TicketKey:
+    """Return the identity of a ticket: purpose, update and index."""
+    return ticket.purpose, ticket.update, ticket.index
+
+
+class WorkerState(Enum):
+    """Of a worker that lives, as far as is known. One that is dead is forgotten."""
+
+    STARTING = auto()
+    READY = auto()
+    BUSY = auto()
+    SUSPECT = auto()  # it could not be reached; asked for a sign of life
+    DRAINING = auto()  # plays its last ticket
+
+
+PATIENCE_S = {WorkerState.STARTING: 600.0, WorkerState.SUSPECT: 60.0}
+"""How long a worker may be so before it is replaced; a cloud may have to rent a machine first."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """Start a worker of this number."""
+
+    worker: int
+
+
+@dataclass(frozen=True)
+class Play:
+    """Have an idle worker play a ticket."""
+
+    worker: int
+    ticket: Ticket
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Ask a suspect for a sign of life."""
+
+    worker: int
+
+
+@dataclass(frozen=True)
+class Stop:
+    """End a worker; it is forgotten already. ``reason`` is None if it was not its fault."""
+
+    worker: int
+    reason: str | None
+    ticket: Ticket | None = None
+
+
+@dataclass(frozen=True)
+class GiveUp:
+    """End one that has not come up, forgotten already: it hangs, or no node has room for it."""
+
+    worker: int
+
+
+Action = Start | Play | Probe | Stop | GiveUp
+
+
+@dataclass
+class _Worker:
+    state: WorkerState
+    since_s: float
+    node: str | None = None
+    ticket: Ticket | None = None
+    deadline_s: float = _NEVER_S
+    probe_at_s: float = _NEVER_S
+    has_completed: bool = False
+
+
+class Scheduler:
+    """Gives pending tickets to idle workers, one each, oldest first; replaces what is lost."""
+
+    def __init__(self, config: WorkersConfig, target: int) -> None:
+        self.target = target
+        """Workers that there should be."""
+        self._max_attempts = config.max_ticket_attempts
+        self._deadlines = TicketDeadlines(config.ticket_timeout_s)
+        self._pending: deque[Ticket] = deque()
+        self._workers: dict[int, _Worker] = {}
+        self._attempts: Counter[TicketKey] = Counter()
+        self._counts = TicketCounts()
+        self._num_started = 0
+        self._avoided: Collection[str] = ()
+        self._restart_backoff = RestartBackoff()
+        self.failed_starts = 0
+        """Workers in a row that were lost before they were ready."""
+        self.exhausted: Ticket | None = None
+        """A ticket that waits though it was started as often as it may be."""
+        self.restarts = 0
+        """Workers that had to be replaced so far."""
+
+    @property
+    def counts(self) -> TicketCounts:
+        """Tickets issued, completed and issued again so far."""
+        return self._counts
+
+    @property
+    def num_alive(self) -> int:
+        """Workers that play or could play."""
+        up = (WorkerState.READY, WorkerState.BUSY, WorkerState.DRAINING)
+        return sum(worker.state in up for worker in self._workers.values())
+
+    def node_of(self, worker: int) -> str | None:
+        """Return the node that a worker said it is on, if it has said so."""
+        return self._workers[worker].node
+
+    def attempts(self, ticket: Ticket) -> int:
+        """Return how often a ticket was started so far."""
+        return self._attempts[key_of(ticket)]
+
+    def submit(self, tickets: Sequence[Ticket]) -> None:
+        """Queue tickets behind those that wait already."""
+        self._pending.extend(tickets)
+        self._counts = self._counts.plus(issued=len(tickets))
+
+    def started(self, worker: int, node: str | None, now_s: float) -> None:
+        """Note that a worker answers: it is ready, or no longer suspect."""
+        if worker in self._workers:
+            self.failed_starts = 0
+            state = self._workers[worker]
+            state.state, state.node, state.since_s = WorkerState.READY, node, now_s
+
+    def completed(self, worker: int, now_s: float) -> Ticket:
+        """Note that a worker returned its ticket; return the ticket."""
+        state = self._workers[worker]
+        ticket = _taken(state)
+        self._deadlines.note(ticket.purpose, now_s - state.since_s)
+        self._restart_backoff.forget()
+        state.has_completed = True
+        self._free(state, now_s)
+        self._counts = self._counts.plus(completed=1)
+        del self._attempts[key_of(ticket)]
+        return ticket
+
+    def failed(self, worker: int, now_s: float) -> Ticket:
+        """Note that the environment failed; the worker is idle, its ticket goes to the front."""
+        state = self._workers[worker]
+        ticket = _taken(state)
+        self._free(state, now_s)
+        self._requeue(ticket)
+        return ticket
+
+    def unreachable(self, worker: int, now_s: float) -> Ticket | None:
+        """Suspect a worker whose call was lost; its ticket, if it had one, is played elsewhere."""
+        state = self._workers[worker]
+        ticket, state.ticket = state.ticket, None
+        if state.state is WorkerState.SUSPECT:
+            state.probe_at_s = now_s + _PROBE_PAUSE_S
+        else:
+            state.state, state.since_s, state.probe_at_s = WorkerState.SUSPECT, now_s, now_s
+        if ticket:
+            self._attempts[key_of(ticket)] -= 1  # nobody knows whether it was even begun
+            self._requeue(ticket)
+        return ticket
+
+    def lost(self, worker: int, now_s: float, *, to_blame: bool = True) -> Ticket | None:
+        """Forget a worker that is gone; its ticket, if it had one, goes to the front.
+
+        Args:
+            worker: Its number.
+            now_s: The time.
+            to_blame: Whether the ticket may be the cause; false if the node was taken away.
+        """
+        state = self._workers.pop(worker)
+        self.restarts += state.state is not WorkerState.DRAINING
+        self.failed_starts += state.state is WorkerState.STARTING
+        if not state.has_completed and to_blame:
+            self._restart_backoff.lengthen(now_s)
+        if state.ticket:
+            self._attempts[key_of(state.ticket)] -= not to_blame
+            self._requeue(state.ticket)
+        return state.ticket
+
+    def avoid(self, nodes: Collection[str]) -> None:
+        """Give no new ticket to the workers on these nodes, which are about to go."""
+        self._avoided = nodes
+
+    def decide(self, now_s: float) -> list[Action]:
+        """Return what to do now. Called again without news, it returns nothing."""
+        return [
+            *self._stop_overdue(now_s),
+            *self._retire(),
+            *self._start_missing(now_s),
+            *self._probe_suspects(now_s),
+            *self._assign(now_s),
+        ]
+
+    def _stop_overdue(self, now_s: float) -> Iterable[Stop | GiveUp]:
+        for number, worker in list(self._workers.items()):
+            if worker.ticket and now_s > worker.deadline_s:
+                seconds = worker.deadline_s - worker.since_s
+                ticket = self.lost(number, now_s)
+                yield Stop(number, f"not returned after {seconds:.3g} s", ticket)
+            elif now_s > worker.since_s + PATIENCE_S.get(worker.state, _NEVER_S):
+                if worker.state is WorkerState.STARTING:
+                    del self._workers[number]
+                    yield GiveUp(number)
+                else:
+                    self.lost(number, now_s)
+                    yield Stop(number, f"suspect for {PATIENCE_S[worker.state]:.0f} s")
+
+    def _retire(self) -> Iterable[Stop]:
+        """Let go of workers on nodes that drain, and of those that are too many.
+
+        The surplus is taken from the nodes with the fewest workers, for a cluster only gives back
+        nodes that are empty, and there from those that are idle.
+        """
+        staying = {n: w for n, w in self._workers.items() if w.state is not WorkerState.DRAINING}
+        leaving = [n for n, w in staying.items() if w.node in self._avoided]
+        per_node = Counter(w.node for w in staying.values())
+        others = sorted(
+            (n for n in staying if n not in leaving),
+            key=lambda n: (per_node[staying[n].node], staying[n].ticket is not None, -n),
+        )
+        surplus = len(staying) - len(leaving) - self.target
+        for number in [*leaving, *others[: max(0, surplus)]]:
+            if staying[number].ticket:
+                staying[number].state = WorkerState.DRAINING
+            else:
+                del self._workers[number]
+                yield Stop(number, None)
+        for number, worker in list(self._workers.items()):
+            if worker.state is WorkerState.DRAINING and not worker.ticket:
+                del self._workers[number]
+                yield Stop(number, None)
+
+    def _start_missing(self, now_s: float) -> Iterable[Start]:
+        staying = sum(w.state is not WorkerState.DRAINING for w in self._workers.values())
+        if now_s < self._restart_backoff.ends_at_s:
+            return
+        for _ in range(self.target - staying):
+            number = self._num_started
+            self._num_started += 1
+            self._workers[number] = _Worker(WorkerState.STARTING, now_s)
+            yield Start(number)
+
+    def _probe_suspects(self, now_s: float) -> Iterable[Probe]:
+        for number, worker in self._workers.items():
+            if worker.state is WorkerState.SUSPECT and now_s >= worker.probe_at_s:
+                worker.probe_at_s = _NEVER_S  # one probe, until it is answered or fails
+                yield Probe(number)
+
+    def _assign(self, now_s: float) -> Iterable[Play]:
+        idle = sorted(
+            (n for n, w in self._workers.items() if w.state is WorkerState.READY),
+            key=lambda n: self._workers[n].since_s,
+        )
+        for number in idle:
+            if not self._pending or self.attempts(self._pending[0]) >= self._max_attempts:
+                return
+            worker, ticket = self._workers[number], self._pending.popleft()
+            self._attempts[key_of(ticket)] += 1
+            allowed_s = self._deadlines.allowed_s(ticket.purpose, self.attempts(ticket))
+            worker.state, worker.ticket = WorkerState.BUSY, ticket
+            worker.since_s, worker.deadline_s = now_s, now_s + allowed_s
+            yield Play(number, ticket)
+
+    def _free(self, worker: _Worker, now_s: float) -> None:
+        worker.ticket, worker.since_s, worker.deadline_s = None, now_s, _NEVER_S
+        if worker.state is not WorkerState.DRAINING:
+            worker.state = WorkerState.READY
+
+    def _requeue(self, ticket: Ticket) -> None:
+        if self.attempts(ticket) >= self._max_attempts:
+            self.exhausted = ticket
+        self._pending.appendleft(ticket)
+        self._counts = self._counts.plus(reissued=1)
+
+
+def _taken(worker: _Worker) -> Ticket:
+    if worker.ticket is None:
+        raise ValueError(f"a worker that is {worker.state.name} has no ticket to return")
+    return worker.ticket

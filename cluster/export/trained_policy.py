@@ -1,0 +1,169 @@
+"""A trained policy as a run directory holds it: only read, also while the run goes on."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+
+from reinforce.cluster.errors import TicketFailedError, UsageError
+from reinforce.cluster.run_store.checkpoint import Checkpoint, CorruptCheckpointError, require_fit
+from reinforce.cluster.run_store.checkpoints import Checkpoints
+from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.configs.config import Config
+from reinforce.configs.loading import load_config
+from reinforce.learner.policies.trajectories import Trajectories
+from reinforce.learner.policies.weights import Weights
+from reinforce.workers.environment import (
+    EnvironmentFactory,
+    EnvironmentSpec,
+    UnsuitableEnvironmentError,
+    inspect_environment,
+    make_environment,
+)
+from reinforce.workers.rollout_worker import RolloutReport, RolloutWorker
+from reinforce.workers.tickets import Purpose, Ticket, draw_tickets
+
+_ATTEMPTS = 3
+"""A run that goes on removes old checkpoints at any moment; a newer one is there by then."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedPolicy:
+    """One version of the weights, and what is needed to act with it.
+
+    Attributes:
+        run: Where it comes from.
+        config: The resolved configuration of the run.
+        spec: The environment, made once to look at it.
+        checkpoint: ``newest`` or ``best``.
+        weights: The version.
+        environment_steps: Steps that it was learned from.
+    """
+
+    run: RunDirectory
+    config: Config
+    spec: EnvironmentSpec
+    checkpoint: str
+    weights: Weights
+    environment_steps: int
+
+    @classmethod
+    def load(cls, path: Path, *, best: bool) -> "TrainedPolicy":
+        """Return the newest version of a run, or the one with the best evaluation.
+
+        Raises:
+            UsageError: This is no run directory, or it holds no such checkpoint, or one that does
+                not fit the environment any more.
+            ConfigError, UnsuitableEnvironmentError: The run cannot be played here.
+        """
+        run = RunDirectory.open(path)
+        config = load_config(str(run.config_file))
+        checkpoints = Checkpoints(run, config)
+        checkpoint = _best(checkpoints) if best else _newest(checkpoints)
+        spec = inspect_environment(config.environment)
+        require_fit(checkpoint, config, spec)
+        return cls(
+            run=run,
+            config=config,
+            spec=spec,
+            checkpoint="best" if best else "newest",
+            weights=checkpoint.weights,
+            environment_steps=checkpoint.progress.environment_steps,
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"{self.run.path}, {self.checkpoint} checkpoint: update {self.weights.version:,}, "
+            f"{self.environment_steps:,} steps"
+        )
+
+    def one_by_one(self) -> "TrainedPolicy":
+        """Return the same policy with one lane and one episode per ticket, in the order of time."""
+        workers = {"envs_per_worker": 1, "episodes_per_ticket": 1}
+        single = {"use_vector_implementation": False}
+        sections = {
+            "workers": self.config.workers.model_copy(update=workers),
+            "environment": self.config.environment.model_copy(update=single),
+        }
+        return replace(self, config=self.config.model_copy(update=sections))
+
+    def seed_or_own(self, seed: int | None) -> int:
+        """Return the seed, or that of the run if there is none."""
+        return self.config.run.seed if seed is None else seed
+
+    def tickets(self, seed: int, episodes: int, *, greedy: bool) -> list[Ticket]:
+        """Return tickets whose episodes neither training nor its evaluations play.
+
+        Args:
+            seed: >= 0.
+            episodes: >= 1.
+            greedy: Take the most probable action.
+
+        Raises:
+            UsageError: A number is out of range.
+        """
+        for name, number, least in (("--seed", seed, 0), ("--episodes", episodes, 1)):
+            if number < least:
+                raise UsageError(f"{name} {number} must be >= {least}")
+        size = self.config.workers.episodes_per_ticket
+        return draw_tickets(seed, Purpose.REVIEW, 0, episodes, size, greedy=greedy)
+
+    def play(
+        self, tickets: Sequence[Ticket], make: EnvironmentFactory = make_environment
+    ) -> Iterator[tuple[RolloutReport, Trajectories]]:
+        """Play tickets in this process, one after the other; a terminal shows how far it is.
+
+        Args:
+            tickets: What to play.
+            make: Makes the environments, unless they have a vector implementation.
+
+        Raises:
+            UnsuitableEnvironmentError, UsageError: What ``make`` adds does not work.
+            TicketFailedError: The environment failed.
+        """
+        worker = RolloutWorker(self.config, self.spec, make)
+        console = Console(stderr=True, emoji=False)
+        shown = track(tickets, "playing", console=console, transient=True)
+        try:
+            for ticket in shown if console.is_terminal else tickets:
+                yield _play(worker, ticket, self.weights)
+        finally:
+            worker.close()
+
+
+def _play(
+    worker: RolloutWorker, ticket: Ticket, weights: Weights
+) -> tuple[RolloutReport, Trajectories]:
+    try:
+        return worker.play(ticket, weights)
+    except (UnsuitableEnvironmentError, UsageError):  # of the factory, not of the episode
+        raise
+    except Exception as error:
+        raise TicketFailedError.in_review(ticket, error) from error
+
+
+def _newest(checkpoints: Checkpoints) -> Checkpoint:
+    """Return the newest checkpoint that is whole."""
+    for _ in range(_ATTEMPTS):
+        checkpoint = checkpoints.newest(report=lambda sentence: None)
+        if checkpoint:
+            return checkpoint
+    raise UsageError(
+        f"{checkpoints.location} holds no checkpoint that can be read; a run writes its first one "
+        "after checkpoint.every_s seconds, and one at its end"
+    )
+
+
+def _best(checkpoints: Checkpoints) -> Checkpoint:
+    try:
+        checkpoint = checkpoints.best()
+    except (CorruptCheckpointError, OSError) as error:
+        raise UsageError(f"{error}; leave out --best for the newest checkpoint") from None
+    if checkpoint is None:
+        raise UsageError(
+            f"{checkpoints.location} holds no best checkpoint: there is one after the first "
+            "regular evaluation (evaluation.every_updates); leave out --best for the newest one"
+        )
+    return checkpoint

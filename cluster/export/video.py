@@ -1,0 +1,151 @@
+"""Video files that every browser plays, written frame by frame and whole or not at all."""
+
+import os
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reinforce.cluster.errors import UsageError
+from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.self_command import self_command, self_environment
+from reinforce.configs.experiment import EnvironmentConfig, EvaluationConfig
+from reinforce.workers.recording import frames_per_second
+
+
+@dataclass(frozen=True)
+class VideoFormat:
+    """A container and a codec with its options.
+
+    Attributes:
+        suffix: Of the file's name.
+        container: Name of the container, as FFmpeg calls it.
+        container_options: For the container.
+        codec: Name of the encoder.
+        codec_options: For the encoder.
+    """
+
+    suffix: str
+    container: str
+    container_options: dict[str, str]
+    codec: str
+    codec_options: dict[str, str]
+
+
+MP4 = VideoFormat(
+    # faststart: the index stands in front, so that a browser plays before it has everything.
+    *(".mp4", "mp4", {"movflags": "+faststart"}),
+    *("libx264", {"crf": "23", "preset": "veryfast"}),
+)
+WEBM = VideoFormat(
+    *(".webm", "webm", {}),
+    *("libvpx-vp9", {"crf": "33", "b": "0", "deadline": "realtime", "cpu-used": "8"}),
+)
+
+
+class VideoWriter:
+    """Context that encodes frames into a temporary file, which ``keep`` gives its name.
+
+    Without ``keep`` nothing remains.
+    """
+
+    def __init__(self, folder: Path, video_format: VideoFormat, frames_per_s: int) -> None:
+        import av  # an extra; whoever films has asked for it
+
+        self._format = video_format
+        self._frames_per_s = frames_per_s
+        self._folder = folder
+        self._temporary = folder / f".recording-{os.getpid()}{video_format.suffix}.tmp"
+        self._container = av.open(
+            str(self._temporary),
+            "w",
+            format=video_format.container,
+            container_options=video_format.container_options,
+        )
+        self._stream: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._container.close()
+        self._temporary.unlink(missing_ok=True)
+
+    def add(self, frame: NDArray[np.uint8]) -> None:
+        """Append one [height, width, 3] picture; edges are repeated up to even sizes."""
+        import av
+
+        height, width = frame.shape[:2]
+        even = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        if self._stream is None:
+            self._stream = self._container.add_stream(
+                self._format.codec, rate=self._frames_per_s, options=self._format.codec_options
+            )
+            self._stream.height, self._stream.width = even.shape[:2]
+            self._stream.pix_fmt = "yuv420p"  # the one that all browsers know
+        self._container.mux(self._stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
+
+    def keep(self, name: str) -> Path:
+        """Finish the file and give it its name, without suffix; one of that name is replaced."""
+        self._container.mux(self._stream.encode(None))
+        self._container.close()
+        return self._temporary.replace(self._folder / (name + self._format.suffix))
+
+
+def check_video_support() -> None:
+    """Raise UsageError if what encodes videos is not installed."""
+    try:
+        import av  # noqa: F401
+    except ImportError:
+        raise UsageError(
+            "videos need the extra `video`: pip install 'distributed-reinforce[video]'"
+        ) from None
+
+
+_PATIENCE_S = 300.0
+"""For one episode, drawn and encoded."""
+
+
+def check_filming(config: EnvironmentConfig) -> None:
+    """Raise now what would be said after hours of training.
+
+    Raises:
+        UsageError: What encodes videos is not installed.
+        UnsuitableEnvironmentError: The environment cannot draw pictures.
+    """
+    check_video_support()
+    frames_per_second(config)
+
+
+def film_last_and_best(
+    run: RunDirectory, config: EvaluationConfig, warn: Callable[[str], None]
+) -> None:
+    """Film both; a failure is said and harms nothing.
+
+    In a process of its own: what draws environments is native code, and may take its process along.
+    """
+    for options in [[], ["--best"]] if config.every_updates else [[]]:
+        failure = _film(run, options)
+        if failure:
+            warn(f"no video was made ({failure}); `reinforce record {run.path}` tries again")
+
+
+def _film(run: RunDirectory, options: list[str]) -> str:
+    """Return what went wrong, or nothing."""
+    command = self_command("record", str(run.path), "--episodes", "1", *options)
+    try:
+        result = subprocess.run(  # noqa: S603  (our own command and an existing folder)
+            command,
+            env=self_environment(),
+            capture_output=True,
+            text=True,
+            timeout=_PATIENCE_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"it took longer than {_PATIENCE_S:.0f} s"
+    return result.stderr.strip() if result.returncode else ""

@@ -1,0 +1,58 @@
+"""What users ask of a run that is going on: ``reinforce scale``, ``pause`` and ``unpause``.
+
+Requests are a file in the run directory, so that they need no server, work wherever the directory
+can be reached and outlive a restart of the run.
+"""
+
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from reinforce.cluster.run_store.run_directory import read_json, write_json
+
+_POLL_S = 0.5
+
+
+@dataclass(frozen=True)
+class RunRequests:
+    """What was asked of a run.
+
+    Attributes:
+        num_workers: Workers to have from now on; None: as configured.
+        paused: Whether to wait after the update in progress.
+    """
+
+    num_workers: int | None = None
+    paused: bool = False
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Return the wishes that a file holds; without one, or with one that is torn, none."""
+        try:
+            values: dict[str, Any] = read_json(path) or {}
+        except OSError:  # its disk is away
+            return cls()
+        return cls(values.get("num_workers"), bool(values.get("paused", False)))
+
+    def write(self, path: Path) -> None:
+        """Leave these wishes for the run."""
+        write_json(path, asdict(self))
+
+
+class Control:
+    """Reads the wishes again every half second."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._read_at_s = time.monotonic()
+        self._wishes = RunRequests.read(path)
+
+    @property
+    def wishes(self) -> RunRequests:
+        """What is asked for at the moment."""
+        now_s = time.monotonic()
+        if now_s - self._read_at_s >= _POLL_S:
+            self._read_at_s = now_s
+            self._wishes = RunRequests.read(self._path)
+        return self._wishes

@@ -1,0 +1,239 @@
+"""The checkpoints of a run: when one is due, which are kept, and which one to go on from."""
+
+import os
+import re
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from reinforce.cluster.errors import RunDirectoryError, StorageError, UsageError
+from reinforce.cluster.run_store.checkpoint import (
+    Checkpoint,
+    CorruptCheckpointError,
+    decode,
+    encode,
+)
+from reinforce.cluster.run_store.run_directory import RunDirectory, read_json, write_atomically
+from reinforce.configs.config import Config
+
+_BEST = "best.safetensors"
+_NAME = re.compile(r"update-(\d{9,})\.safetensors")
+
+
+class Checkpoints:
+    """Checkpoints of a run, in one folder: the newest, the best, and some that are for good.
+
+    Raises:
+        UsageError: ``checkpoint.directory`` is a URL that cannot be opened here.
+    """
+
+    def __init__(self, run: RunDirectory, config: Config) -> None:
+        self._run = run
+        self._run_config = config.model_dump(mode="json")
+        self._config = config.checkpoint
+        keep, elsewhere = config.checkpoint.keep, config.checkpoint.directory
+        self._num_newest = keep[0] if isinstance(keep, tuple) else keep
+        self._updates_between = keep[1] if isinstance(keep, tuple) else None
+        self._folder = CheckpointFolder(
+            f"{elsewhere.rstrip('/')}/{run.name}" if elsewhere else str(run.checkpoints)
+        )
+        self._saved_at_s = time.monotonic()
+        self._best: Checkpoint | None = None
+        self.num_failed = 0
+        """Checkpoints that could not be written."""
+
+    @property
+    def location(self) -> str:
+        """Path or URL of the folder."""
+        return self._folder.location
+
+    def is_due(self, updates: int) -> bool:
+        """Return whether one is to be written after this many updates."""
+        return self._is_for_good(updates) or (
+            time.monotonic() - self._saved_at_s >= self._config.every_s
+        )
+
+    def note_best(self, checkpoint: Checkpoint) -> None:
+        """Keep this one as the best so far; it is written together with the next checkpoint."""
+        self._best = checkpoint
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Write a checkpoint, and the best one if it is new; remove those beyond ``keep``.
+
+        Raises:
+            StorageError: The place cannot be written. What was there before is as it was.
+        """
+        self._saved_at_s = time.monotonic()
+        try:
+            if self._best:
+                self._folder.write(_BEST, self._encode(self._best))
+                self._best = None
+            for version in self.versions():
+                if version > checkpoint.learner.version:  # of a future that was given up
+                    self._folder.remove(_name(version))
+            self._folder.write(_name(checkpoint.learner.version), self._encode(checkpoint))
+            passing = [v for v in self.versions() if not self._is_for_good(v)]
+            for version in passing[: -self._num_newest]:
+                self._folder.remove(_name(version))
+        except Exception as error:  # each store behind fsspec raises types of its own
+            self.num_failed += 1
+            raise StorageError(
+                f"cannot write a checkpoint to {self.location}: {type(error).__name__}: {error}"
+            ) from error
+
+    def versions(self) -> list[int]:
+        """Return the versions that there are checkpoints of, oldest first.
+
+        Raises:
+            RunDirectoryError: Their place cannot be looked into.
+        """
+        try:
+            names = self._folder.names()
+        except Exception as error:  # each store behind fsspec raises types of its own
+            raise RunDirectoryError(
+                f"cannot read the checkpoints in {self.location}: {type(error).__name__}: {error}; "
+                "check checkpoint.directory, and the credentials if it is a URL"
+            ) from error
+        matches = map(_NAME.fullmatch, names)
+        return sorted(int(match[1]) for match in matches if match)
+
+    def newest(self, report: Callable[[str], None]) -> Checkpoint | None:
+        """Return the newest checkpoint that is whole; None if there is no checkpoint at all.
+
+        Args:
+            report: Called with a sentence about each one that is passed over.
+
+        Raises:
+            RunDirectoryError: There are some, and none can be read: to begin anew would destroy
+                what they might still be good for.
+        """
+        versions = self.versions()
+        for version in reversed(versions):
+            try:
+                return self.load(version)
+            except (CorruptCheckpointError, FileNotFoundError) as error:
+                report(f"a checkpoint is passed over: {error}")
+            except OSError as error:
+                raise RunDirectoryError(
+                    f"cannot read the checkpoints in {self.location}: {error}"
+                ) from error
+        if versions:
+            raise RunDirectoryError(
+                f"none of the {len(versions)} checkpoints in {self.location} can be read; move "
+                "them away to begin the run anew"
+            )
+        return None
+
+    def load(self, version: int) -> Checkpoint:
+        """Return the checkpoint of a version.
+
+        Raises:
+            CorruptCheckpointError: It is torn, or was altered.
+            OSError: It cannot be read.
+        """
+        name = _name(version)
+        return decode(self._folder.read(name), f"{self.location}/{name}")
+
+    def best(self) -> Checkpoint | None:
+        """Return the checkpoint with the highest evaluation, or None if none was evaluated yet.
+
+        Raises:
+            CorruptCheckpointError: It is torn, or was altered.
+            OSError: It cannot be read.
+        """
+        if _BEST not in self._folder.names():
+            return None
+        return decode(self._folder.read(_BEST), f"{self.location}/{_BEST}")
+
+    def _encode(self, checkpoint: Checkpoint) -> bytes:
+        tracking = read_json(self._run.tracking_file) or {}
+        files = submitted_files()
+        return encode(replace(checkpoint, config=self._run_config, tracking=tracking, files=files))
+
+    def _is_for_good(self, updates: int) -> bool:
+        every = self._updates_between
+        return every is not None and updates > 0 and updates % every == 0
+
+
+def _name(version: int) -> str:
+    return f"update-{version:09d}.safetensors"
+
+
+class CheckpointFolder:
+    """Files by name. A file that can be listed is whole, or its digest tells that it is not."""
+
+    def __init__(self, location: str) -> None:
+        """Open a folder, which need not exist.
+
+        Args:
+            location: A path, or a URL such as ``s3://bucket/folder``.
+
+        Raises:
+            UsageError: fsspec does not know this kind of URL, or lacks the package for it.
+        """
+        self.location = location
+        try:
+            self._files, self._root = fsspec.url_to_fs(location)
+        except (ValueError, ImportError) as error:
+            raise UsageError(f"checkpoint.directory = {location!r}: {error}") from None
+
+    def names(self) -> list[str]:
+        """Return the names of the files in it, in order; none if it does not exist.
+
+        Raises:
+            NotADirectoryError: It is a file, which fsspec would list as the only one in itself.
+            Exception: Whatever the store raises that cannot be looked into.
+        """
+        self._files.invalidate_cache()
+        try:
+            paths: list[str] = self._files.ls(self._root, detail=False)
+        except FileNotFoundError:
+            return []
+        if paths == [self._root] and self._files.isfile(self._root):
+            raise NotADirectoryError(f"{self.location} is a file")
+        return sorted(path.rstrip("/").rpartition("/")[2] for path in paths)
+
+    def read(self, name: str) -> bytes:
+        """Return the content of a file."""
+        content: bytes = self._files.cat_file(f"{self._root}/{name}")
+        return content
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file: on this machine whole or not at all, elsewhere as the store does it."""
+        self._files.makedirs(self._root, exist_ok=True)
+        if isinstance(self._files, LocalFileSystem):
+            write_atomically(Path(self._root) / name, content)
+        else:
+            self._files.pipe_file(f"{self._root}/{name}", content)
+
+    def remove(self, name: str) -> None:
+        """Remove a file."""
+        self._files.rm_file(f"{self._root}/{name}")
+
+
+VARIABLE = "REINFORCE_SUBMITTED_FILES"
+
+
+def submitted_files() -> str | None:
+    """Return the digest of the files that this job came with, or None if this is no job."""
+    return os.environ.get(VARIABLE)
+
+
+def require_same_files(run: RunDirectory, newest: Checkpoint | None) -> None:
+    """Raise if this is a job, and a run's newest checkpoint was not made with its files.
+
+    Raises:
+        UsageError: It was made with others, or nobody knows with which.
+    """
+    ours = submitted_files()
+    if ours and newest and newest.files != ours:
+        theirs = f"submitted as {newest.files}" if newest.files else "that are not known"
+        raise UsageError(
+            f"run.name = {run.name!r}: {run.path} was made with files {theirs}, and these are "
+            f"{ours}; for a new run choose another --run.name; to go on with it all the same, call "
+            f"`reinforce resume {run.path}` on that machine, from a folder with these files"
+        )

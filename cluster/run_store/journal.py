@@ -1,0 +1,298 @@
+"""The journal: ``metrics.jsonl``, a write-ahead log of every update and every evaluation."""
+
+import errno
+import fcntl
+import hashlib
+import io
+import json
+import math
+import os
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from reinforce.cluster.backends.backend import Batch
+from reinforce.cluster.errors import RunDirectoryError, StorageError
+from reinforce.cluster.evaluation import Evaluation, Evaluations
+from reinforce.cluster.progress import Progress
+from reinforce.cluster.run_store.run_directory import is_locked, write_atomically
+from reinforce.learner.state import UpdateReport
+
+_BEGAN_NS = time.time_ns() - time.monotonic_ns()
+"""Added to the monotonic clock, it gives Unix time that never jumps while a process lives."""
+
+
+@dataclass(frozen=True)
+class BatchEntry:
+    """The episodes of one update.
+
+    Attributes:
+        sha256: Digest of all trajectories in ticket order. Two runs that agree in it have learned
+            from the same bits.
+        episode_returns: One per episode, undiscounted, in ticket order.
+        episode_lengths: One per episode, in steps.
+    """
+
+    sha256: str
+    episode_returns: list[float]
+    episode_lengths: list[int]
+
+    @classmethod
+    def of(cls, batch: Batch) -> "BatchEntry":
+        """Return the record of a played batch."""
+        digests = "".join(report.trajectories_sha256 for report in batch.reports)
+        return cls(
+            hashlib.sha256(digests.encode()).hexdigest(),
+            np.concatenate([report.episode_returns for report in batch.reports]).tolist(),
+            np.concatenate([report.episode_lengths for report in batch.reports]).tolist(),
+        )
+
+
+@dataclass(frozen=True)
+class JournalEntry:
+    """One line of the journal: an update, or an evaluation of the weights that it made.
+
+    Attributes:
+        updates: Updates applied so far.
+        environment_steps: Steps learned from so far: the x-axis of every metric.
+        training_time_s: Seconds since the first ticket was issued.
+        timestamp_ms: Unix time in milliseconds.
+        metrics: Finite numbers by name ``section/name``.
+        batch: The episodes that the update learned from; None for an evaluation.
+    """
+
+    updates: int
+    environment_steps: int
+    training_time_s: float
+    timestamp_ms: int
+    metrics: dict[str, float]
+    batch: BatchEntry | None = None
+
+    @classmethod
+    def parse(cls, line: str | bytes) -> "JournalEntry":
+        """Return the record that a line of the journal holds."""
+        values: dict[str, Any] = json.loads(line)
+        batch = values.pop("batch", None)
+        return cls(**values, batch=BatchEntry(**batch) if batch else None)
+
+    def line(self) -> str:
+        """Return the record as one line of the journal."""
+        # vars() and not asdict(), which copies every return of every episode one by one.
+        batch = vars(self.batch) if self.batch else None
+        return json.dumps({**vars(self), "batch": batch}, allow_nan=False) + "\n"
+
+
+def update_entry(
+    progress: Progress,
+    batch: Batch,
+    report: UpdateReport,
+    sampling_s: float,
+    learning_s: float,
+    workers_alive: int,
+    checkpoints_failed: int,
+) -> JournalEntry:
+    """Return the record of one update; times are wall clock as the driver saw them."""
+    episodes = BatchEntry.of(batch)
+    returns, lengths = episodes.episode_returns, episodes.episode_lengths
+    metrics = {
+        "rollout/return_mean": sum(returns) / len(returns),
+        "rollout/return_min": min(returns),
+        "rollout/return_max": max(returns),
+        "rollout/num_episodes": len(lengths),
+        "rollout/episode_length_mean": sum(lengths) / len(lengths),
+        "rollout/truncated_fraction": sum(report.num_truncated for report in batch.reports)
+        / len(lengths),
+        "rollout/unknown_category_fraction": sum(report.num_unknown for report in batch.reports)
+        / sum(lengths),
+        **{f"learner/{name}": value for name, value in report.metrics.items()},
+        **{f"tickets/{name}": count for name, count in asdict(progress.tickets).items()},
+        "time/sampling_s": sampling_s,
+        "time/learning_s": learning_s,
+        "time/environment_steps_per_s": sum(lengths) / (sampling_s + learning_s),
+        "cluster/workers_alive": workers_alive,
+        "cluster/worker_restarts": progress.worker_restarts,
+        "cluster/learner_restarts": progress.learner_restarts,
+        "checkpoint/failed": checkpoints_failed,
+        "progress/updates": progress.updates,
+        "progress/episodes": progress.episodes,
+        "progress/training_time_s": progress.training_time_s,
+    }
+    return _record(progress, metrics, episodes)
+
+
+def evaluation_entry(
+    progress: Progress, evaluations: Evaluations, best: float, evaluation_s: float
+) -> JournalEntry:
+    """Return the record of an evaluation; ``best`` is the highest mean return so far."""
+    metrics = {
+        **_return_metrics("", evaluations.deciding),
+        **(_return_metrics("sampled_", evaluations.sampled) if evaluations.sampled else {}),
+        "evaluation/return_best": best,
+        "time/evaluation_s": evaluation_s,
+    }
+    return _record(progress, metrics, None)
+
+
+def confirmation_entry(progress: Progress, evaluation: Evaluation) -> JournalEntry:
+    """Return the record of an evaluation on seeds of its own, which ends a run or fails to."""
+    return _record(progress, _return_metrics("confirmed_", evaluation), None)
+
+
+def _return_metrics(prefix: str, evaluation: Evaluation) -> dict[str, float]:
+    low, high = evaluation.return_ci95
+    return {
+        f"evaluation/{prefix}return_mean": evaluation.return_mean,
+        f"evaluation/{prefix}return_ci_low": low,
+        f"evaluation/{prefix}return_ci_high": high,
+    }
+
+
+def _record(
+    progress: Progress, metrics: dict[str, float], batch: BatchEntry | None
+) -> JournalEntry:
+    return JournalEntry(
+        updates=progress.updates,
+        environment_steps=progress.environment_steps,
+        training_time_s=progress.training_time_s,
+        timestamp_ms=(_BEGAN_NS + time.monotonic_ns()) // 1_000_000,
+        metrics={name: value for name, value in metrics.items() if math.isfinite(value)},
+        batch=batch,
+    )
+
+
+_LOCK_PATIENCE_S = 1.0
+"""Others look for a moment whether the journal is locked."""
+
+
+class Journal:
+    """Appends records; a line is in the hands of the operating system when ``append`` returns.
+
+    It is locked as long as it is open: a run has one driver.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open the journal of a run.
+
+        Raises:
+            RunDirectoryError: Another process writes it.
+        """
+        self._path = path
+        self._failure: StorageError | None = None
+        self._file = _open_locked(path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+    def cut_back(self, updates: int) -> bool:
+        """Remove what was recorded after this many updates, and a torn last line.
+
+        Returns:
+            Whether the record of that update is there, so that what is kept has no gap.
+        """
+        kept: list[bytes] = []
+        is_there = updates == 0
+        with self._path.open("rb") as file:
+            for line in file if updates else ():
+                if not line.endswith(b"\n"):
+                    break
+                record = JournalEntry.parse(line)
+                if record.updates > updates:
+                    break
+                kept.append(line)
+                if record.updates == updates and record.batch:
+                    is_there = True
+                    break
+        content = b"".join(kept)
+        if len(content) < os.fstat(self._file.fileno()).st_size:
+            self._replace_by(content)
+        return is_there
+
+    def _replace_by(self, content: bytes) -> None:
+        """Put a new file in place of the old one, which a follower may still be reading."""
+        temporary = self._path.with_name(self._path.name + ".tmp")
+        try:
+            write_atomically(temporary, content)
+        except OSError as error:
+            raise self._cannot_write(error) from error
+        file = _open_locked(temporary)
+        temporary.replace(self._path)
+        self._file.close()
+        self._file = file
+
+    def append(self, record: JournalEntry) -> None:
+        """Write one record.
+
+        Raises:
+            StorageError: The disk does not take it.
+        """
+        line, end = record.line().encode(), os.fstat(self._file.fileno()).st_size
+        try:
+            written = self._file.write(line)
+        except OSError as error:
+            raise self._cannot_write(error) from error
+        if written < len(line):  # the disk filled up in the middle of it
+            self._file.truncate(end)
+            raise self._cannot_write(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+
+    def flush_to_disk(self) -> None:
+        """Have the records survive a crash of the machine.
+
+        Raises:
+            StorageError: The disk does not take them, or did not take one before.
+        """
+        if self._failure:
+            raise self._failure
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise self._cannot_write(error) from error
+
+    def _cannot_write(self, error: OSError) -> StorageError:
+        self._failure = StorageError(
+            f"cannot write to {self._path}: {error.strerror}; make room and "
+            f"`reinforce resume {self._path.parent}`"
+        )
+        return self._failure
+
+
+def _open_locked(path: Path) -> io.FileIO:
+    """Open a file for appending, as the only one who does.
+
+    Raises:
+        RunDirectoryError: Another process has it open.
+    """
+    deadline_s = time.monotonic() + _LOCK_PATIENCE_S
+    while True:
+        file = path.open("ab", buffering=0)
+        with suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(file.fileno()).st_ino == path.stat().st_ino:
+                return file
+        file.close()  # it is locked, or was replaced just now
+        if time.monotonic() > deadline_s:
+            raise RunDirectoryError(f"{path.parent} is in use: another process trains it")
+        time.sleep(0.05)
+
+
+def is_being_written(path: Path) -> bool:
+    """Return whether a process has this journal open for writing: whether the run is going on."""
+    return is_locked(path)
+
+
+def read_entries(path: Path) -> Iterator[JournalEntry]:
+    """Yield the records of a journal, also of one that is being written."""
+    if not path.exists():
+        return
+    with path.open("rb") as journal:
+        for line in journal:
+            if not line.endswith(b"\n"):  # being written at this moment
+                return
+            yield JournalEntry.parse(line)

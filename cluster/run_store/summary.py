@@ -1,0 +1,82 @@
+"""The summary: how a run ended, as ``summary.json`` and as a table for people."""
+
+import time
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+
+from reinforce.cluster.run_store.run_directory import RunDirectory, write_json
+from reinforce.cluster.training import Outcome
+
+
+def write_summary(
+    run: RunDirectory,
+    outcome: Outcome,
+    wall_time_s: float,
+) -> dict[str, Any]:
+    """Write the summary of a run that reached a limit or was interrupted, and return it."""
+    progress = outcome.progress
+    summary = {
+        "status": "interrupted" if outcome.exit_code else "finished",
+        "stop_reason": outcome.stop_reason,
+        "updates": progress.updates,
+        "environment_steps": progress.environment_steps,
+        "episodes": progress.episodes,
+        "wall_time_s": round(wall_time_s, 3),
+        "training_time_s": round(progress.training_time_s, 3),
+        "timestamp_ms": time.time_ns() // 1_000_000,
+        "weights_sha256": outcome.weights_sha256,
+        "mlflow_run_id": None,
+        "evaluation": outcome.evaluation.as_json() if outcome.evaluation else None,
+        # Dropped: with a batch that nothing will be learned from, since the run is over.
+        "tickets": asdict(progress.tickets.closed()),
+        "worker_restarts": progress.worker_restarts,
+        "learner_restarts": progress.learner_restarts,
+    }
+    write_json(run.summary_file, summary)
+    return summary
+
+
+def add_run_id(
+    run: RunDirectory, summary: dict[str, Any], mlflow_run_id: str | None
+) -> dict[str, Any]:
+    """Write the summary once more with the id of the MLflow run, known at the very end."""
+    summary = {**summary, "mlflow_run_id": mlflow_run_id}
+    write_json(run.summary_file, summary)
+    return summary
+
+
+def write_failure(run: RunDirectory, error: BaseException, wall_time_s: float) -> None:
+    """Write the summary of a run that failed."""
+    write_json(
+        run.summary_file,
+        {
+            "status": "failed",
+            "stop_reason": f"{type(error).__name__}: {error}",
+            "wall_time_s": round(wall_time_s, 3),
+            "timestamp_ms": time.time_ns() // 1_000_000,
+        },
+    )
+
+
+def print_summary(console: Console, run: RunDirectory, summary: dict[str, Any]) -> None:
+    """Print what a reader wants to know first."""
+    evaluation = summary["evaluation"]
+    rows = {"status": f"{summary['status']} ({summary['stop_reason']})"}
+    if evaluation:
+        low, high = evaluation["return_ci95"]
+        rows["evaluation"] = (
+            f"mean return {evaluation['return_mean']:.1f} (95 % interval {low:.1f} to {high:.1f}) "
+            f"over {evaluation['episodes']} fresh episodes"
+        )
+    rows["training"] = (
+        f"{summary['environment_steps']:,} steps, {summary['episodes']:,} episodes, "
+        f"{summary['updates']:,} updates in {summary['training_time_s']:.1f} s"
+    )
+    rows["weights"] = f"sha256 {summary['weights_sha256']}"
+    rows["run"] = str(run.path)
+    if summary["status"] == "interrupted":
+        rows["to go on"] = f"reinforce resume {run.path}"
+    for name, text in rows.items():
+        console.print(f"{name:<12}{text}", highlight=False, soft_wrap=True, markup=False)

@@ -1,0 +1,253 @@
+"""Ray's job API: submit a command to a cluster, follow what it says, learn how it ended."""
+
+import asyncio
+import http.client
+import json
+import logging
+import signal
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Self
+
+from ray.exceptions import AuthenticationError
+from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
+
+from reinforce.cluster.backends.ray.probe import missing_token_advice, request_headers
+from reinforce.cluster.errors import ClusterUnreachableError, JobLostError
+
+_PROBE_TIMEOUT_S = 5.0
+_REQUEST_TIMEOUTS_S = (5.0, 60.0)  # to connect, and to answer
+_SUBMIT_TIMEOUT_S = 30.0
+_QUIET_S = 30.0
+"""A job that prints nothing for this long is asked after."""
+
+_LOST_AFTER_S = 60.0
+"""Without an answer for this long, following ends; the job itself may well go on."""
+
+_RETRY_PAUSE_S = 2.0
+_STOP_WAIT_S = "60"
+"""Between SIGTERM and SIGKILL of a job that is stopped: it writes a checkpoint first."""
+
+_UNREACHABLE = (RuntimeError, OSError, AuthenticationError)
+"""What Ray's client and the library below it raise."""
+
+
+# Which package it uploads, and that a log ended, is said by us or not at all.
+for _module in ("dashboard_sdk", "job.sdk"):
+    logging.getLogger(f"ray.dashboard.modules.{_module}").setLevel(logging.WARNING)
+
+
+class _Client(JobSubmissionClient):  # type: ignore[misc]
+    """Ray's client, with a deadline for every request."""
+
+    def _do_request(self, *arguments: Any, **options: Any) -> Any:
+        return super()._do_request(*arguments, timeout=_REQUEST_TIMEOUTS_S, **options)
+
+
+class RayJobs:
+    """The jobs of one cluster.
+
+    Attributes:
+        address: URL of the cluster's dashboard.
+    """
+
+    def __init__(self, address: str, client: Any) -> None:
+        """Take what asks the cluster; ``connect`` makes it."""
+        self.address = address
+        self._client = client
+
+    @classmethod
+    def connect(cls, address: str) -> Self:
+        """Return those of a cluster.
+
+        Args:
+            address: URL of the cluster's dashboard, such as http://127.0.0.1:8265.
+
+        Raises:
+            ClusterUnreachableError: There is no job API at this address, or it refuses us.
+        """
+        address = address.rstrip("/")
+        _probe(address)
+        try:
+            return cls(address, _Client(address))
+        except _UNREACHABLE as error:
+            raise _unreachable(address, error) from error
+
+    def find(self, submission_id: str) -> JobDetails | None:
+        """Return what is known of a job, or None if there is none of this id.
+
+        Raises:
+            ClusterUnreachableError: The cluster does not say.
+        """
+        try:
+            return self._client.get_job_info(submission_id)
+        except _UNREACHABLE as error:
+            if isinstance(error, RuntimeError) and "status code 404" in str(error):
+                return None
+            raise _unreachable(self.address, error) from error
+
+    def submit(self, submission_id: str, entrypoint: str, package: Path) -> None:
+        """Start a job with a packed working directory.
+
+        A head node that has just started has no one to start jobs for some seconds; asking again
+        under the same id is safe.
+
+        Raises:
+            ClusterUnreachableError: The cluster does not take the job.
+        """
+        deadline_s = time.monotonic() + _SUBMIT_TIMEOUT_S
+        while True:
+            try:
+                self._client.submit_job(
+                    submission_id=submission_id,
+                    entrypoint=entrypoint,
+                    runtime_env={
+                        "working_dir": str(package),
+                        "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": _STOP_WAIT_S},
+                    },
+                )
+            except Exception as error:  # Ray's or requests'
+                if self._is_known(submission_id):
+                    return
+                if time.monotonic() > deadline_s:
+                    raise ClusterUnreachableError(
+                        f"{self.address} does not take the job: {error}"
+                    ) from error
+                time.sleep(_RETRY_PAUSE_S)
+            else:
+                return
+
+    def _is_known(self, submission_id: str) -> bool:
+        """Return whether a job was taken although the answer was lost."""
+        with suppress(ClusterUnreachableError):
+            return self.find(submission_id) is not None
+        return False
+
+    def follow(self, submission_id: str, write: Callable[[str], object]) -> JobDetails:
+        """Pass on what a job prints, from its beginning, and return how it ended.
+
+        Raises:
+            JobLostError: The cluster stopped answering, or no longer knows the job.
+        """
+        log = _ShownOnce(write)
+        is_over = False
+        while True:
+            is_whole = asyncio.run(self._pass_on(submission_id, log))
+            try:
+                job = self.find(submission_id)
+            except ClusterUnreachableError as error:
+                if time.monotonic() - log.heard_s >= _LOST_AFTER_S:
+                    raise JobLostError(
+                        f"{self.address} has not answered for {_LOST_AFTER_S:.0f} s ({error}). The "
+                        f"job {submission_id} may go on without us: give the same command again "
+                        "to follow it"
+                    ) from error
+            else:
+                if job is None:
+                    raise JobLostError(
+                        f"the cluster at {self.address} no longer knows the job {submission_id}: "
+                        "it was started anew. The same command submits the run again; `reinforce "
+                        "resume` goes on from its checkpoints, if the disk with them is still there"
+                    )
+                if job.status.is_terminal() and (is_whole or is_over):
+                    return job
+                is_over = job.status.is_terminal()  # what it said last may not be shown yet
+                log.heard_s = time.monotonic()
+            time.sleep(_RETRY_PAUSE_S)
+
+    async def _pass_on(self, submission_id: str, log: "_ShownOnce") -> bool:
+        """Pass the log on; return True at its end, and False if there may be more of it.
+
+        A machine that is switched off does not close its connections: only asking anew tells
+        silence from loss.
+        """
+        log.begin()
+        texts = self._client.tail_job_logs(submission_id)
+        while True:
+            try:
+                text = await asyncio.wait_for(anext(texts), _QUIET_S)
+            except StopAsyncIteration:
+                return True
+            except Exception:  # noqa: BLE001 - silence, or Ray's or aiohttp's of a torn connection
+                return False
+            log.add(text)
+
+
+class _ShownOnce:
+    """Writes a log that every new connection tells from its beginning, without repeating itself.
+
+    Attributes:
+        heard_s: When the cluster last said anything, by ``time.monotonic``.
+    """
+
+    def __init__(self, write: Callable[[str], object]) -> None:
+        self._write = write
+        self._num_shown = self._num_seen = 0
+        self.heard_s = time.monotonic()
+
+    def begin(self) -> None:
+        """What is added next is the log's beginning again."""
+        self._num_seen = 0
+
+    def add(self, text: str) -> None:
+        """Write what of this text was not written before."""
+        self.heard_s = time.monotonic()
+        self._write(text[max(0, self._num_shown - self._num_seen) :])
+        self._num_seen += len(text)
+        self._num_shown = max(self._num_shown, self._num_seen)
+
+
+def exit_code_of(job: JobDetails) -> int:
+    """Return the exit code of a job that has ended, as a shell would give it."""
+    if job.status == JobStatus.SUCCEEDED:
+        return 0
+    if job.status == JobStatus.STOPPED:
+        return 128 + signal.SIGTERM
+    code = job.driver_exit_code
+    if not code:  # it never started
+        return 1
+    return int(code) if code > 0 else 128 - int(code)
+
+
+def _unreachable(address: str, error: Exception) -> ClusterUnreachableError:
+    if isinstance(error, AuthenticationError):
+        return ClusterUnreachableError(f"{address} refuses us: {missing_token_advice()}")
+    return ClusterUnreachableError(f"{address} gives no answer about jobs: {error}")
+
+
+def _probe(address: str) -> None:
+    """Ask a dashboard for its version of Ray, and say what is wrong if there is none."""
+    parts = urllib.parse.urlsplit(address)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ClusterUnreachableError(
+            f"--address {address!r} is not the URL of a Ray dashboard, such as "
+            "http://127.0.0.1:8265 (HOST:6379 is the address for --cluster.address)"
+        )
+    request = urllib.request.Request(f"{address}/api/version", headers=request_headers())  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=_PROBE_TIMEOUT_S) as answer:  # noqa: S310
+            json.load(answer)["ray_version"]
+    except urllib.error.HTTPError as error:
+        if error.code in (401, 403):
+            raise ClusterUnreachableError(
+                f"{address} refuses us (HTTP {error.code}): {missing_token_advice()}"
+            ) from None
+        raise ClusterUnreachableError(
+            f"{address} is not a Ray dashboard (HTTP {error.code} for /api/version)"
+        ) from None
+    except (ValueError, KeyError, http.client.HTTPException, ConnectionResetError):
+        raise ClusterUnreachableError(
+            f"{address} answers, but not as a Ray dashboard does; its port is usually 8265 "
+            "(6379 is the address for --cluster.address)"
+        ) from None
+    except OSError as error:
+        raise ClusterUnreachableError(
+            f"--address {address!r} does not answer ({getattr(error, 'reason', error)}). Is the "
+            "dashboard's port reachable from here? `ray dashboard CLUSTER.yaml`, `kubectl "
+            "port-forward` or `ssh -L 8265:127.0.0.1:8265 HEAD` bring it to this machine"
+        ) from None

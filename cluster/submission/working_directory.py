@@ -1,0 +1,131 @@
+"""The working directory of a job: what of the current folder travels to the cluster, and as what.
+
+In a checkout of git, what git tracks or would track; elsewhere, everything that is not hidden.
+Never what runs leave behind.
+"""
+
+import hashlib
+import os
+import subprocess
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from reinforce.cluster.errors import UsageError
+
+LIMIT_BYTES = 512 << 20
+"""Of Ray's, for a package (``RAY_RUNTIME_ENV_WORKING_DIR`` in its documentation)."""
+
+_GENERATED = {"runs", "mlruns", "mlartifacts", "__pycache__", "node_modules", "venv"}
+_GENERATED_PREFIXES = (".", "mlflow.db")
+_OUR_PACKAGES = ("configs", "learner", "workers", "cluster")
+_NO_TIME = (1980, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class WorkingDirectory:
+    """The files of a folder that a job takes along.
+
+    Attributes:
+        root: The folder.
+        files: Paths relative to it, sorted.
+        left_out: Names at the top of the folder of which nothing is taken, sorted.
+    """
+
+    root: Path
+    files: tuple[Path, ...]
+    left_out: tuple[str, ...]
+
+    @classmethod
+    def of(cls, root: Path) -> "WorkingDirectory":
+        """Return what of this folder a job takes along.
+
+        Raises:
+            UsageError: It is too large, or would hide our own packages from the cluster.
+        """
+        listed = _listed_by_git(root)
+        paths = _walk(root) if listed is None else listed
+        files = sorted(path for path in paths if _is_wanted(path) and (root / path).is_file())
+        tops = {path.parts[0] for path in files}
+        left_out = sorted(path.name for path in root.iterdir() if path.name not in tops)
+        directory = cls(root, tuple(files), tuple(left_out))
+        directory._check()
+        return directory
+
+    @property
+    def num_bytes(self) -> int:
+        """Size of all files together."""
+        return sum((self.root / path).stat().st_size for path in self.files)
+
+    @property
+    def is_our_checkout(self) -> bool:
+        """Whether it holds this project itself, which then runs instead of the installed one."""
+        return Path("cluster", "training.py") in self.files
+
+    def pack(self, folder: Path) -> Path:
+        """Write a zip file named after its content and return its path.
+
+        The same files give the same name, so that what the cluster has is not sent again.
+        """
+        package = folder / "working_directory.zip"
+        with zipfile.ZipFile(package, "w", zipfile.ZIP_DEFLATED) as archive:
+            for path in self.files:
+                entry = zipfile.ZipInfo(path.as_posix(), _NO_TIME)
+                entry.external_attr = ((self.root / path).stat().st_mode & 0o777) << 16
+                entry.compress_type = zipfile.ZIP_DEFLATED
+                archive.writestr(entry, (self.root / path).read_bytes())
+        digest = hashlib.sha256(package.read_bytes()).hexdigest()
+        return package.rename(folder / f"{digest[:32]}.zip")
+
+    def _check(self) -> None:
+        sizes = {path: (self.root / path).stat().st_size for path in self.files}
+        total = sum(sizes.values())
+        if total > LIMIT_BYTES:
+            largest = sorted(sizes, key=lambda path: -sizes[path])[:3]
+            named = ", ".join(f"{path} ({_mebibytes(sizes[path])})" for path in largest)
+            raise UsageError(
+                f"the working directory {self.root} holds {_mebibytes(total)} in {len(sizes)} "
+                f"files, and Ray takes {_mebibytes(LIMIT_BYTES)}; the largest: {named}. Name what "
+                "the job does not need in .gitignore (of a git checkout), or submit from a folder "
+                "that holds only what it needs"
+            )
+        for name in _OUR_PACKAGES:
+            if not self.is_our_checkout and {Path(name, "__init__.py"), Path(f"{name}.py")} & set(
+                self.files
+            ):
+                raise UsageError(
+                    f"the working directory {self.root} holds a Python package {name!r}, which "
+                    "would hide ours of the same name on the cluster; rename it, or submit from "
+                    "another folder"
+                )
+
+
+def _is_wanted(path: Path) -> bool:
+    return not any(
+        part in _GENERATED or part.startswith(_GENERATED_PREFIXES) for part in path.parts
+    )
+
+
+def _listed_by_git(root: Path) -> list[Path] | None:
+    """Return what git tracks or would track below a folder, or None outside a checkout."""
+    try:
+        result = subprocess.run(
+            ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],  # noqa: S607
+            cwd=root,
+            capture_output=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return [Path(name) for name in result.stdout.decode().split("\0") if name]
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    for folder, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if _is_wanted(Path(name))]
+        yield from (Path(folder, name).relative_to(root) for name in names)
+
+
+def _mebibytes(num_bytes: int) -> str:
+    return f"{num_bytes / (1 << 20):,.1f} MiB"

@@ -1,0 +1,97 @@
+"""Where a run comes from: command, code, versions and machine, noted once at its first start."""
+
+import getpass
+import os
+import platform
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+_PACKAGES = ("distributed-reinforce", "gymnasium", "mlflow", "numpy", "ray", "torch")
+_GIT_PATIENCE_S = 10.0
+
+
+def describe_provenance(command: Sequence[str]) -> dict[str, Any]:
+    """Return what is known about this start, without anything secret.
+
+    Args:
+        command: Words after ``reinforce``; empty if the run was not started from the command line.
+    """
+    return {
+        "command": list(command),
+        "directory": str(Path.cwd()),
+        "user": _user(),
+        "host": socket.gethostname(),
+        "machine": f"{os.cpu_count()} CPUs, {platform.machine()}, {platform.system()}",
+        "git": _git(),
+        "versions": {"python": platform.python_version(), **_versions(_PACKAGES)},
+        # A folder that is twice on the search path says everything twice.
+        "packages": sorted({f"{item.name}=={item.version}" for item in metadata.distributions()}),
+    }
+
+
+def words_after_reinforce() -> list[str]:
+    """Return how this process was called, if by its command line."""
+    is_command_line = Path(sys.argv[0]).name in ("reinforce", "__main__.py")
+    return sys.argv[1:] if is_command_line else []
+
+
+def _versions(packages: Sequence[str]) -> dict[str, str]:
+    versions = {}
+    for package in packages:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:  # run from a folder, without being installed
+            versions[package] = "not installed"
+    return versions
+
+
+def _git() -> dict[str, Any] | None:
+    """Return commit, branch, remote and whether files differ; None outside a repository.
+
+    Whether they differ is None where git does not find out in time.
+    """
+    commit = _ask_git("rev-parse", "HEAD")
+    if commit is None:
+        return None
+    changes = _ask_git("status", "--porcelain")
+    return {
+        "commit": commit,
+        "branch": _ask_git("rev-parse", "--abbrev-ref", "HEAD"),
+        "remote": _without_user(_ask_git("config", "--get", "remote.origin.url")),
+        "is_dirty": None if changes is None else bool(changes),
+    }
+
+
+def _ask_git(*arguments: str) -> str | None:
+    try:
+        result = subprocess.run(  # noqa: S603  (fixed words, no shell)
+            ["git", "--no-optional-locks", *arguments],  # noqa: S607  (the user's own git)
+            capture_output=True,
+            text=True,
+            timeout=_GIT_PATIENCE_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return result.stdout.strip() if result.returncode == 0 else None
+
+
+def _without_user(address: str | None) -> str | None:
+    """Return a remote's address without the token that it may hold."""
+    if address is None or "://" not in address:
+        return address
+    parts = urlsplit(address)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may run as a user that nobody knows
+        return str(os.getuid())

@@ -1,0 +1,1 @@
+"""From a batch of episodes to the advantage of every step."""

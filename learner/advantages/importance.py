@@ -1,0 +1,113 @@
+"""Importance weights: how to learn from episodes that an earlier version of the policy played.
+
+``rho_t = pi(a_t|s_t) / mu(a_t|s_t)`` is the ratio of the policy that is differentiated to the one
+that acted. All is computed from logarithms, and the weights are constants: no gradient passes.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reinforce.configs.learning import ImportanceCorrection
+from reinforce.learner.advantages.returns import episode_starts, step_indices
+
+_MAX_LOG_WEIGHT = 30.0
+"""exp(30) is 1e13: far beyond any use, and far from what overflows a gradient in float32."""
+
+
+@dataclass(frozen=True)
+class ImportanceWeights:
+    """Weights of a batch, all [B] float64 and >= 0.
+
+    The estimate of an advantage is ``step * (sum_k gamma^(k-t) prefix[k] r[k] - prefix[t] b[t])``.
+
+    Attributes:
+        prefix: Weight of the reward of each step, and of the baseline there.
+        step: Weight of the whole term of each step.
+        reach: ``prefix`` of the step before, 1 at the first: how much more often pi gets here.
+    """
+
+    prefix: NDArray[np.float64]
+    step: NDArray[np.float64]
+    reach: NDArray[np.float64]
+
+
+def importance_weights(
+    kind: ImportanceCorrection,
+    log_ratios: NDArray[np.float64],
+    episode_lengths: NDArray[np.int64],
+    *,
+    cap: float | None = None,
+    self_normalize: bool = False,
+) -> ImportanceWeights:
+    """Return the weights that a correction gives to a batch.
+
+    ``per_decision``: ``prefix[k] = prod_{j <= k} rho_j``. A reward depends on the actions up to
+    its time and on no later one, so this is exact: ``E_mu`` of the estimate is the gradient of pi.
+    Source: Precup, Sutton & Singh (2000), "Eligibility Traces for Off-Policy Policy Evaluation".
+
+    ``per_step``: ``step[t] = rho_t`` alone, as in PPO's ratio. Corrects the action, but not how
+    often its state is reached, nor the return that follows: biased by what that leaves out.
+
+    ``none``: all weights 1, biased by the whole change of the policy.
+
+    Args:
+        kind: ``none``, ``per_step`` or ``per_decision``.
+        log_ratios: [B] log rho (nats).
+        episode_lengths: [E] steps of each episode, with sum B.
+        cap: Larger weights are cut to this, >= 1: less variance, for a bias that makes late rewards
+            count less.
+        self_normalize: Divide by the mean weight at the same step: less variance, for a bias that
+            vanishes with E (``per_decision``; for ``per_step`` it adds to that of the correction).
+    """
+    ones = np.ones_like(log_ratios)
+    if kind == "none" or not log_ratios.any():  # one policy: every product of ratios is 1
+        return ImportanceWeights(ones, ones, ones)
+    if kind == "per_step":
+        step = np.exp(np.minimum(log_ratios, _MAX_LOG_WEIGHT))
+        if self_normalize:
+            steps = step_indices(episode_lengths)
+            step /= (np.bincount(steps, weights=step) / np.bincount(steps))[steps]
+        step = step if cap is None else np.minimum(step, cap)
+        return ImportanceWeights(ones, step, ones)
+    sums = np.cumsum(log_ratios)
+    starts = episode_starts(episode_lengths)
+    log_prefix = sums - np.repeat(sums[starts] - log_ratios[starts], episode_lengths)
+    prefix = np.exp(np.minimum(log_prefix, _MAX_LOG_WEIGHT))
+    if self_normalize:
+        prefix /= _mean_prefix(prefix, episode_lengths)
+    prefix = prefix if cap is None else np.minimum(prefix, cap)
+    reach = np.concatenate([[1.0], prefix[:-1]])
+    reach[starts] = 1.0
+    return ImportanceWeights(prefix, ones, reach)
+
+
+def effective_sample_size(
+    log_ratios: NDArray[np.float64], episode_lengths: NDArray[np.int64]
+) -> float:
+    """Return ``(sum w)^2 / (E sum w^2)`` of the weights of whole episodes, in (0, 1].
+
+    The share of the episodes that would tell as much if pi had played them itself.
+    Source: Kish (1965), "Survey Sampling"; Owen (2013), "Monte Carlo", section 9.3.
+    """
+    log_weights = np.add.reduceat(log_ratios, episode_starts(episode_lengths))
+    weights = np.exp(log_weights - log_weights.max())
+    return float(weights.sum() ** 2 / (len(weights) * (weights**2).sum()))
+
+
+def _mean_prefix(
+    prefix: NDArray[np.float64], episode_lengths: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return [B] the mean prefix weight of *all* episodes at each step.
+
+    Its expectation is 1. An episode that has ended counts with its last weight: the mean over those
+    that go on would tend to the ratio of how often the two policies get there, and dividing by it
+    would take back the very correction that the weights make.
+    """
+    steps = step_indices(episode_lengths)
+    last = prefix[np.cumsum(episode_lengths) - 1]
+    ended = np.concatenate([[0.0], np.cumsum(np.bincount(episode_lengths, weights=last))[1:]])
+    total = np.bincount(steps, weights=prefix) + ended[: int(episode_lengths.max())]
+    means: NDArray[np.float64] = total[steps] / len(episode_lengths)
+    return means

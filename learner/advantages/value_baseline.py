@@ -1,0 +1,115 @@
+"""A learned value function, fitted on a batch only *after* it was used on it."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from reinforce.configs.learning import Device
+from reinforce.learner.networks.network import PolicyNetwork
+from reinforce.learner.optimizer import Optimizer
+from reinforce.learner.policies.architecture import PolicyArchitecture
+from reinforce.learner.policies.spaces import ActionLayout, ActionLeaf
+from reinforce.learner.policies.trajectories import Trajectories
+from reinforce.learner.state import with_prefix
+
+_PASSES = 4
+"""Times that a fit goes through its batch."""
+
+_STATISTICS_DECAY = 0.9
+
+_ONE_NUMBER = ActionLayout((ActionLeaf((), "categorical", (), "int64", (1,), (0,)),))
+"""A network with a single output, the value."""
+
+
+class ValueBaseline:
+    """``V(s)``: a network of the policy's hidden sizes with one output, trained by least squares.
+
+    It has convolutions where there are images and no memory of earlier observations. What it sees
+    is normalised as for the policy.
+
+    Unbiased as a baseline (lambda = 1), because it is known before the batch is played. Fitting it
+    first and using it after on the same batch would let it explain away the noise it should
+    average: a bias. The network learns standardised targets, whose mean and deviation are
+    running averages.
+
+    Source: Sutton & Barto (2018), section 13.4.
+    """
+
+    def __init__(
+        self,
+        policy: PolicyArchitecture,
+        learning_rate: float,
+        micro_batch_steps: int,
+        seed: int,
+        device: Device = "cpu",
+    ) -> None:
+        kind = policy.kind
+        if kind not in ("mlp", "cnn"):
+            kind = "cnn" if policy.observation.pixel_leaves else "mlp"
+        architecture = replace(policy, kind=kind, action=_ONE_NUMBER, arguments={})
+        self._seed = seed
+        self._device = device
+        self._micro_batch_steps = micro_batch_steps
+        generator = torch.Generator().manual_seed(seed)
+        self._network = PolicyNetwork(architecture, generator, device)
+        self._optimizer = Optimizer("adam", self._network.parameters(), learning_rate)
+        self._mean, self._deviation = 0.0, 1.0
+        self._num_fits = 0
+
+    def values(self, observations: NDArray[Any]) -> NDArray[np.float64]:
+        """Return [n] the value of each observation; 0 before the first fit."""
+        if self._num_fits == 0:
+            return np.zeros(len(observations))
+        with torch.inference_mode():
+            parts = [
+                self._network(observations[start : start + self._micro_batch_steps]).squeeze(1)
+                for start in range(0, len(observations), self._micro_batch_steps)
+            ]
+        standardized = torch.cat(parts).cpu().numpy().astype(np.float64)
+        return self._mean + self._deviation * standardized
+
+    def fit(self, batch: Trajectories, targets: NDArray[np.float64]) -> None:
+        """Train on [B] targets, for batches to come."""
+        self._update_statistics(targets)
+        standardized = (targets - self._mean) / self._deviation
+        goals = torch.from_numpy(standardized.astype(np.float32))
+        # The order is a function of the seed and the number of fits: no generator to checkpoint.
+        generator = torch.Generator().manual_seed(self._seed + self._num_fits)
+        size = min(self._micro_batch_steps, max(1, batch.num_steps // 8))
+        for _ in range(_PASSES):
+            order = torch.randperm(batch.num_steps, generator=generator)
+            for rows in torch.split(order, size):
+                self._optimizer.zero_gradients()
+                values = self._network(batch.observations[rows.numpy()]).squeeze(1)
+                error = values - goals[rows].to(self._device)
+                (error**2).mean().backward()
+                self._optimizer.step()
+        self._num_fits += 1
+
+    def load_statistics(self, statistics: NDArray[np.float32]) -> None:
+        """Normalise observations with these statistics from now on."""
+        self._network.load_statistics(statistics)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return a copy of the state, by name."""
+        return {
+            "weights": self._network.flat_weights(),
+            "statistics": np.array([self._mean, self._deviation, self._num_fits]),
+            **{f"optimizer.{name}": array for name, array in self._optimizer.arrays().items()},
+        }
+
+    def load_arrays(self, arrays: dict[str, NDArray[Any]]) -> None:
+        """Continue from a state that ``arrays`` returned."""
+        self._network.load_flat_weights(arrays["weights"])
+        self._mean, self._deviation = map(float, arrays["statistics"][:2])
+        self._num_fits = int(arrays["statistics"][2])
+        self._optimizer.load_arrays(with_prefix(arrays, "optimizer."))
+
+    def _update_statistics(self, targets: NDArray[np.float64]) -> None:
+        mean, deviation = float(targets.mean()), float(targets.std())
+        keep = _STATISTICS_DECAY if self._num_fits else 0.0
+        self._mean = keep * self._mean + (1 - keep) * mean
+        self._deviation = max(keep * self._deviation + (1 - keep) * deviation, 1e-8)

@@ -1,0 +1,271 @@
+"""Passes of the policy over a batch, forwards and backwards, a micro-batch at a time, in threads.
+
+What is added to what depends on the batch alone: the gradient of a group of episodes is the sum of
+its micro-batches, that of the batch the sum of its groups, each in order. The number of threads
+changes only the speed (docs/decisions/0075-the-learner-in-threads.md).
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from reinforce.configs.learning import LearnerConfig
+from reinforce.learner.device import differentiated_body
+from reinforce.learner.freed_memory import keep_freed_memory
+from reinforce.learner.loss import signal_and_noise, surrogate_loss
+from reinforce.learner.networks.network import PolicyNetwork
+from reinforce.learner.networks.torch_distributions import (
+    TorchDistribution,
+    make_torch_distribution,
+)
+from reinforce.learner.policies.architecture import PolicyArchitecture
+from reinforce.learner.policies.trajectories import Trajectories
+
+_NUM_GROUPS = 8
+"""Parts of a batch whose gradients are compared for the signal-to-noise ratio."""
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """Rows for one forward and backward pass.
+
+    Attributes:
+        rows: Which rows of the batch.
+        episode_lengths: Of the whole episodes that the rows are, or None if they are cut anywhere.
+    """
+
+    rows: slice | NDArray[np.int64]
+    episode_lengths: NDArray[np.int64] | None
+
+
+def episode_groups(num_episodes: int) -> list[tuple[int, int]]:
+    """Return (first, end) of consecutive parts of a batch's episodes, equal up to one episode."""
+    borders = np.linspace(0, num_episodes, min(_NUM_GROUPS, num_episodes) + 1).astype(int)
+    return [(int(first), int(end)) for first, end in pairwise(borders)]
+
+
+def micro_batches(
+    episode_lengths: NDArray[np.int64],
+    episodes: tuple[int, int],
+    max_steps: int,
+    *,
+    whole_episodes: bool,
+) -> Iterator[MicroBatch]:
+    """Yield the rows of some consecutive episodes, at most ``max_steps`` at a time.
+
+    Args:
+        episode_lengths: [E] of the batch.
+        episodes: (first, end) of those wanted.
+        max_steps: Of one micro-batch, >= 1; a whole episode may be longer.
+        whole_episodes: Cut only between episodes, as a recurrent policy needs it.
+    """
+    first, last = episodes
+    ends = np.cumsum(episode_lengths)
+    start, end = int(ends[first] - episode_lengths[first]), int(ends[last - 1])
+    if not whole_episodes:
+        for row in range(start, end, max_steps):
+            yield MicroBatch(slice(row, min(row + max_steps, end)), None)
+        return
+    while first < last:
+        fitting = int(np.searchsorted(ends[:last], start + max_steps, side="right"))
+        border = max(fitting, first + 1)
+        yield MicroBatch(slice(start, int(ends[border - 1])), episode_lengths[first:border])
+        first, start = border, int(ends[border - 1])
+
+
+def some_states(
+    episode_lengths: NDArray[np.int64], num_steps: int, *, whole_episodes: bool
+) -> MicroBatch:
+    """Return about ``num_steps`` rows, spread evenly over a batch, as rows or as whole episodes."""
+    every = 1 + int(episode_lengths.sum()) // num_steps
+    if not whole_episodes:
+        return MicroBatch(slice(None, None, every), None)
+    is_chosen = np.arange(len(episode_lengths)) % every == 0
+    rows = np.flatnonzero(np.repeat(is_chosen, episode_lengths))
+    return MicroBatch(rows, episode_lengths[is_chosen])
+
+
+_MAX_THREADS = 4
+"""Each holds what a micro-batch leaves behind for its way back."""
+
+_MIN_MICRO_BATCHES = 2
+"""In a batch that is worth more than one thread (docs/decisions/0075-the-learner-in-threads.md)."""
+
+_OWN_KINDS = ("mlp", "cnn", "gru")
+"""Of networks that remember nothing from one call to the next, so that threads can share them."""
+
+
+@dataclass(frozen=True)
+class _GroupGradient:
+    """What one group of episodes contributes; numbers stay on the device until all is computed.
+
+    Attributes:
+        gradients: Of each parameter; None of those that do not matter.
+        share: Of the batch's episodes.
+        loss, entropy, drift: Scalars: sums over the steps, and the largest difference from the
+            log-probabilities of the policy that acted.
+    """
+
+    gradients: Sequence[Tensor | None]
+    share: float
+    loss: Tensor
+    entropy: Tensor
+    drift: Tensor
+
+
+class PolicyPasses:
+    """The policy's network on the batches of one learner."""
+
+    def __init__(
+        self,
+        config: LearnerConfig,
+        architecture: PolicyArchitecture,
+        network: PolicyNetwork,
+        num_threads: int | None = None,
+    ) -> None:
+        """Prepare the passes; ``num_threads`` is the machine's choice unless a test has another."""
+        self._device, self._max_steps = config.device, config.micro_batch_steps
+        self._action = architecture.action
+        self._network = network
+        self._parameters = [p for p in network.parameters() if p.requires_grad]
+        self._differentiated_body = differentiated_body(network, config)
+        count = num_threads or _suitable_threads(config, architecture)
+        # Torch is told in each of them that an operation is one thread: it forgets.
+        self._pool = ThreadPoolExecutor(count, "learner", torch.set_num_threads, (1,))
+        self._num_threads = count
+        keep_freed_memory()
+
+    @property
+    def are_whole_episodes(self) -> bool:
+        """Whether a pass has to begin where an episode does, as it must with a memory."""
+        return self._network.state_size > 0
+
+    def distribution(
+        self,
+        batch: Trajectories,
+        part: MicroBatch,
+        body: Callable[..., Tensor] | None = None,
+    ) -> TorchDistribution:
+        """Return the distributions over the actions of some steps, as the workers had them."""
+        parameters = self._network(batch.observations[part.rows], part.episode_lengths, body)
+        masks = None if batch.action_masks is None else self._tensor(batch.action_masks[part.rows])
+        return make_torch_distribution(self._action, parameters, masks)
+
+    def log_probs(self, batch: Trajectories) -> NDArray[np.float64]:
+        """Return [B] the log-probabilities of the actions, without differentiating them."""
+
+        def of(part: MicroBatch) -> Tensor:
+            with torch.inference_mode():
+                actions = self._tensor(batch.actions[part.rows])
+                return self.distribution(batch, part).log_prob(actions)
+
+        parts = self._micro_batches(batch, (0, batch.num_episodes))
+        log_probs = list(self._map(batch)(of, parts))
+        return torch.cat(log_probs).cpu().numpy().astype(np.float64)
+
+    def differentiate(
+        self, batch: Trajectories, advantages: NDArray[np.float64], entropy_coefficient: float
+    ) -> dict[str, float]:
+        """Leave the gradient of the surrogate loss in the parameters; return metrics of it.
+
+        Args:
+            batch: Whole episodes.
+            advantages: [B] constants.
+            entropy_coefficient: >= 0, as in ``surrogate_loss``.
+        """
+        weights = advantages.astype(np.float32)
+
+        def of(episodes: tuple[int, int]) -> _GroupGradient:
+            return self._group_gradient(batch, weights, entropy_coefficient, episodes)
+
+        groups = list(self._map(batch)(of, episode_groups(batch.num_episodes)))
+        for parameter, gradients in zip(
+            self._parameters, zip(*(group.gradients for group in groups), strict=True), strict=True
+        ):
+            parameter.grad = _sum(gradients)
+        signal, noise = signal_and_noise([self._flat(g.gradients) / g.share for g in groups])
+        return {
+            "surrogate_loss": sum(float(group.loss) for group in groups),
+            "entropy": sum(float(group.entropy) for group in groups) / batch.num_steps,
+            "log_prob_drift_max": max(float(group.drift) for group in groups),
+            "gradient_signal": signal,
+            "gradient_noise": noise,
+            "gradient_snr": max(0.0, signal) / noise if noise > 0 else float("nan"),
+        }
+
+    def _map(self, batch: Trajectories) -> Callable[..., Iterator[Any]]:
+        """Return what maps over a batch: in threads, unless it is too small to wake them."""
+        is_worth_it = batch.num_steps > _MIN_MICRO_BATCHES * self._max_steps
+        return self._pool.map if is_worth_it and self._num_threads > 1 else map
+
+    def _group_gradient(
+        self,
+        batch: Trajectories,
+        weights: NDArray[np.float32],
+        entropy_coefficient: float,
+        episodes: tuple[int, int],
+    ) -> _GroupGradient:
+        sums: Sequence[Tensor | None] = [None] * len(self._parameters)
+        # On the device and read at the very end: to ask a GPU for a number is to wait for it.
+        loss, entropy, drift = torch.zeros(3, dtype=torch.float64, device=self._device)
+        for part in self._micro_batches(batch, episodes):
+            surrogate = surrogate_loss(
+                self.distribution(batch, part, self._differentiated_body),
+                self._tensor(batch.actions[part.rows]),
+                self._tensor(weights[part.rows]),
+                batch.num_episodes,
+                entropy_coefficient,
+            )
+            gradients = torch.autograd.grad(surrogate.loss, self._parameters, allow_unused=True)
+            sums = [_sum(pair) for pair in zip(sums, gradients, strict=True)]
+            loss += surrogate.loss.detach()
+            entropy += surrogate.entropy_sum
+            behavior = self._tensor(batch.behavior_log_probs[part.rows])
+            drift = torch.fmax(drift, (surrogate.log_probs - behavior).abs().max())
+        share = (episodes[1] - episodes[0]) / batch.num_episodes
+        return _GroupGradient(sums, share, loss, entropy, drift)
+
+    def _micro_batches(
+        self, batch: Trajectories, episodes: tuple[int, int]
+    ) -> Iterator[MicroBatch]:
+        return micro_batches(
+            batch.episode_lengths,
+            episodes,
+            self._max_steps,
+            whole_episodes=self.are_whole_episodes,
+        )
+
+    def _tensor(self, array: NDArray[Any]) -> Tensor:
+        """Return an array on the device; whole batches stay where they are."""
+        return torch.from_numpy(array).to(self._device, non_blocking=True)
+
+    def _flat(self, gradients: Sequence[Tensor | None]) -> NDArray[np.float64]:
+        """Return [P] the gradient as one vector, zeros where there is none."""
+        flat = [
+            (torch.zeros_like(parameter) if gradient is None else gradient).flatten()
+            for parameter, gradient in zip(self._parameters, gradients, strict=True)
+        ]
+        return torch.cat(flat).cpu().numpy().astype(np.float64)
+
+
+def _suitable_threads(config: LearnerConfig, architecture: PolicyArchitecture) -> int:
+    """Return one thread per core, up to a few; one alone where more are of no use or no good."""
+    if config.device != "cpu" or config.compile or architecture.kind not in _OWN_KINDS:
+        return 1
+    return min(_MAX_THREADS, len(os.sched_getaffinity(0)))
+
+
+def _sum(gradients: Iterable[Tensor | None]) -> Tensor | None:
+    total = None
+    for gradient in gradients:
+        if gradient is not None:
+            total = gradient if total is None else total + gradient
+    return total

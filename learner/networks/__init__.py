@@ -1,0 +1,1 @@
+"""The policy as Torch networks, which the learner differentiates."""

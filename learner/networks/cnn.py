@@ -1,0 +1,84 @@
+"""Networks that see images: convolutions for each, joined with the vector if there is one."""
+
+import torch
+from torch import Tensor, nn
+
+from reinforce.configs.learning import Activation
+from reinforce.learner.networks.layers import ACTIVATIONS, Parts, dense_layers
+from reinforce.learner.policies.architecture import (
+    PolicyArchitecture,
+    channels_are_last,
+    image_layers,
+    image_size,
+    num_features,
+)
+from reinforce.learner.policies.spaces import VECTOR, ObservationLeaf
+
+
+class ImageEncoder(nn.Module):
+    """Convolutions over one image, flattened."""
+
+    def __init__(
+        self, leaf: ObservationLeaf, activation: Activation, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        channels, height, width = image_size(leaf.shape)
+        modules: list[nn.Module] = []
+        for filters, kernel, stride, padding in image_layers(height, width):
+            layer = nn.Conv2d(channels, filters, kernel, stride, padding)
+            nn.init.orthogonal_(layer.weight, nn.init.calculate_gain(activation), generator)
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+            modules += [layer, ACTIVATIONS[activation]()]
+            channels = filters
+        self.layers = nn.Sequential(*modules, nn.Flatten())
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return [n, features] for [n, ...] uint8 images."""
+        features: Tensor = self.layers(channels_first(images).float() / 255)
+        return features
+
+
+class Features(nn.Module):
+    """Everything that is seen as one flat vector: the numbers, and the features of each image."""
+
+    def __init__(self, architecture: PolicyArchitecture, generator: torch.Generator) -> None:
+        super().__init__()
+        leaves = architecture.observation.pixel_leaves
+        self._names = [leaf.name for leaf in leaves]
+        self.images = nn.ModuleList(
+            ImageEncoder(leaf, architecture.activation, generator) for leaf in leaves
+        )
+        sizes = [num_features(leaf.shape) for leaf in leaves]
+        self.size = architecture.observation.vector_size + sum(sizes)
+
+    def forward(self, parts: Parts) -> Tensor:
+        """Return [n, size]."""
+        features = [parts[VECTOR]] if VECTOR in parts else []
+        for name, encoder in zip(self._names, self.images, strict=True):
+            features.append(encoder(parts[name]))
+        return features[0] if len(features) == 1 else torch.cat(features, dim=1)
+
+
+class ConvolutionalBody(nn.Module):
+    """Features, then fully connected layers. With one layer of 512 it is the network of Nature."""
+
+    def __init__(
+        self, architecture: PolicyArchitecture, num_outputs: int, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        self.features = Features(architecture, generator)
+        sizes = (self.features.size, *architecture.hidden_sizes)
+        self.layers = dense_layers(sizes, architecture.activation, generator, num_outputs)
+
+    def forward(self, parts: Parts) -> Tensor:
+        """Return [n, num_outputs]."""
+        outputs: Tensor = self.layers(self.features(parts))
+        return outputs
+
+
+def channels_first(images: Tensor) -> Tensor:
+    """Return [n, channels, height, width] of images in any order that ``image_size`` knows."""
+    shape = tuple(images.shape[1:])
+    if len(shape) > 2 and channels_are_last(shape):
+        images = images.movedim(-1, -3)
+    return images.reshape(len(images), *image_size(shape))

@@ -1,0 +1,245 @@
+"""A network of the user's: found by ``module:Class``, made, and checked before it is trusted."""
+
+import copy
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from reinforce.configs.section import ConfigError
+from reinforce.learner.networks.layers import Parts
+from reinforce.learner.policies.architecture import PolicyArchitecture
+from reinforce.learner.policies.spaces import VECTOR, ObservationLayout
+
+_RANDOM_OR_BATCHED = (
+    nn.modules.dropout._DropoutNd,
+    nn.modules.batchnorm._BatchNorm,
+    nn.RReLU,
+)
+
+_NUM_SAMPLES = 3
+_PROBE_STD = 0.3
+"""Of the noise on the parameters with which a module is tried a second time."""
+
+
+class UnsuitablePolicyError(ConfigError):
+    """A policy that cannot be used; the message says why and what to do."""
+
+
+class CustomBody(nn.Module):
+    """Hands the observation to the user's module as a dict by name, each part in its own shape."""
+
+    def __init__(self, layout: ObservationLayout, module: nn.Module) -> None:
+        super().__init__()
+        self._layout = layout
+        self.module = module
+        self.state_size = int(getattr(module, "state_size", 0))
+
+    def forward(self, parts: Parts, *episode_lengths: Any) -> Tensor:
+        """Return [n, num_outputs]."""
+        outputs: Tensor = self.module(self._named(parts), *episode_lengths)
+        return outputs
+
+    def step(self, parts: Parts, states: Tensor) -> tuple[Tensor, Tensor]:
+        """Return [n, num_outputs] and the new states, for a recurrent module."""
+        step: Callable[..., tuple[Tensor, Tensor]] = self.module.step  # type: ignore[assignment]
+        return step(self._named(parts), states)
+
+    def _named(self, parts: Parts) -> Parts:
+        named, start = {}, 0
+        for leaf in self._layout.leaves:
+            if leaf.kind == "pixels":
+                named[leaf.name] = parts[leaf.name]
+                continue
+            columns = parts[VECTOR][:, start : start + leaf.size]
+            shape = leaf.shape if leaf.kind == "numbers" else (leaf.size,)
+            named[leaf.name] = columns.reshape(len(columns), *shape)
+            start += leaf.size
+        return named
+
+
+def make_custom_body(
+    architecture: PolicyArchitecture, num_outputs: int, generator: torch.Generator
+) -> CustomBody:
+    """Return the user's network; its initial weights follow from the generator's seed alone.
+
+    Raises:
+        UnsuitablePolicyError: It cannot be found or made, or is random, or mixes the rows of a
+            batch, or returns something else than [n, num_outputs] finite numbers, or numbers that
+            no parameter has a gradient from.
+    """
+    layout = architecture.observation
+    shapes = {
+        leaf.name: (leaf.size,) if leaf.kind == "categories" else leaf.shape
+        for leaf in layout.leaves
+    }
+    where = f"policy.kind = {architecture.kind!r}"
+
+    def make(seed: int) -> Any:
+        torch.manual_seed(seed)
+        try:
+            return _find(architecture.kind)(shapes, num_outputs, **architecture.arguments)
+        except Exception as error:  # whatever a user's module raises
+            raise UnsuitablePolicyError(
+                f"{where} cannot be made with observation_shapes {shapes}, num_outputs "
+                f"{num_outputs} and policy.arguments {dict(architecture.arguments)}: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+
+    with torch.random.fork_rng(devices=[]):
+        seed = generator.initial_seed()
+        module = make(seed)
+        if not isinstance(module, nn.Module):
+            raise UnsuitablePolicyError(f"{where} is no torch.nn.Module but {type(module)}")
+        if not any(parameter.requires_grad for parameter in module.parameters()):
+            raise UnsuitablePolicyError(f"{where} has no parameters to learn")
+        _refuse_what_is_not_a_policy(where, module)
+        _refuse_what_does_not_travel(where, module, lambda: make(seed + 1))
+        body = CustomBody(layout, module)
+        _try(where, body, num_outputs)
+        _refuse_what_cannot_learn(where, body)
+    return body
+
+
+def _find(kind: str) -> Any:
+    module, _, name = kind.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _refuse_what_is_not_a_policy(where: str, module: nn.Module) -> None:
+    for name, part in module.named_modules():
+        probability = getattr(part, "p", None) or getattr(part, "dropout", None)
+        is_idle = isinstance(part, nn.modules.dropout._DropoutNd) and not probability
+        has_dropout = isinstance(getattr(part, "dropout", None), float) and part.dropout
+        if (isinstance(part, _RANDOM_OR_BATCHED) and not is_idle) or has_dropout:
+            raise UnsuitablePolicyError(
+                f"{where} holds {type(part).__name__} at {name!r}: the learner recomputes the "
+                "probability of each action, and with a network that is random or that depends on "
+                "the rest of the batch it would not be that of the policy that acted; take it out "
+                "(LayerNorm is fine)"
+            )
+
+
+def _refuse_what_does_not_travel(
+    where: str, module: nn.Module, make_other: Callable[[], nn.Module]
+) -> None:
+    """Weights are one vector of float32; whatever else a module holds has to be the same anywhere.
+
+    Args:
+        where: The setting that named the module.
+        module: As the seed of this process made it.
+        make_other: Makes the module again, as another seed does.
+    """
+    parameters, buffers = dict(module.named_parameters()), dict(module.named_buffers())
+    constants = {
+        name: buffer
+        for name, buffer in buffers.items()
+        if not (buffer.is_floating_point() or buffer.is_complex())
+    }
+    for name, tensor in {**parameters, **buffers}.items():
+        if name not in constants and tensor.dtype != torch.float32:
+            raise UnsuitablePolicyError(
+                f"{where} holds {name!r} of {tensor.dtype}: weights travel to the workers as "
+                "float32; make it float32"
+            )
+    others = dict(make_other().named_buffers()) if constants else {}
+    for name, tensor in constants.items():
+        if name not in others or not torch.equal(tensor, others[name]):
+            raise UnsuitablePolicyError(
+                f"{where} fills the buffer {name!r} of {tensor.dtype} at random: every process "
+                "would have another one, for only float32 travels to the workers; keep it as "
+                "float32, or draw it with a generator of its own and a fixed seed"
+            )
+
+
+def _try(where: str, body: CustomBody, num_outputs: int) -> None:
+    """Compare the outputs of rows together with those of each alone, as worker and learner ask.
+
+    And once more with other parameters: from a last layer of zeros comes the same, whatever it is.
+    """
+    moved = copy.deepcopy(body)
+    with torch.no_grad():
+        for parameter in moved.parameters():
+            parameter.add_(_PROBE_STD * torch.randn_like(parameter))
+    for candidate in (body, moved):
+        together, alone = _outputs(where, candidate)
+        shape = tuple(together.shape)
+        is_finite = bool(torch.isfinite(together).all())
+        if shape != (_NUM_SAMPLES, num_outputs) or not (is_finite or candidate is moved):
+            raise UnsuitablePolicyError(
+                f"{where} returns shape {shape} for {_NUM_SAMPLES} observations; it has to return "
+                f"[{_NUM_SAMPLES}, {num_outputs}] finite numbers: the logits and means of the "
+                "action space"
+            )
+        tolerance = 1e-4 * max(1.0, float(together.abs().max())) if is_finite else 0.0
+        if together.shape != alone.shape or not torch.allclose(
+            together, alone, atol=tolerance, equal_nan=True
+        ):
+            raise UnsuitablePolicyError(
+                f"{where} gives an observation another output when it comes with others, at "
+                "another time, or in step instead of forward; the learner could not recompute the "
+                "probability of an action"
+            )
+
+
+def _refuse_what_cannot_learn(where: str, body: CustomBody) -> None:
+    """Ask for a gradient as the learner will."""
+    lengths = (np.array([_NUM_SAMPLES]),) if body.state_size else ()
+    parameters = [parameter for parameter in body.parameters() if parameter.requires_grad]
+    try:
+        with torch.enable_grad():
+            outputs = body(_sample(body._layout), *lengths)
+            # Weighted, for the sum of what a softmax returns is the same whatever it is given.
+            weighted = (outputs * torch.randn_like(outputs)).sum()
+            reached: tuple[Tensor | None, ...] = ()
+            if outputs.requires_grad:
+                reached = torch.autograd.grad(weighted, parameters, allow_unused=True)
+    except Exception as error:  # whatever a user's module raises
+        raise UnsuitablePolicyError(
+            f"{where} acts, and fails when it is asked for a gradient: {type(error).__name__}: "
+            f"{error}"
+        ) from error
+    if not any(gradient is not None and gradient.any() for gradient in reached):
+        raise UnsuitablePolicyError(
+            f"{where} cannot learn: its outputs have no gradient with respect to its parameters, "
+            "or one of zeros, so no update would change them; compute them from the parameters by "
+            "differentiable operations, without torch.no_grad, detach, argmax or NumPy on the way"
+        )
+
+
+def _outputs(where: str, body: CustomBody) -> tuple[Tensor, Tensor]:
+    """Return outputs for all samples at once, and those for one after the other."""
+    parts = _sample(body._layout)
+    rows = [{name: part[i : i + 1] for name, part in parts.items()} for i in range(_NUM_SAMPLES)]
+    try:
+        with torch.no_grad():
+            if not body.state_size:
+                return body(parts), torch.cat([body(row) for row in rows])
+            together = body(parts, np.array([2, 1]))  # two episodes; the third row is the second
+            states, alone = torch.zeros(1, body.state_size), []
+            for number, row in enumerate(rows):
+                begins = number in (0, 2)
+                outputs, states = body.step(row, torch.zeros_like(states) if begins else states)
+                alone.append(outputs.clone())
+            return together, torch.cat(alone)
+    except Exception as error:  # whatever a user's module raises
+        raise UnsuitablePolicyError(
+            f"{where} fails on observations of shapes "
+            f"{ {name: tuple(x.shape) for name, x in body._named(parts).items()} }: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def _sample(layout: ObservationLayout) -> Parts:
+    generator = torch.Generator().manual_seed(0)
+    parts: Parts = {}
+    if layout.vector_size:
+        parts[VECTOR] = torch.rand(_NUM_SAMPLES, layout.vector_size, generator=generator)
+    for leaf in layout.pixel_leaves:
+        parts[leaf.name] = torch.randint(
+            0, 256, (_NUM_SAMPLES, *leaf.shape), dtype=torch.uint8, generator=generator
+        )
+    return parts

@@ -1,0 +1,1 @@
+"""The policy without Torch: what it sees, does and records."""

@@ -1,0 +1,160 @@
+"""All of a policy but its weights: what it sees, what it does, and the network between."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from math import ceil, prod
+from typing import Any, NamedTuple
+
+from reinforce.configs.learning import Activation
+from reinforce.learner.policies.spaces import (
+    ActionLayout,
+    ActionLeaf,
+    ObservationLayout,
+    ObservationLeaf,
+)
+
+
+@dataclass(frozen=True)
+class PolicyArchitecture:
+    """From an observation's leaves to the parameters of a distribution over actions.
+
+    Attributes:
+        observation: What it sees.
+        action: What it does.
+        hidden_sizes: Units of each hidden layer; empty for a linear policy. Of ``gru`` the last one
+            is its memory.
+        activation: Applied after each hidden layer.
+        kind: ``mlp``, ``cnn``, ``gru``, or ``module:Class`` of the user.
+        normalize_observations: Whether the weights hold statistics of the observations.
+        arguments: Keyword arguments of the user's class.
+    """
+
+    observation: ObservationLayout
+    action: ActionLayout
+    hidden_sizes: tuple[int, ...]
+    activation: Activation
+    kind: str = "mlp"
+    normalize_observations: bool = False
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def mlp(
+        cls,
+        observation_size: int,
+        hidden_sizes: tuple[int, ...],
+        activation: Activation,
+        num_actions: int,
+    ) -> "PolicyArchitecture":
+        """Return a fully connected policy from a flat observation to one of several actions."""
+        numbers = ObservationLeaf((), "numbers", (observation_size,))
+        choice = ActionLeaf((), "categorical", (), "int64", counts=(num_actions,), starts=(0,))
+        return cls(ObservationLayout((numbers,)), ActionLayout((choice,)), hidden_sizes, activation)
+
+    @property
+    def num_statistics(self) -> int:
+        """Numbers at the end of the weights that no gradient moves."""
+        return 2 * self.observation.vector_size if self.normalize_observations else 0
+
+    @property
+    def layer_sizes(self) -> list[tuple[int, int]]:
+        """(inputs, outputs) of each layer of ``mlp``, from the observation to the outputs."""
+        sizes = (self.observation.flat_size, *self.hidden_sizes, self.action.num_outputs)
+        return list(pairwise(sizes))
+
+    @property
+    def first_layer(self) -> tuple[int, int]:
+        """(inputs, outputs) of the first layer after convolutions, by far the largest."""
+        inputs = self.observation.flat_size
+        if self.kind != "mlp":
+            features = sum(num_features(leaf.shape) for leaf in self.observation.pixel_leaves)
+            inputs = self.observation.vector_size + features
+        is_memory = self.kind == "gru" and len(self.hidden_sizes) == 1
+        gates = 3 if is_memory else 1  # of a memory, each with weights of its own
+        return inputs, gates * (*self.hidden_sizes, self.action.num_outputs)[0]
+
+    @property
+    def parameter_shapes(self) -> list[tuple[int, ...]]:
+        """Shapes of ``mlp`` in the order of the flat vector.
+
+        Log standard deviations, if there are any; weight [out, in] and bias [out] of each layer;
+        mean and inverse deviation of the observations, if they are normalised.
+        """
+        layers = [
+            shape
+            for inputs, outputs in self.layer_sizes
+            for shape in ((outputs, inputs), (outputs,))
+        ]
+        deviations = [(self.action.num_gaussians,)] if self.action.num_gaussians else []
+        statistics = [(self.observation.vector_size,)] * 2 if self.normalize_observations else []
+        return [*deviations, *layers, *statistics]
+
+    @property
+    def num_parameters(self) -> int:
+        """Length of the flat vector of weights of ``mlp``."""
+        return sum(prod(shape) for shape in self.parameter_shapes)
+
+
+class ImageLayer(NamedTuple):
+    """One convolution: number of filters, and kernel, stride and padding in (height, width)."""
+
+    filters: int
+    kernel: int
+    stride: tuple[int, int]
+    padding: int
+
+
+_NATURE = (
+    ImageLayer(32, 8, (4, 4), 0),
+    ImageLayer(64, 4, (2, 2), 0),
+    ImageLayer(64, 3, (1, 1), 0),
+)
+"""For images of 36 pixels or more (Mnih et al. 2015, Nature 518)."""
+
+_SMALL: tuple[ImageLayer, ...] = (ImageLayer(32, 3, (1, 1), 1), ImageLayer(64, 3, (1, 1), 1))
+"""For smaller images, which Nature's first kernel would swallow whole."""
+
+_SMALLEST_FOR_NATURE = 36
+_LONGEST_SIDE = 8
+"""Of what leaves the layers for smaller images; halvings are added until it is so."""
+
+
+def image_size(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """Return (channels, height, width) of an image in any of the usual orders.
+
+    (h, w) is gray; a stack of k images, (k, h, w, c) or (k, c, h, w), is one whose channels are put
+    side by side.
+    """
+    if len(shape) == 2:
+        return 1, *shape
+    *stack, first, middle, last = shape
+    if channels_are_last(shape):
+        return prod(stack) * last, first, middle
+    return prod(stack) * first, middle, last
+
+
+def channels_are_last(shape: tuple[int, ...]) -> bool:
+    """Return whether it is (..., h, w, c), not (..., c, h, w): the channels are the fewer ones."""
+    return shape[-1] <= shape[-3]
+
+
+def image_layers(height: int, width: int) -> tuple[ImageLayer, ...]:
+    """Return the convolutions for images of this size."""
+    if min(height, width) >= _SMALLEST_FOR_NATURE:
+        return _NATURE
+    layers = _SMALL
+    while max(height, width) > _LONGEST_SIDE:
+        stride = tuple(2 if side > _LONGEST_SIDE else 1 for side in (height, width))
+        layers = (*layers, ImageLayer(64, 3, (stride[0], stride[1]), 1))
+        height, width = ceil(height / stride[0]), ceil(width / stride[1])
+    return layers
+
+
+def num_features(shape: tuple[int, ...]) -> int:
+    """Return how many numbers the convolutions make of an image of this shape."""
+    _, height, width = image_size(shape)
+    layers = image_layers(height, width)
+    for _, kernel, stride, padding in layers:
+        height = (height + 2 * padding - kernel) // stride[0] + 1
+        width = (width + 2 * padding - kernel) // stride[1] + 1
+    return layers[-1].filters * height * width

@@ -1,0 +1,169 @@
+"""The policy as workers act with it; fully connected ones in plain NumPy, without Torch.
+
+A rollout step hands a handful of observations to a small network. At that size the price is the
+number of calls, not the arithmetic, and NumPy's calls are the cheapest
+(docs/decisions/0003-numpy-inference.md). ``learner.networks.network`` is the same function in
+Torch, differentiable; a test holds the two equal. The other kinds act with that network itself.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reinforce.configs.learning import Activation
+from reinforce.learner.policies.architecture import PolicyArchitecture
+from reinforce.learner.policies.distributions import Masks, make_distribution
+from reinforce.learner.policies.normalizer import OBSERVATION_LIMIT
+from reinforce.learner.policies.weights import Weights
+
+_ACTIVATIONS: dict[Activation, Callable[..., NDArray[np.float32]]] = {
+    "tanh": lambda x: np.tanh(x, out=x),
+    "relu": lambda x: np.maximum(x, 0.0, out=x),
+}
+
+
+class Policy(ABC):
+    """Acts with one version of the weights. Not differentiable, and it draws no random numbers.
+
+    Every row of a call is an episode. A recurrent policy remembers one state for each row of the
+    last call; the three ``begin``, ``begin_row`` and ``keep`` tell it what became of the rows, and
+    mean nothing to the others.
+    """
+
+    def __init__(self, architecture: PolicyArchitecture) -> None:
+        self._distribution = make_distribution(architecture.action)
+        self.version = -1
+
+    @abstractmethod
+    def load(self, weights: Weights) -> None:
+        """Act with these weights from now on; ValueError if they do not fit."""
+
+    @abstractmethod
+    def begin(self, num_rows: int) -> None:
+        """Begin ``num_rows`` episodes."""
+
+    @abstractmethod
+    def begin_row(self, row: int) -> None:
+        """Begin another episode in a row."""
+
+    @abstractmethod
+    def keep(self, rows: NDArray[np.bool_]) -> None:
+        """Go on with these rows alone."""
+
+    @abstractmethod
+    def parameters(self, observations: NDArray[Any]) -> NDArray[np.float32]:
+        """Return [n, num_outputs + num_gaussians] parameters of the distribution over actions.
+
+        For a lone Discrete action these are the [n, num_actions] logits. A recurrent policy moves
+        one step on.
+        """
+
+    def act(
+        self, observations: NDArray[Any], uniforms: NDArray[np.float64], masks: Masks = None
+    ) -> tuple[NDArray[Any], NDArray[np.float32]]:
+        """Sample one action per observation.
+
+        Args:
+            observations: [n, ...] rows of ``ObservationLayout``.
+            uniforms: [n, num_uniforms] in [0, 1), or [n] for a lone Discrete action; the only
+                source of chance.
+            masks: [n, num_choices] which choices are allowed, or None for all.
+
+        Returns:
+            actions: [n, ...] rows of ``ActionLayout``, and the parameters that they were drawn
+            under, [n, num_outputs + num_gaussians]: ``Distribution.log_prob`` says of them how
+            probable the actions were.
+        """
+        parameters = self.parameters(observations)
+        return self._distribution.sample(parameters, uniforms, masks), parameters
+
+    def act_greedily(self, observations: NDArray[Any], masks: Masks = None) -> NDArray[Any]:
+        """Return [n, ...] the most probable choices, and the means of Gaussians."""
+        return self._distribution.mode(self.parameters(observations), masks)
+
+
+class MLPPolicy(Policy):
+    """A multilayer perceptron in NumPy."""
+
+    def __init__(self, architecture: PolicyArchitecture) -> None:
+        super().__init__(architecture)
+        self._architecture = architecture
+        self._layout = architecture.observation
+        self._has_pixels = bool(architecture.observation.pixel_leaves)
+        self._activation = _ACTIVATIONS[architecture.activation]
+        self._layers: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
+        self._log_stds: NDArray[np.float32] | None = None
+        self._statistics: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
+
+    def load(self, weights: Weights) -> None:
+        """Act with these weights from now on.
+
+        Raises:
+            ValueError: Their number does not fit the architecture.
+        """
+        if len(weights.values) != self._architecture.num_parameters:
+            raise ValueError(
+                f"{len(weights.values)} weights do not fit a policy of "
+                f"{self._architecture.num_parameters}"
+            )
+        arrays, start = [], 0
+        for shape in self._architecture.parameter_shapes:
+            arrays.append(weights.values[start : start + prod(shape)].reshape(shape))
+            start += prod(shape)
+        if self._architecture.action.num_gaussians:
+            self._log_stds = arrays.pop(0)
+        if self._architecture.normalize_observations:
+            inverse_deviations, means = arrays.pop(), arrays.pop()
+            self._statistics = means, inverse_deviations
+        # Stored as [in, out], contiguous: a row vector of observations multiplies from the left.
+        self._layers = [
+            (np.ascontiguousarray(weight.T), bias.copy())
+            for weight, bias in zip(arrays[::2], arrays[1::2], strict=True)
+        ]
+        self.version = weights.version
+
+    def begin(self, num_rows: int) -> None:
+        """Nothing is remembered."""
+
+    def begin_row(self, row: int) -> None:
+        """Nothing is remembered."""
+
+    def keep(self, rows: NDArray[np.bool_]) -> None:
+        """Nothing is remembered."""
+
+    def parameters(self, observations: NDArray[Any]) -> NDArray[np.float32]:
+        """Return [n, num_outputs + num_gaussians] parameters of the distribution over actions."""
+        if self._has_pixels:
+            observations = self._layout.flat(observations)
+        hidden = observations.reshape(len(observations), -1)
+        if self._statistics is not None:
+            hidden = self._normalized(hidden, *self._statistics)
+        *hidden_layers, (last_weight, last_bias) = self._layers
+        for weight, bias in hidden_layers:
+            hidden = hidden @ weight
+            hidden += bias
+            hidden = self._activation(hidden)
+        outputs: NDArray[np.float32] = hidden @ last_weight
+        outputs += last_bias
+        if self._log_stds is None:
+            return outputs
+        num_outputs = outputs.shape[1]
+        parameters = np.empty((len(outputs), num_outputs + len(self._log_stds)), np.float32)
+        parameters[:, :num_outputs] = outputs
+        parameters[:, num_outputs:] = self._log_stds
+        return parameters
+
+    @staticmethod
+    def _normalized(
+        flat: NDArray[np.float32], means: NDArray[np.float32], inverses: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        size = len(means)
+        vector = flat[:, :size] - means
+        vector *= inverses
+        np.maximum(vector, -OBSERVATION_LIMIT, out=vector)  # np.clip takes four times as long
+        np.minimum(vector, OBSERVATION_LIMIT, out=vector)
+        return vector if size == flat.shape[1] else np.concatenate([vector, flat[:, size:]], axis=1)

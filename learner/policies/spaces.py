@@ -1,0 +1,282 @@
+"""Spaces as a policy sees them: flat leaves of numbers, categories, pixels and choices.
+
+A nested space is flattened once, into leaves with a fixed order; what travels are plain arrays.
+Everything but pixels becomes one float32 vector per observation, and an action is one flat row.
+Described here in plain data, without Gymnasium; ``workers.spaces`` makes the descriptions.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import isfinite, prod
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+Path = tuple[str | int, ...]
+"""Keys from the root to a leaf: a str for a Dict, an int for a Tuple, none where nothing nests."""
+
+VECTOR = "(vector)"
+"""Name of the field that holds all numbers of an observation that has pixels, too.
+
+An image under this name would be taken for it; ``workers.spaces`` refuses one.
+"""
+
+
+@dataclass(frozen=True)
+class ObservationLeaf:
+    """One part of an observation.
+
+    Attributes:
+        path: Where it is.
+        kind: ``numbers`` are copied as float32; ``categories`` become one-hot; ``pixels`` stay
+            uint8 until the network.
+        shape: Of the value that the environment gives.
+        counts: Of categories, the number of values of each component.
+        starts: Of categories, the first value of each component.
+    """
+
+    path: Path
+    kind: Literal["numbers", "categories", "pixels"]
+    shape: tuple[int, ...]
+    counts: tuple[int, ...] = ()
+    starts: tuple[int, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The path with points between its keys."""
+        return ".".join(map(str, self.path)) or "observation"
+
+    @property
+    def size(self) -> int:
+        """Numbers that it is for the policy."""
+        return sum(self.counts) if self.kind == "categories" else prod(self.shape)
+
+
+@dataclass(frozen=True)
+class ObservationLayout:
+    """How observations are stored: one row each.
+
+    Without pixels a row is a float32 vector [vector_size]; a single image alone is a uint8 array
+    of its shape; both together, or several images, are the fields of a structured row.
+    """
+
+    leaves: tuple[ObservationLeaf, ...]
+
+    @cached_property
+    def vector_leaves(self) -> tuple[ObservationLeaf, ...]:
+        """The leaves that are part of the vector, in its order."""
+        return tuple(leaf for leaf in self.leaves if leaf.kind != "pixels")
+
+    @cached_property
+    def pixel_leaves(self) -> tuple[ObservationLeaf, ...]:
+        """The images."""
+        return tuple(leaf for leaf in self.leaves if leaf.kind == "pixels")
+
+    @cached_property
+    def vector_size(self) -> int:
+        """Numbers in the vector."""
+        return sum(leaf.size for leaf in self.vector_leaves)
+
+    @cached_property
+    def flat_size(self) -> int:
+        """Numbers in everything together."""
+        return sum(leaf.size for leaf in self.leaves)
+
+    @cached_property
+    def row_type(self) -> tuple[DTypeLike, tuple[int, ...]]:
+        """(dtype, shape) of a row."""
+        if not self.pixel_leaves:
+            return np.float32, (self.vector_size,)
+        if len(self.leaves) == 1:
+            return np.uint8, self.leaves[0].shape
+        vector: list[Any] = [(VECTOR, np.float32, (self.vector_size,))] if self.vector_size else []
+        return np.dtype(vector + [(x.name, np.uint8, x.shape) for x in self.pixel_leaves]), ()
+
+    @cached_property
+    def is_continuous(self) -> NDArray[np.bool_]:
+        """[vector_size] which numbers of the vector are measurements, not categories."""
+        return np.repeat(
+            [leaf.kind == "numbers" for leaf in self.vector_leaves],
+            [leaf.size for leaf in self.vector_leaves],
+        ).astype(np.bool_)
+
+    def empty(self, num_rows: int) -> NDArray[Any]:
+        """Return [num_rows, ...] rows to be written."""
+        dtype, shape = self.row_type
+        return np.empty((num_rows, *shape), dtype)
+
+    def vector(self, observations: NDArray[Any]) -> NDArray[np.float32]:
+        """Return [n, vector_size] the vectors of rows."""
+        if observations.dtype.names:
+            if not self.vector_size:
+                return np.zeros((len(observations), 0), np.float32)
+            return observations[VECTOR].copy()
+        if self.pixel_leaves:
+            return np.zeros((len(observations), 0), np.float32)
+        return observations.reshape(len(observations), -1)
+
+    def pixels(self, observations: NDArray[Any]) -> dict[str, NDArray[np.uint8]]:
+        """Return [n, ...] the images of rows, by name."""
+        if observations.dtype.names:
+            return {x.name: observations[x.name].copy() for x in self.pixel_leaves}
+        return {leaf.name: observations for leaf in self.pixel_leaves}
+
+    def flat(self, observations: NDArray[Any]) -> NDArray[np.float32]:
+        """Return [n, flat_size] the vector, then all pixels divided by 255."""
+        if not self.pixel_leaves:
+            return self.vector(observations)
+        images = self.pixels(observations).values()
+        scaled = [image.reshape(len(image), -1) / np.float32(255) for image in images]
+        return np.concatenate([self.vector(observations), *scaled], axis=1)
+
+
+@dataclass(frozen=True)
+class ActionLeaf:
+    """One part of an action.
+
+    Attributes:
+        path: Where it is.
+        kind: ``categorical`` (one choice per component), ``binary`` (a yes or no per component) or
+            ``gaussian`` (a number per component).
+        shape: Of the value that the environment takes.
+        dtype: Of the value that the environment takes.
+        counts: Of categorical, the number of choices of each component.
+        starts: Of categorical, the environment's number for choice 0 of each component.
+        low: Of gaussian, the lower bound of each component; -inf for none.
+        high: Of gaussian, the upper bound.
+    """
+
+    path: Path
+    kind: Literal["categorical", "binary", "gaussian"]
+    shape: tuple[int, ...]
+    dtype: str
+    counts: tuple[int, ...] = ()
+    starts: tuple[int, ...] = ()
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Number of components."""
+        return prod(self.shape)
+
+    @property
+    def num_outputs(self) -> int:
+        """Numbers that the network says of it: logits, or means."""
+        return sum(self.counts) if self.kind == "categorical" else self.size
+
+    @property
+    def num_uniforms(self) -> int:
+        """Random numbers that a sample takes; normal ones come in pairs."""
+        return self.size + (self.size % 2 if self.kind == "gaussian" else 0)
+
+    @property
+    def is_squashed(self) -> tuple[bool, ...]:
+        """Which components are squashed by tanh: those with two finite bounds."""
+        bounds = zip(self.low, self.high, strict=True)
+        return tuple(isfinite(low) and isfinite(high) for low, high in bounds)
+
+
+@dataclass(frozen=True)
+class ActionLayout:
+    """How actions are stored: a row of numbers each, int64, or float32 with a Gaussian among them.
+
+    A lone Discrete action is a single int64. Of a squashed component the row holds the value
+    *before* the tanh, from which the log-probability is exact; ``workers.spaces`` squashes it.
+    """
+
+    leaves: tuple[ActionLeaf, ...]
+
+    @cached_property
+    def is_one_choice(self) -> bool:
+        """It is a lone Discrete space, which nothing nests."""
+        (leaf, *others) = self.leaves
+        return not others and leaf.kind == "categorical" and (leaf.shape, leaf.path) == ((), ())
+
+    @cached_property
+    def row_type(self) -> tuple[DTypeLike, tuple[int, ...]]:
+        """(dtype, shape) of a row."""
+        if self.is_one_choice:
+            return np.int64, ()
+        size = sum(leaf.size for leaf in self.leaves)
+        return (np.float32 if self.num_gaussians else np.int64), (size,)
+
+    @cached_property
+    def num_outputs(self) -> int:
+        """Numbers that the network has to say."""
+        return sum(leaf.num_outputs for leaf in self.leaves)
+
+    @cached_property
+    def num_gaussians(self) -> int:
+        """Components with a standard deviation, each a parameter of the policy."""
+        return sum(leaf.size for leaf in self.leaves if leaf.kind == "gaussian")
+
+    @cached_property
+    def num_uniforms(self) -> int:
+        """Random numbers that a sample takes."""
+        return sum(leaf.num_uniforms for leaf in self.leaves)
+
+    @cached_property
+    def num_choices(self) -> int:
+        """Length of an action mask: all choices of all components; 0 where none is possible."""
+        if any(leaf.kind != "categorical" for leaf in self.leaves):
+            return 0
+        return self.num_outputs
+
+    @cached_property
+    def choice_starts(self) -> list[int]:
+        """Where in an action mask the choices of each component begin."""
+        return [part.outputs.start for part in components_of(self)] if self.num_choices else []
+
+    def empty(self, num_rows: int) -> NDArray[Any]:
+        """Return [num_rows, ...] rows to be written."""
+        dtype, shape = self.row_type
+        return np.empty((num_rows, *shape), dtype)
+
+
+@dataclass(frozen=True)
+class ActionComponent:
+    """A part of the flat arrays that one distribution covers.
+
+    Attributes:
+        leaf: Of which it is a part, or all.
+        outputs: Columns of its logits or means among the parameters.
+        log_stds: Columns of its log standard deviations among the parameters; empty for most.
+        actions: Columns of its values among the actions.
+        uniforms: Columns among the random numbers.
+    """
+
+    leaf: ActionLeaf
+    outputs: slice
+    log_stds: slice
+    actions: slice
+    uniforms: slice
+
+
+def components_of(layout: ActionLayout) -> list[ActionComponent]:
+    """Return what the flat arrays of a layout consist of, in their order.
+
+    The parameters of a distribution are a row of the network's outputs, followed by the log
+    standard deviations. Each component of a MultiDiscrete is a categorical of its own.
+    """
+    components = []
+    output, log_std, action, uniform = 0, layout.num_outputs, 0, 0
+    for leaf in layout.leaves:
+        parts = leaf.counts if leaf.kind == "categorical" else (leaf.size,)
+        for width in parts:
+            values = 1 if leaf.kind == "categorical" else leaf.size
+            uniforms = 1 if leaf.kind == "categorical" else leaf.num_uniforms
+            deviations = leaf.size if leaf.kind == "gaussian" else 0
+            components.append(
+                ActionComponent(
+                    leaf,
+                    slice(output, output + width),
+                    slice(log_std, log_std + deviations),
+                    slice(action, action + values),
+                    slice(uniform, uniform + uniforms),
+                )
+            )
+            output, log_std = output + width, log_std + deviations
+            action, uniform = action + values, uniform + uniforms
+    return components

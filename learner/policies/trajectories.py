@@ -1,0 +1,113 @@
+"""Whole episodes as they travel from a worker to the learner: flat, concatenated, unpadded."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reinforce.learner.policies.weights import arrays_sha256
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectories:
+    """The recorded episodes of one ticket, or of a batch of them.
+
+    ``B`` is the number of steps, ``E`` the number of episodes. Episodes stand one after the other,
+    in the order of the ticket, each in the order of time: episode ``e`` occupies the rows from
+    ``sum(episode_lengths[:e])`` on.
+
+    Attributes:
+        policy_version: Version of the weights that played.
+        observations: [B, ...] what the policy saw before each action, rows of
+            ``ObservationLayout``.
+        actions: [B, ...] what it did, as the policy emits it: rows of ``ActionLayout``.
+        rewards: [B] float64, in the environment's unit; ``rewards[t]`` was paid for ``actions[t]``.
+        behavior_log_probs: [B] float32, log-probability (nats) of the action when it was taken.
+            The learner recomputes its own; these measure drift and staleness.
+        episode_lengths: [E] int64, steps, each >= 1.
+        terminated: [E] bool, the environment reached a terminal state.
+        truncated: [E] bool, a limit of time ended the episode. Both may hold.
+        final_observations: [E, ...] what stood after the last action; no action was taken on it.
+        action_masks: [B, num_choices] which choices were allowed; None where all are, always.
+
+    Raises:
+        ValueError: The shapes contradict each other, or an episode is empty or has no end.
+    """
+
+    policy_version: int
+    observations: NDArray[Any]
+    actions: NDArray[Any]
+    rewards: NDArray[np.float64]
+    behavior_log_probs: NDArray[np.float32]
+    episode_lengths: NDArray[np.int64]
+    terminated: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
+    final_observations: NDArray[Any]
+    action_masks: NDArray[np.bool_] | None = None
+
+    def __post_init__(self) -> None:
+        num_steps, num_episodes = len(self.rewards), len(self.episode_lengths)
+        if num_episodes == 0 or (self.episode_lengths < 1).any():
+            raise ValueError(f"episode_lengths = {self.episode_lengths} must be >= 1, and not none")
+        if int(self.episode_lengths.sum()) != num_steps:
+            raise ValueError(
+                f"episode_lengths sum to {self.episode_lengths.sum()} steps, rewards hold "
+                f"{num_steps}"
+            )
+        for name in ("observations", "actions", "behavior_log_probs", "action_masks"):
+            array = getattr(self, name)
+            if array is not None and len(array) != num_steps:
+                raise ValueError(f"{name} hold {len(array)} steps, not {num_steps}")
+        for name in ("terminated", "truncated", "final_observations"):
+            if len(getattr(self, name)) != num_episodes:
+                raise ValueError(
+                    f"{name} hold {len(getattr(self, name))} episodes, not {num_episodes}"
+                )
+        if not (self.terminated | self.truncated).all():
+            raise ValueError("an episode is neither terminated nor truncated: it was not finished")
+
+    @property
+    def num_steps(self) -> int:
+        """``B``."""
+        return len(self.rewards)
+
+    @property
+    def num_episodes(self) -> int:
+        """``E``."""
+        return len(self.episode_lengths)
+
+    @property
+    def episode_returns(self) -> NDArray[np.float64]:
+        """[E] undiscounted sum of the rewards of each episode, in the environment's unit."""
+        starts = np.cumsum(self.episode_lengths) - self.episode_lengths
+        return np.add.reduceat(self.rewards, starts)
+
+    @property
+    def array_names(self) -> list[str]:
+        """Names of the attributes that are arrays here."""
+        names = [field.name for field in fields(self) if field.name != "policy_version"]
+        return [name for name in names if getattr(self, name) is not None]
+
+    @property
+    def sha256(self) -> str:
+        """Hexadecimal digest of every array, bit by bit, and of the version."""
+        arrays = {name: getattr(self, name) for name in self.array_names}
+        return arrays_sha256({**arrays, "policy_version": np.array(self.policy_version)})
+
+
+def concatenate(parts: Sequence[Trajectories]) -> Trajectories:
+    """Return the trajectories of several tickets as one batch, in the order given.
+
+    Raises:
+        ValueError: There are none, or they were played by different versions of the policy.
+    """
+    versions = {part.policy_version for part in parts}
+    if len(versions) != 1:
+        raise ValueError(f"a batch needs trajectories of one policy version, not of {versions}")
+    arrays = {
+        name: np.concatenate([getattr(part, name) for part in parts])
+        for name in parts[0].array_names
+    }
+    return Trajectories(policy_version=versions.pop(), **arrays)

@@ -1,0 +1,347 @@
+"""The learner's handle on a real Ray; its recovery in a whole run is in test_recovery."""
+
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+import ray
+
+from reinforce.cluster.backends.ray import learner as ray_learner
+from reinforce.cluster.backends.ray.actors import LearnerActor, WrongVersionError
+from reinforce.cluster.backends.ray.learner import RayLearner
+from reinforce.cluster.errors import (
+    InterruptedRunError,
+    LearnerLostError,
+    LearnerStateLostError,
+    TrajectoriesLostError,
+)
+from reinforce.cluster.training import training_tickets
+from reinforce.learner.learner import Learner
+from reinforce.learner.state import LearnerState, UpdateReport
+from reinforce.workers.environment import inspect_environment
+from reinforce.workers.rollout_worker import RolloutWorker, architecture_of
+
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
+
+
+class DyingLearner:
+    """Ends its process in every update."""
+
+    def state(self):
+        return LearnerState(0, {})
+
+    @ray.method(num_returns=3)
+    def update(self, trajectories, version):
+        os._exit(1)
+
+
+class LosingLearner(DyingLearner):
+    """Cannot get at the trajectories."""
+
+    @ray.method(num_returns=3)
+    def update(self, trajectories, version):
+        raise ray.exceptions.ObjectLostError("00" * 28, None, "")
+
+
+class FittingLearner:
+    """Its state says what was done; a file orders its fits to die, to wait, or nothing.
+
+    A batch whose file is gone is lost.
+    """
+
+    def __init__(self, state, orders):
+        self.done = list(state.arrays["done"]) if state else []
+        self.to_fit, self.orders = "", orders
+        if orders.read_text() == "dies at once":
+            orders.write_text("")
+            os._exit(1)
+
+    def state(self):
+        if self.to_fit:
+            order = self.orders.read_text()
+            if order == "dies once":
+                self.orders.write_text("")
+            if order.startswith("dies"):
+                os._exit(1)
+            while self.orders.read_text() == "waits":
+                time.sleep(0.01)
+            self.done.append(f"fitted {self.to_fit}")
+            self.to_fit = ""
+        return LearnerState(self.version, {"done": self.done})
+
+    @property
+    def version(self):
+        return sum(what.startswith("updated") for what in self.done)
+
+    @ray.method(num_returns=3)
+    def update(self, trajectories, version):
+        self.state()
+        if self.version != version:
+            raise WrongVersionError(f"{self.version} and not {version}")
+        (batch,) = trajectories
+        if not batch.exists():
+            raise ray.exceptions.ObjectLostError("00" * 28, None, "")
+        self.to_fit = batch.name
+        self.done.append(f"updated {self.to_fit}")
+        return UpdateReport(self.version, {}, is_fit_due=True), f"weights {self.version}", None
+
+
+TWO_UPDATES = ["updated a", "fitted a", "updated b", "fitted b"]
+
+
+@pytest.fixture
+def orders(tmp_path):
+    file = tmp_path / "orders"
+    file.write_text("")
+    return file
+
+
+@pytest.fixture
+def batches(tmp_path):
+    files = [tmp_path / name for name in "ab"]
+    for file in files:
+        file.touch()
+    return files
+
+
+def fitting_learner(interrupts, orders):
+    make_actor = ray.remote(FittingLearner).options(num_cpus=0).remote
+    learner = RayLearner(lambda state: make_actor(state, orders), None, interrupts)
+    ray.wait([learner._state], timeout=60)
+    return learner
+
+
+def done_in(learner):
+    return learner.snapshot(None)[0].arrays["done"]
+
+
+def learner_of(kind, interrupts):
+    make_actor = ray.remote(kind).options(num_cpus=0).remote
+    learner = RayLearner(lambda state: make_actor(), None, interrupts)
+    ray.wait([learner._state], timeout=60)  # as in a run, which asks for the weights first
+    return learner
+
+
+def test_a_learner_that_dies_in_every_attempt_ends_the_run_with_its_reason(interrupts):
+    learner = learner_of(DyingLearner, interrupts)
+
+    with pytest.raises(LearnerLostError, match="lost 4 times in the same update"):
+        learner.update([])
+    assert learner.restarts == 4
+    assert learner.snapshot(None)[0].version == 0
+
+
+def test_a_learner_that_no_node_has_room_for_is_said_and_then_given_up(interrupts, monkeypatch):
+    monkeypatch.setattr(ray_learner, "_PATIENCE_S", 0.5)
+    monkeypatch.setattr(ray_learner, "_TIMEOUT_S", 2.0)
+    make_actor = ray.remote(DyingLearner).options(num_cpus=0, num_gpus=1).remote
+    learner, told = RayLearner(lambda state: make_actor(), None, interrupts), []
+    learner.tell = told.append
+
+    with pytest.raises(LearnerLostError, match="no node had room for the learner"):
+        learner.update([])
+    ray.kill(learner._actor)
+
+    assert [text.split(":")[0] for text in told] == ["still waiting for room for the learner"]
+
+
+@ray.remote(num_cpus=0)
+def never():
+    time.sleep(3600)
+
+
+def test_a_signal_is_heard_while_a_lost_learner_s_state_does_not_come(interrupts):
+    learner = learner_of(DyingLearner, interrupts)
+    state = learner._state = never.remote()
+
+    def signal_once_it_waits():
+        if learner.restarts:
+            interrupts._on_signal(signal.SIGTERM, None)
+
+    learner.while_waiting = signal_once_it_waits
+    began_s = time.monotonic()
+    try:
+        with pytest.raises(InterruptedRunError):
+            learner.update([])
+    finally:
+        ray.cancel(state, force=True)  # others use this Ray, too
+
+    assert learner.restarts == 1
+    assert time.monotonic() - began_s < 20
+
+
+def test_trajectories_that_are_lost_are_told_apart_from_a_learner_that_is(interrupts):
+    learner = learner_of(LosingLearner, interrupts)
+
+    with pytest.raises(TrajectoriesLostError):
+        learner.update([])
+    assert learner.restarts == 0
+
+
+def test_the_new_weights_are_there_before_the_fit_is_done_and_a_checkpoint_waits_for_it(
+    interrupts, orders, batches
+):
+    learner = fitting_learner(interrupts, orders)
+    orders.write_text("waits")
+
+    _, weights = learner.update(batches[:1])
+
+    assert ray.get(weights) == "weights 1"
+    assert not ray.wait([learner._state], timeout=0.2)[0]
+    threading.Timer(0.2, orders.write_text, [""]).start()
+    assert done_in(learner) == TWO_UPDATES[:2]
+
+
+@pytest.mark.parametrize("first_asked_for", ["an update", "a checkpoint"])
+def test_a_learner_that_dies_in_a_fit_repeats_the_update_that_it_was_for(
+    interrupts, orders, batches, first_asked_for
+):
+    learner, told = fitting_learner(interrupts, orders), []
+    learner.tell = told.append
+    orders.write_text("dies once")
+
+    learner.update(batches[:1])
+    if first_asked_for == "a checkpoint":
+        assert done_in(learner) == TWO_UPDATES[:2]
+    learner.update(batches[1:])
+
+    assert done_in(learner) == TWO_UPDATES
+    assert learner.restarts == 1
+    assert "starts again from its last complete state, and the result is the same" in told[0]
+
+
+def test_a_learner_that_is_killed_while_it_is_made_is_made_again(interrupts, orders, batches):
+    orders.write_text("dies at once")
+    learner, told = fitting_learner(interrupts, orders), []
+    learner.tell = told.append
+
+    learner.update(batches[:1])
+    learner.update(batches[1:])
+
+    assert done_in(learner) == TWO_UPDATES
+    assert learner.restarts == len(told) == 1
+
+
+def test_a_learner_that_dies_after_a_fit_repeats_nothing(interrupts, orders, batches):
+    learner = fitting_learner(interrupts, orders)
+    learner.update(batches[:1])
+    done_in(learner)
+    ray.kill(learner._actor)
+
+    learner.update(batches[1:])
+
+    assert done_in(learner) == TWO_UPDATES
+    assert learner.restarts == 1
+
+
+def test_a_learner_that_hangs_in_a_fit_is_replaced_when_a_checkpoint_is_due(
+    interrupts, orders, batches, monkeypatch
+):
+    learner = fitting_learner(interrupts, orders)
+    monkeypatch.setattr(ray_learner, "_TIMEOUT_S", 10.0)  # a busy machine starts one in that time
+    orders.write_text("waits")
+    learner.update(batches[:1])
+    threading.Timer(10.5, orders.write_text, [""]).start()
+
+    assert done_in(learner) == TWO_UPDATES[:2]
+    assert learner.restarts == 1
+
+
+def test_a_learner_that_dies_in_every_fit_ends_the_run(interrupts, orders, batches):
+    learner = fitting_learner(interrupts, orders)
+    orders.write_text("dies")
+    learner.update(batches[:1])
+
+    with pytest.raises(LearnerLostError, match="lost 4 times in the same update"):
+        learner.update(batches[1:])
+
+
+@pytest.mark.parametrize("first_asked_for", ["an update", "a checkpoint"])
+def test_an_update_that_cannot_be_repeated_is_not_left_out(
+    interrupts, orders, batches, first_asked_for
+):
+    """Not even where the failure to write a checkpoint is survived."""
+    learner = fitting_learner(interrupts, orders)
+    orders.write_text("dies once")
+    learner.update(batches[:1])
+    batches[0].unlink()
+
+    if first_asked_for == "a checkpoint":
+        with pytest.raises(LearnerStateLostError, match="what the learner's state is made from"):
+            learner.snapshot(None)
+    with pytest.raises(LearnerStateLostError, match="what the learner's state is made from"):
+        learner.update(batches[1:])
+
+
+def test_a_signal_while_an_update_is_repeated_leaves_the_state_after_it(
+    interrupts, orders, batches
+):
+    learner = fitting_learner(interrupts, orders)
+    orders.write_text("dies once")
+    learner.update(batches[:1])
+
+    def signal_once_it_repeats():
+        if learner.restarts:
+            interrupts._on_signal(signal.SIGTERM, None)
+
+    learner.while_waiting = signal_once_it_repeats
+    with pytest.raises(InterruptedRunError):
+        learner.update(batches[1:])
+
+    assert done_in(learner) == TWO_UPDATES[:2]
+
+
+def test_a_signal_does_not_wait_long_for_a_fit(interrupts, orders, batches, monkeypatch):
+    monkeypatch.setattr(ray_learner, "_FIT_PATIENCE_S", 0.5)
+    learner = fitting_learner(interrupts, orders)
+    orders.write_text("waits")
+    learner.update(batches[:1])
+    interrupts._on_signal(signal.SIGTERM, None)
+
+    began_s = time.monotonic()
+    with pytest.raises(LearnerStateLostError, match="has not answered 'state'"):
+        learner.snapshot(None)
+    assert time.monotonic() - began_s < 5
+    orders.write_text("")
+
+
+def test_a_checkpoint_that_waits_for_a_fit_asks_nothing_of_the_workers(interrupts, orders, batches):
+    """They may have failed, which is why what was learned is saved."""
+    learner = fitting_learner(interrupts, orders)
+    orders.write_text("waits")
+    learner.update(batches[:1])
+
+    def fail():
+        raise LearnerLostError("the workers failed")
+
+    learner.while_waiting = fail
+    threading.Timer(0.2, orders.write_text, [""]).start()
+
+    assert done_in(learner) == TWO_UPDATES[:2]
+
+
+def test_the_real_learner_killed_in_its_fit_goes_on_as_if_nothing_had_happened(
+    interrupts, make_config
+):
+    config = make_config(learner={"baseline": "value", "episodes_per_update": 16})
+    spec = inspect_environment(config.environment)
+    undisturbed = Learner(config.learner, architecture_of(config, spec), config.run.seed)
+    worker, batches, weights = RolloutWorker(config, spec), [], undisturbed.weights()
+    for update in range(3):
+        batches.append([worker.play(t, weights)[1] for t in training_tickets(config, update, 16)])
+        _, weights = undisturbed.update(batches[-1])
+    make_actor = ray.remote(LearnerActor).options(num_cpus=0).remote
+    learner = RayLearner(lambda state: make_actor(config, spec, state, ""), None, interrupts)
+
+    for batch in batches:
+        _, made = learner.update([ray.put(part) for part in batch])
+        ray.kill(learner._actor)
+    state, _ = learner.snapshot(None)
+
+    assert learner.restarts == 3
+    assert ray.get(made).sha256 == weights.sha256
+    for name, array in undisturbed.state().arrays.items():
+        np.testing.assert_array_equal(state.arrays[name], array, err_msg=name)

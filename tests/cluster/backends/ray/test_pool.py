@@ -1,0 +1,268 @@
+"""The pool on a real Ray: all tickets are used, whatever the workers do."""
+
+import re
+import time
+from dataclasses import replace
+from itertools import chain, repeat
+from pathlib import Path
+
+import numpy as np
+import pytest
+from processes import wait_for
+
+from reinforce.cluster.backends.backend import Batch
+from reinforce.cluster.backends.ray.actors import RolloutActor
+from reinforce.cluster.backends.ray.capacity import WorkerTarget
+from reinforce.cluster.backends.ray.pool import RayPool
+from reinforce.cluster.backends.ray.scheduler import PATIENCE_S, WorkerState, key_of
+from reinforce.cluster.errors import TicketFailedError
+from reinforce.cluster.run_requests import Control
+from reinforce.learner.policies.weights import Weights
+from reinforce.workers.environment import inspect_environment
+from reinforce.workers.rollout_worker import RolloutWorker, architecture_of
+from reinforce.workers.tickets import Purpose, draw_tickets
+
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
+
+
+def make_pool(config, interrupts, num_workers=2, pool_class=RayPool, actors=None):
+    import ray
+
+    spec = inspect_environment(config.environment)
+    usual = ray.remote(RolloutActor).options(num_cpus=0, max_restarts=0)
+    actors = chain(actors or [], repeat(usual))
+    config = config.model_copy(
+        update={"workers": config.workers.model_copy(update={"num_workers": num_workers})}
+    )
+    worker_target = WorkerTarget(config, Control(Path("/nonexistent/control.json")))
+    pool = pool_class(
+        config.workers, worker_target, lambda: next(actors).remote(config, spec, ""), interrupts
+    )
+    pool.wait_until_ready()
+    return pool
+
+
+def weights_for(config):
+    size = architecture_of(config, inspect_environment(config.environment)).num_parameters
+    return Weights(0, np.zeros(size, np.float32))
+
+
+def tickets_for(config, count, update=0):
+    return draw_tickets(0, Purpose.TRAINING, update, count, config.workers.episodes_per_ticket)
+
+
+def play(pool, config, count=12, update=0):
+    pool.submit(tickets_for(config, count, update), weights_for(config))
+    return pool.collect(Purpose.TRAINING, update)
+
+
+def played_inline(config, count=12, update=0):
+    worker = RolloutWorker(config, inspect_environment(config.environment))
+    weights = weights_for(config)
+    return [worker.play(ticket, weights)[0] for ticket in tickets_for(config, count, update)]
+
+
+def digests(reports):
+    return [report.trajectories_sha256 for report in reports]
+
+
+class FirstFinishedPool(RayPool):
+    """The known wrong collector: it starts twice as many episodes and keeps the first to finish."""
+
+    def submit(self, tickets, weights):
+        more = draw_tickets(99, Purpose.TRAINING, tickets[0].update, len(tickets), 1)
+        moved = [replace(ticket, index=ticket.index + len(tickets)) for ticket in more]
+        super().submit([*tickets, *moved], weights)
+
+    def collect(self, purpose, update):
+        batch = self._submitted[purpose, update]
+        keys = [key_of(ticket) for ticket in batch.tickets]
+        while len(finished := [key for key in self._done if key in keys]) < len(keys) // 2:
+            self._advance()
+        reports = [self._done[key][0] for key in finished[: len(keys) // 2]]
+        return Batch(batch.tickets, batch.weights, reports, [])
+
+
+NUM_UPDATES, TICKETS_PER_UPDATE = 100, 4
+
+
+def reports_of_many_batches(make_config, tmp_path, interrupts, pool_class):
+    """Short episodes return early: every step takes 1 ms, and one worker is five times slower."""
+    config = make_config(
+        environment={
+            "id": "fake_environments:ShortOrLong-v0",
+            "kwargs": {"step_s": 0.001, "slow_marker": str(tmp_path / "slow")},
+        },
+        workers={"envs_per_worker": 1, "episodes_per_ticket": 1},
+    )
+    pool = make_pool(config, interrupts, num_workers=3, pool_class=pool_class)
+    reports = []
+    for update in range(NUM_UPDATES):
+        reports += play(pool, config, TICKETS_PER_UPDATE, update).reports
+    expected = []
+    for update in range(NUM_UPDATES):
+        expected += played_inline(config, TICKETS_PER_UPDATE, update)
+    return reports, expected, pool
+
+
+def assert_the_mean_return_is_unbiased(reports):
+    """It is 0.1 by construction of the environment; three standard errors, fixed seeds."""
+    returns = np.concatenate([report.episode_returns for report in reports])
+    assert abs(returns.mean() - 0.1) < 3 * np.sqrt(0.1 * 0.9 / len(returns))
+
+
+def test_slow_workers_and_long_episodes_bias_nothing(make_config, tmp_path, interrupts):
+    reports, expected, pool = reports_of_many_batches(make_config, tmp_path, interrupts, RayPool)
+
+    assert_the_mean_return_is_unbiased(reports)
+    assert digests(reports) == digests(expected)
+    total = NUM_UPDATES * TICKETS_PER_UPDATE
+    assert (pool.counts.issued, pool.counts.completed, pool.counts.reissued) == (total, total, 0)
+
+
+def test_the_same_test_fails_for_a_collector_that_keeps_the_first_to_finish(
+    make_config, tmp_path, interrupts
+):
+    reports, expected, _ = reports_of_many_batches(
+        make_config, tmp_path, interrupts, FirstFinishedPool
+    )
+
+    with pytest.raises(AssertionError):
+        assert_the_mean_return_is_unbiased(reports)
+    assert digests(reports) != digests(expected)
+
+
+def test_batches_are_collected_by_name_whatever_was_submitted_first(make_config, interrupts):
+    config = make_config(environment={"kwargs": {"shortest": 1, "longest": 9}})
+    pool = make_pool(config, interrupts)
+
+    pool.submit(tickets_for(config, 8, update=0), weights_for(config))
+    pool.submit(tickets_for(config, 8, update=1), weights_for(config))
+
+    for update in (1, 0):
+        assert digests(pool.collect(Purpose.TRAINING, update).reports) == digests(
+            played_inline(config, 8, update)
+        )
+
+
+def faulty(make_config, fault, marker, **workers):
+    return make_config(
+        environment={
+            "id": "fake_environments:Faulty-v0",
+            "kwargs": {"fault": fault, "once_marker": str(marker)},
+        },
+        workers=workers,
+    )
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ("raise", "an environment failed (ArithmeticError: the environment is faulty); "),
+        ("exit", "a worker was lost (its process was killed, or crashed, or memory ran out); "),
+        ("nan_reward", "an environment failed (NonFiniteError: the reward is nan, and every "),
+    ],
+)
+def test_a_ticket_that_fails_once_is_played_again_and_nothing_is_lost_but_said(
+    make_config, tmp_path, interrupts, fault, told
+):
+    config = faulty(make_config, fault, tmp_path / "once")
+    pool = make_pool(config, interrupts)
+    sentences = []
+    pool.tell = sentences.append
+
+    batch = play(pool, config)
+
+    assert digests(batch.reports) == digests(played_inline(config))
+    assert (pool.counts.issued, pool.counts.completed, pool.counts.reissued) == (6, 6, 1)
+    assert pool.worker_restarts == (1 if fault == "exit" else 0)
+    (sentence,) = sentences
+    assert sentence.startswith(told)
+    consequence = "and the result is the same" if fault == "exit" else "in environments made anew: "
+    assert re.search(rf"; ticket training 0:\d is played again, {consequence}", sentence)
+
+
+def test_a_worker_that_hangs_is_replaced_and_its_ticket_played_again(
+    make_config, tmp_path, interrupts
+):
+    config = faulty(make_config, "hang", tmp_path / "once", ticket_timeout_s=15.0)
+    pool = make_pool(config, interrupts)
+
+    batch = play(pool, config)
+
+    assert digests(batch.reports) == digests(played_inline(config))
+    assert (pool.counts.reissued, pool.worker_restarts) == (1, 1)
+
+
+class HangingActor(RolloutActor):
+    """Leaves a sign that its constructor has begun, which never ends."""
+
+    def __init__(self, config, spec, user_path):
+        (Path(config.run.directory).parent / "hangs").touch()
+        time.sleep(3600)
+
+
+def test_a_worker_whose_constructor_hangs_is_counted_and_one_that_waits_for_room_is_not(
+    make_config, tmp_path, interrupts, monkeypatch
+):
+    import ray
+
+    hanging = ray.remote(HangingActor).options(num_cpus=0, max_restarts=0)
+    too_large = ray.remote(RolloutActor).options(num_cpus=100_000, max_restarts=0)
+    config = make_config()
+    pool = make_pool(config, interrupts, num_workers=3, actors=[hanging, too_large])
+    wait_for((tmp_path / "hangs").exists)
+
+    with monkeypatch.context() as patched:
+        patched.setitem(PATIENCE_S, WorkerState.STARTING, 0.0)
+        pool.keep_busy()
+
+    assert pool.worker_restarts == 1
+    assert digests(play(pool, config).reports) == digests(played_inline(config))
+
+
+def test_a_ticket_that_always_fails_ends_the_run_with_the_original_error(make_config, interrupts):
+    config = make_config(
+        environment={"id": "fake_environments:Faulty-v0", "kwargs": {"fault": "raise"}}
+    )
+    pool = make_pool(config, interrupts)
+
+    with pytest.raises(TicketFailedError) as caught:
+        play(pool, config)
+
+    message = str(caught.value)
+    assert "failed 3 times (workers.max_ticket_attempts); the last failure:\n" in message
+    assert "ArithmeticError: the environment is faulty" in message
+    assert "fake_environments.py" in message
+    assert "\nThis was in step 2 of episode 0 of ticket training 0:" in message
+    assert "\n`reinforce replay RUN_DIR training:0:" in message
+    seeds = [seed for ticket in tickets_for(config, 12) for seed in ticket.episode_seeds]
+    assert not any(str(seed) in message for seed in seeds)
+
+
+def test_a_ticket_that_is_given_up_is_not_said_to_be_played_again(make_config, interrupts):
+    config = make_config(
+        environment={"id": "fake_environments:Faulty-v0", "kwargs": {"fault": "exit"}},
+        workers={"num_workers": 1, "max_ticket_attempts": 1},
+    )
+    pool, told = make_pool(config, interrupts), []
+    pool.tell = told.append
+
+    with pytest.raises(TicketFailedError):
+        play(pool, config)
+    pool.tell_incidents(at_once=True)  # as the backend does in every end
+
+    assert told == []
+
+
+def test_evaluations_send_no_trajectories(make_config, interrupts):
+    import ray
+
+    config = make_config()
+    pool = make_pool(config, interrupts)
+    pool.submit(draw_tickets(0, Purpose.EVALUATION, 0, 4, 2, greedy=True), weights_for(config))
+
+    batch = pool.collect(Purpose.EVALUATION, 0)
+
+    assert ray.get(batch.trajectories, timeout=10) == [None, None]
+    assert [report.episode_returns.tolist() for report in batch.reports] == [[3, 3], [3, 3]]

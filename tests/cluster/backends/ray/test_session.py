@@ -1,0 +1,117 @@
+"""A local Ray keeps to this machine, and to the process that has started it."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.ray
+
+# Starts a session as the program does and tells the addresses that it and its children listen on,
+# what is said to somebody with another token, and whether the token is among the arguments of a
+# process.
+LOOK_AROUND = """
+import json, os, subprocess, sys
+from contextlib import suppress
+from pathlib import Path
+
+from reinforce.cluster.interrupts import Interrupts
+from reinforce.cluster.run_lifecycle import open_backend
+from reinforce.cluster.run_requests import Control
+from reinforce.configs.config import Config
+from reinforce.workers.environment import inspect_environment
+
+config = Config()
+control = Control(Path("control.json"))
+spec = inspect_environment(config.environment)
+with open_backend(config, spec, Interrupts(), control):
+    token = os.environ["RAY_AUTH_TOKEN"]
+    inodes, arguments, listeners = set(), b"", []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if b"REINFORCE_TEST_MARK" in (process / "environ").read_bytes():
+                arguments += (process / "cmdline").read_bytes()
+                inodes |= {str(fd.readlink()) for fd in (process / "fd").glob("*")}
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            cells = line.split()
+            if cells[3] == "0A" and f"socket:[{cells[9]}]" in inodes:
+                listeners.append(cells[1].split(":")[0])
+    import ray  # by now it is: what it reads when it is imported has been set
+    address = ray.get_runtime_context().gcs_address
+    stranger = subprocess.run(
+        [sys.executable, "-m", "reinforce", "doctor", "cartpole", "--cluster.address", address],
+        env=os.environ | {"RAY_AUTH_TOKEN": "0" * 64},
+        capture_output=True,
+        text=True,
+    )
+print(json.dumps({
+    "listeners": listeners,
+    "stranger": stranger.stdout,
+    "token_length": len(token),
+    "token_in_arguments": token.encode() in arguments,
+    "arguments": len(arguments),
+}))
+"""
+
+LOOPBACK = {
+    "0100007F",  # 127.0.0.1
+    "0000000000000000FFFF00000100007F",  # ::ffff:127.0.0.1
+    "00000000000000000000000001000000",  # ::1
+}
+
+
+@pytest.fixture(scope="module")
+def seen():
+    own = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH_")}
+    result = subprocess.run(
+        [sys.executable, "-c", LOOK_AROUND],
+        env={**own, "HOME": "/nonexistent", "REINFORCE_TEST_MARK": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+def test_everything_that_a_local_ray_serves_is_bound_to_loopback(seen):
+    assert len(seen["listeners"]) > 3  # raylet, GCS and agents
+    assert set(seen["listeners"]) <= LOOPBACK
+
+
+def test_a_local_ray_has_a_token_of_its_own_and_lets_nobody_in_without_it(seen):
+    assert seen["token_length"] == 64
+    assert "refuses us: the token of RAY_AUTH_TOKEN is not the cluster's" in seen["stranger"]
+
+
+def test_the_token_of_a_local_ray_is_in_no_argument(seen):
+    assert seen["arguments"] > 1000
+    assert not seen["token_in_arguments"]
+
+
+def test_ray_starts_where_the_folder_for_temporary_files_has_a_long_path(tmp_path):
+    """As schedulers of clusters give it; the address of a Unix socket has 107 characters."""
+    long = tmp_path / ("x" * 60)
+    long.mkdir()
+    program = (
+        "from cluster.backends.ray_session import ray_session\n"
+        "from cluster.interrupts import Interrupts\n"
+        "from configs.config import Config\n"
+        "with Interrupts() as interrupts, ray_session(Config(), interrupts):\n"
+        "    print('it is up')\n"
+    )
+
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "TMPDIR": str(long)},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+
+    assert result.stdout == "it is up\n", result.stderr

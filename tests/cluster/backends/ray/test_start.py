@@ -1,0 +1,94 @@
+"""A local Ray that does not come up: its raylet is halted as soon as it is there."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from processes import processes_in, ray_folders, wait_for
+
+pytestmark = pytest.mark.ray
+
+# The command, whose time to wait for Ray is over as soon as there is a file of that name. In true
+# seconds a busy machine may take too long to have a raylet, and Ray gives a halted one up after 30.
+TRAIN = """
+import sys, time
+from pathlib import Path
+from types import SimpleNamespace
+from reinforce.cluster.backends import ray_thread
+from reinforce.cluster.cli import main
+
+def monotonic():
+    return time.monotonic() + 1e6 * Path("over").exists()
+
+ray_thread.time = SimpleNamespace(monotonic=monotonic)
+sys.exit(main(["train", "cartpole"]))
+"""
+
+
+@contextmanager
+def run_whose_ray_hangs(folder):
+    process = subprocess.Popen(
+        [sys.executable, "-c", TRAIN], cwd=folder, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        (raylet,) = wait_for(lambda: raylets_in(folder), pause_s=0.01)
+        os.kill(raylet, signal.SIGSTOP)
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def raylets_in(folder):
+    found = []
+    for pid in processes_in(folder):
+        with suppress(OSError):  # it has ended
+            program = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0]
+            found += [pid] if program.endswith(b"/raylet") else []
+    return found
+
+
+def assert_nothing_is_left(process, folder):
+    assert list(folder.iterdir()) == []
+    assert ray_folders(process.pid) == []
+    wait_for(lambda: processes_in(folder) == [])
+
+
+def test_a_signal_ends_a_run_whose_ray_hangs(tmp_path):
+    with run_whose_ray_hangs(tmp_path) as process:
+        began_s = time.monotonic()
+        process.terminate()
+        _, said = process.communicate(timeout=60)
+        assert time.monotonic() - began_s < 20, "it is killed after that: docs/failures.md"
+
+    assert process.returncode == 143
+    assert "stopped before the run had begun" in said
+    assert_nothing_is_left(process, tmp_path)
+
+
+def test_a_second_signal_ends_it_at_once(tmp_path):
+    with run_whose_ray_hangs(tmp_path) as process:
+        process.terminate()
+        wait_for(lambda: "stopping at the next safe point" in process.stderr.readline())
+        process.terminate()
+        assert process.wait(10) == 143
+
+    assert ray_folders(process.pid) == []
+    wait_for(lambda: processes_in(tmp_path) == [])
+
+
+def test_ray_that_does_not_start_in_time_is_given_up_and_says_what_to_do(tmp_path):
+    with run_whose_ray_hangs(tmp_path) as process:
+        (tmp_path / "over").touch()
+        _, said = process.communicate(timeout=60)
+
+    assert process.returncode == 1
+    assert "cannot start Ray on this machine: TimeoutError: it has not answered for 120 s" in said
+    assert "Use --cluster.backend inline" in said
+    assert ray_folders(process.pid) == []
+    wait_for(lambda: processes_in(tmp_path) == [])

@@ -1,0 +1,193 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save
+
+from reinforce.cluster.backends.backend import TicketCounts
+from reinforce.cluster.errors import StorageError, UsageError
+from reinforce.cluster.progress import BatchSize, Progress
+from reinforce.cluster.run_store.checkpoint import (
+    Checkpoint,
+    CorruptCheckpointError,
+    PlayedAhead,
+    encode,
+    load_checkpoint,
+)
+from reinforce.cluster.run_store.checkpoints import Checkpoints
+from reinforce.cluster.run_store.run_directory import RunDirectory, write_json
+from reinforce.learner.policies.weights import Weights
+from reinforce.learner.state import LearnerState
+
+
+def checkpoint(version=3):
+    arrays = {
+        "weights": np.arange(5, dtype=np.float32),
+        "optimizer.0.step": np.array(3.0, np.float32),
+    }
+    progress = Progress(version, 100, 7, BatchSize(64), 1.5, -3.5, TicketCounts(9, 8, 1, 0), 2, 1)
+    ahead = PlayedAhead(32, Weights(version - 1, np.ones(5, np.float32)))
+    return Checkpoint(LearnerState(version, arrays), progress, ahead)
+
+
+@pytest.fixture
+def make_checkpoints(make_config):
+    def make(**settings):
+        config = make_config(checkpoint=settings)
+        run = RunDirectory(config.run.directory / "test")
+        if not run.path.exists():
+            RunDirectory.create(config)
+        return Checkpoints(run, config)
+
+    return make
+
+
+def file_names(checkpoints):
+    return sorted(path.name for path in Path(checkpoints.location).iterdir())
+
+
+def complain(text):
+    raise AssertionError(text)
+
+
+def test_a_checkpoint_reads_back_bit_by_bit(make_checkpoints):
+    checkpoints = make_checkpoints()
+    checkpoints.save(checkpoint())
+
+    loaded = checkpoints.newest(complain)
+
+    assert loaded.progress == checkpoint().progress
+    assert loaded.learner.version == 3
+    assert set(loaded.learner.arrays) == {"weights", "optimizer.0.step"}
+    for name, array in checkpoint().learner.arrays.items():
+        np.testing.assert_array_equal(loaded.learner.arrays[name], array, strict=True)
+    assert (loaded.ahead.episodes, loaded.ahead.weights.version) == (32, 2)
+    np.testing.assert_array_equal(loaded.ahead.weights.values, np.ones(5), strict=False)
+
+
+def test_a_checkpoint_says_whose_it_is(make_checkpoints, make_config):
+    checkpoints = make_checkpoints()
+    run = RunDirectory(make_config().run.directory / "test")
+    write_json(run.tracking_file, {"run_id": "abc", "offset": 0})
+    checkpoints.save(checkpoint())
+
+    loaded = checkpoints.newest(complain)
+
+    assert loaded.tracking["run_id"] == "abc"
+    assert loaded.config == make_config().model_dump(mode="json")
+
+
+def test_the_newest_are_kept_and_every_so_many_for_good(make_checkpoints):
+    checkpoints = make_checkpoints(keep=[2, 5])
+
+    for version in (1, 2, 5, 9, 10, 11, 12):
+        checkpoints.save(checkpoint(version))
+
+    assert checkpoints.versions() == [5, 10, 11, 12]
+    assert checkpoints.is_due(15)
+    assert not checkpoints.is_due(16)
+
+
+def test_checkpoints_of_a_future_that_was_given_up_make_room_for_the_new_one(make_checkpoints):
+    checkpoints = make_checkpoints(keep=1)
+    checkpoints.save(checkpoint(300))
+
+    checkpoints.save(checkpoint(10))
+
+    assert checkpoints.versions() == [10]
+
+
+def test_the_best_is_written_with_the_next_checkpoint_and_kept(make_checkpoints):
+    checkpoints = make_checkpoints(keep=1)
+    assert checkpoints.best() is None
+
+    checkpoints.note_best(checkpoint(2))
+    assert file_names(checkpoints) == []
+    for version in (3, 4, 5):
+        checkpoints.save(checkpoint(version))
+
+    assert file_names(checkpoints) == ["best.safetensors", "update-000000005.safetensors"]
+    assert checkpoints.best().learner.version == 2
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "about", "empty", "foreign", "missing"])
+def test_a_damaged_checkpoint_is_recognised_and_passed_over(make_checkpoints, damage):
+    checkpoints = make_checkpoints()
+    for version in (1, 2):
+        checkpoints.save(checkpoint(version))
+    path = Path(checkpoints.location) / "update-000000002.safetensors"
+    content = bytearray(path.read_bytes())
+    if damage == "cut":
+        content = content[:-3]
+    elif damage == "flip":
+        content[-1] ^= 1
+    elif damage == "about":
+        content = content.replace(rb"\"training_time_s\": 1.5", rb"\"training_time_s\": 9.5")
+    elif damage == "foreign":
+        content = bytearray(save({"weights": np.zeros(3, np.float32)}))
+    else:
+        content = bytearray()
+    assert bytes(content) != path.read_bytes()
+    path.write_bytes(content)
+    if damage == "missing":
+        path.unlink()
+
+    with pytest.raises(CorruptCheckpointError, match=str(path)):
+        load_checkpoint(path)
+    warnings = []
+    assert checkpoints.newest(warnings.append).learner.version == 1
+    assert len(warnings) == (damage != "missing")
+
+
+def test_a_url_is_as_good_as_a_folder(make_checkpoints):
+    checkpoints = make_checkpoints(directory="memory://bucket/runs", keep=2)
+    assert checkpoints.newest(complain) is None
+
+    checkpoints.note_best(checkpoint(1))
+    for version in (1, 2, 3):
+        checkpoints.save(checkpoint(version))
+
+    assert checkpoints.location == "memory://bucket/runs/test"
+    again = make_checkpoints(directory="memory://bucket/runs/")
+    assert again.versions() == [2, 3]
+    assert again.newest(complain).progress == checkpoint(3).progress
+    assert again.best().learner.version == 1
+
+
+def test_a_torn_object_behind_a_url_is_passed_over(make_checkpoints):
+    import fsspec
+
+    checkpoints = make_checkpoints(directory="memory://torn")
+    for version in (1, 2):
+        checkpoints.save(checkpoint(version))
+    with fsspec.open("memory://torn/test/update-000000002.safetensors", "wb") as file:
+        file.write(encode(checkpoint(2))[:-1])
+    warnings = []
+
+    assert checkpoints.newest(warnings.append).learner.version == 1
+    assert "memory://torn/test/update-000000002.safetensors" in warnings[0]
+
+
+def test_a_url_of_an_unknown_kind_is_refused(make_checkpoints):
+    with pytest.raises(UsageError, match=r"checkpoint\.directory = 'nowhere://x/test'"):
+        make_checkpoints(directory="nowhere://x")
+
+
+def test_a_full_disk_costs_the_new_checkpoint_and_none_of_the_old(make_checkpoints, room_for):
+    checkpoints = make_checkpoints()
+    checkpoints.save(checkpoint(1))
+
+    with room_for(100), pytest.raises(StorageError, match="cannot write a checkpoint to"):
+        checkpoints.save(checkpoint(2))
+
+    assert checkpoints.num_failed == 1
+    assert checkpoints.newest(complain).learner.version == 1
+    assert file_names(checkpoints) == ["update-000000001.safetensors"]
+
+
+def test_weights_of_a_checkpoint_are_those_of_its_version():
+    weights = replace(checkpoint(), ahead=None).weights
+
+    assert weights.version == 3
+    assert weights.values.tolist() == [0, 1, 2, 3, 4]

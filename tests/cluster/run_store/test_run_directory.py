@@ -1,0 +1,79 @@
+import pytest
+
+from reinforce.cluster.errors import RunDirectoryError
+from reinforce.cluster.run_store.run_directory import (
+    RunDirectory,
+    read_json,
+    write_atomically,
+    write_json,
+)
+from reinforce.configs.loading import load_config
+
+
+def test_a_new_run_holds_its_resolved_configuration(make_config):
+    config = make_config()
+
+    run = RunDirectory.create(config)
+
+    assert load_config(str(run.config_file)) == config
+
+
+def test_a_name_is_made_of_environment_seed_and_time(make_config):
+    run = RunDirectory.create(make_config(run={"name": None, "seed": 3}))
+
+    assert run.name.startswith("countdown-v0-s3-20")
+
+
+def test_a_name_that_exists_is_refused(make_config):
+    RunDirectory.create(make_config())
+
+    with pytest.raises(RunDirectoryError, match=r"run.name = 'test': .* exists already"):
+        RunDirectory.create(make_config())
+
+
+def test_what_a_crash_left_of_a_new_run_is_cleared_away_and_nothing_else(make_config):
+    run = RunDirectory.create(make_config())
+    run.clear_what_was_never_whole()
+    assert run.config_file.exists(), "this one is whole"
+
+    run.config_file.rename(run.path / "config.yaml.tmp")
+    (run.plots / "mine.png").write_bytes(b"")
+    run.clear_what_was_never_whole()
+    assert [path.name for path in run.path.rglob("*")] == ["plots", "mine.png"]
+
+    (run.plots / "mine.png").unlink()
+    run.clear_what_was_never_whole()
+    assert not run.path.exists()
+
+
+def test_a_discarded_run_leaves_nothing(make_config):
+    run = RunDirectory.create(make_config())
+
+    run.discard()
+
+    assert not run.path.exists()
+
+
+def test_a_folder_without_a_configuration_is_no_run(tmp_path):
+    with pytest.raises(RunDirectoryError, match="is not a run directory"):
+        RunDirectory.open(tmp_path)
+
+
+def test_a_file_is_replaced_as_a_whole(tmp_path):
+    path = tmp_path / "file"
+    write_atomically(path, b"old")
+
+    write_atomically(path, b"new")
+
+    assert path.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_json_reads_back_and_an_absent_file_is_none(tmp_path):
+    write_json(tmp_path / "a.json", {"b": [1, None]})
+
+    assert read_json(tmp_path / "a.json") == {"b": [1, None]}
+    assert read_json(tmp_path / "c.json") is None
+    for broken in ("{", "[1]", ""):
+        (tmp_path / "c.json").write_text(broken)
+        assert read_json(tmp_path / "c.json") is None

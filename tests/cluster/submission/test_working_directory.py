@@ -1,0 +1,73 @@
+"""What of the current directory a job takes along, and what is said before it is sent."""
+
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from reinforce.cluster.errors import UsageError
+from reinforce.cluster.submission.working_directory import LIMIT_BYTES, WorkingDirectory
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("mine.yaml", "envs/maze.py", "runs/a/config.yaml", ".venv/x", "mlflow.db"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    return tmp_path
+
+
+def names(directory):
+    return [str(path) for path in directory.files]
+
+
+def test_what_runs_leave_behind_and_what_is_hidden_stays_here(folder):
+    directory = WorkingDirectory.of(folder)
+
+    assert names(directory) == ["envs/maze.py", "mine.yaml"]
+    assert directory.left_out == (".venv", "mlflow.db", "runs")
+
+
+def test_in_a_checkout_git_says_what_belongs_to_it(folder):
+    (folder / ".gitignore").write_text("*.bin\n")
+    (folder / "envs" / "large.bin").write_text("x")
+    subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
+
+    assert names(WorkingDirectory.of(folder)) == ["envs/maze.py", "mine.yaml"]
+
+
+def test_the_same_files_are_the_same_package_whenever_they_were_written(folder, tmp_path_factory):
+    first = WorkingDirectory.of(folder).pack(tmp_path_factory.mktemp("one"))
+    (folder / "mine.yaml").touch()
+    second = WorkingDirectory.of(folder).pack(tmp_path_factory.mktemp("two"))
+    (folder / "mine.yaml").write_text("changed")
+    third = WorkingDirectory.of(folder).pack(tmp_path_factory.mktemp("three"))
+
+    assert first.name == second.name != third.name
+    assert zipfile.ZipFile(first).namelist() == ["envs/maze.py", "mine.yaml"]
+
+
+def test_more_than_ray_takes_is_refused_with_the_largest_files(folder):
+    with (folder / "data.bin").open("wb") as file:
+        file.truncate(LIMIT_BYTES + 1)  # a hole: it takes no room
+
+    with pytest.raises(UsageError, match=r"512\.0 MiB; the largest: data\.bin \(512\.0 MiB\)"):
+        WorkingDirectory.of(folder)
+
+
+def test_a_package_that_would_hide_ours_on_the_cluster_is_refused(folder):
+    (folder / "configs").mkdir()
+    (folder / "configs" / "mine.yaml").write_text("")
+    assert "configs/mine.yaml" in names(WorkingDirectory.of(folder))
+
+    (folder / "configs" / "__init__.py").write_text("")
+    with pytest.raises(UsageError, match="holds a Python package 'configs'"):
+        WorkingDirectory.of(folder)
+
+
+def test_our_own_checkout_is_known_as_such():
+    root = Path(__file__).parents[3]
+
+    assert WorkingDirectory.of(root).is_our_checkout

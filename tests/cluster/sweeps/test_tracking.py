@@ -1,0 +1,168 @@
+"""The parent run of a sweep: complete in the end, whatever MLflow missed meanwhile."""
+
+from contextlib import contextmanager
+
+import pytest
+from mlflow import MlflowClient
+from written_runs import records, write_end, write_run
+
+from reinforce.cluster.commands.sync import sync_run_directory
+from reinforce.cluster.run_store.run_directory import read_json, write_json
+from reinforce.cluster.sweeps.ledger import SweepLedger, TrialRun, sweep_lock
+from reinforce.cluster.sweeps.tracking import SweepTracking
+from reinforce.cluster.tracking.follower import close_stale_runs
+
+
+class WrittenSweep:
+    """A sweep whose runs are written without training."""
+
+    def __init__(self, folder, make_config, store_uri):
+        self.folder, self.warnings = folder, []
+        self.ledger = SweepLedger(folder, forget_failed=False)
+        self.client = MlflowClient(store_uri)
+        self.now_s = 0.0
+        self._make_config = make_config
+
+    @contextmanager
+    def tracking(self):
+        config = self._make_config(tracking={"enabled": True})
+        with sweep_lock(self.folder):
+            yield SweepTracking(
+                self.folder, config, self.ledger, self.warnings.append, lambda: self.now_s
+            )
+
+    def end_run(self, trial):
+        """Add a run that has ended to the ledger; return its directory, not in MLflow yet."""
+        name = f"trial-{trial}"
+        directory = str(self.folder / "runs")
+        run = write_run(
+            self._make_config(run={"name": name, "directory": directory}), records(1, 2)
+        )
+        write_end(run)
+        self.ledger.add(TrialRun(trial, 0, {}, "finished", 10.0 + trial, name))
+        return run
+
+    def parent(self):
+        return self.client.get_run(read_json(self.folder / "tracking.json")["run_id"])
+
+    def scores(self):
+        history = self.client.get_metric_history(self.parent().info.run_id, "sweep/score")
+        return [(point.step, point.value) for point in history]
+
+    def children(self):
+        parent = self.parent().info
+        found = self.client.search_runs(
+            [parent.experiment_id], f"tags.`mlflow.parentRunId` = '{parent.run_id}'"
+        )
+        return sorted(child.data.tags["trial"] for child in found)
+
+
+@pytest.fixture
+def sweep(tmp_path, make_config, store_uri, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "sweeps" / "mine"
+    folder.mkdir(parents=True)
+    return WrittenSweep(folder, make_config, store_uri)
+
+
+def test_a_child_that_is_not_in_mlflow_yet_is_no_error_and_is_noted_later(sweep):
+    late = sweep.end_run(0)
+    write_json(late.tracking_file, {"key": "k", "directory": str(sweep.folder)})  # no run_id
+    with sweep.tracking() as tracking:
+        tracking.keep_up()
+        sync_run_directory(sweep.end_run(1))
+        tracking.keep_up()
+        assert sweep.children() == ["1"]
+
+        sync_run_directory(late)
+        tracking.finish("FINISHED", 11.0)
+
+    assert sweep.warnings == []
+    assert sweep.children() == ["0", "1"]
+    assert sorted(sweep.scores()) == [(0, 10.0), (1, 11.0)]
+    assert sweep.parent().info.status == "FINISHED"
+
+
+def test_an_outage_is_told_once_and_what_it_missed_is_noted_afterwards(sweep, tmp_path):
+    store, aside = tmp_path / "mlflow.db", tmp_path / "aside.db"
+    for trial in range(3):
+        sync_run_directory(sweep.end_run(trial))
+    store.rename(aside)
+    store.mkdir()
+    with sweep.tracking() as tracking:
+        tracking.keep_up()
+        sweep.now_s = 60.0
+        tracking.keep_up()
+        assert len(sweep.warnings) == 1
+        assert "unable to open database file" in sweep.warnings[0]
+        store.rmdir()
+        aside.rename(store)
+
+        tracking.finish("FINISHED", 12.0)
+
+    assert sweep.children() == ["0", "1", "2"]
+
+
+def test_a_server_that_is_away_is_asked_ever_more_rarely_and_normally_once_it_is_back(
+    sweep, monkeypatch
+):
+    """The sweep waits for each answer, and starts no run meanwhile."""
+    asked_s = []
+
+    def find_no_run(*_):
+        asked_s.append(sweep.now_s)
+        raise OSError("no answer")
+
+    sync_run_directory(sweep.end_run(0))
+    with sweep.tracking() as tracking:
+        with monkeypatch.context() as away:
+            away.setattr("reinforce.cluster.sweeps.tracking.find_or_create_run", find_no_run)
+            for now_s in range(0, 2400, 10):
+                sweep.now_s = now_s
+                tracking.keep_up()
+                if now_s == 100:
+                    sync_run_directory(sweep.end_run(1))
+        assert asked_s == [0, 60, 180, 420, 900, 1500, 2100]
+
+        sweep.now_s = 2700
+        tracking.keep_up()
+        assert sweep.children() == ["0", "1"]
+        sync_run_directory(sweep.end_run(2))
+        tracking.keep_up()
+        assert sweep.children() == ["0", "1", "2"]
+
+
+def test_called_again_it_notes_what_is_missing_and_doubles_nothing(sweep):
+    sync_run_directory(sweep.end_run(0))
+    with sweep.tracking() as tracking:
+        tracking.finish("KILLED", 10.0)
+    sync_run_directory(sweep.end_run(1))
+
+    for _ in range(2):
+        with sweep.tracking() as tracking:
+            tracking.finish("FINISHED", 11.0)
+
+    assert sorted(sweep.scores()) == [(0, 10.0), (1, 11.0)]
+    parent = sweep.parent()
+    best = sweep.client.get_metric_history(parent.info.run_id, "sweep/best_score")
+    assert [point.value for point in best] == [10.0, 11.0]
+    assert parent.info.status == "FINISHED"
+    runs = sweep.client.search_runs([parent.info.experiment_id], "tags.kind = 'sweep'")
+    assert len(runs) == 1
+
+
+def test_a_sweep_that_lives_is_left_alone_and_one_that_was_killed_gets_a_status(sweep):
+    child = sweep.end_run(0)
+    sync_run_directory(child)
+    state = read_json(child.tracking_file)
+    with sweep.tracking() as tracking:
+        tracking.keep_up()
+        assert sweep.parent().data.tags["heartbeat"]
+
+        close_stale_runs(tracking._store, state)
+        assert sweep.parent().info.status == "RUNNING"
+
+    close_stale_runs(tracking._store, state)
+
+    assert sweep.parent().info.status == "FAILED"
+    assert "reinforce sweep" in sweep.parent().data.tags["tracking.incomplete"]

@@ -1,0 +1,134 @@
+"""The lifecycle: what happens around the loop when it cannot go on from where it is."""
+
+import io
+
+import pytest
+from rich.console import Console
+from runs import records_of, train
+
+from reinforce.cluster.backends.inline import InlineLearner
+from reinforce.cluster.errors import (
+    InterruptedRunError,
+    LearnerLostError,
+    LearnerStateLostError,
+    UsageError,
+)
+from reinforce.cluster.run_lifecycle import RunLifecycle
+from reinforce.cluster.run_store.journal import Journal
+from reinforce.cluster.run_store.run_directory import RunDirectory, read_json
+from reinforce.workers.environment import inspect_environment
+
+SECTIONS = {
+    "environment": {"id": "CartPole-v1"},
+    "stop": {"max_updates": 6},
+    "checkpoint": {"keep": [3, 2]},
+}
+
+
+@pytest.fixture
+def conduct(make_config):
+    """Conduct a run whose learner fails at some of its updates; return run and exit code."""
+
+    def conduct(monkeypatch, failures):
+        update, calls = InlineLearner.update, []
+
+        def failing_update(self, trajectories):
+            calls.append(None)
+            if len(calls) in failures:
+                raise failures[len(calls)]
+            return update(self, trajectories)
+
+        monkeypatch.setattr(InlineLearner, "update", failing_update)
+        config = make_config(**SECTIONS)
+        run = RunDirectory.create(config)
+        spec = inspect_environment(config.environment)
+        with Journal(run.journal_file) as journal:
+            lifecycle = RunLifecycle(config, spec, run, journal, Console(quiet=True), 0.0)
+            return run, lifecycle.conduct(None, lambda: None)
+
+    return conduct
+
+
+def test_a_state_that_is_lost_costs_what_came_after_the_newest_checkpoint(
+    conduct, make_config, monkeypatch
+):
+    undisturbed, expected, _ = train(make_config(**SECTIONS, run={"name": "undisturbed"}))
+    lost = LearnerStateLostError("gone")
+
+    run, code = conduct(monkeypatch, {4: lost, 7: lost})
+
+    assert code == 0
+    assert read_json(run.summary_file)["weights_sha256"] == undisturbed.weights_sha256
+    batches = [[r.batch.sha256 for r in rs if r.batch] for rs in (records_of(run), expected)]
+    assert batches[0] == batches[1]
+
+
+def test_a_state_that_is_lost_again_without_any_progress_ends_the_run(conduct, monkeypatch):
+    lost = LearnerStateLostError("gone")
+
+    with pytest.raises(LearnerStateLostError):
+        conduct(monkeypatch, {4: lost, 5: lost, 6: lost})
+
+
+@pytest.mark.parametrize("error", [UsageError("no cluster there"), InterruptedRunError(15)])
+def test_what_ends_it_while_it_goes_back_never_costs_what_was_reached(
+    conduct, monkeypatch, make_config, error
+):
+    from reinforce.cluster import run_lifecycle
+
+    open_backend, calls = run_lifecycle.open_backend, []
+
+    def open_once(*arguments):
+        calls.append(None)
+        if len(calls) > 1:
+            raise error
+        return open_backend(*arguments)
+
+    monkeypatch.setattr(run_lifecycle, "open_backend", open_once)
+
+    if isinstance(error, UsageError):
+        with pytest.raises(LearnerLostError, match="cannot start again: no cluster there"):
+            conduct(monkeypatch, {4: LearnerStateLostError("gone")})
+    else:
+        run, code = conduct(monkeypatch, {4: LearnerStateLostError("gone")})
+        assert code == 143
+        assert read_json(run.summary_file)["status"] == "interrupted"
+        assert read_json(run.summary_file)["updates"] == 3
+
+
+def test_what_the_backend_has_to_tell_is_printed(make_config, monkeypatch):
+    from reinforce.cluster import run_lifecycle
+
+    open_backend, console = run_lifecycle.open_backend, Console(file=io.StringIO())
+
+    def open_and_tell(*arguments):
+        *_, tell = arguments
+        tell("a worker was lost")
+        return open_backend(*arguments)
+
+    monkeypatch.setattr(run_lifecycle, "open_backend", open_and_tell)
+    config = make_config(**SECTIONS)
+    run, spec = RunDirectory.create(config), inspect_environment(config.environment)
+    with Journal(run.journal_file) as journal:
+        RunLifecycle(config, spec, run, journal, console, 0.0).conduct(None, lambda: None)
+
+    assert console.file.getvalue().splitlines()[0] == "a worker was lost"
+
+
+def test_a_signal_while_the_last_checkpoint_is_fetched_destroys_nothing(
+    make_config, monkeypatch, tmp_path
+):
+    """What has begun is never discarded, whatever kind of error comes out."""
+    from reinforce.cluster.commands.train import run_training
+
+    def interrupted(self, ahead):
+        raise InterruptedRunError(15)
+
+    monkeypatch.setattr(InlineLearner, "snapshot", interrupted)
+    config = make_config(**SECTIONS)
+
+    with pytest.raises(InterruptedRunError):
+        run_training(config, Console(quiet=True), 0.0)
+
+    run = RunDirectory(config.run.directory / "test")
+    assert len(records_of(run)) >= 2

@@ -1,0 +1,148 @@
+"""An environment that breaks in the middle of a run: what is said, and where it was."""
+
+import traceback
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.spaces import Box, Discrete
+from late_faults import LateFault
+
+from reinforce.learner.make_policy import make_policy
+from reinforce.learner.policies.weights import Weights
+from reinforce.workers.environment import EnvironmentSpec, inspect_environment
+from reinforce.workers.environment_faults import EnvironmentFaultError
+from reinforce.workers.rollout_worker import RolloutWorker, architecture_of
+from reinforce.workers.single_lanes import SingleLanes
+from reinforce.workers.spaces import action_layout, observation_layout
+from reinforce.workers.tickets import Purpose, draw_tickets, environment_seed
+from reinforce.workers.trajectory_builder import NonFiniteError
+
+TICKET = draw_tickets(0, Purpose.TRAINING, 12, 4, 4)[0]
+
+
+def failure_of(config, make=None):
+    spec = inspect_environment(config.environment)
+    size = architecture_of(config, spec).num_parameters
+    worker = RolloutWorker(config, spec, *([make] if make else []))
+    with pytest.raises(Exception) as caught:  # noqa: PT011  (which one is for the tests to say)
+        worker.play(TICKET, Weights(0, np.zeros(size, np.float32)))
+    return caught.value
+
+
+def told(error):
+    return "".join(traceback.format_exception(error))
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "says"),
+    [
+        ("raises", ZeroDivisionError, "wheel"),
+        ("exits", EnvironmentFaultError, "step 5 raises SystemExit: 5"),
+        ("returns nothing", EnvironmentFaultError, "step 5 returned None, not (observation, "),
+        (
+            "shape",
+            EnvironmentFaultError,
+            "step 5: the observation at 'place.0' has shape (1,), and its space "
+            "Box(-1.0, 1.0, (3,), float32) says shape (3,)",
+        ),
+        (
+            "key",
+            EnvironmentFaultError,
+            "step 5: the observation has the keys ['place'], and its space says ['place', 'speed']",
+        ),
+        ("dtype", EnvironmentFaultError, "the observation at 'speed' is of dtype <U4, and its"),
+        ("nan", NonFiniteError, "the observation at 'speed' is nan in component [1]"),
+        ("reward", EnvironmentFaultError, "step 5 paid the reward 'much', not one number"),
+        ("nan reward", NonFiniteError, "the reward is nan"),
+        ("flag", EnvironmentFaultError, "step 5 returned terminated = 'yes', not a bool"),
+    ],
+)
+def test_a_fault_is_named_with_its_part_step_episode_and_ticket(make_config, fault, kind, says):
+    """Of four episodes in two lanes the first is the first to come to its fifth step."""
+    error = failure_of(
+        make_config(environment={"id": "late_faults:LateFault", "kwargs": {"fault": fault}})
+    )
+
+    assert type(error) is kind
+    assert says in told(error)
+    assert "During handling of the above exception" not in told(error)
+    seed = environment_seed(TICKET.episode_seeds[0])
+    place = f"in step 5 of episode 0 of ticket training 12:0, which began with reset(seed={seed})"
+    assert place in told(error)
+
+
+def test_a_reset_that_fails_is_said_to_be_one(make_config):
+    config = make_config(environment={"id": "late_faults:LateFault"})
+
+    error = failure_of(config, lambda config: LateFault("reset"))
+
+    assert "EnvironmentFaultError: reset returned None, not (observation, info)" in told(error)
+    assert "This was in the reset of episode 0 of ticket training 12:0, which" in told(error)
+
+
+def test_the_line_of_the_environment_that_raised_is_shown(make_config):
+    for fault in ("raises", "exits"):
+        kwargs = {"fault": fault}
+        config = make_config(environment={"id": "late_faults:LateFault", "kwargs": kwargs})
+
+        assert "tests/fakes/late_faults.py" in told(failure_of(config))
+
+
+class Stretched(gymnasium.Env):
+    """Shows too few numbers, or half-bright pixels: what an assignment of NumPy would take."""
+
+    def __init__(self, space, shown):
+        self.observation_space, self.action_space = space, Discrete(2)
+        self._shown = shown
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self.observation_space.sample() * 0, {}
+
+    def step(self, action):
+        return self._shown, 1.0, True, False, {}
+
+
+@pytest.mark.parametrize(
+    ("space", "shown", "says"),
+    [
+        (Box(-1.0, 1.0, (3,), np.float32), np.zeros(1, np.float32), "has shape (1,)"),
+        (Box(0, 255, (6, 8), np.uint8), np.zeros((1, 8), np.uint8), "has shape (1, 8)"),
+        (Box(0, 255, (6, 8), np.uint8), np.full((6, 8), 0.5), "is of dtype float64"),
+    ],
+)
+def test_what_would_be_repeated_or_cut_without_a_word_is_refused(make_config, space, shown, says):
+    action = action_layout(Discrete(2))
+    spec = EnvironmentSpec(observation_layout(space), action, has_vector_implementation=False)
+    config = make_config()
+    lanes = SingleLanes(config.environment, spec, 2, lambda config: Stretched(space, shown))
+    policy = make_policy(architecture_of(config, spec))
+    policy.load(Weights(0, np.zeros(architecture_of(config, spec).num_parameters, np.float32)))
+
+    with pytest.raises(EnvironmentFaultError) as caught:
+        lanes.play(policy, TICKET)
+
+    assert f"step 1: the observation {says}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("exits", "says"),
+    [
+        (False, "ArithmeticError: the vector implementation is faulty"),
+        (True, "EnvironmentFaultError: the environment raises SystemExit: 5"),
+    ],
+)
+def test_lanes_of_a_vector_implementation_are_named_together(make_config, exits, says):
+    """The episodes 0 and 1 last two and three steps, and 2 and 3 as long: a second round."""
+    config = make_config(
+        environment={
+            "id": "vector_environments:VectorCountdown-v0",
+            "kwargs": {"raises_at": 3, "exits": exits},
+        }
+    )
+
+    said = told(failure_of(config))
+
+    assert says in said
+    assert "This was after 2 steps of the episodes 0 to 1 of ticket training 12:0, which" in said
