@@ -10,7 +10,6 @@ process, all threads of Ray's in it included. The scheduler alone is measured wi
 
 import argparse
 import os
-import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,11 +20,11 @@ import numpy as np
 import psutil
 import results
 
+from reinforce.cluster.backends.backend import Driver
 from reinforce.cluster.backends.ray.scheduler import Play, Scheduler, Start
+from reinforce.cluster.batches import training_tickets
 from reinforce.cluster.interrupts import Interrupts
 from reinforce.cluster.run_lifecycle import open_backend
-from reinforce.cluster.run_requests import Control
-from reinforce.cluster.training import training_tickets
 from reinforce.configs.config import Config
 from reinforce.configs.execution import WorkersConfig
 from reinforce.workers.environment import inspect_environment
@@ -86,23 +85,22 @@ def measure(
     updates = max(1, round(seconds * num_workers / (num_tickets * ticket_s)))
     spec = inspect_environment(config.environment)
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        interrupts, control = stack.enter_context(Interrupts()), Control(folder / "control.json")
-        backend = stack.enter_context(open_backend(config, spec, interrupts, control))
+        driver = Driver(stack.enter_context(Interrupts()))
+        backend = stack.enter_context(open_backend(config, spec, driver))
         pool, learner = backend.pool, backend.learner
         weights = learner.weights()
         while pool.workers_alive < num_workers:
             pool.submit(draw_tickets(1, Purpose.EVALUATION, 0, num_workers, 1), weights)
             pool.collect(Purpose.EVALUATION, 0)
-        driver = psutil.Process()
-        started_s, cpu_s, steps = time.perf_counter(), sum(driver.cpu_times()[:2]), 0
+        process = psutil.Process()
+        started_s, cpu_s, steps = time.perf_counter(), sum(process.cpu_times()[:2]), 0
         for update in range(updates):
             pool.submit(training_tickets(config, update, num_tickets), weights)
             batch = pool.collect(Purpose.TRAINING, update)
             steps += sum(int(report.episode_lengths.sum()) for report in batch.reports)
             _, weights = learner.update(batch.trajectories)
         elapsed_s = time.perf_counter() - started_s
-        cpu_s = sum(driver.cpu_times()[:2]) - cpu_s
+        cpu_s = sum(process.cpu_times()[:2]) - cpu_s
     ideal = num_workers / STEP_S
     return {
         "ticket_ms": round(1e3 * ticket_s),

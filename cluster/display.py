@@ -2,7 +2,7 @@
 
 import time
 from contextlib import suppress
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -18,16 +18,6 @@ from reinforce.configs.config import Config
 _PLAIN_INTERVAL_S = 2.0
 
 
-class Display(Protocol):
-    """Shows records as they are made."""
-
-    def show(self, record: JournalEntry) -> None:
-        """Take note of an update or an evaluation."""
-
-    def warn(self, text: str) -> None:
-        """Tell something that the user should know, without stopping."""
-
-
 class PlainDisplay:
     """One line per evaluation, and one per update but not more than one in two seconds."""
 
@@ -41,9 +31,9 @@ class PlainDisplay:
     def __exit__(self, *error: object) -> None:
         pass
 
-    def show(self, record: JournalEntry) -> None:
+    def show(self, entry: JournalEntry) -> None:
         """Print a line, if it is time."""
-        metrics, head = record.metrics, f"update {record.updates:>5}"
+        metrics, head = entry.metrics, f"update {entry.updates:>5}"
         ways = {"evaluation": "", "sampled": "sampled_", "on other seeds": "confirmed_"}
         for name, prefix in ways.items():
             if f"evaluation/{prefix}return_mean" in metrics:
@@ -53,10 +43,10 @@ class PlainDisplay:
                 )
                 interval = f"(95 % interval {low:.1f} to {high:.1f})"
                 self._print(f"{head}  {name}: mean return {mean:.1f} {interval}")
-        if record.batch and time.monotonic() - self._shown_at_s >= _PLAIN_INTERVAL_S:
+        if entry.batch and time.monotonic() - self._shown_at_s >= _PLAIN_INTERVAL_S:
             self._shown_at_s = time.monotonic()
             self._print(
-                f"{head}  steps {record.environment_steps:,}  "
+                f"{head}  steps {entry.environment_steps:,}  "
                 f"return {metrics['rollout/return_mean']:.1f}  "
                 f"{metrics['time/environment_steps_per_s']:,.0f} steps/s  "
                 f"workers {metrics['cluster/workers_alive']:.0f}"
@@ -91,14 +81,14 @@ class LiveDisplay:
     def __exit__(self, *error: object) -> None:
         self._live.stop()
 
-    def show(self, record: JournalEntry) -> None:
+    def show(self, entry: JournalEntry) -> None:
         """Take note; the panel redraws itself."""
-        metrics = record.metrics
+        metrics = entry.metrics
         if "evaluation/return_mean" in metrics:
-            self._evaluation = record
+            self._evaluation = entry
             self._seconds["evaluating"] += metrics["time/evaluation_s"]
-        if record.batch:
-            self._update = record
+        if entry.batch:
+            self._update = entry
             self._seconds["sampling"] += metrics["time/sampling_s"]
             self._seconds["learning"] += metrics["time/learning_s"]
 
@@ -111,9 +101,9 @@ class LiveDisplay:
     def _panel(self) -> Panel:
         if self._update is None:
             return Panel(Text("waiting for the first batch"), title=self._run_name)
-        record, metrics = self._update, self._update.metrics
+        entry, metrics = self._update, self._update.metrics
         table = Table.grid(padding=(0, 2))
-        table.add_row("update", f"{record.updates:,}", "steps", f"{record.environment_steps:,}")
+        table.add_row("update", f"{entry.updates:,}", "steps", f"{entry.environment_steps:,}")
         table.add_row(
             "return",
             f"{metrics['rollout/return_mean']:.1f}",
@@ -136,9 +126,9 @@ class LiveDisplay:
             f"{metrics['tickets/reissued']:.0f} played again",
         )
         progress = Progress(
-            record.updates,
-            record.environment_steps,
-            training_time_s=record.training_time_s,
+            entry.updates,
+            entry.environment_steps,
+            training_time_s=entry.training_time_s,
         )
         used = progress.fraction_used(self._config.stop)
         bar = Table.grid(padding=(0, 2))

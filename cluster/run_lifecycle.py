@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from threading import Timer
 from typing import Any
@@ -12,8 +12,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from reinforce.cluster.analysis.plots import draw_run
-from reinforce.cluster.backends.backend import Backend
-from reinforce.cluster.display import Display, make_display
+from reinforce.cluster.backends.backend import Backend, Driver
+from reinforce.cluster.bookkeeping import RunContext
+from reinforce.cluster.display import LiveDisplay, PlainDisplay, make_display
 from reinforce.cluster.errors import (
     InterruptedRunError,
     LearnerLostError,
@@ -23,19 +24,20 @@ from reinforce.cluster.errors import (
 from reinforce.cluster.export.video import film_last_and_best
 from reinforce.cluster.interrupts import Interrupts
 from reinforce.cluster.progress import Progress
-from reinforce.cluster.run_requests import Control
+from reinforce.cluster.run_requests import RequestsReader
 from reinforce.cluster.run_store.checkpoint import Checkpoint
 from reinforce.cluster.run_store.checkpoints import Checkpoints
-from reinforce.cluster.run_store.journal import Journal
+from reinforce.cluster.run_store.journal import Journal, JournalEntry
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.summary import (
+    Outcome,
     add_run_id,
     print_summary,
     write_failure,
     write_summary,
 )
 from reinforce.cluster.tracking.tracking import Tracking
-from reinforce.cluster.training import Outcome, RunContext, Training
+from reinforce.cluster.training import Training
 from reinforce.configs.config import Config
 from reinforce.learner.state import LearnerState
 from reinforce.workers.environment import EnvironmentSpec
@@ -43,33 +45,26 @@ from reinforce.workers.preflight import preflight
 
 
 def open_backend(
-    config: Config,
-    spec: EnvironmentSpec,
-    interrupts: Interrupts,
-    control: Control,
-    state: LearnerState | None = None,
-    tell: Callable[[str], None] = lambda text: None,
+    config: Config, spec: EnvironmentSpec, driver: Driver, state: LearnerState | None = None
 ) -> AbstractContextManager[Backend]:
     """Return the backend that the configuration names; only that one is imported.
 
     Args:
         config: What to run.
         spec: The environment's spaces.
-        interrupts: Looked at wherever this process waits.
-        control: How many workers are wanted while it runs.
+        driver: This process.
         state: Of the learner to go on from; None: a new one.
-        tell: Called now and then with a sentence on what was lost and is made again.
     """
     if config.cluster.backend == "inline":
         from reinforce.cluster.backends.inline import inline_backend
 
-        return inline_backend(config, spec, interrupts, state)
+        return inline_backend(config, spec, driver, state)
     if config.cluster.address is None:
         # Read when Ray is imported: every server of a local Ray then listens on loopback only.
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     from reinforce.cluster.backends.ray.backend import ray_backend
 
-    return ray_backend(config, spec, interrupts, control, state, tell)
+    return ray_backend(config, spec, driver, state)
 
 
 @dataclass(frozen=True)
@@ -154,34 +149,46 @@ class RunLifecycle:
         tracking: Tracking,
         note_start: Callable[[], None],
     ) -> tuple[dict[str, Any], int]:
-        control = Control(self.run.control_file)
+        requests = RequestsReader(self.run.control_file)
+        driver = Driver(interrupts, lambda: requests.current.num_workers, self._warn)
         state = start.learner if start else None
-        with open_backend(
-            self.config, self.spec, interrupts, control, state, self._warn
-        ) as backend:
+        with open_backend(self.config, self.spec, driver, state) as backend:
             # From here on the run is another than before; what was refused has left it as it was.
             note_start()
             if not self.journal.cut_back(_updates(start)):
-                self._warn(f"{self.run.journal_file} lacks the record of update {_updates(start)}")
+                self._warn(f"{self.run.journal_file} lacks the entry of update {_updates(start)}")
             tracking.follow(self.run)
             with (
-                make_display(self.console, self.config, self.run.name) as shown,
-                self._exporting(shown) as display,
+                make_display(self.console, self.config, self.run.name) as display,
+                self._exporting(display) as show,
             ):
-                context = RunContext(self.journal, checkpoints, display, interrupts, control)
+                context = RunContext(
+                    self.journal, checkpoints, show, display.warn, interrupts, requests
+                )
                 outcome = Training(self.config, backend, context, start).run()
             # While Ray is still up: the follower sends the rest as Ray goes down.
             summary = self._conclude(outcome)
             tracking.let_go()
         return summary, outcome.exit_code
 
-    def _exporting(self, display: Display) -> AbstractContextManager[Display]:
-        """Return the display; on a cluster, one that exports what it is shown, too."""
-        if self.config.cluster.address is None or self.config.cluster.backend != "ray":
-            return nullcontext(display)
-        from reinforce.cluster.backends.ray.metrics import exporting
+    @contextmanager
+    def _exporting(
+        self, display: LiveDisplay | PlainDisplay
+    ) -> Iterator[Callable[[JournalEntry], None]]:
+        """Yield what shows an entry; on a cluster, it exports the entry's numbers, too."""
+        if self.config.cluster.is_this_machine:
+            yield display.show
+            return
+        from reinforce.cluster.backends.ray.metrics import MetricsExporter
 
-        return exporting(display, self.run.name)
+        with MetricsExporter(self.run.name, display.warn) as exporter:
+
+            def show(entry: JournalEntry) -> None:
+                steps = {"progress/environment_steps": float(entry.environment_steps)}
+                exporter.update({**steps, **entry.metrics})
+                display.show(entry)
+
+            yield show
 
     def _conclude_at(
         self, start: Checkpoint | None, interruption: InterruptedRunError

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from reinforce.cluster.run_store.run_directory import read_json, write_json
+from reinforce.cluster.run_store.files import read_json, write_json
 
 _POLL_S = 0.5
 
@@ -28,7 +28,7 @@ class RunRequests:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Return the wishes that a file holds; without one, or with one that is torn, none."""
+        """Return the requests that a file holds; none if it is missing or torn."""
         try:
             values: dict[str, Any] = read_json(path) or {}
         except OSError:  # its disk is away
@@ -36,23 +36,23 @@ class RunRequests:
         return cls(values.get("num_workers"), bool(values.get("paused", False)))
 
     def write(self, path: Path) -> None:
-        """Leave these wishes for the run."""
+        """Leave these requests for the run."""
         write_json(path, asdict(self))
 
 
-class Control:
-    """Reads the wishes again every half second."""
+class RequestsReader:
+    """Reads the requests again every half second."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._read_at_s = time.monotonic()
-        self._wishes = RunRequests.read(path)
+        self._requests = RunRequests.read(path)
 
     @property
-    def wishes(self) -> RunRequests:
+    def current(self) -> RunRequests:
         """What is asked for at the moment."""
         now_s = time.monotonic()
         if now_s - self._read_at_s >= _POLL_S:
             self._read_at_s = now_s
-            self._wishes = RunRequests.read(self._path)
-        return self._wishes
+            self._requests = RunRequests.read(self._path)
+        return self._requests

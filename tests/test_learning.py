@@ -3,7 +3,7 @@
 import pytest
 
 from reinforce.cluster.cli import main
-from reinforce.cluster.run_store.run_directory import read_json
+from reinforce.cluster.run_store.files import read_json
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])

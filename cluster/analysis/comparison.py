@@ -83,9 +83,9 @@ def history_of(path: Path) -> RunHistory:
     """
     run = RunDirectory.open(path)
     metrics: dict[str, list[tuple[float, float]]] = {name: [] for name in (*CURVES, SCORE)}
-    for record in read_entries(run.journal_file):
-        for name in metrics.keys() & record.metrics.keys():
-            metrics[name].append((record.environment_steps, record.metrics[name]))
+    for entry in read_entries(run.journal_file):
+        for name in metrics.keys() & entry.metrics.keys():
+            metrics[name].append((entry.environment_steps, entry.metrics[name]))
     if not any(metrics.values()):
         raise UsageError(f"{path} holds no update yet: there is nothing to compare")
     return RunHistory(run.name, settings_of(load_config(str(run.config_file))), metrics)

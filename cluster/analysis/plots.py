@@ -35,8 +35,8 @@ def plot_overview(journal: Path, destination: Path, title: str) -> bool:
     Returns:
         False, and draws nothing, if no episode was played.
     """
-    records = _read(journal)
-    updates = [record for record in records if record.batch]
+    entries = _read(journal)
+    updates = [entry for entry in entries if entry.batch]
     if not updates:
         return False
     # Imported late and without pyplot: it takes a second, and needs no screen.
@@ -45,10 +45,10 @@ def plot_overview(journal: Path, destination: Path, title: str) -> bool:
     figure = Figure(figsize=(12, 8))
     figure.suptitle(title)
     (by_steps, by_time), (lengths, split) = figure.subplots(2, 2, gridspec_kw=_MARGINS)
-    _draw_returns(by_steps, records, [r.environment_steps for r in records], "environment steps")
-    _draw_returns(by_time, records, [r.training_time_s for r in records], "training time (s)")
+    _draw_returns(by_steps, entries, [r.environment_steps for r in entries], "environment steps")
+    _draw_returns(by_time, entries, [r.training_time_s for r in entries], "training time (s)")
     _draw_lengths(lengths, updates)
-    _draw_time_split(split, records)
+    _draw_time_split(split, entries)
     for axes in (by_steps, by_time, lengths, split):
         axes.grid(alpha=0.3)
     figure.savefig(destination, dpi=100)
@@ -56,21 +56,21 @@ def plot_overview(journal: Path, destination: Path, title: str) -> bool:
 
 
 def _read(journal: Path) -> list[JournalEntry]:
-    """Return the records; of a long run every so many updates, and all evaluations."""
-    records = list(read_entries(journal))
-    num_updates = sum(record.batch is not None for record in records)
+    """Return the entries; of a long run every so many updates, and all evaluations."""
+    entries = list(read_entries(journal))
+    num_updates = sum(entry.batch is not None for entry in entries)
     stride = max(1, num_updates // _MAX_UPDATES)
-    return [r for r in records if r.batch is None or r.updates % stride == 0]
+    return [r for r in entries if r.batch is None or r.updates % stride == 0]
 
 
 def _draw_returns(
-    axes: "Axes", records: Sequence[JournalEntry], x: Sequence[float], label: str
+    axes: "Axes", entries: Sequence[JournalEntry], x: Sequence[float], label: str
 ) -> None:
     """Draw mean and middle 80 % of each batch, and the evaluations with their intervals."""
     batches = [
-        (at, record.batch.episode_returns)
-        for at, record in zip(x, records, strict=True)
-        if record.batch
+        (at, entry.batch.episode_returns)
+        for at, entry in zip(x, entries, strict=True)
+        if entry.batch
     ]
     at = [place for place, _ in batches]
     spread = np.array([np.percentile(returns, [10, 90]) for _, returns in batches])
@@ -80,9 +80,9 @@ def _draw_returns(
     )
     names = [f"evaluation/return_{end}" for end in ("mean", "ci_low", "ci_high")]
     rows = [
-        (place, *(record.metrics[name] for name in names))
-        for place, record in zip(x, records, strict=True)
-        if names[0] in record.metrics
+        (place, *(entry.metrics[name] for name in names))
+        for place, entry in zip(x, entries, strict=True)
+        if names[0] in entry.metrics
     ]
     if rows:
         places, means, lows, highs = np.array(rows).T
@@ -94,7 +94,7 @@ def _draw_returns(
 
 def _draw_lengths(axes: "Axes", updates: Sequence[JournalEntry]) -> None:
     """Draw the lengths of the first and of the last quarter of the episodes that are shown."""
-    lengths = np.concatenate([record.batch.episode_lengths for record in updates if record.batch])
+    lengths = np.concatenate([entry.batch.episode_lengths for entry in updates if entry.batch])
     quarter = max(1, len(lengths) // 4)
     bins = np.linspace(0, lengths.max(), 41).tolist()
     for part, name in ((lengths[:quarter], "first"), (lengths[-quarter:], "last")):
@@ -103,33 +103,33 @@ def _draw_lengths(axes: "Axes", updates: Sequence[JournalEntry]) -> None:
     axes.legend(fontsize="small")
 
 
-def _draw_time_split(axes: "Axes", records: Sequence[JournalEntry]) -> None:
+def _draw_time_split(axes: "Axes", entries: Sequence[JournalEntry]) -> None:
     """Draw the seconds of an update by what they were spent on, stacked."""
-    x = [record.environment_steps for record in records if record.batch]
-    spent = seconds_per_update(records)
+    x = [entry.environment_steps for entry in entries if entry.batch]
+    spent = seconds_per_update(entries)
     axes.stackplot(x, list(spent.values()), labels=list(spent), alpha=0.7)
     axes.set(xlabel="environment steps", ylabel="seconds of an update")
     axes.legend(fontsize="small", loc="upper left")
 
 
-def seconds_per_update(records: Sequence[JournalEntry]) -> dict[str, NDArray[np.float64]]:
+def seconds_per_update(entries: Sequence[JournalEntry]) -> dict[str, NDArray[np.float64]]:
     """Return [n] seconds by what they were spent on, of the n updates among the records.
 
     An update stands for those left out behind it, and so has its share of their evaluations.
     """
-    updates = [record for record in records if record.batch]
+    updates = [entry for entry in entries if entry.batch]
     spent = {
-        name: np.array([record.metrics.get(f"time/{name}_s", 0.0) for record in updates])
+        name: np.array([entry.metrics.get(f"time/{name}_s", 0.0) for entry in updates])
         for name in ("sampling", "learning")
     }
-    numbers = np.array([record.updates for record in updates])
+    numbers = np.array([entry.updates for entry in updates])
     evaluation = np.zeros(len(updates))
-    for record in records:
+    for entry in entries:
         # The one that precedes all updates belongs to none.
-        if record.batch is None and record.updates >= numbers[0]:
-            place = np.searchsorted(numbers, record.updates, side="right") - 1
-            evaluation[place] += record.metrics.get("time/evaluation_s", 0.0)
-    stands_for = np.diff(numbers, append=records[-1].updates + 1)
+        if entry.batch is None and entry.updates >= numbers[0]:
+            place = np.searchsorted(numbers, entry.updates, side="right") - 1
+            evaluation[place] += entry.metrics.get("time/evaluation_s", 0.0)
+    stands_for = np.diff(numbers, append=entries[-1].updates + 1)
     return {**spent, "evaluation": evaluation / stands_for}
 
 
@@ -144,9 +144,9 @@ def plot_episode_lengths(journal: Path, destination: Path, title: str) -> bool:
         False, and draws nothing, if no episode was played.
     """
     lengths: list[int] = []
-    for record in read_entries(journal):
-        if record.batch:
-            lengths.extend(record.batch.episode_lengths)
+    for entry in read_entries(journal):
+        if entry.batch:
+            lengths.extend(entry.batch.episode_lengths)
     if not lengths:
         return False
     # Imported late and without pyplot: it takes a second, and needs no screen.

@@ -5,10 +5,11 @@ Weights and trajectories are opaque to the loop: objects in the one,
 references in the other, so that data goes from worker to learner without passing the driver.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self, TypeAlias
 
+from reinforce.cluster.interrupts import Interrupts
 from reinforce.learner.policies.weights import Weights
 from reinforce.learner.state import LearnerState, UpdateReport
 from reinforce.workers.rollout_worker import RolloutReport
@@ -74,6 +75,21 @@ class Batch:
     weights: WeightsHandle
     reports: list[RolloutReport]
     trajectories: list[TrajectoriesHandle]
+
+
+@dataclass(frozen=True)
+class Driver:
+    """What a backend asks of the process that drives the run.
+
+    Attributes:
+        interrupts: Looked at wherever that process waits.
+        requested_workers: Returns how many workers the user wants by now; None: as configured.
+        tell: Called with a sentence on what was lost and is made again.
+    """
+
+    interrupts: Interrupts
+    requested_workers: Callable[[], int | None] = lambda: None
+    tell: Callable[[str], None] = lambda text: None
 
 
 class Pool(Protocol):

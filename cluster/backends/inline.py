@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from reinforce.cluster.backends.backend import Backend, Batch, TicketCounts
+from reinforce.cluster.backends.backend import Backend, Batch, Driver, TicketCounts
 from reinforce.cluster.errors import LearnerLostError, TicketFailedError, traceback_of
 from reinforce.cluster.interrupts import Interrupts
 from reinforce.configs.config import Config
@@ -96,11 +96,11 @@ def _failure_named() -> Iterator[None]:
 
 @contextmanager
 def inline_backend(
-    config: Config, spec: EnvironmentSpec, interrupts: Interrupts, state: LearnerState | None
+    config: Config, spec: EnvironmentSpec, driver: Driver, state: LearnerState | None
 ) -> Iterator[Backend]:
     """Yield a backend that lives in this process; its learner goes on from a state, if given."""
     worker = RolloutWorker(config, spec)
     try:
-        yield Backend(InlinePool(worker, interrupts), InlineLearner(config, spec, state))
+        yield Backend(InlinePool(worker, driver.interrupts), InlineLearner(config, spec, state))
     finally:
         worker.close()

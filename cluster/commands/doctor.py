@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from reinforce.cluster.backends.ray.probe import token_is_expected, token_source
+from reinforce.cluster.backends.ray.auth_token import token_is_expected, token_source
 from reinforce.cluster.doctor.finding import Finding, failure, ok
 from reinforce.cluster.doctor.machine_checks import (
     check_checkpoints,

@@ -36,7 +36,7 @@ def run(arguments: Arguments, console: Console) -> None:
     """
     directory = RunDirectory.open(arguments.run)
     folder = arguments.output or directory.plots
-    if not any(record.batch for record in read_entries(directory.journal_file)):
+    if not any(entry.batch for entry in read_entries(directory.journal_file)):
         raise UsageError(f"{arguments.run} holds no update yet: there is nothing to draw")
     try:
         for path in draw_run(directory.journal_file, folder, directory.name):

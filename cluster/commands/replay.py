@@ -3,12 +3,13 @@
 import re
 from pathlib import Path
 
+from reinforce.cluster.batches import training_tickets
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.evaluation import evaluation_tickets
 from reinforce.cluster.run_store.checkpoint import Checkpoint, CorruptCheckpointError, require_fit
 from reinforce.cluster.run_store.checkpoints import Checkpoints
-from reinforce.cluster.run_store.run_directory import RunDirectory, read_json
-from reinforce.cluster.training import training_tickets
+from reinforce.cluster.run_store.files import read_json
+from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.configs.config import Config
 from reinforce.configs.loading import load_config
 from reinforce.learner.policies.weights import Weights

@@ -10,8 +10,9 @@ from reinforce.cluster.errors import RunDirectoryError
 from reinforce.cluster.run_lifecycle import RunLifecycle, check_environment
 from reinforce.cluster.run_store.checkpoint import Checkpoint, require_fit
 from reinforce.cluster.run_store.checkpoints import Checkpoints, require_same_files, submitted_files
+from reinforce.cluster.run_store.files import read_json, write_json
 from reinforce.cluster.run_store.journal import Journal
-from reinforce.cluster.run_store.run_directory import RunDirectory, read_json, write_json
+from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.configs.config import Config, changes_between
 from reinforce.configs.loading import load_config
 from reinforce.configs.section import ConfigError

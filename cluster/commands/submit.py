@@ -10,12 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ray.job_submission import JobStatus
-
 from reinforce.cluster.commands.arguments import parse_config
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.run_store.checkpoints import VARIABLE
-from reinforce.cluster.submission.jobs import RayJobs, exit_code_of
+from reinforce.cluster.submission.jobs import RayJobs, can_be_retried, exit_code_of
 from reinforce.cluster.submission.working_directory import WorkingDirectory
 from reinforce.configs.config import Config
 from reinforce.configs.loading import preset_names
@@ -141,7 +139,7 @@ def _submit(
             jobs.submit(submission_id, command, package)
             _say(f"submitted {submission_id} to {jobs.address}")
             return submission_id
-        if job.status not in (JobStatus.FAILED, JobStatus.STOPPED):
+        if not can_be_retried(job):
             _say(f"this command is {submission_id} already ({job.status.value.lower()})")
             return submission_id
         attempt += 1

@@ -14,7 +14,8 @@ from rich.console import Console
 
 from reinforce.cluster.commands.arguments import Flag
 from reinforce.cluster.errors import UsageError
-from reinforce.cluster.run_store.run_directory import RunDirectory, read_json
+from reinforce.cluster.run_store.files import read_json
+from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.tracking.mlflow_run import TrackingStore
 from reinforce.cluster.tracking.server import HOST, free_port, mlflow_server
 from reinforce.cluster.tracking.store import check_exists, newest_experiment

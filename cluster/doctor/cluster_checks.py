@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray._private import worker as ray_worker
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from reinforce.cluster.backends.ray.capacity import Capacity
+from reinforce.cluster.backends.ray.private import dashboard_address
 from reinforce.cluster.doctor.finding import Finding, failure, ok, warning
-from reinforce.cluster.doctor.machine_checks import check_gpus, check_machine, check_room
+from reinforce.cluster.doctor.machine_checks import check_machine
 from reinforce.cluster.doctor.node_report import NodeReport, report_of_this_machine
 from reinforce.cluster.errors import without_colours
 from reinforce.configs.config import Config
@@ -34,7 +34,7 @@ def check_cluster(config: Config, here: NodeReport) -> Iterator[Finding]:
     sent_s, deadline_s = time.time(), time.monotonic() + _REPORT_TIMEOUT_S
     calls = _ask_every_node(config)
     # Ray says where its dashboard is only to whom it has let in.
-    yield check_authentication(getattr(ray_worker._global_node, "webui_url", None))
+    yield check_authentication(dashboard_address())
     capacity = Capacity.of_the_cluster()
     yield check_room(config, capacity)
     yield check_gpus(config, capacity)
@@ -87,6 +87,36 @@ def check_object_stores(nodes: list[dict[str, Any]]) -> Finding:
         )
     smallest = min((size for _, size in stores), default=0)
     return ok("object store", f"{smallest >> 20} MiB or more per node")
+
+
+def check_room(config: Config, capacity: Capacity) -> Finding:
+    """Compare the workers that are asked for with the CPUs that there are or could be."""
+    shortage, shortfall = capacity.shortage(config), capacity.shortfall(config)
+    if shortage:
+        return failure("room for workers", *shortage.rsplit("; ", 1))
+    if shortfall:
+        return warning("room for workers", *shortfall.split("; ", 1))
+    room = capacity.num_workers(config.cluster.cpus_per_worker)
+    if capacity.autoscaler_cpus:
+        most = f"{capacity.autoscaler_cpus:g} CPUs"
+        return ok("room for workers", f"{room} now, more with the autoscaler (up to {most})")
+    return ok("room for workers", f"{room} now")
+
+
+def check_gpus(config: Config, capacity: Capacity) -> Finding:
+    """Compare the learner's device with the GPUs that there are or could be."""
+    shortage, present = capacity.gpu_shortage(config), sum(capacity.node_gpus)
+    if shortage:
+        return failure("GPU", *shortage.split("; ", 1))
+    if config.learner.device == "cuda":
+        return ok("GPU", f"{present:g} now" if present else "none now, more with the autoscaler")
+    if config.policy.kind == "cnn" and present:
+        return warning(
+            "GPU",
+            f"{present:g} on the cluster, and the learner computes on the CPU",
+            "for images --learner.device cuda should be faster",
+        )
+    return ok("GPU", "none is needed: learner.device is cpu")
 
 
 def check_clocks(reports: list[NodeReport], before_s: float, after_s: float) -> Finding:

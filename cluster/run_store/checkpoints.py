@@ -17,7 +17,8 @@ from reinforce.cluster.run_store.checkpoint import (
     decode,
     encode,
 )
-from reinforce.cluster.run_store.run_directory import RunDirectory, read_json, write_atomically
+from reinforce.cluster.run_store.files import read_json, write_atomically
+from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.configs.config import Config
 
 _BEST = "best.safetensors"

@@ -1,15 +1,101 @@
-"""The tail of a file that another process appends to, line by line."""
+"""How files are written whole, locked, and read while another process appends to them."""
 
+import fcntl
+import io
+import json
 import os
+import time
 from collections.abc import Iterator
+from contextlib import closing, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+_POLL_S = 0.05
 
 
-class LineTail:
-    """Reads whole lines, each once, as they are appended.
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file that is either whole or not there, also after a crash of the machine."""
+    temporary = temporary_name(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
-    The file stays open: if another is put in its place, this one goes on with the old.
+
+def temporary_name(path: Path) -> Path:
+    """Return where a file is written before it gets its name."""
+    return path.with_name(path.name + ".tmp")
+
+
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    """Write a mapping as JSON, atomically."""
+    write_atomically(path, (json.dumps(values, indent=2) + "\n").encode())
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Return the mapping that a JSON file holds, or None if there is no such file, or no mapping.
+
+    Files read this way are written whole, and what they say can be found again elsewhere: one that
+    somebody broke counts as missing, and nothing dies of it.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return values if isinstance(values, dict) else None
+
+
+def append_json_line(path: Path, values: dict[str, Any]) -> None:
+    """Append a mapping as one line of JSON."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(values) + "\n")
+
+
+def open_locked(path: Path, timeout_s: float = 0.0) -> io.FileIO:
+    """Open a file for appending and hold its lock until it is closed.
+
+    Raises:
+        BlockingIOError: Another process holds the lock, and still does after ``timeout_s``.
+    """
+    deadline_s = time.monotonic() + timeout_s
+    while True:
+        file = path.open("ab", buffering=0)
+        with suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(file.fileno()).st_ino == path.stat().st_ino:
+                return file
+        file.close()  # it is locked, or was replaced just now
+        if time.monotonic() >= deadline_s:
+            raise BlockingIOError(f"{path} is locked by another process")
+        time.sleep(_POLL_S)
+
+
+def is_locked(path: Path) -> bool:
+    """Return whether a process holds the lock of a file; a missing file is free."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+class LineReader:
+    """Reads whole lines, each once, as another process appends them.
+
+    The file stays open: if another takes its place, this one goes on with the old.
     """
 
     def __init__(self, path: Path) -> None:
@@ -25,7 +111,7 @@ class LineTail:
             self._file = self._path.open("rb")
         self._file.seek(self._position)
         for line in self._file:
-            if not line.endswith(b"\n"):  # being written at this moment
+            if not line.endswith(b"\n"):  # torn, or being written at this moment
                 return
             self._position += len(line)
             yield line
@@ -40,3 +126,9 @@ class LineTail:
         """Close the file."""
         if self._file is not None:
             self._file.close()
+
+
+def whole_lines(path: Path) -> Iterator[bytes]:
+    """Yield the lines of a file up to a torn one; none if it does not exist."""
+    with closing(LineReader(path)) as reader:
+        yield from reader.new_lines()

@@ -1,15 +1,12 @@
 """The journal: ``metrics.jsonl``, a write-ahead log of every update and every evaluation."""
 
 import errno
-import fcntl
 import hashlib
-import io
 import json
 import math
 import os
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -20,7 +17,13 @@ from reinforce.cluster.backends.backend import Batch
 from reinforce.cluster.errors import RunDirectoryError, StorageError
 from reinforce.cluster.evaluation import Evaluation, Evaluations
 from reinforce.cluster.progress import Progress
-from reinforce.cluster.run_store.run_directory import is_locked, write_atomically
+from reinforce.cluster.run_store.files import (
+    is_locked,
+    open_locked,
+    temporary_name,
+    whole_lines,
+    write_atomically,
+)
 from reinforce.learner.state import UpdateReport
 
 _BEGAN_NS = time.time_ns() - time.monotonic_ns()
@@ -44,7 +47,7 @@ class BatchEntry:
 
     @classmethod
     def of(cls, batch: Batch) -> "BatchEntry":
-        """Return the record of a played batch."""
+        """Return the entry of a played batch."""
         digests = "".join(report.trajectories_sha256 for report in batch.reports)
         return cls(
             hashlib.sha256(digests.encode()).hexdigest(),
@@ -75,13 +78,13 @@ class JournalEntry:
 
     @classmethod
     def parse(cls, line: str | bytes) -> "JournalEntry":
-        """Return the record that a line of the journal holds."""
+        """Return the entry that a line of the journal holds."""
         values: dict[str, Any] = json.loads(line)
         batch = values.pop("batch", None)
         return cls(**values, batch=BatchEntry(**batch) if batch else None)
 
     def line(self) -> str:
-        """Return the record as one line of the journal."""
+        """Return the entry as one line of the journal."""
         # vars() and not asdict(), which copies every return of every episode one by one.
         batch = vars(self.batch) if self.batch else None
         return json.dumps({**vars(self), "batch": batch}, allow_nan=False) + "\n"
@@ -96,7 +99,7 @@ def update_entry(
     workers_alive: int,
     checkpoints_failed: int,
 ) -> JournalEntry:
-    """Return the record of one update; times are wall clock as the driver saw them."""
+    """Return the entry of one update; times are wall clock as the driver saw them."""
     episodes = BatchEntry.of(batch)
     returns, lengths = episodes.episode_returns, episodes.episode_lengths
     metrics = {
@@ -128,7 +131,7 @@ def update_entry(
 def evaluation_entry(
     progress: Progress, evaluations: Evaluations, best: float, evaluation_s: float
 ) -> JournalEntry:
-    """Return the record of an evaluation; ``best`` is the highest mean return so far."""
+    """Return the entry of an evaluation; ``best`` is the highest mean return so far."""
     metrics = {
         **_return_metrics("", evaluations.deciding),
         **(_return_metrics("sampled_", evaluations.sampled) if evaluations.sampled else {}),
@@ -139,7 +142,7 @@ def evaluation_entry(
 
 
 def confirmation_entry(progress: Progress, evaluation: Evaluation) -> JournalEntry:
-    """Return the record of an evaluation on seeds of its own, which ends a run or fails to."""
+    """Return the entry of an evaluation on seeds of its own, which ends a run or fails to."""
     return _record(progress, _return_metrics("confirmed_", evaluation), None)
 
 
@@ -165,12 +168,12 @@ def _record(
     )
 
 
-_LOCK_PATIENCE_S = 1.0
+_LOCK_TIMEOUT_S = 1.0
 """Others look for a moment whether the journal is locked."""
 
 
 class Journal:
-    """Appends records; a line is in the hands of the operating system when ``append`` returns.
+    """Appends entries; a line is in the hands of the operating system when ``append`` returns.
 
     It is locked as long as it is open: a run has one driver.
     """
@@ -183,7 +186,10 @@ class Journal:
         """
         self._path = path
         self._failure: StorageError | None = None
-        self._file = _open_locked(path)
+        try:
+            self._file = open_locked(path, _LOCK_TIMEOUT_S)
+        except BlockingIOError:
+            raise RunDirectoryError(f"{path.parent} is in use: another process trains it") from None
 
     def __enter__(self) -> Self:
         return self
@@ -195,21 +201,18 @@ class Journal:
         """Remove what was recorded after this many updates, and a torn last line.
 
         Returns:
-            Whether the record of that update is there, so that what is kept has no gap.
+            Whether the entry of that update is there, so that what is kept has no gap.
         """
         kept: list[bytes] = []
         is_there = updates == 0
-        with self._path.open("rb") as file:
-            for line in file if updates else ():
-                if not line.endswith(b"\n"):
-                    break
-                record = JournalEntry.parse(line)
-                if record.updates > updates:
-                    break
-                kept.append(line)
-                if record.updates == updates and record.batch:
-                    is_there = True
-                    break
+        for line in whole_lines(self._path) if updates else ():
+            entry = JournalEntry.parse(line)
+            if entry.updates > updates:
+                break
+            kept.append(line)
+            if entry.updates == updates and entry.batch:
+                is_there = True
+                break
         content = b"".join(kept)
         if len(content) < os.fstat(self._file.fileno()).st_size:
             self._replace_by(content)
@@ -217,23 +220,23 @@ class Journal:
 
     def _replace_by(self, content: bytes) -> None:
         """Put a new file in place of the old one, which a follower may still be reading."""
-        temporary = self._path.with_name(self._path.name + ".tmp")
+        temporary = temporary_name(self._path)
         try:
             write_atomically(temporary, content)
         except OSError as error:
             raise self._cannot_write(error) from error
-        file = _open_locked(temporary)
+        file = open_locked(temporary)
         temporary.replace(self._path)
         self._file.close()
         self._file = file
 
-    def append(self, record: JournalEntry) -> None:
-        """Write one record.
+    def append(self, entry: JournalEntry) -> None:
+        """Write one entry.
 
         Raises:
             StorageError: The disk does not take it.
         """
-        line, end = record.line().encode(), os.fstat(self._file.fileno()).st_size
+        line, end = entry.line().encode(), os.fstat(self._file.fileno()).st_size
         try:
             written = self._file.write(line)
         except OSError as error:
@@ -243,7 +246,7 @@ class Journal:
             raise self._cannot_write(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
 
     def flush_to_disk(self) -> None:
-        """Have the records survive a crash of the machine.
+        """Have the entries survive a crash of the machine.
 
         Raises:
             StorageError: The disk does not take them, or did not take one before.
@@ -263,36 +266,11 @@ class Journal:
         return self._failure
 
 
-def _open_locked(path: Path) -> io.FileIO:
-    """Open a file for appending, as the only one who does.
-
-    Raises:
-        RunDirectoryError: Another process has it open.
-    """
-    deadline_s = time.monotonic() + _LOCK_PATIENCE_S
-    while True:
-        file = path.open("ab", buffering=0)
-        with suppress(BlockingIOError):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(file.fileno()).st_ino == path.stat().st_ino:
-                return file
-        file.close()  # it is locked, or was replaced just now
-        if time.monotonic() > deadline_s:
-            raise RunDirectoryError(f"{path.parent} is in use: another process trains it")
-        time.sleep(0.05)
-
-
 def is_being_written(path: Path) -> bool:
     """Return whether a process has this journal open for writing: whether the run is going on."""
     return is_locked(path)
 
 
 def read_entries(path: Path) -> Iterator[JournalEntry]:
-    """Yield the records of a journal, also of one that is being written."""
-    if not path.exists():
-        return
-    with path.open("rb") as journal:
-        for line in journal:
-            if not line.endswith(b"\n"):  # being written at this moment
-                return
-            yield JournalEntry.parse(line)
+    """Yield the entries of a journal, also of one that is being written."""
+    return map(JournalEntry.parse, whole_lines(path))

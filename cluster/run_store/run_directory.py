@@ -1,8 +1,5 @@
 """The run directory: the one place where a run's truth is written, and the names in it."""
 
-import fcntl
-import json
-import os
 import shutil
 import time
 from contextlib import suppress
@@ -11,6 +8,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from reinforce.cluster.errors import RunDirectoryError
+from reinforce.cluster.run_store.files import (
+    append_json_line,
+    is_locked,
+    temporary_name,
+    write_atomically,
+)
 from reinforce.configs.config import Config
 from reinforce.configs.loading import to_yaml
 
@@ -73,8 +76,7 @@ class RunDirectory:
             "from_update": from_update,
             "changes": changes,
         }
-        with self.history_file.open("a", encoding="utf-8") as history:
-            history.write(json.dumps(line) + "\n")
+        append_json_line(self.history_file, line)
 
     @property
     def has_begun(self) -> bool:
@@ -87,7 +89,7 @@ class RunDirectory:
         """Remove what a crash in the middle of ``create`` has left, and nothing else."""
         if self.config_file.exists():
             return
-        _temporary(self.config_file).unlink(missing_ok=True)
+        temporary_name(self.config_file).unlink(missing_ok=True)
         for folder in (self.plots, self.checkpoints, self.path):
             with suppress(OSError):  # it is not there, or holds something
                 folder.rmdir()
@@ -167,59 +169,6 @@ class RunDirectory:
 def is_followed(run: RunDirectory) -> bool:
     """Return whether a process sends the run to MLflow: it holds a lock on its log."""
     return is_locked(run.tracking_log)
-
-
-def is_locked(path: Path) -> bool:
-    """Return whether a process holds a lock on a file; one that is not there is free."""
-    try:
-        with path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """Return the mapping that a JSON file holds, or None if there is no such file, or no mapping.
-
-    What is read so is written whole and can be found again elsewhere: a file that somebody broke is
-    as good as none, and nothing dies of it.
-    """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return None
-    return values if isinstance(values, dict) else None
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file that is either whole or not there, also after a crash of the machine."""
-    temporary = _temporary(path)
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _temporary(path: Path) -> Path:
-    return path.with_name(path.name + ".tmp")
-
-
-def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Write a mapping as JSON, atomically."""
-    write_atomically(path, (json.dumps(values, indent=2) + "\n").encode())
 
 
 def _free_name(config: Config) -> str:

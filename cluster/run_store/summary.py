@@ -1,13 +1,34 @@
 """The summary: how a run ended, as ``summary.json`` and as a table for people."""
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from rich.console import Console
 
-from reinforce.cluster.run_store.run_directory import RunDirectory, write_json
-from reinforce.cluster.training import Outcome
+from reinforce.cluster.evaluation import Evaluation
+from reinforce.cluster.progress import Progress
+from reinforce.cluster.run_store.files import write_json
+from reinforce.cluster.run_store.run_directory import RunDirectory
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How training ended.
+
+    Attributes:
+        stop_reason: The limit of the section ``stop`` that was reached, or the signal.
+        exit_code: 0, or 128 + signal.
+        progress: Counters at the end.
+        weights_sha256: Digest of the last weights; None if they went with a Ray that was ended.
+        evaluation: Of the last weights, on seeds of its own; None if interrupted.
+    """
+
+    stop_reason: str
+    exit_code: int
+    progress: Progress
+    weights_sha256: str | None
+    evaluation: Evaluation | None
 
 
 def write_summary(

@@ -3,7 +3,6 @@
 import asyncio
 import http.client
 import json
-import logging
 import signal
 import time
 import urllib.error
@@ -15,9 +14,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from ray.exceptions import AuthenticationError
-from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
+from ray.job_submission import JobDetails, JobStatus
 
-from reinforce.cluster.backends.ray.probe import missing_token_advice, request_headers
+from reinforce.cluster.backends.ray.auth_token import missing_token_advice, request_headers
+from reinforce.cluster.backends.ray.private import job_client
 from reinforce.cluster.errors import ClusterUnreachableError, JobLostError
 
 _PROBE_TIMEOUT_S = 5.0
@@ -35,18 +35,6 @@ _STOP_WAIT_S = "60"
 
 _UNREACHABLE = (RuntimeError, OSError, AuthenticationError)
 """What Ray's client and the library below it raise."""
-
-
-# Which package it uploads, and that a log ended, is said by us or not at all.
-for _module in ("dashboard_sdk", "job.sdk"):
-    logging.getLogger(f"ray.dashboard.modules.{_module}").setLevel(logging.WARNING)
-
-
-class _Client(JobSubmissionClient):  # type: ignore[misc]
-    """Ray's client, with a deadline for every request."""
-
-    def _do_request(self, *arguments: Any, **options: Any) -> Any:
-        return super()._do_request(*arguments, timeout=_REQUEST_TIMEOUTS_S, **options)
 
 
 class RayJobs:
@@ -74,7 +62,7 @@ class RayJobs:
         address = address.rstrip("/")
         _probe(address)
         try:
-            return cls(address, _Client(address))
+            return cls(address, job_client(address, _REQUEST_TIMEOUTS_S))
         except _UNREACHABLE as error:
             raise _unreachable(address, error) from error
 
@@ -200,6 +188,11 @@ class _ShownOnce:
         self._write(text[max(0, self._num_shown - self._num_seen) :])
         self._num_seen += len(text)
         self._num_shown = max(self._num_shown, self._num_seen)
+
+
+def can_be_retried(job: JobDetails) -> bool:
+    """Return whether a job has ended without success."""
+    return job.status in (JobStatus.FAILED, JobStatus.STOPPED)
 
 
 def exit_code_of(job: JobDetails) -> int:

@@ -4,8 +4,8 @@
 others once it has heard of more. ``trials.jsonl``: the runs that came to an end.
 """
 
-import fcntl
 import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from reinforce.cluster.errors import UsageError
+from reinforce.cluster.run_store.files import append_json_line, open_locked, whole_lines
 from reinforce.cluster.run_store.run_directory import RunDirectory
 
 
@@ -58,7 +59,7 @@ class SweepLedger:
 
     def begin(self, trial: int, settings: dict[str, Any]) -> None:
         """Note what a trial tries: from now on that, whatever a sampler would propose."""
-        _append(self._settings_file, {"trial": trial, "settings": settings})
+        append_json_line(self._settings_file, {"trial": trial, "settings": settings})
         self._settings[trial] = settings
 
     def settings_of(self, trial: int) -> dict[str, Any] | None:
@@ -67,7 +68,7 @@ class SweepLedger:
 
     def add(self, run: TrialRun) -> None:
         """Note a run that came to an end."""
-        _append(self._trials_file, asdict(run))
+        append_json_line(self._trials_file, asdict(run))
         self._runs[run.trial, run.seed] = run
 
     def runs(self) -> list[TrialRun]:
@@ -99,27 +100,24 @@ class SweepLedger:
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-    if lines and not lines[-1].endswith("\n"):  # torn: what it was about is looked at once more
-        path.write_text("".join(lines := lines[:-1]), encoding="utf-8")
+    lines = list(whole_lines(path))
+    if path.exists():  # what a torn line was about is looked at once more
+        os.truncate(path, sum(map(len, lines)))
     return [json.loads(line) for line in lines]
-
-
-def _append(path: Path, values: dict[str, Any]) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(values) + "\n")
 
 
 @contextmanager
 def sweep_lock(folder: Path) -> Iterator[None]:
     """Hold a sweep for this process: before its ledger is read, which mends a line that is torn.
 
+    Others see by the same lock that its run in MLflow is alive.
+
     Raises:
         UsageError: Another process holds it.
     """
-    with RunDirectory(folder).tracking_log.open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(f"{folder} is in use: another process runs this sweep") from None
+    try:
+        lock = open_locked(RunDirectory(folder).tracking_log)
+    except BlockingIOError:
+        raise UsageError(f"{folder} is in use: another process runs this sweep") from None
+    with lock:
         yield

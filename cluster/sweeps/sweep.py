@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from reinforce.cluster.interrupts import Interrupts
-from reinforce.cluster.run_store.run_directory import RunDirectory, read_json
+from reinforce.cluster.run_store.files import read_json
+from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.self_command import self_command, self_environment
 from reinforce.cluster.sweeps.ledger import SweepLedger, TrialRun
 from reinforce.cluster.sweeps.samplers import make_sampler, num_trials

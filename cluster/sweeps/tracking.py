@@ -14,7 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from reinforce.cluster.run_store.run_directory import RunDirectory, read_json, write_json
+from reinforce.cluster.run_store.files import read_json, write_json
+from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.sweeps.ledger import SweepLedger, TrialRun
 from reinforce.cluster.tracking.mlflow_run import MLflowRun, TrackingStore, find_or_create_run
 from reinforce.cluster.tracking.store import explain_error

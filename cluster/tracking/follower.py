@@ -10,7 +10,7 @@ goes, and the journal is read from its start. So it makes no difference whether 
 journal back, or whether an answer was lost (docs/decisions/0030-what-mlflow-has-was-sent.md).
 """
 
-import fcntl
+import io
 import json
 import os
 import select
@@ -27,13 +27,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from reinforce.cluster.errors import UsageError
+from reinforce.cluster.run_store.files import open_locked, read_json, write_json
 from reinforce.cluster.run_store.journal import is_being_written
-from reinforce.cluster.run_store.run_directory import (
-    RunDirectory,
-    is_followed,
-    read_json,
-    write_json,
-)
+from reinforce.cluster.run_store.run_directory import RunDirectory, is_followed
 from reinforce.cluster.tracking.mlflow_run import (
     INCOMPLETE_TAG,
     MLflowRun,
@@ -140,20 +136,14 @@ class Follower:
             with self._open_sender() as sender:
                 self._send(sender, is_last=False)
 
-    @contextmanager
-    def _lock(self) -> Iterator[None]:
-        with self._run.tracking_log.open("a") as lock:
-            while True:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    # The follower of a driver that was killed may still be finishing.
-                    if self._check_over(_POLL_S):
-                        raise AlreadyFollowedError(
-                            f"{self._run.path} is being sent already"
-                        ) from None
-            yield
+    def _lock(self) -> io.FileIO:
+        while True:
+            try:
+                return open_locked(self._run.tracking_log)
+            except BlockingIOError:
+                # The follower of a driver that was killed may still be finishing.
+                if self._check_over(_POLL_S):
+                    raise AlreadyFollowedError(f"{self._run.path} is being sent already") from None
 
     def _prepare(self) -> None:
         """Note what identifies the run, before MLflow is asked for anything."""

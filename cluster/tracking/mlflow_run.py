@@ -1,6 +1,5 @@
 """One MLflow run: found again by its id, written by one process."""
 
-import fcntl
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from mlflow.store.db.utils import create_sqlalchemy_engine
 from mlflow.utils.file_utils import path_to_local_sqlite_uri
 
 from reinforce.cluster.errors import UsageError
+from reinforce.cluster.run_store.files import open_locked
 from reinforce.configs.execution import TrackingConfig
 
 POINTS_PER_REQUEST = 1000
@@ -267,6 +267,9 @@ def http_status(error: Exception) -> int | None:
 
 _KEY_TAG = "reinforce.key"
 
+_FIRST_START_TIMEOUT_S = 120.0
+"""For another process that makes the tables of a store."""
+
 _TAGS = {
     "mlflow.note.content": (
         "Runs of `reinforce train`. The x-axis of every metric is the number of environment steps "
@@ -332,6 +335,5 @@ def _first_start_lock(store: TrackingStore) -> Iterator[None]:
         yield
         return
     name = f"reinforce-mlflow-{os.getuid()}.lock"
-    with (Path(tempfile.gettempdir()) / name).open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with open_locked(Path(tempfile.gettempdir()) / name, _FIRST_START_TIMEOUT_S):
         yield

@@ -4,7 +4,7 @@ import os
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -22,7 +22,7 @@ from safetensors.numpy import save_file
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.run_store.checkpoint import Checkpoint
 from reinforce.cluster.run_store.checkpoints import Checkpoints
-from reinforce.cluster.run_store.files import LineTail
+from reinforce.cluster.run_store.files import whole_lines
 from reinforce.cluster.run_store.journal import JournalEntry
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.tracking.mlflow_run import MLflowRun, http_status
@@ -321,20 +321,19 @@ def _signature(config: Config) -> ModelSignature:
 def _metrics_of(run: RunDirectory, updates: int, model_id: str) -> list[Any]:
     """Return the evaluations of a version, as the points of the run that they are."""
     metrics: list[Any] = []
-    for record in _whole_entries(run):
-        if record.batch is None and record.updates == updates:
-            steps, time_ms = record.environment_steps, record.timestamp_ms
+    for entry in _whole_entries(run):
+        if entry.batch is None and entry.updates == updates:
+            steps, time_ms = entry.environment_steps, entry.timestamp_ms
             metrics += [
                 Metric(name, value, time_ms, steps, model_id=model_id)
-                for name, value in record.metrics.items()
+                for name, value in entry.metrics.items()
                 if name.startswith("evaluation/")
             ]
     return metrics
 
 
 def _whole_entries(run: RunDirectory) -> Iterator[JournalEntry]:
-    with closing(LineTail(run.journal_file)) as journal:
-        for line in journal.new_lines():
-            # One that was torn has been told and counted when the points were sent.
-            with suppress(ValueError, TypeError):
-                yield JournalEntry.parse(line)
+    for line in whole_lines(run.journal_file):
+        # One that was torn has been told and counted when the points were sent.
+        with suppress(ValueError, TypeError):
+            yield JournalEntry.parse(line)

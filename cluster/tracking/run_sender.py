@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 import yaml
 
-from reinforce.cluster.run_store.files import LineTail
+from reinforce.cluster.run_store.files import LineReader, read_json
 from reinforce.cluster.run_store.journal import JournalEntry
-from reinforce.cluster.run_store.run_directory import RunDirectory, read_json
+from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.tracking.mlflow_run import POINTS_PER_REQUEST, MLflowRun, Point
 from reinforce.cluster.tracking.run_description import (
     note_of,
@@ -42,9 +42,9 @@ class RunSender:
         self._origin = origin
         self._mlflow_run = mlflow_run
         self._held = mlflow_run.latest_steps()
-        self._journal = LineTail(run.journal_file)
-        self._samples = LineTail(run.system_file)
-        self._history = LineTail(run.history_file)
+        self._journal = LineReader(run.journal_file)
+        self._samples = LineReader(run.system_file)
+        self._history = LineReader(run.history_file)
         self._starts: list[dict[str, Any]] = []
         self._windows = MetricWindows()
         self._num_samples = 0
@@ -72,24 +72,24 @@ class RunSender:
         """Read the journal anew if it was cut back: the learner was lost, or the run resumed.
 
         Whatever was read of it has been sent by now, but for a window that is not complete; its
-        records are read again.
+        entries are read again.
         """
         if self._journal.is_replaced():
             self._describe(None)
             self._held = self._mlflow_run.latest_steps()
             self._journal.close()
-            self._journal = LineTail(self._run.journal_file)
+            self._journal = LineReader(self._run.journal_file)
             self._windows = MetricWindows()
 
     def requests(self, *, is_last: bool) -> Iterator[list[Point]]:
         """Yield the points that were added to the run directory since the last call.
 
-        Each list is at most one request, which holds every record as a whole: MLflow has all of it
+        Each list is at most one request, which holds every entry as a whole: MLflow has all of it
         or nothing.
         """
         request: list[Point] = []
         for points in (*self._new_updates(is_last=is_last), *self._new_samples()):
-            # A name that MLflow refuses keeps its record from ever being complete there.
+            # A name that MLflow refuses keeps its entry from ever being complete there.
             missing = self._missing(points)
             if len(request) + len(missing) > POINTS_PER_REQUEST:
                 yield request
@@ -146,9 +146,9 @@ class RunSender:
 
     def _new_updates(self, *, is_last: bool) -> Iterator[list[Point]]:
         lines = self._journal.new_lines()
-        for record in self._parsed(lines, JournalEntry.parse, self._run.journal_file):
-            if not self._is_held(record):
-                yield from map(_points_of, self._windows.add(record))
+        for entry in self._parsed(lines, JournalEntry.parse, self._run.journal_file):
+            if not self._is_held(entry):
+                yield from map(_points_of, self._windows.add(entry))
         if is_last:
             yield from map(_points_of, self._windows.flush())
 
@@ -171,9 +171,9 @@ class RunSender:
             except (ValueError, TypeError, KeyError) as error:
                 self.refuse([f"a line of {file.name}: {error}"])
 
-    def _is_held(self, record: JournalEntry) -> bool:
-        """Return whether MLflow has this record, or the same one of an earlier life of the run."""
-        return all(self._held.get(name, -1) >= record.environment_steps for name in record.metrics)
+    def _is_held(self, entry: JournalEntry) -> bool:
+        """Return whether MLflow has this entry, or the same one of an earlier life of the run."""
+        return all(self._held.get(name, -1) >= entry.environment_steps for name in entry.metrics)
 
     def _missing(self, points: list[Point]) -> list[Point]:
         return [point for point in points if point.step > self._held.get(point.name, -1)]
@@ -190,10 +190,10 @@ def _parse_sample(line: bytes) -> tuple[int, dict[str, float]]:
     return sample["timestamp_ms"], sample["metrics"]
 
 
-def _points_of(record: JournalEntry) -> list[Point]:
+def _points_of(entry: JournalEntry) -> list[Point]:
     return [
-        Point(name, value, record.timestamp_ms, record.environment_steps)
-        for name, value in record.metrics.items()
+        Point(name, value, entry.timestamp_ms, entry.environment_steps)
+        for name, value in entry.metrics.items()
     ]
 
 
@@ -207,23 +207,23 @@ _MAX_WINDOW_S = 30.0
 class MetricWindows:
     """Merges consecutive updates; evaluations pass through unmerged.
 
-    The borders follow from the records alone, so sending a journal again gives the same points.
+    The borders follow from the entries alone, so sending a journal again gives the same points.
     """
 
     def __init__(self) -> None:
         self._open: list[JournalEntry] = []
 
-    def add(self, record: JournalEntry) -> list[JournalEntry]:
-        """Take the next record of the journal; return what is complete with it."""
-        if record.batch is None:
-            return [*self.flush(), record]
+    def add(self, entry: JournalEntry) -> list[JournalEntry]:
+        """Take the next entry of the journal; return what is complete with it."""
+        if entry.batch is None:
+            return [*self.flush(), entry]
         complete = []
         if self._open:
             began_s = self._open[0].training_time_s
             length_s = min(began_s / _WINDOWS_PER_ELAPSED_TIME, _MAX_WINDOW_S)
-            if record.training_time_s >= began_s + length_s:
+            if entry.training_time_s >= began_s + length_s:
                 complete = self.flush()
-        self._open.append(record)
+        self._open.append(entry)
         return complete
 
     def flush(self) -> list[JournalEntry]:
@@ -236,8 +236,8 @@ def _merge(window: list[JournalEntry]) -> JournalEntry:
     last = window[-1]
     metrics = {}
     # A metric may be missing in some updates, where it was not finite.
-    for name in {name: None for record in window for name in record.metrics}:
-        values = [record.metrics[name] for record in window if name in record.metrics]
+    for name in {name: None for entry in window for name in entry.metrics}:
+        values = [entry.metrics[name] for entry in window if name in entry.metrics]
         if name.endswith("_min"):
             metrics[name] = min(values)
         elif name.endswith("_max"):

@@ -9,7 +9,8 @@ from typing import Self
 
 from rich.console import Console
 
-from reinforce.cluster.run_store.run_directory import RunDirectory, read_json
+from reinforce.cluster.run_store.files import read_json
+from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.self_command import module_command, self_environment
 from reinforce.cluster.tracking.provenance import words_after_reinforce
 from reinforce.configs.execution import TrackingConfig

@@ -9,8 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from reinforce.learner.advantages.returns import episode_starts, step_indices
-from reinforce.learner.policies.trajectories import Trajectories
+from reinforce.learner.policies.trajectories import Trajectories, episode_starts, step_indices
 
 
 def leave_one_out(

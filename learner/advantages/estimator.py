@@ -21,16 +21,11 @@ from reinforce.learner.advantages.importance import (
     effective_sample_size,
     importance_weights,
 )
-from reinforce.learner.advantages.returns import (
-    next_values,
-    rewards_to_go,
-    step_indices,
-    total_returns,
-)
+from reinforce.learner.advantages.returns import next_values, rewards_to_go, total_returns
 from reinforce.learner.advantages.scaling import RunningScale, scaled_advantages, without_rounding
 from reinforce.learner.advantages.value_baseline import ValueBaseline
 from reinforce.learner.policies.architecture import PolicyArchitecture
-from reinforce.learner.policies.trajectories import Trajectories
+from reinforce.learner.policies.trajectories import Trajectories, step_indices
 from reinforce.learner.state import add_prefix, with_prefix
 
 

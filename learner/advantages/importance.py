@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reinforce.configs.learning import ImportanceCorrection
-from reinforce.learner.advantages.returns import episode_starts, step_indices
+from reinforce.learner.policies.trajectories import episode_starts, step_indices
 
 _MAX_LOG_WEIGHT = 30.0
 """exp(30) is 1e13: far beyond any use, and far from what overflows a gradient in float32."""

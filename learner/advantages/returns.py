@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from reinforce.learner.policies.trajectories import episode_starts
+
 
 def rewards_to_go(
     rewards: NDArray[np.float64], episode_lengths: NDArray[np.int64], discount: float
@@ -57,18 +59,6 @@ def total_returns(
     """
     to_go = rewards_to_go(rewards, episode_lengths, discount)
     return np.repeat(to_go[episode_starts(episode_lengths)], episode_lengths)
-
-
-def episode_starts(episode_lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return [E] the row at which each episode starts."""
-    starts: NDArray[np.int64] = np.cumsum(episode_lengths) - episode_lengths
-    return starts
-
-
-def step_indices(episode_lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return [B] the position ``t`` of each step within its episode, from 0."""
-    starts = np.repeat(episode_starts(episode_lengths), episode_lengths)
-    return np.arange(len(starts)) - starts
 
 
 def next_values(

@@ -81,8 +81,7 @@ class Trajectories:
     @property
     def episode_returns(self) -> NDArray[np.float64]:
         """[E] undiscounted sum of the rewards of each episode, in the environment's unit."""
-        starts = np.cumsum(self.episode_lengths) - self.episode_lengths
-        return np.add.reduceat(self.rewards, starts)
+        return np.add.reduceat(self.rewards, episode_starts(self.episode_lengths))
 
     @property
     def array_names(self) -> list[str]:
@@ -111,3 +110,15 @@ def concatenate(parts: Sequence[Trajectories]) -> Trajectories:
         for name in parts[0].array_names
     }
     return Trajectories(policy_version=versions.pop(), **arrays)
+
+
+def episode_starts(episode_lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return [E] the row at which each episode starts."""
+    starts: NDArray[np.int64] = np.cumsum(episode_lengths) - episode_lengths
+    return starts
+
+
+def step_indices(episode_lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return [B] the position ``t`` of each step within its episode, from 0."""
+    starts = np.repeat(episode_starts(episode_lengths), episode_lengths)
+    return np.arange(len(starts)) - starts

@@ -15,7 +15,7 @@ from processes import processes_in, ray_folders, wait_for
 
 from reinforce.cluster.cli import main
 from reinforce.cluster.run_store.checkpoint import load_checkpoint
-from reinforce.cluster.run_store.run_directory import read_json
+from reinforce.cluster.run_store.files import read_json
 from reinforce.configs.config import Config
 from reinforce.configs.loading import preset_names
 

@@ -4,8 +4,9 @@ from rich.console import Console
 
 from reinforce.cluster.commands.train import run_training
 from reinforce.cluster.evaluation import Evaluation, evaluation_tickets, t_quantile_97_5
+from reinforce.cluster.run_store.files import read_json
 from reinforce.cluster.run_store.journal import read_entries
-from reinforce.cluster.run_store.run_directory import RunDirectory, read_json
+from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.workers.tickets import Purpose
 
 

@@ -14,8 +14,9 @@ from reinforce.cluster.errors import (
     UsageError,
 )
 from reinforce.cluster.run_lifecycle import RunLifecycle
+from reinforce.cluster.run_store.files import read_json
 from reinforce.cluster.run_store.journal import Journal
-from reinforce.cluster.run_store.run_directory import RunDirectory, read_json
+from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.workers.environment import inspect_environment
 
 SECTIONS = {
@@ -102,8 +103,8 @@ def test_what_the_backend_has_to_tell_is_printed(make_config, monkeypatch):
     open_backend, console = run_lifecycle.open_backend, Console(file=io.StringIO())
 
     def open_and_tell(*arguments):
-        *_, tell = arguments
-        tell("a worker was lost")
+        _, _, driver, _ = arguments
+        driver.tell("a worker was lost")
         return open_backend(*arguments)
 
     monkeypatch.setattr(run_lifecycle, "open_backend", open_and_tell)

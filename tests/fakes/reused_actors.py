@@ -8,13 +8,12 @@ from typing import Any
 
 import ray
 
-from reinforce.cluster.backends.backend import Backend
+from reinforce.cluster.backends.backend import Backend, Driver
 from reinforce.cluster.backends.ray.actors import LearnerActor, RolloutActor
 from reinforce.cluster.backends.ray.capacity import WorkerTarget
 from reinforce.cluster.backends.ray.learner import RayLearner
 from reinforce.cluster.backends.ray.pool import RayPool
 from reinforce.cluster.interrupts import Interrupts
-from reinforce.cluster.run_requests import Control
 from reinforce.workers.environment import inspect_environment
 from reinforce.workers.rollout_worker import RolloutWorker
 
@@ -49,9 +48,9 @@ class ReusedActors:
         self._learner = learner.options(num_cpus=0).remote()
         self._worker = worker.options(num_cpus=0).remote()
 
-    def backend(self, config: Any, control: Control) -> Backend:
+    def backend(self, config: Any) -> Backend:
         """Return the backend for a configuration with one worker; the one before is over."""
-        spec, interrupts = inspect_environment(config.environment), Interrupts()
+        spec, driver = inspect_environment(config.environment), Driver(Interrupts())
 
         def begun_learner(state: Any) -> Any:
             ray.get(self._learner.begin.remote(config, spec, state))
@@ -61,8 +60,8 @@ class ReusedActors:
             ray.get(self._worker.begin.remote(config, spec))
             return self._worker
 
-        learner = RayLearner(begun_learner, None, interrupts)
-        pool = RayPool(config.workers, WorkerTarget(config, control), begun_worker, interrupts)
+        learner = RayLearner(begun_learner, None, driver)
+        pool = RayPool(config.workers, WorkerTarget(config, lambda: None), begun_worker, driver)
         learner.while_waiting = pool.keep_busy
         pool.wait_until_ready()
         return Backend(pool, learner)

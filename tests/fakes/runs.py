@@ -2,13 +2,15 @@
 
 from contextlib import ExitStack
 
+from reinforce.cluster.backends.backend import Driver
+from reinforce.cluster.bookkeeping import RunContext
 from reinforce.cluster.interrupts import Interrupts
 from reinforce.cluster.run_lifecycle import open_backend
-from reinforce.cluster.run_requests import Control
+from reinforce.cluster.run_requests import RequestsReader
 from reinforce.cluster.run_store.checkpoints import Checkpoints
 from reinforce.cluster.run_store.journal import Journal, JournalEntry
 from reinforce.cluster.run_store.run_directory import RunDirectory
-from reinforce.cluster.training import RunContext, Training
+from reinforce.cluster.training import Training
 from reinforce.workers.environment import inspect_environment
 
 
@@ -33,25 +35,24 @@ class RecordingDisplay:
 def train(config, display=None, interrupts=None, run=None, backend=None):
     """Return the outcome, the records of the journal, and the run directory.
 
-    Given a run directory, it goes on from the newest checkpoint there. ``backend(config, control)``
+    Given a run directory, it goes on from the newest checkpoint there. ``backend(config)``
     is played on instead of the one that the configuration names.
     """
     run = run or RunDirectory.create(config)
     display, interrupts = display or RecordingDisplay(), interrupts or Interrupts()
-    spec, control = inspect_environment(config.environment), Control(run.control_file)
+    spec, requests = inspect_environment(config.environment), RequestsReader(run.control_file)
     checkpoints = Checkpoints(run, config)
     with ExitStack() as stack:
         journal = stack.enter_context(Journal(run.journal_file))
         start = checkpoints.newest(display.warn)
         assert journal.cut_back(start.progress.updates if start else 0)
         state = start.learner if start else None
+        driver = Driver(interrupts, lambda: requests.current.num_workers, display.warn)
         if backend is None:
-            used = stack.enter_context(
-                open_backend(config, spec, interrupts, control, state, display.warn)
-            )
+            used = stack.enter_context(open_backend(config, spec, driver, state))
         else:
-            used = backend(config, control)
-        context = RunContext(journal, checkpoints, display, interrupts, control)
+            used = backend(config)
+        context = RunContext(journal, checkpoints, display.show, display.warn, interrupts, requests)
         outcome = Training(config, used, context, start).run()
         counts = used.pool.counts
     assert counts.completed == counts.issued or outcome.exit_code

@@ -4,8 +4,9 @@ import time
 
 from mlflow import MlflowClient
 
+from reinforce.cluster.run_store.files import write_json
 from reinforce.cluster.run_store.journal import BatchEntry, Journal, JournalEntry
-from reinforce.cluster.run_store.run_directory import RunDirectory, write_json
+from reinforce.cluster.run_store.run_directory import RunDirectory
 
 BATCH = BatchEntry("0" * 64, [1.0, 2.0], [1, 2])
 

@@ -12,9 +12,10 @@ import pytest
 
 from reinforce.learner.advantages import estimator, importance
 from reinforce.learner.advantages.estimator import Estimator
-from reinforce.learner.advantages.returns import rewards_to_go, step_indices
+from reinforce.learner.advantages.returns import rewards_to_go
 from reinforce.learner.advantages.scaling import standardized_per_episode
 from reinforce.learner.loss import surrogate_loss
+from reinforce.learner.policies.trajectories import step_indices
 from reinforce.workers.trajectory_builder import TrajectoryBuilder
 
 ESTIMATOR = "reinforce.learner.advantages.estimator"

@@ -1,6 +1,6 @@
 """The Ray backend: one learner actor and N rollout actors; this process owns all references."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -8,14 +8,12 @@ import ray
 from ray.actor import ActorClass
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from reinforce.cluster.backends.backend import Backend
+from reinforce.cluster.backends.backend import Backend, Driver
 from reinforce.cluster.backends.ray.actors import LearnerActor, RolloutActor
 from reinforce.cluster.backends.ray.capacity import WorkerTarget, require_room
 from reinforce.cluster.backends.ray.learner import RayLearner
 from reinforce.cluster.backends.ray.pool import RayPool
 from reinforce.cluster.backends.ray.session import num_learner_gpus, ray_session
-from reinforce.cluster.interrupts import Interrupts
-from reinforce.cluster.run_requests import Control
 from reinforce.configs.config import Config
 from reinforce.learner.state import LearnerState
 from reinforce.workers.environment import EnvironmentSpec
@@ -28,20 +26,16 @@ _CPUS_ON_LOCAL_RAY = 0.001
 def ray_backend(
     config: Config,
     spec: EnvironmentSpec,
-    interrupts: Interrupts,
-    control: Control,
+    driver: Driver,
     state: LearnerState | None,
-    tell: Callable[[str], None],
 ) -> Iterator[Backend]:
     """Yield a backend on the cluster that the configuration names.
 
     Args:
         config: What to run.
         spec: The environment's spaces.
-        interrupts: Looked at wherever this process waits.
-        control: How many workers are wanted while it runs.
+        driver: The process that this runs in.
         state: Of the learner to go on from; None: a new one.
-        tell: Called now and then with a sentence on what was lost and is made again.
 
     Raises:
         ClusterUnreachableError: The cluster cannot be joined.
@@ -49,7 +43,7 @@ def ray_backend(
             autoscaler.
     """
     is_local = config.cluster.address is None
-    with ray_session(config, interrupts):
+    with ray_session(config, driver.interrupts):
         if not is_local:
             require_room(config)
         learner_actor = _learner_actor(config)
@@ -63,16 +57,15 @@ def ray_backend(
         learner = RayLearner(
             lambda state: learner_actor.remote(config, spec, state, str(Path.cwd())),
             state,
-            interrupts,
+            driver,
         )
         pool = RayPool(
             config.workers,
-            WorkerTarget(config, control),
+            WorkerTarget(config, driver.requested_workers),
             lambda: rollout_actor.remote(config, spec, str(Path.cwd())),
-            interrupts,
+            driver,
         )
         learner.while_waiting = pool.keep_busy
-        learner.tell = pool.tell = tell
         try:
             pool.wait_until_ready()
             yield Backend(pool, learner)

@@ -1,16 +1,17 @@
-"""Room on a cluster for workers and learner: what its nodes have, what an autoscaler could add."""
+"""Room on a cluster for workers and learner, and how many workers there should be."""
 
 import math
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import ray
-from ray._private.state import state as ray_state
 
+from reinforce.cluster.backends.ray.private import autoscaler_limits, draining_nodes
 from reinforce.cluster.errors import UsageError
-from reinforce.cluster.run_requests import Control
 from reinforce.configs.config import Config
+
+_POLL_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -32,20 +33,13 @@ class Capacity:
     @classmethod
     def of_the_cluster(cls) -> "Capacity":
         """Return that of the cluster that this process has joined."""
-        # Imported here: whoever asks about one machine does not wait for Ray to load.
-        import ray
-        from ray._private.state import state as ray_state
-
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        # Ray offers this to its own libraries only; should it vanish, there is no autoscaler to us.
-        limits: dict[str, float] | None = getattr(
-            ray_state, "get_max_resources_from_cluster_config", dict
-        )()
+        limits = autoscaler_limits()
         return cls(
             tuple(node.get("CPU", 0.0) for node in nodes),
-            (limits or {}).get("CPU"),
+            limits.get("CPU"),
             tuple(node.get("GPU", 0.0) for node in nodes),
-            (limits or {}).get("GPU", 0.0),
+            limits.get("GPU", 0.0),
         )
 
     def num_workers(self, cpus_per_worker: float) -> int:
@@ -101,9 +95,6 @@ def require_room(config: Config) -> None:
         raise UsageError(shortage)
 
 
-_LOOK_S = 2.0
-
-
 class WorkerTarget:
     """The number of workers to have now, and the nodes to stay away from.
 
@@ -112,9 +103,10 @@ class WorkerTarget:
     nodes as they come and go. Neither changes what is computed.
     """
 
-    def __init__(self, config: Config, control: Control) -> None:
+    def __init__(self, config: Config, requested: Callable[[], int | None]) -> None:
+        """Take what was configured, and what asks how many workers the user wants by now."""
         self._config = config
-        self._control = control
+        self._requested = requested
         # A local Ray is one node that stays, and ours alone.
         self._watches_nodes = config.cluster.address is not None
         self._looked_at_s = -math.inf
@@ -123,22 +115,22 @@ class WorkerTarget:
         self.look_again()
 
     def look_again(self) -> bool:
-        """Look at wishes and nodes, at most every two seconds; return whether something changed."""
+        """Look at requests and nodes, at most every two seconds; return whether they changed."""
         now_s = time.monotonic()
-        if now_s - self._looked_at_s < _LOOK_S:
+        if now_s - self._looked_at_s < _POLL_S:
             return False
         self._looked_at_s = now_s
         before = self.target, self.leaving_nodes
         if self._watches_nodes:
-            self.leaving_nodes = _draining_nodes()
+            self.leaving_nodes = draining_nodes()
         self.target = self._wanted()
         return before != (self.target, self.leaving_nodes)
 
     def _wanted(self) -> int:
         workers = self._config.workers
-        wished = self._control.wishes.num_workers
-        if wished is not None:
-            return wished
+        requested = self._requested()
+        if requested is not None:
+            return requested
         if workers.num_workers != "auto":
             return workers.num_workers
         room = max(workers.min_workers, self._room())
@@ -151,13 +143,3 @@ class WorkerTarget:
             for node in ray.nodes()
             if node["Alive"] and node["NodeID"] not in self.leaving_nodes
         )
-
-
-def _draining_nodes() -> Collection[str]:
-    """Return the ids of nodes that have been given notice, such as spot machines.
-
-    Ray offers this to its own libraries only; should it vanish, such nodes are noticed when they
-    are gone.
-    """
-    get_draining_nodes = getattr(ray_state, "get_draining_nodes", dict)
-    return frozenset(get_draining_nodes())

@@ -2,10 +2,8 @@
 
 from collections import Counter
 from enum import Enum
-from typing import Any
 
 import ray
-from ray._private.state import state as ray_state
 from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
 
 from reinforce.cluster.errors import without_colours
@@ -15,6 +13,7 @@ _PAUSE_S = 5.0
 """Between two sentences: a cluster that loses many workers must not flood the screen."""
 
 _MAX_CAUSES = 3
+_MAX_CAUSE_LENGTH = 100
 
 _OF_A_WORKER = "and the result is the same"
 
@@ -33,16 +32,16 @@ class Incident(Enum):
 
 
 class Incidents:
-    """Collects losses and tells them in one sentence, the first at once, later ones together."""
+    """Collects told_of and tells them in one sentence, the first at once, later ones together."""
 
     def __init__(self) -> None:
         self._causes: dict[Incident, Counter[str]] = {}
         self._tickets: dict[Ticket, None] = {}
         self._told_at_s = float("-inf")
 
-    def add(self, loss: Incident, cause: str, ticket: Ticket | None) -> None:
-        """Take note of a loss, and of the ticket that is played again because of it."""
-        self._causes.setdefault(loss, Counter())[cause] += 1
+    def add(self, incident: Incident, cause: str, ticket: Ticket | None) -> None:
+        """Take note of a incident, and of the ticket that is played again because of it."""
+        self._causes.setdefault(incident, Counter())[cause] += 1
         if ticket:
             self._tickets[ticket] = None
 
@@ -50,20 +49,22 @@ class Incidents:
         """Return what has been lost since the last sentence, if it is time to tell it."""
         if not self._causes or (now_s - self._told_at_s < _PAUSE_S and not at_once):
             return None
-        losses = ", ".join(_in_words(loss, causes) for loss, causes in self._causes.items())
+        told_of = ", ".join(
+            _in_words(incident, causes) for incident, causes in self._causes.items()
+        )
         names, has_failed = (
             [str(ticket) for ticket in self._tickets],
             Incident.EPISODE in self._causes,
         )
         self._causes, self._tickets, self._told_at_s = {}, {}, now_s
         if not names:
-            return f"{losses}; the run goes on, and its result is the same"
+            return f"{told_of}; the run goes on, and its result is the same"
         again = f"ticket {names[0]} is" if len(names) == 1 else f"{len(names)} tickets are"
-        return f"{losses}; {again} played again, {_OF_AN_EPISODE if has_failed else _OF_A_WORKER}"
+        return f"{told_of}; {again} played again, {_OF_AN_EPISODE if has_failed else _OF_A_WORKER}"
 
 
-def _in_words(loss: Incident, causes: Counter[str]) -> str:
-    one, many = loss.value
+def _in_words(incident: Incident, causes: Counter[str]) -> str:
+    one, many = incident.value
     if causes.total() == 1:
         return f"{one} ({next(iter(causes))})"
     told = [cause if n == 1 else f"{n} x {cause}" for cause, n in causes.most_common(_MAX_CAUSES)]
@@ -71,9 +72,6 @@ def _in_words(loss: Incident, causes: Counter[str]) -> str:
     if len(causes) == 1:
         told = list(causes)
     return f"{many.format(causes.total())} ({'; '.join([*told, *others])})"
-
-
-_MAX_CAUSE_LENGTH = 100
 
 
 def cause_of(error: RayError, *, has_node: bool = True) -> str:
@@ -94,13 +92,3 @@ def cause_of(error: RayError, *, has_node: bool = True) -> str:
 def node_is_alive(node: str | None) -> bool:
     """Return whether a node is there still; one that no worker has named is taken to be."""
     return node is None or any(n["Alive"] for n in ray.nodes() if n["NodeID"] == node)
-
-
-def has_process(actor: Any) -> bool:
-    """Return whether an actor was placed on a node, so that its constructor has begun.
-
-    Ray offers this to its own libraries only; should it vanish, all count as placed: better one
-    loss too many in the metrics than a silent one.
-    """
-    look_up = getattr(ray_state, "actor_table", lambda _: {"Pid": True})
-    return bool(look_up(actor._actor_id.hex()).get("Pid"))

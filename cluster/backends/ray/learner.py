@@ -1,11 +1,12 @@
 """The learner actor, behind the names that the loop uses; it may die, the learner does not.
 
-An update is a function of (state, batch), and the reference to the state after the last update is
-held here. So a learner that is lost is started again from that state, given the same batch once
-more, and arrives at the same weights.
+An update is a function of (state, batch). The driver holds a reference to the newest state, and
+until that state is complete also the state before it and its batch. A learner that is lost starts
+again from the newest state that can be had, is given the batch since then once more, if there is
+one, and arrives at the same weights.
 
-A baseline is fitted behind the back of the workers, which play with the new weights already. So the
-state before the update and its batch are held as well, until the next update or checkpoint.
+A state may take a while after its weights: a baseline is fitted to the batch while the workers play
+with the new weights already (docs/decisions/0077-a-fit-behind-the-workers.md).
 """
 
 import time
@@ -24,15 +25,15 @@ from ray.exceptions import (
     RayTaskError,
 )
 
+from reinforce.cluster.backends.backend import Driver
 from reinforce.cluster.backends.ray.actors import WrongVersionError
-from reinforce.cluster.backends.ray.incidents import has_process
+from reinforce.cluster.backends.ray.private import has_process
 from reinforce.cluster.errors import (
     LearnerLostError,
     LearnerStateLostError,
     TrajectoriesLostError,
     without_colours,
 )
-from reinforce.cluster.interrupts import Interrupts
 from reinforce.learner.policies.weights import Weights
 from reinforce.learner.state import LearnerState, UpdateReport
 
@@ -40,15 +41,15 @@ _POLL_S = 0.05
 _TIMEOUT_S = 600.0
 """For one call of the learner, its start included."""
 
-_PATIENCE_S = 15.0
-"""Until it is told that the learner has no place yet."""
+_REPORT_AFTER_S = 15.0
+"""Until the user hears that the learner has no place yet."""
 
 _NEEDS_A_GPU = "with learner.device cuda it takes a GPU that nothing else has taken"
 
 _FETCH_TIMEOUT_S = 15.0
 """For what the learner has made already, when a signal may have come that must be obeyed soon."""
 
-_FIT_PATIENCE_S = 5.0
+_FIT_TIMEOUT_S = 5.0
 """For a fit that goes on when a signal comes; without it there is no checkpoint of that update."""
 
 _MAX_RESTARTS = 3
@@ -62,36 +63,36 @@ class _ActorGoneError(LearnerLostError):
 
 
 @dataclass(frozen=True)
-class _Origin:
-    """What a state is made from, should it be lost before it is complete: another, and a batch.
-
-    The first state of a learner is made from what it is started with, and of no batch.
-    """
+class _Start:
+    """A state, by reference, and the batch that makes the current version of it, if it is older."""
 
     state: Any
-    trajectories: Sequence[Any]
+    batch: Sequence[Any] = ()
 
 
 class RayLearner:
-    """The learner in a process of its own, on whatever node there is room for it."""
+    """The learner in a process of its own, on whatever node there is room for it.
+
+    Args:
+        make_actor: Starts an actor from a state; None: a new learner.
+        state: To begin with.
+        driver: The process that this runs in.
+    """
 
     def __init__(
         self,
         make_actor: Callable[[LearnerState | None], Any],
         state: LearnerState | None,
-        interrupts: Interrupts,
+        driver: Driver,
     ) -> None:
-        self._make_actor = make_actor
-        self._interrupts = interrupts
+        self._make_actor, self._driver = make_actor, driver
         self._actor = make_actor(state)
-        self._state: Any = self._actor.state.remote()
-        self._origin: _Origin | None = _Origin(ray.put(state), ())
+        self._starts = [_Start(self._actor.state.remote()), _Start(ray.put(state))]
+        """What a lost learner can be started from, the newest first."""
         self._version = state.version if state else 0
         self._restarts_in_a_row = 0
         self.while_waiting: Callable[[], None] = lambda: None
         """Called again and again while the learner works, so that the workers are not idle."""
-        self.tell: Callable[[str], None] = lambda text: None
-        """Called with a sentence when the learner has to be started again."""
         self.restarts = 0
         """How often the learner had to be started again."""
 
@@ -124,14 +125,20 @@ class RayLearner:
             LearnerLostError: The learner fails whenever it is started again.
         """
         while True:
-            report, weights, state = self._actor.update.remote(list(trajectories), self._version)
+            call = self._actor.update.remote(list(trajectories), self._version)
+            report, weights, state = call
             try:
-                result = self._get(report, "update")
+                result: UpdateReport = self._get(report, "update")
             except _ActorGoneError as error:
                 self._start_again(str(error))
+                continue
+            if result.is_fit_due:
+                before = _Start(self._starts[0].state, trajectories)
+                self._starts = [_Start(self._actor.state.remote()), before]
             else:
-                self._take_note(result, state, trajectories)
-                return result, weights
+                self._starts = [_Start(state)]
+            self._version, self._restarts_in_a_row = result.version, 0
+            return result, weights
 
     def snapshot(
         self, ahead: "ray.ObjectRef[Weights] | None"
@@ -145,38 +152,23 @@ class RayLearner:
             LearnerLostError: The fit failed, or the learner fails whenever it is started again.
         """
         while True:
+            newest = self._starts[0]
+            references = [newest.state, *([ahead] if ahead else [])]
             try:
-                self._wait_for_state()
-                references = [self._state, *([ahead] if ahead else [])]
+                self._wait(newest.state, "state", is_saving=True)
                 state, *weights = self._result(references, "state", _FETCH_TIMEOUT_S)
             except _ActorGoneError as error:
-                if self._interrupts.received or not self._origin:
+                if self._driver.interrupts.received or len(self._starts) == 1:
                     raise LearnerStateLostError(str(error)) from error
                 self._start_again(str(error))
-            else:
-                if state.version != self._version:
-                    raise LearnerStateLostError("what the learner's state is made from is lost")
-                self._origin = None
-                return state, weights[0] if ahead else None
-
-    def _take_note(self, report: UpdateReport, state: Any, trajectories: Sequence[Any]) -> None:
-        """Hold what a lost learner is started again from."""
-        self._origin = None
-        if report.is_fit_due:
-            self._origin = _Origin(self._state, trajectories)
-            state = self._actor.state.remote()
-        self._state, self._version, self._restarts_in_a_row = state, report.version, 0
-
-    def _wait_for_state(self) -> None:
-        """Wait for a fit to end. Workers are left alone: their failure may be why this is saved."""
-        started_s = time.monotonic()
-        while not ray.wait([self._state], timeout=_POLL_S)[0]:
-            waited_s = time.monotonic() - started_s
-            if waited_s > (_FIT_PATIENCE_S if self._interrupts.received else _TIMEOUT_S):
-                raise _ActorGoneError(f"the learner has not answered 'state' for {waited_s:.0f} s")
+                continue
+            if state.version != self._version:
+                raise LearnerStateLostError("what the learner's state is made from is lost")
+            self._starts = [newest]
+            return state, weights[0] if ahead else None
 
     def _start_again(self, reason: str) -> None:
-        """Start another actor; it repeats the update whose fit the lost one has not completed.
+        """Start another actor from the newest state that is complete; it repeats the batch since.
 
         Raises:
             LearnerStateLostError: What it would start from is gone, too.
@@ -190,63 +182,67 @@ class RayLearner:
             )
         with suppress(RayError):  # it must not go on somewhere out of sight
             ray.kill(self._actor)
-        if not self._has_come(self._state):
-            raise LearnerStateLostError(
-                f"the learner's state has not been here for {_TIMEOUT_S:.0f} s"
-            )
-        state, origin = self._state_to_start_from()
+        start, state = self._newest_complete()
         self._actor = self._make_actor(state)
-        self.tell(
+        self._driver.tell(
             f"{reason.splitlines()[0].rstrip('.')}; it starts again from its last complete state, "
             "and the result is the same"
         )
-        if origin:
+        if start.batch:
             # Whoever asks for the state or the next update waits for it, and looks at the version.
-            if origin.trajectories:
-                self._actor.update.remote(list(origin.trajectories), self._version - 1)
-            self._state = self._actor.state.remote()
+            self._actor.update.remote(list(start.batch), self._version - 1)
+        self._starts = [_Start(self._actor.state.remote()), start]
 
-    def _state_to_start_from(self) -> tuple[LearnerState | None, _Origin | None]:
-        """Return the newest state that is complete, and what to repeat if that is not the last."""
-        origin = None
-        try:
+    def _newest_complete(self) -> tuple[_Start, LearnerState | None]:
+        """Return what can be started from; a state that its actor took along cannot."""
+        for start in self._starts:
             try:
-                state = ray.get(self._state, timeout=_TIMEOUT_S)
-            except RayActorError:  # the learner was lost before it had made it
-                origin = self._origin
-                if origin is None:
-                    raise
-                state = ray.get(origin.state, timeout=_TIMEOUT_S)
-        except RayError as error:
-            raise LearnerStateLostError(
-                f"the learner's state was lost with its node: {without_colours(str(error))}"
-            ) from error
-        return state, origin
-
-    def _has_come(self, reference: Any) -> bool:
-        """Wait for a result, and look out for signals meanwhile; False: it takes too long."""
-        started_s, is_told = time.monotonic(), False
-        while not ray.wait([reference], timeout=_POLL_S)[0]:
-            self._interrupts.check()
-            self.while_waiting()
-            waited_s = time.monotonic() - started_s
-            if waited_s > _TIMEOUT_S:
-                return False
-            if waited_s > _PATIENCE_S and not is_told:
-                is_told = True
-                if not has_process(self._actor):
-                    self.tell(f"still waiting for room for the learner: {_NEEDS_A_GPU}")
-        return True
+                self._wait(start.state, "state")
+                return start, ray.get(start.state, timeout=_TIMEOUT_S)
+            except _ActorGoneError as error:
+                raise LearnerStateLostError(str(error)) from error
+            except RayActorError as error:
+                lost: RayError = error
+            except RayError as error:
+                lost = error
+                break
+        raise LearnerStateLostError(
+            f"the learner's state was lost with its node: {without_colours(str(lost))}"
+        ) from lost
 
     def _get(self, reference: Any, call: str) -> Any:
         """Wait for a call and return its result."""
-        if not self._has_come(reference):
-            if not has_process(self._actor):
-                raise LearnerLostError(
-                    f"no node had room for the learner for {_TIMEOUT_S:.0f} s: {_NEEDS_A_GPU}"
-                )
-            raise _ActorGoneError(f"the learner has not answered {call!r} for {_TIMEOUT_S:.0f} s")
+        self._wait(reference, call)
         return self._result(reference, call, _TIMEOUT_S)
+
+    def _wait(self, reference: Any, call: str, *, is_saving: bool = False) -> None:
+        """Wait until a call is over, and look out for signals and workers meanwhile.
+
+        Not while a checkpoint is saved: a signal or their failure may be why.
+
+        Raises:
+            InterruptedRunError: The user asked to stop.
+            LearnerLostError: No node has room for the learner; as _ActorGoneError, it hangs.
+        """
+        started_s, is_reported = time.monotonic(), False
+        while not ray.wait([reference], timeout=_POLL_S)[0]:
+            limit_s = _TIMEOUT_S
+            if not is_saving:
+                self._driver.interrupts.check()
+                self.while_waiting()
+            elif self._driver.interrupts.received:
+                limit_s = _FIT_TIMEOUT_S
+            waited_s = time.monotonic() - started_s
+            if waited_s > limit_s:
+                if not has_process(self._actor):
+                    raise LearnerLostError(
+                        f"no node had room for the learner for {waited_s:.0f} s: {_NEEDS_A_GPU}"
+                    )
+                raise _ActorGoneError(f"the learner has not answered {call!r} for {waited_s:.0f} s")
+            if waited_s > _REPORT_AFTER_S and not is_reported:
+                is_reported = True
+                if not has_process(self._actor):
+                    self._driver.tell(f"still waiting for room for the learner: {_NEEDS_A_GPU}")
 
     def _result(self, reference: Any, call: str, timeout_s: float) -> Any:
         """Return what a call that is over has returned, or raise what became of it."""

@@ -14,15 +14,10 @@ from ray.exceptions import (
     RayTaskError,
 )
 
-from reinforce.cluster.backends.backend import Batch, TicketCounts
+from reinforce.cluster.backends.backend import Batch, Driver, TicketCounts
 from reinforce.cluster.backends.ray.capacity import WorkerTarget
-from reinforce.cluster.backends.ray.incidents import (
-    Incident,
-    Incidents,
-    cause_of,
-    has_process,
-    node_is_alive,
-)
+from reinforce.cluster.backends.ray.incidents import Incident, Incidents, cause_of, node_is_alive
+from reinforce.cluster.backends.ray.private import has_process
 from reinforce.cluster.backends.ray.scheduler import (
     Action,
     GiveUp,
@@ -40,7 +35,6 @@ from reinforce.cluster.errors import (
     WorkerStartError,
     without_colours,
 )
-from reinforce.cluster.interrupts import Interrupts
 from reinforce.configs.execution import WorkersConfig
 from reinforce.workers.rollout_worker import RolloutReport
 from reinforce.workers.tickets import Purpose, Ticket
@@ -80,12 +74,12 @@ class RayPool:
         config: WorkersConfig,
         worker_target: WorkerTarget,
         make_actor: Callable[[], Any],
-        interrupts: Interrupts,
+        driver: Driver,
     ) -> None:
         self._config = config
         self._worker_target = worker_target
         self._make_actor = make_actor
-        self._interrupts = interrupts
+        self._driver = driver
         self._scheduler = Scheduler(config, worker_target.target)
         self._actors: dict[int, Any] = {}
         self._calls: dict[Any, _Call] = {}
@@ -94,8 +88,6 @@ class RayPool:
         self._last_errors: dict[TicketKey, Exception] = {}
         self._last_alive_s = time.monotonic()
         self._incidents = Incidents()
-        self.tell: Callable[[str], None] = lambda text: None
-        """Called now and then with a sentence on what was lost and is made again."""
         self._carry_out()
 
     @property
@@ -174,10 +166,10 @@ class RayPool:
             return
         sentence = self._incidents.sentence(time.monotonic(), at_once=at_once)
         if sentence:
-            self.tell(sentence)
+            self._driver.tell(sentence)
 
     def _advance(self) -> None:
-        self._interrupts.check()
+        self._driver.interrupts.check()
         self._receive(_POLL_S)
         self._give_up_if_exhausted()
         if self._worker_target.look_again():

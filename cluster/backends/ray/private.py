@@ -1,13 +1,21 @@
-"""The processes of a local Ray: no more than it needs, out of reach of signals to the driver."""
+"""Everything of Ray that is private to its own libraries, and that a new version may change.
 
+What Ray has no public name for is asked through one function here; where a name vanishes, the
+function says what that costs.
+"""
+
+import logging
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
-from ray._private import services
+from ray._private import services, worker
 from ray._private.node import Node
+from ray._private.state import state
+from ray._raylet import GcsClient  # type: ignore[attr-defined]
+from ray.job_config import JobConfig
 
 _LEFT_OUT = ("start_api_server", "start_monitor", "start_log_monitor")
 """Methods that start what a local Ray of ours has no use for: the server of the dashboard, which is
@@ -64,3 +72,99 @@ def _replaced(owner: Any, name: str, replacement: Any) -> Iterator[None]:
 
 def _start_nothing(node: Node, **options: Any) -> None:
     """Stand in for a method of Ray's node that starts a process."""
+
+
+# That it leaves SIGTERM alone, since it is started in a thread, is what we want.
+logging.getLogger("ray._private.worker").addFilter(
+    lambda record: "SIGTERM handler is not set" not in record.getMessage()
+)
+# Which package a job's client uploads, and that a log ended, we say ourselves or not at all.
+for _name in ("dashboard_sdk", "job.sdk"):
+    logging.getLogger(f"ray.dashboard.modules.{_name}").setLevel(logging.WARNING)
+
+
+class _FixedSearchPath(list[str]):
+    """A search path that Ray does not extend by the driver's script and current directory.
+
+    There they would come before what is installed: a module of the user's that is called like one
+    of an installed package would be imported in its place.
+    """
+
+    def extend(self, paths: Iterable[str]) -> None:
+        """Stay as it is."""
+
+
+def job_config(search_path: list[str]) -> JobConfig:
+    """Return what has Ray put these folders, and no others, before its workers' search path."""
+    return JobConfig(_py_driver_sys_path=_FixedSearchPath(search_path))
+
+
+def local_cluster_address() -> str:
+    """Return the address of the cluster that this machine is a node of, or that RAY_ADDRESS names.
+
+    Raises:
+        Exception: There is none; one of several types.
+    """
+    return str(services.canonicalize_bootstrap_address("auto"))
+
+
+def cluster_metadata(address: str) -> bytes | None:
+    """Return the JSON with the versions that a cluster runs. It may wait for minutes."""
+    answer: bytes | None = GcsClient(address=address).internal_kv_get(
+        b"CLUSTER_METADATA", namespace=b"cluster"
+    )
+    return answer
+
+
+def dashboard_address() -> str | None:
+    """Return HOST:PORT of the dashboard, which Ray tells only those whom it has let in."""
+    address: str | None = getattr(worker._global_node, "webui_url", None)
+    return address
+
+
+def autoscaler_limits() -> Mapping[str, float]:
+    """Return the resources of all nodes that an autoscaler could start; empty without one.
+
+    Should the name vanish, no cluster has an autoscaler.
+    """
+    limits: Mapping[str, float] | None = getattr(
+        state, "get_max_resources_from_cluster_config", dict
+    )()
+    return limits or {}
+
+
+def draining_nodes() -> Collection[str]:
+    """Return the ids of nodes that have been given notice, such as spot machines.
+
+    Should the name vanish, such nodes are noticed when they are gone.
+    """
+    return frozenset(getattr(state, "get_draining_nodes", dict)())
+
+
+def has_process(actor: Any) -> bool:
+    """Return whether an actor was placed on a node, so that its constructor has begun.
+
+    Should the name vanish, all count as placed: one loss too many in the metrics is better than a
+    silent one.
+    """
+    look_up = getattr(state, "actor_table", lambda _: {"Pid": True})
+    return bool(look_up(actor._actor_id.hex()).get("Pid"))
+
+
+def job_client(address: str, timeouts_s: tuple[float, float]) -> Any:
+    """Return Ray's client of a cluster's jobs, with a deadline for every request.
+
+    Args:
+        address: URL of the cluster's dashboard.
+        timeouts_s: To connect, and to answer.
+
+    Raises:
+        Exception: The cluster does not answer, or refuses us; one of several types.
+    """
+    from ray.job_submission import JobSubmissionClient
+
+    class ImpatientClient(JobSubmissionClient):  # type: ignore[misc]  # Ray is untyped
+        def _do_request(self, *arguments: Any, **options: Any) -> Any:
+            return super()._do_request(*arguments, timeout=timeouts_s, **options)
+
+    return ImpatientClient(address)

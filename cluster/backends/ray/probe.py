@@ -9,13 +9,16 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import ray
-from ray._private.services import canonicalize_bootstrap_address
-from ray._raylet import GcsClient  # type: ignore[attr-defined]
 from ray.exceptions import AuthenticationError
 
+from reinforce.cluster.backends.ray.auth_token import (
+    missing_token_advice,
+    token_is_expected,
+    token_source,
+)
+from reinforce.cluster.backends.ray.private import cluster_metadata, local_cluster_address
 from reinforce.cluster.errors import ClusterUnreachableError
 
 _CONNECT_TIMEOUT_S = 2.0
@@ -70,7 +73,7 @@ def find_cluster(address: str) -> ClusterVersions:
 
 def _local_cluster() -> str:
     try:
-        return str(canonicalize_bootstrap_address("auto"))
+        return local_cluster_address()
     except Exception as error:  # whichever of Ray's
         raise ClusterUnreachableError(
             "cluster.address = 'auto': no Ray node runs on this machine and RAY_ADDRESS is not "
@@ -124,8 +127,7 @@ def _ask(address: str) -> ClusterVersions:
 
     def ask() -> None:
         try:
-            client = GcsClient(address=address)
-            answers.append(client.internal_kv_get(b"CLUSTER_METADATA", namespace=b"cluster"))
+            answers.append(cluster_metadata(address))
         except Exception as error:  # noqa: BLE001 - told apart below, in the caller's thread
             answers.append(error)
 
@@ -155,46 +157,3 @@ def _silent_stderr() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
-
-
-DEFAULT_FILE = Path("~/.ray/auth_token")
-
-
-def token_is_expected() -> bool:
-    """Return whether this process shows a token: unless the user has switched that off."""
-    return os.environ.get("RAY_AUTH_MODE") == "token"
-
-
-def token_source() -> str | None:
-    """Return where this process takes its token from, in Ray's order; None if there is none."""
-    if os.environ.get("RAY_AUTH_TOKEN"):
-        return "RAY_AUTH_TOKEN"
-    path = os.environ.get("RAY_AUTH_TOKEN_PATH")
-    if path:
-        return f"RAY_AUTH_TOKEN_PATH={path}" if Path(path).is_file() else None
-    return str(DEFAULT_FILE) if DEFAULT_FILE.expanduser().is_file() else None
-
-
-def request_headers() -> dict[str, str]:
-    """Return the headers that carry the token to Ray's HTTP servers."""
-    if not token_is_expected():
-        return {}
-    token = os.environ.get("RAY_AUTH_TOKEN")
-    if not token:
-        path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or DEFAULT_FILE).expanduser()
-        try:
-            token = path.read_text(encoding="utf-8")
-        except OSError:
-            return {}
-    return {"Authorization": f"Bearer {token.strip()}"}
-
-
-def missing_token_advice() -> str:
-    """Say which token was shown, if any, and how to get the right one. Never the token itself."""
-    source = token_source() if token_is_expected() else None
-    shown = f"the token of {source} is not the cluster's" if source else "it asks for a token"
-    return (
-        f"{shown}. The cluster and this machine must share a token: copy ~/.ray/auth_token of the "
-        "head node here, or set RAY_AUTH_TOKEN_PATH to a file that holds it, with "
-        "RAY_AUTH_MODE=token or unset"
-    )

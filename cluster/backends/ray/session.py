@@ -1,13 +1,12 @@
 """Joining a Ray cluster, or starting a local one that leaves nothing behind."""
 
-import logging
 import os
 import secrets
 import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -15,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.job_config import JobConfig
 
-from reinforce.cluster.backends.ray.private import RayProcesses
+from reinforce.cluster.backends.ray.private import RayProcesses, job_config
 from reinforce.cluster.backends.ray.probe import find_cluster
 from reinforce.cluster.errors import (
     ClusterUnreachableError,
@@ -111,11 +109,6 @@ _FOLDER_PREFIX = "reinforce-ray-"
 _MAX_PARENT_CHARACTERS = 10
 """Of the folder that Ray's files lie in: the address of a Unix socket has at most 107 characters,
 and what we and Ray put below it takes up to 96."""
-
-# That it leaves SIGTERM alone, since it is started in a thread, is what we want.
-logging.getLogger("ray._private.worker").addFilter(
-    lambda record: "SIGTERM handler is not set" not in record.getMessage()
-)
 
 
 @contextmanager
@@ -226,7 +219,7 @@ def _init(thread: RayThread, interrupts: Interrupts, **arguments: Any) -> None:
         log_to_driver=False,
         logging_level="ERROR",
         logging_config=logging_config(),
-        job_config=JobConfig(_py_driver_sys_path=_FixedSearchPath(self_search_path())),
+        job_config=job_config(self_search_path()),
         **arguments,
     )
     try:
@@ -234,14 +227,3 @@ def _init(thread: RayThread, interrupts: Interrupts, **arguments: Any) -> None:
     finally:
         interrupts.take_back()
     interrupts.check()
-
-
-class _FixedSearchPath(list[str]):
-    """What Ray puts in front of the search path of its workers: the place of our packages.
-
-    Ray wants to extend it by the driver's script and current directory, and these would win over
-    what is installed: a folder ``configs`` of the user's would be imported instead of ours.
-    """
-
-    def extend(self, paths: Iterable[str]) -> None:
-        """Stay as it is."""

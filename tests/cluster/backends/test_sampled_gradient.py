@@ -6,10 +6,10 @@ import pytest
 import ray
 from reference_mdp import ARCHITECTURE, as_table, flat_weights
 
+from reinforce.cluster.backends.backend import Driver
 from reinforce.cluster.backends.ray.actors import RolloutActor
 from reinforce.cluster.backends.ray.capacity import WorkerTarget
 from reinforce.cluster.backends.ray.pool import RayPool
-from reinforce.cluster.run_requests import Control
 from reinforce.configs.config import Config
 from reinforce.learner.learner import Learner
 from reinforce.learner.policies.weights import Weights
@@ -39,9 +39,9 @@ def test_a_hundred_thousand_episodes_give_the_true_gradient(tmp_path, interrupts
     )
     spec = inspect_environment(config.environment)
     actor = ray.remote(RolloutActor).options(num_cpus=0, max_restarts=0)
-    worker_target = WorkerTarget(config, Control(tmp_path / "control.json"))
+    worker_target = WorkerTarget(config, lambda: None)
     pool = RayPool(
-        config.workers, worker_target, lambda: actor.remote(config, spec, ""), interrupts
+        config.workers, worker_target, lambda: actor.remote(config, spec, ""), Driver(interrupts)
     )
     pool.wait_until_ready()
     tickets = draw_tickets(0, Purpose.TRAINING, 0, NUM_EPISODES, EPISODES_PER_TICKET)

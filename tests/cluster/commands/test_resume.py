@@ -11,8 +11,8 @@ import pytest
 
 from reinforce.cluster.cli import main
 from reinforce.cluster.run_store.checkpoints import VARIABLE
+from reinforce.cluster.run_store.files import read_json, write_json
 from reinforce.cluster.run_store.journal import read_entries
-from reinforce.cluster.run_store.run_directory import read_json, write_json
 
 TRAIN = [
     *["train", "cartpole", "--cluster.backend", "inline", "--run.name", "a"],

@@ -17,15 +17,15 @@ from reinforce.cluster.doctor import finding
 from reinforce.cluster.doctor.cluster_checks import (
     check_authentication,
     check_clocks,
+    check_gpus,
     check_object_stores,
+    check_room,
     check_versions,
 )
 from reinforce.cluster.doctor.machine_checks import (
     check_checkpoints,
-    check_gpus,
     check_machine,
     check_own_gpu,
-    check_room,
     check_run_directory,
     check_user_files,
 )

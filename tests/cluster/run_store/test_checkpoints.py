@@ -16,7 +16,8 @@ from reinforce.cluster.run_store.checkpoint import (
     load_checkpoint,
 )
 from reinforce.cluster.run_store.checkpoints import Checkpoints
-from reinforce.cluster.run_store.run_directory import RunDirectory, write_json
+from reinforce.cluster.run_store.files import write_json
+from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.learner.policies.weights import Weights
 from reinforce.learner.state import LearnerState
 

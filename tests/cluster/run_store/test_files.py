@@ -1,4 +1,4 @@
-from reinforce.cluster.run_store.files import LineTail
+from reinforce.cluster.run_store.files import LineReader
 
 
 def read(tail):
@@ -7,7 +7,7 @@ def read(tail):
 
 def test_each_whole_line_is_read_once_and_a_torn_one_when_it_is_whole(tmp_path):
     path = tmp_path / "file"
-    tail = LineTail(path)
+    tail = LineReader(path)
     assert read(tail) == []
 
     path.write_bytes(b"one\ntwo\nthr")
@@ -23,7 +23,7 @@ def test_each_whole_line_is_read_once_and_a_torn_one_when_it_is_whole(tmp_path):
 def test_a_file_that_took_its_place_is_noticed_and_the_old_one_read_to_its_end(tmp_path):
     path, other = tmp_path / "file", tmp_path / "other"
     path.write_bytes(b"one\n")
-    tail = LineTail(path)
+    tail = LineReader(path)
     assert not tail.is_replaced()
     assert read(tail) == [b"one\n"]
     assert not tail.is_replaced()

@@ -16,7 +16,8 @@ from mlflow_server import MLflowServer
 from reinforce.cluster.cli import main
 from reinforce.cluster.commands.sync import sync_run_directory
 from reinforce.cluster.run_store.checkpoint import encode, load_checkpoint
-from reinforce.cluster.run_store.run_directory import RunDirectory, read_json
+from reinforce.cluster.run_store.files import read_json
+from reinforce.cluster.run_store.run_directory import RunDirectory
 
 LOAD = """
 import json, sys

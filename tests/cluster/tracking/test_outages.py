@@ -14,7 +14,7 @@ from rich.console import Console
 from written_runs import append, points_of, records, stored_points, write_end, write_run
 
 from reinforce.cluster.commands.sync import sync_run_directory
-from reinforce.cluster.run_store.run_directory import read_json
+from reinforce.cluster.run_store.files import read_json
 from reinforce.cluster.tracking.tracking import Tracking
 
 

@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reinforce.learner.advantages.returns import rewards_to_go, step_indices
+from reinforce.learner.advantages.returns import rewards_to_go
+from reinforce.learner.policies.trajectories import step_indices
 
 
 def rewards_to_go_by_the_book(episodes, discount):

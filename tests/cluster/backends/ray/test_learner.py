@@ -9,16 +9,18 @@ import numpy as np
 import pytest
 import ray
 
+from reinforce.cluster.backends.backend import Driver
 from reinforce.cluster.backends.ray import learner as ray_learner
 from reinforce.cluster.backends.ray.actors import LearnerActor, WrongVersionError
 from reinforce.cluster.backends.ray.learner import RayLearner
+from reinforce.cluster.backends.ray.learner import _Start as Start
+from reinforce.cluster.batches import training_tickets
 from reinforce.cluster.errors import (
     InterruptedRunError,
     LearnerLostError,
     LearnerStateLostError,
     TrajectoriesLostError,
 )
-from reinforce.cluster.training import training_tickets
 from reinforce.learner.learner import Learner
 from reinforce.learner.state import LearnerState, UpdateReport
 from reinforce.workers.environment import inspect_environment
@@ -107,10 +109,12 @@ def batches(tmp_path):
     return files
 
 
-def fitting_learner(interrupts, orders):
+def fitting_learner(interrupts, orders, tell=print):
     make_actor = ray.remote(FittingLearner).options(num_cpus=0).remote
-    learner = RayLearner(lambda state: make_actor(state, orders), None, interrupts)
-    ray.wait([learner._state], timeout=60)
+    learner = RayLearner(
+        lambda state: make_actor(state, orders), None, Driver(interrupts, tell=tell)
+    )
+    ray.wait([learner._starts[0].state], timeout=60)
     return learner
 
 
@@ -120,8 +124,10 @@ def done_in(learner):
 
 def learner_of(kind, interrupts):
     make_actor = ray.remote(kind).options(num_cpus=0).remote
-    learner = RayLearner(lambda state: make_actor(), None, interrupts)
-    ray.wait([learner._state], timeout=60)  # as in a run, which asks for the weights first
+    learner = RayLearner(lambda state: make_actor(), None, Driver(interrupts))
+    ray.wait(
+        [learner._starts[0].state], timeout=60
+    )  # as in a run, which asks for the weights first
     return learner
 
 
@@ -135,11 +141,12 @@ def test_a_learner_that_dies_in_every_attempt_ends_the_run_with_its_reason(inter
 
 
 def test_a_learner_that_no_node_has_room_for_is_said_and_then_given_up(interrupts, monkeypatch):
-    monkeypatch.setattr(ray_learner, "_PATIENCE_S", 0.5)
+    monkeypatch.setattr(ray_learner, "_REPORT_AFTER_S", 0.5)
     monkeypatch.setattr(ray_learner, "_TIMEOUT_S", 2.0)
     make_actor = ray.remote(DyingLearner).options(num_cpus=0, num_gpus=1).remote
-    learner, told = RayLearner(lambda state: make_actor(), None, interrupts), []
-    learner.tell = told.append
+    told = []
+    driver = Driver(interrupts, tell=told.append)
+    learner = RayLearner(lambda state: make_actor(), None, driver)
 
     with pytest.raises(LearnerLostError, match="no node had room for the learner"):
         learner.update([])
@@ -155,7 +162,8 @@ def never():
 
 def test_a_signal_is_heard_while_a_lost_learner_s_state_does_not_come(interrupts):
     learner = learner_of(DyingLearner, interrupts)
-    state = learner._state = never.remote()
+    state = never.remote()
+    learner._starts = [Start(state)]
 
     def signal_once_it_waits():
         if learner.restarts:
@@ -190,7 +198,7 @@ def test_the_new_weights_are_there_before_the_fit_is_done_and_a_checkpoint_waits
     _, weights = learner.update(batches[:1])
 
     assert ray.get(weights) == "weights 1"
-    assert not ray.wait([learner._state], timeout=0.2)[0]
+    assert not ray.wait([learner._starts[0].state], timeout=0.2)[0]
     threading.Timer(0.2, orders.write_text, [""]).start()
     assert done_in(learner) == TWO_UPDATES[:2]
 
@@ -199,8 +207,8 @@ def test_the_new_weights_are_there_before_the_fit_is_done_and_a_checkpoint_waits
 def test_a_learner_that_dies_in_a_fit_repeats_the_update_that_it_was_for(
     interrupts, orders, batches, first_asked_for
 ):
-    learner, told = fitting_learner(interrupts, orders), []
-    learner.tell = told.append
+    told = []
+    learner = fitting_learner(interrupts, orders, told.append)
     orders.write_text("dies once")
 
     learner.update(batches[:1])
@@ -215,8 +223,8 @@ def test_a_learner_that_dies_in_a_fit_repeats_the_update_that_it_was_for(
 
 def test_a_learner_that_is_killed_while_it_is_made_is_made_again(interrupts, orders, batches):
     orders.write_text("dies at once")
-    learner, told = fitting_learner(interrupts, orders), []
-    learner.tell = told.append
+    told = []
+    learner = fitting_learner(interrupts, orders, told.append)
 
     learner.update(batches[:1])
     learner.update(batches[1:])
@@ -295,7 +303,7 @@ def test_a_signal_while_an_update_is_repeated_leaves_the_state_after_it(
 
 
 def test_a_signal_does_not_wait_long_for_a_fit(interrupts, orders, batches, monkeypatch):
-    monkeypatch.setattr(ray_learner, "_FIT_PATIENCE_S", 0.5)
+    monkeypatch.setattr(ray_learner, "_FIT_TIMEOUT_S", 0.5)
     learner = fitting_learner(interrupts, orders)
     orders.write_text("waits")
     learner.update(batches[:1])
@@ -334,7 +342,9 @@ def test_the_real_learner_killed_in_its_fit_goes_on_as_if_nothing_had_happened(
         batches.append([worker.play(t, weights)[1] for t in training_tickets(config, update, 16)])
         _, weights = undisturbed.update(batches[-1])
     make_actor = ray.remote(LearnerActor).options(num_cpus=0).remote
-    learner = RayLearner(lambda state: make_actor(config, spec, state, ""), None, interrupts)
+    learner = RayLearner(
+        lambda state: make_actor(config, spec, state, ""), None, Driver(interrupts)
+    )
 
     for batch in batches:
         _, made = learner.update([ray.put(part) for part in batch])

@@ -3,48 +3,32 @@
 import time
 
 from reinforce.cluster.backends.ray import metrics
-from reinforce.cluster.backends.ray.metrics import RayMetricsDisplay, exporting
+from reinforce.cluster.backends.ray.metrics import MetricsExporter
 
 
-class ListedDisplay:
-    def __init__(self):
-        self.told = []
-
-    def show(self, record):
-        pass
-
-    def warn(self, text):
-        self.told.append(text)
-
-
-def test_what_was_shown_last_is_exported_at_the_end(monkeypatch):
+def test_the_last_numbers_are_exported_at_the_end(monkeypatch):
     exported = []
+    monkeypatch.setattr(MetricsExporter, "export", lambda self: exported.append(self._run))
 
-    def export(self):
-        exported.append(self)
-
-    monkeypatch.setattr(RayMetricsDisplay, "export", export)
-
-    with exporting(ListedDisplay(), "mine") as display:
+    with MetricsExporter("mine", print):
         assert not exported, "it is not time yet"
 
-    assert exported == [display]
+    assert exported == ["mine"]
 
 
-def test_what_cannot_be_exported_is_told_once_and_tried_again(monkeypatch):
-    attempts = []
+def test_a_failing_export_is_reported_once_and_tried_again(monkeypatch):
+    attempts, told = [], []
 
     def fail(self):
         attempts.append(self)
         raise ConnectionError("no agent")
 
-    monkeypatch.setattr(RayMetricsDisplay, "export", fail)
+    monkeypatch.setattr(MetricsExporter, "export", fail)
     monkeypatch.setattr(metrics, "_INTERVAL_S", 0.01)
-    display = ListedDisplay()
 
-    with exporting(display, "mine"):
+    with MetricsExporter("mine", told.append):
         while len(attempts) < 3:  # the thread is at it
             time.sleep(0.01)
 
-    (text,) = display.told
+    (text,) = told
     assert text.startswith("the run's numbers do not reach Ray's metrics: ConnectionError")

@@ -14,6 +14,7 @@ from ray._raylet import GcsClient
 from ray.cluster_utils import Cluster
 from runs import RecordingDisplay, train
 
+from reinforce.cluster.backends.backend import Driver
 from reinforce.cluster.backends.ray.learner import RayLearner
 from reinforce.cluster.errors import LearnerStateLostError
 
@@ -181,7 +182,7 @@ def test_a_state_that_vanishes_with_its_node_is_told_apart(cluster, interrupts):
     node = cluster.add_node(num_cpus=1, resources={"far": 1})
     ray.init(address=cluster.address)
     make_actor = ray.remote(LearnerFarAway).options(resources={"far": 1}).remote
-    learner = RayLearner(lambda state: make_actor(), None, interrupts)
+    learner = RayLearner(lambda state: make_actor(), None, Driver(interrupts))
     assert ray.wait([learner._state], fetch_local=False, timeout=60)[0]
     in_the_midst(lambda: cluster.remove_node(node, allow_graceful=False))
 

@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 from processes import wait_for
 
-from reinforce.cluster.backends.backend import Batch
+from reinforce.cluster.backends.backend import Batch, Driver
 from reinforce.cluster.backends.ray.actors import RolloutActor
 from reinforce.cluster.backends.ray.capacity import WorkerTarget
 from reinforce.cluster.backends.ray.pool import RayPool
 from reinforce.cluster.backends.ray.scheduler import PATIENCE_S, WorkerState, key_of
 from reinforce.cluster.errors import TicketFailedError
-from reinforce.cluster.run_requests import Control
 from reinforce.learner.policies.weights import Weights
 from reinforce.workers.environment import inspect_environment
 from reinforce.workers.rollout_worker import RolloutWorker, architecture_of
@@ -25,7 +24,7 @@ from reinforce.workers.tickets import Purpose, draw_tickets
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
 
 
-def make_pool(config, interrupts, num_workers=2, pool_class=RayPool, actors=None):
+def make_pool(config, interrupts, num_workers=2, pool_class=RayPool, actors=None, tell=print):
     import ray
 
     spec = inspect_environment(config.environment)
@@ -34,9 +33,12 @@ def make_pool(config, interrupts, num_workers=2, pool_class=RayPool, actors=None
     config = config.model_copy(
         update={"workers": config.workers.model_copy(update={"num_workers": num_workers})}
     )
-    worker_target = WorkerTarget(config, Control(Path("/nonexistent/control.json")))
+    worker_target = WorkerTarget(config, lambda: None)
     pool = pool_class(
-        config.workers, worker_target, lambda: next(actors).remote(config, spec, ""), interrupts
+        config.workers,
+        worker_target,
+        lambda: next(actors).remote(config, spec, ""),
+        Driver(interrupts, tell=tell),
     )
     pool.wait_until_ready()
     return pool
@@ -167,9 +169,8 @@ def test_a_ticket_that_fails_once_is_played_again_and_nothing_is_lost_but_said(
     make_config, tmp_path, interrupts, fault, told
 ):
     config = faulty(make_config, fault, tmp_path / "once")
-    pool = make_pool(config, interrupts)
     sentences = []
-    pool.tell = sentences.append
+    pool = make_pool(config, interrupts, tell=sentences.append)
 
     batch = play(pool, config)
 
@@ -245,8 +246,8 @@ def test_a_ticket_that_is_given_up_is_not_said_to_be_played_again(make_config, i
         environment={"id": "fake_environments:Faulty-v0", "kwargs": {"fault": "exit"}},
         workers={"num_workers": 1, "max_ticket_attempts": 1},
     )
-    pool, told = make_pool(config, interrupts), []
-    pool.tell = told.append
+    told = []
+    pool = make_pool(config, interrupts, tell=told.append)
 
     with pytest.raises(TicketFailedError):
         play(pool, config)

@@ -19,14 +19,12 @@ from pathlib import Path
 
 from reinforce.cluster.interrupts import Interrupts
 from reinforce.cluster.run_lifecycle import open_backend
-from reinforce.cluster.run_requests import Control
 from reinforce.configs.config import Config
 from reinforce.workers.environment import inspect_environment
 
 config = Config()
-control = Control(Path("control.json"))
 spec = inspect_environment(config.environment)
-with open_backend(config, spec, Interrupts(), control):
+with open_backend(config, spec, Driver(Interrupts())):
     token = os.environ["RAY_AUTH_TOKEN"]
     inodes, arguments, listeners = set(), b"", []
     for process in Path("/proc").glob("[0-9]*"):

@@ -1,0 +1,143 @@
+"""The books of a run: its counters, what is written to the journal, and its checkpoints."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from reinforce.cluster.backends.backend import Backend, Batch
+from reinforce.cluster.batches import Batches
+from reinforce.cluster.errors import TrainingError
+from reinforce.cluster.evaluation import Evaluation, Evaluations
+from reinforce.cluster.interrupts import Interrupts
+from reinforce.cluster.progress import BatchSize, Progress
+from reinforce.cluster.run_requests import RequestsReader
+from reinforce.cluster.run_store.checkpoint import Checkpoint
+from reinforce.cluster.run_store.checkpoints import Checkpoints
+from reinforce.cluster.run_store.journal import (
+    Journal,
+    JournalEntry,
+    confirmation_entry,
+    evaluation_entry,
+    update_entry,
+)
+from reinforce.configs.config import Config
+from reinforce.learner.state import UpdateReport
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """What a run writes to and listens to.
+
+    Attributes:
+        journal: Receives every entry.
+        checkpoints: Receives what is needed to go on.
+        show: Called with every entry once it is written.
+        warn: Called with a sentence that the user should read.
+        interrupts: Signals of the user.
+        requests: What the user asks of the run meanwhile.
+    """
+
+    journal: Journal
+    checkpoints: Checkpoints
+    show: Callable[[JournalEntry], None]
+    warn: Callable[[str], None]
+    interrupts: Interrupts
+    requests: RequestsReader
+
+
+class Bookkeeping:
+    """Counts what happens, writes it down and saves it.
+
+    Attributes:
+        progress: How far the run is.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        backend: Backend,
+        batches: Batches,
+        context: RunContext,
+        start: Checkpoint | None,
+    ) -> None:
+        self._config, self._backend, self._batches = config, backend, batches
+        self._context, self._checkpoints = context, context.checkpoints
+        first = Progress(batch_size=BatchSize.first(config.learner))
+        self._earlier = self.progress = start.progress.resumed() if start else first
+        self._began_s = time.perf_counter()
+
+    def note_update(
+        self, batch: Batch, report: UpdateReport, sampling_s: float, learning_s: float
+    ) -> None:
+        """Write down an update; times are wall clock as this process saw them."""
+        signal, noise = report.metrics["gradient_signal"], report.metrics["gradient_noise"]
+        size = self.progress.batch_size.after_update(signal, noise, self._config.learner)
+        self.progress = self.progress.after_update(batch, size)
+        self.progress = self.now()
+        self._write(
+            update_entry(
+                self.progress,
+                batch,
+                report,
+                sampling_s=sampling_s,
+                learning_s=learning_s,
+                workers_alive=self._backend.pool.workers_alive,
+                checkpoints_failed=self._checkpoints.num_failed,
+            )
+        )
+
+    def note_evaluation(self, evaluations: Evaluations, evaluation_s: float) -> None:
+        """Write down a regular evaluation; the weights are kept if they are the best so far."""
+        return_mean = evaluations.deciding.return_mean
+        if self.progress.is_best(return_mean):
+            self.progress = self.progress.with_best(return_mean)
+            self._checkpoints.note_best(self._checkpoint())
+        self.progress = self.now()
+        best = self.progress.best_return or 0.0
+        self._write(evaluation_entry(self.progress, evaluations, best, evaluation_s))
+
+    def note_confirmation(self, evaluation: Evaluation) -> None:
+        """Write down an evaluation on seeds of its own."""
+        self.progress = self.now()
+        self._write(confirmation_entry(self.progress, evaluation))
+
+    def note_pause(self, paused_s: float) -> None:
+        """Leave a pause out of the training time."""
+        self._began_s += paused_s
+
+    def save(self) -> Checkpoint:
+        """Save a checkpoint.
+
+        Raises:
+            TrainingError: It cannot be saved.
+        """
+        checkpoint = self._checkpoint()
+        self._context.journal.flush_to_disk()  # no checkpoint is ahead of its journal
+        self._checkpoints.save(checkpoint)
+        return checkpoint
+
+    def try_to_save(self) -> Checkpoint | None:
+        """Save a checkpoint; a failure is reported and counted, and tried again in time."""
+        try:
+            return self.save()
+        except TrainingError as error:
+            self._context.warn(str(error))
+            return None
+
+    def save_if_due(self) -> None:
+        """Save a checkpoint if the last one is old enough, or this one is to be kept for good."""
+        if self._checkpoints.is_due(self.progress.updates):
+            self.try_to_save()
+
+    def now(self) -> Progress:
+        """Return the counters with those of the clock and of the backend brought up to date."""
+        elapsed_s = time.perf_counter() - self._began_s
+        return self.progress.now(self._earlier, self._backend, elapsed_s)
+
+    def _write(self, entry: JournalEntry) -> None:
+        self._context.journal.append(entry)
+        self._context.show(entry)
+
+    def _checkpoint(self) -> Checkpoint:
+        state, ahead = self._batches.snapshot()
+        return Checkpoint(state, self.now(), ahead)
