@@ -2,15 +2,16 @@
 
 import time
 from contextlib import suppress
-from typing import Any, Self
+from typing import Self
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.progress import Progress
 from reinforce.cluster.run_store.journal import JournalEntry
 from reinforce.configs.config import Config
@@ -21,7 +22,7 @@ _PLAIN_INTERVAL_S = 2.0
 class PlainDisplay:
     """One line per evaluation, and one per update but not more than one in two seconds."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: PlainConsole) -> None:
         self._console = console
         self._shown_at_s = float("-inf")
 
@@ -58,14 +59,14 @@ class PlainDisplay:
 
     def _print(self, line: str) -> None:
         with suppress(OSError, UnicodeError):  # the run is worth more than its display
-            self._console.print(line, highlight=False, soft_wrap=True, markup=False)
+            self._console.say(line)
 
 
 class LiveDisplay:
     """A panel that is redrawn in place."""
 
-    def __init__(self, console: Console, config: Config, run_name: str) -> None:
-        self._config = config
+    def __init__(self, console: PlainConsole, config: Config, run_name: str) -> None:
+        self._console, self._config = console, config
         self._run_name = run_name
         self._update: JournalEntry | None = None
         self._evaluation: JournalEntry | None = None
@@ -94,9 +95,7 @@ class LiveDisplay:
 
     def warn(self, text: str) -> None:
         """Print it above the panel."""
-        self._live.console.print(
-            text, style="yellow", highlight=False, soft_wrap=True, markup=False
-        )
+        self._console.say(text, "yellow")
 
     def _panel(self) -> Panel:
         if self._update is None:
@@ -152,21 +151,9 @@ class LiveDisplay:
         return ", ".join(f"{name} {part / total:.0%}" for name, part in self._seconds.items())
 
 
-class RunConsole(Console):
-    """Standard output; when the reader of its pipe has gone, the run goes on in silence.
-
-    What is between two colons is no picture: ``module:Class:`` and users' texts are shown as is.
-    """
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(emoji=False, **options)
-
-    def on_broken_pipe(self) -> None:
-        """Say no more."""
-        self.quiet = True
-
-
-def make_display(console: Console, config: Config, run_name: str) -> LiveDisplay | PlainDisplay:
+def make_display(
+    console: PlainConsole, config: Config, run_name: str
+) -> LiveDisplay | PlainDisplay:
     """Return the display that suits the console."""
     if console.is_terminal:
         return LiveDisplay(console, config, run_name)

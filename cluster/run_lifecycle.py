@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from threading import Timer
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
-
 from reinforce.cluster.analysis.plots import draw_run
 from reinforce.cluster.backends.backend import Backend, Driver
 from reinforce.cluster.bookkeeping import RunContext
+from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.display import LiveDisplay, PlainDisplay, make_display
 from reinforce.cluster.errors import (
     InterruptedRunError,
@@ -84,7 +82,7 @@ class RunLifecycle:
     spec: EnvironmentSpec
     run: RunDirectory
     journal: Journal
-    console: Console
+    console: PlainConsole
     started_s: float
 
     def conduct(self, start: Checkpoint | None, note_start: Callable[[], None]) -> int:
@@ -211,7 +209,7 @@ class RunLifecycle:
 
     def _warn(self, text: str) -> None:
         with suppress(OSError, UnicodeError):  # the run is worth more than what is said of it
-            self.console.print(text, style="yellow", highlight=False, soft_wrap=True, markup=False)
+            self.console.say(text, "yellow")
 
 
 def _updates(checkpoint: Checkpoint | None) -> int:
@@ -222,7 +220,7 @@ _PATIENCE_S = 15.0
 """Longer than any check takes whose environment answers at once."""
 
 
-def check_environment(config: Config, console: Console) -> EnvironmentSpec:
+def check_environment(config: Config, console: PlainConsole) -> EnvironmentSpec:
     """Try environment and policy, print what is odd about them, and return what the run relies on.
 
     Raises:
@@ -237,22 +235,20 @@ def check_environment(config: Config, console: Console) -> EnvironmentSpec:
     with told_if_slow(console, config.environment.id):
         found = preflight(config)
     for warning in found.warnings:
-        console.print(f"[yellow]warning:[/yellow] {escape(warning)}")
+        console.say(f"warning: {warning}", "yellow")
     return found.spec
 
 
 @contextmanager
 def told_if_slow(
-    console: Console, environment_id: str, patience_s: float = _PATIENCE_S
+    console: PlainConsole, environment_id: str, patience_s: float = _PATIENCE_S
 ) -> Iterator[None]:
     """Say once, if what happens in this context takes long, what it waits for and what to do."""
     text = (
         f"still trying environment.id = {environment_id!r} after {patience_s:g} s: if its "
         "constructor, reset or step hangs, Ctrl-C ends this"
     )
-    timer = Timer(
-        patience_s, console.print, (text,), {"style": "yellow", "highlight": False, "markup": False}
-    )
+    timer = Timer(patience_s, console.say, (text, "yellow"))
     timer.daemon = True
     timer.start()
     try:

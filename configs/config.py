@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Self
 from pydantic import model_validator
 
 from reinforce.configs import cross_checks
+from reinforce.configs.errors import ConfigError
 from reinforce.configs.execution import (
     CheckpointConfig,
     ClusterConfig,
@@ -14,7 +15,7 @@ from reinforce.configs.execution import (
 )
 from reinforce.configs.experiment import EnvironmentConfig, EvaluationConfig, RunConfig, StopConfig
 from reinforce.configs.learning import LearnerConfig, PolicyConfig
-from reinforce.configs.section import ConfigError, Section
+from reinforce.configs.section import Section
 
 
 class Config(Section):

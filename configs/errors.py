@@ -1,10 +1,17 @@
-"""The names that a mistyped one is nearest to, as every message offers them."""
+"""The one error that a wrong configuration raises, and the names it suggests."""
 
 import difflib
 from collections.abc import Iterable
 
 
-def near_names(name: str, known: Iterable[str]) -> str:
+class ConfigError(Exception):
+    """A configuration that cannot be run; the message names the value and the way out.
+
+    Not a ``ValueError`` on purpose: pydantic and tyro would catch one and wrap its text.
+    """
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
     """Return a question such as ``did you mean 'a' or 'b'?``, or an empty text if none is near."""
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
     return f"did you mean {' or '.join(map(repr, near))}?" if near else ""

@@ -7,8 +7,7 @@ from typing import Any
 import yaml
 
 from reinforce.configs.config import Config
-from reinforce.configs.errors import near_names
-from reinforce.configs.section import ConfigError
+from reinforce.configs.errors import ConfigError, suggestion
 
 _PRESETS = resources.files("reinforce.configs") / "presets"
 
@@ -82,7 +81,7 @@ def read_file(path: Path, what: str, hint: str) -> str:
 def _read_preset(name: str) -> str:
     names = preset_names()
     if name not in names:
-        near = near_names(name, names)
+        near = suggestion(name, names)
         hint = f"; {near}" if near else "."
         raise ConfigError(
             f"there is no preset {name!r}{hint} The presets are: {', '.join(names)}. A file of "

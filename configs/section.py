@@ -12,7 +12,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from reinforce.configs.errors import near_names
+from reinforce.configs.errors import ConfigError, suggestion
 
 _KINDS = {
     "bool": "true or false",
@@ -25,13 +25,6 @@ _KINDS = {
     "dict": "a mapping of keys",
 }
 """In plain words what pydantic calls by Python's types, by the beginning of its type of error."""
-
-
-class ConfigError(Exception):
-    """A configuration that cannot be run; the message names the value and the way out.
-
-    Not a ``ValueError`` on purpose: pydantic and tyro would catch one and wrap its text.
-    """
 
 
 class Section(BaseModel):
@@ -81,7 +74,7 @@ class Section(BaseModel):
     def _near(cls, unknown: str) -> str:
         where = f"{cls.section!r}" if cls.section else "the configuration"
         keys = f"the keys of {where} are: {', '.join(cls.model_fields)}"
-        return near_names(unknown, cls.model_fields) or keys
+        return suggestion(unknown, cls.model_fields) or keys
 
 
 def _rule(errors: list[ErrorDetails]) -> str:

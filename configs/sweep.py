@@ -7,9 +7,9 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from reinforce.configs.config import Config
-from reinforce.configs.errors import near_names
+from reinforce.configs.errors import ConfigError, suggestion
 from reinforce.configs.loading import is_path, load_config, parse_mapping, read_file
-from reinforce.configs.section import ConfigError, Section
+from reinforce.configs.section import Section
 
 _SECTIONS: dict[str, type[Section]] = {
     name: field.annotation
@@ -152,4 +152,4 @@ def _way_out(name: str) -> str:
         f"{section}.{field}" for section in _SECTIONS for field in _SECTIONS[section].model_fields
     ]
     others = f"name a section.field of the configuration other than {', '.join(_NOT_SWEPT)}"
-    return near_names(name, names) or others
+    return suggestion(name, names) or others

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reinforce.configs.errors import ConfigError
 from reinforce.configs.learning import Device, LearnerConfig, Precision
-from reinforce.configs.section import ConfigError
 from reinforce.learner.networks.network import PolicyNetwork
 
 MAX_DRIFT: dict[Precision, float] = {"float32": 1e-2, "bfloat16": 0.5}

@@ -13,7 +13,7 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import VectorEnv
 
-from reinforce.configs.errors import near_names
+from reinforce.configs.errors import suggestion
 from reinforce.configs.experiment import EnvironmentConfig
 from reinforce.learner.policies.spaces import ActionLayout, ObservationLayout
 from reinforce.workers.spaces import (
@@ -160,7 +160,7 @@ def _find(config: EnvironmentConfig) -> EnvSpec:
                 return EnvSpec(id=name, entry_point=getattr(module, name))
             return gymnasium.spec(name)
         except (gymnasium.error.Error, ModuleNotFoundError) as error:
-            near = near_names(name, _known_names(module_name))
+            near = suggestion(name, _known_names(module_name))
             hint = f"; {near}" if near else ""
             # Gymnasium's own guess leaves out the versions, and looks beyond the user's module.
             reason = str(error).partition(" Did you mean: ")[0]

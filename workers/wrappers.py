@@ -6,7 +6,7 @@ from typing import Any
 
 import gymnasium
 
-from reinforce.configs.errors import near_names
+from reinforce.configs.errors import suggestion
 from reinforce.configs.experiment import WrapperConfig
 
 _REFUSED = {
@@ -68,7 +68,7 @@ def _find(name: str) -> Any:
     try:
         found = getattr(importlib.import_module(module or "gymnasium.wrappers"), attribute)
     except (ModuleNotFoundError, AttributeError) as error:
-        near = near_names(name, gymnasium.wrappers.__all__)
+        near = suggestion(name, gymnasium.wrappers.__all__)
         hint = f"; {near}" if near else ""
         raise WrapperError(
             f"environment.wrappers: {name!r} is neither a wrapper of gymnasium.wrappers nor "

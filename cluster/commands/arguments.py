@@ -1,21 +1,87 @@
-"""Arguments of the verbs that are no settings of a run: one dataclass each, read by tyro."""
+"""How the words after a verb become its arguments: every verb is a dataclass, read by tyro.
+
+Its fields are positional words, options and, for verbs that take settings of a run, a whole
+configuration: ``--section.field value`` on top of a preset, a file or a run directory.
+"""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import tyro
 import yaml
 
+from reinforce.cluster.errors import UsageError
 from reinforce.configs.config import Config
+from reinforce.configs.errors import ConfigError
 from reinforce.configs.experiment import WrapperConfig
 from reinforce.configs.loading import load_config, parse_yaml
-from reinforce.configs.section import ConfigError
+
+RunDir = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN_DIR")]
+"""The run directory that a verb is about, its first word."""
+
+Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
+"""An option without a value; absent means no."""
+
+Settings = Annotated[Config, tyro.conf.arg(name=""), tyro.conf.FlagConversionOff]
+"""Every setting of a run as an option of its own."""
+
+
+class Command(ABC):
+    """A verb with its arguments; the docstring of a subclass is the verb's help."""
+
+    @abstractmethod
+    def execute(self, started_s: float) -> int:
+        """Do it and return the exit code; ``started_s`` is when the program began (monotonic)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfiguredCommand(Command):
+    """A verb that takes settings.
+
+    Attributes:
+        source: A preset, or the path of a YAML file.
+        config: What the settings after it make of it.
+        words: Those settings, as they were typed.
+    """
+
+    needs: ClassVar[str] = (
+        "a preset or a YAML file first, such as `reinforce {verb} cartpole`; `reinforce presets` "
+        "lists the presets"
+    )
+
+    source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PRESET_OR_YAML")]
+    config: Settings
+    words: tyro.conf.Suppress[tyro.conf.Fixed[tuple[str, ...]]] = ()
+
+    @classmethod
+    def base(cls, source: str) -> Config:
+        """Return the configuration that the settings are laid over."""
+        return load_config(source)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlayCommand(Command):
+    """Which policy plays which episodes: the same for all verbs that play with a trained one.
+
+    Attributes:
+        run: A run directory; the run may still be going on.
+        seed: Seed of the episodes, >= 0; the same seed gives the same episodes. None: that of the
+            run.
+        sampled: Sample actions as in training. Without it: the most probable ones.
+        best: Take the checkpoint of the best evaluation instead of the newest one.
+    """
+
+    run: RunDir
+    seed: int | None = None
+    sampled: Flag = False
+    best: Flag = False
+
 
 _REGISTRY = tyro.constructors.ConstructorRegistry()
-
 
 _YAML_METAVARS: dict[Any, str] = {
     bool: "{true,false}",
@@ -46,7 +112,7 @@ def _refused_by_its_section(
 ) -> tyro.constructors.PrimitiveConstructorSpec[Any] | None:
     """Words that are no value of a setting go on as they stand: its section says what it takes."""
     if tyro.conf.FlagConversionOff not in type_info.markers:
-        return None  # asked from here, or a part of a setting
+        return None  # no setting, asked from here, or a part of a setting
     bare = tyro.constructors.PrimitiveTypeInfo.make(type_info.type, set())
     usual = tyro.constructors.ConstructorRegistry.get_primitive_spec(bare)
     if not isinstance(usual, tyro.constructors.PrimitiveConstructorSpec):
@@ -64,83 +130,13 @@ def _refused_by_its_section(
     return replace(usual, instance_from_str=value_of, choices=None)
 
 
-def parse_config(verb: str, arguments: Sequence[str]) -> Config:
-    """Return the configuration that ``PRESET_OR_YAML [--section.field value ...]`` describes.
-
-    Raises:
-        ConfigError: The source is missing or wrong, or a value is refused.
-        SystemExit: 0 after ``--help``, 2 after an option that does not exist.
-    """
-    arguments = list(arguments)
-    asks_for_help = "-h" in arguments or "--help" in arguments
-    if arguments and not arguments[0].startswith("-"):
-        source = arguments.pop(0)
-        default = load_config(source)
-    elif asks_for_help:
-        source, default = "PRESET_OR_YAML", Config()
-    else:
-        raise ConfigError(
-            f"`reinforce {verb}` needs a preset or a YAML file first, such as "
-            f"`reinforce {verb} cartpole`; `reinforce presets` lists the presets"
-        )
-    return override(default, arguments, f"{verb} {source}")
-
-
-def override(default: Config, arguments: Sequence[str], command: str) -> Config:
-    """Return a configuration with the settings that ``--section.field value ...`` changes.
-
-    Args:
-        default: What is changed.
-        arguments: Of the command line.
-        command: What stands before them, for help and messages.
-
-    Raises:
-        ConfigError: A value is refused.
-        SystemExit: 0 after ``--help``, 2 after an option that does not exist.
-    """
-    with _REGISTRY:
-        return tyro.cli(
-            Config,
-            default=default,
-            args=list(arguments),
-            prog=f"reinforce {command}",
-            description=f"Settings of a run; shown are the values that {command} starts from.",
-            use_underscores=True,
-            config=(tyro.conf.FlagConversionOff,),
-        )
-
-
-def _parse_word(text: str) -> Any:
-    try:
-        return parse_yaml(text)
-    except yaml.MarkedYAMLError as error:
-        raise ConfigError(f"{text!r} is not valid YAML: {error.problem}") from None
-
-
-def _as_word(value: Any) -> str:
-    plain = list(value) if isinstance(value, tuple) else value
-    text: str = yaml.safe_dump(plain, default_flow_style=True, width=math.inf)
-    return text.removesuffix("\n").removesuffix("\n...")
-
-
-Arguments = TypeVar("Arguments")
-
-RunDir = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN_DIR")]
-"""The run directory that a verb is about, its first word."""
-
-Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
-"""An option without a value; absent means no."""
-
-
-_REGISTRY = tyro.constructors.ConstructorRegistry()
-
-
 @_REGISTRY.primitive_rule
 def _whole_number(
     type_info: tyro.constructors.PrimitiveTypeInfo,
 ) -> tyro.constructors.PrimitiveConstructorSpec[Any] | None:
     """What is no whole number is refused in plain words, not with the names of Python's types."""
-    if type_info.type not in (int, int | None):
+    is_setting = tyro.conf.FlagConversionOff in type_info.markers
+    if is_setting or type_info.type not in (int, int | None):
         return None
     takes_none = type_info.type is not int
 
@@ -162,29 +158,54 @@ def _whole_number(
     )
 
 
-@dataclass(frozen=True)
-class PlayArguments:
-    """Which policy plays which episodes: the same for all verbs that play with a trained one.
-
-    Attributes:
-        run: A run directory; the run may still be going on.
-        seed: Seed of the episodes, >= 0; the same seed gives the same episodes. None: that of the
-            run.
-        sampled: Sample actions as in training. Without it: the most probable ones.
-        best: Take the checkpoint of the best evaluation instead of the newest one.
-    """
-
-    run: RunDir
-    seed: int | None = None
-    sampled: Flag = False
-    best: Flag = False
+Verb = TypeVar("Verb", bound=Command)
 
 
-def parse_arguments(verb: str, kind: type[Arguments], arguments: Sequence[str]) -> Arguments:
-    """Return what the words after a verb say; the docstring of ``kind`` is the help.
+def parse_command(verb: str, kind: type[Verb], words: Sequence[str]) -> Verb:
+    """Return what the words after a verb say.
 
     Raises:
-        SystemExit: 0 after ``--help``, 2 after anything that ``kind`` does not know.
+        ConfigError, UsageError: The source is missing or wrong, or a value is refused.
+        SystemExit: 0 after ``--help``, 2 after an option that does not exist.
     """
+    words, command = list(words), verb
+    default: Any = None
+    if issubclass(kind, ConfiguredCommand):
+        default, command = _with_base(verb, kind, words)
     with _REGISTRY:
-        return tyro.cli(kind, args=arguments, prog=f"reinforce {verb}")
+        parsed: Verb = tyro.cli(
+            kind,
+            default=default,
+            args=words,
+            prog=f"reinforce {command}",
+            use_underscores=default is not None,
+        )
+    return parsed
+
+
+def _with_base(
+    verb: str, kind: type[ConfiguredCommand], words: list[str]
+) -> tuple[ConfiguredCommand, str]:
+    """Return the command as its source alone makes it, and what stands before the settings."""
+    asks_for_help = bool(set(words) & {"-h", "--help"})
+    source = getattr(kind, "source", None)
+    if words and not words[0].startswith("-"):
+        source = words.pop(0)
+    if source is None and not asks_for_help:
+        raise UsageError(f"`reinforce {verb}` needs {kind.needs.format(verb=verb)}")
+    base = Config() if source is None else kind.base(source)
+    command = kind(source=source or "", config=base, words=tuple(words))
+    return command, verb if asks_for_help else f"{verb} {source}"
+
+
+def _parse_word(text: str) -> Any:
+    try:
+        return parse_yaml(text)
+    except yaml.MarkedYAMLError as error:
+        raise ConfigError(f"{text!r} is not valid YAML: {error.problem}") from None
+
+
+def _as_word(value: Any) -> str:
+    plain = list(value) if isinstance(value, tuple) else value
+    text: str = yaml.safe_dump(plain, default_flow_style=True, width=math.inf)
+    return text.removesuffix("\n").removesuffix("\n...")

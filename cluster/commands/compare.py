@@ -8,21 +8,21 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from reinforce.cluster.analysis.comparison import Group, RunHistory, group_runs, history_of
 from reinforce.cluster.analysis.plots import plot_comparison
 from reinforce.cluster.analysis.seed_statistics import Statistic, interquartile_mean, mean
-from reinforce.cluster.commands.arguments import Flag
+from reinforce.cluster.commands.arguments import Command, Flag
+from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import UsageError
 
 _STATISTICS = {"iqm": ("interquartile mean", interquartile_mean), "mean": ("mean", mean)}
 
 
-@dataclass(frozen=True)
-class Arguments:
+@dataclass(frozen=True, kw_only=True)
+class CompareCommand(Command):
     """Compare configurations over their seeds, from run directories or from MLflow.
 
     Runs that differ only in seed, name, place or speed are one group. Compared are the mean returns
@@ -46,38 +46,37 @@ class Arguments:
     plot: Path | None = None
     json: Flag = False
 
+    def execute(self, started_s: float) -> int:
+        """Group the runs, print what they say, and draw it on request.
 
-def run(arguments: Arguments, console: Console) -> None:
-    """Group the runs, print what they say, and draw it on request.
-
-    Raises:
-        UsageError: There is nothing to compare.
-    """
-    groups = group_runs(_histories(arguments))
-    name, statistic = _STATISTICS[arguments.statistic]
-    rows = [_row(group, statistic) for group in groups]
-    if arguments.json:
-        console.print(
-            json.dumps([asdict(row) for row in rows]), highlight=False, soft_wrap=True, markup=False
-        )
-    else:
-        _print(console, rows, name)
-    if arguments.plot:
-        plot_comparison(groups, statistic, arguments.plot, name)
-        console.print(f"drawn in {arguments.plot}", highlight=False, soft_wrap=True, markup=False)
+        Raises:
+            UsageError: There is nothing to compare.
+        """
+        console = PlainConsole()
+        groups = group_runs(_histories(self))
+        name, statistic = _STATISTICS[self.statistic]
+        rows = [_row(group, statistic) for group in groups]
+        if self.json:
+            console.say(json.dumps([asdict(row) for row in rows]))
+        else:
+            _print(console, rows, name)
+        if self.plot:
+            plot_comparison(groups, statistic, self.plot, name)
+            console.say(f"drawn in {self.plot}")
+        return 0
 
 
-def _histories(arguments: Arguments) -> list[RunHistory]:
-    if bool(arguments.runs) == (arguments.experiment is not None):
+def _histories(command: CompareCommand) -> list[RunHistory]:
+    if bool(command.runs) == (command.experiment is not None):
         raise UsageError("name run directories, or an experiment of MLflow by --experiment")
-    if arguments.experiment is None:
-        return [history_of(path) for path in arguments.runs]
+    if command.experiment is None:
+        return [history_of(path) for path in command.runs]
     from reinforce.cluster.tracking.mlflow_run import TrackingStore
     from reinforce.cluster.tracking.store import histories_of
     from reinforce.configs.execution import TrackingConfig
 
-    store = TrackingStore.of(TrackingConfig(uri=arguments.uri), Path.cwd())
-    return histories_of(store, arguments.experiment)
+    store = TrackingStore.of(TrackingConfig(uri=command.uri), Path.cwd())
+    return histories_of(store, command.experiment)
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,7 @@ def _row(group: Group, statistic: Statistic) -> _Row:
     return _Row(group.label, names, copies, group.scores.tolist(), value, ci95)
 
 
-def _print(console: Console, rows: Sequence[_Row], name: str) -> None:
+def _print(console: PlainConsole, rows: Sequence[_Row], name: str) -> None:
     table = Table(box=None, pad_edge=False)
     table.add_column("configuration", overflow="fold")
     for title in ("runs", "finished", name, "95 % interval"):
@@ -115,4 +114,4 @@ def _print(console: Console, rows: Sequence[_Row], name: str) -> None:
         text = (
             f"not counted, for they are runs of a seed that is there already: {', '.join(copies)}"
         )
-        console.print(text, style="yellow", highlight=False, soft_wrap=True, markup=False)
+        console.say(text, "yellow")

@@ -4,9 +4,14 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+import tyro
 
 from reinforce.cluster.backends.ray.auth_token import token_is_expected, token_source
+from reinforce.cluster.commands.arguments import ConfiguredCommand
 from reinforce.cluster.doctor.finding import Finding, failure, ok
 from reinforce.cluster.doctor.machine_checks import (
     check_checkpoints,
@@ -24,16 +29,25 @@ from reinforce.configs.config import Config
 
 _ENVIRONMENT_PATIENCE_S = 6.0
 
-USAGE = """\
-usage: reinforce doctor [PRESET_OR_YAML] [--section.field value ...]
 
-Say in seconds what would fail later: packages, shared memory, disk, environment and policy, the run
-directory, checkpoints, MLflow, the token, the GPU, and room for the workers. With --cluster.address
-HOST:PORT, on every node of that cluster, too, with its versions, clocks and object stores. Without
-a preset, that of cartpole is looked at.
+@dataclass(frozen=True, kw_only=True)
+class DoctorCommand(ConfiguredCommand):
+    """Say in seconds what would fail later.
 
-Each line is ok, a warning (it works, and could be better) or a failure, and says what to do. The
-exit code is 1 if there is a failure. All settings: reinforce train --help."""
+    It looks at packages, shared memory, disk, environment and policy, the run directory,
+    checkpoints, MLflow, the token, the GPU, and room for the workers; with --cluster.address
+    HOST:PORT on every node of that cluster, too, with its versions, clocks and object stores.
+
+    Each line is ok, a warning (it works, and could be better) or a failure, and says what to do.
+    The exit code is 1 if there is a failure.
+    """
+
+    source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PRESET_OR_YAML")] = (
+        "cartpole"
+    )
+
+    def execute(self, started_s: float) -> int:
+        return run_doctor(self.config)
 
 
 def run_doctor(config: Config) -> int:

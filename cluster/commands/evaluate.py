@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 
-from reinforce.cluster.commands.arguments import Flag, PlayArguments
+from reinforce.cluster.commands.arguments import Flag, PlayCommand
+from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.evaluation import Evaluation
 from reinforce.cluster.export.trained_policy import TrainedPolicy
 
 
-@dataclass(frozen=True)
-class Arguments(PlayArguments):
+@dataclass(frozen=True, kw_only=True)
+class EvaluateCommand(PlayCommand):
     """Play fresh, seeded episodes with a trained policy, in this process and without Ray.
 
     Neither training nor its evaluations play these episodes, and nothing is written.
@@ -27,29 +27,30 @@ class Arguments(PlayArguments):
     episodes: int = 100
     json: Flag = False
 
+    def execute(self, started_s: float) -> int:
+        """Play the episodes and print the result.
 
-def run(arguments: Arguments, console: Console) -> None:
-    """Play the episodes and print the result.
-
-    Raises:
-        UsageError, ConfigError, UnsuitableEnvironmentError: It cannot be evaluated.
-        TicketFailedError: The environment failed.
-    """
-    if arguments.episodes < 5:
-        raise UsageError(f"--episodes {arguments.episodes} must be >= 5 for an interval")
-    policy = TrainedPolicy.load(arguments.run, best=arguments.best)
-    greedy = not arguments.sampled
-    seed = policy.seed_or_own(arguments.seed)
-    tickets = policy.tickets(seed, arguments.episodes, greedy=greedy)
-    reports = [report for report, _ in policy.play(tickets)]
-    returns = np.concatenate([report.episode_returns for report in reports])
-    lengths = np.concatenate([report.episode_lengths for report in reports])
-    result = Evaluation.of(returns, greedy=greedy)
-    if arguments.json:
-        values = _as_json(policy, seed, result, float(lengths.mean()))
-        console.print(json.dumps(values), highlight=False, soft_wrap=True, markup=False)
-    else:
-        _print(console, policy, result, float(lengths.mean()))
+        Raises:
+            UsageError, ConfigError, UnsuitableEnvironmentError: It cannot be evaluated.
+            TicketFailedError: The environment failed.
+        """
+        console = PlainConsole()
+        if self.episodes < 5:
+            raise UsageError(f"--episodes {self.episodes} must be >= 5 for an interval")
+        policy = TrainedPolicy.load(self.run, best=self.best)
+        greedy = not self.sampled
+        seed = policy.seed_or_own(self.seed)
+        tickets = policy.tickets(seed, self.episodes, greedy=greedy)
+        reports = [report for report, _ in policy.play(tickets)]
+        returns = np.concatenate([report.episode_returns for report in reports])
+        lengths = np.concatenate([report.episode_lengths for report in reports])
+        result = Evaluation.of(returns, greedy=greedy)
+        if self.json:
+            values = _as_json(policy, seed, result, float(lengths.mean()))
+            console.say(json.dumps(values))
+        else:
+            _print(console, policy, result, float(lengths.mean()))
+        return 0
 
 
 def _as_json(
@@ -66,7 +67,9 @@ def _as_json(
     }
 
 
-def _print(console: Console, policy: TrainedPolicy, result: Evaluation, mean_length: float) -> None:
+def _print(
+    console: PlainConsole, policy: TrainedPolicy, result: Evaluation, mean_length: float
+) -> None:
     low, high = result.return_ci95
     rows = {
         "policy": str(policy),
@@ -76,4 +79,4 @@ def _print(console: Console, policy: TrainedPolicy, result: Evaluation, mean_len
         f"{'most probable' if result.greedy else 'sampled'} actions",
     }
     for name, text in rows.items():
-        console.print(f"{name:<12}{text}", highlight=False, soft_wrap=True, markup=False)
+        console.say(f"{name:<12}{text}")

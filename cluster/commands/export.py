@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 
-from reinforce.cluster.commands.arguments import Flag, RunDir
+from reinforce.cluster.commands.arguments import Command, Flag, RunDir
+from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import ExportError, UsageError
 from reinforce.cluster.export.bundle import tensors_of, write_bundle
 from reinforce.cluster.export.onnx_graph import actions_of_onnx, check_onnx_support, write_onnx
@@ -20,8 +20,8 @@ from reinforce.workers.recording import Step, recording_transitions
 _CHECK_PATIENCE_S = 600.0
 
 
-@dataclass(frozen=True)
-class Arguments:
+@dataclass(frozen=True, kw_only=True)
+class ExportCommand(Command):
     """Write a trained policy as a bundle of files that runs without this project.
 
     The bundle's predict.py needs NumPy and safetensors. Before it is put in place, it acts in a
@@ -41,43 +41,39 @@ class Arguments:
     best: Flag = False
     onnx: Flag = False
 
+    def execute(self, started_s: float) -> int:
+        """Write the bundle, check it, put it in place and say so.
 
-def run(arguments: Arguments, console: Console) -> None:
-    """Write the bundle, check it, put it in place and say so.
-
-    Raises:
-        UsageError, ConfigError, UnsuitableEnvironmentError: It cannot be exported.
-        TicketFailedError: The environment failed.
-        ExportError: The bundle acts differently; nothing is left of it.
-    """
-    if arguments.onnx:
-        check_onnx_support()
-    if arguments.output.exists():
-        raise UsageError(f"--output {str(arguments.output)!r} exists already; choose a new folder")
-    policy = TrainedPolicy.load(arguments.run, best=arguments.best).one_by_one()
-    steps: list[Step] = []
-    tickets = policy.tickets(policy.config.run.seed, arguments.episodes, greedy=True)
-    for _ in policy.play(tickets, recording_transitions(steps)):
-        pass
-    parent = arguments.output.absolute().parent
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=parent, prefix=".export-") as folder:
-            bundle = Path(folder) / "bundle"
-            bundle.mkdir()
-            write_checked(bundle, policy, steps, onnx=arguments.onnx)
-            bundle.rename(arguments.output)
-    except OSError as error:
-        raise UsageError(
-            f"cannot write --output {str(arguments.output)!r}: {error.strerror}"
-        ) from None
-    what = "predict.py and policy.onnx act" if arguments.onnx else "predict.py acts"
-    console.print(
-        f"{arguments.output}: {what} as the policy did in {len(steps):,} recorded steps",
-        highlight=False,
-        soft_wrap=True,
-        markup=False,
-    )
+        Raises:
+            UsageError, ConfigError, UnsuitableEnvironmentError: It cannot be exported.
+            TicketFailedError: The environment failed.
+            ExportError: The bundle acts differently; nothing is left of it.
+        """
+        console = PlainConsole()
+        if self.onnx:
+            check_onnx_support()
+        if self.output.exists():
+            raise UsageError(f"--output {str(self.output)!r} exists already; choose a new folder")
+        policy = TrainedPolicy.load(self.run, best=self.best).one_by_one()
+        steps: list[Step] = []
+        tickets = policy.tickets(policy.config.run.seed, self.episodes, greedy=True)
+        for _ in policy.play(tickets, recording_transitions(steps)):
+            pass
+        parent = self.output.absolute().parent
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=parent, prefix=".export-") as folder:
+                bundle = Path(folder) / "bundle"
+                bundle.mkdir()
+                write_checked(bundle, policy, steps, onnx=self.onnx)
+                bundle.rename(self.output)
+        except OSError as error:
+            raise UsageError(
+                f"cannot write --output {str(self.output)!r}: {error.strerror}"
+            ) from None
+        what = "predict.py and policy.onnx act" if self.onnx else "predict.py acts"
+        console.say(f"{self.output}: {what} as the policy did in {len(steps):,} recorded steps")
+        return 0
 
 
 def write_checked(bundle: Path, policy: TrainedPolicy, steps: list[Step], *, onnx: bool) -> None:

@@ -3,17 +3,16 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-
 from reinforce.cluster.analysis.plots import draw_run
-from reinforce.cluster.commands.arguments import RunDir
+from reinforce.cluster.commands.arguments import Command, RunDir
+from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.run_store.journal import read_entries
 from reinforce.cluster.run_store.run_directory import RunDirectory
 
 
-@dataclass(frozen=True)
-class Arguments:
+@dataclass(frozen=True, kw_only=True)
+class PlotCommand(Command):
     """Draw the pictures of a run.
 
     overview.png: returns against steps and against time, lengths, where the time went.
@@ -27,21 +26,22 @@ class Arguments:
     run: RunDir
     output: Path | None = None
 
+    def execute(self, started_s: float) -> int:
+        """Draw both pictures and print the files' names.
 
-def run(arguments: Arguments, console: Console) -> None:
-    """Draw both pictures and print the files' names.
-
-    Raises:
-        UsageError: There is nothing to draw, or nowhere to write it.
-    """
-    directory = RunDirectory.open(arguments.run)
-    folder = arguments.output or directory.plots
-    if not any(entry.batch for entry in read_entries(directory.journal_file)):
-        raise UsageError(f"{arguments.run} holds no update yet: there is nothing to draw")
-    try:
-        for path in draw_run(directory.journal_file, folder, directory.name):
-            console.print(str(path), highlight=False, soft_wrap=True, markup=False)
-    except OSError as error:
-        raise UsageError(
-            f"cannot write to {str(folder)!r} ({error.strerror}); choose a folder with --output"
-        ) from None
+        Raises:
+            UsageError: There is nothing to draw, or nowhere to write it.
+        """
+        console = PlainConsole()
+        directory = RunDirectory.open(self.run)
+        folder = self.output or directory.plots
+        if not any(entry.batch for entry in read_entries(directory.journal_file)):
+            raise UsageError(f"{self.run} holds no update yet: there is nothing to draw")
+        try:
+            for path in draw_run(directory.journal_file, folder, directory.name):
+                console.say(str(path))
+        except OSError as error:
+            raise UsageError(
+                f"cannot write to {str(folder)!r} ({error.strerror}); choose a folder with --output"
+            ) from None
+        return 0

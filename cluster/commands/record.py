@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 
-from reinforce.cluster.commands.arguments import Flag, PlayArguments
+from reinforce.cluster.commands.arguments import Flag, PlayCommand
+from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.export.trained_policy import TrainedPolicy
 from reinforce.cluster.export.video import MP4, WEBM, VideoFormat, VideoWriter, check_video_support
@@ -19,8 +19,8 @@ from reinforce.workers.rollout_worker import RolloutReport
 from reinforce.workers.tickets import Ticket
 
 
-@dataclass(frozen=True)
-class Arguments(PlayArguments):
+@dataclass(frozen=True, kw_only=True)
+class RecordCommand(PlayCommand):
     """Film episodes of a trained policy as H.264 mp4, which every browser plays.
 
     Each episode becomes one file, named by the steps learned from, its seed and its return.
@@ -35,33 +35,34 @@ class Arguments(PlayArguments):
     output: Path | None = None
     webm: Flag = False
 
+    def execute(self, started_s: float) -> int:
+        """Film the episodes and print the files' names.
 
-def run(arguments: Arguments, console: Console) -> None:
-    """Film the episodes and print the files' names.
-
-    Raises:
-        UsageError, ConfigError, UnsuitableEnvironmentError: It cannot be filmed.
-        TicketFailedError: The environment failed.
-    """
-    check_video_support()
-    # Pygame would open a window, where there is a screen; where there is none, it would fail.
-    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
-    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-    policy = TrainedPolicy.load(arguments.run, best=arguments.best).one_by_one()
-    speed = frames_per_second(policy.config.environment)
-    greedy, seed = not arguments.sampled, policy.seed_or_own(arguments.seed)
-    tickets = policy.tickets(seed, arguments.episodes, greedy=greedy)
-    folder = arguments.output or policy.run.videos
-    formats = [MP4, WEBM] if arguments.webm else [MP4]
-    for report, films in _films(policy, tickets, folder, formats, speed):
-        name = (
-            f"step_{policy.environment_steps:012d}{'_best' if arguments.best else ''}"
-            f"_seed_{seed}_episode_{report.ticket.index}{'' if greedy else '_sampled'}"
-            f"_return_{report.episode_returns[0]:.1f}"
-        )
-        for film in films:
-            path = film.keep(name)
-            console.print(str(path), highlight=False, soft_wrap=True, markup=False)
+        Raises:
+            UsageError, ConfigError, UnsuitableEnvironmentError: It cannot be filmed.
+            TicketFailedError: The environment failed.
+        """
+        console = PlainConsole()
+        check_video_support()
+        # Pygame would open a window, where there is a screen; where there is none, it would fail.
+        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+        os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+        policy = TrainedPolicy.load(self.run, best=self.best).one_by_one()
+        speed = frames_per_second(policy.config.environment)
+        greedy, seed = not self.sampled, policy.seed_or_own(self.seed)
+        tickets = policy.tickets(seed, self.episodes, greedy=greedy)
+        folder = self.output or policy.run.videos
+        formats = [MP4, WEBM] if self.webm else [MP4]
+        for report, films in _films(policy, tickets, folder, formats, speed):
+            name = (
+                f"step_{policy.environment_steps:012d}{'_best' if self.best else ''}"
+                f"_seed_{seed}_episode_{report.ticket.index}{'' if greedy else '_sampled'}"
+                f"_return_{report.episode_returns[0]:.1f}"
+            )
+            for film in films:
+                path = film.keep(name)
+                console.say(str(path))
+        return 0
 
 
 def _films(

@@ -1,9 +1,15 @@
 """``reinforce replay``: plays one ticket of a run again, alone and in this process."""
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+import tyro
 
 from reinforce.cluster.batches import training_tickets
+from reinforce.cluster.commands.arguments import Command, RunDir
+from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.evaluation import evaluation_tickets
 from reinforce.cluster.run_store.checkpoint import Checkpoint, CorruptCheckpointError, require_fit
@@ -20,13 +26,39 @@ from reinforce.workers.tickets import Purpose, Ticket
 _NAME = re.compile(r"(?:(training|evaluation|confirmation):)?(\d+):(\d+)", re.IGNORECASE)
 
 
+@dataclass(frozen=True, kw_only=True)
+class ReplayCommand(Command):
+    """Play one ticket of a run again, alone and in this process, where a debugger can follow.
+
+    Attributes:
+        run: The run directory.
+        ticket: UPDATE:INDEX of a training ticket, or evaluation:UPDATE:INDEX or
+            confirmation:UPDATE:INDEX, as the message about a failed ticket gives it.
+    """
+
+    run: RunDir
+    ticket: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="[PURPOSE:]UPDATE:INDEX")]
+
+    def execute(self, started_s: float) -> int:
+        console, report = PlainConsole(), replay(self.run, self.ticket)
+        num_episodes = report.ticket.num_episodes
+        console.say(f"ticket {report.ticket} was played; its {num_episodes} episodes return")
+        console.say(", ".join(f"{value:g}" for value in report.episode_returns))
+        console.say(f"sha256 of its trajectories: {report.trajectories_sha256}")
+        if ended_the_run(self.run, report.ticket):
+            console.say(
+                "It ended the run and does not fail alone: an episode of this environment depends "
+                "on more than its seed, such as the episodes before it."
+            )
+        return 0
+
+
 def replay(path: Path, name: str) -> RolloutReport:
-    """Play a ticket as it was played in the run, in this process, where a debugger can follow.
+    """Return the report of a ticket, played as it was in the run.
 
     Args:
         path: The run directory.
-        name: ``UPDATE:INDEX`` of a training ticket, or ``evaluation:UPDATE:INDEX`` or
-            ``confirmation:UPDATE:INDEX``, as the message about a failed ticket gives it.
+        name: Of the ticket, as ``ReplayCommand`` takes it.
 
     Raises:
         UsageError: There is no such ticket, or no checkpoint of the weights it was played with.

@@ -1,11 +1,13 @@
 """``reinforce resume``: goes on from the newest good checkpoint, as if nothing had happened."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, ClassVar
 
-from rich.console import Console
+import tyro
 
-from reinforce.cluster.commands.arguments import override
+from reinforce.cluster.commands.arguments import ConfiguredCommand
+from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import RunDirectoryError
 from reinforce.cluster.run_lifecycle import RunLifecycle, check_environment
 from reinforce.cluster.run_store.checkpoint import Checkpoint, require_fit
@@ -14,41 +16,41 @@ from reinforce.cluster.run_store.files import read_json, write_json
 from reinforce.cluster.run_store.journal import Journal
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.configs.config import Config, changes_between
+from reinforce.configs.errors import ConfigError
 from reinforce.configs.loading import load_config
-from reinforce.configs.section import ConfigError
 
 
-def resume_training(
-    path: Path, overrides: Sequence[str], console: Console, started_s: float
-) -> int:
-    """Go on with the run in a directory and return the exit code.
+@dataclass(frozen=True, kw_only=True)
+class ResumeCommand(ConfiguredCommand):
+    """Go on with a run from its newest good checkpoint, as if nothing had happened.
 
-    Args:
-        path: The run directory.
-        overrides: ``--section.field value`` of settings that do not decide what is computed.
-        console: Where the display and the summary go.
-        started_s: ``time.monotonic()`` when the program began.
+    Only settings that do not decide what is computed can be changed.
 
-    Raises:
-        RunDirectoryError: It is not one, or another process trains it.
-        ConfigError: A setting is unknown, out of range, or cannot be changed any more.
-        UnsuitableEnvironmentError, UsageError: The environment cannot be used any more, or is
-            another one.
-        TrainingError: The run failed again; its directory says why.
-        InterruptedRunError: The user stopped it before it had begun.
+    Attributes:
+        source: The run directory.
     """
-    run = RunDirectory.open(path)
-    config = override(load_config(str(run.config_file)), overrides, f"resume {path}")
-    return go_on(run, config, console, started_s, forget_wishes=True)
+
+    needs: ClassVar[str] = "a run directory first, such as `reinforce {verb} runs/NAME`"
+
+    source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN_DIR")]
+
+    @classmethod
+    def base(cls, source: str) -> Config:
+        return load_config(str(RunDirectory.open(Path(source)).config_file))
+
+    def execute(self, started_s: float) -> int:
+        console = PlainConsole(quiet_when_unread=True)
+        run = RunDirectory.open(Path(self.source))
+        return go_on(run, self.config, console, started_s, forget_requests=True)
 
 
 def go_on(
     run: RunDirectory,
     config: Config,
-    console: Console,
+    console: PlainConsole,
     started_s: float,
     *,
-    forget_wishes: bool = False,
+    forget_requests: bool = False,
 ) -> int:
     """Go on with a run under a configuration that differs in what may be changed, or not at all.
 
@@ -57,11 +59,15 @@ def go_on(
         config: How from now on.
         console: Where the display and the summary go.
         started_s: ``time.monotonic()`` when the program began.
-        forget_wishes: Whether a pause or another number of workers, asked for earlier, is over.
+        forget_requests: Whether a pause or another number of workers, asked for earlier, is over.
 
     Raises:
-        RunDirectoryError, ConfigError, UnsuitableEnvironmentError, UsageError, TrainingError,
-            InterruptedRunError: As ``resume_training``.
+        RunDirectoryError: Another process trains it.
+        ConfigError: A setting cannot be changed any more.
+        UnsuitableEnvironmentError, UsageError: The environment cannot be used any more, or is
+            another one.
+        TrainingError: The run failed again; its directory says why.
+        InterruptedRunError: The user stopped it before it had begun.
     """
     changes = changes_between(load_config(str(run.config_file)), config)
     changed = [name for name in changes if name.startswith("stop.")]
@@ -69,8 +75,7 @@ def go_on(
     if summary.get("status") == "finished" and not changed:
         if submitted_files():  # else there is nothing to ask a store for
             require_same_files(run, Checkpoints(run, config).newest(lambda text: None))
-        _say(
-            console,
+        console.say(
             f"{run.path} has finished already ({summary['stop_reason']}); to train on, change what "
             "ended it, such as --stop.max_updates or --stop.target_return None",
         )
@@ -78,15 +83,15 @@ def go_on(
     # Once more: the environment, its packages or the machine may be others than at the start.
     spec = check_environment(config, console)
     with Journal(run.journal_file) as journal:
-        newest = Checkpoints(run, config).newest(lambda text: _say(console, text, "yellow"))
+        newest = Checkpoints(run, config).newest(lambda text: console.say(text, "yellow"))
         require_same_files(run, newest)
         if newest is None:
             _refuse_if_its_checkpoints_are_gone(run, summary)
-            _say(console, f"{run.path} has no checkpoint yet: it begins anew")
+            console.say(f"{run.path} has no checkpoint yet: it begins anew")
         else:
             _refuse_if_of_another_run(run, newest.config, config)
             require_fit(newest, config, spec)
-        if forget_wishes:
+        if forget_requests:
             run.control_file.unlink(missing_ok=True)
 
         def note_start() -> None:
@@ -97,7 +102,7 @@ def go_on(
                 _remember_mlflow_run(run, newest)
 
         for name, (old, new) in changes.items():
-            _say(console, f"{name}: {old} is now {new}")
+            console.say(f"{name}: {old} is now {new}")
         lifecycle = RunLifecycle(config, spec, run, journal, console, started_s)
         return lifecycle.conduct(newest, note_start)
 
@@ -117,10 +122,6 @@ def _refuse_if_its_checkpoints_are_gone(run: RunDirectory, summary: dict[str, ob
             "them back to go on from them, or train a run of another name: beginning anew here "
             "would overwrite the records of this one"
         )
-
-
-def _say(console: Console, text: str, style: str | None = None) -> None:
-    console.print(text, style=style, highlight=False, soft_wrap=True, markup=False)
 
 
 def _refuse_if_of_another_run(run: RunDirectory, saved: dict[str, object], config: Config) -> None:

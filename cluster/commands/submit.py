@@ -6,11 +6,10 @@ import shlex
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from reinforce.cluster.commands.arguments import parse_config
+from reinforce.cluster.commands.arguments import ConfiguredCommand, Flag
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.run_store.checkpoints import VARIABLE
 from reinforce.cluster.submission.jobs import RayJobs, can_be_retried, exit_code_of
@@ -18,94 +17,70 @@ from reinforce.cluster.submission.working_directory import WorkingDirectory
 from reinforce.configs.config import Config
 from reinforce.configs.loading import preset_names
 
-USAGE = """\
-usage: reinforce submit PRESET_OR_YAML [--address URL] [--detach] [--section.field value ...]
-
-Run `reinforce train PRESET_OR_YAML ...` as a job on a Ray cluster, with the files of the current
-directory, and follow what it prints. The exit code is the job's.
-
-  --address URL  the cluster's dashboard, such as http://127.0.0.1:8265; default:
-                 $RAY_API_SERVER_ADDRESS
-  --detach       return once the job is submitted
-
-The same command with the same files is the same job: given again, it follows the job that runs or
-shows the one that succeeded. Only a job that failed or was stopped is run again. With a --run.name
-it goes on from the newest checkpoint of that run, on a new cluster, too, if the disk or the store
-with them is still there. The files must be the same, and the settings that decide the result: after
-an edit the job refuses the old name. Give another --run.name to begin anew, or call `reinforce
-resume RUN_DIR` on the head node to go on all the same.
-Relative paths of run directories start at $REINFORCE_HOME of the head node, or else at its home
-directory. All settings: reinforce train --help."""
-
 _NOT_FOUND = 127
 """Exit code of a shell that does not find a command."""
 
 
-@dataclass(frozen=True)
-class _Request:
-    """What the command line asks for."""
+@dataclass(frozen=True, kw_only=True)
+class SubmitCommand(ConfiguredCommand):
+    """Run `reinforce train` as a job on a Ray cluster, with the files of the current directory.
 
-    words: tuple[str, ...]  # of `reinforce train`
-    address: str
-    detach: bool
+    What the job prints is followed; the exit code is the job's. The same command with the same
+    files is the same job: given again, it follows the job that runs or shows the one that
+    succeeded. Only a job that failed or was stopped is run again.
 
+    With a --run.name it goes on from the newest checkpoint of that run, on a new cluster, too, if
+    the disk or the store with them is still there. The files must be the same, and the settings
+    that decide the result: after an edit the job refuses the old name. Give another --run.name to
+    begin a new run, or call `reinforce resume RUN_DIR` on the head node to go on all the same.
+    Relative paths of run directories start at $REINFORCE_HOME of the head node, or else at its home
+    directory.
 
-def run_submit(arguments: Sequence[str]) -> int:
-    """Submit, follow, and return the job's exit code.
-
-    Raises:
-        ConfigError, UsageError: Nothing was submitted.
-        JobLostError: The cluster stopped answering; the job may go on.
+    Attributes:
+        address: The cluster's dashboard, such as http://127.0.0.1:8265. None:
+            $RAY_API_SERVER_ADDRESS.
+        detach: Return once the job is submitted.
     """
-    if not arguments or set(arguments) & {"-h", "--help"}:
-        _say(USAGE)
-        return 0 if arguments else 2
-    request = _parse(arguments)
-    config = parse_config("submit", request.words)
-    _refuse_what_cannot_travel(request, config)
-    directory = WorkingDirectory.of(Path.cwd())
-    jobs = RayJobs.connect(request.address)
-    _describe(directory)
-    try:
-        with tempfile.TemporaryDirectory(prefix="reinforce-submit-") as folder:
-            package = directory.pack(Path(folder))
-            submission_id = _submit(jobs, request, config, directory, package)
-    except KeyboardInterrupt:
-        _say("\nstopped; should the cluster have the job already, the same command follows it")
-        return 128 + signal.SIGINT
-    if request.detach:
-        _say(f"the job is {submission_id}; the same command without --detach follows it")
-        return 0
-    return _follow(jobs, submission_id)
+
+    address: str | None = None
+    detach: Flag = False
+
+    def execute(self, started_s: float) -> int:
+        """Submit, follow, and return the job's exit code.
+
+        Raises:
+            UsageError: Nothing was submitted.
+            JobLostError: The cluster stopped answering; the job may go on.
+        """
+        address = self.address or os.environ.get("RAY_API_SERVER_ADDRESS")
+        if not address:
+            raise UsageError(
+                "`reinforce submit` needs the address of a cluster's dashboard: --address "
+                "http://HOST:8265, or RAY_API_SERVER_ADDRESS"
+            )
+        _refuse_what_cannot_travel(self.source, self.config)
+        directory = WorkingDirectory.of(Path.cwd())
+        jobs = RayJobs.connect(address)
+        _describe(directory)
+        try:
+            with tempfile.TemporaryDirectory(prefix="reinforce-submit-") as folder:
+                package = directory.pack(Path(folder))
+                submission_id = _submit(jobs, self, directory, package)
+        except KeyboardInterrupt:
+            _say("\nstopped; should the cluster have the job already, the same command follows it")
+            return 128 + signal.SIGINT
+        if self.detach:
+            _say(f"the job is {submission_id}; the same command without --detach follows it")
+            return 0
+        return _follow(jobs, submission_id)
 
 
-def _parse(arguments: Sequence[str]) -> _Request:
-    words, address, detach = [], os.environ.get("RAY_API_SERVER_ADDRESS", ""), False
-    rest = iter(arguments)
-    for word in rest:
-        if word == "--detach":
-            detach = True
-        elif word == "--address":
-            address = next(rest, "")
-        elif word.startswith("--address="):
-            address = word.removeprefix("--address=")
-        else:
-            words.append(word)
-    if not address:
-        raise UsageError(
-            "`reinforce submit` needs the address of a cluster's dashboard: --address "
-            "http://HOST:8265, or RAY_API_SERVER_ADDRESS"
-        )
-    return _Request(tuple(words), address, detach)
-
-
-def _refuse_what_cannot_travel(request: _Request, config: Config) -> None:
+def _refuse_what_cannot_travel(source: str, config: Config) -> None:
     if config.cluster.address not in (None, "auto"):
         raise UsageError(
             f"cluster.address = {config.cluster.address!r}: a job runs on the cluster that it is "
             "submitted to; leave cluster.address out"
         )
-    source = request.words[0]
     if source in preset_names():
         return
     path = Path(source).resolve()
@@ -125,17 +100,18 @@ def _describe(directory: WorkingDirectory) -> None:
 
 
 def _submit(
-    jobs: RayJobs, request: _Request, config: Config, directory: WorkingDirectory, package: Path
+    jobs: RayJobs, submitted: SubmitCommand, directory: WorkingDirectory, package: Path
 ) -> str:
     """Submit the job, or find the one that this very command has submitted before."""
-    content = "\0".join((package.name, *request.words))
+    words, config = _words_for_train(submitted), submitted.config
+    content = "\0".join((package.name, *words))
     digest = hashlib.sha256(content.encode()).hexdigest()[:12]
     attempt = 1
     while True:
         submission_id = f"reinforce-{config.run.name or 'run'}-{digest}-{attempt}"
         job = jobs.find(submission_id)
         if job is None:
-            command = _entrypoint(request, config, directory, package.stem)
+            command = _entrypoint(words, config, directory, package.stem)
             jobs.submit(submission_id, command, package)
             _say(f"submitted {submission_id} to {jobs.address}")
             return submission_id
@@ -145,7 +121,18 @@ def _submit(
         attempt += 1
 
 
-def _entrypoint(request: _Request, config: Config, directory: WorkingDirectory, digest: str) -> str:
+def _words_for_train(submitted: SubmitCommand) -> list[str]:
+    """Return the words that the job says after ``train``: all but the options of this verb."""
+    kept, rest = [submitted.source], iter(submitted.words)
+    for word in rest:
+        if word == "--address":
+            next(rest)
+        elif word != "--detach" and not word.startswith("--address="):
+            kept.append(word)
+    return kept
+
+
+def _entrypoint(words: list[str], config: Config, directory: WorkingDirectory, digest: str) -> str:
     """Return the shell command of the job; it goes on with a run of its name that is there already.
 
     That may have been begun on a cluster that is gone, on a disk that has stayed; if it was with
@@ -156,7 +143,7 @@ def _entrypoint(request: _Request, config: Config, directory: WorkingDirectory, 
     options = ["--cluster.address", "auto"] if config.cluster.backend == "ray" else []
     if config.run.name:
         options += ["--resume", "auto"]
-    command = shlex.join([*program, "train", *request.words, *options])
+    command = shlex.join([*program, "train", *words, *options])
     home = 'home="${REINFORCE_HOME:-$HOME}"'
     store = 'export MLFLOW_TRACKING_URI="${MLFLOW_TRACKING_URI:-sqlite:///$home/mlflow.db}"'
     if not config.run.directory.is_absolute():

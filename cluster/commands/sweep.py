@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 import yaml
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from reinforce.cluster.commands.arguments import Flag
+from reinforce.cluster.commands.arguments import Command, Flag
+from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import InterruptedRunError, UsageError
 from reinforce.cluster.interrupts import Interrupts
 from reinforce.cluster.sweeps.ledger import SweepLedger, TrialRun, sweep_lock
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from reinforce.cluster.sweeps.tracking import SweepTracking
 
 
-@dataclass(frozen=True)
-class Arguments:
+@dataclass(frozen=True, kw_only=True)
+class SweepCommand(Command):
     """Try settings: a grid, random draws, or draws by Optuna, each with several seeds.
 
     The file names a base and what varies; docs/tools.md shows one. Every trial is a normal run in a
@@ -45,26 +45,27 @@ class Arguments:
     parallel: int = 1
     retry_failed: Flag = False
 
+    def execute(self, started_s: float) -> int:
+        """Run the sweep, or what is left of it, and print the trials, best first.
 
-def run(arguments: Arguments, console: Console) -> None:
-    """Run the sweep, or what is left of it, and print the trials, best first.
-
-    Raises:
-        UsageError, ConfigError: It cannot be run as it is written.
-        SystemExit: 1 if no run finished; 130 or 143 after a signal.
-    """
-    sweep, base = load_sweep(arguments.file)
-    folder = (arguments.directory or Path("sweeps") / arguments.file.stem).absolute()
-    _check(sweep, base, arguments.parallel)
-    _claim(folder, sweep, base)
-    with sweep_lock(folder):
-        ledger = SweepLedger(folder, forget_failed=arguments.retry_failed)
-        _run_trials(sweep, base, folder, ledger, arguments.parallel, console)
-    _print_trials(console, ledger, num_trials(sweep))
-    if all(ledger.score(trial) is None for trial in range(num_trials(sweep))):
-        console.print(f"no run finished; {folder}/logs says why", style="red", soft_wrap=True)
-        raise SystemExit(1)
-    console.print(f"`reinforce compare {folder}/runs/*` compares them", soft_wrap=True)
+        Raises:
+            UsageError, ConfigError: It cannot be run as it is written.
+            SystemExit: 130 or 143 after a signal.
+        """
+        console = PlainConsole()
+        sweep, base = load_sweep(self.file)
+        folder = (self.directory or Path("sweeps") / self.file.stem).absolute()
+        _check(sweep, base, self.parallel)
+        _claim(folder, sweep, base)
+        with sweep_lock(folder):
+            ledger = SweepLedger(folder, forget_failed=self.retry_failed)
+            _run_trials(sweep, base, folder, ledger, self.parallel, console)
+        _print_trials(console, ledger, num_trials(sweep))
+        if all(ledger.score(trial) is None for trial in range(num_trials(sweep))):
+            console.say(f"no run finished; {folder}/logs says why", "red")
+            return 1
+        console.say(f"`reinforce compare {folder}/runs/*` compares them")
+        return 0
 
 
 def _run_trials(
@@ -73,22 +74,22 @@ def _run_trials(
     folder: Path,
     ledger: SweepLedger,
     parallel: int,
-    console: Console,
+    console: PlainConsole,
 ) -> None:
     def say(done: TrialRun) -> None:
         line = _line(done, num_trials(sweep))
-        console.print(line, highlight=False, soft_wrap=True, markup=False)
+        console.say(line)
 
     trials = Sweep(sweep, base, folder, ledger, parallel, say)
     # Imported late: MLflow takes seconds.
     from reinforce.cluster.sweeps.tracking import SweepTracking
 
-    tracking = SweepTracking(folder, base, ledger, lambda text: console.print(text, markup=False))
+    tracking = SweepTracking(folder, base, ledger, console.say)
     try:
         with Interrupts() as interrupts:
             _run_tracked(trials, tracking, interrupts)
     except InterruptedRunError as interruption:
-        console.print("stopped; the same command goes on from here", style="yellow")
+        console.say("stopped; the same command goes on from here", "yellow")
         raise SystemExit(interruption.exit_code) from None
 
 
@@ -148,7 +149,7 @@ def _words(done: TrialRun) -> str:
     )
 
 
-def _print_trials(console: Console, ledger: SweepLedger, num: int) -> None:
+def _print_trials(console: PlainConsole, ledger: SweepLedger, num: int) -> None:
     def rank(trial: int) -> float:
         score = ledger.score(trial)
         return float("inf") if score is None else -score

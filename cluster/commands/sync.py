@@ -1,9 +1,29 @@
 """``reinforce sync``: sends to MLflow what it missed of a run."""
 
+from dataclasses import dataclass
+
+from reinforce.cluster.commands.arguments import Command, RunDir
+from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.run_store.journal import is_being_written
 from reinforce.cluster.run_store.run_directory import RunDirectory
-from reinforce.cluster.tracking.follower import AlreadyFollowedError, Follower, NotSentError
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyncCommand(Command):
+    """Send to MLflow what it missed of a run.
+
+    Attributes:
+        run: A run directory; the run may still be going on.
+    """
+
+    run: RunDir
+
+    def execute(self, started_s: float) -> int:
+        run = RunDirectory.open(self.run)
+        sync_run_directory(run)
+        PlainConsole().say(f"{run.path} is complete in MLflow")
+        return 0
 
 
 def sync_run_directory(run: RunDirectory) -> None:
@@ -13,6 +33,9 @@ def sync_run_directory(run: RunDirectory) -> None:
         UsageError: It is being sent at the moment, it is in another store than the one that the
             environment names, or MLflow does not take it.
     """
+    # Imported late: MLflow takes seconds.
+    from reinforce.cluster.tracking.follower import AlreadyFollowedError, Follower, NotSentError
+
     follower = Follower(run, is_over=lambda wait_s: True, patience_s=0.0)
     try:
         if is_being_written(run.journal_file):

@@ -1,8 +1,11 @@
 """``reinforce train``: begins a run in a new directory, or goes on with one that is there."""
 
-from rich.console import Console
+from dataclasses import dataclass
+from typing import Literal
 
+from reinforce.cluster.commands.arguments import ConfiguredCommand
 from reinforce.cluster.commands.resume import go_on
+from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import (
     InterruptedRunError,
     RunDirectoryError,
@@ -15,10 +18,25 @@ from reinforce.cluster.run_store.checkpoints import Checkpoints
 from reinforce.cluster.run_store.journal import Journal
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.configs.config import Config
-from reinforce.configs.section import ConfigError
+from reinforce.configs.errors import ConfigError
 
 
-def run_training(config: Config, console: Console, started_s: float) -> int:
+@dataclass(frozen=True, kw_only=True)
+class TrainCommand(ConfiguredCommand):
+    """Train in a new run directory, run.directory/run.name; settings change the preset.
+
+    Attributes:
+        resume: auto: go on with the run of this name if there is one, else begin it.
+    """
+
+    resume: Literal["auto"] | None = None
+
+    def execute(self, started_s: float) -> int:
+        run = train_or_resume if self.resume else run_training
+        return run(self.config, PlainConsole(quiet_when_unread=True), started_s)
+
+
+def run_training(config: Config, console: PlainConsole, started_s: float) -> int:
     """Train as configured, in a new run directory, and return the exit code.
 
     Args:
@@ -51,7 +69,7 @@ def run_training(config: Config, console: Console, started_s: float) -> int:
         raise
 
 
-def train_or_resume(config: Config, console: Console, started_s: float) -> int:
+def train_or_resume(config: Config, console: PlainConsole, started_s: float) -> int:
     """Go on with the run of this name if there is one, else begin it: for restarts by a supervisor.
 
     Raises:

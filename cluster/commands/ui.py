@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from rich.console import Console
 
-from reinforce.cluster.commands.arguments import Flag
+from reinforce.cluster.commands.arguments import Command, Flag
+from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.run_store.files import read_json
 from reinforce.cluster.run_store.run_directory import RunDirectory
@@ -25,8 +25,8 @@ from reinforce.configs.loading import load_config
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-@dataclass(frozen=True)
-class Arguments:
+@dataclass(frozen=True, kw_only=True)
+class UiCommand(Command):
     """Show runs in the browser: MLflow's own pages on the store in use, on this machine only.
 
     Attributes:
@@ -42,54 +42,55 @@ class Arguments:
     port: int | None = None
     open: Flag = False
 
+    def execute(self, started_s: float) -> int:
+        """Serve the pages until SIGINT, SIGTERM or SIGHUP, which is the good end.
 
-def run(arguments: Arguments, console: Console) -> None:
-    """Serve the pages until SIGINT, SIGTERM or SIGHUP, which is the good end.
+        Raises:
+            UsageError: There is nothing to show, or the port is taken.
+            ServerError: MLflow's server does not start.
+        """
+        console = PlainConsole()
+        store, link = what_to_show(self)
+        if store.uri.startswith(("http://", "https://")):
+            _show(link, console, self)
+            return 0
+        port = free_port(self.port)
+        with (
+            _stopping() as stop,
+            mlflow_server(store.uri, store.directory, port, lambda: not stop.is_set()) as server,
+        ):
+            if not stop.is_set():
+                _show(f"http://{HOST}:{port}/#{link.partition('#')[2]}", console, self)
+                console.say("Ctrl-C stops it")
+            while server.poll() is None and not stop.wait(0.2):
+                pass
+        return 0
 
-    Raises:
-        UsageError: There is nothing to show, or the port is taken.
-        ServerError: MLflow's server does not start.
-    """
-    store, link = what_to_show(arguments)
-    if store.uri.startswith(("http://", "https://")):
-        _show(link, console, arguments)
-        return
-    port = free_port(arguments.port)
-    with (
-        _stopping() as stop,
-        mlflow_server(store.uri, store.directory, port, lambda: not stop.is_set()) as server,
-    ):
-        if not stop.is_set():
-            _show(f"http://{HOST}:{port}/#{link.partition('#')[2]}", console, arguments)
-            console.print("Ctrl-C stops it")
-        while server.poll() is None and not stop.wait(0.2):
-            pass
 
-
-def what_to_show(arguments: Arguments) -> tuple[TrackingStore, str]:
+def what_to_show(command: UiCommand) -> tuple[TrackingStore, str]:
     """Return the store, and the address of the page on a server at MLflow's usual address."""
-    if arguments.run is not None and arguments.uri is not None:
+    if command.run is not None and command.uri is not None:
         raise UsageError("a run directory says where it is tracked: leave out --uri, or RUN_DIR")
-    if arguments.run is not None:
-        directory = RunDirectory.open(arguments.run)
+    if command.run is not None:
+        directory = RunDirectory.open(command.run)
         state = read_json(directory.tracking_file)
         if state is None or "run_id" not in state:
             raise UsageError(
-                f"{arguments.run} is not in MLflow; `reinforce sync {arguments.run}` sends it there"
+                f"{command.run} is not in MLflow; `reinforce sync {command.run}` sends it there"
             )
         config = load_config(str(directory.config_file)).tracking
         store = TrackingStore.of_run(config, state)
         check_exists(store)
         return store, store.link(state["experiment_id"], state["run_id"])
-    store = TrackingStore.of(TrackingConfig(uri=arguments.uri), Path.cwd())
+    store = TrackingStore.of(TrackingConfig(uri=command.uri), Path.cwd())
     link = store.link(newest_experiment(store), "")
     return store, link.replace("/runs/?", "/runs?")
 
 
-def _show(link: str, console: Console, arguments: Arguments) -> None:
-    console.print("MLflow shows the runs at", highlight=False)
-    console.print(link, soft_wrap=True, highlight=False, markup=False)
-    if arguments.open:
+def _show(link: str, console: PlainConsole, command: UiCommand) -> None:
+    console.say("MLflow shows the runs at")
+    console.say(link)
+    if command.open:
         webbrowser.open(link)
 
 

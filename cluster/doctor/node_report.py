@@ -16,7 +16,7 @@ from reinforce.cluster.errors import UsageError
 from reinforce.cluster.export.video import check_filming
 from reinforce.cluster.self_command import module_command, self_environment
 from reinforce.configs.config import Config
-from reinforce.configs.section import ConfigError
+from reinforce.configs.errors import ConfigError
 from reinforce.workers.environment import UnsuitableEnvironmentError
 from reinforce.workers.preflight import preflight
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rich.console import Console
 from rich.progress import track
 
+from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import TicketFailedError, UsageError
 from reinforce.cluster.run_store.checkpoint import Checkpoint, CorruptCheckpointError, require_fit
 from reinforce.cluster.run_store.checkpoints import Checkpoints
@@ -124,7 +124,7 @@ class TrainedPolicy:
             TicketFailedError: The environment failed.
         """
         worker = RolloutWorker(self.config, self.spec, make)
-        console = Console(stderr=True, emoji=False)
+        console = PlainConsole(stderr=True)
         shown = track(tickets, "playing", console=console, transient=True)
         try:
             for ticket in shown if console.is_terminal else tickets:

@@ -4,8 +4,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rich.console import Console
-
+from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.evaluation import Evaluation
 from reinforce.cluster.progress import Progress
 from reinforce.cluster.run_store.files import write_json
@@ -81,7 +80,7 @@ def write_failure(run: RunDirectory, error: BaseException, wall_time_s: float) -
     )
 
 
-def print_summary(console: Console, run: RunDirectory, summary: dict[str, Any]) -> None:
+def print_summary(console: PlainConsole, run: RunDirectory, summary: dict[str, Any]) -> None:
     """Print what a reader wants to know first."""
     evaluation = summary["evaluation"]
     rows = {"status": f"{summary['status']} ({summary['stop_reason']})"}
@@ -100,4 +99,4 @@ def print_summary(console: Console, run: RunDirectory, summary: dict[str, Any]) 
     if summary["status"] == "interrupted":
         rows["to go on"] = f"reinforce resume {run.path}"
     for name, text in rows.items():
-        console.print(f"{name:<12}{text}", highlight=False, soft_wrap=True, markup=False)
+        console.say(f"{name:<12}{text}")

@@ -15,8 +15,8 @@ from reinforce.cluster.self_command import self_command, self_environment
 from reinforce.cluster.sweeps.ledger import SweepLedger, TrialRun
 from reinforce.cluster.sweeps.samplers import make_sampler, num_trials
 from reinforce.configs.config import Config
+from reinforce.configs.errors import ConfigError
 from reinforce.configs.loading import to_yaml
-from reinforce.configs.section import ConfigError
 from reinforce.configs.sweep import SweepConfig
 
 _POLL_S = 0.2

@@ -7,8 +7,7 @@ import time
 from contextlib import suppress
 from typing import Self
 
-from rich.console import Console
-
+from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.run_store.files import read_json
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.self_command import module_command, self_environment
@@ -84,7 +83,7 @@ class Tracking:
             with suppress(BrokenPipeError):
                 self._process.stdin.close()
 
-    def print_link(self, console: Console) -> None:
+    def print_link(self, console: PlainConsole) -> None:
         """Print where to see the run, or how to send what could not be sent."""
         if not (self._process and self._run):
             return
@@ -102,7 +101,7 @@ class Tracking:
                     f"MLflow left out {state['num_refused']}; {self._run.tracking_log} says what"
                 )
         for line in lines:
-            console.print(line, soft_wrap=True, markup=False, highlight=False)
+            console.say(line)
 
     def _wait_while_it_gets_on(self, process: subprocess.Popen[bytes]) -> None:
         """Wait for the follower's end; end it when MLflow leaves it without an answer."""

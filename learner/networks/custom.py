@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from reinforce.configs.section import ConfigError
+from reinforce.configs.errors import ConfigError
 from reinforce.learner.networks.layers import Parts
 from reinforce.learner.policies.architecture import PolicyArchitecture
 from reinforce.learner.policies.spaces import VECTOR, ObservationLayout

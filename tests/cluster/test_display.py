@@ -1,8 +1,7 @@
 import io
 
-from rich.console import Console
-
-from reinforce.cluster.display import LiveDisplay, PlainDisplay, RunConsole, make_display
+from reinforce.cluster.console import PlainConsole
+from reinforce.cluster.display import LiveDisplay, PlainDisplay, make_display
 from reinforce.cluster.run_store.journal import BatchEntry, JournalEntry
 from reinforce.configs.config import Config
 
@@ -34,7 +33,7 @@ EVALUATION = JournalEntry(
 
 
 def console(*, terminal):
-    return Console(file=io.StringIO(), force_terminal=terminal, width=100)
+    return PlainConsole(file=io.StringIO(), force_terminal=terminal, width=100)
 
 
 def test_a_terminal_gets_the_panel_and_a_pipe_gets_lines():
@@ -80,7 +79,7 @@ def test_before_the_first_batch_the_panel_says_what_it_waits_for():
 
 
 def test_what_users_write_is_shown_as_it_is():
-    shown = RunConsole(file=io.StringIO())
+    shown = PlainConsole(file=io.StringIO())
     PlainDisplay(shown).warn("an environment failed (KeyError: 'envs:ok:' [red])")
 
     assert shown.file.getvalue() == "an environment failed (KeyError: 'envs:ok:' [red])\n"

@@ -1,12 +1,11 @@
 import time
 
-from rich.console import Console
-
+from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.run_lifecycle import told_if_slow
 
 
 def said(patience_s, lasts_s):
-    console = Console(record=True, width=200)
+    console = PlainConsole(record=True, width=200)
     with told_if_slow(console, "Maze-v0", patience_s):
         time.sleep(lasts_s)
     return console.export_text()

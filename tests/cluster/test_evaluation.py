@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from rich.console import Console
 
 from reinforce.cluster.commands.train import run_training
+from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.evaluation import Evaluation, evaluation_tickets, t_quantile_97_5
 from reinforce.cluster.run_store.files import read_json
 from reinforce.cluster.run_store.journal import read_entries
@@ -45,7 +45,7 @@ def evaluated_run(make_config, tmp_path, greedy):
         environment={"id": "CartPole-v1"},
         evaluation={"greedy": greedy, "every_updates": 1},
     )
-    run_training(config, Console(quiet=True), 0.0)
+    run_training(config, PlainConsole(quiet=True), 0.0)
     run = RunDirectory(tmp_path / "runs" / f"greedy-{greedy}")
     records = [r.metrics for r in read_entries(run.journal_file) if not r.batch]
     return read_json(run.summary_file)["weights_sha256"], records

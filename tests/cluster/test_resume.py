@@ -11,7 +11,7 @@ from reinforce.cluster.interrupts import Interrupts
 from reinforce.cluster.run_store.checkpoints import Checkpoints
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.configs.config import changes_between
-from reinforce.configs.section import ConfigError
+from reinforce.configs.errors import ConfigError
 
 SECTIONS = {
     "environment": {"id": "CartPole-v1"},

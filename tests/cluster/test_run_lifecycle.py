@@ -3,10 +3,10 @@
 import io
 
 import pytest
-from rich.console import Console
 from runs import records_of, train
 
 from reinforce.cluster.backends.inline import InlineLearner
+from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import (
     InterruptedRunError,
     LearnerLostError,
@@ -44,7 +44,7 @@ def conduct(make_config):
         run = RunDirectory.create(config)
         spec = inspect_environment(config.environment)
         with Journal(run.journal_file) as journal:
-            lifecycle = RunLifecycle(config, spec, run, journal, Console(quiet=True), 0.0)
+            lifecycle = RunLifecycle(config, spec, run, journal, PlainConsole(quiet=True), 0.0)
             return run, lifecycle.conduct(None, lambda: None)
 
     return conduct
@@ -100,7 +100,7 @@ def test_what_ends_it_while_it_goes_back_never_costs_what_was_reached(
 def test_what_the_backend_has_to_tell_is_printed(make_config, monkeypatch):
     from reinforce.cluster import run_lifecycle
 
-    open_backend, console = run_lifecycle.open_backend, Console(file=io.StringIO())
+    open_backend, console = run_lifecycle.open_backend, PlainConsole(file=io.StringIO())
 
     def open_and_tell(*arguments):
         _, _, driver, _ = arguments
@@ -129,7 +129,7 @@ def test_a_signal_while_the_last_checkpoint_is_fetched_destroys_nothing(
     config = make_config(**SECTIONS)
 
     with pytest.raises(InterruptedRunError):
-        run_training(config, Console(quiet=True), 0.0)
+        run_training(config, PlainConsole(quiet=True), 0.0)
 
     run = RunDirectory(config.run.directory / "test")
     assert len(records_of(run)) >= 2

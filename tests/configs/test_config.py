@@ -1,7 +1,7 @@
 import pytest
 
 from reinforce.configs.config import Config
-from reinforce.configs.section import ConfigError
+from reinforce.configs.errors import ConfigError
 
 
 @pytest.mark.parametrize(

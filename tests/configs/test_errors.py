@@ -2,7 +2,7 @@
 
 import pytest
 
-from reinforce.configs.errors import near_names
+from reinforce.configs.errors import suggestion
 
 
 @pytest.mark.parametrize(
@@ -15,4 +15,4 @@ from reinforce.configs.errors import near_names
     ],
 )
 def test_up_to_three_are_offered_the_nearest_first(name, question):
-    assert near_names(name, ("lack", "lane", "optimizer", "lake", "lakes")) == question
+    assert suggestion(name, ("lack", "lane", "optimizer", "lake", "lakes")) == question

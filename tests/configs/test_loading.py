@@ -3,8 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reinforce.configs.config import Config
+from reinforce.configs.errors import ConfigError
 from reinforce.configs.loading import load_config, preset_names, preset_summary, to_yaml
-from reinforce.configs.section import ConfigError
 
 
 @pytest.mark.parametrize("name", preset_names())

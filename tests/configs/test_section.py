@@ -2,7 +2,7 @@ import pytest
 from pydantic import ValidationError
 
 from reinforce.configs.config import Config
-from reinforce.configs.section import ConfigError
+from reinforce.configs.errors import ConfigError
 
 
 def refusal(values):
@@ -11,13 +11,13 @@ def refusal(values):
     return str(caught.value)
 
 
-def test_an_unknown_key_is_refused_with_the_near_names():
+def test_an_unknown_key_is_refused_with_the_suggestion():
     assert refusal({"learner": {"optimiser": 1}}) == (
         "unknown key 'learner.optimiser'; did you mean 'optimizer'?"
     )
 
 
-def test_an_unknown_section_is_refused_with_the_near_names():
+def test_an_unknown_section_is_refused_with_the_suggestion():
     assert refusal({"lerner": {}}) == "unknown key 'lerner'; did you mean 'learner'?"
 
 

@@ -138,12 +138,14 @@ def test_pods_of_the_job_are_not_root_and_have_longer_to_stop_than_they_drain(ra
 
 
 def test_the_entrypoint_is_a_command_line_of_ours(rayjob):
-    from reinforce.cluster.commands.arguments import parse_config
+    from reinforce.cluster.commands.arguments import parse_command
+    from reinforce.cluster.commands.train import TrainCommand
 
     words = rayjob["spec"]["entrypoint"].split()
     assert words[:2] == ["reinforce", "train"]
-    position = words.index("--resume")
-    config = parse_config("train", [*words[2:position], *words[position + 2 :]])
+    command = parse_command("train", TrainCommand, words[2:])
+    config = command.config
 
+    assert command.resume == "auto"
     assert config.cluster.address == "auto"
     assert config.run.name == "cartpole"

@@ -5,7 +5,7 @@ import tracemalloc
 import pytest
 from sample_spaces import ACTION_SPACES
 
-from reinforce.configs.section import ConfigError
+from reinforce.configs.errors import ConfigError
 from reinforce.workers.environment import (
     UnsuitableEnvironmentError,
     describe_environment,

@@ -2,8 +2,9 @@
 
 import pytest
 
-from reinforce.cluster.commands.arguments import parse_config
-from reinforce.configs.section import ConfigError
+from reinforce.cluster.commands.arguments import parse_command
+from reinforce.cluster.commands.config import ConfigCommand
+from reinforce.configs.errors import ConfigError
 
 REFUSED = {
     "text for a number": (
@@ -64,7 +65,7 @@ def test_a_word_that_is_no_value_is_refused_with_what_the_setting_takes(case):
     words, message = REFUSED[case]
 
     with pytest.raises(ConfigError) as caught:
-        parse_config("train", ["cartpole", *words])
+        parse_command("config", ConfigCommand, ["cartpole", *words])
 
     assert str(caught.value).startswith(message)
 
@@ -78,7 +79,7 @@ def test_every_kind_of_value_is_taken():
         *["--policy.normalize_observations", "true"],
     ]
 
-    config = parse_config("train", ["cartpole", *words])
+    config = parse_command("config", ConfigCommand, ["cartpole", *words]).config
 
     assert config.run.name == "123"
     assert str(config.run.directory) == "elsewhere"

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
-from rich.console import Console
 from safetensors.numpy import load_file, save_file
 
 from reinforce.cluster.cli import main
 from reinforce.cluster.commands.export import write_checked
 from reinforce.cluster.commands.train import run_training
+from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import ExportError
 from reinforce.cluster.export.trained_policy import TrainedPolicy
 from reinforce.learner.make_policy import make_policy
@@ -182,7 +182,7 @@ def test_what_cannot_be_exported_is_said_once_and_leaves_nothing(
 
 def test_actions_start_where_the_environment_counts_from(make_config, tmp_path):
     environment = {"id": "fake_environments:Countdown-v0", "kwargs": {"start": 3}}
-    run_training(make_config(environment=environment), Console(quiet=True), 0.0)
+    run_training(make_config(environment=environment), PlainConsole(quiet=True), 0.0)
 
     folder = tmp_path / "bundle"
     arguments = ["--output", str(folder), "--onnx"]
@@ -239,7 +239,7 @@ def test_policies_of_all_kinds_and_spaces_act_the_same_in_the_bundle(case, make_
         policy={"hidden_sizes": [8], **policy},
         learner={"learning_rate": 0.001},  # more, and units of the network are stuck at their ends
     )
-    run_training(config, Console(quiet=True), 0.0)
+    run_training(config, PlainConsole(quiet=True), 0.0)
 
     folder = tmp_path / "bundle"
     assert main(["export", str(tmp_path / "runs" / "test"), "--output", str(folder), *options]) == 0
@@ -273,7 +273,7 @@ def logits_of(program, run):
 
 def test_a_policy_that_forgets_to_begin_acts_differently(make_config, tmp_path):
     config = make_config(environment={"id": "space_tasks:Recall"}, policy={"kind": "gru"})
-    run_training(config, Console(quiet=True), 0.0)
+    run_training(config, PlainConsole(quiet=True), 0.0)
     folder = tmp_path / "bundle"
     assert main(["export", str(tmp_path / "runs" / "test"), "--output", str(folder)]) == 0
     policy = program_of(folder).Policy()
@@ -289,7 +289,7 @@ def test_a_policy_that_forgets_to_begin_acts_differently(make_config, tmp_path):
 
 def test_a_network_of_the_users_own_is_refused_with_the_reason(make_config, tmp_path, capsys):
     config = make_config(policy={"kind": "user_package:Attentive"})
-    run_training(config, Console(quiet=True), 0.0)
+    run_training(config, PlainConsole(quiet=True), 0.0)
 
     run = str(tmp_path / "runs" / "test")
     assert main(["export", run, "--output", str(tmp_path / "bundle")]) == 2
@@ -299,7 +299,7 @@ def test_a_network_of_the_users_own_is_refused_with_the_reason(make_config, tmp_
 
 def test_an_onnx_graph_of_other_spaces_is_refused_and_leaves_nothing(make_config, tmp_path, capsys):
     environment = {"id": "Pendulum-v1", "max_episode_steps": 5}
-    run_training(make_config(environment=environment), Console(quiet=True), 0.0)
+    run_training(make_config(environment=environment), PlainConsole(quiet=True), 0.0)
     arguments = ["--output", str(tmp_path / "new" / "bundle"), "--onnx"]
 
     assert main(["export", str(tmp_path / "runs" / "test"), *arguments]) == 2

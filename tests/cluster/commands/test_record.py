@@ -5,10 +5,10 @@ import time
 import av
 import numpy as np
 import pytest
-from rich.console import Console
 
 from reinforce.cluster.cli import main
 from reinforce.cluster.commands.train import run_training
+from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.export.video import MP4, VideoWriter
 from reinforce.cluster.run_store.files import read_json
 from reinforce.workers.environment import UnsuitableEnvironmentError
@@ -29,7 +29,7 @@ def train(make_config, tmp_path):
         config = make_config(
             environment={"id": environment_id, **sections.pop("env", {})}, **sections
         )
-        run_training(config, Console(quiet=True), time.monotonic())
+        run_training(config, PlainConsole(quiet=True), time.monotonic())
         return tmp_path / "runs" / "test"
 
     return make

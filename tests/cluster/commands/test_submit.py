@@ -4,8 +4,8 @@ import pytest
 from ray.job_submission import JobDetails, JobStatus
 
 from reinforce.cluster.cli import main
-from reinforce.cluster.commands.arguments import parse_config
-from reinforce.cluster.commands.submit import _Request, _submit
+from reinforce.cluster.commands.arguments import parse_command
+from reinforce.cluster.commands.submit import SubmitCommand, _submit
 from reinforce.cluster.submission.jobs import exit_code_of
 from reinforce.cluster.submission.working_directory import WorkingDirectory
 
@@ -64,13 +64,15 @@ def test_help_explains_what_is_sent_and_when_it_is_run_again(capsys):
 def test_a_job_goes_on_with_the_run_of_its_name_if_one_is_there(tmp_path, named, goes_on):
     """A new cluster knows no job, and may have the disk of the one before."""
     (tmp_path / "mine.yaml").write_text("run: {seed: 1}")
-    cluster, words = EmptyCluster(), ("mine.yaml", *named)
-    config = parse_config("submit", words)
-    directory = WorkingDirectory.of(tmp_path)
+    cluster, words = EmptyCluster(), ["./mine.yaml", "--address", "http://x", "--detach", *named]
+    submitted = parse_command("submit", SubmitCommand, words)
 
-    _submit(cluster, _Request(words, "", detach=True), config, directory, tmp_path / "x.zip")
+    _submit(cluster, submitted, WorkingDirectory.of(tmp_path), tmp_path / "x.zip")
 
     (command,) = cluster.commands
+    assert f"train {' '.join(['./mine.yaml', *named])}" in command
+    assert "--address" not in command
+    assert "--detach" not in command
     assert ("--resume auto" in command) == goes_on
     assert "export REINFORCE_SUBMITTED_FILES=x; " in command, "so that it goes on with no others'"
 

@@ -14,7 +14,7 @@ import pytest
 
 from reinforce.cluster.cli import main
 from reinforce.cluster.commands.sync import sync_run_directory
-from reinforce.cluster.commands.ui import Arguments, what_to_show
+from reinforce.cluster.commands.ui import UiCommand, what_to_show
 from reinforce.cluster.run_store.files import read_json
 from reinforce.cluster.run_store.run_directory import RunDirectory
 
@@ -102,7 +102,7 @@ def test_without_a_run_the_newest_experiment_is_shown_as_runs_and_not_as_traces(
     monkeypatch.chdir(tracked)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
 
-    store, link = what_to_show(Arguments())
+    store, link = what_to_show(UiCommand())
 
     assert link.endswith("/#/experiments/1/runs?workflowType=machine_learning")
     assert store.is_default
@@ -154,7 +154,7 @@ def test_a_run_at_a_server_is_shown_there_however_its_address_is_written(
     link = "https://lab.example.org/#/experiments/1/runs/a?workflowType=machine_learning"
     note_where(run, run_id="a", experiment_id="1", is_server=True, link=link)
 
-    assert what_to_show(Arguments(run))[1] == link
+    assert what_to_show(UiCommand(run))[1] == link
 
 
 def test_a_run_in_the_default_store_is_not_looked_for_at_a_server(

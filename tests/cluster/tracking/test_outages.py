@@ -10,10 +10,10 @@ import pytest
 from faulty_proxy import FaultyProxy
 from mlflow import MlflowClient
 from mlflow_server import MLflowServer
-from rich.console import Console
 from written_runs import append, points_of, records, stored_points, write_end, write_run
 
 from reinforce.cluster.commands.sync import sync_run_directory
+from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.run_store.files import read_json
 from reinforce.cluster.tracking.tracking import Tracking
 
@@ -52,7 +52,7 @@ def follow_while(config, act):
         write_end(run)
         ended_s = time.monotonic()
     end_s = time.monotonic() - ended_s
-    console = Console(record=True, width=1000)
+    console = PlainConsole(record=True, width=1000)
     tracking.print_link(console)
     return run, lines, console.export_text(), end_s
 

@@ -183,7 +183,7 @@ def test_a_state_that_vanishes_with_its_node_is_told_apart(cluster, interrupts):
     ray.init(address=cluster.address)
     make_actor = ray.remote(LearnerFarAway).options(resources={"far": 1}).remote
     learner = RayLearner(lambda state: make_actor(), None, Driver(interrupts))
-    assert ray.wait([learner._state], fetch_local=False, timeout=60)[0]
+    assert ray.wait([learner._starts[0].state], fetch_local=False, timeout=60)[0]
     in_the_midst(lambda: cluster.remove_node(node, allow_graceful=False))
 
     with pytest.raises(LearnerStateLostError, match="the learner's state was lost with its node"):

@@ -1,0 +1,29 @@
+"""Where everything is printed: as it is written, whatever rich would make of it."""
+
+from typing import Any
+
+from rich.console import Console
+
+
+class PlainConsole(Console):
+    """Standard output. What stands between two colons is no picture: users' texts are shown as is.
+
+    Args:
+        quiet_when_unread: Go on in silence when the reader of a pipe has gone, as a run should.
+        options: As rich has them.
+    """
+
+    def __init__(self, *, quiet_when_unread: bool = False, **options: Any) -> None:
+        super().__init__(emoji=False, **options)
+        self._quiet_when_unread = quiet_when_unread
+
+    def say(self, text: str, style: str | None = None) -> None:
+        """Print a text without wrapping, highlighting or markup."""
+        self.print(text, style=style, highlight=False, soft_wrap=True, markup=False)
+
+    def on_broken_pipe(self) -> None:
+        """Say no more, or have it raised."""
+        if self._quiet_when_unread:
+            self.quiet = True
+        else:
+            super().on_broken_pipe()
