@@ -1,5 +1,6 @@
 """The whole configuration of a run, and the rules that tie its sections together."""
 
+from collections.abc import Mapping
 from itertools import chain
 from typing import Any, ClassVar, Self
 
@@ -15,7 +16,7 @@ from reinforce.configs.execution import (
 )
 from reinforce.configs.experiment import EnvironmentConfig, EvaluationConfig, RunConfig, StopConfig
 from reinforce.configs.learning import LearnerConfig, PolicyConfig
-from reinforce.configs.section import Section
+from reinforce.configs.section import Role, Section
 
 
 class Config(Section):
@@ -49,41 +50,40 @@ class Config(Section):
         return self
 
 
-_CHANGEABLE = {
-    "stop": None,  # None: every field
-    "checkpoint": {"every_s", "keep"},  # where they lie is where they are looked for
-    "workers": {
-        "num_workers",
-        "min_workers",
-        "max_workers",
-        "ticket_timeout_s",
-        "max_ticket_attempts",
-    },
-    "cluster": {"backend", "address", "cpus_per_worker"},
-    "evaluation": {"video"},
-    "tracking": {"enabled"},
-    "run": {"directory"},  # a run directory may be moved
-}
+def flat(sections: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the values of all sections by ``section.field``."""
+    return {
+        f"{section}.{field}": value
+        for section, fields in sections.items()
+        for field, value in fields.items()
+    }
+
+
+def role_of(name: str) -> Role:
+    """Return what the setting ``section.field`` is for."""
+    section, _, field = name.partition(".")
+    kind = Config.model_fields[section].annotation
+    assert isinstance(kind, type) and issubclass(kind, Section)  # noqa: S101, PT018 (narrows)
+    return kind.role_of(field)
+
+
+def decides_the_result(name: str) -> bool:
+    """Return whether runs are of one group only if they share this setting."""
+    return role_of(name) in (Role.RESULT, Role.LIMIT)
 
 
 def changes_between(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
-    """Return (old, new) of each setting that differs, as JSON has it, by name ``section.field``.
+    """Return (old, new) of each setting that differs, as JSON has it, by ``section.field``.
 
     Raises:
-        ConfigError: A setting differs that decides what is computed.
+        ConfigError: A setting differs that a run keeps to its end.
     """
-    changes = {}
-    was, becomes = old.model_dump(mode="json"), new.model_dump(mode="json")
-    for section, fields in was.items():
-        changeable = _CHANGEABLE.get(section, set())
-        for field, value in fields.items():
-            if becomes[section][field] == value:
-                continue
-            name = f"{section}.{field}"
-            if changeable is not None and field not in changeable:
-                raise ConfigError(
-                    f"{name} = {becomes[section][field]!r} cannot be changed in a run that began "
-                    f"with {value!r}: its results would be those of neither; begin a new run"
-                )
-            changes[name] = (value, becomes[section][field])
+    was, becomes = flat(old.model_dump(mode="json")), flat(new.model_dump(mode="json"))
+    changes = {name: (was[name], becomes[name]) for name in was if was[name] != becomes[name]}
+    for name, (before, after) in changes.items():
+        if role_of(name) in (Role.RESULT, Role.RECORD):
+            raise ConfigError(
+                f"{name} = {after!r} cannot be changed in a run that began with {before!r}: its "
+                "results would be those of neither; begin a new run"
+            )
     return changes

@@ -5,13 +5,14 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from reinforce.configs.section import Section
+from reinforce.configs.section import Role, Section
 
 
 class WorkersConfig(Section):
     """Who samples. Only the speed depends on num_workers."""
 
     section: ClassVar[str] = "workers"
+    role: ClassVar[Role] = Role.SPEED
 
     num_workers: Annotated[int, Field(ge=1, le=10_000)] | Literal["auto"] = Field(
         "auto",
@@ -31,14 +32,14 @@ class WorkersConfig(Section):
         le=10_000,
         description="With num_workers auto, at most so many, >= 1. None: no limit.",
     )
-    envs_per_worker: int = Field(
+    envs_per_worker: Annotated[int, Role.RESULT] = Field(
         16,
         ge=1,
         le=65536,
         description="Lanes: environments that one worker steps together with one call of the "
         "policy, >= 1. Another number gives other, equally good episodes.",
     )
-    episodes_per_ticket: int = Field(
+    episodes_per_ticket: Annotated[int, Role.RESULT] = Field(
         16,
         ge=1,
         description="Episodes of one ticket, the unit of work, >= 1. A ticket should take tens "
@@ -62,6 +63,7 @@ class ClusterConfig(Section):
     """Where it runs."""
 
     section: ClassVar[str] = "cluster"
+    role: ClassVar[Role] = Role.SPEED
 
     backend: Literal["ray", "inline"] = Field(
         "ray",
@@ -74,7 +76,7 @@ class ClusterConfig(Section):
         description="Ray cluster to join: HOST:PORT, or 'auto' on a node of it. None: start a "
         "local Ray and stop it at the end.",
     )
-    lookahead: int = Field(
+    lookahead: Annotated[int, Role.RESULT] = Field(
         0,
         ge=0,
         le=1,
@@ -99,6 +101,7 @@ class CheckpointConfig(Section):
     """What survives an interruption."""
 
     section: ClassVar[str] = "checkpoint"
+    role: ClassVar[Role] = Role.SPEED
 
     every_s: float = Field(
         60.0,
@@ -111,7 +114,7 @@ class CheckpointConfig(Section):
         description="Newest checkpoints that are kept, >= 1; the best one is kept besides. Two "
         "numbers: how many, and the updates between those that are kept for good.",
     )
-    directory: str | None = Field(
+    directory: Annotated[str | None, Role.RECORD] = Field(
         None,
         min_length=1,
         description="Folder, or URL such as s3://bucket/folder, that receives a folder of "
@@ -129,8 +132,9 @@ class TrackingConfig(Section):
     """The MLflow store that follows the run directory."""
 
     section: ClassVar[str] = "tracking"
+    role: ClassVar[Role] = Role.RECORD
 
-    enabled: bool = Field(
+    enabled: Annotated[bool, Role.SPEED] = Field(
         default=True, description="Send the run to MLflow; false: MLflow is not imported."
     )
     uri: str | None = Field(

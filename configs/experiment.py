@@ -1,11 +1,11 @@
 """What is learned and when it is enough: run, environment, stop and evaluation sections."""
 
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from reinforce.configs.section import Section
+from reinforce.configs.section import Role, Section
 
 WrapperConfig = str | dict[str, dict[str, Any]]
 """A name, or a mapping of one name to keyword arguments."""
@@ -15,6 +15,7 @@ class RunConfig(Section):
     """Identity of the run."""
 
     section: ClassVar[str] = "run"
+    role: ClassVar[Role] = Role.RECORD
 
     name: str | None = Field(
         None,
@@ -30,7 +31,7 @@ class RunConfig(Section):
         description="Seed of everything random, integer >= 0. The same seed gives the same weights "
         "for any number of workers.",
     )
-    directory: Path = Field(
+    directory: Annotated[Path, Role.SPEED] = Field(
         Path("runs"),
         description="Folder that receives one folder per run; relative to the current directory.",
     )
@@ -74,6 +75,7 @@ class StopConfig(Section):
     """When the run ends: the first limit to be reached."""
 
     section: ClassVar[str] = "stop"
+    role: ClassVar[Role] = Role.LIMIT
 
     max_updates: int = Field(1000, ge=1, description="Updates of the weights, >= 1.")
     max_environment_steps: int | None = Field(
@@ -114,7 +116,7 @@ class EvaluationConfig(Section):
         "training. both: the first decides what is best and when the target is reached, and the "
         "regular evaluations play as many sampled episodes besides.",
     )
-    video: bool = Field(
+    video: Annotated[bool, Role.SPEED] = Field(
         default=False,
         description="Film one episode of the last and one of the best weights when the run is over "
         "(videos/*.mp4); needs the extra `video`.",

@@ -1,5 +1,6 @@
 """The base of every configuration section, and the one error a wrong configuration raises."""
 
+from enum import Enum, auto
 from types import NoneType
 from typing import Any, ClassVar, Self, get_args
 
@@ -27,6 +28,22 @@ _KINDS = {
 """In plain words what pydantic calls by Python's types, by the beginning of its type of error."""
 
 
+class Role(Enum):
+    """What a setting is for, and so whether runs that differ in it can be compared or resumed."""
+
+    RESULT = auto()
+    """Decides what is computed: runs of one group share it, and a run keeps it to its end."""
+
+    LIMIT = auto()
+    """Decides when it is enough: runs of one group share it; a resumed run may have another."""
+
+    SPEED = auto()
+    """Decides where and how fast: it may change at any time."""
+
+    RECORD = auto()
+    """Says which run it is and where it is kept: of no influence, and kept to the end."""
+
+
 class Section(BaseModel):
     """A frozen group of settings that refuses unknown keys and explains what it refuses."""
 
@@ -34,6 +51,15 @@ class Section(BaseModel):
 
     section: ClassVar[str] = ""
     """The name of the section in YAML and on the command line; empty for the root."""
+
+    role: ClassVar[Role] = Role.RESULT
+    """Of its settings, unless a field's annotation names another."""
+
+    @classmethod
+    def role_of(cls, field: str) -> Role:
+        """Return what a setting of this section is for."""
+        roles = (mark for mark in cls.model_fields[field].metadata if isinstance(mark, Role))
+        return next(roles, cls.role)
 
     @model_validator(mode="wrap")
     @classmethod

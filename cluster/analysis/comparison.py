@@ -11,7 +11,7 @@ from reinforce.cluster.analysis.seed_statistics import Statistic, bootstrap_inte
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.run_store.journal import read_entries
 from reinforce.cluster.run_store.run_directory import RunDirectory
-from reinforce.configs.config import Config
+from reinforce.configs.config import Config, decides_the_result, flat
 from reinforce.configs.loading import load_config
 
 CURVES = ("evaluation/return_mean", "rollout/return_mean")
@@ -19,10 +19,6 @@ CURVES = ("evaluation/return_mean", "rollout/return_mean")
 
 SCORE = "evaluation/confirmed_return_mean"
 """What is compared: the mean return of the last weights, on seeds of their own."""
-
-_DECISIVE_SECTIONS = ("stop", "environment", "policy", "learner", "evaluation")
-_DECISIVE_SETTINGS = ("workers.envs_per_worker", "workers.episodes_per_ticket", "cluster.lookahead")
-_INDIFFERENT_SETTINGS = ("evaluation.video",)
 
 Points = Sequence[tuple[float, float]]
 """(environment steps, value) in the order of training."""
@@ -52,12 +48,10 @@ class RunHistory:
     def experiment(self) -> dict[str, str]:
         """The settings that decide what is learned: all but the seed, names, places and speed."""
         # Runs of an older version lack newer settings, which then had no other effect.
-        settings = {**settings_of(Config()), **self.settings}
         return {
-            key: value
-            for key, value in settings.items()
-            if (key.partition(".")[0] in _DECISIVE_SECTIONS or key in _DECISIVE_SETTINGS)
-            and key not in _INDIFFERENT_SETTINGS
+            name: self.settings.get(name, value)
+            for name, value in settings_of(Config()).items()
+            if decides_the_result(name)
         }
 
     def curve(self, metric: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -67,12 +61,8 @@ class RunHistory:
 
 
 def settings_of(config: Config) -> dict[str, str]:
-    """Return every setting as ``section.key``, in words."""
-    return {
-        f"{section}.{key}": str(value)
-        for section, values in config.model_dump(mode="json").items()
-        for key, value in values.items()
-    }
+    """Return every setting as ``section.field``, in words."""
+    return {name: str(value) for name, value in flat(config.model_dump(mode="json")).items()}
 
 
 def history_of(path: Path) -> RunHistory:

@@ -33,20 +33,13 @@ class TicketCounts:
     reissued: int = 0
     dropped: int = 0
 
-    def plus(
-        self, issued: int = 0, completed: int = 0, reissued: int = 0, dropped: int = 0
-    ) -> Self:
-        """Return the counts after some more."""
-        return replace(
-            self,
-            issued=self.issued + issued,
-            completed=self.completed + completed,
-            reissued=self.reissued + reissued,
-            dropped=self.dropped + dropped,
+    def __add__(self, other: "TicketCounts") -> "TicketCounts":
+        return TicketCounts(
+            self.issued + other.issued,
+            self.completed + other.completed,
+            self.reissued + other.reissued,
+            self.dropped + other.dropped,
         )
-
-    def __add__(self, other: "TicketCounts") -> Self:
-        return self.plus(other.issued, other.completed, other.reissued, other.dropped)
 
     def closed(self) -> Self:
         """Return the counts once nothing is awaited any more: what is not completed is dropped."""

@@ -30,16 +30,13 @@ class InlinePool:
 
     @property
     def counts(self) -> TicketCounts:
-        """Tickets so far; none is ever issued twice, for nothing gets lost in one process."""
         return TicketCounts(issued=self._issued, completed=self._completed)
 
     def submit(self, tickets: Sequence[Ticket], weights: Weights) -> None:
-        """Note the batch; it is played when it is collected."""
         self._submitted[tickets[0].purpose, tickets[0].update] = (tickets, weights)
         self._issued += len(tickets)
 
     def collect(self, purpose: Purpose, update: int) -> Batch:
-        """Play the tickets of one submitted batch."""
         tickets, weights = self._submitted.pop((purpose, update))
         batch = Batch(tickets, weights, [], [])
         for ticket in tickets:
@@ -68,21 +65,17 @@ class InlineLearner:
             self._learner.load_state(state)
 
     def weights(self) -> Weights:
-        """Return the current weights."""
         return self._learner.weights()
 
     def update(self, trajectories: Sequence[Trajectories]) -> tuple[UpdateReport, Weights]:
-        """Apply one update; return what it did and the new weights."""
         with _failure_named():
             return self._learner.update(trajectories)
 
     def snapshot(self, ahead: Weights | None) -> tuple[LearnerState, Weights | None]:
-        """Return what a checkpoint has to hold, after a fit that is due."""
         with _failure_named():
             return self._learner.state(), ahead
 
     def share(self, weights: Weights) -> Weights:
-        """Return the weights themselves."""
         return weights
 
 

@@ -27,7 +27,7 @@ class Outcome:
     exit_code: int
     progress: Progress
     weights_sha256: str | None
-    evaluation: Evaluation | None
+    evaluation: Evaluation | None = None
 
 
 def write_summary(

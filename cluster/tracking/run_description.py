@@ -7,15 +7,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from reinforce.configs.config import Config
-
-_OF_THE_RESULT = {
-    "cluster": {"lookahead"},
-    "workers": {"envs_per_worker", "episodes_per_ticket"},
-}
-"""Of these sections, what the result depends on; the rest changes the speed only."""
-
-_NOT_OF_THE_RESULT = {"run", "checkpoint", "tracking"}
+from reinforce.configs.config import Config, decides_the_result, flat
 
 _SECRET_NAME = re.compile(
     r"password|passwd|pwd|passphrase|secret|token|credential"
@@ -48,26 +40,15 @@ def shown_settings(config: Config) -> dict[str, Any]:
 
 
 def params_of(config: Config) -> dict[str, str]:
-    """Return every setting as ``section.key``, resolved."""
-    return {
-        f"{section}.{key}": str(value)
-        for section, values in shown_settings(config).items()
-        for key, value in values.items()
-    }
+    """Return every setting as ``section.field``, resolved."""
+    return {name: str(value) for name, value in flat(shown_settings(config)).items()}
 
 
 def group_of(config: Config) -> str:
     """Return a digest that runs share which differ in seed, name, workers and machines only."""
-    settings = {
-        section: {
-            key: value
-            for key, value in values.items()
-            if section not in _OF_THE_RESULT or key in _OF_THE_RESULT[section]
-        }
-        for section, values in config.model_dump(mode="json").items()
-        if section not in _NOT_OF_THE_RESULT
-    }
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
+    settings = flat(config.model_dump(mode="json"))
+    decisive = {name: value for name, value in settings.items() if decides_the_result(name)}
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def tags_of(config: Config, run_directory: str, origin: Mapping[str, Any]) -> dict[str, str]:

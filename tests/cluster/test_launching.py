@@ -281,10 +281,10 @@ def test_the_cluster_as_the_dashboards_address_is_told_apart(nodes, reinforce):
 # The command, with the patience of milliseconds.
 IMPATIENT = """
 import sys
-from reinforce.cluster.backends import cluster_probe
+from reinforce.cluster.backends.ray import probe
 from reinforce.cluster.cli import main
 
-cluster_probe._CONNECT_TIMEOUT_S = cluster_probe._ANSWER_TIMEOUT_S = 0.2
+probe._CONNECT_TIMEOUT_S = probe._ANSWER_TIMEOUT_S = 0.2
 sys.exit(main(sys.argv[1:]))
 """
 

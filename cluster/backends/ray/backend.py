@@ -31,12 +31,6 @@ def ray_backend(
 ) -> Iterator[Backend]:
     """Yield a backend on the cluster that the configuration names.
 
-    Args:
-        config: What to run.
-        spec: The environment's spaces.
-        driver: The process that this runs in.
-        state: Of the learner to go on from; None: a new one.
-
     Raises:
         ClusterUnreachableError: The cluster cannot be joined.
         UsageError: It has no room for a single worker, or no GPU for the learner, and no

@@ -113,7 +113,6 @@ class RayLearner:
                 return reference
 
     def share(self, weights: Weights) -> "ray.ObjectRef[Weights]":
-        """Return a reference to weights that this process holds."""
         return ray.put(weights)
 
     def update(self, trajectories: Sequence[Any]) -> tuple[UpdateReport, "ray.ObjectRef[Weights]"]:

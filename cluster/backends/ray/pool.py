@@ -92,17 +92,14 @@ class RayPool:
 
     @property
     def counts(self) -> TicketCounts:
-        """Tickets so far."""
         return self._scheduler.counts
 
     @property
     def workers_alive(self) -> int:
-        """Workers that are ready."""
         return self._scheduler.num_alive
 
     @property
     def worker_restarts(self) -> int:
-        """Workers that had to be replaced so far."""
         return self._scheduler.restarts
 
     def submit(self, tickets: Sequence[Ticket], weights: Any) -> None:

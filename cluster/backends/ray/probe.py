@@ -5,7 +5,6 @@ import json
 import os
 import platform
 import socket
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from reinforce.cluster.backends.ray.auth_token import (
     token_source,
 )
 from reinforce.cluster.backends.ray.private import cluster_metadata, local_cluster_address
+from reinforce.cluster.background_call import call_within
 from reinforce.cluster.errors import ClusterUnreachableError
 
 _CONNECT_TIMEOUT_S = 2.0
@@ -122,25 +122,19 @@ def _connect(address: str, host: str, port: int) -> None:
 
 
 def _ask(address: str) -> ClusterVersions:
-    """Ask for the versions; in a thread of its own, since Ray's client may wait for minutes."""
-    answers: list[bytes | Exception | None] = []
-
-    def ask() -> None:
-        try:
-            answers.append(cluster_metadata(address))
-        except Exception as error:  # noqa: BLE001 - told apart below, in the caller's thread
-            answers.append(error)
-
-    thread = threading.Thread(target=ask, daemon=True)
-    with _silent_stderr():
-        thread.start()
-        thread.join(_ANSWER_TIMEOUT_S)
-    answer = answers[0] if answers else TimeoutError(f"nothing for {_ANSWER_TIMEOUT_S:.0f} s")
-    if isinstance(answer, AuthenticationError):
-        raise ClusterUnreachableError(f"{address} refuses us: {missing_token_advice()}")
-    if isinstance(answer, Exception) or not answer:
+    """Ask for the versions; with a deadline, since Ray's client may wait for minutes."""
+    try:
+        with _silent_stderr():
+            answer = call_within(_ANSWER_TIMEOUT_S, lambda: cluster_metadata(address), "it")
+    except AuthenticationError:
+        raise ClusterUnreachableError(f"{address} refuses us: {missing_token_advice()}") from None
+    except Exception as error:  # noqa: BLE001 - the deadline, or whichever of Ray's
+        answer, reason = None, str(error)
+    else:
+        reason = "nothing"
+    if not answer:
         raise ClusterUnreachableError(
-            f"cluster.address = {address!r} answers, but not as a Ray cluster does ({answer})"
+            f"cluster.address = {address!r} answers, but not as a Ray cluster does ({reason})"
         )
     metadata = json.loads(answer)
     return ClusterVersions(metadata["ray_version"], metadata["python_version"])

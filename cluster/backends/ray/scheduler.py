@@ -189,7 +189,7 @@ class Scheduler:
     def submit(self, tickets: Sequence[Ticket]) -> None:
         """Queue tickets behind those that wait already."""
         self._pending.extend(tickets)
-        self._counts = self._counts.plus(issued=len(tickets))
+        self._counts += TicketCounts(issued=len(tickets))
 
     def started(self, worker: int, node: str | None, now_s: float) -> None:
         """Note that a worker answers: it is ready, or no longer suspect."""
@@ -206,7 +206,7 @@ class Scheduler:
         self._restart_backoff.forget()
         state.has_completed = True
         self._free(state, now_s)
-        self._counts = self._counts.plus(completed=1)
+        self._counts += TicketCounts(completed=1)
         del self._attempts[key_of(ticket)]
         return ticket
 
@@ -342,7 +342,7 @@ class Scheduler:
         if self.attempts(ticket) >= self._max_attempts:
             self.exhausted = ticket
         self._pending.appendleft(ticket)
-        self._counts = self._counts.plus(reissued=1)
+        self._counts += TicketCounts(reissued=1)
 
 
 def _taken(worker: _Worker) -> Ticket:

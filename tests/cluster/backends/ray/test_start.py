@@ -19,13 +19,13 @@ TRAIN = """
 import sys, time
 from pathlib import Path
 from types import SimpleNamespace
-from reinforce.cluster.backends import ray_thread
+from reinforce.cluster.backends.ray import session
 from reinforce.cluster.cli import main
 
 def monotonic():
     return time.monotonic() + 1e6 * Path("over").exists()
 
-ray_thread.time = SimpleNamespace(monotonic=monotonic)
+session.time = SimpleNamespace(monotonic=monotonic)
 sys.exit(main(["train", "cartpole"]))
 """
 
