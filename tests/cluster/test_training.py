@@ -62,7 +62,7 @@ def test_on_ray_the_driver_never_loads_torch(tmp_path):
     import sys
 
     program = (
-        "import sys; from cluster.cli import main; "
+        "import sys; from reinforce.cluster.cli import main; "
         "code = main(['train', 'cartpole', '--stop.max_updates', '1', '--run.directory', "
         f"'{tmp_path}', '--tracking.enabled', 'false']); "
         "sys.exit(code or 10 * ('torch' in sys.modules) or 20 * ('mlflow' in sys.modules))"

@@ -17,6 +17,7 @@ import json, os, subprocess, sys
 from contextlib import suppress
 from pathlib import Path
 
+from reinforce.cluster.backends.backend import Driver
 from reinforce.cluster.interrupts import Interrupts
 from reinforce.cluster.run_lifecycle import open_backend
 from reinforce.configs.config import Config
@@ -96,9 +97,9 @@ def test_ray_starts_where_the_folder_for_temporary_files_has_a_long_path(tmp_pat
     long = tmp_path / ("x" * 60)
     long.mkdir()
     program = (
-        "from cluster.backends.ray_session import ray_session\n"
-        "from cluster.interrupts import Interrupts\n"
-        "from configs.config import Config\n"
+        "from reinforce.cluster.backends.ray.session import ray_session\n"
+        "from reinforce.cluster.interrupts import Interrupts\n"
+        "from reinforce.configs.config import Config\n"
         "with Interrupts() as interrupts, ray_session(Config(), interrupts):\n"
         "    print('it is up')\n"
     )
