@@ -5,6 +5,9 @@ they are imported, so it is set here, before any module of this floor can import
 user has set wins.
 """
 
+if __name__ != "reinforce.cluster":
+    raise ImportError("this package is called reinforce.cluster")
+
 import os
 
 _LIBRARY_ENVIRONMENT = {

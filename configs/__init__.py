@@ -2,3 +2,6 @@
 
 The lowest floor: it imports nothing of ours, and neither Torch, Gymnasium, Ray nor MLflow.
 """
+
+if __name__ != "reinforce.configs":
+    raise ImportError("this package is called reinforce.configs")

@@ -3,3 +3,6 @@
 Plain classes that run in one process and know neither Ray nor MLflow, and of the learner only the
 policy, its weights and the trajectory type. Nothing here imports Torch.
 """
+
+if __name__ != "reinforce.workers":
+    raise ImportError("this package is called reinforce.workers")
