@@ -11,7 +11,7 @@ from pathlib import Path
 
 from reinforce.cluster.commands.arguments import ConfiguredCommand, Flag
 from reinforce.cluster.errors import UsageError
-from reinforce.cluster.run_store.checkpoints import VARIABLE
+from reinforce.cluster.run_store.checkpoints import SUBMITTED_FILES
 from reinforce.cluster.submission.jobs import RayJobs, can_be_retried, exit_code_of
 from reinforce.cluster.submission.working_directory import WorkingDirectory
 from reinforce.configs.config import Config
@@ -148,7 +148,7 @@ def _entrypoint(words: list[str], config: Config, directory: WorkingDirectory, d
     store = 'export MLFLOW_TRACKING_URI="${MLFLOW_TRACKING_URI:-sqlite:///$home/mlflow.db}"'
     if not config.run.directory.is_absolute():
         command += f' --run.directory "$home"/{shlex.quote(str(config.run.directory))}'
-    return f"{home}; {store}; export {VARIABLE}={digest}; exec {command}"
+    return f"{home}; {store}; export {SUBMITTED_FILES}={digest}; exec {command}"
 
 
 def _follow(jobs: RayJobs, submission_id: str) -> int:

@@ -3,7 +3,6 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
@@ -116,19 +115,6 @@ def decode(content: bytes, name: str) -> Checkpoint:
         values["tracking"],
         values.get("files"),  # those of an older version do not say
     )
-
-
-def load_checkpoint(path: Path) -> Checkpoint:
-    """Return what a checkpoint file of this machine holds.
-
-    Raises:
-        CorruptCheckpointError: It is torn, was altered, or cannot be read.
-    """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise CorruptCheckpointError(f"{path} cannot be read: {error}") from error
-    return decode(content, str(path))
 
 
 def _digest(about: str, arrays: dict[str, NDArray[Any]]) -> str:

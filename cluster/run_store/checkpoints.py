@@ -21,6 +21,13 @@ from reinforce.cluster.run_store.files import read_json, write_atomically
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.configs.config import Config
 
+SUBMITTED_FILES = "REINFORCE_SUBMITTED_FILES"
+"""Environment variable by which `reinforce submit` says which files a job came with.
+
+A job that is submitted again goes on only with what the same files have made: otherwise code that
+was edited would go on with a run of the old one, or never run since that has finished.
+"""
+
 _BEST = "best.safetensors"
 _NAME = re.compile(r"update-(\d{9,})\.safetensors")
 
@@ -216,12 +223,9 @@ class CheckpointFolder:
         self._files.rm_file(f"{self._root}/{name}")
 
 
-VARIABLE = "REINFORCE_SUBMITTED_FILES"
-
-
 def submitted_files() -> str | None:
     """Return the digest of the files that this job came with, or None if this is no job."""
-    return os.environ.get(VARIABLE)
+    return os.environ.get(SUBMITTED_FILES)
 
 
 def require_same_files(run: RunDirectory, newest: Checkpoint | None) -> None:

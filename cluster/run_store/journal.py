@@ -29,6 +29,9 @@ from reinforce.learner.state import UpdateReport
 _BEGAN_NS = time.time_ns() - time.monotonic_ns()
 """Added to the monotonic clock, it gives Unix time that never jumps while a process lives."""
 
+_LOCK_TIMEOUT_S = 1.0
+"""Others look for a moment whether the journal is locked."""
+
 
 @dataclass(frozen=True)
 class BatchEntry:
@@ -125,7 +128,7 @@ def update_entry(
         "progress/episodes": progress.episodes,
         "progress/training_time_s": progress.training_time_s,
     }
-    return _record(progress, metrics, episodes)
+    return _entry(progress, metrics, episodes)
 
 
 def evaluation_entry(
@@ -138,12 +141,12 @@ def evaluation_entry(
         "evaluation/return_best": best,
         "time/evaluation_s": evaluation_s,
     }
-    return _record(progress, metrics, None)
+    return _entry(progress, metrics, None)
 
 
 def confirmation_entry(progress: Progress, evaluation: Evaluation) -> JournalEntry:
     """Return the entry of an evaluation on seeds of its own, which ends a run or fails to."""
-    return _record(progress, _return_metrics("confirmed_", evaluation), None)
+    return _entry(progress, _return_metrics("confirmed_", evaluation), None)
 
 
 def _return_metrics(prefix: str, evaluation: Evaluation) -> dict[str, float]:
@@ -155,9 +158,7 @@ def _return_metrics(prefix: str, evaluation: Evaluation) -> dict[str, float]:
     }
 
 
-def _record(
-    progress: Progress, metrics: dict[str, float], batch: BatchEntry | None
-) -> JournalEntry:
+def _entry(progress: Progress, metrics: dict[str, float], batch: BatchEntry | None) -> JournalEntry:
     return JournalEntry(
         updates=progress.updates,
         environment_steps=progress.environment_steps,
@@ -166,10 +167,6 @@ def _record(
         metrics={name: value for name, value in metrics.items() if math.isfinite(value)},
         batch=batch,
     )
-
-
-_LOCK_TIMEOUT_S = 1.0
-"""Others look for a moment whether the journal is locked."""
 
 
 class Journal:

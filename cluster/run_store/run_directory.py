@@ -19,10 +19,40 @@ from reinforce.configs.loading import to_yaml
 
 
 class RunDirectory:
-    """The folder of one run and the files in it."""
+    """The folder of one run and the files in it.
+
+    Attributes:
+        path: The folder.
+        name: Name of the run.
+        config_file: The resolved configuration.
+        journal_file: One line of JSON per update or evaluation.
+        history_file: One line of JSON per start of the run.
+        summary_file: How the run ended; absent until it has.
+        control_file: What was asked of the run while it is going on.
+        origin_file: Where the run comes from: command, git commit, versions.
+        tracking_file: Which MLflow run follows this directory.
+        tracking_log: What the tracking process had to say.
+        system_file: One line of JSON per sample of the machine's load, by the tracking process.
+        checkpoints: Folder of checkpoints.
+        plots: Folder of pictures.
+        videos: Folder of films; absent until one was made.
+    """
 
     def __init__(self, path: Path) -> None:
-        self.path = path.absolute()
+        self.path = path = path.absolute()
+        self.name = path.name
+        self.config_file = path / "config.yaml"
+        self.journal_file = path / "metrics.jsonl"
+        self.history_file = path / "history.jsonl"
+        self.summary_file = path / "summary.json"
+        self.control_file = path / "control.json"
+        self.origin_file = path / "origin.json"
+        self.tracking_file = path / "tracking.json"
+        self.tracking_log = path / "tracking.log"
+        self.system_file = path / "system.jsonl"
+        self.checkpoints = path / "checkpoints"
+        self.plots = path / "plots"
+        self.videos = path / "videos"
 
     @classmethod
     def create(cls, config: Config) -> Self:
@@ -99,71 +129,6 @@ class RunDirectory:
         shutil.rmtree(self.path)
         with suppress(OSError):  # it holds other runs
             self.path.parent.rmdir()
-
-    @property
-    def name(self) -> str:
-        """Name of the run."""
-        return self.path.name
-
-    @property
-    def config_file(self) -> Path:
-        """The resolved configuration."""
-        return self.path / "config.yaml"
-
-    @property
-    def journal_file(self) -> Path:
-        """One line of JSON per update."""
-        return self.path / "metrics.jsonl"
-
-    @property
-    def control_file(self) -> Path:
-        """What was asked of the run while it is going on."""
-        return self.path / "control.json"
-
-    @property
-    def history_file(self) -> Path:
-        """One line of JSON per start of the run."""
-        return self.path / "history.jsonl"
-
-    @property
-    def summary_file(self) -> Path:
-        """How the run ended; absent until it has."""
-        return self.path / "summary.json"
-
-    @property
-    def tracking_file(self) -> Path:
-        """Which MLflow run follows this directory."""
-        return self.path / "tracking.json"
-
-    @property
-    def tracking_log(self) -> Path:
-        """What the tracking process had to say."""
-        return self.path / "tracking.log"
-
-    @property
-    def system_file(self) -> Path:
-        """One line of JSON per sample of the machine's load, written by the tracking process."""
-        return self.path / "system.jsonl"
-
-    @property
-    def origin_file(self) -> Path:
-        """Where the run comes from: command, git commit, versions."""
-        return self.path / "origin.json"
-
-    @property
-    def plots(self) -> Path:
-        """Folder of pictures."""
-        return self.path / "plots"
-
-    @property
-    def videos(self) -> Path:
-        """Folder of films; absent until one was made."""
-        return self.path / "videos"
-
-    @property
-    def checkpoints(self) -> Path:
-        """Folder of checkpoints."""
-        return self.path / "checkpoints"
 
 
 def is_followed(run: RunDirectory) -> bool:

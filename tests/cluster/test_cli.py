@@ -12,9 +12,9 @@ import pytest
 import torch
 import yaml
 from processes import processes_in, ray_folders, wait_for
+from runs import load_checkpoint
 
 from reinforce.cluster.cli import main
-from reinforce.cluster.run_store.checkpoint import load_checkpoint
 from reinforce.cluster.run_store.files import read_json
 from reinforce.configs.config import Config
 from reinforce.configs.loading import preset_names

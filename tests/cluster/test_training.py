@@ -5,9 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from runs import RecordingDisplay, train
-
-from reinforce.cluster.run_store.checkpoint import load_checkpoint
+from runs import RecordingDisplay, load_checkpoint, train
 
 
 def same_but_for_time(a, b):

@@ -7,6 +7,7 @@ from reinforce.cluster.bookkeeping import RunContext
 from reinforce.cluster.interrupts import Interrupts
 from reinforce.cluster.run_lifecycle import open_backend
 from reinforce.cluster.run_requests import RequestsReader
+from reinforce.cluster.run_store.checkpoint import decode
 from reinforce.cluster.run_store.checkpoints import Checkpoints
 from reinforce.cluster.run_store.journal import Journal, JournalEntry
 from reinforce.cluster.run_store.run_directory import RunDirectory
@@ -61,3 +62,7 @@ def train(config, display=None, interrupts=None, run=None, backend=None):
 
 def records_of(run):
     return [JournalEntry.parse(line) for line in run.journal_file.read_text().splitlines()]
+
+
+def load_checkpoint(path):
+    return decode(path.read_bytes(), str(path))

@@ -15,58 +15,14 @@ from reinforce.cluster.backends.backend import TicketCounts
 from reinforce.configs.execution import WorkersConfig
 from reinforce.workers.tickets import Purpose, Ticket
 
-_FIRST_S = 0.5
-_LONGEST_S = 60.0
+_FIRST_BACKOFF_S = 0.5
+_LONGEST_BACKOFF_S = 60.0
 _MOST_DOUBLINGS = 7
 
-
-class RestartBackoff:
-    """Grows with each worker in a row that was lost before any had done something."""
-
-    def __init__(self) -> None:
-        self._num_losses = 0
-        self.ends_at_s = float("-inf")
-        """When workers may be started again."""
-
-    def lengthen(self, now_s: float) -> None:
-        """Note that a worker was lost which had done nothing."""
-        self.ends_at_s = now_s + min(_FIRST_S * 2**self._num_losses, _LONGEST_S)
-        self._num_losses = min(self._num_losses + 1, _MOST_DOUBLINGS)
-
-    def forget(self) -> None:
-        """Note that a worker has done something: the next pause is the shortest again."""
-        self._num_losses = 0
-
-
-_SHORTEST_S = 60.0
+_SHORTEST_DEADLINE_S = 60.0
 _TIMES_USUAL = 10.0
 _KEPT = 0.8
-"""Share of the running mean that survives one more ticket."""
-
-
-class TicketDeadlines:
-    """Tells a hung environment from a slow one by how long tickets took so far.
-
-    A ticket that was wrongly given up gets twice the time with each attempt, so that episodes that
-    have suddenly become long cannot end a run before ``workers.ticket_timeout_s`` does.
-    """
-
-    def __init__(self, ticket_timeout_s: float) -> None:
-        self._cap_s = ticket_timeout_s
-        self._usual_s: dict[Purpose, float] = {}
-
-    def note(self, purpose: Purpose, duration_s: float) -> None:
-        """Take note of how long a ticket took."""
-        usual_s = self._usual_s.get(purpose, duration_s)
-        self._usual_s[purpose] = _KEPT * usual_s + (1 - _KEPT) * duration_s
-
-    def allowed_s(self, purpose: Purpose, attempt: int) -> float:
-        """Return the seconds that a ticket may take in its 1st, 2nd, ... attempt."""
-        if purpose not in self._usual_s:
-            return self._cap_s
-        patience_s = max(_SHORTEST_S, _TIMES_USUAL * self._usual_s[purpose])
-        return min(self._cap_s, float(patience_s * 2 ** (attempt - 1)))
-
+"""Share of the running mean of a ticket's duration that survives one more ticket."""
 
 _PROBE_PAUSE_S = 2.0
 _NEVER_S = float("inf")
@@ -89,7 +45,7 @@ class WorkerState(Enum):
     DRAINING = auto()  # plays its last ticket
 
 
-PATIENCE_S = {WorkerState.STARTING: 600.0, WorkerState.SUSPECT: 60.0}
+TIMEOUT_S = {WorkerState.STARTING: 600.0, WorkerState.SUSPECT: 60.0}
 """How long a worker may be so before it is replaced; a cloud may have to rent a machine first."""
 
 
@@ -269,13 +225,13 @@ class Scheduler:
                 seconds = worker.deadline_s - worker.since_s
                 ticket = self.lost(number, now_s)
                 yield Stop(number, f"not returned after {seconds:.3g} s", ticket)
-            elif now_s > worker.since_s + PATIENCE_S.get(worker.state, _NEVER_S):
+            elif now_s > worker.since_s + TIMEOUT_S.get(worker.state, _NEVER_S):
                 if worker.state is WorkerState.STARTING:
                     del self._workers[number]
                     yield GiveUp(number)
                 else:
                     self.lost(number, now_s)
-                    yield Stop(number, f"suspect for {PATIENCE_S[worker.state]:.0f} s")
+                    yield Stop(number, f"suspect for {TIMEOUT_S[worker.state]:.0f} s")
 
     def _retire(self) -> Iterable[Stop]:
         """Let go of workers on nodes that drain, and of those that are too many.
@@ -349,3 +305,45 @@ def _taken(worker: _Worker) -> Ticket:
     if worker.ticket is None:
         raise ValueError(f"a worker that is {worker.state.name} has no ticket to return")
     return worker.ticket
+
+
+class RestartBackoff:
+    """The pause before a lost worker is replaced, longer while none gets anything done."""
+
+    def __init__(self) -> None:
+        self._num_losses = 0
+        self.ends_at_s = float("-inf")
+        """When workers may be started again."""
+
+    def lengthen(self, now_s: float) -> None:
+        """Note that a worker was lost which had done nothing."""
+        self.ends_at_s = now_s + min(_FIRST_BACKOFF_S * 2**self._num_losses, _LONGEST_BACKOFF_S)
+        self._num_losses = min(self._num_losses + 1, _MOST_DOUBLINGS)
+
+    def forget(self) -> None:
+        """Note that a worker has done something: the next pause is the shortest again."""
+        self._num_losses = 0
+
+
+class TicketDeadlines:
+    """Tells a hung environment from a slow one by how long tickets took so far.
+
+    A ticket that was wrongly given up gets twice the time with each attempt, so that episodes that
+    have suddenly become long cannot end a run before ``workers.ticket_timeout_s`` does.
+    """
+
+    def __init__(self, ticket_timeout_s: float) -> None:
+        self._cap_s = ticket_timeout_s
+        self._usual_s: dict[Purpose, float] = {}
+
+    def note(self, purpose: Purpose, duration_s: float) -> None:
+        """Take note of how long a ticket took."""
+        usual_s = self._usual_s.get(purpose, duration_s)
+        self._usual_s[purpose] = _KEPT * usual_s + (1 - _KEPT) * duration_s
+
+    def allowed_s(self, purpose: Purpose, attempt: int) -> float:
+        """Return the seconds that a ticket may take in its 1st, 2nd, ... attempt."""
+        if purpose not in self._usual_s:
+            return self._cap_s
+        limit_s = max(_SHORTEST_DEADLINE_S, _TIMES_USUAL * self._usual_s[purpose])
+        return min(self._cap_s, float(limit_s * 2 ** (attempt - 1)))

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from reinforce.cluster.cli import main
-from reinforce.cluster.run_store.checkpoints import VARIABLE
+from reinforce.cluster.run_store.checkpoints import SUBMITTED_FILES
 from reinforce.cluster.run_store.files import read_json, write_json
 from reinforce.cluster.run_store.journal import read_entries
 
@@ -213,24 +213,24 @@ def test_a_job_goes_on_with_what_the_same_files_have_made_and_with_nothing_else(
     run, tmp_path, monkeypatch, capsys, last, is_lost
 ):
     store = ["--checkpoint.directory", str(tmp_path / "store")] if is_lost else []
-    monkeypatch.setenv(VARIABLE, "before")
+    monkeypatch.setenv(SUBMITTED_FILES, "before")
     assert main([*TRAIN, *SHORT, *store, "--resume", "auto"]) == 0
     if is_lost:
         run.rename(tmp_path / "lost")
     again = [*TRAIN, *SHORT, *store, "--stop.max_updates", last, "--resume", "auto"]
 
-    monkeypatch.setenv(VARIABLE, "edited")
+    monkeypatch.setenv(SUBMITTED_FILES, "edited")
     assert main(again) == 2
     said = capsys.readouterr().err
     assert "was made with files submitted as before, and these are edited" in said
     assert "another --run.name" in said
     assert f"`reinforce resume {run}`" in said
 
-    monkeypatch.setenv(VARIABLE, "before")
+    monkeypatch.setenv(SUBMITTED_FILES, "before")
     assert main(again) == 0, "the same files"
-    monkeypatch.delenv(VARIABLE)
+    monkeypatch.delenv(SUBMITTED_FILES)
     assert main(["resume", str(run), "--stop.max_updates", "8"]) == 0, "as the message says"
-    monkeypatch.setenv(VARIABLE, "before")
+    monkeypatch.setenv(SUBMITTED_FILES, "before")
     assert main([*again, "--stop.max_updates", "9"]) == 2
     assert "files that are not known" in capsys.readouterr().err
 

@@ -12,10 +12,11 @@ from faulty_proxy import FaultyProxy
 from mlflow import MlflowClient
 from mlflow.models import Model
 from mlflow_server import MLflowServer
+from runs import load_checkpoint
 
 from reinforce.cluster.cli import main
 from reinforce.cluster.commands.sync import sync_run_directory
-from reinforce.cluster.run_store.checkpoint import encode, load_checkpoint
+from reinforce.cluster.run_store.checkpoint import encode
 from reinforce.cluster.run_store.files import read_json
 from reinforce.cluster.run_store.run_directory import RunDirectory
 

@@ -14,7 +14,7 @@ from reinforce.cluster.backends.backend import Batch, Driver
 from reinforce.cluster.backends.ray.actors import RolloutActor
 from reinforce.cluster.backends.ray.capacity import WorkerTarget
 from reinforce.cluster.backends.ray.pool import RayPool
-from reinforce.cluster.backends.ray.scheduler import PATIENCE_S, WorkerState, key_of
+from reinforce.cluster.backends.ray.scheduler import TIMEOUT_S, WorkerState, key_of
 from reinforce.cluster.errors import TicketFailedError
 from reinforce.learner.policies.weights import Weights
 from reinforce.workers.environment import inspect_environment
@@ -215,7 +215,7 @@ def test_a_worker_whose_constructor_hangs_is_counted_and_one_that_waits_for_room
     wait_for((tmp_path / "hangs").exists)
 
     with monkeypatch.context() as patched:
-        patched.setitem(PATIENCE_S, WorkerState.STARTING, 0.0)
+        patched.setitem(TIMEOUT_S, WorkerState.STARTING, 0.0)
         pool.keep_busy()
 
     assert pool.worker_restarts == 1

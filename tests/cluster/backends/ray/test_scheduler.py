@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reinforce.cluster.backends.ray.scheduler import (
-    PATIENCE_S,
+    TIMEOUT_S,
     GiveUp,
     Play,
     Probe,
@@ -171,7 +171,7 @@ def test_a_worker_that_stays_silent_is_replaced():
 
     assert scheduler.decide(5.0) == []
     assert scheduler.decide(7.0) == [Probe(0)]
-    assert scheduler.decide(PATIENCE_S[WorkerState.SUSPECT] + 0.1)[0] == Stop(0, "suspect for 60 s")
+    assert scheduler.decide(TIMEOUT_S[WorkerState.SUSPECT] + 0.1)[0] == Stop(0, "suspect for 60 s")
 
 
 def test_a_worker_whose_constructor_hangs_is_replaced_while_others_play_on():
@@ -179,8 +179,8 @@ def test_a_worker_whose_constructor_hangs_is_replaced_while_others_play_on():
     assert scheduler.decide(0.0) == [Start(0), Start(1)]
     scheduler.started(0, "node", 1.0)
 
-    assert scheduler.decide(PATIENCE_S[WorkerState.STARTING]) == []
-    assert scheduler.decide(PATIENCE_S[WorkerState.STARTING] + 0.1) == [
+    assert scheduler.decide(TIMEOUT_S[WorkerState.STARTING]) == []
+    assert scheduler.decide(TIMEOUT_S[WorkerState.STARTING] + 0.1) == [
         GiveUp(1),
         Start(2),
     ]
