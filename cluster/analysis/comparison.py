@@ -130,7 +130,7 @@ class Group:
         if len(self.scores) == 0:
             return None
         low, high = bootstrap_interval(self.scores, statistic, _RESAMPLES)
-        return float(statistic(self.scores)), float(low), float(high)
+        return float(statistic(self.scores, axis=0)), float(low), float(high)
 
     def curve(self, statistic: Statistic) -> Curve | None:
         """Return the return against steps, or None if the runs have no metric in common.
@@ -146,7 +146,7 @@ class Group:
         steps = np.linspace(first, max(first, last), _CURVE_POINTS)
         values = np.stack([np.interp(steps, x, y) for x, y in curves])
         low, high = bootstrap_interval(values, statistic, _CURVE_RESAMPLES)
-        return Curve(steps, statistic(values), low, high)
+        return Curve(steps, statistic(values, axis=0), low, high)
 
 
 def group_runs(runs: Sequence[RunHistory]) -> list[Group]:

@@ -7,18 +7,22 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 import tyro
 from rich.table import Table
 from rich.text import Text
 
 from reinforce.cluster.analysis.comparison import Group, RunHistory, group_runs, history_of
 from reinforce.cluster.analysis.plots import plot_comparison
-from reinforce.cluster.analysis.seed_statistics import Statistic, interquartile_mean, mean
+from reinforce.cluster.analysis.seed_statistics import Statistic, interquartile_mean
 from reinforce.cluster.commands.arguments import Command, Flag
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import UsageError
 
-_STATISTICS = {"iqm": ("interquartile mean", interquartile_mean), "mean": ("mean", mean)}
+_STATISTICS: dict[str, tuple[str, Statistic]] = {
+    "iqm": ("interquartile mean", interquartile_mean),
+    "mean": ("mean", np.mean),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
