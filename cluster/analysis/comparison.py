@@ -1,4 +1,4 @@
-"""What a comparison needs of a run, from wherever it is kept."""
+"""Runs, from wherever they are kept, and what those of one configuration say together."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +23,8 @@ SCORE = "evaluation/confirmed_return_mean"
 _DECISIVE_SECTIONS = ("stop", "environment", "policy", "learner", "evaluation")
 _DECISIVE_SETTINGS = ("workers.envs_per_worker", "workers.episodes_per_ticket", "cluster.lookahead")
 _INDIFFERENT_SETTINGS = ("evaluation.video",)
+
+_RESAMPLES, _CURVE_RESAMPLES, _CURVE_POINTS = 10_000, 1_000, 100
 
 Points = Sequence[tuple[float, float]]
 """(environment steps, value) in the order of training."""
@@ -60,11 +62,6 @@ class RunHistory:
             and key not in _INDIFFERENT_SETTINGS
         }
 
-    def curve(self, metric: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return ([n] environment steps, [n] values)."""
-        points = np.array(self.metrics[metric], np.float64).reshape(-1, 2)
-        return points[:, 0], points[:, 1]
-
 
 def settings_of(config: Config) -> dict[str, str]:
     """Return every setting as ``section.key``, in words."""
@@ -89,11 +86,6 @@ def history_of(path: Path) -> RunHistory:
     if not any(metrics.values()):
         raise UsageError(f"{path} holds no update yet: there is nothing to compare")
     return RunHistory(run.name, settings_of(load_config(str(run.config_file))), metrics)
-
-
-_RESAMPLES = 10_000
-_CURVE_RESAMPLES = 1_000
-_CURVE_POINTS = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +133,7 @@ class Group:
         common = [name for name in CURVES if all(len(run.metrics[name]) > 1 for run in self.runs)]
         if not common:
             return None
-        curves = [run.curve(common[0]) for run in self.runs]
+        curves = [np.array(run.metrics[common[0]], np.float64).T for run in self.runs]
         first, last = max(x[0] for x, _ in curves), min(x[-1] for x, _ in curves)
         steps = np.linspace(first, max(first, last), _CURVE_POINTS)
         values = np.stack([np.interp(steps, x, y) for x, y in curves])
@@ -154,11 +146,17 @@ def group_runs(runs: Sequence[RunHistory]) -> list[Group]:
     members: dict[tuple[tuple[str, str], ...], list[RunHistory]] = {}
     for run in runs:
         members.setdefault(tuple(sorted(run.experiment.items())), []).append(run)
-    values: dict[str, set[str | None]] = {}
-    for key in {key for settings in members for key, _ in settings}:
-        values[key] = {dict(settings).get(key) for settings in members}
-    differing = sorted(key for key, found in values.items() if len(found) > 1)
-    return [_group(_label(dict(key), differing), found) for key, found in members.items()]
+    settings = [dict(key) for key in members]
+    differing = sorted(
+        key
+        for key in {key for each in settings for key in each}
+        if len({each.get(key) for each in settings}) > 1
+    )
+    groups = []
+    for each, found in zip(settings, members.values(), strict=True):
+        label = ", ".join(f"{key} {each.get(key, '-')}" for key in differing)
+        groups.append(_group(label or each.get("environment.id", "all runs"), found))
+    return groups
 
 
 def _group(label: str, members: Sequence[RunHistory]) -> Group:
@@ -167,10 +165,4 @@ def _group(label: str, members: Sequence[RunHistory]) -> Group:
     for run in sorted(members, key=lambda run: run.score is None):
         of_seed.setdefault(run.settings.get("run.seed", run.name), run)
     runs = [run for run in members if run in of_seed.values()]
-    return Group(label, runs, [run for run in members if run not in of_seed.values()])
-
-
-def _label(settings: dict[str, str], differing: Sequence[str]) -> str:
-    if not differing:
-        return settings.get("environment.id", "all runs")
-    return ", ".join(f"{key} {settings.get(key, '-')}" for key in differing)
+    return Group(label, runs, [run for run in members if run not in runs])

@@ -40,11 +40,6 @@ def bootstrap_interval(
     from scipy.stats import bootstrap
 
     found = bootstrap(
-        (values,),
-        statistic,
-        n_resamples=num_resamples,
-        method="percentile",
-        vectorized=True,
-        rng=np.random.default_rng(0),
+        (values,), statistic, n_resamples=num_resamples, method="percentile", vectorized=True, rng=0
     )
     return found.confidence_interval.low, found.confidence_interval.high
