@@ -34,8 +34,8 @@ class Command(ABC):
     """A verb with its arguments; the docstring of a subclass is the verb's help."""
 
     @abstractmethod
-    def execute(self, started_s: float) -> int:
-        """Do it and return the exit code; ``started_s`` is when the program began (monotonic)."""
+    def execute(self) -> int:
+        """Do it and return the exit code."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,7 +41,7 @@ class ExportCommand(Command):
     best: Flag = False
     onnx: Flag = False
 
-    def execute(self, started_s: float) -> int:
+    def execute(self) -> int:
         """Write the bundle, check it, put it in place and say so.
 
         Raises:

@@ -25,7 +25,7 @@ class PlotCommand(Command):
     run: RunDir
     output: Path | None = None
 
-    def execute(self, started_s: float) -> int:
+    def execute(self) -> int:
         directory = RunDirectory.open(self.run)
         folder = self.output or directory.plots
         try:

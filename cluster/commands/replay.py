@@ -39,7 +39,7 @@ class ReplayCommand(Command):
     run: RunDir
     ticket: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="[PURPOSE:]UPDATE:INDEX")]
 
-    def execute(self, started_s: float) -> int:
+    def execute(self) -> int:
         console, report = PlainConsole(), replay(self.run, self.ticket)
         num_episodes = report.ticket.num_episodes
         console.say(f"ticket {report.ticket} was played; its {num_episodes} episodes return")

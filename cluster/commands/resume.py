@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar
 
 import tyro
 
+from reinforce.cluster import STARTED_S
 from reinforce.cluster.commands.arguments import ConfiguredCommand
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import RunDirectoryError
@@ -38,10 +39,10 @@ class ResumeCommand(ConfiguredCommand):
     def base(cls, source: str) -> Config:
         return load_config(str(RunDirectory.open(Path(source)).config_file))
 
-    def execute(self, started_s: float) -> int:
+    def execute(self) -> int:
         console = PlainConsole(quiet_when_unread=True)
         run = RunDirectory.open(Path(self.source))
-        return go_on(run, self.config, console, started_s, forget_requests=True)
+        return go_on(run, self.config, console, STARTED_S, forget_requests=True)
 
 
 def go_on(

@@ -45,7 +45,7 @@ class SubmitCommand(ConfiguredCommand):
     address: str | None = None
     detach: Flag = False
 
-    def execute(self, started_s: float) -> int:
+    def execute(self) -> int:
         """Submit, follow, and return the job's exit code.
 
         Raises:

@@ -19,7 +19,7 @@ class SyncCommand(Command):
 
     run: RunDir
 
-    def execute(self, started_s: float) -> int:
+    def execute(self) -> int:
         run = RunDirectory.open(self.run)
         sync_run_directory(run)
         PlainConsole().say(f"{run.path} is complete in MLflow")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from reinforce.cluster import STARTED_S
 from reinforce.cluster.commands.arguments import ConfiguredCommand
 from reinforce.cluster.commands.resume import go_on
 from reinforce.cluster.console import PlainConsole
@@ -31,9 +32,9 @@ class TrainCommand(ConfiguredCommand):
 
     resume: Literal["auto"] | None = None
 
-    def execute(self, started_s: float) -> int:
+    def execute(self) -> int:
         run = train_or_resume if self.resume else run_training
-        return run(self.config, PlainConsole(quiet_when_unread=True), started_s)
+        return run(self.config, PlainConsole(quiet_when_unread=True), STARTED_S)
 
 
 def run_training(config: Config, console: PlainConsole, started_s: float) -> int:

@@ -42,7 +42,7 @@ class UiCommand(Command):
     port: int | None = None
     open: Flag = False
 
-    def execute(self, started_s: float) -> int:
+    def execute(self) -> int:
         """Serve the pages until SIGINT, SIGTERM or SIGHUP, which is the good end.
 
         Raises:

@@ -89,20 +89,11 @@ class TrainedPolicy:
         }
         return replace(self, config=self.config.model_copy(update=sections))
 
-    def seed_or_own(self, seed: int | None) -> int:
-        """Return the seed, or that of the run if there is none."""
-        return self.config.run.seed if seed is None else seed
-
     def tickets(self, seed: int, episodes: int, *, greedy: bool) -> list[Ticket]:
         """Return tickets whose episodes neither training nor its evaluations play.
 
-        Args:
-            seed: >= 0.
-            episodes: >= 1.
-            greedy: Take the most probable action.
-
         Raises:
-            UsageError: A number is out of range.
+            UsageError: The seed is below 0, or the number of episodes below 1.
         """
         for name, number, least in (("--seed", seed, 0), ("--episodes", episodes, 1)):
             if number < least:
@@ -114,10 +105,6 @@ class TrainedPolicy:
         self, tickets: Sequence[Ticket], make: EnvironmentFactory = make_environment
     ) -> Iterator[tuple[RolloutReport, Trajectories]]:
         """Play tickets in this process, one after the other; a terminal shows how far it is.
-
-        Args:
-            tickets: What to play.
-            make: Makes the environments, unless they have a vector implementation.
 
         Raises:
             UnsuitableEnvironmentError, UsageError: What ``make`` adds does not work.

@@ -95,5 +95,4 @@ def print_summary(console: PlainConsole, run: RunDirectory, summary: dict[str, A
     rows["run"] = str(run.path)
     if summary["status"] == "interrupted":
         rows["to go on"] = f"reinforce resume {run.path}"
-    for name, text in rows.items():
-        console.say(f"{name:<12}{text}")
+    console.say_rows(rows)

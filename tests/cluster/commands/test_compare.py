@@ -127,7 +127,7 @@ def test_another_run_of_the_same_seed_is_no_further_evidence():
 def test_copies_are_named_beside_the_table(runs, capsys):
     assert main(["compare", str(runs[0]), str(runs[0])]) == 0
 
-    assert "not counted, for they are runs of a seed" in capsys.readouterr().out
+    assert "not counted, since another run has the same seed: " in capsys.readouterr().out
 
 
 BAD = {
