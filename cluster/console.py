@@ -28,8 +28,8 @@ class PlainConsole(Console):
             self.say(f"{name:<12}{text}")
 
     def on_broken_pipe(self) -> None:
-        """Say no more, or have it raised."""
+        """Say no more, or let the command line end as a reader of a pipe wants it."""
         if self._quiet_when_unread:
             self.quiet = True
         else:
-            super().on_broken_pipe()
+            raise BrokenPipeError

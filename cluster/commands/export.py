@@ -42,14 +42,6 @@ class ExportCommand(Command):
     onnx: Flag = False
 
     def execute(self) -> int:
-        """Write the bundle, check it, put it in place and say so.
-
-        Raises:
-            UsageError, ConfigError, UnsuitableEnvironmentError: It cannot be exported.
-            TicketFailedError: The environment failed.
-            ExportError: The bundle acts differently; nothing is left of it.
-        """
-        console = PlainConsole()
         if self.onnx:
             check_onnx_support()
         if self.output.exists():
@@ -72,7 +64,9 @@ class ExportCommand(Command):
                 f"cannot write --output {str(self.output)!r}: {error.strerror}"
             ) from None
         what = "predict.py and policy.onnx act" if self.onnx else "predict.py acts"
-        console.say(f"{self.output}: {what} as the policy did in {len(steps):,} recorded steps")
+        PlainConsole().say(
+            f"{self.output}: {what} as the policy did in {len(steps):,} recorded steps"
+        )
         return 0
 
 

@@ -7,6 +7,7 @@ import signal
 import sys
 import tempfile
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from reinforce.cluster.commands.arguments import ConfiguredCommand, Flag
@@ -46,12 +47,6 @@ class SubmitCommand(ConfiguredCommand):
     detach: Flag = False
 
     def execute(self) -> int:
-        """Submit, follow, and return the job's exit code.
-
-        Raises:
-            UsageError: Nothing was submitted.
-            JobLostError: The cluster stopped answering; the job may go on.
-        """
         address = self.address or os.environ.get("RAY_API_SERVER_ADDRESS")
         if not address:
             raise UsageError(
@@ -61,7 +56,9 @@ class SubmitCommand(ConfiguredCommand):
         _refuse_what_cannot_travel(self.source, self.config)
         directory = WorkingDirectory.of(Path.cwd())
         jobs = RayJobs.connect(address)
-        _describe(directory)
+        _say(f"sends {len(directory.files)} files, {directory.num_bytes / 1024:,.0f} KiB")
+        if directory.left_out:
+            _say(f"leaves out {', '.join(directory.left_out)}")
         try:
             with tempfile.TemporaryDirectory(prefix="reinforce-submit-") as folder:
                 package = directory.pack(Path(folder))
@@ -83,20 +80,13 @@ def _refuse_what_cannot_travel(source: str, config: Config) -> None:
         )
     if source in preset_names():
         return
-    path = Path(source).resolve()
-    if Path.cwd().resolve() not in path.parents:
+    if Path.cwd().resolve() not in Path(source).resolve().parents:
         raise UsageError(
             f"{source} lies outside of the current directory, which is what the cluster gets; "
             "submit from a folder that holds it"
         )
     if Path(source).is_absolute():
         raise UsageError(f"give {source} relative to the current directory: the cluster has it so")
-
-
-def _describe(directory: WorkingDirectory) -> None:
-    _say(f"sends {len(directory.files)} files, {directory.num_bytes / 1024:,.0f} KiB")
-    if directory.left_out:
-        _say(f"leaves out {', '.join(directory.left_out)}")
 
 
 def _submit(
@@ -106,19 +96,18 @@ def _submit(
     words, config = _words_for_train(submitted), submitted.config
     content = "\0".join((package.name, *words))
     digest = hashlib.sha256(content.encode()).hexdigest()[:12]
-    attempt = 1
-    while True:
+    for attempt in count(1):
         submission_id = f"reinforce-{config.run.name or 'run'}-{digest}-{attempt}"
         job = jobs.find(submission_id)
         if job is None:
             command = _entrypoint(words, config, directory, package.stem)
             jobs.submit(submission_id, command, package)
             _say(f"submitted {submission_id} to {jobs.address}")
-            return submission_id
+            break
         if not can_be_retried(job):
             _say(f"this command is {submission_id} already ({job.status.value.lower()})")
-            return submission_id
-        attempt += 1
+            break
+    return submission_id
 
 
 def _words_for_train(submitted: SubmitCommand) -> list[str]:
