@@ -12,7 +12,7 @@ import numpy as np
 from reinforce.cluster.commands.arguments import Command, Flag, RunDir
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import ExportError, UsageError
-from reinforce.cluster.export.bundle import tensors_of, write_bundle
+from reinforce.cluster.export.bundle import write_bundle
 from reinforce.cluster.export.onnx_graph import actions_of_onnx, check_onnx_support, write_onnx
 from reinforce.cluster.export.trained_policy import TrainedPolicy
 from reinforce.workers.recording import Step, recording_transitions
@@ -76,12 +76,10 @@ def write_checked(bundle: Path, policy: TrainedPolicy, steps: list[Step], *, onn
     Raises:
         ExportError: An action differs.
     """
-    about = write_bundle(bundle, policy, steps, has_onnx=onnx)
+    about, tensors = write_bundle(bundle, policy, steps, has_onnx=onnx)
     if onnx:
-        write_onnx(bundle / "policy.onnx", about, tensors_of(policy))
-        dtype = np.uint8 if policy.spec.observation.pixel_leaves else np.float32
-        observations = np.array([step.observation for step in steps], dtype)
-        actions = actions_of_onnx(bundle / "policy.onnx", observations)
+        write_onnx(bundle / "policy.onnx", about, tensors)
+        actions = actions_of_onnx(bundle / "policy.onnx", [step.observation for step in steps])
         different = np.flatnonzero(actions != [step.action for step in steps])
         if len(different):
             raise ExportError(

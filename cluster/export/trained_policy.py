@@ -1,6 +1,7 @@
 """A trained policy as a run directory holds it: only read, also while the run goes on."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -54,24 +55,15 @@ class TrainedPolicy:
         """Return the newest version of a run, or the one with the best evaluation.
 
         Raises:
-            UsageError: This is no run directory, or it holds no such checkpoint, or one that does
-                not fit the environment any more.
-            ConfigError, UnsuitableEnvironmentError: The run cannot be played here.
+            ConfigError, UnsuitableEnvironmentError, UsageError: It cannot be played here.
         """
         run = RunDirectory.open(path)
         config = load_config(str(run.config_file))
-        checkpoints = Checkpoints(run, config)
-        checkpoint = _best(checkpoints) if best else _newest(checkpoints)
+        checkpoint = (_best if best else _newest)(Checkpoints(run, config))
         spec = inspect_environment(config.environment)
         require_fit(checkpoint, config, spec)
-        return cls(
-            run=run,
-            config=config,
-            spec=spec,
-            checkpoint="best" if best else "newest",
-            weights=checkpoint.weights,
-            environment_steps=checkpoint.progress.environment_steps,
-        )
+        steps = checkpoint.progress.environment_steps
+        return cls(run, config, spec, "best" if best else "newest", checkpoint.weights, steps)
 
     def __str__(self) -> str:
         return (
@@ -113,22 +105,15 @@ class TrainedPolicy:
         worker = RolloutWorker(self.config, self.spec, make)
         console = PlainConsole(stderr=True)
         shown = track(tickets, "playing", console=console, transient=True)
-        try:
+        with closing(worker):
             for ticket in shown if console.is_terminal else tickets:
-                yield _play(worker, ticket, self.weights)
-        finally:
-            worker.close()
-
-
-def _play(
-    worker: RolloutWorker, ticket: Ticket, weights: Weights
-) -> tuple[RolloutReport, Trajectories]:
-    try:
-        return worker.play(ticket, weights)
-    except (UnsuitableEnvironmentError, UsageError):  # of the factory, not of the episode
-        raise
-    except Exception as error:
-        raise TicketFailedError.in_review(ticket, error) from error
+                try:
+                    played = worker.play(ticket, self.weights)
+                except (UnsuitableEnvironmentError, UsageError):  # of ``make``, not of the episode
+                    raise
+                except Exception as error:
+                    raise TicketFailedError.in_review(ticket, error) from error
+                yield played
 
 
 def _newest(checkpoints: Checkpoints) -> Checkpoint:
