@@ -24,7 +24,7 @@ _PROBE_TIMEOUT_S = 5.0
 _REQUEST_TIMEOUTS_S = (5.0, 60.0)  # to connect, and to answer
 _SUBMIT_TIMEOUT_S = 30.0
 _QUIET_S = 30.0
-"""A job that prints nothing for this long is asked after."""
+"""After this long without output, ask for the job's status: its cluster may be gone."""
 
 _LOST_AFTER_S = 60.0
 """Without an answer for this long, following ends; the job itself may well go on."""
@@ -45,16 +45,11 @@ class RayJobs:
     """
 
     def __init__(self, address: str, client: Any) -> None:
-        """Take what asks the cluster; ``connect`` makes it."""
-        self.address = address
-        self._client = client
+        self.address, self._client = address, client
 
     @classmethod
     def connect(cls, address: str) -> Self:
-        """Return those of a cluster.
-
-        Args:
-            address: URL of the cluster's dashboard, such as http://127.0.0.1:8265.
+        """Return the jobs of the cluster whose dashboard is at this URL.
 
         Raises:
             ClusterUnreachableError: There is no job API at this address, or it refuses us.
@@ -89,19 +84,17 @@ class RayJobs:
             ClusterUnreachableError: The cluster does not take the job.
         """
         deadline_s = time.monotonic() + _SUBMIT_TIMEOUT_S
+        variables = {"RAY_JOB_STOP_WAIT_TIME_S": _STOP_WAIT_S}
+        environment = {"working_dir": str(package), "env_vars": variables}
         while True:
             try:
                 self._client.submit_job(
-                    submission_id=submission_id,
-                    entrypoint=entrypoint,
-                    runtime_env={
-                        "working_dir": str(package),
-                        "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": _STOP_WAIT_S},
-                    },
+                    entrypoint=entrypoint, submission_id=submission_id, runtime_env=environment
                 )
             except Exception as error:  # Ray's or requests'
-                if self._is_known(submission_id):
-                    return
+                with suppress(ClusterUnreachableError):
+                    if self.find(submission_id):  # it was taken, and the answer was lost
+                        return
                 if time.monotonic() > deadline_s:
                     raise ClusterUnreachableError(
                         f"{self.address} does not take the job: {error}"
@@ -109,12 +102,6 @@ class RayJobs:
                 time.sleep(_RETRY_PAUSE_S)
             else:
                 return
-
-    def _is_known(self, submission_id: str) -> bool:
-        """Return whether a job was taken although the answer was lost."""
-        with suppress(ClusterUnreachableError):
-            return self.find(submission_id) is not None
-        return False
 
     def follow(self, submission_id: str, write: Callable[[str], object]) -> JobDetails:
         """Pass on what a job prints, from its beginning, and return how it ended.
@@ -139,7 +126,7 @@ class RayJobs:
                 if job is None:
                     raise JobLostError(
                         f"the cluster at {self.address} no longer knows the job {submission_id}: "
-                        "it was started anew. The same command submits the run again; `reinforce "
+                        "it was restarted. The same command submits the run again; `reinforce "
                         "resume` goes on from its checkpoints, if the disk with them is still there"
                     )
                 if job.status.is_terminal() and (is_whole or is_over):
@@ -151,7 +138,7 @@ class RayJobs:
     async def _pass_on(self, submission_id: str, log: "_ShownOnce") -> bool:
         """Pass the log on; return True at its end, and False if there may be more of it.
 
-        A machine that is switched off does not close its connections: only asking anew tells
+        A machine that is switched off does not close its connections: only asking again tells
         silence from loss.
         """
         log.begin()
@@ -201,10 +188,8 @@ def exit_code_of(job: JobDetails) -> int:
         return 0
     if job.status == JobStatus.STOPPED:
         return 128 + signal.SIGTERM
-    code = job.driver_exit_code
-    if not code:  # it never started
-        return 1
-    return int(code) if code > 0 else 128 - int(code)
+    code = int(job.driver_exit_code or 1)  # none: it never started
+    return code if code > 0 else 128 - code
 
 
 def _unreachable(address: str, error: Exception) -> ClusterUnreachableError:
