@@ -11,12 +11,15 @@ from itertools import count
 from pathlib import Path
 
 from reinforce.cluster.commands.arguments import ConfiguredCommand, Flag
+from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.run_store.checkpoints import VARIABLE
-from reinforce.cluster.submission.jobs import RayJobs, can_be_retried, exit_code_of
+from reinforce.cluster.submission.jobs import RayJobs, exit_code_of
 from reinforce.cluster.submission.working_directory import WorkingDirectory
 from reinforce.configs.config import Config
 from reinforce.configs.loading import preset_names
+
+_say = PlainConsole().say
 
 _NOT_FOUND = 127
 """Exit code of a shell that does not find a command."""
@@ -104,7 +107,7 @@ def _submit(
             jobs.submit(submission_id, command, package)
             _say(f"submitted {submission_id} to {jobs.address}")
             break
-        if not can_be_retried(job):
+        if not (job.status.is_terminal() and exit_code_of(job)):  # else it is run again
             _say(f"this command is {submission_id} already ({job.status.value.lower()})")
             break
     return submission_id
@@ -162,9 +165,6 @@ def _follow(jobs: RayJobs, submission_id: str) -> int:
 
 
 def _write(text: str) -> None:
+    """Pass on what a job prints, with its colours and unfinished lines."""
     sys.stdout.write(text)
     sys.stdout.flush()
-
-
-def _say(text: str) -> None:
-    _write(f"{text}\n")

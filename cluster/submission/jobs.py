@@ -38,35 +38,23 @@ _UNREACHABLE = (RuntimeError, OSError, AuthenticationError)
 
 
 class RayJobs:
-    """The jobs of one cluster.
-
-    Attributes:
-        address: URL of the cluster's dashboard.
-    """
+    """The jobs of the cluster whose dashboard is at a URL."""
 
     def __init__(self, address: str, client: Any) -> None:
         self.address, self._client = address, client
 
     @classmethod
     def connect(cls, address: str) -> Self:
-        """Return the jobs of the cluster whose dashboard is at this URL.
-
-        Raises:
-            ClusterUnreachableError: There is no job API at this address, or it refuses us.
-        """
+        """Return the jobs of a cluster; ClusterUnreachableError if it does not let us ask."""
         address = address.rstrip("/")
-        _probe(address)
+        _require_dashboard(address)
         try:
             return cls(address, job_client(address, _REQUEST_TIMEOUTS_S))
         except _UNREACHABLE as error:
             raise _unreachable(address, error) from error
 
     def find(self, submission_id: str) -> JobDetails | None:
-        """Return what is known of a job, or None if there is none of this id.
-
-        Raises:
-            ClusterUnreachableError: The cluster does not say.
-        """
+        """Return what is known of a job; None if there is none of this id."""
         try:
             return self._client.get_job_info(submission_id)
         except _UNREACHABLE as error:
@@ -154,16 +142,12 @@ class RayJobs:
 
 
 class _ShownOnce:
-    """Writes a log that every new connection tells from its beginning, without repeating itself.
-
-    Attributes:
-        heard_s: When the cluster last said anything, by ``time.monotonic``.
-    """
+    """Writes a log that every new connection tells from its beginning, without repeating itself."""
 
     def __init__(self, write: Callable[[str], object]) -> None:
         self._write = write
         self._num_shown = self._num_seen = 0
-        self.heard_s = time.monotonic()
+        self.heard_s = time.monotonic()  # when the cluster last said anything
 
     def begin(self) -> None:
         """What is added next is the log's beginning again."""
@@ -175,11 +159,6 @@ class _ShownOnce:
         self._write(text[max(0, self._num_shown - self._num_seen) :])
         self._num_seen += len(text)
         self._num_shown = max(self._num_shown, self._num_seen)
-
-
-def can_be_retried(job: JobDetails) -> bool:
-    """Return whether a job has ended without success."""
-    return job.status in (JobStatus.FAILED, JobStatus.STOPPED)
 
 
 def exit_code_of(job: JobDetails) -> int:
@@ -198,8 +177,8 @@ def _unreachable(address: str, error: Exception) -> ClusterUnreachableError:
     return ClusterUnreachableError(f"{address} gives no answer about jobs: {error}")
 
 
-def _probe(address: str) -> None:
-    """Ask a dashboard for its version of Ray, and say what is wrong if there is none."""
+def _require_dashboard(address: str) -> None:
+    """Ask a dashboard for its version of Ray; raise if there is none, or it refuses us."""
     parts = urllib.parse.urlsplit(address)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ClusterUnreachableError(
@@ -211,21 +190,20 @@ def _probe(address: str) -> None:
         with urllib.request.urlopen(request, timeout=_PROBE_TIMEOUT_S) as answer:  # noqa: S310
             json.load(answer)["ray_version"]
     except urllib.error.HTTPError as error:
+        problem = f"is not a Ray dashboard (HTTP {error.code} for /api/version)"
         if error.code in (401, 403):
-            raise ClusterUnreachableError(
-                f"{address} refuses us (HTTP {error.code}): {missing_token_advice()}"
-            ) from None
-        raise ClusterUnreachableError(
-            f"{address} is not a Ray dashboard (HTTP {error.code} for /api/version)"
-        ) from None
+            problem = f"refuses us (HTTP {error.code}): {missing_token_advice()}"
     except (ValueError, KeyError, http.client.HTTPException, ConnectionResetError):
-        raise ClusterUnreachableError(
-            f"{address} answers, but not as a Ray dashboard does; its port is usually 8265 "
-            "(6379 is the address for --cluster.address)"
-        ) from None
+        problem = (
+            "answers, but not as a Ray dashboard does; its port is usually 8265 (6379 is the "
+            "address for --cluster.address)"
+        )
     except OSError as error:
-        raise ClusterUnreachableError(
-            f"--address {address!r} does not answer ({getattr(error, 'reason', error)}). Is the "
-            "dashboard's port reachable from here? `ray dashboard CLUSTER.yaml`, `kubectl "
-            "port-forward` or `ssh -L 8265:127.0.0.1:8265 HEAD` bring it to this machine"
-        ) from None
+        problem = (
+            f"does not answer ({getattr(error, 'reason', error)}). Is the dashboard's port "
+            "reachable from here? `ray dashboard CLUSTER.yaml`, `kubectl port-forward` or "
+            "`ssh -L 8265:127.0.0.1:8265 HEAD` bring it to this machine"
+        )
+    else:
+        return
+    raise ClusterUnreachableError(f"--address {address!r} {problem}")

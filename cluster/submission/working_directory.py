@@ -47,7 +47,7 @@ class WorkingDirectory:
         paths = {
             path
             for entry in (_walk(root, Path()) if listed is None else listed)
-            for path in (_walk(root, entry) if _is_linked_folder(root / entry) else [entry])
+            for path in [entry, *(_walk(root, entry) if (root / entry).is_symlink() else ())]
             if _is_wanted(path) and (root / path).is_file()
         }
         tops = {path.parts[0] for path in paths}
@@ -117,15 +117,11 @@ def _listed_by_git(root: Path) -> list[Path] | None:
     return [Path(name) for name in result.stdout.decode().split("\0") if name]
 
 
-def _is_linked_folder(path: Path) -> bool:
-    return path.is_symlink() and path.is_dir()
-
-
 def _walk(root: Path, below: Path) -> Iterator[Path]:
     """Yield files and linked folders; what is behind a link is not looked into."""
     for folder, folders, names in os.walk(root / below):
         folders[:] = [name for name in folders if _is_wanted(Path(name))]
-        links = [name for name in folders if _is_linked_folder(Path(folder, name))]
+        links = [name for name in folders if Path(folder, name).is_symlink()]
         yield from (Path(folder, name).relative_to(root) for name in (*names, *links))
 
 
