@@ -97,6 +97,5 @@ def check_token() -> Finding:
             "unset RAY_AUTH_MODE and start clusters with a token: docs/security.md",
         )
     source = token_source()
-    if source is None:
-        return ok("token", "none here; a local Ray makes its own, a cluster will ask for one")
-    return ok("token", f"from {source}")
+    none = "none here; a local Ray makes its own, a cluster will ask for one"
+    return ok("token", f"from {source}" if source else none)

@@ -48,7 +48,7 @@ class ReplayCommand(Command):
             raise UsageError(f"{self.ticket!r} is not a ticket such as 12:3 or evaluation:0:3")
         purpose = Purpose[(match[1] or "training").upper()]
         update, index = int(match[2]), int(match[3])
-        checkpoint = _checkpoint(Checkpoints(run, config), config, purpose, update)
+        checkpoint = _load(Checkpoints(run, config), config.cluster.lookahead, purpose, update)
         tickets, weights = _batch(config, checkpoint, purpose, update)
         if index >= len(tickets):
             last = len(tickets) - 1
@@ -75,9 +75,7 @@ def _print(report: RolloutReport, summary: dict[str, Any]) -> None:
         )
 
 
-def _checkpoint(
-    checkpoints: Checkpoints, config: Config, purpose: Purpose, update: int
-) -> Checkpoint:
+def _load(checkpoints: Checkpoints, lookahead: int, purpose: Purpose, update: int) -> Checkpoint:
     """Return the checkpoint with the weights that a ticket is played with.
 
     The regular evaluation plays the same seeds with every version; the newest one is taken. A batch
@@ -85,7 +83,7 @@ def _checkpoint(
     """
     versions = checkpoints.versions()
     wanted = [max(versions, default=0)] if purpose is Purpose.EVALUATION else [update]
-    if purpose is Purpose.TRAINING and config.cluster.lookahead:
+    if purpose is Purpose.TRAINING and lookahead:
         wanted.append(update - 1)
     version = next((v for v in wanted if v in versions), None)
     if version is None:

@@ -60,7 +60,7 @@ def go_on(
         config: How from now on.
         console: Where the display and the summary go.
         started_s: ``time.monotonic()`` when the program began.
-        forget_requests: Whether a pause or another number of workers, asked for earlier, is over.
+        forget_requests: Drop the requests of the earlier process: a pause, a number of workers.
 
     Raises:
         ConfigError, UnsuitableEnvironmentError, UsageError: It cannot go on like this.
@@ -115,6 +115,6 @@ def _refuse_if_its_checkpoints_are_gone(run: RunDirectory, summary: dict[str, ob
     if summary.get("status") in ("finished", "interrupted") and summary.get("updates") != 0:
         raise RunDirectoryError(
             f"the checkpoints of the {summary.get('updates')} updates of {run.path} are gone; put "
-            "them back to go on from them, or train a run of another name: beginning anew here "
+            "them back to go on from them, or train a run of another name: starting over here "
             "would overwrite the records of this one"
         )

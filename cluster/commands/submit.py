@@ -4,9 +4,9 @@ import hashlib
 import os
 import shlex
 import signal
-import sys
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -145,7 +145,7 @@ def _entrypoint(words: list[str], config: Config, directory: WorkingDirectory, d
 
 def _follow(jobs: RayJobs, submission_id: str) -> int:
     try:
-        job = jobs.follow(submission_id, _write)
+        job = jobs.follow(submission_id, partial(print, end="", flush=True))
     except KeyboardInterrupt:
         _say(
             "\nno longer following; the job goes on. The same command follows it again, and\n"
@@ -162,9 +162,3 @@ def _follow(jobs: RayJobs, submission_id: str) -> int:
             "from which `ray start` is called, on every node, with its bin folder on PATH"
         )
     return code
-
-
-def _write(text: str) -> None:
-    """Pass on what a job prints, with its colours and unfinished lines."""
-    sys.stdout.write(text)
-    sys.stdout.flush()
