@@ -58,7 +58,7 @@ def plot_comparison(groups: Sequence[Group], statistic: Statistic, path: Path, n
         (line,) = axes.plot(curve.steps, curve.values, label=f"{group.label} ({len(group.runs)})")
         axes.fill_between(curve.steps, curve.low, curve.high, alpha=0.2, color=line.get_color())
     axes.set_title(f"{name} over seeds, 95 % bootstrap interval (number of runs)")
-    _finish(axes, "environment steps", "mean return of an episode", fontsize="small")
+    _finish(axes, "environment steps", "mean return of an episode")
     try:
         figure.savefig(path)
     except (OSError, ValueError) as error:
@@ -70,7 +70,7 @@ def _finish(axes: "Axes", x: str, y: str, **legend: Any) -> None:
     axes.set(xlabel=x, ylabel=y)
     axes.grid(alpha=0.3)
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(**legend)
+        axes.legend(**{"fontsize": "small", **legend})
 
 
 def _overview(entries: Sequence[JournalEntry], title: str) -> "Figure":
@@ -90,7 +90,7 @@ def _overview(entries: Sequence[JournalEntry], title: str) -> "Figure":
     spent = seconds_per_update(entries)
     steps = [entry.environment_steps for entry in entries if entry.batch]
     split.stackplot(steps, list(spent.values()), labels=list(spent), alpha=0.7)
-    _finish(split, "environment steps", "seconds of an update", fontsize="small", loc="upper left")
+    _finish(split, "environment steps", "seconds of an update", loc="upper left")
     return figure
 
 
@@ -113,7 +113,7 @@ def _draw_returns(axes: "Axes", entries: Sequence[JournalEntry], counter: str, l
         errors = np.abs([means - lows, highs - means])
         axes.errorbar(at, means, errors, fmt="o-", markersize=3, label="evaluation, 95 %")
     place = "best" if len(batches) < 100 else "lower right"
-    _finish(axes, label, "return of an episode", fontsize="small", loc=place)
+    _finish(axes, label, "return of an episode", loc=place)
 
 
 def _draw_lengths(axes: "Axes", entries: Sequence[JournalEntry]) -> None:
@@ -123,7 +123,7 @@ def _draw_lengths(axes: "Axes", entries: Sequence[JournalEntry]) -> None:
     bins = np.linspace(0, lengths.max(), 41).tolist()
     for part, name in ((lengths[:quarter], "first"), (lengths[-quarter:], "last")):
         axes.hist(part, bins=bins, alpha=0.6, label=f"{name} quarter of the episodes")
-    _finish(axes, "length of an episode (steps)", "episodes", fontsize="small")
+    _finish(axes, "length of an episode (steps)", "episodes")
 
 
 def seconds_per_update(entries: Sequence[JournalEntry]) -> dict[str, NDArray[np.float64]]:
@@ -164,5 +164,5 @@ def _episode_lengths(entries: Sequence[JournalEntry], title: str) -> "Figure":
     axes.plot(ends[shown], means[shown], linewidth=1.4, label=label)
     axes.set_title(title)
     axes.set_ylim(bottom=0)
-    _finish(axes, "episode", "length (steps)", loc="upper left")
+    _finish(axes, "episode", "length (steps)", fontsize="medium", loc="upper left")
     return figure
