@@ -69,8 +69,7 @@ def go_on(
     """
     changes = changes_between(load_config(str(run.config_file)), config)
     summary = read_json(run.summary_file) or {}
-    may_end_later = any(name.startswith("stop.") for name in changes)
-    if summary.get("status") == "finished" and not may_end_later:
+    if summary.get("status") == "finished" and not any(key.startswith("stop.") for key in changes):
         if submitted_files():  # else there is nothing to ask a store for
             require_same_files(run, Checkpoints(run, config).newest(lambda text: None))
         console.say(

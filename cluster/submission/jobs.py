@@ -133,7 +133,8 @@ class RayJobs:
         texts = self._client.tail_job_logs(submission_id)
         while True:
             try:
-                text = await asyncio.wait_for(anext(texts), _QUIET_S)
+                async with asyncio.timeout(_QUIET_S):  # Python 3.11's wait_for may swallow Ctrl-C
+                    text = await anext(texts)
             except StopAsyncIteration:
                 return True
             except Exception:  # noqa: BLE001 - silence, or Ray's or aiohttp's of a torn connection
