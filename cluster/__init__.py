@@ -9,6 +9,10 @@ if __name__ != "reinforce.cluster":
     raise ImportError("this package is called reinforce.cluster")
 
 import os
+import time
+
+STARTED_S = time.monotonic()
+"""When the program began, as far as this project can see: a command's wall time counts from it."""
 
 _LIBRARY_ENVIRONMENT = {
     # Ray: whoever reaches a cluster can run code on it, so every cluster asks for a token.

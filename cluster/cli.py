@@ -8,7 +8,6 @@ import os
 import select
 import signal
 import sys
-import time
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -64,10 +63,9 @@ Start with: reinforce train cartpole"""
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the verb that the command line names and return the exit code."""
-    started_s = time.monotonic()
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return _run(words, started_s)
+        return _run(words)
     except BrokenPipeError:
         if _output_is_read():  # it was another pipe
             raise
@@ -87,7 +85,7 @@ def _output_is_read() -> bool:
     return not poll.poll(0)
 
 
-def _run(words: list[str], started_s: float) -> int:
+def _run(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         sys.stdout.write(f"{_usage()}\n")
         return 0 if words else 2
@@ -104,7 +102,7 @@ def _run(words: list[str], started_s: float) -> int:
     module = import_module(f"reinforce.cluster.commands.{_MODULES.get(verb, verb)}")
     kind: type[Command] = getattr(module, f"{verb.capitalize()}Command")
     try:
-        return parse_command(verb, kind, rest).execute(started_s)
+        return parse_command(verb, kind, rest).execute()
     except SystemExit as end:  # after help, or after an option that does not exist
         return int(end.code or 0)
     except _EXPECTED as error:

@@ -1,5 +1,6 @@
 """Where everything is printed: as it is written, whatever rich would make of it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
@@ -21,9 +22,14 @@ class PlainConsole(Console):
         """Print a text without wrapping, highlighting or markup."""
         self.print(text, style=style, highlight=False, soft_wrap=True, markup=False)
 
+    def say_rows(self, rows: Mapping[str, str]) -> None:
+        """Print a line per row, its name first."""
+        for name, text in rows.items():
+            self.say(f"{name:<12}{text}")
+
     def on_broken_pipe(self) -> None:
-        """Say no more, or have it raised."""
+        """Say no more, or let the command line end as a reader of a pipe wants it."""
         if self._quiet_when_unread:
             self.quiet = True
         else:
-            super().on_broken_pipe()
+            raise BrokenPipeError

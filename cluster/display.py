@@ -12,11 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from reinforce.cluster.console import PlainConsole
+from reinforce.cluster.evaluation import mean_and_interval
 from reinforce.cluster.progress import Progress
 from reinforce.cluster.run_store.journal import JournalEntry
 from reinforce.configs.config import Config
 
 _PLAIN_INTERVAL_S = 2.0
+_EVALUATIONS = {"evaluation": "", "sampled": "sampled_", "on other seeds": "confirmed_"}
+"""What a line calls an evaluation, and how its metrics begin."""
 
 
 class PlainDisplay:
@@ -35,18 +38,14 @@ class PlainDisplay:
     def show(self, entry: JournalEntry) -> None:
         """Print a line, if it is time."""
         metrics, head = entry.metrics, f"update {entry.updates:>5}"
-        ways = {"evaluation": "", "sampled": "sampled_", "on other seeds": "confirmed_"}
-        for name, prefix in ways.items():
-            if f"evaluation/{prefix}return_mean" in metrics:
-                mean, low, high = (
-                    metrics[f"evaluation/{prefix}return_{which}"]
-                    for which in ("mean", "ci_low", "ci_high")
-                )
-                interval = f"(95 % interval {low:.1f} to {high:.1f})"
-                self._print(f"{head}  {name}: mean return {mean:.1f} {interval}")
+        for name, prefix in _EVALUATIONS.items():
+            names = [f"evaluation/{prefix}return_{part}" for part in ("mean", "ci_low", "ci_high")]
+            if names[0] in metrics:
+                result = mean_and_interval(*(metrics[name] for name in names))
+                self.warn(f"{head}  {name}: mean return {result}")
         if entry.batch and time.monotonic() - self._shown_at_s >= _PLAIN_INTERVAL_S:
             self._shown_at_s = time.monotonic()
-            self._print(
+            self.warn(
                 f"{head}  steps {entry.environment_steps:,}  "
                 f"return {metrics['rollout/return_mean']:.1f}  "
                 f"{metrics['time/environment_steps_per_s']:,.0f} steps/s  "
@@ -55,21 +54,17 @@ class PlainDisplay:
 
     def warn(self, text: str) -> None:
         """Print it."""
-        self._print(text)
-
-    def _print(self, line: str) -> None:
         with suppress(OSError, UnicodeError):  # the run is worth more than its display
-            self._console.say(line)
+            self._console.say(text)
 
 
 class LiveDisplay:
     """A panel that is redrawn in place."""
 
     def __init__(self, console: PlainConsole, config: Config, run_name: str) -> None:
-        self._console, self._config = console, config
-        self._run_name = run_name
+        self._console, self._stop, self._run_name = console, config.stop, run_name
         self._update: JournalEntry | None = None
-        self._evaluation: JournalEntry | None = None
+        self._evaluated = "not yet"
         self._seconds = {"sampling": 0.0, "learning": 0.0, "evaluating": 0.0}
         self._live = Live(
             console=console, get_renderable=self._panel, refresh_per_second=8, transient=True
@@ -86,7 +81,7 @@ class LiveDisplay:
         """Take note; the panel redraws itself."""
         metrics = entry.metrics
         if "evaluation/return_mean" in metrics:
-            self._evaluation = entry
+            self._evaluated = f"{metrics['evaluation/return_mean']:.1f}"
             self._seconds["evaluating"] += metrics["time/evaluation_s"]
         if entry.batch:
             self._update = entry
@@ -100,55 +95,33 @@ class LiveDisplay:
     def _panel(self) -> Panel:
         if self._update is None:
             return Panel(Text("waiting for the first batch"), title=self._run_name)
-        entry, metrics = self._update, self._update.metrics
-        table = Table.grid(padding=(0, 2))
-        table.add_row("update", f"{entry.updates:,}", "steps", f"{entry.environment_steps:,}")
-        table.add_row(
-            "return",
-            f"{metrics['rollout/return_mean']:.1f}",
-            "range",
-            f"{metrics['rollout/return_min']:.1f} to {metrics['rollout/return_max']:.1f}",
-        )
-        table.add_row("evaluated", self._evaluated(), "target", self._target())
-        table.add_row(
-            "steps/s",
-            f"{metrics['time/environment_steps_per_s']:,.0f}",
-            "time",
-            self._where_the_time_goes(),
-        )
-        table.add_row(
-            "workers",
-            f"{metrics['cluster/workers_alive']:.0f} "
-            f"({metrics['cluster/worker_restarts']:.0f} replaced)",
-            "tickets",
-            f"{metrics['tickets/completed']:.0f} played, "
-            f"{metrics['tickets/reissued']:.0f} played again",
-        )
-        progress = Progress(
-            entry.updates,
-            entry.environment_steps,
-            training_time_s=entry.training_time_s,
-        )
-        used = progress.fraction_used(self._config.stop)
-        bar = Table.grid(padding=(0, 2))
+        entry, target = self._update, self._stop.target_return
+        total_s = sum(self._seconds.values()) or 1.0
+        shares = (f"{name} {part_s / total_s:.0%}" for name, part_s in self._seconds.items())
+        shown = {
+            "update": f"{entry.updates:,}",
+            "steps": f"{entry.environment_steps:,}",
+            "return": "{rollout/return_mean:.1f}",
+            "range": "{rollout/return_min:.1f} to {rollout/return_max:.1f}",
+            "evaluated": self._evaluated,
+            "target": "none" if target is None else f"{target:g}",
+            "steps/s": "{time/environment_steps_per_s:,.0f}",
+            "time": ", ".join(shares),
+            "workers": "{cluster/workers_alive:.0f} ({cluster/worker_restarts:.0f} replaced)",
+            "tickets": "{tickets/completed:.0f} played, {tickets/reissued:.0f} played again",
+        }
+        table, bar = Table.grid(padding=(0, 2)), Table.grid(padding=(0, 2))
+        cells = [(name, text.format_map(entry.metrics)) for name, text in shown.items()]
+        for left, right in zip(cells[::2], cells[1::2], strict=True):
+            table.add_row(*left, *right)
+        used = Progress(
+            entry.updates, entry.environment_steps, training_time_s=entry.training_time_s
+        ).fraction_used(self._stop)
         bar.add_row(
             ProgressBar(total=1.0, completed=used, width=40),
             Text(f"{used:.0%} of the nearest limit in 'stop'", style="dim"),
         )
         return Panel(Group(table, bar), title=self._run_name)
-
-    def _evaluated(self) -> str:
-        if self._evaluation is None:
-            return "not yet"
-        return f"{self._evaluation.metrics['evaluation/return_mean']:.1f}"
-
-    def _target(self) -> str:
-        target = self._config.stop.target_return
-        return "none" if target is None else f"{target:g}"
-
-    def _where_the_time_goes(self) -> str:
-        total = sum(self._seconds.values()) or 1.0
-        return ", ".join(f"{name} {part / total:.0%}" for name, part in self._seconds.items())
 
 
 def make_display(

@@ -10,9 +10,6 @@ from reinforce.cluster.backends.backend import Pool, WeightsHandle
 from reinforce.configs.config import Config
 from reinforce.workers.tickets import Purpose, Ticket, draw_tickets
 
-_Z = 1.959963984540054
-"""97.5 % quantile of the normal distribution."""
-
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -38,9 +35,11 @@ class Evaluation:
     @classmethod
     def of(cls, returns: NDArray[np.float64], *, greedy: bool) -> "Evaluation":
         """Return the statistics of [E >= 2] episode returns."""
+        from scipy.special import stdtrit
+
         mean = float(returns.mean())
-        error = float(returns.std(ddof=1)) / float(np.sqrt(len(returns)))
-        half_width = t_quantile_97_5(len(returns) - 1) * error
+        error = returns.std(ddof=1) / np.sqrt(len(returns))
+        half_width = float(stdtrit(len(returns) - 1, 0.975) * error)
         return cls(
             episodes=len(returns),
             greedy=greedy,
@@ -73,15 +72,8 @@ def evaluation_tickets(config: Config, purpose: Purpose, update: int) -> list[Ti
     evaluation, size = config.evaluation, config.workers.episodes_per_ticket
 
     def draw(first_index: int, *, greedy: bool) -> list[Ticket]:
-        return draw_tickets(
-            config.run.seed,
-            purpose,
-            update,
-            evaluation.episodes,
-            size,
-            greedy=greedy,
-            first_index=first_index,
-        )
+        numbers = (config.run.seed, purpose, update, evaluation.episodes, size)
+        return draw_tickets(*numbers, greedy=greedy, first_index=first_index)
 
     tickets = draw(0, greedy=evaluation.greedy is not False)
     if evaluation.greedy == "both" and purpose is Purpose.EVALUATION:
@@ -89,18 +81,9 @@ def evaluation_tickets(config: Config, purpose: Purpose, update: int) -> list[Ti
     return tickets
 
 
-def t_quantile_97_5(degrees_of_freedom: int) -> float:
-    """Return the 97.5 % quantile of Student's t, to 0.5 % from 4 degrees of freedom on.
-
-    Source: Abramowitz & Stegun (1964), equation 26.7.5.
-    """
-    n, z = float(degrees_of_freedom), _Z
-    return (
-        z
-        + (z**3 + z) / (4 * n)
-        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * n**2)
-        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * n**3)
-    )
+def mean_and_interval(mean: float, low: float, high: float) -> str:
+    """Return a mean return and its 95 % interval, in words."""
+    return f"{mean:.1f} (95 % interval {low:.1f} to {high:.1f})"
 
 
 class Evaluator:
@@ -112,8 +95,9 @@ class Evaluator:
     """
 
     def __init__(self, config: Config, pool: Pool) -> None:
-        self._config = config
-        self._pool = pool
+        import scipy.special  # noqa: F401 - takes 0.2 s: now, so that no evaluation waits for it
+
+        self._config, self._pool = config, pool
 
     def evaluate_if_due(self, updates: int, weights: WeightsHandle) -> Evaluations | None:
         """Play the fixed seeds after every so many updates, before the first one included."""
@@ -133,9 +117,8 @@ class Evaluator:
 
     def _play(self, purpose: Purpose, update: int, weights: WeightsHandle) -> Evaluations:
         self._pool.submit(evaluation_tickets(self._config, purpose, update), weights)
-        reports = self._pool.collect(purpose, update).reports
         returns: dict[bool, list[NDArray[np.float64]]] = {}
-        for report in reports:
+        for report in self._pool.collect(purpose, update).reports:
             returns.setdefault(report.ticket.greedy, []).append(report.episode_returns)
         deciding, *others = (
             Evaluation.of(np.concatenate(parts), greedy=greedy) for greedy, parts in returns.items()

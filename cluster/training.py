@@ -29,10 +29,10 @@ class Training:
         start: Checkpoint | None = None,
     ) -> None:
         self._config, self._context = config, context
+        self._evaluator = Evaluator(config, backend.pool)
         self._batches = Batches(config, backend, start, context.warn)
         self._books = Bookkeeping(config, backend, self._batches, context, start)
         self._weights = backend.learner.weights()
-        self._evaluator = Evaluator(config, backend.pool)
 
     def run(self) -> Outcome:
         """Train until a limit of ``config.stop`` is reached or the user interrupts.

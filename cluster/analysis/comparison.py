@@ -1,4 +1,4 @@
-"""What a comparison needs of a run, from wherever it is kept."""
+"""Runs, from wherever they are kept, and what those of one configuration say together."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +19,8 @@ CURVES = ("evaluation/return_mean", "rollout/return_mean")
 
 SCORE = "evaluation/confirmed_return_mean"
 """What is compared: the mean return of the last weights, on seeds of their own."""
+
+_RESAMPLES, _CURVE_RESAMPLES, _CURVE_POINTS = 10_000, 1_000, 100
 
 Points = Sequence[tuple[float, float]]
 """(environment steps, value) in the order of training."""
@@ -54,11 +56,6 @@ class RunHistory:
             if decides_the_result(name)
         }
 
-    def curve(self, metric: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return ([n] environment steps, [n] values)."""
-        points = np.array(self.metrics[metric], np.float64).reshape(-1, 2)
-        return points[:, 0], points[:, 1]
-
 
 def settings_of(config: Config) -> dict[str, str]:
     """Return every setting as ``section.field``, in words."""
@@ -79,11 +76,6 @@ def history_of(path: Path) -> RunHistory:
     if not any(metrics.values()):
         raise UsageError(f"{path} holds no update yet: there is nothing to compare")
     return RunHistory(run.name, settings_of(load_config(str(run.config_file))), metrics)
-
-
-_RESAMPLES = 10_000
-_CURVE_RESAMPLES = 1_000
-_CURVE_POINTS = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +112,7 @@ class Group:
         if len(self.scores) == 0:
             return None
         low, high = bootstrap_interval(self.scores, statistic, _RESAMPLES)
-        return float(statistic(self.scores)), float(low), float(high)
+        return float(statistic(self.scores, axis=0)), float(low), float(high)
 
     def curve(self, statistic: Statistic) -> Curve | None:
         """Return the return against steps, or None if the runs have no metric in common.
@@ -131,12 +123,12 @@ class Group:
         common = [name for name in CURVES if all(len(run.metrics[name]) > 1 for run in self.runs)]
         if not common:
             return None
-        curves = [run.curve(common[0]) for run in self.runs]
+        curves = [np.array(run.metrics[common[0]], np.float64).T for run in self.runs]
         first, last = max(x[0] for x, _ in curves), min(x[-1] for x, _ in curves)
         steps = np.linspace(first, max(first, last), _CURVE_POINTS)
         values = np.stack([np.interp(steps, x, y) for x, y in curves])
         low, high = bootstrap_interval(values, statistic, _CURVE_RESAMPLES)
-        return Curve(steps, statistic(values), low, high)
+        return Curve(steps, statistic(values, axis=0), low, high)
 
 
 def group_runs(runs: Sequence[RunHistory]) -> list[Group]:
@@ -144,11 +136,17 @@ def group_runs(runs: Sequence[RunHistory]) -> list[Group]:
     members: dict[tuple[tuple[str, str], ...], list[RunHistory]] = {}
     for run in runs:
         members.setdefault(tuple(sorted(run.experiment.items())), []).append(run)
-    values: dict[str, set[str | None]] = {}
-    for key in {key for settings in members for key, _ in settings}:
-        values[key] = {dict(settings).get(key) for settings in members}
-    differing = sorted(key for key, found in values.items() if len(found) > 1)
-    return [_group(_label(dict(key), differing), found) for key, found in members.items()]
+    settings = [dict(key) for key in members]
+    differing = sorted(
+        key
+        for key in {key for each in settings for key in each}
+        if len({each.get(key) for each in settings}) > 1
+    )
+    groups = []
+    for each, found in zip(settings, members.values(), strict=True):
+        label = ", ".join(f"{key} {each.get(key, '-')}" for key in differing)
+        groups.append(_group(label or each.get("environment.id", "all runs"), found))
+    return groups
 
 
 def _group(label: str, members: Sequence[RunHistory]) -> Group:
@@ -157,10 +155,4 @@ def _group(label: str, members: Sequence[RunHistory]) -> Group:
     for run in sorted(members, key=lambda run: run.score is None):
         of_seed.setdefault(run.settings.get("run.seed", run.name), run)
     runs = [run for run in members if run in of_seed.values()]
-    return Group(label, runs, [run for run in members if run not in of_seed.values()])
-
-
-def _label(settings: dict[str, str], differing: Sequence[str]) -> str:
-    if not differing:
-        return settings.get("environment.id", "all runs")
-    return ", ".join(f"{key} {settings.get(key, '-')}" for key in differing)
+    return Group(label, runs, [run for run in members if run not in runs])

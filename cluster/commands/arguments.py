@@ -7,12 +7,14 @@ configuration: ``--section.field value`` on top of a preset, a file or a run dir
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
 import tyro
 import yaml
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from reinforce.cluster.errors import UsageError
 from reinforce.configs.config import Config
@@ -34,8 +36,8 @@ class Command(ABC):
     """A verb with its arguments; the docstring of a subclass is the verb's help."""
 
     @abstractmethod
-    def execute(self, started_s: float) -> int:
-        """Do it and return the exit code; ``started_s`` is when the program began (monotonic)."""
+    def execute(self) -> int:
+        """Do it and return the exit code."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +83,7 @@ class PlayCommand(Command):
     best: Flag = False
 
 
-_REGISTRY = tyro.constructors.ConstructorRegistry()
+_REGISTRY = ConstructorRegistry()
 
 _YAML_METAVARS: dict[Any, str] = {
     bool: "{true,false}",
@@ -91,54 +93,56 @@ _YAML_METAVARS: dict[Any, str] = {
 
 
 @_REGISTRY.primitive_rule
-def _as_in_yaml(
-    type_info: tyro.constructors.PrimitiveTypeInfo,
-) -> tyro.constructors.PrimitiveConstructorSpec[Any] | None:
+def _as_in_yaml(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
     """Booleans, mappings and lists of wrappers are one word of YAML."""
-    if type_info.type not in _YAML_METAVARS:
+    if info.type not in _YAML_METAVARS:
         return None
-    return tyro.constructors.PrimitiveConstructorSpec(
+
+    def value_of(words: list[str]) -> Any:
+        try:
+            return parse_yaml(words[0])
+        except yaml.MarkedYAMLError as error:
+            raise ConfigError(f"{words[0]!r} is not valid YAML: {error.problem}") from None
+
+    def words_of(value: Any) -> list[str]:
+        plain = list(value) if isinstance(value, tuple) else value
+        text: str = yaml.safe_dump(plain, default_flow_style=True, width=math.inf)
+        return [text.removesuffix("\n").removesuffix("\n...")]
+
+    return PrimitiveConstructorSpec(
         nargs=1,
-        metavar=_YAML_METAVARS[type_info.type],
-        instance_from_str=lambda words: _parse_word(words[0]),
-        is_instance=lambda instance: isinstance(instance, type_info.type_origin or type_info.type),
-        str_from_instance=lambda instance: [_as_word(instance)],
+        metavar=_YAML_METAVARS[info.type],
+        instance_from_str=value_of,
+        is_instance=lambda instance: isinstance(instance, info.type_origin or info.type),
+        str_from_instance=words_of,
     )
 
 
 @_REGISTRY.primitive_rule
-def _refused_by_its_section(
-    type_info: tyro.constructors.PrimitiveTypeInfo,
-) -> tyro.constructors.PrimitiveConstructorSpec[Any] | None:
+def _refused_by_its_section(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
     """Words that are no value of a setting go on as they stand: its section says what it takes."""
-    if tyro.conf.FlagConversionOff not in type_info.markers:
+    if tyro.conf.FlagConversionOff not in info.markers:
         return None  # no setting, asked from here, or a part of a setting
-    bare = tyro.constructors.PrimitiveTypeInfo.make(type_info.type, set())
-    usual = tyro.constructors.ConstructorRegistry.get_primitive_spec(bare)
-    if not isinstance(usual, tyro.constructors.PrimitiveConstructorSpec):
+    bare = PrimitiveTypeInfo.make(info.type, set())
+    usual = ConstructorRegistry.get_primitive_spec(bare)
+    if not isinstance(usual, PrimitiveConstructorSpec):
         return None  # a section
 
     def value_of(words: list[str]) -> Any:
-        is_one = len(words) == 1 and usual.nargs != "*"
-        try:
+        with suppress(ValueError):
             if usual.choices is None or words[0] in usual.choices:
                 return usual.instance_from_str(words)
-        except ValueError:
-            pass
-        return words[0] if is_one else words
+        return words[0] if len(words) == 1 and usual.nargs != "*" else words
 
     return replace(usual, instance_from_str=value_of, choices=None)
 
 
 @_REGISTRY.primitive_rule
-def _whole_number(
-    type_info: tyro.constructors.PrimitiveTypeInfo,
-) -> tyro.constructors.PrimitiveConstructorSpec[Any] | None:
+def _whole_number(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
     """What is no whole number is refused in plain words, not with the names of Python's types."""
-    is_setting = tyro.conf.FlagConversionOff in type_info.markers
-    if is_setting or type_info.type not in (int, int | None):
+    if tyro.conf.FlagConversionOff in info.markers or info.type not in (int, int | None):
         return None
-    takes_none = type_info.type is not int
+    takes_none = info.type is not int
 
     def value_of(words: list[str]) -> int | None:
         if takes_none and words == ["None"]:
@@ -149,7 +153,7 @@ def _whole_number(
             rest = ", nor None" if takes_none else ""
             raise ValueError(f"{words[0]!r} is no whole number{rest}") from None
 
-    return tyro.constructors.PrimitiveConstructorSpec(
+    return PrimitiveConstructorSpec(
         nargs=1,
         metavar="{None}|INT" if takes_none else "INT",
         instance_from_str=value_of,
@@ -164,48 +168,26 @@ Verb = TypeVar("Verb", bound=Command)
 def parse_command(verb: str, kind: type[Verb], words: Sequence[str]) -> Verb:
     """Return what the words after a verb say.
 
+    Settings are laid over what their source alone makes.
+
     Raises:
         ConfigError, UsageError: The source is missing or wrong, or a value is refused.
         SystemExit: 0 after ``--help``, 2 after an option that does not exist.
     """
-    words, command = list(words), verb
+    words, program = list(words), f"reinforce {verb}"
     default: Any = None
     if issubclass(kind, ConfiguredCommand):
-        default, command = _with_base(verb, kind, words)
+        asks_for_help = bool(set(words) & {"-h", "--help"})
+        source = getattr(kind, "source", None)
+        if words and not words[0].startswith("-"):
+            source = words.pop(0)
+        if source is None and not asks_for_help:
+            raise UsageError(f"`{program}` needs {kind.needs.format(verb=verb)}")
+        base = Config() if source is None else kind.base(source)
+        default = kind(source=source or "", config=base, words=tuple(words))
+        program += "" if asks_for_help else f" {source}"
     with _REGISTRY:
         parsed: Verb = tyro.cli(
-            kind,
-            default=default,
-            args=words,
-            prog=f"reinforce {command}",
-            use_underscores=default is not None,
+            kind, default=default, args=words, prog=program, use_underscores=default is not None
         )
     return parsed
-
-
-def _with_base(
-    verb: str, kind: type[ConfiguredCommand], words: list[str]
-) -> tuple[ConfiguredCommand, str]:
-    """Return the command as its source alone makes it, and what stands before the settings."""
-    asks_for_help = bool(set(words) & {"-h", "--help"})
-    source = getattr(kind, "source", None)
-    if words and not words[0].startswith("-"):
-        source = words.pop(0)
-    if source is None and not asks_for_help:
-        raise UsageError(f"`reinforce {verb}` needs {kind.needs.format(verb=verb)}")
-    base = Config() if source is None else kind.base(source)
-    command = kind(source=source or "", config=base, words=tuple(words))
-    return command, verb if asks_for_help else f"{verb} {source}"
-
-
-def _parse_word(text: str) -> Any:
-    try:
-        return parse_yaml(text)
-    except yaml.MarkedYAMLError as error:
-        raise ConfigError(f"{text!r} is not valid YAML: {error.problem}") from None
-
-
-def _as_word(value: Any) -> str:
-    plain = list(value) if isinstance(value, tuple) else value
-    text: str = yaml.safe_dump(plain, default_flow_style=True, width=math.inf)
-    return text.removesuffix("\n").removesuffix("\n...")

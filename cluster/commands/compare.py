@@ -3,22 +3,26 @@
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
+import numpy as np
 import tyro
 from rich.table import Table
 from rich.text import Text
 
 from reinforce.cluster.analysis.comparison import Group, RunHistory, group_runs, history_of
 from reinforce.cluster.analysis.plots import plot_comparison
-from reinforce.cluster.analysis.seed_statistics import Statistic, interquartile_mean, mean
+from reinforce.cluster.analysis.seed_statistics import Statistic, interquartile_mean
 from reinforce.cluster.commands.arguments import Command, Flag
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import UsageError
 
-_STATISTICS = {"iqm": ("interquartile mean", interquartile_mean), "mean": ("mean", mean)}
+_STATISTICS: dict[str, tuple[str, Statistic]] = {
+    "iqm": ("interquartile mean", interquartile_mean),
+    "mean": ("mean", np.mean),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,18 +50,13 @@ class CompareCommand(Command):
     plot: Path | None = None
     json: Flag = False
 
-    def execute(self, started_s: float) -> int:
-        """Group the runs, print what they say, and draw it on request.
-
-        Raises:
-            UsageError: There is nothing to compare.
-        """
+    def execute(self) -> int:
         console = PlainConsole()
-        groups = group_runs(_histories(self))
+        groups = group_runs(self._histories())
         name, statistic = _STATISTICS[self.statistic]
         rows = [_row(group, statistic) for group in groups]
         if self.json:
-            console.say(json.dumps([asdict(row) for row in rows]))
+            console.say(json.dumps(rows))
         else:
             _print(console, rows, name)
         if self.plot:
@@ -65,53 +64,43 @@ class CompareCommand(Command):
             console.say(f"drawn in {self.plot}")
         return 0
 
+    def _histories(self) -> list[RunHistory]:
+        if bool(self.runs) == (self.experiment is not None):
+            raise UsageError("name run directories, or an experiment of MLflow by --experiment")
+        if self.experiment is None:
+            return [history_of(path) for path in self.runs]
+        from reinforce.cluster.tracking.mlflow_run import TrackingStore
+        from reinforce.cluster.tracking.store import histories_of
+        from reinforce.configs.execution import TrackingConfig
 
-def _histories(command: CompareCommand) -> list[RunHistory]:
-    if bool(command.runs) == (command.experiment is not None):
-        raise UsageError("name run directories, or an experiment of MLflow by --experiment")
-    if command.experiment is None:
-        return [history_of(path) for path in command.runs]
-    from reinforce.cluster.tracking.mlflow_run import TrackingStore
-    from reinforce.cluster.tracking.store import histories_of
-    from reinforce.configs.execution import TrackingConfig
-
-    store = TrackingStore.of(TrackingConfig(uri=command.uri), Path.cwd())
-    return histories_of(store, command.experiment)
-
-
-@dataclass(frozen=True)
-class _Row:
-    """What is said of a group; ``value`` and ``ci95`` are None where there is nothing to say."""
-
-    configuration: str
-    runs: list[str]
-    copies: list[str]
-    scores: list[float]
-    value: float | None
-    ci95: tuple[float, float] | None
+        store = TrackingStore.of(TrackingConfig(uri=self.uri), Path.cwd())
+        return histories_of(store, self.experiment)
 
 
-def _row(group: Group, statistic: Statistic) -> _Row:
+def _row(group: Group, statistic: Statistic) -> dict[str, Any]:
+    """Return what is said of a group; None stands where there is nothing to say."""
     value, low, high = group.summary(statistic) or (None, math.nan, math.nan)
-    ci95 = None if math.isnan(low) else (low, high)
-    names, copies = ([run.name for run in runs] for runs in (group.runs, group.copies))
-    return _Row(group.label, names, copies, group.scores.tolist(), value, ci95)
+    return {
+        "configuration": group.label,
+        "runs": [run.name for run in group.runs],
+        "copies": [run.name for run in group.copies],
+        "scores": group.scores.tolist(),
+        "value": value,
+        "ci95": None if math.isnan(low) else (low, high),
+    }
 
 
-def _print(console: PlainConsole, rows: Sequence[_Row], name: str) -> None:
+def _print(console: PlainConsole, rows: Sequence[dict[str, Any]], name: str) -> None:
     table = Table(box=None, pad_edge=False)
     table.add_column("configuration", overflow="fold")
     for title in ("runs", "finished", name, "95 % interval"):
         table.add_column(title, justify="right")
     for row in rows:
-        interval = f"{row.ci95[0]:.1f} to {row.ci95[1]:.1f}" if row.ci95 else "-"
-        value = "-" if row.value is None else f"{row.value:.1f}"
-        numbers = (str(len(row.runs)), str(len(row.scores)), value, interval)
-        table.add_row(Text(row.configuration), *numbers)
+        value = "-" if row["value"] is None else f"{row['value']:.1f}"
+        interval = "{:.1f} to {:.1f}".format(*row["ci95"]) if row["ci95"] else "-"
+        counts = (str(len(row["runs"])), str(len(row["scores"])))
+        table.add_row(Text(row["configuration"]), *counts, value, interval)
     console.print(table)
-    copies = [copy for row in rows for copy in row.copies]
+    copies = ", ".join(copy for row in rows for copy in row["copies"])
     if copies:
-        text = (
-            f"not counted, for they are runs of a seed that is there already: {', '.join(copies)}"
-        )
-        console.say(text, "yellow")
+        console.say(f"not counted, since another run has the same seed: {copies}", "yellow")

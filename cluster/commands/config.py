@@ -1,9 +1,9 @@
 """``reinforce config`` and ``presets``: what a run would be configured with."""
 
-import sys
 from dataclasses import dataclass
 
 from reinforce.cluster.commands.arguments import Command, ConfiguredCommand
+from reinforce.cluster.console import PlainConsole
 from reinforce.configs.loading import preset_names, preset_summary, to_yaml
 
 
@@ -11,8 +11,8 @@ from reinforce.configs.loading import preset_names, preset_summary, to_yaml
 class ConfigCommand(ConfiguredCommand):
     """Print the resolved configuration as YAML."""
 
-    def execute(self, started_s: float) -> int:
-        sys.stdout.write(to_yaml(self.config))
+    def execute(self) -> int:
+        PlainConsole().say(to_yaml(self.config).rstrip("\n"))
         return 0
 
 
@@ -20,7 +20,7 @@ class ConfigCommand(ConfiguredCommand):
 class PresetsCommand(Command):
     """List the presets."""
 
-    def execute(self, started_s: float) -> int:
+    def execute(self) -> int:
         for name in preset_names():
-            sys.stdout.write(f"{name:<18}{preset_summary(name)}\n")
+            PlainConsole().say(f"{name:<18}{preset_summary(name)}")
         return 0

@@ -1,7 +1,6 @@
 """``reinforce doctor``: says in seconds what would fail later."""
 
 import os
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import tyro
 
 from reinforce.cluster.backends.ray.auth_token import token_is_expected, token_source
 from reinforce.cluster.commands.arguments import ConfiguredCommand
+from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.doctor.finding import Finding, failure, ok
 from reinforce.cluster.doctor.machine_checks import (
     check_checkpoints,
@@ -46,20 +46,17 @@ class DoctorCommand(ConfiguredCommand):
         "cartpole"
     )
 
-    def execute(self, started_s: float) -> int:
-        return run_doctor(self.config)
-
-
-def run_doctor(config: Config) -> int:
-    """Print a line per check as it is made; return 1 if there is a failure, else 0."""
-    started_s = time.monotonic()
-    counts = {"ok": 0, "warning": 0, "failure": 0}
-    for finding in _findings(config):
-        counts[finding.level] += 1
-        _say(finding.line())
-    seconds = time.monotonic() - started_s
-    _say(f"{counts['failure']} failures, {counts['warning']} warnings, in {seconds:.0f} s")
-    return 1 if counts["failure"] else 0
+    def execute(self) -> int:
+        console, started_s = PlainConsole(), time.monotonic()
+        counts = {"ok": 0, "warning": 0, "failure": 0}
+        for finding in _findings(self.config):
+            counts[finding.level] += 1
+            console.say(finding.line())
+        seconds = time.monotonic() - started_s
+        console.say(
+            f"{counts['failure']} failures, {counts['warning']} warnings, in {seconds:.0f} s"
+        )
+        return 1 if counts["failure"] else 0
 
 
 def _findings(config: Config) -> Iterator[Finding]:
@@ -100,11 +97,5 @@ def check_token() -> Finding:
             "unset RAY_AUTH_MODE and start clusters with a token: docs/security.md",
         )
     source = token_source()
-    if source is None:
-        return ok("token", "none here; a local Ray makes its own, a cluster will ask for one")
-    return ok("token", f"from {source}")
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+    none = "none here; a local Ray makes its own, a cluster will ask for one"
+    return ok("token", f"from {source}" if source else none)

@@ -12,7 +12,7 @@ import numpy as np
 from reinforce.cluster.commands.arguments import Command, Flag, RunDir
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import ExportError, UsageError
-from reinforce.cluster.export.bundle import tensors_of, write_bundle
+from reinforce.cluster.export.bundle import write_bundle
 from reinforce.cluster.export.onnx_graph import actions_of_onnx, check_onnx_support, write_onnx
 from reinforce.cluster.export.trained_policy import TrainedPolicy
 from reinforce.workers.recording import Step, recording_transitions
@@ -41,15 +41,7 @@ class ExportCommand(Command):
     best: Flag = False
     onnx: Flag = False
 
-    def execute(self, started_s: float) -> int:
-        """Write the bundle, check it, put it in place and say so.
-
-        Raises:
-            UsageError, ConfigError, UnsuitableEnvironmentError: It cannot be exported.
-            TicketFailedError: The environment failed.
-            ExportError: The bundle acts differently; nothing is left of it.
-        """
-        console = PlainConsole()
+    def execute(self) -> int:
         if self.onnx:
             check_onnx_support()
         if self.output.exists():
@@ -72,7 +64,9 @@ class ExportCommand(Command):
                 f"cannot write --output {str(self.output)!r}: {error.strerror}"
             ) from None
         what = "predict.py and policy.onnx act" if self.onnx else "predict.py acts"
-        console.say(f"{self.output}: {what} as the policy did in {len(steps):,} recorded steps")
+        PlainConsole().say(
+            f"{self.output}: {what} as the policy did in {len(steps):,} recorded steps"
+        )
         return 0
 
 
@@ -82,12 +76,10 @@ def write_checked(bundle: Path, policy: TrainedPolicy, steps: list[Step], *, onn
     Raises:
         ExportError: An action differs.
     """
-    about = write_bundle(bundle, policy, steps, has_onnx=onnx)
+    about, tensors = write_bundle(bundle, policy, steps, has_onnx=onnx)
     if onnx:
-        write_onnx(bundle / "policy.onnx", about, tensors_of(policy))
-        dtype = np.uint8 if policy.spec.observation.pixel_leaves else np.float32
-        observations = np.array([step.observation for step in steps], dtype)
-        actions = actions_of_onnx(bundle / "policy.onnx", observations)
+        write_onnx(bundle / "policy.onnx", about, tensors)
+        actions = actions_of_onnx(bundle / "policy.onnx", [step.observation for step in steps])
         different = np.flatnonzero(actions != [step.action for step in steps])
         if len(different):
             raise ExportError(

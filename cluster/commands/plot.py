@@ -7,7 +7,6 @@ from reinforce.cluster.analysis.plots import draw_run
 from reinforce.cluster.commands.arguments import Command, RunDir
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import UsageError
-from reinforce.cluster.run_store.journal import read_entries
 from reinforce.cluster.run_store.run_directory import RunDirectory
 
 
@@ -26,22 +25,17 @@ class PlotCommand(Command):
     run: RunDir
     output: Path | None = None
 
-    def execute(self, started_s: float) -> int:
-        """Draw both pictures and print the files' names.
-
-        Raises:
-            UsageError: There is nothing to draw, or nowhere to write it.
-        """
-        console = PlainConsole()
+    def execute(self) -> int:
         directory = RunDirectory.open(self.run)
         folder = self.output or directory.plots
-        if not any(entry.batch for entry in read_entries(directory.journal_file)):
-            raise UsageError(f"{self.run} holds no update yet: there is nothing to draw")
         try:
-            for path in draw_run(directory.journal_file, folder, directory.name):
-                console.say(str(path))
+            pictures = draw_run(directory.journal_file, folder, directory.name)
         except OSError as error:
             raise UsageError(
                 f"cannot write to {str(folder)!r} ({error.strerror}); choose a folder with --output"
             ) from None
+        if not pictures:
+            raise UsageError(f"{self.run} holds no update yet: there is nothing to draw")
+        for path in pictures:
+            PlainConsole().say(str(path))
         return 0

@@ -1,7 +1,7 @@
 """``reinforce record``: films a trained policy."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +13,9 @@ from reinforce.cluster.commands.arguments import Flag, PlayCommand
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.export.trained_policy import TrainedPolicy
-from reinforce.cluster.export.video import MP4, WEBM, VideoFormat, VideoWriter, check_video_support
+from reinforce.cluster.export.video import MP4, WEBM, VideoWriter, check_video_support
 from reinforce.workers.recording import filmed, frames_per_second
 from reinforce.workers.rollout_worker import RolloutReport
-from reinforce.workers.tickets import Ticket
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,63 +34,49 @@ class RecordCommand(PlayCommand):
     output: Path | None = None
     webm: Flag = False
 
-    def execute(self, started_s: float) -> int:
-        """Film the episodes and print the files' names.
-
-        Raises:
-            UsageError, ConfigError, UnsuitableEnvironmentError: It cannot be filmed.
-            TicketFailedError: The environment failed.
-        """
-        console = PlainConsole()
+    def execute(self) -> int:
         check_video_support()
         # Pygame would open a window, where there is a screen; where there is none, it would fail.
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
         os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
         policy = TrainedPolicy.load(self.run, best=self.best).one_by_one()
-        speed = frames_per_second(policy.config.environment)
-        greedy, seed = not self.sampled, policy.seed_or_own(self.seed)
-        tickets = policy.tickets(seed, self.episodes, greedy=greedy)
-        folder = self.output or policy.run.videos
-        formats = [MP4, WEBM] if self.webm else [MP4]
-        for report, films in _films(policy, tickets, folder, formats, speed):
+        seed = policy.config.run.seed if self.seed is None else self.seed
+        for report, films in self._films(policy, seed):
             name = (
-                f"step_{policy.environment_steps:012d}{'_best' if self.best else ''}"
-                f"_seed_{seed}_episode_{report.ticket.index}{'' if greedy else '_sampled'}"
+                f"step_{policy.environment_steps:012d}{'_best' * self.best}_seed_{seed}"
+                f"_episode_{report.ticket.index}{'_sampled' * self.sampled}"
                 f"_return_{report.episode_returns[0]:.1f}"
             )
             for film in films:
-                path = film.keep(name)
-                console.say(str(path))
+                PlainConsole().say(str(film.keep(name)))
         return 0
 
-
-def _films(
-    policy: TrainedPolicy,
-    tickets: Sequence[Ticket],
-    folder: Path,
-    formats: Sequence[VideoFormat],
-    speed: int,
-) -> Iterator[tuple[RolloutReport, list[VideoWriter]]]:
-    """Yield each episode with its films, in ``speed`` frames per second; keep them or lose them."""
-    with ExitStack() as stack:
+    def _films(
+        self, policy: TrainedPolicy, seed: int
+    ) -> Iterator[tuple[RolloutReport, list[VideoWriter]]]:
+        """Yield each episode with its films; keep them or lose them."""
+        frames_per_s = frames_per_second(policy.config.environment)
+        tickets = policy.tickets(seed, self.episodes, greedy=not self.sampled)
+        folder = self.output or policy.run.videos
         films: list[VideoWriter] = []
+        with ExitStack() as stack:
 
-        def on_frame(frame: NDArray[np.uint8]) -> None:
-            if not films:
-                films.extend(stack.enter_context(film) for film in _open(folder, formats, speed))
-            for film in films:
-                film.add(frame)
+            def on_frame(frame: NDArray[np.uint8]) -> None:
+                if not films:
+                    films.extend(map(stack.enter_context, self._open(folder, frames_per_s)))
+                for film in films:
+                    film.add(frame)
 
-        for report, _ in policy.play(tickets, filmed(on_frame)):
-            yield report, films
-            films = []
+            for report, _ in policy.play(tickets, filmed(on_frame)):
+                yield report, films
+                films.clear()
 
-
-def _open(folder: Path, formats: Sequence[VideoFormat], frames_per_s: int) -> list[VideoWriter]:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        return [VideoWriter(folder, each, frames_per_s) for each in formats]
-    except OSError as error:
-        raise UsageError(
-            f"cannot write to {str(folder)!r} ({error.strerror}); choose a folder with --output"
-        ) from None
+    def _open(self, folder: Path, frames_per_s: int) -> list[VideoWriter]:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            formats = [MP4, WEBM] if self.webm else [MP4]
+            return [VideoWriter(folder, each, frames_per_s) for each in formats]
+        except OSError as error:
+            raise UsageError(
+                f"cannot write to {str(folder)!r} ({error.strerror}); choose a folder with --output"
+            ) from None

@@ -1,9 +1,9 @@
 """``reinforce replay``: plays one ticket of a run again, alone and in this process."""
 
 import re
+from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -39,70 +39,51 @@ class ReplayCommand(Command):
     run: RunDir
     ticket: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="[PURPOSE:]UPDATE:INDEX")]
 
-    def execute(self, started_s: float) -> int:
-        console, report = PlainConsole(), replay(self.run, self.ticket)
-        num_episodes = report.ticket.num_episodes
-        console.say(f"ticket {report.ticket} was played; its {num_episodes} episodes return")
-        console.say(", ".join(f"{value:g}" for value in report.episode_returns))
-        console.say(f"sha256 of its trajectories: {report.trajectories_sha256}")
-        if ended_the_run(self.run, report.ticket):
-            console.say(
-                "It ended the run and does not fail alone: an episode of this environment depends "
-                "on more than its seed, such as the episodes before it."
-            )
+    def execute(self) -> int:
+        """Play it as it was played in the run; what the environment raises goes on untouched."""
+        run = RunDirectory.open(self.run)
+        config = load_config(str(run.config_file))
+        match = _NAME.fullmatch(self.ticket)
+        if not match:
+            raise UsageError(f"{self.ticket!r} is not a ticket such as 12:3 or evaluation:0:3")
+        purpose = Purpose[(match[1] or "training").upper()]
+        update, index = int(match[2]), int(match[3])
+        checkpoint = _load(Checkpoints(run, config), config.cluster.lookahead, purpose, update)
+        tickets, weights = _batch(config, checkpoint, purpose, update)
+        if index >= len(tickets):
+            last = len(tickets) - 1
+            raise UsageError(f"there is no ticket {self.ticket}: the last of its batch is {last}")
+        # No preflight: what is looked into may be an environment that would fail it.
+        spec = inspect_environment(config.environment)
+        require_fit(checkpoint, config, spec)
+        with closing(RolloutWorker(config, spec)) as worker:
+            report, _ = worker.play(tickets[index], weights)
+        _print(report, read_json(run.summary_file) or {})
         return 0
 
 
-def replay(path: Path, name: str) -> RolloutReport:
-    """Return the report of a ticket, played as it was in the run.
-
-    Args:
-        path: The run directory.
-        name: Of the ticket, as ``ReplayCommand`` takes it.
-
-    Raises:
-        UsageError: There is no such ticket, or no checkpoint of the weights it was played with.
-        Exception: What the environment raises, untouched.
-    """
-    run = RunDirectory.open(path)
-    config = load_config(str(run.config_file))
-    match = _NAME.fullmatch(name)
-    if not match:
-        raise UsageError(f"{name!r} is not a ticket such as 12:3 or evaluation:0:3")
-    purpose = Purpose[(match[1] or "training").upper()]
-    update, index = int(match[2]), int(match[3])
-    checkpoint = _checkpoint(Checkpoints(run, config), config, purpose, update)
-    tickets, weights = _batch(config, checkpoint, purpose, update)
-    if index >= len(tickets):
-        raise UsageError(f"there is no ticket {name}: the last of its batch is {len(tickets) - 1}")
-    # No preflight: what is looked into may be an environment that would fail it.
-    spec = inspect_environment(config.environment)
-    require_fit(checkpoint, config, spec)
-    worker = RolloutWorker(config, spec)
-    try:
-        return worker.play(tickets[index], weights)[0]
-    finally:
-        worker.close()
+def _print(report: RolloutReport, summary: dict[str, Any]) -> None:
+    say, ticket = PlainConsole().say, report.ticket
+    say(f"ticket {ticket} was played; its {ticket.num_episodes} episodes return")
+    say(", ".join(f"{value:g}" for value in report.episode_returns))
+    say(f"sha256 of its trajectories: {report.trajectories_sha256}")
+    is_named = re.search(rf"ticket {ticket}\b", str(summary.get("stop_reason")))
+    if summary.get("status") == "failed" and is_named:
+        say(
+            "It ended the run but does not fail alone: an episode of this environment depends on "
+            "more than its seed, such as the episodes before it."
+        )
 
 
-def ended_the_run(path: Path, ticket: Ticket) -> bool:
-    """Return whether a run has failed, and named this ticket when it did."""
-    summary = read_json(RunDirectory.open(path).summary_file) or {}
-    named = re.search(rf"ticket {ticket}\b", str(summary.get("stop_reason")))
-    return summary.get("status") == "failed" and named is not None
-
-
-def _checkpoint(
-    checkpoints: Checkpoints, config: Config, purpose: Purpose, update: int
-) -> Checkpoint:
-    """Return the checkpoint in which the weights are that a ticket is played with.
+def _load(checkpoints: Checkpoints, lookahead: int, purpose: Purpose, update: int) -> Checkpoint:
+    """Return the checkpoint with the weights that a ticket is played with.
 
     The regular evaluation plays the same seeds with every version; the newest one is taken. A batch
     that was sampled ahead is known to the checkpoint before its own, too.
     """
     versions = checkpoints.versions()
     wanted = [max(versions, default=0)] if purpose is Purpose.EVALUATION else [update]
-    if purpose is Purpose.TRAINING and config.cluster.lookahead:
+    if purpose is Purpose.TRAINING and lookahead:
         wanted.append(update - 1)
     version = next((v for v in wanted if v in versions), None)
     if version is None:
@@ -121,9 +102,9 @@ def _checkpoint(
 def _batch(
     config: Config, checkpoint: Checkpoint, purpose: Purpose, update: int
 ) -> tuple[list[Ticket], Weights]:
-    if purpose is Purpose.TRAINING:
-        episodes, weights = checkpoint.progress.batch_size.episodes, checkpoint.weights
-        if checkpoint.ahead and checkpoint.learner.version == update:
-            episodes, weights = checkpoint.ahead.episodes, checkpoint.ahead.weights
-        return training_tickets(config, update, episodes), weights
-    return evaluation_tickets(config, purpose, update), checkpoint.weights
+    if purpose is not Purpose.TRAINING:
+        return evaluation_tickets(config, purpose, update), checkpoint.weights
+    episodes, weights = checkpoint.progress.batch_size.episodes, checkpoint.weights
+    if checkpoint.ahead and checkpoint.learner.version == update:
+        episodes, weights = checkpoint.ahead.episodes, checkpoint.ahead.weights
+    return training_tickets(config, update, episodes), weights

@@ -6,11 +6,12 @@ from typing import Annotated, ClassVar
 
 import tyro
 
+from reinforce.cluster import STARTED_S
 from reinforce.cluster.commands.arguments import ConfiguredCommand
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import RunDirectoryError
 from reinforce.cluster.run_lifecycle import RunLifecycle, check_environment
-from reinforce.cluster.run_store.checkpoint import Checkpoint, require_fit
+from reinforce.cluster.run_store.checkpoint import require_fit
 from reinforce.cluster.run_store.checkpoints import Checkpoints, require_same_files, submitted_files
 from reinforce.cluster.run_store.files import read_json, write_json
 from reinforce.cluster.run_store.journal import Journal
@@ -38,10 +39,10 @@ class ResumeCommand(ConfiguredCommand):
     def base(cls, source: str) -> Config:
         return load_config(str(RunDirectory.open(Path(source)).config_file))
 
-    def execute(self, started_s: float) -> int:
+    def execute(self) -> int:
         console = PlainConsole(quiet_when_unread=True)
         run = RunDirectory.open(Path(self.source))
-        return go_on(run, self.config, console, started_s, forget_requests=True)
+        return go_on(run, self.config, console, STARTED_S, forget_requests=True)
 
 
 def go_on(
@@ -59,25 +60,21 @@ def go_on(
         config: How from now on.
         console: Where the display and the summary go.
         started_s: ``time.monotonic()`` when the program began.
-        forget_requests: Whether a pause or another number of workers, asked for earlier, is over.
+        forget_requests: Drop the requests of the earlier process: a pause, a number of workers.
 
     Raises:
-        RunDirectoryError: Another process trains it.
-        ConfigError: A setting cannot be changed any more.
-        UnsuitableEnvironmentError, UsageError: The environment cannot be used any more, or is
-            another one.
+        ConfigError, UnsuitableEnvironmentError, UsageError: It cannot go on like this.
         TrainingError: The run failed again; its directory says why.
         InterruptedRunError: The user stopped it before it had begun.
     """
     changes = changes_between(load_config(str(run.config_file)), config)
-    changed = [name for name in changes if name.startswith("stop.")]
     summary = read_json(run.summary_file) or {}
-    if summary.get("status") == "finished" and not changed:
+    if summary.get("status") == "finished" and not any(key.startswith("stop.") for key in changes):
         if submitted_files():  # else there is nothing to ask a store for
             require_same_files(run, Checkpoints(run, config).newest(lambda text: None))
         console.say(
             f"{run.path} has finished already ({summary['stop_reason']}); to train on, change what "
-            "ended it, such as --stop.max_updates or --stop.target_return None",
+            "ended it, such as --stop.max_updates or --stop.target_return None"
         )
         return 0
     # Once more: the environment, its packages or the machine may be others than at the start.
@@ -87,9 +84,12 @@ def go_on(
         require_same_files(run, newest)
         if newest is None:
             _refuse_if_its_checkpoints_are_gone(run, summary)
-            console.say(f"{run.path} has no checkpoint yet: it begins anew")
+            console.say(f"{run.path} has no checkpoint yet: it starts from the beginning")
         else:
-            _refuse_if_of_another_run(run, newest.config, config)
+            try:
+                changes_between(Config.model_validate(newest.config), config)
+            except ConfigError as error:
+                raise ConfigError(f"the newest checkpoint of {run.path}: {error}") from None
             require_fit(newest, config, spec)
         if forget_requests:
             run.control_file.unlink(missing_ok=True)
@@ -98,8 +98,10 @@ def go_on(
             run.note_start("resume", newest.progress.updates if newest else 0, changes)
             run.write_config(config)
             run.summary_file.unlink(missing_ok=True)
-            if newest:
-                _remember_mlflow_run(run, newest)
+            # The directory may be new: go on in the same MLflow run, unless its store is gone, too.
+            tracking = newest.tracking if newest else None
+            if tracking and not tracking["is_default_store"] and not run.tracking_file.exists():
+                write_json(run.tracking_file, tracking)
 
         for name, (old, new) in changes.items():
             console.say(f"{name}: {old} is now {new}")
@@ -107,25 +109,11 @@ def go_on(
         return lifecycle.conduct(newest, note_start)
 
 
-def _remember_mlflow_run(run: RunDirectory, checkpoint: Checkpoint) -> None:
-    """Go on in the same MLflow run though the directory is new; a store of the old disk is gone."""
-    tracking = checkpoint.tracking
-    if tracking and not tracking["is_default_store"] and not run.tracking_file.exists():
-        write_json(run.tracking_file, tracking)
-
-
 def _refuse_if_its_checkpoints_are_gone(run: RunDirectory, summary: dict[str, object]) -> None:
     """A run with updates that ended in good order has saved a checkpoint, wherever it is now."""
     if summary.get("status") in ("finished", "interrupted") and summary.get("updates") != 0:
         raise RunDirectoryError(
             f"the checkpoints of the {summary.get('updates')} updates of {run.path} are gone; put "
-            "them back to go on from them, or train a run of another name: beginning anew here "
+            "them back to go on from them, or train a run of another name: starting over here "
             "would overwrite the records of this one"
         )
-
-
-def _refuse_if_of_another_run(run: RunDirectory, saved: dict[str, object], config: Config) -> None:
-    try:
-        changes_between(Config.model_validate(saved), config)
-    except ConfigError as error:
-        raise ConfigError(f"the newest checkpoint of {run.path}: {error}") from None

@@ -4,18 +4,22 @@ import hashlib
 import os
 import shlex
 import signal
-import sys
 import tempfile
 from dataclasses import dataclass
+from functools import partial
+from itertools import count
 from pathlib import Path
 
 from reinforce.cluster.commands.arguments import ConfiguredCommand, Flag
+from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.run_store.checkpoints import SUBMITTED_FILES
-from reinforce.cluster.submission.jobs import RayJobs, can_be_retried, exit_code_of
+from reinforce.cluster.submission.jobs import RayJobs, exit_code_of
 from reinforce.cluster.submission.working_directory import WorkingDirectory
 from reinforce.configs.config import Config
 from reinforce.configs.loading import preset_names
+
+_say = PlainConsole().say
 
 _NOT_FOUND = 127
 """Exit code of a shell that does not find a command."""
@@ -45,13 +49,7 @@ class SubmitCommand(ConfiguredCommand):
     address: str | None = None
     detach: Flag = False
 
-    def execute(self, started_s: float) -> int:
-        """Submit, follow, and return the job's exit code.
-
-        Raises:
-            UsageError: Nothing was submitted.
-            JobLostError: The cluster stopped answering; the job may go on.
-        """
+    def execute(self) -> int:
         address = self.address or os.environ.get("RAY_API_SERVER_ADDRESS")
         if not address:
             raise UsageError(
@@ -61,7 +59,9 @@ class SubmitCommand(ConfiguredCommand):
         _refuse_what_cannot_travel(self.source, self.config)
         directory = WorkingDirectory.of(Path.cwd())
         jobs = RayJobs.connect(address)
-        _describe(directory)
+        _say(f"sends {len(directory.files)} files, {directory.num_bytes / 1024:,.0f} KiB")
+        if directory.left_out:
+            _say(f"leaves out {', '.join(directory.left_out)}")
         try:
             with tempfile.TemporaryDirectory(prefix="reinforce-submit-") as folder:
                 package = directory.pack(Path(folder))
@@ -83,20 +83,13 @@ def _refuse_what_cannot_travel(source: str, config: Config) -> None:
         )
     if source in preset_names():
         return
-    path = Path(source).resolve()
-    if Path.cwd().resolve() not in path.parents:
+    if Path.cwd().resolve() not in Path(source).resolve().parents:
         raise UsageError(
             f"{source} lies outside of the current directory, which is what the cluster gets; "
             "submit from a folder that holds it"
         )
     if Path(source).is_absolute():
         raise UsageError(f"give {source} relative to the current directory: the cluster has it so")
-
-
-def _describe(directory: WorkingDirectory) -> None:
-    _say(f"sends {len(directory.files)} files, {directory.num_bytes / 1024:,.0f} KiB")
-    if directory.left_out:
-        _say(f"leaves out {', '.join(directory.left_out)}")
 
 
 def _submit(
@@ -106,19 +99,18 @@ def _submit(
     words, config = _words_for_train(submitted), submitted.config
     content = "\0".join((package.name, *words))
     digest = hashlib.sha256(content.encode()).hexdigest()[:12]
-    attempt = 1
-    while True:
+    for attempt in count(1):
         submission_id = f"reinforce-{config.run.name or 'run'}-{digest}-{attempt}"
         job = jobs.find(submission_id)
         if job is None:
             command = _entrypoint(words, config, directory, package.stem)
             jobs.submit(submission_id, command, package)
             _say(f"submitted {submission_id} to {jobs.address}")
-            return submission_id
-        if not can_be_retried(job):
+            break
+        if not (job.status.is_terminal() and exit_code_of(job)):  # else it is run again
             _say(f"this command is {submission_id} already ({job.status.value.lower()})")
-            return submission_id
-        attempt += 1
+            break
+    return submission_id
 
 
 def _words_for_train(submitted: SubmitCommand) -> list[str]:
@@ -153,7 +145,7 @@ def _entrypoint(words: list[str], config: Config, directory: WorkingDirectory, d
 
 def _follow(jobs: RayJobs, submission_id: str) -> int:
     try:
-        job = jobs.follow(submission_id, _write)
+        job = jobs.follow(submission_id, partial(print, end="", flush=True))
     except KeyboardInterrupt:
         _say(
             "\nno longer following; the job goes on. The same command follows it again, and\n"
@@ -170,12 +162,3 @@ def _follow(jobs: RayJobs, submission_id: str) -> int:
             "from which `ray start` is called, on every node, with its bin folder on PATH"
         )
     return code
-
-
-def _write(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()
-
-
-def _say(text: str) -> None:
-    _write(f"{text}\n")

@@ -45,7 +45,7 @@ class SweepCommand(Command):
     parallel: int = 1
     retry_failed: Flag = False
 
-    def execute(self, started_s: float) -> int:
+    def execute(self) -> int:
         """Run the sweep, or what is left of it, and print the trials, best first.
 
         Raises:

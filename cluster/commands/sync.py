@@ -19,20 +19,14 @@ class SyncCommand(Command):
 
     run: RunDir
 
-    def execute(self, started_s: float) -> int:
-        run = RunDirectory.open(self.run)
-        sync_run_directory(run)
-        PlainConsole().say(f"{run.path} is complete in MLflow")
+    def execute(self) -> int:
+        sync_run_directory(RunDirectory.open(self.run))
+        PlainConsole().say(f"{self.run} is complete in MLflow")
         return 0
 
 
 def sync_run_directory(run: RunDirectory) -> None:
-    """Send what MLflow missed of a run.
-
-    Raises:
-        UsageError: It is being sent at the moment, it is in another store than the one that the
-            environment names, or MLflow does not take it.
-    """
+    """Send what MLflow missed of a run; what keeps it from being sent is a UsageError."""
     # Imported late: MLflow takes seconds.
     from reinforce.cluster.tracking.follower import AlreadyFollowedError, Follower, NotSentError
 

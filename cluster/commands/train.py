@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from reinforce.cluster import STARTED_S
 from reinforce.cluster.commands.arguments import ConfiguredCommand
 from reinforce.cluster.commands.resume import go_on
 from reinforce.cluster.console import PlainConsole
@@ -31,9 +32,9 @@ class TrainCommand(ConfiguredCommand):
 
     resume: Literal["auto"] | None = None
 
-    def execute(self, started_s: float) -> int:
+    def execute(self) -> int:
         run = train_or_resume if self.resume else run_training
-        return run(self.config, PlainConsole(quiet_when_unread=True), started_s)
+        return run(self.config, PlainConsole(quiet_when_unread=True), STARTED_S)
 
 
 def run_training(config: Config, console: PlainConsole, started_s: float) -> int:
@@ -45,9 +46,9 @@ def run_training(config: Config, console: PlainConsole, started_s: float) -> int
         started_s: ``time.monotonic()`` when the program began.
 
     Raises:
-        UnsuitableEnvironmentError, UsageError: Nothing was started, and nothing is left behind.
         TrainingError: The run failed; its directory says why.
-        InterruptedRunError: The user stopped it before it had begun; nothing is left behind.
+        InterruptedRunError, UnsuitableEnvironmentError, UsageError: It never began, and nothing is
+            left behind.
     """
     spec = check_environment(config, console)
     if config.evaluation.video:
@@ -70,21 +71,14 @@ def run_training(config: Config, console: PlainConsole, started_s: float) -> int
 
 
 def train_or_resume(config: Config, console: PlainConsole, started_s: float) -> int:
-    """Go on with the run of this name if there is one, else begin it: for restarts by a supervisor.
-
-    Raises:
-        ConfigError: The run has no name to be found by, or began with other settings.
-        UsageError, TrainingError, InterruptedRunError: As ``run_training``.
-    """
+    """Go on with the run of this name if there is one, else begin it, as supervisors need it."""
     if config.run.name is None:
         raise ConfigError("--resume auto finds a run by its name; give it one with --run.name")
     run = RunDirectory(config.run.directory / config.run.name)
-    if run.config_file.is_file():
-        return go_on(run, config, console, started_s)
-    run.clear_what_was_never_whole()
-    checkpoints = Checkpoints(run, config)
-    if not checkpoints.versions():
-        return run_training(config, console, started_s)
-    # The machine is new, and the run's directory went with the old one.
-    RunDirectory.create(config)
+    if not run.config_file.is_file():
+        run.clear_what_was_never_whole()
+        if not Checkpoints(run, config).versions():
+            return run_training(config, console, started_s)
+        # The machine is new, and the run's directory went with the old one.
+        RunDirectory.create(config)
     return go_on(run, config, console, started_s)

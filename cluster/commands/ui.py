@@ -42,17 +42,11 @@ class UiCommand(Command):
     port: int | None = None
     open: Flag = False
 
-    def execute(self, started_s: float) -> int:
-        """Serve the pages until SIGINT, SIGTERM or SIGHUP, which is the good end.
-
-        Raises:
-            UsageError: There is nothing to show, or the port is taken.
-            ServerError: MLflow's server does not start.
-        """
-        console = PlainConsole()
+    def execute(self) -> int:
+        """Serve the pages until a signal comes, which is the normal end."""
         store, link = what_to_show(self)
         if store.uri.startswith(("http://", "https://")):
-            _show(link, console, self)
+            self._show(link)
             return 0
         port = free_port(self.port)
         with (
@@ -60,38 +54,33 @@ class UiCommand(Command):
             mlflow_server(store.uri, store.directory, port, lambda: not stop.is_set()) as server,
         ):
             if not stop.is_set():
-                _show(f"http://{HOST}:{port}/#{link.partition('#')[2]}", console, self)
-                console.say("Ctrl-C stops it")
+                self._show(f"http://{HOST}:{port}/#{link.partition('#')[2]}")
+                PlainConsole().say("Ctrl-C stops it")
             while server.poll() is None and not stop.wait(0.2):
                 pass
         return 0
 
+    def _show(self, link: str) -> None:
+        PlainConsole().say(f"MLflow shows the runs at\n{link}")
+        if self.open:
+            webbrowser.open(link)
+
 
 def what_to_show(command: UiCommand) -> tuple[TrackingStore, str]:
     """Return the store, and the address of the page on a server at MLflow's usual address."""
-    if command.run is not None and command.uri is not None:
+    if command.run is None:
+        store = TrackingStore.of(TrackingConfig(uri=command.uri), Path.cwd())
+        link = store.link(newest_experiment(store), "")
+        return store, link.replace("/runs/?", "/runs?")
+    if command.uri is not None:
         raise UsageError("a run directory says where it is tracked: leave out --uri, or RUN_DIR")
-    if command.run is not None:
-        directory = RunDirectory.open(command.run)
-        state = read_json(directory.tracking_file)
-        if state is None or "run_id" not in state:
-            raise UsageError(
-                f"{command.run} is not in MLflow; `reinforce sync {command.run}` sends it there"
-            )
-        config = load_config(str(directory.config_file)).tracking
-        store = TrackingStore.of_run(config, state)
-        check_exists(store)
-        return store, store.link(state["experiment_id"], state["run_id"])
-    store = TrackingStore.of(TrackingConfig(uri=command.uri), Path.cwd())
-    link = store.link(newest_experiment(store), "")
-    return store, link.replace("/runs/?", "/runs?")
-
-
-def _show(link: str, console: PlainConsole, command: UiCommand) -> None:
-    console.say("MLflow shows the runs at")
-    console.say(link)
-    if command.open:
-        webbrowser.open(link)
+    run = RunDirectory.open(command.run)
+    state = read_json(run.tracking_file) or {}
+    if "run_id" not in state:
+        raise UsageError(f"{run.path} is not in MLflow; `reinforce sync {run.path}` sends it there")
+    store = TrackingStore.of_run(load_config(str(run.config_file)).tracking, state)
+    check_exists(store)
+    return store, store.link(state["experiment_id"], state["run_id"])
 
 
 @contextmanager

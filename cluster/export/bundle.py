@@ -6,7 +6,6 @@ import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,21 +49,31 @@ differs. Wrappers of the environment belong to the environment: the policy expec
 """
 
 
-def describe(policy: TrainedPolicy) -> dict[str, Any]:
-    """Return what a program has to know of a policy besides its weights.
+def describe(policy: TrainedPolicy) -> tuple[dict[str, Any], dict[str, NDArray[np.float32]]]:
+    """Return what a program has to know of a policy: its description, and its weights by name.
+
+    This needs Torch; what is written does not. The names: ``layers.I.weight`` [out, in] and
+    ``layers.I.bias`` [out]; of image I and its convolution J ``images.I.J.weight`` [out, in,
+    height, width] and ``.bias``; ``gru.weight_ih`` and its like, as Torch orders them; ``log_std``
+    where an action is a real number; ``observation.mean`` and ``observation.inverse_deviation``
+    where they are normalised.
 
     Raises:
         UsageError: The kind of policy cannot be exported.
     """
+    from reinforce.learner.networks.network import loaded_network
+
     config, spec = policy.config, policy.spec
     if config.policy.kind not in ("mlp", "cnn", "gru"):
         raise UsageError(
             f"policy.kind = {config.policy.kind!r} cannot be exported: a network of yours is your "
             "code, and a bundle holds none of it; mlp, cnn and gru can"
         )
+    architecture = architecture_of(config, spec)
+    network = loaded_network(architecture, policy.weights)
     hidden = config.policy.hidden_sizes
     remembers = config.policy.kind == "gru"
-    return {
+    about = {
         "format": 2,
         "environment": config.environment.id,
         "run": policy.run.name,
@@ -76,10 +85,18 @@ def describe(policy: TrainedPolicy) -> dict[str, Any]:
         "action": [_with_plain_bounds(asdict(leaf)) for leaf in spec.action.leaves],
         "action_mask": spec.action_mask,
         "activation": config.policy.activation,
-        "images": convolutions_of(network_of(policy)),
+        "images": _convolutions_of(network),
         "num_layers": len(hidden) + (0 if remembers else 1),
         "memory": hidden[-1] if remembers else 0,
     }
+    tensors = {
+        _plain_name(name, len(hidden) - 1): parameter.detach().numpy()
+        for name, parameter in network.named_parameters()
+    }
+    if architecture.num_statistics:
+        mean, scale = np.split(policy.weights.values[-architecture.num_statistics :], 2)
+        tensors |= {"observation.mean": mean, "observation.inverse_deviation": scale}
+    return about, tensors
 
 
 def _with_plain_bounds(leaf: dict[str, Any]) -> dict[str, Any]:
@@ -89,14 +106,7 @@ def _with_plain_bounds(leaf: dict[str, Any]) -> dict[str, Any]:
     return leaf
 
 
-def network_of(policy: TrainedPolicy) -> "PolicyNetwork":
-    """Return the network as the learner has it; this needs Torch, what is written does not."""
-    from reinforce.learner.networks.network import loaded_network
-
-    return loaded_network(architecture_of(policy.config, policy.spec), policy.weights)
-
-
-def convolutions_of(network: "PolicyNetwork") -> list[list[dict[str, Any]]]:
+def _convolutions_of(network: "PolicyNetwork") -> list[list[dict[str, Any]]]:
     """Return the stride in (height, width) and the padding of each convolution over each image."""
     encoders: dict[str, list[dict[str, Any]]] = {}
     for name, module in network.named_modules():
@@ -104,27 +114,6 @@ def convolutions_of(network: "PolicyNetwork") -> list[list[dict[str, Any]]]:
             options = {"stride": module.stride, "padding": module.padding[0]}
             encoders.setdefault(name.partition(".layers")[0], []).append(options)
     return list(encoders.values())
-
-
-def tensors_of(policy: TrainedPolicy) -> dict[str, NDArray[np.float32]]:
-    """Return the weights by name.
-
-    ``layers.I.weight`` [out, in] and ``layers.I.bias`` [out]; of image I and its convolution J
-    ``images.I.J.weight`` [out, in, height, width] and ``.bias``; ``gru.weight_ih`` and its like, as
-    Torch orders them; ``log_std`` where an action is a real number; ``observation.mean`` and
-    ``observation.inverse_deviation`` where they are normalised.
-    """
-    architecture = architecture_of(policy.config, policy.spec)
-    num_dense = len(architecture.hidden_sizes) - 1
-    tensors = {
-        _plain_name(name, num_dense): parameter.detach().numpy()
-        for name, parameter in network_of(policy).named_parameters()
-    }
-    if architecture.num_statistics:
-        names = ("observation.mean", "observation.inverse_deviation")
-        parts = np.split(policy.weights.values[-architecture.num_statistics :], 2)
-        tensors |= dict(zip(names, parts, strict=True))
-    return tensors
 
 
 def _plain_name(name: str, num_dense: int) -> str:
@@ -142,27 +131,25 @@ def _plain_name(name: str, num_dense: int) -> str:
 
 def write_bundle(
     folder: Path, policy: TrainedPolicy, steps: list[Step], *, has_onnx: bool
-) -> dict[str, Any]:
-    """Write all files but ``policy.onnx`` into an empty folder and return the description."""
-    about = describe(policy)
-    (folder / "policy.safetensors").write_bytes(save(tensors_of(policy)))
-    _write(folder / "policy.json", json.dumps(about, indent=2) + "\n")
-    _write(folder / "episodes.jsonl", "".join(_line(about, step) for step in steps))
+) -> tuple[dict[str, Any], dict[str, NDArray[np.float32]]]:
+    """Write all files but ``policy.onnx`` into an empty folder; return description and weights."""
+    about, tensors = describe(policy)
     onnx = "| `policy.onnx` | the same as a graph for ONNX Runtime |\n" if has_onnx else ""
-    _write(folder / "README.md", _README.format(**about, onnx=onnx, notes=_notes(about)))
-    program = resources.files("reinforce.cluster.export") / "predict.py"
-    _write(folder / "predict.py", program.read_text(encoding="utf-8"))
-    return about
-
-
-def _notes(about: dict[str, Any]) -> str:
-    """Return what this policy asks for besides an observation."""
     notes = ""
     if about["memory"]:
         notes += "\nIt remembers: call `policy.begin()` at the start of every episode.\n"
     if about["action_mask"] == "info":
         notes += "\nGive it what is allowed: `policy.act(observation, mask=info['action_mask'])`.\n"
-    return notes
+    texts = {
+        "policy.json": json.dumps(about, indent=2) + "\n",
+        "episodes.jsonl": "".join(_line(about, step) for step in steps),
+        "README.md": _README.format(**about, onnx=onnx, notes=notes),
+        "predict.py": Path(__file__).with_name("predict.py").read_text(encoding="utf-8"),
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    (folder / "policy.safetensors").write_bytes(save(tensors))
+    return about, tensors
 
 
 def _line(about: dict[str, Any], step: Step) -> str:
@@ -175,10 +162,6 @@ def _line(about: dict[str, Any], step: Step) -> str:
         **({"begins": True} if step.begins else {}),
     }
     return json.dumps(values) + "\n"
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
 
 
 def _plain(value: Any, packed: Sequence[LeafPath] = (), path: LeafPath = ()) -> Any:

@@ -1,5 +1,6 @@
 """A policy as an ONNX graph: a few kinds of nodes, which need no exporter."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +31,8 @@ def check_onnx_support() -> None:
 def write_onnx(path: Path, about: dict[str, Any], tensors: dict[str, NDArray[np.float32]]) -> None:
     """Write the graph: ``observation`` [n, ...] -> ``action`` [n] int64, ``logits`` float32.
 
-    Observations are float32, or uint8 if they are images.
-
-    Args:
-        path: The file.
-        about: Description of the policy, as in ``policy.json``.
-        tensors: Its weights by name.
+    Observations are float32, or uint8 if they are images. Description and weights of the policy are
+    those of ``describe``.
 
     Raises:
         UsageError: Its spaces are other than one array and one choice, or it remembers.
@@ -44,18 +41,14 @@ def write_onnx(path: Path, about: dict[str, Any], tensors: dict[str, NDArray[np.
 
     observation, action = _only_leaves(about)
     nodes, constants = _nodes(about, tensors)
-    shape = ["n", *observation["shape"]]
+    named = helper.make_tensor_value_info
     seen = TensorProto.UINT8 if observation["kind"] == "pixels" else TensorProto.FLOAT
-    graph = helper.make_graph(
-        nodes,
-        "policy",
-        [helper.make_tensor_value_info("observation", seen, shape)],
-        [
-            helper.make_tensor_value_info("action", TensorProto.INT64, ["n"]),
-            helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", action["counts"][0]]),
-        ],
-        constants,
-    )
+    inputs = [named("observation", seen, ["n", *observation["shape"]])]
+    outputs = [
+        named("action", TensorProto.INT64, ["n"]),
+        named("logits", TensorProto.FLOAT, ["n", action["counts"][0]]),
+    ]
+    graph = helper.make_graph(nodes, "policy", inputs, outputs, constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=8)
     checker.check_model(model, full_check=True)
     save_model(model, str(path))
@@ -69,9 +62,8 @@ def _nodes(
 
     first_action = np.array(about["action"][0]["starts"][0], np.int64)
     constants: dict[str, NDArray[Any]] = {**tensors, "first_action": first_action}
-    steps: list[_Step] = []
-    if about["observation"][0]["kind"] == "pixels":
-        steps += _image_steps(about, constants)
+    is_image = about["observation"][0]["kind"] == "pixels"
+    steps = _image_steps(about, constants) if is_image else []
     steps.append(("Flatten", [], {"axis": 1}))
     if "observation.mean" in tensors:
         limit = np.array(about["observation_limit"], np.float32)
@@ -121,15 +113,16 @@ def _activation(about: dict[str, Any]) -> _Step:
     return {"tanh": "Tanh", "relu": "Relu"}[about["activation"]], [], {}
 
 
-def actions_of_onnx(path: Path, observations: NDArray[Any]) -> NDArray[np.int64]:
-    """Return [n] what the graph does on [n, ...] observations in its type, one by one."""
+def actions_of_onnx(path: Path, observations: Sequence[Any]) -> NDArray[np.int64]:
+    """Return [n] what the graph does on n observations, one by one."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    actions = [session.run(["action"], {"observation": row[None]})[0][0] for row in observations]
-    return np.array(actions, np.int64)
+    dtype = np.uint8 if session.get_inputs()[0].type == "tensor(uint8)" else np.float32
+    rows = np.array(observations, dtype)[:, None]
+    return np.array([session.run(["action"], {"observation": row})[0][0] for row in rows])
 
 
 def _only_leaves(about: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -31,7 +31,8 @@ class Policy:
     def __init__(self, folder: Path | None = None) -> None:
         folder = folder or Path(__file__).parent
         self.about = json.loads((folder / "policy.json").read_text(encoding="utf-8"))
-        self._tensors = load_file(folder / "policy.safetensors")
+        path = folder / "policy.safetensors"
+        self._tensors: dict[str, NDArray[np.float32]] = load_file(path)
         self.begin()
 
     def begin(self) -> None:
@@ -51,8 +52,9 @@ class Policy:
         if self.about["action_mask"] == "observation":
             mask = observation["action_mask"]
         outputs = self.outputs(self.encode(observation)[None])[0]
-        if mask is not None:
-            outputs = np.where(_flat(mask), outputs, -np.inf)
+        if mask is not None:  # one array, or one for each component
+            is_allowed = np.concatenate([np.ravel(part) for part in mask]).astype(np.bool_)
+            outputs = np.where(is_allowed, outputs, -np.inf)
         return self.decode(outputs, generator)
 
     def encode(self, observation: Any) -> NDArray[np.float32]:
@@ -113,34 +115,31 @@ class Policy:
 
     def _remembered(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return [1, memory] the new memory: a gated recurrent unit, in the order of Torch."""
-        seen, known = (
-            np.split(
-                x @ self._tensors[f"gru.weight_{of}"].T + self._tensors[f"gru.bias_{of}"], 3, 1
-            )
-            for x, of in ((inputs, "ih"), (self._memory.reshape(1, -1), "hh"))
-        )
+        weights = self._tensors
+        seen = np.split(inputs @ weights["gru.weight_ih"].T + weights["gru.bias_ih"], 3, 1)
+        memory = self._memory.reshape(1, -1)
+        known = np.split(memory @ weights["gru.weight_hh"].T + weights["gru.bias_hh"], 3, 1)
         with np.errstate(over="ignore"):  # beyond what exp can say, a gate is closed
             reset, update = (1 / (1 + np.exp(-(seen[gate] + known[gate]))) for gate in (0, 1))
         new = np.tanh(seen[2] + reset * known[2])
-        memory: NDArray[np.float32] = (1 - update) * new + update * self._memory
-        return memory
+        return np.asarray((1 - update) * new + update * memory)
 
     def decode(
         self, outputs: NDArray[np.float32], generator: np.random.Generator | None = None
     ) -> Any:
         """Return the action that [num_outputs] logits and means stand for."""
-        values, start, first_deviation = [], 0, 0
+        values, log_deviations = [], self._tensors.get("log_std", np.zeros(0, np.float32))
         for leaf in self.about["action"]:
-            end = start + _num_outputs(leaf)
-            if leaf["kind"] == "gaussian":
-                deviations = self._tensors["log_std"][first_deviation:][: end - start]
-                first_deviation += end - start
-                values.append(_numbers(leaf, outputs[start:end], deviations, generator))
+            is_choice = leaf["kind"] == "categorical"
+            size = sum(leaf["counts"]) if is_choice else int(np.prod(leaf["shape"]))
+            own, outputs = outputs[:size], outputs[size:]
+            if is_choice:
+                values.append(_choices(leaf, own, generator))
             elif leaf["kind"] == "binary":
-                values.append(_decisions(leaf, outputs[start:end], generator))
+                values.append(_decisions(leaf, own, generator))
             else:
-                values.append(_choices(leaf, outputs[start:end], generator))
-            start = end
+                values.append(_numbers(leaf, own, log_deviations[:size], generator))
+                log_deviations = log_deviations[size:]
         return _nested([leaf["path"] for leaf in self.about["action"]], values)
 
 
@@ -148,7 +147,7 @@ def _channels_first(image: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return [channels, height, width] of an image in any of the usual orders."""
     if image.ndim == 2:
         return image[None]
-    if image.shape[-1] <= image.shape[-3]:  # the channels are the fewer ones
+    if image.shape[-1] <= image.shape[-3]:  # the smaller dimension is taken as the channels
         image = np.moveaxis(image, -1, -3)
     return image.reshape(-1, *image.shape[-2:])  # those of a stack are put side by side
 
@@ -162,26 +161,13 @@ def _convolved(
     return np.tensordot(weight, windows, ((1, 2, 3), (0, 3, 4)))
 
 
-def _flat(mask: Any) -> NDArray[np.bool_]:
-    """Return [choices] an action mask: one array, or one for each component."""
-    parts = [np.ravel(part) for part in mask]
-    return np.concatenate(parts).astype(np.bool_)
-
-
-def _num_outputs(leaf: dict[str, Any]) -> int:
-    return sum(leaf["counts"]) if leaf["kind"] == "categorical" else int(np.prod(leaf["shape"]))
-
-
 def _choices(
     leaf: dict[str, Any], logits: NDArray[np.float32], generator: np.random.Generator | None
 ) -> Any:
-    chosen, first = [], 0
-    for count, start in zip(leaf["counts"], leaf["starts"], strict=True):
-        part = logits[first : first + count]
-        first += count
-        # The largest of logits with Gumbel noise is a sample of their softmax.
-        noise = generator.gumbel(size=count) if generator else 0.0
-        chosen.append(start + int(np.argmax(part + noise)))
+    # The largest of logits with Gumbel noise is a sample of their softmax.
+    noise = generator.gumbel(size=len(logits)) if generator else 0.0
+    parts = np.split(logits + noise, np.cumsum(leaf["counts"])[:-1])
+    chosen = [start + int(part.argmax()) for start, part in zip(leaf["starts"], parts, strict=True)]
     return np.array(chosen, leaf["dtype"]).reshape(leaf["shape"]) if leaf["shape"] else chosen[0]
 
 
@@ -230,7 +216,7 @@ def _nested(paths: list[list[Any]], values: list[Any]) -> Any:
     return tuple(nested.values()) if isinstance(paths[0][0], int) else nested
 
 
-def unpacked(observation: Any, leaves: list[dict[str, Any]]) -> Any:
+def _unpacked(observation: Any, leaves: list[dict[str, Any]]) -> Any:
     """Return a recorded observation with its pixels, which are compressed, as arrays."""
     for leaf in leaves:
         if leaf["kind"] != "pixels":
@@ -244,12 +230,12 @@ def unpacked(observation: Any, leaves: list[dict[str, Any]]) -> Any:
     return observation
 
 
-def is_equal(one: Any, other: Any) -> bool:
+def _is_equal(one: Any, other: Any) -> bool:
     """Return whether two actions are the same: real numbers up to rounding, all others exactly."""
     if isinstance(one, dict):
-        return all(is_equal(part, other[key]) for key, part in one.items())
+        return all(_is_equal(part, other[key]) for key, part in one.items())
     if isinstance(one, tuple):
-        return all(is_equal(*pair) for pair in zip(one, other, strict=True))
+        return all(_is_equal(*pair) for pair in zip(one, other, strict=True))
     if np.issubdtype(np.asarray(one).dtype, np.floating):
         return np.allclose(one, other, rtol=_TOLERANCE, atol=_TOLERANCE)
     return np.array_equal(one, other)
@@ -264,8 +250,8 @@ def main() -> int:
     for number, step in enumerate(steps):
         if step.get("begins"):
             policy.begin()
-        observation = unpacked(step["observation"], policy.about["observation"])
-        if not is_equal(policy.act(observation, mask=step.get("mask")), step["action"]):
+        observation = _unpacked(step["observation"], policy.about["observation"])
+        if not _is_equal(policy.act(observation, mask=step.get("mask")), step["action"]):
             different.append(number)
     print(f"{len(steps) - len(different)} of {len(steps)} recorded actions are equal")
     if different:

@@ -1,6 +1,7 @@
 """A trained policy as a run directory holds it: only read, also while the run goes on."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -54,24 +55,15 @@ class TrainedPolicy:
         """Return the newest version of a run, or the one with the best evaluation.
 
         Raises:
-            UsageError: This is no run directory, or it holds no such checkpoint, or one that does
-                not fit the environment any more.
-            ConfigError, UnsuitableEnvironmentError: The run cannot be played here.
+            ConfigError, UnsuitableEnvironmentError, UsageError: It cannot be played here.
         """
         run = RunDirectory.open(path)
         config = load_config(str(run.config_file))
-        checkpoints = Checkpoints(run, config)
-        checkpoint = _best(checkpoints) if best else _newest(checkpoints)
+        checkpoint = (_best if best else _newest)(Checkpoints(run, config))
         spec = inspect_environment(config.environment)
         require_fit(checkpoint, config, spec)
-        return cls(
-            run=run,
-            config=config,
-            spec=spec,
-            checkpoint="best" if best else "newest",
-            weights=checkpoint.weights,
-            environment_steps=checkpoint.progress.environment_steps,
-        )
+        steps = checkpoint.progress.environment_steps
+        return cls(run, config, spec, "best" if best else "newest", checkpoint.weights, steps)
 
     def __str__(self) -> str:
         return (
@@ -89,20 +81,11 @@ class TrainedPolicy:
         }
         return replace(self, config=self.config.model_copy(update=sections))
 
-    def seed_or_own(self, seed: int | None) -> int:
-        """Return the seed, or that of the run if there is none."""
-        return self.config.run.seed if seed is None else seed
-
     def tickets(self, seed: int, episodes: int, *, greedy: bool) -> list[Ticket]:
         """Return tickets whose episodes neither training nor its evaluations play.
 
-        Args:
-            seed: >= 0.
-            episodes: >= 1.
-            greedy: Take the most probable action.
-
         Raises:
-            UsageError: A number is out of range.
+            UsageError: The seed is below 0, or the number of episodes below 1.
         """
         for name, number, least in (("--seed", seed, 0), ("--episodes", episodes, 1)):
             if number < least:
@@ -115,10 +98,6 @@ class TrainedPolicy:
     ) -> Iterator[tuple[RolloutReport, Trajectories]]:
         """Play tickets in this process, one after the other; a terminal shows how far it is.
 
-        Args:
-            tickets: What to play.
-            make: Makes the environments, unless they have a vector implementation.
-
         Raises:
             UnsuitableEnvironmentError, UsageError: What ``make`` adds does not work.
             TicketFailedError: The environment failed.
@@ -126,22 +105,15 @@ class TrainedPolicy:
         worker = RolloutWorker(self.config, self.spec, make)
         console = PlainConsole(stderr=True)
         shown = track(tickets, "playing", console=console, transient=True)
-        try:
+        with closing(worker):
             for ticket in shown if console.is_terminal else tickets:
-                yield _play(worker, ticket, self.weights)
-        finally:
-            worker.close()
-
-
-def _play(
-    worker: RolloutWorker, ticket: Ticket, weights: Weights
-) -> tuple[RolloutReport, Trajectories]:
-    try:
-        return worker.play(ticket, weights)
-    except (UnsuitableEnvironmentError, UsageError):  # of the factory, not of the episode
-        raise
-    except Exception as error:
-        raise TicketFailedError.in_review(ticket, error) from error
+                try:
+                    played = worker.play(ticket, self.weights)
+                except (UnsuitableEnvironmentError, UsageError):  # of ``make``, not of the episode
+                    raise
+                except Exception as error:
+                    raise TicketFailedError.in_review(ticket, error) from error
+                yield played
 
 
 def _newest(checkpoints: Checkpoints) -> Checkpoint:

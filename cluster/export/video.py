@@ -1,11 +1,10 @@
-"""Video files that every browser plays, written frame by frame and whole or not at all."""
+"""Videos that every browser plays: their files, whole or not at all, and those of a run's end."""
 
 import os
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,34 +15,25 @@ from reinforce.cluster.self_command import self_command, self_environment
 from reinforce.configs.experiment import EnvironmentConfig, EvaluationConfig
 from reinforce.workers.recording import frames_per_second
 
+_PATIENCE_S = 300.0
+"""For one episode, drawn and encoded."""
 
-@dataclass(frozen=True)
-class VideoFormat:
-    """A container and a codec with its options.
 
-    Attributes:
-        suffix: Of the file's name.
-        container: Name of the container, as FFmpeg calls it.
-        container_options: For the container.
-        codec: Name of the encoder.
-        codec_options: For the encoder.
-    """
+class VideoFormat(NamedTuple):
+    """A file name's suffix, which names the container, and a codec as FFmpeg calls it."""
 
     suffix: str
-    container: str
     container_options: dict[str, str]
     codec: str
     codec_options: dict[str, str]
 
 
+# faststart: the index stands in front, so that a browser plays before it has everything.
 MP4 = VideoFormat(
-    # faststart: the index stands in front, so that a browser plays before it has everything.
-    *(".mp4", "mp4", {"movflags": "+faststart"}),
-    *("libx264", {"crf": "23", "preset": "veryfast"}),
+    ".mp4", {"movflags": "+faststart"}, "libx264", {"crf": "23", "preset": "veryfast"}
 )
 WEBM = VideoFormat(
-    *(".webm", "webm", {}),
-    *("libvpx-vp9", {"crf": "33", "b": "0", "deadline": "realtime", "cpu-used": "8"}),
+    ".webm", {}, "libvpx-vp9", {"crf": "33", "b": "0", "deadline": "realtime", "cpu-used": "8"}
 )
 
 
@@ -56,14 +46,12 @@ class VideoWriter:
     def __init__(self, folder: Path, video_format: VideoFormat, frames_per_s: int) -> None:
         import av  # an extra; whoever films has asked for it
 
-        self._format = video_format
-        self._frames_per_s = frames_per_s
-        self._folder = folder
+        self._folder, self._format, self._frames_per_s = folder, video_format, frames_per_s
         self._temporary = folder / f".recording-{os.getpid()}{video_format.suffix}.tmp"
         self._container = av.open(
             str(self._temporary),
             "w",
-            format=video_format.container,
+            format=video_format.suffix[1:],
             container_options=video_format.container_options,
         )
         self._stream: Any = None
@@ -106,10 +94,6 @@ def check_video_support() -> None:
         ) from None
 
 
-_PATIENCE_S = 300.0
-"""For one episode, drawn and encoded."""
-
-
 def check_filming(config: EnvironmentConfig) -> None:
     """Raise now what would be said after hours of training.
 
@@ -124,28 +108,22 @@ def check_filming(config: EnvironmentConfig) -> None:
 def film_last_and_best(
     run: RunDirectory, config: EvaluationConfig, warn: Callable[[str], None]
 ) -> None:
-    """Film both; a failure is said and harms nothing.
+    """Film the last weights and the best; a failure is reported and harms nothing.
 
     In a process of its own: what draws environments is native code, and may take its process along.
     """
     for options in [[], ["--best"]] if config.every_updates else [[]]:
-        failure = _film(run, options)
+        try:
+            result = subprocess.run(  # noqa: S603  (our own command and an existing folder)
+                self_command("record", str(run.path), "--episodes", "1", *options),
+                env=self_environment(),
+                capture_output=True,
+                text=True,
+                timeout=_PATIENCE_S,
+                check=False,
+            )
+            failure = result.stderr.strip() if result.returncode else ""
+        except subprocess.TimeoutExpired:
+            failure = f"it took longer than {_PATIENCE_S:.0f} s"
         if failure:
             warn(f"no video was made ({failure}); `reinforce record {run.path}` tries again")
-
-
-def _film(run: RunDirectory, options: list[str]) -> str:
-    """Return what went wrong, or nothing."""
-    command = self_command("record", str(run.path), "--episodes", "1", *options)
-    try:
-        result = subprocess.run(  # noqa: S603  (our own command and an existing folder)
-            command,
-            env=self_environment(),
-            capture_output=True,
-            text=True,
-            timeout=_PATIENCE_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return f"it took longer than {_PATIENCE_S:.0f} s"
-    return result.stderr.strip() if result.returncode else ""

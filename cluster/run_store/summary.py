@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from reinforce.cluster.console import PlainConsole
-from reinforce.cluster.evaluation import Evaluation
+from reinforce.cluster.evaluation import Evaluation, mean_and_interval
 from reinforce.cluster.progress import Progress
 from reinforce.cluster.run_store.files import write_json
 from reinforce.cluster.run_store.run_directory import RunDirectory
@@ -85,11 +85,8 @@ def print_summary(console: PlainConsole, run: RunDirectory, summary: dict[str, A
     evaluation = summary["evaluation"]
     rows = {"status": f"{summary['status']} ({summary['stop_reason']})"}
     if evaluation:
-        low, high = evaluation["return_ci95"]
-        rows["evaluation"] = (
-            f"mean return {evaluation['return_mean']:.1f} (95 % interval {low:.1f} to {high:.1f}) "
-            f"over {evaluation['episodes']} fresh episodes"
-        )
+        result = mean_and_interval(evaluation["return_mean"], *evaluation["return_ci95"])
+        rows["evaluation"] = f"mean return {result} over {evaluation['episodes']} fresh episodes"
     rows["training"] = (
         f"{summary['environment_steps']:,} steps, {summary['episodes']:,} episodes, "
         f"{summary['updates']:,} updates in {summary['training_time_s']:.1f} s"
@@ -98,5 +95,4 @@ def print_summary(console: PlainConsole, run: RunDirectory, summary: dict[str, A
     rows["run"] = str(run.path)
     if summary["status"] == "interrupted":
         rows["to go on"] = f"reinforce resume {run.path}"
-    for name, text in rows.items():
-        console.say(f"{name:<12}{text}")
+    console.say_rows(rows)

@@ -24,7 +24,7 @@ _PROBE_TIMEOUT_S = 5.0
 _REQUEST_TIMEOUTS_S = (5.0, 60.0)  # to connect, and to answer
 _SUBMIT_TIMEOUT_S = 30.0
 _QUIET_S = 30.0
-"""A job that prints nothing for this long is asked after."""
+"""After this long without output, ask for the job's status: its cluster may be gone."""
 
 _LOST_AFTER_S = 60.0
 """Without an answer for this long, following ends; the job itself may well go on."""
@@ -38,40 +38,23 @@ _UNREACHABLE = (RuntimeError, OSError, AuthenticationError)
 
 
 class RayJobs:
-    """The jobs of one cluster.
-
-    Attributes:
-        address: URL of the cluster's dashboard.
-    """
+    """The jobs of the cluster whose dashboard is at a URL."""
 
     def __init__(self, address: str, client: Any) -> None:
-        """Take what asks the cluster; ``connect`` makes it."""
-        self.address = address
-        self._client = client
+        self.address, self._client = address, client
 
     @classmethod
     def connect(cls, address: str) -> Self:
-        """Return those of a cluster.
-
-        Args:
-            address: URL of the cluster's dashboard, such as http://127.0.0.1:8265.
-
-        Raises:
-            ClusterUnreachableError: There is no job API at this address, or it refuses us.
-        """
+        """Return the jobs of a cluster; ClusterUnreachableError if it does not let us ask."""
         address = address.rstrip("/")
-        _probe(address)
+        _require_dashboard(address)
         try:
             return cls(address, job_client(address, _REQUEST_TIMEOUTS_S))
         except _UNREACHABLE as error:
             raise _unreachable(address, error) from error
 
     def find(self, submission_id: str) -> JobDetails | None:
-        """Return what is known of a job, or None if there is none of this id.
-
-        Raises:
-            ClusterUnreachableError: The cluster does not say.
-        """
+        """Return what is known of a job; None if there is none of this id."""
         try:
             return self._client.get_job_info(submission_id)
         except _UNREACHABLE as error:
@@ -89,19 +72,17 @@ class RayJobs:
             ClusterUnreachableError: The cluster does not take the job.
         """
         deadline_s = time.monotonic() + _SUBMIT_TIMEOUT_S
+        variables = {"RAY_JOB_STOP_WAIT_TIME_S": _STOP_WAIT_S}
+        environment = {"working_dir": str(package), "env_vars": variables}
         while True:
             try:
                 self._client.submit_job(
-                    submission_id=submission_id,
-                    entrypoint=entrypoint,
-                    runtime_env={
-                        "working_dir": str(package),
-                        "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": _STOP_WAIT_S},
-                    },
+                    entrypoint=entrypoint, submission_id=submission_id, runtime_env=environment
                 )
             except Exception as error:  # Ray's or requests'
-                if self._is_known(submission_id):
-                    return
+                with suppress(ClusterUnreachableError):
+                    if self.find(submission_id):  # it was taken, and the answer was lost
+                        return
                 if time.monotonic() > deadline_s:
                     raise ClusterUnreachableError(
                         f"{self.address} does not take the job: {error}"
@@ -109,12 +90,6 @@ class RayJobs:
                 time.sleep(_RETRY_PAUSE_S)
             else:
                 return
-
-    def _is_known(self, submission_id: str) -> bool:
-        """Return whether a job was taken although the answer was lost."""
-        with suppress(ClusterUnreachableError):
-            return self.find(submission_id) is not None
-        return False
 
     def follow(self, submission_id: str, write: Callable[[str], object]) -> JobDetails:
         """Pass on what a job prints, from its beginning, and return how it ended.
@@ -139,7 +114,7 @@ class RayJobs:
                 if job is None:
                     raise JobLostError(
                         f"the cluster at {self.address} no longer knows the job {submission_id}: "
-                        "it was started anew. The same command submits the run again; `reinforce "
+                        "it was restarted. The same command submits the run again; `reinforce "
                         "resume` goes on from its checkpoints, if the disk with them is still there"
                     )
                 if job.status.is_terminal() and (is_whole or is_over):
@@ -151,14 +126,15 @@ class RayJobs:
     async def _pass_on(self, submission_id: str, log: "_ShownOnce") -> bool:
         """Pass the log on; return True at its end, and False if there may be more of it.
 
-        A machine that is switched off does not close its connections: only asking anew tells
+        A machine that is switched off does not close its connections: only asking again tells
         silence from loss.
         """
         log.begin()
         texts = self._client.tail_job_logs(submission_id)
         while True:
             try:
-                text = await asyncio.wait_for(anext(texts), _QUIET_S)
+                async with asyncio.timeout(_QUIET_S):  # Python 3.11's wait_for may swallow Ctrl-C
+                    text = await anext(texts)
             except StopAsyncIteration:
                 return True
             except Exception:  # noqa: BLE001 - silence, or Ray's or aiohttp's of a torn connection
@@ -167,16 +143,12 @@ class RayJobs:
 
 
 class _ShownOnce:
-    """Writes a log that every new connection tells from its beginning, without repeating itself.
-
-    Attributes:
-        heard_s: When the cluster last said anything, by ``time.monotonic``.
-    """
+    """Writes a log that every new connection tells from its beginning, without repeating itself."""
 
     def __init__(self, write: Callable[[str], object]) -> None:
         self._write = write
         self._num_shown = self._num_seen = 0
-        self.heard_s = time.monotonic()
+        self.heard_s = time.monotonic()  # when the cluster last said anything
 
     def begin(self) -> None:
         """What is added next is the log's beginning again."""
@@ -190,21 +162,14 @@ class _ShownOnce:
         self._num_shown = max(self._num_shown, self._num_seen)
 
 
-def can_be_retried(job: JobDetails) -> bool:
-    """Return whether a job has ended without success."""
-    return job.status in (JobStatus.FAILED, JobStatus.STOPPED)
-
-
 def exit_code_of(job: JobDetails) -> int:
     """Return the exit code of a job that has ended, as a shell would give it."""
     if job.status == JobStatus.SUCCEEDED:
         return 0
     if job.status == JobStatus.STOPPED:
         return 128 + signal.SIGTERM
-    code = job.driver_exit_code
-    if not code:  # it never started
-        return 1
-    return int(code) if code > 0 else 128 - int(code)
+    code = int(job.driver_exit_code or 1)  # none: it never started
+    return code if code > 0 else 128 - code
 
 
 def _unreachable(address: str, error: Exception) -> ClusterUnreachableError:
@@ -213,8 +178,8 @@ def _unreachable(address: str, error: Exception) -> ClusterUnreachableError:
     return ClusterUnreachableError(f"{address} gives no answer about jobs: {error}")
 
 
-def _probe(address: str) -> None:
-    """Ask a dashboard for its version of Ray, and say what is wrong if there is none."""
+def _require_dashboard(address: str) -> None:
+    """Ask a dashboard for its version of Ray; raise if there is none, or it refuses us."""
     parts = urllib.parse.urlsplit(address)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ClusterUnreachableError(
@@ -226,21 +191,20 @@ def _probe(address: str) -> None:
         with urllib.request.urlopen(request, timeout=_PROBE_TIMEOUT_S) as answer:  # noqa: S310
             json.load(answer)["ray_version"]
     except urllib.error.HTTPError as error:
+        problem = f"is not a Ray dashboard (HTTP {error.code} for /api/version)"
         if error.code in (401, 403):
-            raise ClusterUnreachableError(
-                f"{address} refuses us (HTTP {error.code}): {missing_token_advice()}"
-            ) from None
-        raise ClusterUnreachableError(
-            f"{address} is not a Ray dashboard (HTTP {error.code} for /api/version)"
-        ) from None
+            problem = f"refuses us (HTTP {error.code}): {missing_token_advice()}"
     except (ValueError, KeyError, http.client.HTTPException, ConnectionResetError):
-        raise ClusterUnreachableError(
-            f"{address} answers, but not as a Ray dashboard does; its port is usually 8265 "
-            "(6379 is the address for --cluster.address)"
-        ) from None
+        problem = (
+            "answers, but not as a Ray dashboard does; its port is usually 8265 (6379 is the "
+            "address for --cluster.address)"
+        )
     except OSError as error:
-        raise ClusterUnreachableError(
-            f"--address {address!r} does not answer ({getattr(error, 'reason', error)}). Is the "
-            "dashboard's port reachable from here? `ray dashboard CLUSTER.yaml`, `kubectl "
-            "port-forward` or `ssh -L 8265:127.0.0.1:8265 HEAD` bring it to this machine"
-        ) from None
+        problem = (
+            f"does not answer ({getattr(error, 'reason', error)}). Is the dashboard's port "
+            "reachable from here? `ray dashboard CLUSTER.yaml`, `kubectl port-forward` or "
+            "`ssh -L 8265:127.0.0.1:8265 HEAD` bring it to this machine"
+        )
+    else:
+        return
+    raise ClusterUnreachableError(f"--address {address!r} {problem}")

@@ -19,7 +19,6 @@ LIMIT_BYTES = 512 << 20
 
 _GENERATED = {"runs", "mlruns", "mlartifacts", "__pycache__", "node_modules", "venv"}
 _GENERATED_PREFIXES = (".", "mlflow.db")
-_OUR_PACKAGES = ("configs", "learner", "workers", "cluster")
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
 
 
@@ -39,18 +38,37 @@ class WorkingDirectory:
 
     @classmethod
     def of(cls, root: Path) -> "WorkingDirectory":
-        """Return what of this folder a job takes along.
+        """Return what of this folder a job takes along; behind a link to a folder, its files.
 
         Raises:
-            UsageError: It is too large, or would hide our own packages from the cluster.
+            UsageError: It is too large, or would hide this project from the cluster.
         """
         listed = _listed_by_git(root)
-        paths = _walk(root) if listed is None else listed
-        files = sorted(path for path in paths if _is_wanted(path) and (root / path).is_file())
-        tops = {path.parts[0] for path in files}
+        paths = {
+            path
+            for entry in (_walk(root, Path()) if listed is None else listed)
+            for path in [entry, *(_walk(root, entry) if (root / entry).is_symlink() else ())]
+            if _is_wanted(path) and (root / path).is_file()
+        }
+        tops = {path.parts[0] for path in paths}
         left_out = sorted(path.name for path in root.iterdir() if path.name not in tops)
-        directory = cls(root, tuple(files), tuple(left_out))
-        directory._check()
+        directory = cls(root, tuple(sorted(paths)), tuple(left_out))
+        if directory.num_bytes > LIMIT_BYTES:
+            sizes = {path: (root / path).stat().st_size for path in paths}
+            largest = sorted(sizes, key=lambda path: -sizes[path])[:3]
+            named = ", ".join(f"{path} ({_mebibytes(sizes[path])})" for path in largest)
+            raise UsageError(
+                f"the working directory {root} holds {_mebibytes(directory.num_bytes)} in "
+                f"{len(paths)} files, and Ray takes {_mebibytes(LIMIT_BYTES)}; the largest: "
+                f"{named}. Name what the job does not need in .gitignore (of a git checkout), or "
+                "submit from a folder that holds only what it needs"
+            )
+        ours = {Path("reinforce", "__init__.py"), Path("reinforce.py")}
+        if ours & paths and not directory.is_our_checkout:
+            raise UsageError(
+                f"the working directory {root} holds a Python package 'reinforce', which would "
+                "hide this project on the cluster; rename it, or submit from another folder"
+            )
         return directory
 
     @property
@@ -61,7 +79,7 @@ class WorkingDirectory:
     @property
     def is_our_checkout(self) -> bool:
         """Whether it holds this project itself, which then runs instead of the installed one."""
-        return Path("cluster", "training.py") in self.files
+        return Path("reinforce", "cluster", "training.py") in self.files
 
     def pack(self, folder: Path) -> Path:
         """Write a zip file named after its content and return its path.
@@ -77,28 +95,6 @@ class WorkingDirectory:
                 archive.writestr(entry, (self.root / path).read_bytes())
         digest = hashlib.sha256(package.read_bytes()).hexdigest()
         return package.rename(folder / f"{digest[:32]}.zip")
-
-    def _check(self) -> None:
-        sizes = {path: (self.root / path).stat().st_size for path in self.files}
-        total = sum(sizes.values())
-        if total > LIMIT_BYTES:
-            largest = sorted(sizes, key=lambda path: -sizes[path])[:3]
-            named = ", ".join(f"{path} ({_mebibytes(sizes[path])})" for path in largest)
-            raise UsageError(
-                f"the working directory {self.root} holds {_mebibytes(total)} in {len(sizes)} "
-                f"files, and Ray takes {_mebibytes(LIMIT_BYTES)}; the largest: {named}. Name what "
-                "the job does not need in .gitignore (of a git checkout), or submit from a folder "
-                "that holds only what it needs"
-            )
-        for name in _OUR_PACKAGES:
-            if not self.is_our_checkout and {Path(name, "__init__.py"), Path(f"{name}.py")} & set(
-                self.files
-            ):
-                raise UsageError(
-                    f"the working directory {self.root} holds a Python package {name!r}, which "
-                    "would hide ours of the same name on the cluster; rename it, or submit from "
-                    "another folder"
-                )
 
 
 def _is_wanted(path: Path) -> bool:
@@ -121,10 +117,12 @@ def _listed_by_git(root: Path) -> list[Path] | None:
     return [Path(name) for name in result.stdout.decode().split("\0") if name]
 
 
-def _walk(root: Path) -> Iterator[Path]:
-    for folder, folders, names in os.walk(root):
+def _walk(root: Path, below: Path) -> Iterator[Path]:
+    """Yield files and linked folders; what is behind a link is not looked into."""
+    for folder, folders, names in os.walk(root / below):
         folders[:] = [name for name in folders if _is_wanted(Path(name))]
-        yield from (Path(folder, name).relative_to(root) for name in names)
+        links = [name for name in folders if Path(folder, name).is_symlink()]
+        yield from (Path(folder, name).relative_to(root) for name in (*names, *links))
 
 
 def _mebibytes(num_bytes: int) -> str:

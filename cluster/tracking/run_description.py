@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from reinforce.cluster.evaluation import mean_and_interval
 from reinforce.configs.config import Config, decides_the_result, flat
 
 _SECRET_NAME = re.compile(
@@ -118,10 +119,9 @@ def _result(summary: Mapping[str, Any] | None) -> str:
     text = f"{summary['status']} ({summary['stop_reason']})"
     evaluation = summary.get("evaluation")
     if evaluation:
-        low, high = evaluation["return_ci95"]
+        result = mean_and_interval(evaluation["return_mean"], *evaluation["return_ci95"])
         text += (
-            f": mean return **{evaluation['return_mean']:.1f}** (95 % interval {low:.1f} to "
-            f"{high:.1f}) over {evaluation['episodes']} fresh episodes after "
+            f": mean return **{result}** over {evaluation['episodes']} fresh episodes after "
             f"{summary['environment_steps']:,} steps and {summary['training_time_s']:.1f} s"
         )
     return text + "."

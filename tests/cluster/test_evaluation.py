@@ -3,7 +3,7 @@ import pytest
 
 from reinforce.cluster.commands.train import run_training
 from reinforce.cluster.console import PlainConsole
-from reinforce.cluster.evaluation import Evaluation, evaluation_tickets, t_quantile_97_5
+from reinforce.cluster.evaluation import Evaluation, evaluation_tickets
 from reinforce.cluster.run_store.files import read_json
 from reinforce.cluster.run_store.journal import read_entries
 from reinforce.cluster.run_store.run_directory import RunDirectory
@@ -16,15 +16,18 @@ def test_the_interval_by_hand():
     # sample variance 3.5, standard error sqrt(3.5/6), t with 5 degrees of freedom 2.571
     half_width = 2.571 * np.sqrt(3.5 / 6)
     assert evaluation.return_mean == 3.5
-    assert evaluation.return_ci95 == pytest.approx((3.5 - half_width, 3.5 + half_width), rel=0.005)
+    assert evaluation.return_ci95 == pytest.approx((3.5 - half_width, 3.5 + half_width), abs=5e-4)
     assert (evaluation.return_min, evaluation.return_max, evaluation.episodes) == (1.0, 6.0, 6)
 
 
-@pytest.mark.parametrize(
-    ("degrees_of_freedom", "quantile"), [(4, 2.776), (9, 2.262), (30, 2.042), (99, 1.984)]
-)
-def test_the_quantiles_are_those_of_the_tables(degrees_of_freedom, quantile):
-    assert t_quantile_97_5(degrees_of_freedom) == pytest.approx(quantile, rel=0.005)
+@pytest.mark.parametrize(("episodes", "quantile"), [(5, 2.776), (10, 2.262), (31, 2.042)])
+def test_the_quantiles_are_those_of_the_tables(episodes, quantile):
+    returns = np.arange(float(episodes))
+
+    low, high = Evaluation.of(returns, greedy=True).return_ci95
+
+    error = returns.std(ddof=1) / np.sqrt(episodes)
+    assert (high - low) / 2 / error == pytest.approx(quantile, abs=5e-4)
 
 
 @pytest.mark.parametrize("episodes", [5, 20, 100])

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from reinforce.cluster.analysis.comparison import SCORE, RunHistory, group_runs
-from reinforce.cluster.analysis.seed_statistics import mean
 from reinforce.cluster.cli import main
 from reinforce.cluster.commands.sync import sync_run_directory
 from reinforce.cluster.run_store.files import read_json
@@ -98,7 +97,7 @@ def test_a_curve_is_drawn_no_further_than_its_shortest_run():
     short, long = history(1, [(0, 0), (10, 10)]), history(2, [(0, 2), (20, 42)])
     (group,) = group_runs([short, long])
 
-    curve = group.curve(mean)
+    curve = group.curve(np.mean)
 
     assert (curve.steps[0], curve.steps[-1]) == (0, 10)
     np.testing.assert_allclose(curve.values, (curve.steps + (2 + 2 * curve.steps)) / 2)
@@ -110,7 +109,7 @@ def test_runs_that_did_not_come_to_their_end_are_counted_and_not_scored(runs, ca
     (group,) = group_runs([history(1, [(0, 0), (5, 5)]), history(2, [(0, 1), (5, 5)], score=4.0)])
 
     assert len(group.runs) == 2
-    assert group.summary(mean)[0] == 4.0
+    assert group.summary(np.mean)[0] == 4.0
 
 
 def test_another_run_of_the_same_seed_is_no_further_evidence():
@@ -128,7 +127,7 @@ def test_another_run_of_the_same_seed_is_no_further_evidence():
 def test_copies_are_named_beside_the_table(runs, capsys):
     assert main(["compare", str(runs[0]), str(runs[0])]) == 0
 
-    assert "not counted, for they are runs of a seed" in capsys.readouterr().out
+    assert "not counted, since another run has the same seed: " in capsys.readouterr().out
 
 
 BAD = {

@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 from matplotlib.image import imread
 
-from reinforce.cluster.analysis.plots import plot_overview
+from reinforce.cluster.analysis.plots import draw_run
 from reinforce.cluster.cli import main
 
 
@@ -34,7 +34,7 @@ def test_a_journal_without_evaluations_is_drawn(trained_run, tmp_path):
     lines = (trained_run / "metrics.jsonl").read_text().splitlines(keepends=True)
     (tmp_path / "metrics.jsonl").write_text("".join(x for x in lines if '"batch": {' in x))
 
-    assert plot_overview(tmp_path / "metrics.jsonl", tmp_path / "overview.png", "run")
+    assert len(draw_run(tmp_path / "metrics.jsonl", tmp_path, "run")) == 2
 
 
 def test_a_run_that_has_not_played_has_no_picture(trained_run, tmp_path, capsys):

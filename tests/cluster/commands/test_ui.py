@@ -154,7 +154,7 @@ def test_a_run_at_a_server_is_shown_there_however_its_address_is_written(
     link = "https://lab.example.org/#/experiments/1/runs/a?workflowType=machine_learning"
     note_where(run, run_id="a", experiment_id="1", is_server=True, link=link)
 
-    assert what_to_show(UiCommand(run))[1] == link
+    assert what_to_show(UiCommand(run=run))[1] == link
 
 
 def test_a_run_in_the_default_store_is_not_looked_for_at_a_server(

@@ -58,16 +58,30 @@ def test_more_than_ray_takes_is_refused_with_the_largest_files(folder):
 
 
 def test_a_package_that_would_hide_ours_on_the_cluster_is_refused(folder):
-    (folder / "configs").mkdir()
-    (folder / "configs" / "mine.yaml").write_text("")
-    assert "configs/mine.yaml" in names(WorkingDirectory.of(folder))
-
+    for name in ("configs", "reinforce"):
+        (folder / name).mkdir()
+        (folder / name / "mine.yaml").write_text("")
     (folder / "configs" / "__init__.py").write_text("")
-    with pytest.raises(UsageError, match="holds a Python package 'configs'"):
+    assert "configs/__init__.py" in names(WorkingDirectory.of(folder))
+
+    (folder / "reinforce" / "__init__.py").write_text("")
+    with pytest.raises(UsageError, match="holds a Python package 'reinforce'"):
         WorkingDirectory.of(folder)
 
 
-def test_our_own_checkout_is_known_as_such():
-    root = Path(__file__).parents[3]
+@pytest.mark.parametrize("is_checkout", [False, True])
+def test_the_files_behind_a_link_to_a_folder_are_taken_along_once(folder, is_checkout):
+    if is_checkout:
+        subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
+    (folder / "linked").symlink_to("envs")
+    (folder / "envs" / "itself").symlink_to("../envs")
 
-    assert WorkingDirectory.of(root).is_our_checkout
+    expected = ["envs/itself/maze.py", "envs/maze.py", "linked/maze.py", "mine.yaml"]
+    assert names(WorkingDirectory.of(folder)) == expected
+
+
+def test_our_own_checkout_is_known_as_such_and_taken_along_under_its_one_name():
+    directory = WorkingDirectory.of(Path(__file__).parents[3])
+
+    assert directory.is_our_checkout
+    assert {"reinforce/__main__.py", "reinforce/cluster/cli.py"} <= set(names(directory))
