@@ -71,8 +71,7 @@ def _histories(command: CompareCommand) -> list[RunHistory]:
         raise UsageError("name run directories, or an experiment of MLflow by --experiment")
     if command.experiment is None:
         return [history_of(path) for path in command.runs]
-    from reinforce.cluster.tracking.mlflow_run import TrackingStore
-    from reinforce.cluster.tracking.store import histories_of
+    from reinforce.cluster.tracking.store import TrackingStore, histories_of
     from reinforce.configs.execution import TrackingConfig
 
     store = TrackingStore.of(TrackingConfig(uri=command.uri), Path.cwd())

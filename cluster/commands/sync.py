@@ -36,7 +36,7 @@ def sync_run_directory(run: RunDirectory) -> None:
     # Imported late: MLflow takes seconds.
     from reinforce.cluster.tracking.follower import AlreadyFollowedError, Follower, NotSentError
 
-    follower = Follower(run, is_over=lambda wait_s: True, patience_s=0.0)
+    follower = Follower(run, is_over=lambda wait_s: True, timeout_s=0.0)
     try:
         if is_being_written(run.journal_file):
             follower.send_rest()

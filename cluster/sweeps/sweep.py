@@ -132,7 +132,7 @@ class Sweep:
             process.tell_to_stop()
 
 
-_STOP_PATIENCE_S = 120.0
+_STOP_TIMEOUT_S = 120.0
 """For a run that was told to stop: it writes a checkpoint first."""
 
 
@@ -183,7 +183,7 @@ class TrialProcess:
         if self._process is None:
             return
         try:
-            self._process.wait(_STOP_PATIENCE_S)
+            self._process.wait(_STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

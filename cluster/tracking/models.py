@@ -5,14 +5,11 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from importlib import metadata
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import mlflow.pyfunc
 import numpy as np
-import yaml
 from mlflow.entities import LoggedModel, LoggedModelOutput, Metric
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
@@ -25,15 +22,240 @@ from reinforce.cluster.run_store.checkpoints import Checkpoints
 from reinforce.cluster.run_store.files import whole_lines
 from reinforce.cluster.run_store.journal import JournalEntry
 from reinforce.cluster.run_store.run_directory import RunDirectory
-from reinforce.cluster.tracking.mlflow_run import MLflowRun, http_status
-from reinforce.cluster.tracking.run_description import shown_settings
+from reinforce.cluster.tracking.mlflow_run import MLflowRun
+from reinforce.cluster.tracking.provenance import installed_versions
+from reinforce.cluster.tracking.run_description import shown_yaml
+from reinforce.cluster.tracking.store import http_status
 from reinforce.configs.config import Config
 from reinforce.workers.environment import inspect_environment
 
 ALIAS = "champion"
 
+_KINDS = ("best", "last")
+_REQUIREMENTS = ("distributed-reinforce", "gymnasium", "mlflow", "numpy", "safetensors")
+_DTYPES = {"numbers": "float32", "pixels": "uint8", "categories": "int64"}
+_REFUSALS = (400, 403, 404, 405, 413, 422, 501)
+"""A store may have metrics and no models or no registry, or not for this user."""
 
-def register(mlflow_run: MLflowRun, name: str, model: LoggedModel) -> None:
+
+class UnsavablePolicyError(Exception):
+    """A policy cannot be made a model: its environment cannot be made here, for example."""
+
+
+def log_policies(
+    mlflow_run: MLflowRun,
+    experiment_id: str,
+    run: RunDirectory,
+    config: Config,
+    tell: Callable[[str], None],
+) -> list[str]:
+    """Make the best and the last policy models of this run, unless they are; drop earlier ones.
+
+    Args:
+        mlflow_run: Where to.
+        experiment_id: That of the MLflow run.
+        run: Whose policies.
+        config: Of the run.
+        tell: Called with a sentence if they can be no models at all.
+
+    Returns:
+        Why a policy was left out that could have been a model, or was asked for by
+        ``tracking.register_as``. What MLflow cannot take at the moment is raised.
+    """
+    obstacle, name = _obstacle(config), config.tracking.register_as
+    if obstacle:
+        tell(
+            f"no policy becomes a model in MLflow: {obstacle}. Nothing is lost: the run directory "
+            "holds the policies, for `reinforce evaluate` and the like"
+        )
+        return [f"tracking.register_as = {name!r}: {obstacle}"] if name else []
+    reasons: list[str] = []
+    kept: dict[str, LoggedModel] = {}
+    # The best, unless nothing was evaluated: one that is torn is not replaced by a far worse one.
+    champion = "last"
+    with _told_if_refused("the models", reasons):
+        there = _models_of(mlflow_run, experiment_id)
+        ready = {model.name: model for model in there if model.status == "READY"}
+        policies = _policies_of(run, config, reasons.append)
+        champion = next(iter(policies), "last")
+        for kind, checkpoint in policies.items():
+            with _told_if_refused(f"the {kind} policy", reasons):
+                if checkpoint:
+                    kept[kind] = ready.get(_name_of(kind, checkpoint)) or _log(
+                        mlflow_run, experiment_id, run, config, kind, checkpoint
+                    )
+        for model in there:
+            # Left behind by an attempt that failed, or of an earlier version of its kind.
+            newer = kept.get(model.tags["kind"])
+            if model.status != "READY" or (newer and newer.model_id != model.model_id):
+                mlflow_run.client.delete_logged_model(model.model_id)
+    if name and champion in kept:
+        with _told_if_refused(f"tracking.register_as = {name!r}", reasons):
+            _register(mlflow_run, name, kept[champion])
+    return reasons
+
+
+def _obstacle(config: Config) -> str | None:
+    """Return why the policies of a run can be no models, whatever MLflow says; None: they can."""
+    if config.policy.kind not in ("mlp", "cnn"):
+        return f"policy.kind = {config.policy.kind!r} cannot be made a model"
+    try:
+        spec = inspect_environment(config.environment)
+    except Exception:  # noqa: BLE001  (what the user's environment raises is told with the policy)
+        return None
+    leaves = (spec.observation.leaves, spec.action.leaves)
+    is_nested = any(leaf.path for part in leaves for leaf in part)
+    if is_nested or spec.action_mask:
+        return "nested spaces and action masks do not fit a model's signature"
+    return None
+
+
+def _models_of(mlflow_run: MLflowRun, experiment_id: str) -> list[LoggedModel]:
+    there = mlflow_run.client.search_logged_models(
+        [experiment_id], f"source_run_id = '{mlflow_run.run_id}'"
+    )
+    # Users may log models of their own to the run: those are not ours to judge or to delete.
+    return [model for model in there if model.tags.get("kind") in _KINDS]
+
+
+def _policies_of(
+    run: RunDirectory, config: Config, report: Callable[[str], None]
+) -> dict[str, Checkpoint | None]:
+    """Return the best and the last policy by kind, as far as there are such; None: unreadable."""
+    try:
+        checkpoints = Checkpoints(run, config)
+    except UsageError as error:  # they are kept where this machine cannot go
+        report(f"the policies: {error}")
+        return {}
+    last = partial(checkpoints.newest, report)
+    kinds: dict[str, Callable[[], Checkpoint | None]] = {"best": checkpoints.best, "last": last}
+    found: dict[str, Checkpoint | None] = {}
+    for kind, read in kinds.items():
+        try:
+            checkpoint = read()
+        except Exception as error:  # noqa: BLE001  (torn, or whatever the store behind fsspec raises)
+            report(f"the {kind} policy: {error}")
+            found[kind] = None
+        else:
+            found |= {kind: checkpoint} if checkpoint else {}
+    return found
+
+
+def _name_of(kind: str, checkpoint: Checkpoint) -> str:
+    return f"{kind}-update-{checkpoint.learner.version:09d}"
+
+
+@contextmanager
+def _told_if_refused(what: str, reasons: list[str]) -> Iterator[None]:
+    """Add a reason for what cannot be, or would be refused again; an outage is raised."""
+    try:
+        yield
+    except UnsavablePolicyError as error:
+        reasons.append(f"{what}: {error}")
+    except Exception as error:
+        if http_status(error) not in _REFUSALS:
+            raise
+        reasons.append(f"{what}: {error}")
+
+
+def _log(
+    mlflow_run: MLflowRun,
+    experiment_id: str,
+    run: RunDirectory,
+    config: Config,
+    kind: str,
+    checkpoint: Checkpoint,
+) -> LoggedModel:
+    client, progress = mlflow_run.client, checkpoint.progress
+    # Before MLflow is asked for a model: one that cannot be must not leave a trace at every sync.
+    signature = _signature(config)
+    model = client.create_logged_model(
+        experiment_id,
+        name=_name_of(kind, checkpoint),
+        source_run_id=mlflow_run.run_id,
+        tags={"kind": kind, "updates": str(progress.updates)},
+        model_type="policy",
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            with warnings.catch_warnings():
+                # That an example of the input is missing; the signature says it all.
+                warnings.simplefilter("ignore", UserWarning)
+                _save(Path(folder), model, signature, config, checkpoint)
+        except Exception as error:
+            client.delete_logged_model(model.model_id)
+            raise UnsavablePolicyError(f"{type(error).__name__}: {error}") from error
+        client.log_model_artifacts(model.model_id, str(Path(folder) / "model"))
+    output = LoggedModelOutput(model.model_id, step=progress.environment_steps)
+    client.log_outputs(mlflow_run.run_id, [output])
+    metrics = _metrics_of(run, progress.updates, model.model_id)
+    if metrics:
+        client.log_batch(mlflow_run.run_id, metrics=metrics)
+    return client.finalize_logged_model(model.model_id, "READY")
+
+
+def _save(
+    folder: Path,
+    model: LoggedModel,
+    signature: ModelSignature,
+    config: Config,
+    checkpoint: Checkpoint,
+) -> None:
+    learner = checkpoint.learner
+    arrays = {"weights": learner.arrays["weights"], "version": np.array([learner.version])}
+    files = {"weights": folder / "policy.safetensors", "config": folder / "config.yaml"}
+    save_file(arrays, files["weights"])
+    files["config"].write_text(shown_yaml(config), encoding="utf-8")
+    versions = installed_versions(_REQUIREMENTS)
+    mlflow.pyfunc.save_model(
+        path=str(folder / "model"),
+        python_model=str(Path(__file__).with_name("policy_model.py")),
+        artifacts={name: str(file) for name, file in files.items()},
+        signature=signature,
+        pip_requirements=[f"{name}=={version}" for name, version in versions.items()],
+        mlflow_model=Model(
+            run_id=model.source_run_id,
+            model_id=model.model_id,
+            model_uuid=model.model_id,
+            artifact_path=model.artifact_location,
+        ),
+    )
+
+
+def _signature(config: Config) -> ModelSignature:
+    """Return what the model takes and gives: one array of observations, one of actions.
+
+    Raises:
+        UnsavablePolicyError: The environment cannot be made here.
+    """
+    try:
+        spec = inspect_environment(config.environment)
+    except Exception as error:  # what the user's environment raises
+        raise UnsavablePolicyError(f"{type(error).__name__}: {error}") from error
+    observations, actions = spec.observation.leaves, spec.action.leaves
+    return ModelSignature(
+        Schema([TensorSpec(np.dtype(_DTYPES[observations[0].kind]), (-1, *observations[0].shape))]),
+        Schema([TensorSpec(np.dtype(actions[0].dtype), (-1, *actions[0].shape))]),
+    )
+
+
+def _metrics_of(run: RunDirectory, updates: int, model_id: str) -> list[Metric]:
+    """Return the evaluations of a version, as the points of the run that they are."""
+    metrics: list[Metric] = []
+    for line in whole_lines(run.journal_file):
+        # One that was torn has been told and counted when the points were sent.
+        with suppress(ValueError, TypeError):
+            entry = JournalEntry.parse(line)
+            if entry.batch is None and entry.updates == updates:
+                metrics += [
+                    Metric(name, value, entry.timestamp_ms, entry.environment_steps, model_id)
+                    for name, value in entry.metrics.items()
+                    if name.startswith("evaluation/")
+                ]
+    return metrics
+
+
+def _register(mlflow_run: MLflowRun, name: str, model: LoggedModel) -> None:
     """Make a model a version of a registered one, unless it is, and the newest the champion.
 
     An old run that is sent again does not take the alias from the version of a newer one.
@@ -69,271 +291,3 @@ def _default_store(uri: str) -> Iterator[None]:
         del os.environ["MLFLOW_TRACKING_URI"]
         if before is not None:
             os.environ["MLFLOW_TRACKING_URI"] = before
-
-
-@dataclass(frozen=True)
-class PolicyVersion:
-    """One version of the policy.
-
-    Attributes:
-        kind: ``best`` by its evaluations, or ``last``.
-        is_champion: It is the one to register: the best, or the last if nothing was evaluated.
-        checkpoint: Where it is.
-    """
-
-    kind: str
-    is_champion: bool
-    checkpoint: Checkpoint
-
-    @property
-    def name(self) -> str:
-        """Name of the model in MLflow."""
-        return f"{self.kind}-update-{self.checkpoint.learner.version:09d}"
-
-
-def policy_versions(
-    run: RunDirectory, config: Config, report: Callable[[str], None]
-) -> Iterator[PolicyVersion]:
-    """Yield the best and the last version of the policy, as far as there are such.
-
-    Args:
-        run: Whose.
-        config: Of the run.
-        report: Called with a sentence about what cannot be read.
-    """
-    try:
-        checkpoints = Checkpoints(run, config)
-    except UsageError as error:  # they are kept where this machine cannot go
-        report(f"the policies: {error}")
-        return
-    is_evaluated = True
-    try:
-        best = checkpoints.best()
-        is_evaluated = best is not None
-    except Exception as error:  # noqa: BLE001  (torn, or whatever the store behind fsspec raises)
-        report(f"the best policy: {error}")
-        best = None
-    if best:
-        yield PolicyVersion("best", is_champion=True, checkpoint=best)
-    try:
-        last = checkpoints.newest(report)
-    except Exception as error:  # noqa: BLE001  (as above)
-        report(f"the last policy: {error}")
-        return
-    if last:
-        yield PolicyVersion("last", is_champion=not is_evaluated, checkpoint=last)
-
-
-_DTYPES = {"numbers": "float32", "pixels": "uint8", "categories": "int64"}
-_REFUSALS = (400, 403, 404, 405, 413, 422, 501)
-"""A store may have metrics and no models or no registry, or not for this user."""
-
-_KINDS = ("best", "last")
-_REQUIREMENTS = ("distributed-reinforce", "gymnasium", "mlflow", "numpy", "safetensors")
-
-
-def log_policies(
-    mlflow_run: MLflowRun,
-    experiment_id: str,
-    run: RunDirectory,
-    config: Config,
-    tell: Callable[[str], None],
-) -> list[str]:
-    """Make the best and the last policy models of this run, unless they are; drop earlier ones.
-
-    Args:
-        mlflow_run: Where to.
-        experiment_id: That of the MLflow run.
-        run: Whose policies.
-        config: Of the run.
-        tell: Called with a sentence if they can be no models at all.
-
-    Returns:
-        Why a policy was left out that could have been a model, or was asked for by
-        ``tracking.register_as``. What MLflow cannot take at the moment is raised.
-    """
-    obstacle, name = _obstacle(config), config.tracking.register_as
-    if obstacle:
-        tell(
-            f"no policy becomes a model in MLflow: {obstacle}. Nothing is lost: the run directory "
-            "holds the policies, for `reinforce evaluate` and the like"
-        )
-        return [f"tracking.register_as = {name!r}: {obstacle}"] if name else []
-    reasons: list[str] = []
-    kept: dict[str, LoggedModel] = {}
-    champion: LoggedModel | None = None
-    with _told_if_refused("the models", reasons):
-        there = _models_of(mlflow_run, experiment_id)
-        ready = {model.name: model for model in there if model.status == "READY"}
-        for policy in policy_versions(run, config, reasons.append):
-            with _told_if_refused(f"the {policy.kind} policy", reasons):
-                model = ready.get(policy.name) or _log(
-                    mlflow_run, experiment_id, run, config, policy
-                )
-                kept[policy.kind] = model
-                champion = model if policy.is_champion else champion
-        for model in there:
-            # Left behind by an attempt that failed, or of an earlier version of its kind.
-            newer = kept.get(model.tags["kind"])
-            if model.status != "READY" or (newer and newer.model_id != model.model_id):
-                mlflow_run.client.delete_logged_model(model.model_id)
-    if name and champion:
-        with _told_if_refused(f"tracking.register_as = {name!r}", reasons):
-            register(mlflow_run, name, champion)
-    return reasons
-
-
-def _obstacle(config: Config) -> str | None:
-    """Return why the policies of a run can be no models, whatever MLflow says; None: they can."""
-    if config.policy.kind not in ("mlp", "cnn"):
-        return f"policy.kind = {config.policy.kind!r} cannot be made a model"
-    try:
-        spec = inspect_environment(config.environment)
-    except Exception:  # noqa: BLE001  (what the user's environment raises is told with the policy)
-        return None
-    leaves = (spec.observation.leaves, spec.action.leaves)
-    is_nested = any(leaf.path for part in leaves for leaf in part)
-    if is_nested or spec.action_mask:
-        return "nested spaces and action masks do not fit a model's signature"
-    return None
-
-
-def _models_of(mlflow_run: MLflowRun, experiment_id: str) -> list[LoggedModel]:
-    there = mlflow_run.client.search_logged_models(
-        [experiment_id], f"source_run_id = '{mlflow_run.run_id}'"
-    )
-    mlflow_run.on_answer()
-    # Users may log models of their own to the run: those are not ours to judge or to delete.
-    return [model for model in there if model.tags.get("kind") in _KINDS]
-
-
-class UnsavablePolicyError(Exception):
-    """A policy cannot be made a model: its environment cannot be made here, for example."""
-
-
-@contextmanager
-def _told_if_refused(what: str, reasons: list[str]) -> Iterator[None]:
-    """Add a reason for what cannot be, or would be refused again; an outage is raised."""
-    try:
-        yield
-    except UnsavablePolicyError as error:
-        reasons.append(f"{what}: {error}")
-    except Exception as error:
-        if http_status(error) not in _REFUSALS:
-            raise
-        reasons.append(f"{what}: {error}")
-
-
-def _log(
-    mlflow_run: MLflowRun,
-    experiment_id: str,
-    run: RunDirectory,
-    config: Config,
-    policy: PolicyVersion,
-) -> LoggedModel:
-    client, progress = mlflow_run.client, policy.checkpoint.progress
-    # Before MLflow is asked for a model: one that cannot be must not leave a trace at every sync.
-    signature = _signature(config)
-    model = client.create_logged_model(
-        experiment_id,
-        name=policy.name,
-        source_run_id=mlflow_run.run_id,
-        tags={"kind": policy.kind, "updates": str(progress.updates)},
-        model_type="policy",
-    )
-    mlflow_run.on_answer()
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            with warnings.catch_warnings():
-                # That an example of the input is missing; the signature says it all.
-                warnings.simplefilter("ignore", UserWarning)
-                _save(Path(folder), model, signature, config, policy)
-        except Exception as error:
-            client.delete_logged_model(model.model_id)
-            raise UnsavablePolicyError(f"{type(error).__name__}: {error}") from error
-        client.log_model_artifacts(model.model_id, str(Path(folder) / "model"))
-    mlflow_run.on_answer()
-    client.log_outputs(
-        mlflow_run.run_id, [LoggedModelOutput(model.model_id, step=progress.environment_steps)]
-    )
-    metrics = _metrics_of(run, progress.updates, model.model_id)
-    if metrics:
-        client.log_batch(mlflow_run.run_id, metrics=metrics)
-    return client.finalize_logged_model(model.model_id, "READY")
-
-
-def _save(
-    folder: Path,
-    model: LoggedModel,
-    signature: ModelSignature,
-    config: Config,
-    policy: PolicyVersion,
-) -> None:
-    learner = policy.checkpoint.learner
-    arrays = {"weights": learner.arrays["weights"], "version": np.array([learner.version])}
-    save_file(arrays, folder / "policy.safetensors")
-    settings = yaml.safe_dump(shown_settings(config), sort_keys=False)
-    (folder / "config.yaml").write_text(settings, encoding="utf-8")
-    mlflow.pyfunc.save_model(
-        path=str(folder / "model"),
-        python_model=str(Path(__file__).with_name("policy_model.py")),
-        artifacts={
-            "weights": str(folder / "policy.safetensors"),
-            "config": str(folder / "config.yaml"),
-        },
-        signature=signature,
-        pip_requirements=_requirements(),
-        mlflow_model=Model(
-            run_id=model.source_run_id,
-            model_id=model.model_id,
-            model_uuid=model.model_id,
-            artifact_path=model.artifact_location,
-        ),
-    )
-
-
-def _requirements() -> list[str]:
-    requirements = []
-    for name in _REQUIREMENTS:
-        # This project itself is not installed where it runs from a folder, as a job of Ray does.
-        with suppress(metadata.PackageNotFoundError):
-            requirements.append(f"{name}=={metadata.version(name)}")
-    return requirements
-
-
-def _signature(config: Config) -> ModelSignature:
-    """Return what the model takes and gives: one array of observations, one of actions.
-
-    Raises:
-        UnsavablePolicyError: The environment cannot be made here.
-    """
-    try:
-        spec = inspect_environment(config.environment)
-    except Exception as error:  # what the user's environment raises
-        raise UnsavablePolicyError(f"{type(error).__name__}: {error}") from error
-    observations, actions = spec.observation.leaves, spec.action.leaves
-    return ModelSignature(
-        Schema([TensorSpec(np.dtype(_DTYPES[observations[0].kind]), (-1, *observations[0].shape))]),
-        Schema([TensorSpec(np.dtype(actions[0].dtype), (-1, *actions[0].shape))]),
-    )
-
-
-def _metrics_of(run: RunDirectory, updates: int, model_id: str) -> list[Any]:
-    """Return the evaluations of a version, as the points of the run that they are."""
-    metrics: list[Any] = []
-    for entry in _whole_entries(run):
-        if entry.batch is None and entry.updates == updates:
-            steps, time_ms = entry.environment_steps, entry.timestamp_ms
-            metrics += [
-                Metric(name, value, time_ms, steps, model_id=model_id)
-                for name, value in entry.metrics.items()
-                if name.startswith("evaluation/")
-            ]
-    return metrics
-
-
-def _whole_entries(run: RunDirectory) -> Iterator[JournalEntry]:
-    for line in whole_lines(run.journal_file):
-        # One that was torn has been told and counted when the points were sent.
-        with suppress(ValueError, TypeError):
-            yield JournalEntry.parse(line)

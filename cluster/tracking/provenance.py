@@ -6,14 +6,17 @@ import platform
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-_PACKAGES = ("distributed-reinforce", "gymnasium", "mlflow", "numpy", "ray", "torch")
-_GIT_PATIENCE_S = 10.0
+PACKAGES = ("distributed-reinforce", "ray", "torch", "gymnasium", "numpy", "mlflow")
+"""Those whose versions matter."""
+
+_GIT_TIMEOUT_S = 10.0
 
 
 def describe_provenance(command: Sequence[str]) -> dict[str, Any]:
@@ -22,6 +25,7 @@ def describe_provenance(command: Sequence[str]) -> dict[str, Any]:
     Args:
         command: Words after ``reinforce``; empty if the run was not started from the command line.
     """
+    versions = installed_versions(PACKAGES)
     return {
         "command": list(command),
         "directory": str(Path.cwd()),
@@ -29,7 +33,10 @@ def describe_provenance(command: Sequence[str]) -> dict[str, Any]:
         "host": socket.gethostname(),
         "machine": f"{os.cpu_count()} CPUs, {platform.machine()}, {platform.system()}",
         "git": _git(),
-        "versions": {"python": platform.python_version(), **_versions(_PACKAGES)},
+        "versions": {
+            "python": platform.python_version(),
+            **{name: versions.get(name, "not installed") for name in PACKAGES},
+        },
         # A folder that is twice on the search path says everything twice.
         "packages": sorted({f"{item.name}=={item.version}" for item in metadata.distributions()}),
     }
@@ -41,13 +48,15 @@ def words_after_reinforce() -> list[str]:
     return sys.argv[1:] if is_command_line else []
 
 
-def _versions(packages: Sequence[str]) -> dict[str, str]:
+def installed_versions(packages: Iterable[str]) -> dict[str, str]:
+    """Return the versions of those packages that are installed.
+
+    This project itself is not where it runs from a folder, as a job of Ray does.
+    """
     versions = {}
-    for package in packages:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:  # run from a folder, without being installed
-            versions[package] = "not installed"
+    for name in packages:
+        with suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
     return versions
 
 
@@ -74,7 +83,7 @@ def _ask_git(*arguments: str) -> str | None:
             ["git", "--no-optional-locks", *arguments],  # noqa: S607  (the user's own git)
             capture_output=True,
             text=True,
-            timeout=_GIT_PATIENCE_S,
+            timeout=_GIT_TIMEOUT_S,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):

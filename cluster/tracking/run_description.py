@@ -7,6 +7,8 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+import yaml
+
 from reinforce.configs.config import Config
 
 _OF_THE_RESULT = {
@@ -45,6 +47,11 @@ def shown_settings(config: Config) -> dict[str, Any]:
     """Return the configuration as others may see it: without what is called a secret."""
     shown: dict[str, Any] = _without_secrets(config.model_dump(mode="json"))
     return shown
+
+
+def shown_yaml(config: Config) -> str:
+    """Return the configuration as others may see it, as YAML."""
+    return yaml.safe_dump(shown_settings(config), sort_keys=False)
 
 
 def params_of(config: Config) -> dict[str, str]:
@@ -114,7 +121,8 @@ def note_of(
         if git
         else "outside a git repository"
     )
-    typed = " ".join(shlex.quote(word) for word in _shown_words(origin["command"]))
+    # Mappings may hold something called a secret.
+    words = ["***" if _SECRET_NAME.search(word) else word for word in origin["command"]]
     lines = [
         f"**What.** REINFORCE on `{environment}`, seed {config.run.seed}, "
         f"{config.learner.episodes_per_update} episodes per update.",
@@ -123,8 +131,8 @@ def note_of(
         "`reinforce train config.yaml --run.name NEW_NAME` gives the same weights, bit by bit on "
         "one type of machine.",
     ]
-    if typed:
-        lines.append(f"It was started as `reinforce {typed}` {code}.")
+    if words:
+        lines.append(f"It was started as `reinforce {shlex.join(words)}` {code}.")
     if len(history) > 1:
         starts = ", ".join(str(start.get("from_update", 0)) for start in history)
         lines.append(f"**Starts.** {len(history)}, from the updates {starts}.")
@@ -156,8 +164,3 @@ def _without_secrets(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_without_secrets(each) for each in value]
     return value
-
-
-def _shown_words(words: list[str]) -> list[str]:
-    """Return the words of a command, without mappings that hold something called a secret."""
-    return ["***" if _SECRET_NAME.search(word) else word for word in words]

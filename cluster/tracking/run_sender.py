@@ -3,20 +3,18 @@
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
-
-import yaml
 
 from reinforce.cluster.run_store.files import LineReader, read_json
 from reinforce.cluster.run_store.journal import JournalEntry
 from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.tracking.metric_windows import MetricWindows
 from reinforce.cluster.tracking.mlflow_run import POINTS_PER_REQUEST, MLflowRun, Point
 from reinforce.cluster.tracking.run_description import (
     note_of,
     params_of,
-    shown_settings,
+    shown_yaml,
     status_of,
     tags_of,
 )
@@ -54,18 +52,15 @@ class RunSender:
 
     def close(self) -> None:
         """Close the files of the run directory."""
-        self._journal.close()
-        self._samples.close()
-        self._history.close()
+        for reader in (self._journal, self._samples, self._history):
+            reader.close()
 
     def open(self) -> None:
         """Mark the run as running and describe it."""
         config, origin = self._config, self._origin
         self._mlflow_run.reopen(params_of(config), tags_of(config, str(self._run.path), origin))
         self._describe(None)
-        self._mlflow_run.log_text(
-            yaml.safe_dump(shown_settings(config), sort_keys=False), "config.yaml"
-        )
+        self._mlflow_run.log_text(shown_yaml(config), "config.yaml")
         self._mlflow_run.log_text("\n".join(origin["packages"]) + "\n", "packages.txt")
 
     def notice_cut(self) -> None:
@@ -110,7 +105,7 @@ class RunSender:
 
     def beat(self) -> None:
         """Say that the run is alive, and upload what was drawn or filmed."""
-        self._mlflow_run.set_tags({"heartbeat": datetime.now(UTC).isoformat(timespec="seconds")})
+        self._mlflow_run.beat()
         self.upload()
 
     def upload(self) -> None:
@@ -126,7 +121,7 @@ class RunSender:
     def finish(self, ended_ms: int) -> None:
         """Send the summary and set the status."""
         summary = read_json(self._run.summary_file)
-        tags = {"heartbeat": datetime.now(UTC).isoformat(timespec="seconds")}
+        tags: dict[str, str] = {}
         if summary:
             self.refuse(self._mlflow_run.log_artifact(self._run.summary_file))
             kept = ("stop_reason", "weights_sha256")
@@ -134,7 +129,7 @@ class RunSender:
             ended_ms = summary["timestamp_ms"]
         if self.num_refused:
             tags["tracking.num_refused"] = str(self.num_refused)
-        self._mlflow_run.set_tags(tags)
+        self._mlflow_run.beat(tags)
         self._describe(summary or {"status": "failed", "stop_reason": "its process was lost"})
         self._mlflow_run.finish(status_of(summary), ended_ms)
 
@@ -195,62 +190,3 @@ def _points_of(entry: JournalEntry) -> list[Point]:
         Point(name, value, entry.timestamp_ms, entry.environment_steps)
         for name, value in entry.metrics.items()
     ]
-
-
-_WINDOWS_PER_ELAPSED_TIME = 100
-"""A window lasts 1/100 of the time trained so far: every update of a short run is shown, and each
-doubling of the time adds some 70 points per metric. A chart shows 320."""
-
-_MAX_WINDOW_S = 30.0
-
-
-class MetricWindows:
-    """Merges consecutive updates; evaluations pass through unmerged.
-
-    The borders follow from the entries alone, so sending a journal again gives the same points.
-    """
-
-    def __init__(self) -> None:
-        self._open: list[JournalEntry] = []
-
-    def add(self, entry: JournalEntry) -> list[JournalEntry]:
-        """Take the next entry of the journal; return what is complete with it."""
-        if entry.batch is None:
-            return [*self.flush(), entry]
-        complete = []
-        if self._open:
-            began_s = self._open[0].training_time_s
-            length_s = min(began_s / _WINDOWS_PER_ELAPSED_TIME, _MAX_WINDOW_S)
-            if entry.training_time_s >= began_s + length_s:
-                complete = self.flush()
-        self._open.append(entry)
-        return complete
-
-    def flush(self) -> list[JournalEntry]:
-        """Return the window that is open, if there is one, and close it."""
-        window, self._open = self._open, []
-        return [_merge(window)] if window else []
-
-
-def _merge(window: list[JournalEntry]) -> JournalEntry:
-    last = window[-1]
-    metrics = {}
-    # A metric may be missing in some updates, where it was not finite.
-    for name in {name: None for entry in window for name in entry.metrics}:
-        values = [entry.metrics[name] for entry in window if name in entry.metrics]
-        if name.endswith("_min"):
-            metrics[name] = min(values)
-        elif name.endswith("_max"):
-            metrics[name] = max(values)
-        elif name.startswith(("progress/", "tickets/", "cluster/", "checkpoint/")):
-            metrics[name] = values[-1]
-        else:
-            metrics[name] = sum(values) / len(values)
-    return JournalEntry(
-        last.updates,
-        last.environment_steps,
-        last.training_time_s,
-        last.timestamp_ms,
-        metrics,
-        last.batch,
-    )
