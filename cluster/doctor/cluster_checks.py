@@ -172,8 +172,8 @@ def _answers(
     calls: dict[Any, str], deadline_s: float
 ) -> tuple[list[NodeReport], list[tuple[str, str]]]:
     """Return what the nodes answer until then, and which give no answer and why."""
-    patience_s = max(0.0, deadline_s - time.monotonic())
-    done, waiting = ray.wait(list(calls), num_returns=len(calls), timeout=patience_s)
+    timeout_s = max(0.0, deadline_s - time.monotonic())
+    done, waiting = ray.wait(list(calls), num_returns=len(calls), timeout=timeout_s)
     reports = []
     silent = [(calls[call], f"no answer for {_REPORT_TIMEOUT_S:g} s") for call in waiting]
     for call in done:

@@ -1,13 +1,21 @@
-"""Checks of one machine: versions, memory that processes share, disk, and the environment."""
+"""Checks of one machine and of the places where its runs are kept."""
 
+import os
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
+from errno import EACCES
+from functools import partial
 from pathlib import Path
 
 from reinforce.cluster.doctor.finding import Finding, failure, ok, warning, within_timeout
-from reinforce.cluster.doctor.node_report import PACKAGES, NodeReport
+from reinforce.cluster.doctor.node_report import NodeReport
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.run_store.checkpoints import CheckpointFolder
+from reinforce.cluster.tracking.provenance import PACKAGES
+from reinforce.cluster.tracking.store import TrackingStore, diagnose, http_status
 from reinforce.configs.config import Config
+from reinforce.configs.execution import TrackingConfig
 
 _MIN_SHARED_MEMORY_BYTES = 512 << 20
 _MIN_FREE_DISK_BYTES = 2 << 30
@@ -79,6 +87,45 @@ def _given_back(location: str) -> bytes:
     content = folder.read(_PROBE)
     folder.remove(_PROBE)
     return content
+
+
+def check_tracking(config: TrackingConfig) -> Finding:
+    """See whether a run could be recorded; a server is asked to note a tag."""
+    if not config.enabled:
+        return ok("tracking", "is off")
+    store = TrackingStore.of(config, Path.cwd())
+    file, kind = store.sqlite_file, store.uri.partition(":")[0]
+    where = str(file or store.without_secrets(store.uri))
+    try:
+        if file:
+            _lock_database(file)
+        elif store.is_server:
+            # Imports MLflow, whose seconds are not the server's.
+            from reinforce.cluster.tracking.mlflow_run import tag_experiment
+
+            tag = ("reinforce.doctor", "could write")
+            within_timeout(partial(tag_experiment, store, config.experiment, *tag), "the server")
+        else:
+            look = f"a store of kind {kind!r} is not looked at"
+            return warning("tracking", look, "start a short run")
+    except Exception as error:  # noqa: BLE001 - MLflow's stores raise whatever they like
+        text, advice = diagnose(error, store)
+        status = http_status(error) or 0
+        seen = f"{where} answers HTTP {status}" if 400 <= status < 500 else f"{where}: {text}"
+        advice = advice or ("see the server's log" if store.is_server else "set --tracking.uri")
+        later = "runs go on without it, and `reinforce sync` sends them later"
+        return failure("tracking", seen, f"{advice}; {later}")
+    return ok("tracking", f"{where} can be written")
+
+
+def _lock_database(file: Path) -> None:
+    """Begin to write a database, and leave it as it is; MLflow's client would make its tables."""
+    if file.exists():
+        with closing(sqlite3.connect(file, timeout=2)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.rollback()
+    elif not os.access(file.absolute().parent, os.W_OK):
+        raise PermissionError(EACCES, os.strerror(EACCES), str(file.parent))
 
 
 def check_user_files(directory: Path) -> Finding:

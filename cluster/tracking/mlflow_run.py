@@ -116,6 +116,12 @@ def find_or_create_experiment(client: MlflowClient, store: TrackingStore, name: 
     return str(found.experiment_id)
 
 
+def tag_experiment(store: TrackingStore, experiment: str, key: str, value: str) -> None:
+    """Set a tag of an experiment: a store that takes it will take a run."""
+    client = store.client()
+    client.set_experiment_tag(find_or_create_experiment(client, store, experiment), key, value)
+
+
 class Point(NamedTuple):
     """One value of one metric, as MLflow stores it: sent twice, it is stored once."""
 

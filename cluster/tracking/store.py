@@ -1,22 +1,24 @@
-"""A store of MLflow: which one a run is in, what it holds, and what its errors mean."""
+"""A store of MLflow: which one a run is in, what it holds, and what its errors mean.
+
+MLflow itself, which takes seconds, is imported by the first client only.
+"""
 
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
-
-from mlflow import MlflowClient
-from mlflow.entities import Run
-from mlflow.exceptions import MlflowException
-from mlflow.store.db.utils import create_sqlalchemy_engine
-from mlflow.utils.file_utils import path_to_local_sqlite_uri
+from urllib.request import pathname2url
 
 from reinforce.cluster.analysis.comparison import CURVES, SCORE, RunHistory
 from reinforce.cluster.errors import UsageError
 from reinforce.configs.execution import TrackingConfig
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 _DATABASES = ("sqlite:", "postgresql", "mysql", "mssql")
 _DEFAULT_UI = "http://127.0.0.1:5000"
@@ -42,6 +44,7 @@ _ADVICE = {
     "or remove tracking.json from the run directory to send a new one",
     "Connection refused": "no server listens there: start it, or mend the address",
     "Failed to resolve": "mend the address",
+    "has not answered": "start the server, or mend the address",
     "not in a valid JSON format": "that is no server of MLflow: mend the address",
 }
 """What to do, by what stands in an error; the first that fits."""
@@ -67,7 +70,7 @@ class TrackingStore:
         uri = config.uri or os.environ.get("MLFLOW_TRACKING_URI")
         if uri:
             return cls(uri, is_default=False, directory=directory)
-        uri = path_to_local_sqlite_uri(str(directory / "mlflow.db"))  # type: ignore[no-untyped-call]
+        uri = f"sqlite:///{pathname2url(str(directory / 'mlflow.db'))}"
         return cls(uri, is_default=True, directory=directory)
 
     @classmethod
@@ -114,14 +117,18 @@ class TrackingStore:
         """Folder for artifacts of a store without a server; a server has its own."""
         return None if self.is_server else (self.directory / "mlartifacts").as_uri()
 
-    def client(self) -> MlflowClient:
+    def client(self) -> "MlflowClient":
         """Return a client of this store; the first one of a database makes its tables."""
+        from mlflow import MlflowClient
+
         if self.uri.startswith(_DATABASES):
             self._open_database()
         return MlflowClient(self.uri, registry_uri=self.uri)
 
     def _open_database(self) -> None:
         """Raise at once what MLflow would raise after ten attempts and 100 s."""
+        from mlflow.store.db.utils import create_sqlalchemy_engine
+
         engine = create_sqlalchemy_engine(self.uri)  # type: ignore[no-untyped-call]
         try:
             if engine.dialect.name == "sqlite" and engine.url.database:
@@ -164,7 +171,7 @@ def check_exists(store: TrackingStore) -> None:
 
 
 @contextmanager
-def _reading(store: TrackingStore) -> Iterator[MlflowClient]:
+def _reading(store: TrackingStore) -> Iterator["MlflowClient"]:
     """Yield a client of a store that is there; what it raises becomes UsageError with a way out."""
     check_exists(store)
     try:
@@ -211,7 +218,7 @@ def histories_of(store: TrackingStore, experiment: str) -> list[RunHistory]:
     return histories
 
 
-def _runs_of(client: MlflowClient, experiment_id: str) -> Iterator[Run]:
+def _runs_of(client: "MlflowClient", experiment_id: str) -> Iterator["Run"]:
     """Yield the runs of an experiment, oldest first."""
     token: str | None = ""
     while token is not None:
@@ -220,7 +227,7 @@ def _runs_of(client: MlflowClient, experiment_id: str) -> Iterator[Run]:
         token = page.token or None
 
 
-def _history(client: MlflowClient, run: Run) -> RunHistory:
+def _history(client: "MlflowClient", run: "Run") -> RunHistory:
     metrics = {
         name: sorted(
             (float(point.step), point.value)
@@ -233,8 +240,9 @@ def _history(client: MlflowClient, run: Run) -> RunHistory:
 
 def http_status(error: Exception) -> int | None:
     """Return the status with which a server would say, or has said, an error."""
-    if isinstance(error, MlflowException):
-        status: int | None = error.get_http_status_code()  # type: ignore[no-untyped-call]
+    status: int | None
+    if hasattr(error, "get_http_status_code"):
+        status = error.get_http_status_code()
     else:  # uploads raise what the HTTP library raises
         status = getattr(getattr(error, "response", None), "status_code", None)
     return status
@@ -245,8 +253,11 @@ def diagnose(error: Exception, store: TrackingStore) -> tuple[str, str]:
     text = " ".join(f"{type(error).__name__}: {error}".split())
     signs = f"{text} HTTP {http_status(error)}"
     advice = next((advice for sign, advice in _ADVICE.items() if sign in signs), "")
-    shown = store.without_secrets(text)[:_MAX_ERROR_LENGTH]
-    return shown, store.without_secrets(advice.format(uri=store.uri))
+    if " (Caused by " in text:
+        text = text.rpartition(" (Caused by ")[2][:-1]
+    return store.without_secrets(text)[:_MAX_ERROR_LENGTH], store.without_secrets(
+        advice.format(uri=store.uri)
+    )
 
 
 def explain_error(error: Exception, store: TrackingStore) -> str:
