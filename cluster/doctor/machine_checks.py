@@ -34,8 +34,21 @@ def check_machine(report: NodeReport) -> Iterator[Finding]:
         )
     else:
         yield ok("packages", f"{report.name}: {listed}")
-    yield _check_shared_memory(report)
-    yield _check_disk(report)
+    size = f"{report.name}: /dev/shm has {report.shared_memory_bytes >> 20:,} MiB"
+    if report.shared_memory_bytes < _MIN_SHARED_MEMORY_BYTES:
+        yield warning(
+            "shared memory",
+            size,
+            "Ray puts its objects on disk instead: in a container, set shm_size to a tenth more "
+            "than --object-store-memory",
+        )
+    else:
+        yield ok("shared memory", size)
+    free = f"{report.name}: {report.free_disk_bytes >> 20:,} MiB free for temporary files"
+    if report.free_disk_bytes < _MIN_FREE_DISK_BYTES:
+        yield failure("disk", free, "make room, or give `ray start` another --temp-dir")
+    else:
+        yield ok("disk", free)
     yield from _check_environment(report)
 
 
@@ -65,8 +78,16 @@ def check_checkpoints(config: Config) -> Finding:
             "in the run directory of the machine that runs the driver",
             "if that machine may go away, set checkpoint.directory to a store that stays",
         )
+
+    def read_back() -> bytes:
+        folder = CheckpointFolder(location)
+        folder.write(_PROBE, b"probe")
+        content = folder.read(_PROBE)
+        folder.remove(_PROBE)
+        return content
+
     try:
-        content = within_timeout(lambda: _given_back(location), "the store")
+        content = within_timeout(read_back, "the store")
     except UsageError as error:
         return failure("checkpoints", str(error), "install the package that it names")
     except Exception as error:  # noqa: BLE001 - as many types as there are stores
@@ -78,15 +99,6 @@ def check_checkpoints(config: Config) -> Finding:
     if content != b"probe":
         return failure("checkpoints", f"{location} gives back other bytes", "use another store")
     return ok("checkpoints", f"{location} can be written and read")
-
-
-def _given_back(location: str) -> bytes:
-    """Return what a store gives back of a probe."""
-    folder = CheckpointFolder(location)
-    folder.write(_PROBE, b"probe")
-    content = folder.read(_PROBE)
-    folder.remove(_PROBE)
-    return content
 
 
 def check_tracking(config: TrackingConfig) -> Finding:
@@ -145,25 +157,6 @@ def check_user_files(directory: Path) -> Finding:
     return ok("user's files", "no name is taken twice")
 
 
-def _check_shared_memory(report: NodeReport) -> Finding:
-    size = f"{report.name}: /dev/shm has {_mebibytes(report.shared_memory_bytes)}"
-    if report.shared_memory_bytes < _MIN_SHARED_MEMORY_BYTES:
-        return warning(
-            "shared memory",
-            size,
-            "Ray puts its objects on disk instead: in a container, set shm_size to a tenth more "
-            "than --object-store-memory",
-        )
-    return ok("shared memory", size)
-
-
-def _check_disk(report: NodeReport) -> Finding:
-    free = f"{report.name}: {_mebibytes(report.free_disk_bytes)} free for temporary files"
-    if report.free_disk_bytes < _MIN_FREE_DISK_BYTES:
-        return failure("disk", free, "make room, or give `ray start` another --temp-dir")
-    return ok("disk", free)
-
-
 def _check_environment(report: NodeReport) -> Iterator[Finding]:
     if report.environment_problem:
         yield failure(
@@ -184,10 +177,6 @@ def _check_environment(report: NodeReport) -> Iterator[Finding]:
             yield warning("environment", f"{report.name}: {odd}", "`reinforce train` says so, too")
     else:
         yield ok("environment", f"{report.name}: made, played, and fit for the policy")
-
-
-def _mebibytes(num_bytes: int) -> str:
-    return f"{num_bytes / (1 << 20):,.0f} MiB"
 
 
 def check_cores(config: Config, num_cores: int) -> Finding:

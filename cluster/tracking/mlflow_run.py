@@ -134,10 +134,7 @@ class Point(NamedTuple):
 class MLflowRun:
     """A handle to one run. Every method may raise; all may be called again with the same effect.
 
-    Args:
-        store: Where the run is.
-        run_id: Its id.
-        on_answer: Called whenever MLflow has answered the client.
+    ``on_answer`` is called whenever MLflow has answered.
     """
 
     def __init__(
@@ -181,11 +178,7 @@ class MLflowRun:
             self.client.delete_tag(self.run_id, INCOMPLETE_TAG)
 
     def log_metrics(self, points: Sequence[Point]) -> list[str]:
-        """Send up to 1000 points, and leave out those that the store refuses.
-
-        Returns:
-            Why each point that was left out was refused.
-        """
+        """Send up to 1000 points; return why each was refused that the store does not take."""
         try:
             self.client.log_batch(self.run_id, metrics=[Metric(*point) for point in points])
         except MlflowException as error:
@@ -198,11 +191,7 @@ class MLflowRun:
         return []
 
     def log_artifact(self, path: Path, folder: str | None = None) -> list[str]:
-        """Upload a file.
-
-        Returns:
-            Why it was refused, if it was: because it is too large, for example.
-        """
+        """Upload a file; return why it was refused, if it was: too large, for example."""
         try:
             self.client.log_artifact(self.run_id, str(path), folder)
         except Exception as error:
@@ -231,8 +220,7 @@ class MLflowRun:
         self.client.set_terminated(self.run_id, status=status, end_time=ended_ms)
 
     def _is_active(self) -> bool:
-        stage: str = self.client.get_run(self.run_id).info.lifecycle_stage
-        return stage == "active"
+        return bool(self.client.get_run(self.run_id).info.lifecycle_stage == "active")
 
 
 class _ReportingClient:

@@ -51,12 +51,7 @@ def log_policies(
 ) -> list[str]:
     """Make the best and the last policy models of this run, unless they are; drop earlier ones.
 
-    Args:
-        mlflow_run: Where to.
-        experiment_id: That of the MLflow run.
-        run: Whose policies.
-        config: Of the run.
-        tell: Called with a sentence if they can be no models at all.
+    ``tell`` is called with a sentence if they can be no models at all.
 
     Returns:
         Why a policy was left out that could have been a model, or was asked for by

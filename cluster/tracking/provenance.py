@@ -22,8 +22,7 @@ _GIT_TIMEOUT_S = 10.0
 def describe_provenance(command: Sequence[str]) -> dict[str, Any]:
     """Return what is known about this start, without anything secret.
 
-    Args:
-        command: Words after ``reinforce``; empty if the run was not started from the command line.
+    ``command`` holds the words after ``reinforce``, if it was started from the command line.
     """
     versions = installed_versions(PACKAGES)
     return {
@@ -61,10 +60,7 @@ def installed_versions(packages: Iterable[str]) -> dict[str, str]:
 
 
 def _git() -> dict[str, Any] | None:
-    """Return commit, branch, remote and whether files differ; None outside a repository.
-
-    Whether they differ is None where git does not find out in time.
-    """
+    """Return commit, branch, remote and whether files differ (None: git was too slow to say)."""
     commit = _ask_git("rev-parse", "HEAD")
     if commit is None:
         return None

@@ -109,11 +109,8 @@ def note_of(
 ) -> str:
     """Return the note on the run's page, in Markdown.
 
-    Args:
-        config: Of the run.
-        origin: As ``describe_provenance`` made it.
-        history: One entry per start of the run, as ``history.jsonl`` holds them.
-        summary: How it ended; None while it runs.
+    ``origin`` is what ``describe_provenance`` made, ``history`` holds an entry per start of the
+    run, and ``summary`` is None while it runs.
     """
     git, environment = origin["git"], config.environment.id
     code = (

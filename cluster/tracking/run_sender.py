@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,7 +22,7 @@ from reinforce.configs.config import Config
 
 Parsed = TypeVar("Parsed")
 
-_ARTIFACTS = {"plots": ("*.png",), "videos": ("*.mp4", "*.webm")}
+_ARTIFACTS = ("plots/*.png", "videos/*.mp4", "videos/*.webm")
 
 
 class RunSender:
@@ -64,10 +64,9 @@ class RunSender:
         self._mlflow_run.log_text("\n".join(origin["packages"]) + "\n", "packages.txt")
 
     def notice_cut(self) -> None:
-        """Read the journal anew if it was cut back: the learner was lost, or the run resumed.
+        """Read the journal again if it was cut back: the learner was lost, or the run resumed.
 
-        Whatever was read of it has been sent by now, but for a window that is not complete; its
-        entries are read again.
+        All that was read of it has been sent, except for an incomplete window, which is read again.
         """
         if self._journal.is_replaced():
             self._describe(None)
@@ -77,10 +76,9 @@ class RunSender:
             self._windows = MetricWindows()
 
     def requests(self, *, is_last: bool) -> Iterator[list[Point]]:
-        """Yield the points that were added to the run directory since the last call.
+        """Yield the points added to the run directory since the last call, a list per request.
 
-        Each list is at most one request, which holds every entry as a whole: MLflow has all of it
-        or nothing.
+        A request holds whole entries: MLflow has all of an entry or nothing.
         """
         request: list[Point] = []
         for points in (*self._new_updates(is_last=is_last), *self._new_samples()):
@@ -109,14 +107,13 @@ class RunSender:
         self.upload()
 
     def upload(self) -> None:
-        """Upload the pictures and videos that are new or were drawn anew."""
-        for folder, patterns in _ARTIFACTS.items():
-            for pattern in patterns:
-                for path in sorted((self._run.path / folder).glob(pattern)):
-                    modified_ns = path.stat().st_mtime_ns
-                    if self._uploaded.get(path) != modified_ns:
-                        self.refuse(self._mlflow_run.log_artifact(path, folder))
-                        self._uploaded[path] = modified_ns
+        """Upload the pictures and videos that are new or were drawn again."""
+        for pattern in _ARTIFACTS:
+            for path in sorted(self._run.path.glob(pattern)):
+                modified_ns = path.stat().st_mtime_ns
+                if self._uploaded.get(path) != modified_ns:
+                    self.refuse(self._mlflow_run.log_artifact(path, path.parent.name))
+                    self._uploaded[path] = modified_ns
 
     def finish(self, ended_ms: int) -> None:
         """Send the summary and set the status."""
@@ -134,33 +131,31 @@ class RunSender:
         self._mlflow_run.finish(status_of(summary), ended_ms)
 
     def _describe(self, summary: dict[str, Any] | None) -> None:
-        lines = self._history.new_lines()
-        self._starts += self._parsed(lines, json.loads, self._run.history_file)
+        self._starts += self._parsed(self._history, json.loads, self._run.history_file)
         note = note_of(self._config, self._origin, self._starts, summary)
         self._mlflow_run.set_tags({"mlflow.note.content": note})
 
     def _new_updates(self, *, is_last: bool) -> Iterator[list[Point]]:
-        lines = self._journal.new_lines()
-        for entry in self._parsed(lines, JournalEntry.parse, self._run.journal_file):
+        complete: list[JournalEntry] = []
+        for entry in self._parsed(self._journal, JournalEntry.parse, self._run.journal_file):
             if not self._is_held(entry):
-                yield from map(_points_of, self._windows.add(entry))
+                complete += self._windows.add(entry)
         if is_last:
-            yield from map(_points_of, self._windows.flush())
+            complete += self._windows.flush()
+        for entry in complete:
+            yield _points(entry.metrics, entry.timestamp_ms, entry.environment_steps)
 
     def _new_samples(self) -> Iterator[list[Point]]:
-        lines = self._samples.new_lines()
-        for timestamp_ms, metrics in self._parsed(lines, _parse_sample, self._run.system_file):
+        samples = self._parsed(self._samples, _parse_sample, self._run.system_file)
+        for timestamp_ms, metrics in samples:
             self._num_samples += 1
-            yield [
-                Point(name, value, timestamp_ms, self._num_samples)
-                for name, value in metrics.items()
-            ]
+            yield _points(metrics, timestamp_ms, self._num_samples)
 
     def _parsed(
-        self, lines: Iterable[bytes], parse: Callable[[bytes], Parsed], file: Path
+        self, reader: LineReader, parse: Callable[[bytes], Parsed], file: Path
     ) -> Iterator[Parsed]:
-        """Yield what the lines hold; one that a loss of power tore does not keep back the rest."""
-        for line in lines:
+        """Yield what new lines hold; one that a loss of power tore does not keep back the rest."""
+        for line in reader.new_lines():
             try:
                 yield parse(line)
             except (ValueError, TypeError, KeyError) as error:
@@ -185,8 +180,5 @@ def _parse_sample(line: bytes) -> tuple[int, dict[str, float]]:
     return sample["timestamp_ms"], sample["metrics"]
 
 
-def _points_of(entry: JournalEntry) -> list[Point]:
-    return [
-        Point(name, value, entry.timestamp_ms, entry.environment_steps)
-        for name, value in entry.metrics.items()
-    ]
+def _points(metrics: Mapping[str, float], timestamp_ms: int, step: int) -> list[Point]:
+    return [Point(name, value, timestamp_ms, step) for name, value in metrics.items()]

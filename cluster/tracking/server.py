@@ -24,23 +24,23 @@ _STOP_TIMEOUT_S = 10.0
 def mlflow_server(
     uri: str, directory: Path, port: int, is_wanted: Callable[[], bool]
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Yield a server that answers; afterwards it and all its processes are gone.
+    """Yield a server on a store, run in a directory; afterwards all its processes are gone.
 
-    Args:
-        uri: The store. It may hold credentials, so it is handed over where ``ps`` does not show it.
-        directory: Where to run.
-        port: Free port.
-        is_wanted: Asked while it starts.
+    ``is_wanted`` is asked while it starts.
 
     Raises:
         ServerError: It ended, or does not answer.
     """
-    quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    settings = {
+        "MLFLOW_BACKEND_STORE_URI": uri,  # may hold credentials: here `ps` does not show them
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
     options = ["--host", HOST, "--port", str(port), "--workers", "1"]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(  # noqa: S603  (words of our own)
             module_command("mlflow", "server", *options),
-            env={**os.environ, **quiet, "MLFLOW_BACKEND_STORE_URI": uri},
+            env=os.environ | settings,
             cwd=directory,
             stdout=log,
             stderr=log,

@@ -20,9 +20,7 @@ def close_stale_runs(store: TrackingStore, state: Mapping[str, Any]) -> None:
     That happens when a machine loses power or a container is killed with everything in it. Runs of
     other hosts, and those whose directory is not here, are left alone: nothing is known of them.
 
-    Args:
-        store: Where to look.
-        state: Of the run that looks; its experiment is looked through.
+    ``state`` is the ``tracking.json`` of the run that looks, in its own experiment.
     """
     client = store.client()
     host = socket.gethostname()
