@@ -14,13 +14,9 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report.
+    """What was seen of a subject, and what to do about it; no advice if all is well.
 
-    Attributes:
-        level: ``failure`` is what would keep a run from going or from being kept.
-        subject: What was looked at, in a word or two.
-        message: What was seen.
-        advice: What to do; empty if all is well.
+    A failure would keep a run from going or from being kept.
     """
 
     level: Literal["ok", "warning", "failure"]
@@ -30,9 +26,8 @@ class Finding:
 
     def line(self) -> str:
         """Return the finding as it is printed."""
-        return f"{self.level:<9}{self.subject:<17}{self.message}" + (
-            f"\n{'':<26}-> {self.advice}" if self.advice else ""
-        )
+        advice = f"\n{'':<26}-> {self.advice}" if self.advice else ""
+        return f"{self.level:<9}{self.subject:<17}{self.message}{advice}"
 
 
 ok = partial(Finding, "ok")

@@ -53,12 +53,9 @@ class NodeReport:
 
 
 def report_of_this_machine(config: Config, user_path: str, timeout_s: float) -> NodeReport:
-    """Look around; environment and policy are tried as before a run.
+    """Look around, and try environment and policy as before a run, for at most ``timeout_s``.
 
-    Args:
-        config: What is to run.
-        user_path: Folder in which the user's own modules may be.
-        timeout_s: How long to wait for the trial.
+    The user's own modules may be in the folder ``user_path``.
     """
     problem, warnings, waited_s = _try_environment(config, user_path, timeout_s)
     shared_memory = Path("/dev/shm")  # noqa: S108 - looked at, not written to

@@ -26,12 +26,7 @@ _MAX_WAIT_S = 600.0
 class SweepTracking:
     """Follows a sweep from its own process, which holds it, as a follower does a run.
 
-    Args:
-        folder: That of the sweep.
-        config: The base of the sweep.
-        ledger: What has come to its end.
-        warn: Is told what MLflow does not take, once as long as that is the same.
-        clock_s: As ``time.monotonic``.
+    ``warn`` is told what MLflow does not take, once as long as that is the same.
     """
 
     def __init__(
@@ -94,13 +89,9 @@ class SweepTracking:
 
     def _children_to_note(self) -> list[tuple[TrialRun, str]]:
         """Return the runs that have ended and are in MLflow by now, with their ids there."""
-        children = []
-        for run in self._ledger.runs():
-            if (run.trial, run.seed) not in self._noted:
-                state = read_json(self._directory_of(run).tracking_file) or {}
-                if "run_id" in state:
-                    children.append((run, state["run_id"]))
-        return children
+        news = [run for run in self._ledger.runs() if (run.trial, run.seed) not in self._noted]
+        states = [(run, read_json(self._directory_of(run).tracking_file) or {}) for run in news]
+        return [(run, state["run_id"]) for run, state in states if "run_id" in state]
 
     def _open(self) -> MLflowRun:
         """Return the parent run, found or made, as one that is running on this machine."""
@@ -109,9 +100,13 @@ class SweepTracking:
         now_ms = time.time_ns() // 1_000_000
         find_or_create_run(self._store, state, file, self._config.experiment, now_ms)
         parent = MLflowRun(self._store, state["run_id"])
-        about = {"sweep": self._folder.name, "kind": "sweep"}
-        where = {"host": socket.gethostname(), "run_directory": str(self._folder.path)}
-        parent.reopen({}, {**about, **where})
+        tags = {
+            "sweep": self._folder.name,
+            "kind": "sweep",
+            "host": socket.gethostname(),
+            "run_directory": str(self._folder.path),
+        }
+        parent.reopen({}, tags)
         return parent
 
     def _log(self, parent: MLflowRun, name: str, value: float, time_ms: int, step: int) -> None:
@@ -122,15 +117,14 @@ class SweepTracking:
 
     def _ended_ms(self, run: TrialRun) -> int:
         """Return when a run ended, which never changes; 0 if its directory is gone."""
-        summary = read_json(self._directory_of(run).summary_file)
-        return int(summary["timestamp_ms"]) if summary else 0
+        summary = read_json(self._directory_of(run).summary_file) or {"timestamp_ms": 0}
+        return int(summary["timestamp_ms"])
 
     def _guarded(self, action: Callable[[], None]) -> None:
-        if not self._config.enabled:
-            return
         text = ""
         try:
-            action()
+            if self._config.enabled:
+                action()
         except Exception as error:  # noqa: BLE001  (MLflow's stores raise whatever they like)
             text = explain_error(error, self._store)
             if text != self._last_error:
