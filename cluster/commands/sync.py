@@ -34,7 +34,7 @@ def sync_run_directory(run: RunDirectory) -> None:
             environment names, or MLflow does not take it.
     """
     # Imported late: MLflow takes seconds.
-    from reinforce.cluster.tracking.follower import AlreadyFollowedError, Follower, NotSentError
+    from reinforce.cluster.tracking.follower import Follower, NotSentError
 
     follower = Follower(run, is_over=lambda wait_s: True, timeout_s=0.0)
     try:
@@ -42,8 +42,6 @@ def sync_run_directory(run: RunDirectory) -> None:
             follower.send_rest()
         else:
             follower.follow()
-    except AlreadyFollowedError as error:
-        raise UsageError(f"{error}; it will be complete when the run ends") from None
     except NotSentError as error:
         raise UsageError(f"{error}\nNothing is lost: call `reinforce sync` again") from None
     except OSError as error:

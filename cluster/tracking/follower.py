@@ -12,6 +12,7 @@ journal back, or whether an answer was lost (docs/decisions/0030-what-mlflow-has
 
 import io
 import json
+import math
 import os
 import select
 import signal
@@ -46,10 +47,6 @@ _TIMEOUT_S = 3.0
 Result = TypeVar("Result")
 
 
-class AlreadyFollowedError(Exception):
-    """Another process sends this run directory at the moment."""
-
-
 class NotSentError(Exception):
     """MLflow did not take what it should have; the message holds no secrets."""
 
@@ -58,7 +55,7 @@ class Follower:
     """Sends one run directory until the run is over.
 
     Args:
-        run: Which.
+        run: The directory.
         is_over: Waits up to so many seconds and returns whether the run is over.
         timeout_s: How long errors are borne once it is over.
         command: Words of the command line that started it, for the note on its page.
@@ -76,15 +73,15 @@ class Follower:
         self._timeout_s = timeout_s
         self._command = command
         self._config = load_config(str(run.config_file))
-        self._over_since_s: float | None = None
+        self._over_since_s = math.inf
         self._last_error = ""
 
     def follow(self) -> None:
         """Send everything until the run is over, and give it its status.
 
         Raises:
-            AlreadyFollowedError: Another process does.
-            UsageError: The run is in another store than this environment names.
+            UsageError: Another process does, or the run is in another store than this environment
+                names.
             NotSentError: MLflow did not recover in time.
         """
         with self._open() as sender:
@@ -126,7 +123,10 @@ class Follower:
             except BlockingIOError:
                 # The follower of a driver that was killed may still be finishing.
                 if self._check_over(_POLL.min_s):
-                    raise AlreadyFollowedError(f"{self._run.path} is being sent already") from None
+                    raise UsageError(
+                        f"{self._run.path} is being sent already; it will be complete when the "
+                        "run ends"
+                    ) from None
 
     def _make_sender(self, origin: dict[str, Any]) -> RunSender:
         find_or_create_run(
@@ -156,9 +156,9 @@ class Follower:
         write_json(self._run.tracking_file, self._state)
 
     def _check_over(self, wait_s: float) -> bool:
-        if self._over_since_s is None and self._is_over(wait_s):
+        if self._over_since_s == math.inf and self._is_over(wait_s):
             self._over_since_s = time.monotonic()
-        return self._over_since_s is not None
+        return self._over_since_s < math.inf
 
     def _persistently(self, action: Callable[[], Result]) -> Result:
         """Repeat an action until it succeeds; once the run is over, only for a while."""
@@ -167,28 +167,24 @@ class Follower:
             try:
                 result = action()
             except Exception as error:  # noqa: BLE001  (MLflow's stores raise whatever they like)
-                self._complain(explain_error(error, self._store))
-                self._wait_to_try_again(backoff_s)
-                backoff_s = min(2 * backoff_s, _MAX_BACKOFF_S)
+                self._note(explain_error(error, self._store))
             else:
                 self._give_sign()
-                self._complain("")
+                self._note("")
                 return result
+            if not self._check_over(0.0):
+                self._check_over(backoff_s)
+            elif time.monotonic() + backoff_s > self._over_since_s + self._timeout_s:
+                raise NotSentError(self._last_error)
+            else:
+                time.sleep(backoff_s)
+            backoff_s = min(2 * backoff_s, _MAX_BACKOFF_S)
 
     def _give_sign(self) -> None:
         """Let the driver, when it waits at the end, see that MLflow answers."""
         os.utime(self._run.tracking_log)
 
-    def _wait_to_try_again(self, backoff_s: float) -> None:
-        self._check_over(0.0)
-        if self._over_since_s is None:
-            self._check_over(backoff_s)
-        elif time.monotonic() + backoff_s > self._over_since_s + self._timeout_s:
-            raise NotSentError(self._last_error) from None
-        else:
-            time.sleep(backoff_s)
-
-    def _complain(self, text: str) -> None:
+    def _note(self, text: str) -> None:
         """Say what is wrong when it changes, and once when it is over."""
         if text != self._last_error:
             _tell(text or "MLflow: it answers again")
@@ -232,11 +228,11 @@ def main() -> int:
     try:
         with SystemSampler(run.system_file):
             Follower(run, _is_driver_gone, _TIMEOUT_S, command).follow()
+    except UsageError as error:
+        _tell(f"MLflow: {error}")
+        return 1
     except NotSentError as error:
         _tell(str(error))
-        return 1
-    except (AlreadyFollowedError, UsageError) as error:
-        _tell(f"MLflow: {error}")
         return 1
     return 0
 

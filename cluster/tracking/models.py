@@ -145,10 +145,8 @@ def _told_if_refused(what: str, reasons: list[str]) -> Iterator[None]:
     """Add a reason for what cannot be, or would be refused again; an outage is raised."""
     try:
         yield
-    except UnsavablePolicyError as error:
-        reasons.append(f"{what}: {error}")
     except Exception as error:
-        if http_status(error) not in _REFUSALS:
+        if not isinstance(error, UnsavablePolicyError) and http_status(error) not in _REFUSALS:
             raise
         reasons.append(f"{what}: {error}")
 
@@ -263,10 +261,8 @@ def _register(mlflow_run: MLflowRun, name: str, model: LoggedModel) -> None:
             raise
     source = f"models:/{model.model_id}"
     versions = client.search_model_versions(f"name = '{name}'")
-    same = [version for version in versions if version.source == source]
-    if same:
-        version = same[0]
-    else:
+    version = next((version for version in versions if version.source == source), None)
+    if version is None:
         with _default_store(mlflow_run.store.uri):
             version = client.create_model_version(
                 name, source, mlflow_run.run_id, model_id=model.model_id

@@ -65,10 +65,11 @@ def _git() -> dict[str, Any] | None:
     if commit is None:
         return None
     changes = _ask_git("status", "--porcelain")
+    remote = _ask_git("config", "--get", "remote.origin.url")
     return {
         "commit": commit,
         "branch": _ask_git("rev-parse", "--abbrev-ref", "HEAD"),
-        "remote": _without_user(_ask_git("config", "--get", "remote.origin.url")),
+        "remote": remote and without_user(remote),
         "is_dirty": None if changes is None else bool(changes),
     }
 
@@ -87,9 +88,9 @@ def _ask_git(*arguments: str) -> str | None:
     return result.stdout.strip() if result.returncode == 0 else None
 
 
-def _without_user(address: str | None) -> str | None:
-    """Return a remote's address without the token that it may hold."""
-    if address is None or "://" not in address:
+def without_user(address: str) -> str:
+    """Return an address without the name, password or token that it may hold."""
+    if "://" not in address:
         return address
     parts = urlsplit(address)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()

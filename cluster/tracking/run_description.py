@@ -28,12 +28,12 @@ _SECRET_NAME = re.compile(
 )
 """In the name of a setting, and in a word of the command that holds names and values."""
 
-_DIRTY = {True: "true", False: "false", None: "unknown"}
-_STATE = {
-    True: " with uncommitted changes",
-    False: "",
-    None: ", perhaps with uncommitted changes: git did not say in time",
+_DIRTY = {
+    True: ("true", " with uncommitted changes"),
+    False: ("false", ""),
+    None: ("unknown", ", perhaps with uncommitted changes: git did not say in time"),
 }
+"""Of ``git.is_dirty``: the tag, and what the note says."""
 
 _STATUS = {"finished": "FINISHED", "interrupted": "KILLED"}
 
@@ -96,7 +96,7 @@ def tags_of(config: Config, run_directory: str, origin: Mapping[str, Any]) -> di
             "mlflow.source.git.commit": git["commit"],
             "mlflow.source.git.branch": git["branch"] or "",
             "mlflow.source.git.repoURL": git["remote"] or "",
-            "git.is_dirty": _DIRTY[git["is_dirty"]],
+            "git.is_dirty": _DIRTY[git["is_dirty"]][0],
         }
     return tags
 
@@ -114,7 +114,7 @@ def note_of(
     """
     git, environment = origin["git"], config.environment.id
     code = (
-        f"at commit `{git['commit'][:12]}`{_STATE[git['is_dirty']]}"
+        f"at commit `{git['commit'][:12]}`{_DIRTY[git['is_dirty']][1]}"
         if git
         else "outside a git repository"
     )

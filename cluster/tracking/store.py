@@ -14,6 +14,7 @@ from urllib.request import pathname2url
 
 from reinforce.cluster.analysis.comparison import CURVES, SCORE, RunHistory
 from reinforce.cluster.errors import UsageError
+from reinforce.cluster.tracking.provenance import without_user
 from reinforce.configs.execution import TrackingConfig
 
 if TYPE_CHECKING:
@@ -154,11 +155,7 @@ class TrackingStore:
     @property
     def _ui(self) -> str:
         """Address of the UI, without what the one of the store may hold of credentials."""
-        if not self.is_server:
-            return _DEFAULT_UI
-        parts = urlsplit(self.uri)
-        host = parts.netloc.rpartition("@")[2]
-        return f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
+        return without_user(self.uri).rstrip("/") if self.is_server else _DEFAULT_UI
 
 
 def check_exists(store: TrackingStore) -> None:
@@ -249,15 +246,14 @@ def http_status(error: Exception) -> int | None:
 
 
 def diagnose(error: Exception, store: TrackingStore) -> tuple[str, str]:
-    """Return an error as one line without secrets, and what to do; empty if nobody knows."""
+    """Return an error as one line without secrets, and what to do about it, if that is known."""
     text = " ".join(f"{type(error).__name__}: {error}".split())
     signs = f"{text} HTTP {http_status(error)}"
     advice = next((advice for sign, advice in _ADVICE.items() if sign in signs), "")
+    advice = store.without_secrets(advice.format(uri=store.uri))
     if " (Caused by " in text:
         text = text.rpartition(" (Caused by ")[2][:-1]
-    return store.without_secrets(text)[:_MAX_ERROR_LENGTH], store.without_secrets(
-        advice.format(uri=store.uri)
-    )
+    return store.without_secrets(text)[:_MAX_ERROR_LENGTH], advice
 
 
 def explain_error(error: Exception, store: TrackingStore) -> str:
