@@ -64,7 +64,7 @@ def check_authentication(dashboard: str | None) -> Finding:
     return failure(
         "authentication",
         f"the cluster lets anyone in who reaches {dashboard}",
-        "start it anew with RAY_AUTH_MODE=token and a token: docs/security.md",
+        "start it again with RAY_AUTH_MODE=token and a token: docs/security.md",
     )
 
 

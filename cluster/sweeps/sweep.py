@@ -25,7 +25,7 @@ _POLL_S = 0.2
 class Sweep:
     """A sweep in its folder: settings laid over a base, in so many runs at a time.
 
-    ``ledger`` holds what is done already, and ``say`` is told of every run that ends.
+    ``ledger`` holds what is done already, and ``say`` is called with every run that ends.
     """
 
     def __init__(
@@ -162,7 +162,7 @@ class TrialProcess:
             self._process.terminate()
 
     def wait(self) -> None:
-        """Wait for its end, after it was told to stop; not for ever."""
+        """Wait for its end, after it was told to stop, and kill it if it does not come."""
         if self._process is None:
             return
         try:

@@ -26,7 +26,7 @@ _MAX_WAIT_S = 600.0
 class SweepTracking:
     """Follows a sweep from its own process, which holds it, as a follower does a run.
 
-    ``warn`` is told what MLflow does not take, once as long as that is the same.
+    ``warn`` is called with what MLflow does not take, once as long as that is the same.
     """
 
     def __init__(

@@ -68,13 +68,13 @@ def log_policies(
     kept: dict[str, LoggedModel] = {}
     # The best, unless nothing was evaluated: one that is torn is not replaced by a far worse one.
     champion = "last"
-    with _told_if_refused("the models", reasons):
+    with _reported_if_refused("the models", reasons):
         there = _models_of(mlflow_run, experiment_id)
         ready = {model.name: model for model in there if model.status == "READY"}
         policies = _policies_of(run, config, reasons.append)
         champion = next(iter(policies), "last")
         for kind, checkpoint in policies.items():
-            with _told_if_refused(f"the {kind} policy", reasons):
+            with _reported_if_refused(f"the {kind} policy", reasons):
                 if checkpoint:
                     kept[kind] = ready.get(_name_of(kind, checkpoint)) or _log(
                         mlflow_run, experiment_id, run, config, kind, checkpoint
@@ -85,7 +85,7 @@ def log_policies(
             if model.status != "READY" or (newer and newer.model_id != model.model_id):
                 mlflow_run.client.delete_logged_model(model.model_id)
     if name and champion in kept:
-        with _told_if_refused(f"tracking.register_as = {name!r}", reasons):
+        with _reported_if_refused(f"tracking.register_as = {name!r}", reasons):
             _register(mlflow_run, name, kept[champion])
     return reasons
 
@@ -96,7 +96,7 @@ def _obstacle(config: Config) -> str | None:
         return f"policy.kind = {config.policy.kind!r} cannot be made a model"
     try:
         spec = inspect_environment(config.environment)
-    except Exception:  # noqa: BLE001  (what the user's environment raises is told with the policy)
+    except Exception:  # noqa: BLE001  (what the user's environment raises is reported with the policy)
         return None
     leaves = (spec.observation.leaves, spec.action.leaves)
     is_nested = any(leaf.path for part in leaves for leaf in part)
@@ -141,7 +141,7 @@ def _name_of(kind: str, checkpoint: Checkpoint) -> str:
 
 
 @contextmanager
-def _told_if_refused(what: str, reasons: list[str]) -> Iterator[None]:
+def _reported_if_refused(what: str, reasons: list[str]) -> Iterator[None]:
     """Add a reason for what cannot be, or would be refused again; an outage is raised."""
     try:
         yield
@@ -236,7 +236,7 @@ def _metrics_of(run: RunDirectory, updates: int, model_id: str) -> list[Metric]:
     """Return the evaluations of a version, as the points of the run that they are."""
     metrics: list[Metric] = []
     for line in whole_lines(run.journal_file):
-        # One that was torn has been told and counted when the points were sent.
+        # One that was torn has been reported and counted when the points were sent.
         with suppress(ValueError, TypeError):
             entry = JournalEntry.parse(line)
             if entry.batch is None and entry.updates == updates:

@@ -1,4 +1,4 @@
-"""What MLflow is told about a run in words: params, tags and the note on its page."""
+"""What MLflow shows of a run in words: params, tags and the note on its page."""
 
 import hashlib
 import json

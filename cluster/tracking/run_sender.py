@@ -29,7 +29,7 @@ class RunSender:
     """Sends one run directory to its MLflow run.
 
     Methods may raise whatever MLflow raises and can then be called again with the same effect.
-    What MLflow refuses for good is left out, told on standard error, and counted.
+    What MLflow refuses for good is left out, reported on standard error, and counted.
     """
 
     def __init__(

@@ -43,10 +43,10 @@ _ADVICE = {
     "address, or choose another --tracking.experiment",
     "Run with id=": "the store does not have the run: set MLFLOW_TRACKING_URI to the one that has, "
     "or remove tracking.json from the run directory to send a new one",
-    "Connection refused": "no server listens there: start it, or mend the address",
-    "Failed to resolve": "mend the address",
-    "has not answered": "start the server, or mend the address",
-    "not in a valid JSON format": "that is no server of MLflow: mend the address",
+    "Connection refused": "no server listens there: start it, or correct the address",
+    "Failed to resolve": "correct the address",
+    "has not answered": "start the server, or correct the address",
+    "not in a valid JSON format": "that is no server of MLflow: correct the address",
 }
 """What to do, by what stands in an error; the first that fits."""
 
