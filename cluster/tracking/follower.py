@@ -1,7 +1,7 @@
 """The follower: a process that sends a run directory to MLflow as it grows.
 
 The run directory is the truth. Training never waits for this process and never dies of it; what it
-could not send, ``reinforce sync`` sends later by the same code (``cluster.commands.sync``). It is
+could not send, ``reinforce sync`` sends later by the same code (``cluster.commands.sync``). It
 reads from standard input which directory to follow, and knows that the run is over when that input
 ends, which happens however the driver dies.
 
@@ -112,7 +112,7 @@ class Follower:
                 origin = describe_provenance(self._command)
                 write_json(self._run.origin_file, origin)
             with closing(self._persistently(partial(self._make_sender, origin))) as sender:
-                # By itself: what it refuses is reported and counted once, however often it is tried.
+                # By itself: a refusal is reported and counted once, however often it is tried.
                 self._persistently(sender.open)
                 yield sender
 
