@@ -180,10 +180,7 @@ def _check_environment(report: NodeReport) -> Iterator[Finding]:
 
 
 def check_cores(config: Config, num_cores: int) -> Finding:
-    """Compare the workers with the cores of this machine, whose own Ray takes any number of both.
-
-    It reserves next to nothing for a worker (``ray_backend``), so that none waits for room.
-    """
+    """Compare the workers with the cores; a local Ray reserves next to nothing, so none waits."""
     workers = config.workers
     asked = workers.min_workers if workers.num_workers == "auto" else workers.num_workers
     if asked > num_cores:

@@ -26,12 +26,10 @@ _MARK = "\0"
 
 @dataclass(frozen=True)
 class NodeReport:
-    """One machine.
+    """One machine: its host name, its clock, and what matters for a run.
 
     Attributes:
-        name: Host name.
         versions: Of Python and of the packages that matter, by name; missing ones are absent.
-        unix_time_s: Its clock.
         num_cpus: Cores that this process may use.
         shared_memory_bytes: Size of /dev/shm; 0 if there is none.
         free_disk_bytes: Free where temporary files go, Ray's among them.

@@ -24,7 +24,6 @@ def describe_provenance(command: Sequence[str]) -> dict[str, Any]:
 
     ``command`` holds the words after ``reinforce``, if it was started from the command line.
     """
-    versions = installed_versions(PACKAGES)
     return {
         "command": list(command),
         "directory": str(Path.cwd()),
@@ -34,7 +33,8 @@ def describe_provenance(command: Sequence[str]) -> dict[str, Any]:
         "git": _git(),
         "versions": {
             "python": platform.python_version(),
-            **{name: versions.get(name, "not installed") for name in PACKAGES},
+            **dict.fromkeys(PACKAGES, "not installed"),
+            **installed_versions(PACKAGES),
         },
         # A folder that is twice on the search path says everything twice.
         "packages": sorted({f"{item.name}=={item.version}" for item in metadata.distributions()}),
