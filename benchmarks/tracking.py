@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from reinforce.cluster.run_store.journal import BatchEntry, Journal, JournalEntry
 from reinforce.cluster.run_store.run_directory import RunDirectory
-from reinforce.cluster.tracking.tracking import Tracking
+from reinforce.cluster.tracking.follower_process import Tracking
 from reinforce.configs.config import Config
 
 METRICS = 40

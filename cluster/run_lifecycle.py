@@ -33,7 +33,7 @@ from reinforce.cluster.run_store.summary import (
     write_failure,
     write_summary,
 )
-from reinforce.cluster.tracking.tracking import Tracking
+from reinforce.cluster.tracking.follower_process import Tracking
 from reinforce.cluster.training import Training
 from reinforce.configs.config import Config
 from reinforce.learner.state import LearnerState

@@ -35,7 +35,7 @@ WITH_RAY = {
     "cluster/submission/jobs.py",
     "cluster/doctor/cluster_checks.py",
 }
-WITH_MLFLOW = {"cluster/tracking", "cluster/doctor/tracking_checks.py"}
+WITH_MLFLOW = {"cluster/tracking"}
 
 
 def imports_of(path):

@@ -69,8 +69,7 @@ class CompareCommand(Command):
             raise UsageError("name run directories, or an experiment of MLflow by --experiment")
         if self.experiment is None:
             return [history_of(path) for path in self.runs]
-        from reinforce.cluster.tracking.mlflow_run import TrackingStore
-        from reinforce.cluster.tracking.store import histories_of
+        from reinforce.cluster.tracking.store import TrackingStore, histories_of
         from reinforce.configs.execution import TrackingConfig
 
         store = TrackingStore.of(TrackingConfig(uri=self.uri), Path.cwd())

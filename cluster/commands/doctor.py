@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -19,15 +20,15 @@ from reinforce.cluster.doctor.machine_checks import (
     check_machine,
     check_own_gpu,
     check_run_directory,
+    check_tracking,
     check_user_files,
 )
 from reinforce.cluster.doctor.node_report import report_of_this_machine
-from reinforce.cluster.doctor.tracking_checks import check_tracking
 from reinforce.cluster.errors import ClusterUnreachableError
 from reinforce.cluster.interrupts import Interrupts
 from reinforce.configs.config import Config
 
-_ENVIRONMENT_PATIENCE_S = 6.0
+_ENVIRONMENT_TIMEOUT_S = 6.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,12 +61,14 @@ class DoctorCommand(ConfiguredCommand):
 
 
 def _findings(config: Config) -> Iterator[Finding]:
-    here = report_of_this_machine(config, str(Path.cwd()), _ENVIRONMENT_PATIENCE_S)
+    # Begun first, for importing MLflow takes seconds.
+    tracking = ThreadPoolExecutor().submit(check_tracking, config.tracking)
+    here = report_of_this_machine(config, str(Path.cwd()), _ENVIRONMENT_TIMEOUT_S)
     yield from check_machine(here)
     yield check_user_files(Path.cwd())
     yield check_run_directory(config)
     yield check_checkpoints(config)
-    yield check_tracking(config.tracking)
+    yield tracking.result()
     yield check_token()
     if config.cluster.is_this_machine:
         yield check_own_gpu(config)

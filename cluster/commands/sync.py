@@ -28,16 +28,14 @@ class SyncCommand(Command):
 def sync_run_directory(run: RunDirectory) -> None:
     """Send what MLflow missed of a run; what keeps it from being sent is a UsageError."""
     # Imported late: MLflow takes seconds.
-    from reinforce.cluster.tracking.follower import AlreadyFollowedError, Follower, NotSentError
+    from reinforce.cluster.tracking.follower import Follower, NotSentError
 
-    follower = Follower(run, is_over=lambda wait_s: True, patience_s=0.0)
+    follower = Follower(run, is_over=lambda wait_s: True, timeout_s=0.0)
     try:
         if is_being_written(run.journal_file):
             follower.send_rest()
         else:
             follower.follow()
-    except AlreadyFollowedError as error:
-        raise UsageError(f"{error}; it will be complete when the run ends") from None
     except NotSentError as error:
         raise UsageError(f"{error}\nNothing is lost: call `reinforce sync` again") from None
     except OSError as error:

@@ -16,9 +16,8 @@ from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.run_store.files import read_json
 from reinforce.cluster.run_store.run_directory import RunDirectory
-from reinforce.cluster.tracking.mlflow_run import TrackingStore
 from reinforce.cluster.tracking.server import HOST, free_port, mlflow_server
-from reinforce.cluster.tracking.store import check_exists, newest_experiment
+from reinforce.cluster.tracking.store import TrackingStore, check_exists, newest_experiment
 from reinforce.configs.execution import TrackingConfig
 from reinforce.configs.loading import load_config
 

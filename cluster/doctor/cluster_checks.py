@@ -44,12 +44,9 @@ def check_cluster(config: Config, here: NodeReport) -> Iterator[Finding]:
     yield check_versions(here, reports)
     for report in reports:
         yield from check_machine(report)
-    for name, problem in silent:
-        yield failure(
-            "node",
-            f"{name}: {problem}",
-            "install this project there; see that the node is alive, and its workers start",
-        )
+    advice = "install this project there; see that the node is alive, and its workers start"
+    for problem in silent:
+        yield failure("node", problem, advice)
 
 
 def check_authentication(dashboard: str | None) -> Finding:
@@ -67,7 +64,7 @@ def check_authentication(dashboard: str | None) -> Finding:
     return failure(
         "authentication",
         f"the cluster lets anyone in who reaches {dashboard}",
-        "start it anew with RAY_AUTH_MODE=token and a token: docs/security.md",
+        "start it again with RAY_AUTH_MODE=token and a token: docs/security.md",
     )
 
 
@@ -168,18 +165,16 @@ def _ask_every_node(config: Config) -> dict[Any, str]:
     }
 
 
-def _answers(
-    calls: dict[Any, str], deadline_s: float
-) -> tuple[list[NodeReport], list[tuple[str, str]]]:
+def _answers(calls: dict[Any, str], deadline_s: float) -> tuple[list[NodeReport], list[str]]:
     """Return what the nodes answer until then, and which give no answer and why."""
-    patience_s = max(0.0, deadline_s - time.monotonic())
-    done, waiting = ray.wait(list(calls), num_returns=len(calls), timeout=patience_s)
+    timeout_s = max(0.0, deadline_s - time.monotonic())
+    done, waiting = ray.wait(list(calls), num_returns=len(calls), timeout=timeout_s)
     reports = []
-    silent = [(calls[call], f"no answer for {_REPORT_TIMEOUT_S:g} s") for call in waiting]
+    silent = [f"{calls[call]}: no answer for {_REPORT_TIMEOUT_S:g} s" for call in waiting]
     for call in done:
         try:
             reports.append(ray.get(call, timeout=1))
         except RayError as error:
-            text = without_colours(str(error)).strip().splitlines()[-1]
-            silent.append((calls[call], text))
+            last = without_colours(str(error)).strip().splitlines()[-1]
+            silent.append(f"{calls[call]}: {last}")
     return reports, silent

@@ -4,18 +4,19 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, TypeVar
+
+TIMEOUT_S = 5.0
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report.
+    """What was seen of a subject, and what to do about it; no advice if all is well.
 
-    Attributes:
-        level: ``failure`` is what would keep a run from going or from being kept.
-        subject: What was looked at, in a word or two.
-        message: What was seen.
-        advice: What to do; empty if all is well.
+    A failure would keep a run from going or from being kept.
     """
 
     level: Literal["ok", "warning", "failure"]
@@ -25,40 +26,20 @@ class Finding:
 
     def line(self) -> str:
         """Return the finding as it is printed."""
-        return f"{self.level:<9}{self.subject:<17}{self.message}" + (
-            f"\n{'':<26}-> {self.advice}" if self.advice else ""
-        )
+        advice = f"\n{'':<26}-> {self.advice}" if self.advice else ""
+        return f"{self.level:<9}{self.subject:<17}{self.message}{advice}"
 
 
-def ok(subject: str, message: str) -> Finding:
-    """Return a finding that all is well."""
-    return Finding("ok", subject, message)
-
-
-def warning(subject: str, message: str, advice: str) -> Finding:
-    """Return a finding of something that works, and could be better."""
-    return Finding("warning", subject, message, advice)
-
-
-def failure(subject: str, message: str, advice: str) -> Finding:
-    """Return a finding of something that would fail later."""
-    return Finding("failure", subject, message, advice)
-
-
-PATIENCE_S = 5.0
-
-_T = TypeVar("_T")
+ok = partial(Finding, "ok")
+warning = partial(Finding, "warning")
+failure = partial(Finding, "failure")
 
 
 def within_timeout(look: Callable[[], _T], who: str) -> _T:
-    """Return what a function returns; it goes on in a thread that keeps nobody from leaving.
-
-    Args:
-        look: What may hang.
-        who: Whose answer it is, for the message.
+    """Return what a function returns; one that hangs goes on in a thread that keeps nobody.
 
     Raises:
-        TimeoutError: There is none yet.
+        TimeoutError: ``who``, as the message says, has not answered yet.
     """
     answer: Future[_T] = Future()
 
@@ -69,6 +50,6 @@ def within_timeout(look: Callable[[], _T], who: str) -> _T:
             answer.set_exception(error)
 
     threading.Thread(target=run, daemon=True).start()
-    if not wait([answer], PATIENCE_S).done:
-        raise TimeoutError(f"{who} has not answered for {PATIENCE_S:g} s")
+    if not wait([answer], TIMEOUT_S).done:
+        raise TimeoutError(f"{who} has not answered for {TIMEOUT_S:g} s")
     return answer.result()

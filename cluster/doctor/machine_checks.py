@@ -1,13 +1,21 @@
-"""Checks of one machine: versions, memory that processes share, disk, and the environment."""
+"""Checks of one machine and of the places where its runs are kept."""
 
+import os
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
+from errno import EACCES
+from functools import partial
 from pathlib import Path
 
 from reinforce.cluster.doctor.finding import Finding, failure, ok, warning, within_timeout
-from reinforce.cluster.doctor.node_report import PACKAGES, NodeReport
+from reinforce.cluster.doctor.node_report import NodeReport
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.run_store.checkpoints import CheckpointFolder
+from reinforce.cluster.tracking.provenance import PACKAGES
+from reinforce.cluster.tracking.store import TrackingStore, diagnose, http_status
 from reinforce.configs.config import Config
+from reinforce.configs.execution import TrackingConfig
 
 _MIN_SHARED_MEMORY_BYTES = 512 << 20
 _MIN_FREE_DISK_BYTES = 2 << 30
@@ -26,8 +34,21 @@ def check_machine(report: NodeReport) -> Iterator[Finding]:
         )
     else:
         yield ok("packages", f"{report.name}: {listed}")
-    yield _check_shared_memory(report)
-    yield _check_disk(report)
+    size = f"{report.name}: /dev/shm has {report.shared_memory_bytes >> 20:,} MiB"
+    if report.shared_memory_bytes < _MIN_SHARED_MEMORY_BYTES:
+        yield warning(
+            "shared memory",
+            size,
+            "Ray puts its objects on disk instead: in a container, set shm_size to a tenth more "
+            "than --object-store-memory",
+        )
+    else:
+        yield ok("shared memory", size)
+    free = f"{report.name}: {report.free_disk_bytes >> 20:,} MiB free for temporary files"
+    if report.free_disk_bytes < _MIN_FREE_DISK_BYTES:
+        yield failure("disk", free, "make room, or give `ray start` another --temp-dir")
+    else:
+        yield ok("disk", free)
     yield from _check_environment(report)
 
 
@@ -57,8 +78,16 @@ def check_checkpoints(config: Config) -> Finding:
             "in the run directory of the machine that runs the driver",
             "if that machine may go away, set checkpoint.directory to a store that stays",
         )
+
+    def read_back() -> bytes:
+        folder = CheckpointFolder(location)
+        folder.write(_PROBE, b"probe")
+        content = folder.read(_PROBE)
+        folder.remove(_PROBE)
+        return content
+
     try:
-        content = within_timeout(lambda: _given_back(location), "the store")
+        content = within_timeout(read_back, "the store")
     except UsageError as error:
         return failure("checkpoints", str(error), "install the package that it names")
     except Exception as error:  # noqa: BLE001 - as many types as there are stores
@@ -72,13 +101,43 @@ def check_checkpoints(config: Config) -> Finding:
     return ok("checkpoints", f"{location} can be written and read")
 
 
-def _given_back(location: str) -> bytes:
-    """Return what a store gives back of a probe."""
-    folder = CheckpointFolder(location)
-    folder.write(_PROBE, b"probe")
-    content = folder.read(_PROBE)
-    folder.remove(_PROBE)
-    return content
+def check_tracking(config: TrackingConfig) -> Finding:
+    """See whether a run could be recorded; a server is asked to note a tag."""
+    if not config.enabled:
+        return ok("tracking", "is off")
+    store = TrackingStore.of(config, Path.cwd())
+    file, kind = store.sqlite_file, store.uri.partition(":")[0]
+    where = str(file or store.without_secrets(store.uri))
+    try:
+        if file:
+            _lock_database(file)
+        elif store.is_server:
+            # Imports MLflow, whose seconds are not the server's.
+            from reinforce.cluster.tracking.mlflow_run import tag_experiment
+
+            tag = ("reinforce.doctor", "could write")
+            within_timeout(partial(tag_experiment, store, config.experiment, *tag), "the server")
+        else:
+            look = f"a store of kind {kind!r} is not looked at"
+            return warning("tracking", look, "start a short run")
+    except Exception as error:  # noqa: BLE001 - MLflow's stores raise whatever they like
+        text, advice = diagnose(error, store)
+        status = http_status(error) or 0
+        seen = f"{where} answers HTTP {status}" if 400 <= status < 500 else f"{where}: {text}"
+        advice = advice or ("see the server's log" if store.is_server else "set --tracking.uri")
+        later = "runs go on without it, and `reinforce sync` sends them later"
+        return failure("tracking", seen, f"{advice}; {later}")
+    return ok("tracking", f"{where} can be written")
+
+
+def _lock_database(file: Path) -> None:
+    """Begin to write a database, and leave it as it is; MLflow's client would make its tables."""
+    if file.exists():
+        with closing(sqlite3.connect(file, timeout=2)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.rollback()
+    elif not os.access(file.absolute().parent, os.W_OK):
+        raise PermissionError(EACCES, os.strerror(EACCES), str(file.parent))
 
 
 def check_user_files(directory: Path) -> Finding:
@@ -96,25 +155,6 @@ def check_user_files(directory: Path) -> Finding:
             "rename it: ours is imported instead, and `reinforce submit` refuses it",
         )
     return ok("user's files", "no name is taken twice")
-
-
-def _check_shared_memory(report: NodeReport) -> Finding:
-    size = f"{report.name}: /dev/shm has {_mebibytes(report.shared_memory_bytes)}"
-    if report.shared_memory_bytes < _MIN_SHARED_MEMORY_BYTES:
-        return warning(
-            "shared memory",
-            size,
-            "Ray puts its objects on disk instead: in a container, set shm_size to a tenth more "
-            "than --object-store-memory",
-        )
-    return ok("shared memory", size)
-
-
-def _check_disk(report: NodeReport) -> Finding:
-    free = f"{report.name}: {_mebibytes(report.free_disk_bytes)} free for temporary files"
-    if report.free_disk_bytes < _MIN_FREE_DISK_BYTES:
-        return failure("disk", free, "make room, or give `ray start` another --temp-dir")
-    return ok("disk", free)
 
 
 def _check_environment(report: NodeReport) -> Iterator[Finding]:
@@ -139,15 +179,8 @@ def _check_environment(report: NodeReport) -> Iterator[Finding]:
         yield ok("environment", f"{report.name}: made, played, and fit for the policy")
 
 
-def _mebibytes(num_bytes: int) -> str:
-    return f"{num_bytes / (1 << 20):,.0f} MiB"
-
-
 def check_cores(config: Config, num_cores: int) -> Finding:
-    """Compare the workers with the cores of this machine, whose own Ray takes any number of both.
-
-    It reserves next to nothing for a worker (``ray_backend``), so that none waits for room.
-    """
+    """Compare the workers with the cores; a local Ray reserves next to nothing, so none waits."""
     workers = config.workers
     asked = workers.min_workers if workers.num_workers == "auto" else workers.num_workers
     if asked > num_cores:

@@ -3,34 +3,33 @@
 import json
 import os
 import platform
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
+from shutil import disk_usage
 
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.export.video import check_filming
 from reinforce.cluster.self_command import module_command, self_environment
+from reinforce.cluster.tracking.provenance import PACKAGES, installed_versions
 from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
 from reinforce.workers.environment import UnsuitableEnvironmentError
 from reinforce.workers.preflight import preflight
 
-PACKAGES = ("distributed-reinforce", "ray", "torch", "gymnasium", "numpy", "mlflow")
+_MARK = "\0"
+"""Stands before what was found: the environment may have printed something, too."""
 
 
 @dataclass(frozen=True)
 class NodeReport:
-    """One machine.
+    """One machine: its host name, its clock, and what matters for a run.
 
     Attributes:
-        name: Host name.
         versions: Of Python and of the packages that matter, by name; missing ones are absent.
-        unix_time_s: Its clock.
         num_cpus: Cores that this process may use.
         shared_memory_bytes: Size of /dev/shm; 0 if there is none.
         free_disk_bytes: Free where temporary files go, Ray's among them.
@@ -51,74 +50,30 @@ class NodeReport:
     waited_s: float | None
 
 
-def report_of_this_machine(config: Config, user_path: str, patience_s: float) -> NodeReport:
-    """Look around; environment and policy are tried as before a run.
+def report_of_this_machine(config: Config, user_path: str, timeout_s: float) -> NodeReport:
+    """Look around, and try environment and policy as before a run, for at most ``timeout_s``.
 
-    Args:
-        config: What is to run.
-        user_path: Folder in which the user's own modules may be.
-        patience_s: How long to wait for the trial.
+    The user's own modules may be in the folder ``user_path``.
     """
-    trial, waited_s = EnvironmentTrial(None), None
-    try:
-        trial = try_environment(config, user_path, patience_s)
-    except TimeoutError:
-        waited_s = patience_s
+    problem, warnings, waited_s = _try_environment(config, user_path, timeout_s)
+    shared_memory = Path("/dev/shm")  # noqa: S108 - looked at, not written to
     return NodeReport(
         name=platform.node(),
-        versions={"python": platform.python_version(), **_package_versions()},
+        versions={"python": platform.python_version(), **installed_versions(PACKAGES)},
         unix_time_s=time.time(),
         num_cpus=len(os.sched_getaffinity(0)),
-        shared_memory_bytes=_size_of(Path("/dev/shm")),  # noqa: S108 - looked at, not written to
-        free_disk_bytes=shutil.disk_usage(tempfile.gettempdir()).free,
-        environment_problem=trial.problem,
-        environment_warnings=trial.warnings,
+        shared_memory_bytes=disk_usage(shared_memory).total if shared_memory.is_dir() else 0,
+        free_disk_bytes=disk_usage(tempfile.gettempdir()).free,
+        environment_problem=problem,
+        environment_warnings=warnings,
         waited_s=waited_s,
     )
 
 
-def _package_versions() -> dict[str, str]:
-    versions = {}
-    for name in PACKAGES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions
-
-
-def _size_of(folder: Path) -> int:
-    return shutil.disk_usage(folder).total if folder.is_dir() else 0
-
-
-_MARK = "\0"
-"""Stands before what was found: the environment may have printed something, too."""
-
-
-@dataclass(frozen=True)
-class EnvironmentTrial:
-    """What a machine found when it tried environment and policy.
-
-    Attributes:
-        problem: Why they cannot be used there; None if they can.
-        warnings: What is odd about them.
-    """
-
-    problem: str | None
-    warnings: tuple[str, ...] = ()
-
-
-def try_environment(config: Config, user_path: str, patience_s: float) -> EnvironmentTrial:
-    """Try the environment and the policy of a configuration on this machine.
-
-    Args:
-        config: What is to run.
-        user_path: Folder in which the user's own modules may be.
-        patience_s: How long to wait for it.
-
-    Raises:
-        TimeoutError: It is not over by then.
-    """
+def _try_environment(
+    config: Config, user_path: str, timeout_s: float
+) -> tuple[str | None, tuple[str, ...], float | None]:
+    """Run this module as a program; return problem, warnings and the time waited in vain."""
     try:
         trial = subprocess.run(  # noqa: S603  (our own program)
             module_command("reinforce.cluster.doctor.node_report", user_path),
@@ -127,19 +82,23 @@ def try_environment(config: Config, user_path: str, patience_s: float) -> Enviro
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=patience_s,
+            timeout=timeout_s,
             check=False,
         )
-    except subprocess.TimeoutExpired as error:
-        raise TimeoutError(f"not over within {patience_s:g} s") from error
+    except subprocess.TimeoutExpired:
+        return None, (), timeout_s
     if _MARK in trial.stdout:
-        found = json.loads(trial.stdout.rpartition(_MARK)[2].splitlines()[0])
-        return EnvironmentTrial(found["problem"], tuple(found["warnings"]))
+        problem, warnings = json.loads(trial.stdout.rpartition(_MARK)[2].splitlines()[0])
+        return problem, tuple(warnings), None
     last = (trial.stderr.strip().splitlines() or ["it said nothing"])[-1]
-    return EnvironmentTrial(f"its process ended with code {trial.returncode}: {last}")
+    return f"its process ended with code {trial.returncode}: {last}", (), None
 
 
-def _main() -> None:
+def _print_trial() -> None:
+    """Try environment and policy of the configuration on standard input, as a worker would.
+
+    In a process of its own: they may set signal handlers, hang, or end the process.
+    """
     sys.path.append(sys.argv[1])  # last, as in a worker
     problem: str | None = None
     warnings: tuple[str, ...] = ()
@@ -152,8 +111,8 @@ def _main() -> None:
         problem = str(error)
     except Exception as error:  # noqa: BLE001 - whatever the user's environment raises is news
         problem = f"{type(error).__name__}: {error}"
-    sys.stdout.write(f"{_MARK}{json.dumps({'problem': problem, 'warnings': warnings})}\n")
+    sys.stdout.write(f"{_MARK}{json.dumps([problem, warnings])}\n")
 
 
 if __name__ == "__main__":
-    _main()
+    _print_trial()

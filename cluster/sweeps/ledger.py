@@ -19,12 +19,9 @@ from reinforce.cluster.run_store.run_directory import RunDirectory
 
 @dataclass(frozen=True)
 class TrialRun:
-    """One run of one trial.
+    """One run of one trial, which tries settings by ``section.field``.
 
     Attributes:
-        trial: Number of the trial, >= 0.
-        seed: ``run.seed``.
-        settings: What the trial tries, by ``section.field``.
         status: ``finished``, or ``failed``.
         score: Mean return of the last weights on fresh episodes; None if it failed.
         run: Name of the run directory under ``runs/``.
@@ -41,17 +38,20 @@ class TrialRun:
 
 
 class SweepLedger:
-    """Appends to the files in the folder of a sweep and remembers what they hold."""
+    """Appends to the files in the folder of a sweep and remembers what they hold.
+
+    Runs are those that came to an end, in that order; settings are those of trials that have begun.
+    """
 
     def __init__(self, folder: Path, *, forget_failed: bool) -> None:
         self._trials_file = folder / "trials.jsonl"
         self._settings_file = folder / "settings.jsonl"
-        found = [TrialRun(**values) for values in _read(self._trials_file)]
-        by_identity = {(each.trial, each.seed): each for each in found}
+        runs = (TrialRun(**values) for values in _read(self._trials_file))
+        latest = {(run.trial, run.seed): run for run in runs}
         self._runs = {
-            identity: each
-            for identity, each in by_identity.items()
-            if not (forget_failed and each.status == "failed")
+            identity: run
+            for identity, run in latest.items()
+            if not (forget_failed and run.status == "failed")
         }
         self._settings: dict[int, dict[str, Any]] = {
             values["trial"]: values["settings"] for values in _read(self._settings_file)
@@ -63,24 +63,19 @@ class SweepLedger:
         self._settings[trial] = settings
 
     def settings_of(self, trial: int) -> dict[str, Any] | None:
-        """Return what a trial tries; None if it has not begun."""
         return self._settings.get(trial)
 
     def add(self, run: TrialRun) -> None:
-        """Note a run that came to an end."""
         append_json_line(self._trials_file, asdict(run))
         self._runs[run.trial, run.seed] = run
 
     def runs(self) -> list[TrialRun]:
-        """Return the runs that came to an end, in that order."""
         return list(self._runs.values())
 
     def find(self, trial: int, seed: int) -> TrialRun | None:
-        """Return a run that came to its end, or None."""
         return self._runs.get((trial, seed))
 
     def runs_of(self, trial: int) -> list[TrialRun]:
-        """Return the runs of a trial that came to an end."""
         return [run for run in self._runs.values() if run.trial == trial]
 
     def score(self, trial: int) -> float | None:
@@ -91,12 +86,8 @@ class SweepLedger:
 
     def history(self, before: int) -> Sequence[tuple[dict[str, Any], float]]:
         """Return (settings, mean score) of the trials before one, but for those without a score."""
-        history = []
-        for trial in range(before):
-            score = self.score(trial)
-            if score is not None:
-                history.append((self.runs_of(trial)[0].settings, score))
-        return history
+        scores = ((trial, self.score(trial)) for trial in range(before))
+        return [(self._settings[trial], score) for trial, score in scores if score is not None]
 
 
 def _read(path: Path) -> list[dict[str, Any]]:

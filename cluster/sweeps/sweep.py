@@ -23,15 +23,9 @@ _POLL_S = 0.2
 
 
 class Sweep:
-    """A sweep in its folder.
+    """A sweep in its folder: settings laid over a base, in so many runs at a time.
 
-    Args:
-        sweep: What is tried.
-        base: What the settings are laid over.
-        folder: Where.
-        ledger: What is done already.
-        parallel: Runs at a time, >= 1.
-        say: Is told of every run that ends.
+    ``ledger`` holds what is done already, and ``say`` is called with every run that ends.
     """
 
     def __init__(
@@ -59,11 +53,7 @@ class Sweep:
         return max((score for score in scores if score is not None), default=None)
 
     def run(self, interrupts: Interrupts, keep_up: Callable[[], None]) -> None:
-        """Run what has not come to its end yet.
-
-        Args:
-            interrupts: Signals of the user.
-            keep_up: Called again and again, whether or not anything has ended.
+        """Run what has not come to its end yet, and call ``keep_up`` again and again.
 
         Raises:
             InterruptedRunError: A signal came; the runs in progress have written checkpoints.
@@ -132,23 +122,18 @@ class Sweep:
             process.tell_to_stop()
 
 
-_STOP_PATIENCE_S = 120.0
+_STOP_TIMEOUT_S = 120.0
 """For a run that was told to stop: it writes a checkpoint first."""
 
 
 class TrialProcess:
     """A run that goes on, or that had come to its end before.
 
-    Args:
-        trial: Number of the trial.
-        settings: What it tries.
-        config: What is run.
-        folder: That of the sweep; configuration and output are kept there.
+    Its configuration and output are kept in the folder of the sweep.
     """
 
     def __init__(self, trial: int, settings: dict[str, Any], config: Config, folder: Path) -> None:
-        self.trial, self.seed = trial, config.run.seed
-        self.settings = settings
+        self._trial, self._seed, self._settings = trial, config.run.seed, settings
         name = str(config.run.name)
         self._run = RunDirectory(config.run.directory / name)
         self._log = folder / "logs" / f"{name}.log"
@@ -170,27 +155,25 @@ class TrialProcess:
             )
 
     def is_over(self) -> bool:
-        """Return whether it has come to its end, whatever that is."""
         return self._process is None or self._process.poll() is not None
 
     def tell_to_stop(self) -> None:
-        """Have it write a checkpoint and end."""
         if self._process and self._process.poll() is None:
             self._process.terminate()
 
     def wait(self) -> None:
-        """Wait for its end, after it was told to stop; not for ever."""
+        """Wait for its end, after it was told to stop, and kill it if it does not come."""
         if self._process is None:
             return
         try:
-            self._process.wait(_STOP_PATIENCE_S)
+            self._process.wait(_STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
 
     def outcome(self) -> TrialRun:
         """Return what came of a run that is over."""
-        about = self.trial, self.seed, self.settings
+        about = self._trial, self._seed, self._settings
         summary = self._summary()
         if summary["status"] == "finished":
             score = summary["evaluation"]["return_mean"]

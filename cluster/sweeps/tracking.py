@@ -7,18 +7,15 @@ again, with the same times, so that nothing is there twice.
 
 import socket
 import time
-import uuid
 from collections.abc import Callable
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from reinforce.cluster.run_store.files import read_json, write_json
+from reinforce.cluster.run_store.files import read_json
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.sweeps.ledger import SweepLedger, TrialRun
-from reinforce.cluster.tracking.mlflow_run import MLflowRun, TrackingStore, find_or_create_run
-from reinforce.cluster.tracking.store import explain_error
+from reinforce.cluster.tracking.mlflow_run import MLflowRun, find_or_create_run, open_state
+from reinforce.cluster.tracking.store import TrackingStore, explain_error
 from reinforce.configs.config import Config
 
 _HEARTBEAT_S = 30.0
@@ -29,12 +26,7 @@ _MAX_WAIT_S = 600.0
 class SweepTracking:
     """Follows a sweep from its own process, which holds it, as a follower does a run.
 
-    Args:
-        folder: That of the sweep.
-        config: The base of the sweep.
-        ledger: What has come to its end.
-        warn: Is told what MLflow does not take, once as long as that is the same.
-        clock_s: As ``time.monotonic``.
+    ``warn`` is called with what MLflow does not take, once as long as that is the same.
     """
 
     def __init__(
@@ -78,12 +70,10 @@ class SweepTracking:
         if not (children or self._folder.tracking_file.exists()):
             return
         self._parent = parent = self._parent or self._open()
-        parent.set_tags({"heartbeat": datetime.now(UTC).isoformat(timespec="seconds")})
+        parent.beat()
         for run, child in children:
             tags = {"mlflow.parentRunId": parent.run_id, "sweep": self._folder.name}
-            MLflowRun(self._store, child, parent.on_answer).set_tags(
-                {**tags, "trial": str(run.trial)}
-            )
+            MLflowRun(self._store, child).set_tags({**tags, "trial": str(run.trial)})
             if run.score is not None:
                 self._log(parent, "sweep/score", run.score, self._ended_ms(run), run.trial)
             self._noted.add((run.trial, run.seed))
@@ -99,34 +89,24 @@ class SweepTracking:
 
     def _children_to_note(self) -> list[tuple[TrialRun, str]]:
         """Return the runs that have ended and are in MLflow by now, with their ids there."""
-        children = []
-        for run in self._ledger.runs():
-            if (run.trial, run.seed) not in self._noted:
-                state = read_json(self._directory_of(run).tracking_file) or {}
-                if "run_id" in state:
-                    children.append((run, state["run_id"]))
-        return children
+        news = [run for run in self._ledger.runs() if (run.trial, run.seed) not in self._noted]
+        states = [(run, read_json(self._directory_of(run).tracking_file) or {}) for run in news]
+        return [(run, state["run_id"]) for run, state in states if "run_id" in state]
 
     def _open(self) -> MLflowRun:
         """Return the parent run, found or made, as one that is running on this machine."""
         file = self._folder.tracking_file
-        state: dict[str, Any] = read_json(file) or {
-            "key": uuid.uuid4().hex,
-            "directory": str(Path.cwd()),
+        self._store, state = open_state(file, self._config)
+        now_ms = time.time_ns() // 1_000_000
+        find_or_create_run(self._store, state, file, self._config.experiment, now_ms)
+        parent = MLflowRun(self._store, state["run_id"])
+        tags = {
+            "sweep": self._folder.name,
+            "kind": "sweep",
+            "host": socket.gethostname(),
+            "run_directory": str(self._folder.path),
         }
-        self._store = store = TrackingStore.of_run(self._config, state)
-        if "run_id" not in state:
-            state |= {"is_default_store": store.is_default, "is_server": store.is_server}
-            write_json(file, state)
-            now_ms = time.time_ns() // 1_000_000
-            state |= find_or_create_run(
-                store, self._config.experiment, self._folder.name, now_ms, state["key"]
-            )
-            write_json(file, state)
-        parent = MLflowRun(store, state["run_id"], on_answer=lambda: None)
-        about = {"sweep": self._folder.name, "kind": "sweep"}
-        where = {"host": socket.gethostname(), "run_directory": str(self._folder.path)}
-        parent.reopen({}, {**about, **where})
+        parent.reopen({}, tags)
         return parent
 
     def _log(self, parent: MLflowRun, name: str, value: float, time_ms: int, step: int) -> None:
@@ -137,15 +117,14 @@ class SweepTracking:
 
     def _ended_ms(self, run: TrialRun) -> int:
         """Return when a run ended, which never changes; 0 if its directory is gone."""
-        summary = read_json(self._directory_of(run).summary_file)
-        return int(summary["timestamp_ms"]) if summary else 0
+        summary = read_json(self._directory_of(run).summary_file) or {"timestamp_ms": 0}
+        return int(summary["timestamp_ms"])
 
     def _guarded(self, action: Callable[[], None]) -> None:
-        if not self._config.enabled:
-            return
         text = ""
         try:
-            action()
+            if self._config.enabled:
+                action()
         except Exception as error:  # noqa: BLE001  (MLflow's stores raise whatever they like)
             text = explain_error(error, self._store)
             if text != self._last_error:

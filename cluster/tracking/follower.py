@@ -1,8 +1,8 @@
 """The follower: a process that sends a run directory to MLflow as it grows.
 
 The run directory is the truth. Training never waits for this process and never dies of it; what it
-could not send, ``reinforce sync`` sends later by the same code (``cluster.commands.sync``). It is
-told on standard input which directory to follow, and it knows that the run is over when that input
+could not send, ``reinforce sync`` sends later by the same code (``cluster.commands.sync``). It
+reads from standard input which directory to follow, and knows that the run is over when that input
 ends, which happens however the driver dies.
 
 What has been sent is what MLflow has: whenever a run is opened, MLflow is asked how far each metric
@@ -12,82 +12,52 @@ journal back, or whether an answer was lost (docs/decisions/0030-what-mlflow-has
 
 import io
 import json
+import math
 import os
 import select
 import signal
-import socket
 import sys
 import time
-import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.run_store.files import open_locked, read_json, write_json
-from reinforce.cluster.run_store.journal import is_being_written
-from reinforce.cluster.run_store.run_directory import RunDirectory, is_followed
-from reinforce.cluster.tracking.mlflow_run import (
-    INCOMPLETE_TAG,
-    MLflowRun,
-    TrackingStore,
-    find_or_create_run,
-)
+from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.tracking.mlflow_run import MLflowRun, find_or_create_run, open_state
+from reinforce.cluster.tracking.pace import Pace
 from reinforce.cluster.tracking.provenance import describe_provenance
-from reinforce.cluster.tracking.run_description import status_of
 from reinforce.cluster.tracking.run_sender import RunSender
+from reinforce.cluster.tracking.stale_runs import close_stale_runs
 from reinforce.cluster.tracking.store import explain_error
 from reinforce.cluster.tracking.system_sampler import SystemSampler
 from reinforce.configs.loading import load_config
 
-_POLL_S = 2.0
-_MAX_POLL_S = 10.0
-_POLLS_PER_ELAPSED_TIME = 30
+_POLL = Pace(per_elapsed_time=30, min_s=2.0, max_s=10.0)
 """A request costs much, however little it holds: the longer a run lasts, the rarer they are."""
 
 _HEARTBEAT_S = 30.0
 _MAX_BACKOFF_S = 30.0
-_PATIENCE_S = 3.0
+_TIMEOUT_S = 3.0
 """For a store that gives nothing but errors when the run is over."""
 
 Result = TypeVar("Result")
-
-
-class AlreadyFollowedError(Exception):
-    """Another process sends this run directory at the moment."""
 
 
 class NotSentError(Exception):
     """MLflow did not take what it should have; the message holds no secrets."""
 
 
-class Lifeline:
-    """Standard input, held open by the driver: silent while the run lives, at its end when over."""
-
-    def read_start(self) -> tuple[Path, list[str]] | None:
-        """Wait for the directory to follow and the words of the command; None if none comes."""
-        line = sys.stdin.buffer.readline()
-        if not line.endswith(b"\n"):
-            return None
-        start = json.loads(line)
-        return Path(start["run_directory"]), start["command"]
-
-    def is_over(self, wait_s: float) -> bool:
-        """Wait up to ``wait_s`` seconds and return whether the run is over."""
-        readable, _, _ = select.select([sys.stdin], [], [], wait_s)
-        return bool(readable) and os.read(sys.stdin.fileno(), 4096) == b""
-
-
 class Follower:
     """Sends one run directory until the run is over.
 
     Args:
-        run: Which.
+        run: The directory.
         is_over: Waits up to so many seconds and returns whether the run is over.
-        patience_s: How long errors are borne once it is over.
+        timeout_s: How long errors are borne once it is over.
         command: Words of the command line that started it, for the note on its page.
     """
 
@@ -95,46 +65,56 @@ class Follower:
         self,
         run: RunDirectory,
         is_over: Callable[[float], bool],
-        patience_s: float,
-        command: list[str] | None = None,
+        timeout_s: float,
+        command: Sequence[str] = (),
     ) -> None:
         self._run = run
         self._is_over = is_over
-        self._patience_s = patience_s
-        self._command = command or []
+        self._timeout_s = timeout_s
+        self._command = command
         self._config = load_config(str(run.config_file))
-        self._over_since_s: float | None = None
+        self._over_since_s = math.inf
         self._last_error = ""
 
     def follow(self) -> None:
         """Send everything until the run is over, and give it its status.
 
         Raises:
-            AlreadyFollowedError: Another process does.
-            UsageError: The run is in another store than this environment names.
-            NotSentError: MLflow did not recover within the patience.
+            UsageError: Another process does, or the run is in another store than this environment
+                names.
+            NotSentError: MLflow did not recover in time.
         """
-        with self._lock():
-            self._prepare()
-            with self._open_sender() as sender:
-                with suppress(Exception):  # an outage; the next run of this host tries again
-                    close_stale_runs(self._store, self._state)
-                opened_s = beaten_s = time.monotonic()
-                while not self._check_over(_poll_s(time.monotonic() - opened_s)):
-                    self._send(sender, is_last=False)
-                    if time.monotonic() - beaten_s >= _HEARTBEAT_S:
-                        self._persistently(sender.beat)
-                        beaten_s = time.monotonic()
-                self._send(sender, is_last=True)
-                self._persistently(sender.upload)
-                self._finish(sender)
+        with self._open() as sender:
+            with suppress(Exception):  # an outage; the next run of this host tries again
+                close_stale_runs(self._store, self._state)
+            opened_s = beaten_s = time.monotonic()
+            while not self._check_over(_POLL.interval_s(time.monotonic() - opened_s)):
+                self._send(sender, is_last=False)
+                if time.monotonic() - beaten_s >= _HEARTBEAT_S:
+                    self._persistently(sender.beat)
+                    beaten_s = time.monotonic()
+            self._send(sender, is_last=True)
+            self._persistently(sender.upload)
+            self._finish(sender)
 
     def send_rest(self) -> None:
         """Send what MLflow lacks of a run whose driver lives on, and leave its status alone."""
+        with self._open() as sender:
+            self._send(sender, is_last=False)
+
+    @contextmanager
+    def _open(self) -> Iterator[RunSender]:
         with self._lock():
-            self._prepare()
-            with self._open_sender() as sender:
-                self._send(sender, is_last=False)
+            # What identifies the run is noted before MLflow is asked for anything.
+            self._store, self._state = open_state(self._run.tracking_file, self._config.tracking)
+            origin = read_json(self._run.origin_file)
+            if origin is None:
+                origin = describe_provenance(self._command)
+                write_json(self._run.origin_file, origin)
+            with closing(self._persistently(partial(self._make_sender, origin))) as sender:
+                # By itself: a refusal is reported and counted once, however often it is tried.
+                self._persistently(sender.open)
+                yield sender
 
     def _lock(self) -> io.FileIO:
         while True:
@@ -142,46 +122,22 @@ class Follower:
                 return open_locked(self._run.tracking_log)
             except BlockingIOError:
                 # The follower of a driver that was killed may still be finishing.
-                if self._check_over(_POLL_S):
-                    raise AlreadyFollowedError(f"{self._run.path} is being sent already") from None
+                if self._check_over(_POLL.min_s):
+                    raise UsageError(
+                        f"{self._run.path} is being sent already; it will be complete when the "
+                        "run ends"
+                    ) from None
 
-    def _prepare(self) -> None:
-        """Note what identifies the run, before MLflow is asked for anything."""
-        state: dict[str, Any] = read_json(self._run.tracking_file) or {
-            "key": uuid.uuid4().hex,
-            "directory": str(Path.cwd()),
-        }
-        self._store = TrackingStore.of_run(self._config.tracking, state)
-        if "run_id" not in state:  # afterwards it stays where it was made
-            state["is_default_store"] = self._store.is_default
-            state["is_server"] = self._store.is_server
-        self._state = state
-        write_json(self._run.tracking_file, self._state)
-        origin = read_json(self._run.origin_file)
-        if origin is None:
-            origin = describe_provenance(self._command)
-            write_json(self._run.origin_file, origin)
-        self._origin = origin
-
-    @contextmanager
-    def _open_sender(self) -> Iterator[RunSender]:
-        with closing(self._persistently(self._make_sender)) as sender:
-            # By itself: what it refuses is told and counted once, however often MLflow is tried.
-            self._persistently(sender.open)
-            yield sender
-
-    def _make_sender(self) -> RunSender:
-        if "run_id" not in self._state:
-            self._state |= find_or_create_run(
-                self._store,
-                self._config.tracking.experiment,
-                self._run.name,
-                started_ms=int(self._run.config_file.stat().st_mtime * 1000),
-                key=self._state["key"],
-            )
-            write_json(self._run.tracking_file, self._state)
-        mlflow_run = MLflowRun(self._store, self._state["run_id"], self._give_sign)
-        return RunSender(self._run, self._config, self._origin, mlflow_run)
+    def _make_sender(self, origin: dict[str, Any]) -> RunSender:
+        find_or_create_run(
+            self._store,
+            self._state,
+            self._run.tracking_file,
+            self._config.tracking.experiment,
+            started_ms=int(self._run.config_file.stat().st_mtime * 1000),
+        )
+        self._mlflow_run = MLflowRun(self._store, self._state["run_id"], self._give_sign)
+        return RunSender(self._run, self._config, origin, self._mlflow_run)
 
     def _send(self, sender: RunSender, *, is_last: bool) -> None:
         self._persistently(sender.notice_cut)
@@ -192,21 +148,17 @@ class Follower:
         # Imported late: it takes a second, which the first points should not wait for.
         from reinforce.cluster.tracking.models import log_policies
 
-        mlflow_run = MLflowRun(self._store, self._state["run_id"], self._give_sign)
-        experiment_id = self._state["experiment_id"]
-        sender.refuse(
-            self._persistently(
-                partial(log_policies, mlflow_run, experiment_id, self._run, self._config, _tell)
-            )
-        )
+        where = self._mlflow_run, self._state["experiment_id"]
+        log = partial(log_policies, *where, self._run, self._config, _tell)
+        sender.refuse(self._persistently(log))
         self._persistently(partial(sender.finish, time.time_ns() // 1_000_000))
         self._state["num_refused"] = sender.num_refused
         write_json(self._run.tracking_file, self._state)
 
     def _check_over(self, wait_s: float) -> bool:
-        if self._over_since_s is None and self._is_over(wait_s):
+        if self._over_since_s == math.inf and self._is_over(wait_s):
             self._over_since_s = time.monotonic()
-        return self._over_since_s is not None
+        return self._over_since_s < math.inf
 
     def _persistently(self, action: Callable[[], Result]) -> Result:
         """Repeat an action until it succeeds; once the run is over, only for a while."""
@@ -215,29 +167,24 @@ class Follower:
             try:
                 result = action()
             except Exception as error:  # noqa: BLE001  (MLflow's stores raise whatever they like)
-                self._complain(explain_error(error, self._store))
-                self._wait_to_try_again(backoff_s)
-                backoff_s = min(2 * backoff_s, _MAX_BACKOFF_S)
+                self._note(explain_error(error, self._store))
             else:
                 self._give_sign()
-                if self._last_error:
-                    self._complain("")
+                self._note("")
                 return result
+            if not self._check_over(0.0):
+                self._check_over(backoff_s)
+            elif time.monotonic() + backoff_s > self._over_since_s + self._timeout_s:
+                raise NotSentError(self._last_error)
+            else:
+                time.sleep(backoff_s)
+            backoff_s = min(2 * backoff_s, _MAX_BACKOFF_S)
 
     def _give_sign(self) -> None:
         """Let the driver, when it waits at the end, see that MLflow answers."""
         os.utime(self._run.tracking_log)
 
-    def _wait_to_try_again(self, backoff_s: float) -> None:
-        self._check_over(0.0)
-        if self._over_since_s is None:
-            self._check_over(backoff_s)
-        elif time.monotonic() + backoff_s > self._over_since_s + self._patience_s:
-            raise NotSentError(self._last_error) from None
-        else:
-            time.sleep(backoff_s)
-
-    def _complain(self, text: str) -> None:
+    def _note(self, text: str) -> None:
         """Say what is wrong when it changes, and once when it is over."""
         if text != self._last_error:
             _tell(text or "MLflow: it answers again")
@@ -248,14 +195,24 @@ def _tell(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _poll_s(elapsed_s: float) -> float:
-    return min(max(elapsed_s / _POLLS_PER_ELAPSED_TIME, _POLL_S), _MAX_POLL_S)
+def _read_start() -> tuple[Path, list[str]] | None:
+    """Wait for the directory to follow and the words of the command; None if none comes."""
+    line = sys.stdin.buffer.readline()
+    if not line.endswith(b"\n"):
+        return None
+    start = json.loads(line)
+    return Path(start["run_directory"]), start["command"]
+
+
+def _is_driver_gone(wait_s: float) -> bool:
+    """Wait up to ``wait_s`` seconds and return whether the driver has closed standard input."""
+    readable, _, _ = select.select([sys.stdin], [], [], wait_s)
+    return bool(readable) and os.read(sys.stdin.fileno(), 4096) == b""
 
 
 def main() -> int:
     """Follow the directory named on standard input until that input ends."""
-    lifeline = Lifeline()
-    start = lifeline.read_start()
+    start = _read_start()
     if start is None:
         return 0
     path, command = start
@@ -270,68 +227,15 @@ def main() -> int:
     os.utime(run.tracking_log)
     try:
         with SystemSampler(run.system_file):
-            Follower(run, lifeline.is_over, _PATIENCE_S, command).follow()
-    except (AlreadyFollowedError, NotSentError) as error:
-        print(error, file=sys.stderr)
-        return 1
+            Follower(run, _is_driver_gone, _TIMEOUT_S, command).follow()
     except UsageError as error:
-        print(f"MLflow: {error}", file=sys.stderr)
+        _tell(f"MLflow: {error}")
+        return 1
+    except NotSentError as error:
+        _tell(str(error))
         return 1
     return 0
 
 
 if __name__ == "__main__":
     sys.exit(main())
-
-
-def close_stale_runs(store: TrackingStore, state: Mapping[str, Any]) -> list[str]:
-    """Give a status to the running runs of this host that have neither driver nor follower.
-
-    That happens when a machine loses power or a container is killed with everything in it. Runs of
-    other hosts, and those whose directory is not here, are left alone: nothing is known of them.
-
-    Args:
-        store: Where to look.
-        state: Of the run that looks; its experiment is looked through.
-
-    Returns:
-        The directories of the runs that were closed.
-    """
-    client = store.client()
-    host = socket.gethostname()
-    closed = []
-    for found in client.search_runs(
-        [state["experiment_id"]], f"attributes.status = 'RUNNING' and tags.host = '{host}'"
-    ):
-        tags, run_id = found.data.tags, found.info.run_id
-        run = RunDirectory(Path(tags["run_directory"]))
-        if run_id == state["run_id"] or _is_alive(run):
-            continue
-        summary = read_json(run.summary_file)
-        client.set_tag(run_id, INCOMPLETE_TAG, _way_on(tags, run))
-        client.set_terminated(run_id, status_of(summary), _ended_ms(tags, summary))
-        closed.append(str(run.path))
-    return closed
-
-
-def _is_alive(run: RunDirectory) -> bool:
-    try:
-        # A container may have the name of this host, and its runs lie where only it can see them.
-        is_elsewhere = not run.path.exists()
-        return is_elsewhere or is_followed(run) or is_being_written(run.journal_file)
-    except OSError:  # out of reach for this user: nothing can be known of it
-        return True
-
-
-def _way_on(tags: Mapping[str, str], run: RunDirectory) -> str:
-    if tags.get("kind") == "sweep":
-        return "`reinforce sweep` with the same file goes on"
-    return f"`reinforce sync {run.path}` sends the rest"
-
-
-def _ended_ms(tags: Mapping[str, str], summary: Mapping[str, Any] | None) -> int | None:
-    """Return when the run ended, as far as anybody knows; None: now."""
-    if summary:
-        return int(summary["timestamp_ms"])
-    heartbeat = tags.get("heartbeat")
-    return int(datetime.fromisoformat(heartbeat).timestamp() * 1000) if heartbeat else None

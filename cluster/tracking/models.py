@@ -5,14 +5,11 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from importlib import metadata
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import mlflow.pyfunc
 import numpy as np
-import yaml
 from mlflow.entities import LoggedModel, LoggedModelOutput, Metric
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
@@ -25,111 +22,24 @@ from reinforce.cluster.run_store.checkpoints import Checkpoints
 from reinforce.cluster.run_store.files import whole_lines
 from reinforce.cluster.run_store.journal import JournalEntry
 from reinforce.cluster.run_store.run_directory import RunDirectory
-from reinforce.cluster.tracking.mlflow_run import MLflowRun, http_status
-from reinforce.cluster.tracking.run_description import shown_settings
+from reinforce.cluster.tracking.mlflow_run import MLflowRun
+from reinforce.cluster.tracking.provenance import installed_versions
+from reinforce.cluster.tracking.run_description import shown_yaml
+from reinforce.cluster.tracking.store import http_status
 from reinforce.configs.config import Config
 from reinforce.workers.environment import inspect_environment
 
 ALIAS = "champion"
 
-
-def register(mlflow_run: MLflowRun, name: str, model: LoggedModel) -> None:
-    """Make a model a version of a registered one, unless it is, and the newest the champion.
-
-    An old run that is sent again does not take the alias from the version of a newer one.
-    """
-    client = mlflow_run.client
-    try:
-        client.create_registered_model(name)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-    source = f"models:/{model.model_id}"
-    versions = client.search_model_versions(f"name = '{name}'")
-    same = [version for version in versions if version.source == source]
-    if same:
-        version = same[0]
-    else:
-        with _default_store(mlflow_run.store.uri):
-            version = client.create_model_version(
-                name, source, mlflow_run.run_id, model_id=model.model_id
-            )
-    if int(version.version) >= max((int(each.version) for each in versions), default=0):
-        client.set_registered_model_alias(name, ALIAS, version.version)
-
-
-@contextmanager
-def _default_store(uri: str) -> Iterator[None]:
-    """Name a store in the environment: there MLflow looks for a version's model, not in ours."""
-    before = os.environ.get("MLFLOW_TRACKING_URI")
-    os.environ["MLFLOW_TRACKING_URI"] = uri
-    try:
-        yield
-    finally:
-        del os.environ["MLFLOW_TRACKING_URI"]
-        if before is not None:
-            os.environ["MLFLOW_TRACKING_URI"] = before
-
-
-@dataclass(frozen=True)
-class PolicyVersion:
-    """One version of the policy.
-
-    Attributes:
-        kind: ``best`` by its evaluations, or ``last``.
-        is_champion: It is the one to register: the best, or the last if nothing was evaluated.
-        checkpoint: Where it is.
-    """
-
-    kind: str
-    is_champion: bool
-    checkpoint: Checkpoint
-
-    @property
-    def name(self) -> str:
-        """Name of the model in MLflow."""
-        return f"{self.kind}-update-{self.checkpoint.learner.version:09d}"
-
-
-def policy_versions(
-    run: RunDirectory, config: Config, report: Callable[[str], None]
-) -> Iterator[PolicyVersion]:
-    """Yield the best and the last version of the policy, as far as there are such.
-
-    Args:
-        run: Whose.
-        config: Of the run.
-        report: Called with a sentence about what cannot be read.
-    """
-    try:
-        checkpoints = Checkpoints(run, config)
-    except UsageError as error:  # they are kept where this machine cannot go
-        report(f"the policies: {error}")
-        return
-    is_evaluated = True
-    try:
-        best = checkpoints.best()
-        is_evaluated = best is not None
-    except Exception as error:  # noqa: BLE001  (torn, or whatever the store behind fsspec raises)
-        report(f"the best policy: {error}")
-        best = None
-    if best:
-        yield PolicyVersion("best", is_champion=True, checkpoint=best)
-    try:
-        last = checkpoints.newest(report)
-    except Exception as error:  # noqa: BLE001  (as above)
-        report(f"the last policy: {error}")
-        return
-    if last:
-        yield PolicyVersion("last", is_champion=not is_evaluated, checkpoint=last)
-
-
+_KINDS = ("best", "last")
+_REQUIREMENTS = ("distributed-reinforce", "gymnasium", "mlflow", "numpy", "safetensors")
 _DTYPES = {"numbers": "float32", "pixels": "uint8", "categories": "int64"}
 _REFUSALS = (400, 403, 404, 405, 413, 422, 501)
 """A store may have metrics and no models or no registry, or not for this user."""
 
-_KINDS = ("best", "last")
-_REQUIREMENTS = ("distributed-reinforce", "gymnasium", "mlflow", "numpy", "safetensors")
+
+class UnsavablePolicyError(Exception):
+    """A policy cannot be made a model: its environment cannot be made here, for example."""
 
 
 def log_policies(
@@ -141,12 +51,7 @@ def log_policies(
 ) -> list[str]:
     """Make the best and the last policy models of this run, unless they are; drop earlier ones.
 
-    Args:
-        mlflow_run: Where to.
-        experiment_id: That of the MLflow run.
-        run: Whose policies.
-        config: Of the run.
-        tell: Called with a sentence if they can be no models at all.
+    ``tell`` is called with a sentence if they can be no models at all.
 
     Returns:
         Why a policy was left out that could have been a model, or was asked for by
@@ -161,25 +66,27 @@ def log_policies(
         return [f"tracking.register_as = {name!r}: {obstacle}"] if name else []
     reasons: list[str] = []
     kept: dict[str, LoggedModel] = {}
-    champion: LoggedModel | None = None
-    with _told_if_refused("the models", reasons):
+    # The best, unless nothing was evaluated: one that is torn is not replaced by a far worse one.
+    champion = "last"
+    with _reported_if_refused("the models", reasons):
         there = _models_of(mlflow_run, experiment_id)
         ready = {model.name: model for model in there if model.status == "READY"}
-        for policy in policy_versions(run, config, reasons.append):
-            with _told_if_refused(f"the {policy.kind} policy", reasons):
-                model = ready.get(policy.name) or _log(
-                    mlflow_run, experiment_id, run, config, policy
-                )
-                kept[policy.kind] = model
-                champion = model if policy.is_champion else champion
+        policies = _policies_of(run, config, reasons.append)
+        champion = next(iter(policies), "last")
+        for kind, checkpoint in policies.items():
+            with _reported_if_refused(f"the {kind} policy", reasons):
+                if checkpoint:
+                    kept[kind] = ready.get(_name_of(kind, checkpoint)) or _log(
+                        mlflow_run, experiment_id, run, config, kind, checkpoint
+                    )
         for model in there:
             # Left behind by an attempt that failed, or of an earlier version of its kind.
             newer = kept.get(model.tags["kind"])
             if model.status != "READY" or (newer and newer.model_id != model.model_id):
                 mlflow_run.client.delete_logged_model(model.model_id)
-    if name and champion:
-        with _told_if_refused(f"tracking.register_as = {name!r}", reasons):
-            register(mlflow_run, name, champion)
+    if name and champion in kept:
+        with _reported_if_refused(f"tracking.register_as = {name!r}", reasons):
+            _register(mlflow_run, name, kept[champion])
     return reasons
 
 
@@ -189,7 +96,7 @@ def _obstacle(config: Config) -> str | None:
         return f"policy.kind = {config.policy.kind!r} cannot be made a model"
     try:
         spec = inspect_environment(config.environment)
-    except Exception:  # noqa: BLE001  (what the user's environment raises is told with the policy)
+    except Exception:  # noqa: BLE001  (what the user's environment raises is reported with the policy)
         return None
     leaves = (spec.observation.leaves, spec.action.leaves)
     is_nested = any(leaf.path for part in leaves for leaf in part)
@@ -202,24 +109,44 @@ def _models_of(mlflow_run: MLflowRun, experiment_id: str) -> list[LoggedModel]:
     there = mlflow_run.client.search_logged_models(
         [experiment_id], f"source_run_id = '{mlflow_run.run_id}'"
     )
-    mlflow_run.on_answer()
     # Users may log models of their own to the run: those are not ours to judge or to delete.
     return [model for model in there if model.tags.get("kind") in _KINDS]
 
 
-class UnsavablePolicyError(Exception):
-    """A policy cannot be made a model: its environment cannot be made here, for example."""
+def _policies_of(
+    run: RunDirectory, config: Config, report: Callable[[str], None]
+) -> dict[str, Checkpoint | None]:
+    """Return the best and the last policy by kind, as far as there are such; None: unreadable."""
+    try:
+        checkpoints = Checkpoints(run, config)
+    except UsageError as error:  # they are kept where this machine cannot go
+        report(f"the policies: {error}")
+        return {}
+    last = partial(checkpoints.newest, report)
+    kinds: dict[str, Callable[[], Checkpoint | None]] = {"best": checkpoints.best, "last": last}
+    found: dict[str, Checkpoint | None] = {}
+    for kind, read in kinds.items():
+        try:
+            checkpoint = read()
+        except Exception as error:  # noqa: BLE001  (torn, or whatever the store behind fsspec raises)
+            report(f"the {kind} policy: {error}")
+            found[kind] = None
+        else:
+            found |= {kind: checkpoint} if checkpoint else {}
+    return found
+
+
+def _name_of(kind: str, checkpoint: Checkpoint) -> str:
+    return f"{kind}-update-{checkpoint.learner.version:09d}"
 
 
 @contextmanager
-def _told_if_refused(what: str, reasons: list[str]) -> Iterator[None]:
+def _reported_if_refused(what: str, reasons: list[str]) -> Iterator[None]:
     """Add a reason for what cannot be, or would be refused again; an outage is raised."""
     try:
         yield
-    except UnsavablePolicyError as error:
-        reasons.append(f"{what}: {error}")
     except Exception as error:
-        if http_status(error) not in _REFUSALS:
+        if not isinstance(error, UnsavablePolicyError) and http_status(error) not in _REFUSALS:
             raise
         reasons.append(f"{what}: {error}")
 
@@ -229,33 +156,31 @@ def _log(
     experiment_id: str,
     run: RunDirectory,
     config: Config,
-    policy: PolicyVersion,
+    kind: str,
+    checkpoint: Checkpoint,
 ) -> LoggedModel:
-    client, progress = mlflow_run.client, policy.checkpoint.progress
+    client, progress = mlflow_run.client, checkpoint.progress
     # Before MLflow is asked for a model: one that cannot be must not leave a trace at every sync.
     signature = _signature(config)
     model = client.create_logged_model(
         experiment_id,
-        name=policy.name,
+        name=_name_of(kind, checkpoint),
         source_run_id=mlflow_run.run_id,
-        tags={"kind": policy.kind, "updates": str(progress.updates)},
+        tags={"kind": kind, "updates": str(progress.updates)},
         model_type="policy",
     )
-    mlflow_run.on_answer()
     with tempfile.TemporaryDirectory() as folder:
         try:
             with warnings.catch_warnings():
                 # That an example of the input is missing; the signature says it all.
                 warnings.simplefilter("ignore", UserWarning)
-                _save(Path(folder), model, signature, config, policy)
+                _save(Path(folder), model, signature, config, checkpoint)
         except Exception as error:
             client.delete_logged_model(model.model_id)
             raise UnsavablePolicyError(f"{type(error).__name__}: {error}") from error
         client.log_model_artifacts(model.model_id, str(Path(folder) / "model"))
-    mlflow_run.on_answer()
-    client.log_outputs(
-        mlflow_run.run_id, [LoggedModelOutput(model.model_id, step=progress.environment_steps)]
-    )
+    output = LoggedModelOutput(model.model_id, step=progress.environment_steps)
+    client.log_outputs(mlflow_run.run_id, [output])
     metrics = _metrics_of(run, progress.updates, model.model_id)
     if metrics:
         client.log_batch(mlflow_run.run_id, metrics=metrics)
@@ -267,22 +192,20 @@ def _save(
     model: LoggedModel,
     signature: ModelSignature,
     config: Config,
-    policy: PolicyVersion,
+    checkpoint: Checkpoint,
 ) -> None:
-    learner = policy.checkpoint.learner
+    learner = checkpoint.learner
     arrays = {"weights": learner.arrays["weights"], "version": np.array([learner.version])}
-    save_file(arrays, folder / "policy.safetensors")
-    settings = yaml.safe_dump(shown_settings(config), sort_keys=False)
-    (folder / "config.yaml").write_text(settings, encoding="utf-8")
+    files = {"weights": folder / "policy.safetensors", "config": folder / "config.yaml"}
+    save_file(arrays, files["weights"])
+    files["config"].write_text(shown_yaml(config), encoding="utf-8")
+    versions = installed_versions(_REQUIREMENTS)
     mlflow.pyfunc.save_model(
         path=str(folder / "model"),
         python_model=str(Path(__file__).with_name("policy_model.py")),
-        artifacts={
-            "weights": str(folder / "policy.safetensors"),
-            "config": str(folder / "config.yaml"),
-        },
+        artifacts={name: str(file) for name, file in files.items()},
         signature=signature,
-        pip_requirements=_requirements(),
+        pip_requirements=[f"{name}=={version}" for name, version in versions.items()],
         mlflow_model=Model(
             run_id=model.source_run_id,
             model_id=model.model_id,
@@ -290,15 +213,6 @@ def _save(
             artifact_path=model.artifact_location,
         ),
     )
-
-
-def _requirements() -> list[str]:
-    requirements = []
-    for name in _REQUIREMENTS:
-        # This project itself is not installed where it runs from a folder, as a job of Ray does.
-        with suppress(metadata.PackageNotFoundError):
-            requirements.append(f"{name}=={metadata.version(name)}")
-    return requirements
 
 
 def _signature(config: Config) -> ModelSignature:
@@ -318,22 +232,53 @@ def _signature(config: Config) -> ModelSignature:
     )
 
 
-def _metrics_of(run: RunDirectory, updates: int, model_id: str) -> list[Any]:
+def _metrics_of(run: RunDirectory, updates: int, model_id: str) -> list[Metric]:
     """Return the evaluations of a version, as the points of the run that they are."""
-    metrics: list[Any] = []
-    for entry in _whole_entries(run):
-        if entry.batch is None and entry.updates == updates:
-            steps, time_ms = entry.environment_steps, entry.timestamp_ms
-            metrics += [
-                Metric(name, value, time_ms, steps, model_id=model_id)
-                for name, value in entry.metrics.items()
-                if name.startswith("evaluation/")
-            ]
+    metrics: list[Metric] = []
+    for line in whole_lines(run.journal_file):
+        # One that was torn has been reported and counted when the points were sent.
+        with suppress(ValueError, TypeError):
+            entry = JournalEntry.parse(line)
+            if entry.batch is None and entry.updates == updates:
+                metrics += [
+                    Metric(name, value, entry.timestamp_ms, entry.environment_steps, model_id)
+                    for name, value in entry.metrics.items()
+                    if name.startswith("evaluation/")
+                ]
     return metrics
 
 
-def _whole_entries(run: RunDirectory) -> Iterator[JournalEntry]:
-    for line in whole_lines(run.journal_file):
-        # One that was torn has been told and counted when the points were sent.
-        with suppress(ValueError, TypeError):
-            yield JournalEntry.parse(line)
+def _register(mlflow_run: MLflowRun, name: str, model: LoggedModel) -> None:
+    """Make a model a version of a registered one, unless it is, and the newest the champion.
+
+    An old run that is sent again does not take the alias from the version of a newer one.
+    """
+    client = mlflow_run.client
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    source = f"models:/{model.model_id}"
+    versions = client.search_model_versions(f"name = '{name}'")
+    version = next((version for version in versions if version.source == source), None)
+    if version is None:
+        with _default_store(mlflow_run.store.uri):
+            version = client.create_model_version(
+                name, source, mlflow_run.run_id, model_id=model.model_id
+            )
+    if int(version.version) >= max((int(each.version) for each in versions), default=0):
+        client.set_registered_model_alias(name, ALIAS, version.version)
+
+
+@contextmanager
+def _default_store(uri: str) -> Iterator[None]:
+    """Name a store in the environment: there MLflow looks for a version's model, not in ours."""
+    before = os.environ.get("MLFLOW_TRACKING_URI")
+    os.environ["MLFLOW_TRACKING_URI"] = uri
+    try:
+        yield
+    finally:
+        del os.environ["MLFLOW_TRACKING_URI"]
+        if before is not None:
+            os.environ["MLFLOW_TRACKING_URI"] = before

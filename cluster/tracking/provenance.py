@@ -6,21 +6,23 @@ import platform
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-_PACKAGES = ("distributed-reinforce", "gymnasium", "mlflow", "numpy", "ray", "torch")
-_GIT_PATIENCE_S = 10.0
+PACKAGES = ("distributed-reinforce", "ray", "torch", "gymnasium", "numpy", "mlflow")
+"""Those whose versions matter."""
+
+_GIT_TIMEOUT_S = 10.0
 
 
 def describe_provenance(command: Sequence[str]) -> dict[str, Any]:
     """Return what is known about this start, without anything secret.
 
-    Args:
-        command: Words after ``reinforce``; empty if the run was not started from the command line.
+    ``command`` holds the words after ``reinforce``, if it was started from the command line.
     """
     return {
         "command": list(command),
@@ -29,7 +31,11 @@ def describe_provenance(command: Sequence[str]) -> dict[str, Any]:
         "host": socket.gethostname(),
         "machine": f"{os.cpu_count()} CPUs, {platform.machine()}, {platform.system()}",
         "git": _git(),
-        "versions": {"python": platform.python_version(), **_versions(_PACKAGES)},
+        "versions": {
+            "python": platform.python_version(),
+            **dict.fromkeys(PACKAGES, "not installed"),
+            **installed_versions(PACKAGES),
+        },
         # A folder that is twice on the search path says everything twice.
         "packages": sorted({f"{item.name}=={item.version}" for item in metadata.distributions()}),
     }
@@ -41,29 +47,29 @@ def words_after_reinforce() -> list[str]:
     return sys.argv[1:] if is_command_line else []
 
 
-def _versions(packages: Sequence[str]) -> dict[str, str]:
+def installed_versions(packages: Iterable[str]) -> dict[str, str]:
+    """Return the versions of those packages that are installed.
+
+    This project itself is not where it runs from a folder, as a job of Ray does.
+    """
     versions = {}
-    for package in packages:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:  # run from a folder, without being installed
-            versions[package] = "not installed"
+    for name in packages:
+        with suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
     return versions
 
 
 def _git() -> dict[str, Any] | None:
-    """Return commit, branch, remote and whether files differ; None outside a repository.
-
-    Whether they differ is None where git does not find out in time.
-    """
+    """Return commit, branch, remote and whether files differ (None: git was too slow to say)."""
     commit = _ask_git("rev-parse", "HEAD")
     if commit is None:
         return None
     changes = _ask_git("status", "--porcelain")
+    remote = _ask_git("config", "--get", "remote.origin.url")
     return {
         "commit": commit,
         "branch": _ask_git("rev-parse", "--abbrev-ref", "HEAD"),
-        "remote": _without_user(_ask_git("config", "--get", "remote.origin.url")),
+        "remote": remote and without_user(remote),
         "is_dirty": None if changes is None else bool(changes),
     }
 
@@ -74,7 +80,7 @@ def _ask_git(*arguments: str) -> str | None:
             ["git", "--no-optional-locks", *arguments],  # noqa: S607  (the user's own git)
             capture_output=True,
             text=True,
-            timeout=_GIT_PATIENCE_S,
+            timeout=_GIT_TIMEOUT_S,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
@@ -82,9 +88,9 @@ def _ask_git(*arguments: str) -> str | None:
     return result.stdout.strip() if result.returncode == 0 else None
 
 
-def _without_user(address: str | None) -> str | None:
-    """Return a remote's address without the token that it may hold."""
-    if address is None or "://" not in address:
+def without_user(address: str) -> str:
+    """Return an address without the name, password or token that it may hold."""
+    if "://" not in address:
         return address
     parts = urlsplit(address)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()

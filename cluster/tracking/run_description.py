@@ -1,4 +1,4 @@
-"""What MLflow is told about a run in words: params, tags and the note on its page."""
+"""What MLflow shows of a run in words: params, tags and the note on its page."""
 
 import hashlib
 import json
@@ -6,6 +6,8 @@ import re
 import shlex
 from collections.abc import Mapping
 from typing import Any
+
+import yaml
 
 from reinforce.cluster.evaluation import mean_and_interval
 from reinforce.configs.config import Config, decides_the_result, flat
@@ -19,12 +21,12 @@ _SECRET_NAME = re.compile(
 )
 """In the name of a setting, and in a word of the command that holds names and values."""
 
-_DIRTY = {True: "true", False: "false", None: "unknown"}
-_STATE = {
-    True: " with uncommitted changes",
-    False: "",
-    None: ", perhaps with uncommitted changes: git did not say in time",
+_DIRTY = {
+    True: ("true", " with uncommitted changes"),
+    False: ("false", ""),
+    None: ("unknown", ", perhaps with uncommitted changes: git did not say in time"),
 }
+"""Of ``git.is_dirty``: the tag, and what the note says."""
 
 _STATUS = {"finished": "FINISHED", "interrupted": "KILLED"}
 
@@ -38,6 +40,11 @@ def shown_settings(config: Config) -> dict[str, Any]:
     """Return the configuration as others may see it: without what is called a secret."""
     shown: dict[str, Any] = _without_secrets(config.model_dump(mode="json"))
     return shown
+
+
+def shown_yaml(config: Config) -> str:
+    """Return the configuration as others may see it, as YAML."""
+    return yaml.safe_dump(shown_settings(config), sort_keys=False)
 
 
 def params_of(config: Config) -> dict[str, str]:
@@ -71,7 +78,7 @@ def tags_of(config: Config, run_directory: str, origin: Mapping[str, Any]) -> di
             "mlflow.source.git.commit": git["commit"],
             "mlflow.source.git.branch": git["branch"] or "",
             "mlflow.source.git.repoURL": git["remote"] or "",
-            "git.is_dirty": _DIRTY[git["is_dirty"]],
+            "git.is_dirty": _DIRTY[git["is_dirty"]][0],
         }
     return tags
 
@@ -84,19 +91,17 @@ def note_of(
 ) -> str:
     """Return the note on the run's page, in Markdown.
 
-    Args:
-        config: Of the run.
-        origin: As ``describe_provenance`` made it.
-        history: One entry per start of the run, as ``history.jsonl`` holds them.
-        summary: How it ended; None while it runs.
+    ``origin`` is what ``describe_provenance`` made, ``history`` holds an entry per start of the
+    run, and ``summary`` is None while it runs.
     """
     git, environment = origin["git"], config.environment.id
     code = (
-        f"at commit `{git['commit'][:12]}`{_STATE[git['is_dirty']]}"
+        f"at commit `{git['commit'][:12]}`{_DIRTY[git['is_dirty']][1]}"
         if git
         else "outside a git repository"
     )
-    typed = " ".join(shlex.quote(word) for word in _shown_words(origin["command"]))
+    # Mappings may hold something called a secret.
+    words = ["***" if _SECRET_NAME.search(word) else word for word in origin["command"]]
     lines = [
         f"**What.** REINFORCE on `{environment}`, seed {config.run.seed}, "
         f"{config.learner.episodes_per_update} episodes per update.",
@@ -105,8 +110,8 @@ def note_of(
         "`reinforce train config.yaml --run.name NEW_NAME` gives the same weights, bit by bit on "
         "one type of machine.",
     ]
-    if typed:
-        lines.append(f"It was started as `reinforce {typed}` {code}.")
+    if words:
+        lines.append(f"It was started as `reinforce {shlex.join(words)}` {code}.")
     if len(history) > 1:
         starts = ", ".join(str(start.get("from_update", 0)) for start in history)
         lines.append(f"**Starts.** {len(history)}, from the updates {starts}.")
@@ -137,8 +142,3 @@ def _without_secrets(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_without_secrets(each) for each in value]
     return value
-
-
-def _shown_words(words: list[str]) -> list[str]:
-    """Return the words of a command, without mappings that hold something called a secret."""
-    return ["***" if _SECRET_NAME.search(word) else word for word in words]

@@ -2,21 +2,19 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
-
-import yaml
 
 from reinforce.cluster.run_store.files import LineReader, read_json
 from reinforce.cluster.run_store.journal import JournalEntry
 from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.tracking.metric_windows import MetricWindows
 from reinforce.cluster.tracking.mlflow_run import POINTS_PER_REQUEST, MLflowRun, Point
 from reinforce.cluster.tracking.run_description import (
     note_of,
     params_of,
-    shown_settings,
+    shown_yaml,
     status_of,
     tags_of,
 )
@@ -24,14 +22,14 @@ from reinforce.configs.config import Config
 
 Parsed = TypeVar("Parsed")
 
-_ARTIFACTS = {"plots": ("*.png",), "videos": ("*.mp4", "*.webm")}
+_ARTIFACTS = ("plots/*.png", "videos/*.mp4", "videos/*.webm")
 
 
 class RunSender:
     """Sends one run directory to its MLflow run.
 
     Methods may raise whatever MLflow raises and can then be called again with the same effect.
-    What MLflow refuses for good is left out, told on standard error, and counted.
+    What MLflow refuses for good is left out, reported on standard error, and counted.
     """
 
     def __init__(
@@ -54,25 +52,21 @@ class RunSender:
 
     def close(self) -> None:
         """Close the files of the run directory."""
-        self._journal.close()
-        self._samples.close()
-        self._history.close()
+        for reader in (self._journal, self._samples, self._history):
+            reader.close()
 
     def open(self) -> None:
         """Mark the run as running and describe it."""
         config, origin = self._config, self._origin
         self._mlflow_run.reopen(params_of(config), tags_of(config, str(self._run.path), origin))
         self._describe(None)
-        self._mlflow_run.log_text(
-            yaml.safe_dump(shown_settings(config), sort_keys=False), "config.yaml"
-        )
+        self._mlflow_run.log_text(shown_yaml(config), "config.yaml")
         self._mlflow_run.log_text("\n".join(origin["packages"]) + "\n", "packages.txt")
 
     def notice_cut(self) -> None:
-        """Read the journal anew if it was cut back: the learner was lost, or the run resumed.
+        """Read the journal again if it was cut back: the learner was lost, or the run resumed.
 
-        Whatever was read of it has been sent by now, but for a window that is not complete; its
-        entries are read again.
+        All that was read of it has been sent, except for an incomplete window, which is read again.
         """
         if self._journal.is_replaced():
             self._describe(None)
@@ -82,10 +76,9 @@ class RunSender:
             self._windows = MetricWindows()
 
     def requests(self, *, is_last: bool) -> Iterator[list[Point]]:
-        """Yield the points that were added to the run directory since the last call.
+        """Yield the points added to the run directory since the last call, a list per request.
 
-        Each list is at most one request, which holds every entry as a whole: MLflow has all of it
-        or nothing.
+        A request holds whole entries: MLflow has all of an entry or nothing.
         """
         request: list[Point] = []
         for points in (*self._new_updates(is_last=is_last), *self._new_samples()):
@@ -110,23 +103,22 @@ class RunSender:
 
     def beat(self) -> None:
         """Say that the run is alive, and upload what was drawn or filmed."""
-        self._mlflow_run.set_tags({"heartbeat": datetime.now(UTC).isoformat(timespec="seconds")})
+        self._mlflow_run.beat()
         self.upload()
 
     def upload(self) -> None:
-        """Upload the pictures and videos that are new or were drawn anew."""
-        for folder, patterns in _ARTIFACTS.items():
-            for pattern in patterns:
-                for path in sorted((self._run.path / folder).glob(pattern)):
-                    modified_ns = path.stat().st_mtime_ns
-                    if self._uploaded.get(path) != modified_ns:
-                        self.refuse(self._mlflow_run.log_artifact(path, folder))
-                        self._uploaded[path] = modified_ns
+        """Upload the pictures and videos that are new or were drawn again."""
+        for pattern in _ARTIFACTS:
+            for path in sorted(self._run.path.glob(pattern)):
+                modified_ns = path.stat().st_mtime_ns
+                if self._uploaded.get(path) != modified_ns:
+                    self.refuse(self._mlflow_run.log_artifact(path, path.parent.name))
+                    self._uploaded[path] = modified_ns
 
     def finish(self, ended_ms: int) -> None:
         """Send the summary and set the status."""
         summary = read_json(self._run.summary_file)
-        tags = {"heartbeat": datetime.now(UTC).isoformat(timespec="seconds")}
+        tags: dict[str, str] = {}
         if summary:
             self.refuse(self._mlflow_run.log_artifact(self._run.summary_file))
             kept = ("stop_reason", "weights_sha256")
@@ -134,38 +126,36 @@ class RunSender:
             ended_ms = summary["timestamp_ms"]
         if self.num_refused:
             tags["tracking.num_refused"] = str(self.num_refused)
-        self._mlflow_run.set_tags(tags)
+        self._mlflow_run.beat(tags)
         self._describe(summary or {"status": "failed", "stop_reason": "its process was lost"})
         self._mlflow_run.finish(status_of(summary), ended_ms)
 
     def _describe(self, summary: dict[str, Any] | None) -> None:
-        lines = self._history.new_lines()
-        self._starts += self._parsed(lines, json.loads, self._run.history_file)
+        self._starts += self._parsed(self._history, json.loads, self._run.history_file)
         note = note_of(self._config, self._origin, self._starts, summary)
         self._mlflow_run.set_tags({"mlflow.note.content": note})
 
     def _new_updates(self, *, is_last: bool) -> Iterator[list[Point]]:
-        lines = self._journal.new_lines()
-        for entry in self._parsed(lines, JournalEntry.parse, self._run.journal_file):
+        complete: list[JournalEntry] = []
+        for entry in self._parsed(self._journal, JournalEntry.parse, self._run.journal_file):
             if not self._is_held(entry):
-                yield from map(_points_of, self._windows.add(entry))
+                complete += self._windows.add(entry)
         if is_last:
-            yield from map(_points_of, self._windows.flush())
+            complete += self._windows.flush()
+        for entry in complete:
+            yield _points(entry.metrics, entry.timestamp_ms, entry.environment_steps)
 
     def _new_samples(self) -> Iterator[list[Point]]:
-        lines = self._samples.new_lines()
-        for timestamp_ms, metrics in self._parsed(lines, _parse_sample, self._run.system_file):
+        samples = self._parsed(self._samples, _parse_sample, self._run.system_file)
+        for timestamp_ms, metrics in samples:
             self._num_samples += 1
-            yield [
-                Point(name, value, timestamp_ms, self._num_samples)
-                for name, value in metrics.items()
-            ]
+            yield _points(metrics, timestamp_ms, self._num_samples)
 
     def _parsed(
-        self, lines: Iterable[bytes], parse: Callable[[bytes], Parsed], file: Path
+        self, reader: LineReader, parse: Callable[[bytes], Parsed], file: Path
     ) -> Iterator[Parsed]:
-        """Yield what the lines hold; one that a loss of power tore does not keep back the rest."""
-        for line in lines:
+        """Yield what new lines hold; one that a loss of power tore does not keep back the rest."""
+        for line in reader.new_lines():
             try:
                 yield parse(line)
             except (ValueError, TypeError, KeyError) as error:
@@ -190,67 +180,5 @@ def _parse_sample(line: bytes) -> tuple[int, dict[str, float]]:
     return sample["timestamp_ms"], sample["metrics"]
 
 
-def _points_of(entry: JournalEntry) -> list[Point]:
-    return [
-        Point(name, value, entry.timestamp_ms, entry.environment_steps)
-        for name, value in entry.metrics.items()
-    ]
-
-
-_WINDOWS_PER_ELAPSED_TIME = 100
-"""A window lasts 1/100 of the time trained so far: every update of a short run is shown, and each
-doubling of the time adds some 70 points per metric. A chart shows 320."""
-
-_MAX_WINDOW_S = 30.0
-
-
-class MetricWindows:
-    """Merges consecutive updates; evaluations pass through unmerged.
-
-    The borders follow from the entries alone, so sending a journal again gives the same points.
-    """
-
-    def __init__(self) -> None:
-        self._open: list[JournalEntry] = []
-
-    def add(self, entry: JournalEntry) -> list[JournalEntry]:
-        """Take the next entry of the journal; return what is complete with it."""
-        if entry.batch is None:
-            return [*self.flush(), entry]
-        complete = []
-        if self._open:
-            began_s = self._open[0].training_time_s
-            length_s = min(began_s / _WINDOWS_PER_ELAPSED_TIME, _MAX_WINDOW_S)
-            if entry.training_time_s >= began_s + length_s:
-                complete = self.flush()
-        self._open.append(entry)
-        return complete
-
-    def flush(self) -> list[JournalEntry]:
-        """Return the window that is open, if there is one, and close it."""
-        window, self._open = self._open, []
-        return [_merge(window)] if window else []
-
-
-def _merge(window: list[JournalEntry]) -> JournalEntry:
-    last = window[-1]
-    metrics = {}
-    # A metric may be missing in some updates, where it was not finite.
-    for name in {name: None for entry in window for name in entry.metrics}:
-        values = [entry.metrics[name] for entry in window if name in entry.metrics]
-        if name.endswith("_min"):
-            metrics[name] = min(values)
-        elif name.endswith("_max"):
-            metrics[name] = max(values)
-        elif name.startswith(("progress/", "tickets/", "cluster/", "checkpoint/")):
-            metrics[name] = values[-1]
-        else:
-            metrics[name] = sum(values) / len(values)
-    return JournalEntry(
-        last.updates,
-        last.environment_steps,
-        last.training_time_s,
-        last.timestamp_ms,
-        metrics,
-        last.batch,
-    )
+def _points(metrics: Mapping[str, float], timestamp_ms: int, step: int) -> list[Point]:
+    return [Point(name, value, timestamp_ms, step) for name, value in metrics.items()]

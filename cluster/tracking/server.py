@@ -4,7 +4,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.request
@@ -13,45 +12,35 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from reinforce.cluster.errors import ServerError, UsageError
+from reinforce.cluster.self_command import module_command
 
 HOST = "127.0.0.1"
 _USUAL_PORT = 5000
-_START_PATIENCE_S = 120.0
-_STOP_PATIENCE_S = 10.0
+_START_TIMEOUT_S = 120.0
+_STOP_TIMEOUT_S = 10.0
 
 
 @contextmanager
 def mlflow_server(
     uri: str, directory: Path, port: int, is_wanted: Callable[[], bool]
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Yield a server that answers; afterwards it and all its processes are gone.
+    """Yield a server on a store, run in a directory; afterwards all its processes are gone.
 
-    Args:
-        uri: The store. It may hold credentials, so it is handed over where ``ps`` does not show it.
-        directory: Where to run.
-        port: Free port.
-        is_wanted: Asked while it starts.
+    ``is_wanted`` is asked while it starts.
 
     Raises:
         ServerError: It ended, or does not answer.
     """
-    quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    command = [
-        "-P",
-        "-m",
-        "mlflow",
-        "server",
-        "--host",
-        HOST,
-        "--port",
-        str(port),
-        "--workers",
-        "1",
-    ]
+    settings = {
+        "MLFLOW_BACKEND_STORE_URI": uri,  # may hold credentials: here `ps` does not show them
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+    options = ["--host", HOST, "--port", str(port), "--workers", "1"]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(  # noqa: S603  (words of our own)
-            [sys.executable, *command],
-            env={**os.environ, **quiet, "MLFLOW_BACKEND_STORE_URI": uri},
+            module_command("mlflow", "server", *options),
+            env=os.environ | settings,
             cwd=directory,
             stdout=log,
             stderr=log,
@@ -90,7 +79,7 @@ def free_port(wanted: int | None) -> int:
 def _await_answer(
     process: subprocess.Popen[bytes], port: int, is_wanted: Callable[[], bool]
 ) -> None:
-    deadline_s = time.monotonic() + _START_PATIENCE_S
+    deadline_s = time.monotonic() + _START_TIMEOUT_S
     while is_wanted():
         if process.poll() is not None:
             raise TimeoutError(f"MLflow's server ended with {process.returncode}:")
@@ -98,7 +87,7 @@ def _await_answer(
         with suppress(OSError), urllib.request.urlopen(url, timeout=5):
             return
         if time.monotonic() > deadline_s:
-            raise TimeoutError(f"MLflow's server does not answer in {_START_PATIENCE_S:.0f} s:")
+            raise TimeoutError(f"MLflow's server does not answer in {_START_TIMEOUT_S:.0f} s:")
         time.sleep(0.1)
 
 
@@ -106,7 +95,7 @@ def _end_group(process: subprocess.Popen[bytes]) -> None:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
     with suppress(subprocess.TimeoutExpired):
-        process.wait(_STOP_PATIENCE_S)
+        process.wait(_STOP_TIMEOUT_S)
     # Also what outlived its leader.
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)

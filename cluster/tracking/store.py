@@ -1,30 +1,174 @@
-"""What a store of MLflow holds, for those who only look."""
+"""A store of MLflow: which one a run is in, what it holds, and what its errors mean.
 
-from collections.abc import Iterator
+MLflow itself, which takes seconds, is imported by the first client only.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote
-
-from mlflow import MlflowClient
-from mlflow.entities import Run
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+from urllib.request import pathname2url
 
 from reinforce.cluster.analysis.comparison import CURVES, SCORE, RunHistory
 from reinforce.cluster.errors import UsageError
-from reinforce.cluster.tracking.mlflow_run import TrackingStore
+from reinforce.cluster.tracking.provenance import without_user
+from reinforce.configs.execution import TrackingConfig
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+_DATABASES = ("sqlite:", "postgresql", "mysql", "mssql")
+_DEFAULT_UI = "http://127.0.0.1:5000"
+
+_MAX_ERROR_LENGTH = 600
+_CHOOSE_ANOTHER = "choose another store with --tracking.uri or MLFLOW_TRACKING_URI"
+_ADVICE = {
+    "HTTP 401": "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
+    "Invalid Host header": "the server must allow this host name: MLFLOW_SERVER_ALLOWED_HOSTS",
+    "HTTP 403": "the server must allow this host name: MLFLOW_SERVER_ALLOWED_HOSTS; or you may not "
+    "write to this experiment",
+    "out-of-date database schema": "make a copy of the store, then run `mlflow db upgrade {uri}`",
+    "unable to open database file": f"its folder cannot be written: {_CHOOSE_ANOTHER}",
+    "readonly database": f"it cannot be written: {_CHOOSE_ANOTHER}",
+    "database is locked": f"end what keeps it locked, or {_CHOOSE_ANOTHER}",
+    "FileNotFoundError": f"its folder cannot be made: {_CHOOSE_ANOTHER}",
+    "Permission denied": _CHOOSE_ANOTHER,
+    "No module named 'psycopg": "PostgreSQL needs a driver: `pip install psycopg2-binary`, and an "
+    "address that begins with postgresql+psycopg2://",
+    "mlflow-artifacts URI": "a server made this experiment and keeps its files: give the server's "
+    "address, or choose another --tracking.experiment",
+    "Run with id=": "the store does not have the run: set MLFLOW_TRACKING_URI to the one that has, "
+    "or remove tracking.json from the run directory to send a new one",
+    "Connection refused": "no server listens there: start it, or correct the address",
+    "Failed to resolve": "correct the address",
+    "has not answered": "start the server, or correct the address",
+    "not in a valid JSON format": "that is no server of MLflow: correct the address",
+}
+"""What to do, by what stands in an error; the first that fits."""
+
+
+@dataclass(frozen=True)
+class TrackingStore:
+    """Where runs are kept.
+
+    Attributes:
+        uri: MLflow tracking URI; may hold credentials, so it is neither shown nor stored.
+        is_default: It is ``mlflow.db`` in the directory, where ``reinforce ui`` finds it.
+        directory: Where the run was started.
+    """
+
+    uri: str
+    is_default: bool
+    directory: Path
+
+    @classmethod
+    def of(cls, config: TrackingConfig, directory: Path) -> "TrackingStore":
+        """Return the store that a configuration, the environment or the default names."""
+        uri = config.uri or os.environ.get("MLFLOW_TRACKING_URI")
+        if uri:
+            return cls(uri, is_default=False, directory=directory)
+        uri = f"sqlite:///{pathname2url(str(directory / 'mlflow.db'))}"
+        return cls(uri, is_default=True, directory=directory)
+
+    @classmethod
+    def of_run(cls, config: TrackingConfig, state: Mapping[str, Any]) -> "TrackingStore":
+        """Return the store that a run is in, by its configuration and its ``tracking.json``.
+
+        Raises:
+            UsageError: The environment names another one.
+        """
+        store = cls.of(config, Path(state["directory"]))
+        if "run_id" not in state or store._may_hold(state):
+            return store
+        if state["is_server"]:
+            raise UsageError(
+                f"this run is at {state['link'].partition('/#/')[0]}; set MLFLOW_TRACKING_URI to "
+                "its address, or, if the server has moved, correct `link` in tracking.json"
+            )
+        if state["is_default_store"]:
+            raise UsageError(
+                f"this run is in the store {store.directory / 'mlflow.db'}, and "
+                "MLFLOW_TRACKING_URI names another one; unset it"
+            )
+        raise UsageError("this run is in a database; set MLFLOW_TRACKING_URI to its address")
+
+    def _may_hold(self, state: Mapping[str, Any]) -> bool:
+        """Return whether a run can be here; one in a database may be reached by a server, too."""
+        if state["is_server"]:
+            return self.is_server and str(state["link"]).startswith(f"{self._ui}/#/")
+        return bool(self.is_default == state["is_default_store"])
+
+    @property
+    def is_server(self) -> bool:
+        """Whether a server answers at the address, and not a database."""
+        return self.uri.startswith(("http://", "https://"))
+
+    @property
+    def sqlite_file(self) -> Path | None:
+        """The file that the store is, if it is one."""
+        scheme, _, path = self.uri.partition(":///")
+        return Path(unquote(path)) if scheme == "sqlite" else None
+
+    @property
+    def artifact_location(self) -> str | None:
+        """Folder for artifacts of a store without a server; a server has its own."""
+        return None if self.is_server else (self.directory / "mlartifacts").as_uri()
+
+    def client(self) -> "MlflowClient":
+        """Return a client of this store; the first one of a database makes its tables."""
+        from mlflow import MlflowClient
+
+        if self.uri.startswith(_DATABASES):
+            self._open_database()
+        return MlflowClient(self.uri, registry_uri=self.uri)
+
+    def _open_database(self) -> None:
+        """Raise at once what MLflow would raise after ten attempts and 100 s."""
+        from mlflow.store.db.utils import create_sqlalchemy_engine
+
+        engine = create_sqlalchemy_engine(self.uri)  # type: ignore[no-untyped-call]
+        try:
+            if engine.dialect.name == "sqlite" and engine.url.database:
+                Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
+            engine.connect().close()
+        finally:
+            engine.dispose()
+
+    def without_secrets(self, text: str) -> str:
+        """Return a message without the credentials that the address may hold."""
+        parts = urlsplit(self.uri)
+        user, separator, _ = parts.netloc.rpartition("@")
+        text = text.replace(user + separator, "") if separator else text
+        # SQLAlchemy writes the address its own way, with the password replaced or alone.
+        return text.replace(parts.password, "***") if parts.password else text
+
+    def link(self, experiment_id: str, run_id: str) -> str:
+        """Return the address at which the UI shows a run."""
+        path = f"#/experiments/{experiment_id}/runs/{run_id}"
+        # Without the workflow type a fresh browser opens the view for language models.
+        return f"{self._ui}/{path}?workflowType=machine_learning"
+
+    @property
+    def _ui(self) -> str:
+        """Address of the UI, without what the one of the store may hold of credentials."""
+        return without_user(self.uri).rstrip("/") if self.is_server else _DEFAULT_UI
 
 
 def check_exists(store: TrackingStore) -> None:
-    """Raise UsageError if a store that is a file is not there: looking must not make one."""
-    scheme, _, path = store.uri.partition(":///")
-    if scheme == "sqlite" and not Path(unquote(path)).exists():
+    """Raise UsageError if a store that is a file is missing: looking must not make one."""
+    if store.sqlite_file and not store.sqlite_file.exists():
         raise UsageError(
-            f"there is no store of MLflow at {unquote(path)}; call this where runs were started, "
-            "or name another --uri"
+            f"there is no store of MLflow at {store.sqlite_file}; call this where runs were "
+            "started, or name another --uri"
         )
 
 
 @contextmanager
-def _reading(store: TrackingStore) -> Iterator[MlflowClient]:
+def _reading(store: TrackingStore) -> Iterator["MlflowClient"]:
     """Yield a client of a store that is there; what it raises becomes UsageError with a way out."""
     check_exists(store)
     try:
@@ -64,26 +208,23 @@ def histories_of(store: TrackingStore, experiment: str) -> list[RunHistory]:
         if found is None:
             names = ", ".join(repr(each.name) for each in client.search_experiments())
             raise UsageError(f"there is no experiment {experiment!r}; there are: {names}")
-        runs = _all_runs(client, found.experiment_id)
-        histories = [_history(client, run) for run in runs]
+        histories = [_history(client, run) for run in _runs_of(client, found.experiment_id)]
     histories = [history for history in histories if any(history.metrics.values())]
     if not histories:
         raise UsageError(f"the experiment {experiment!r} holds no run that has played yet")
     return histories
 
 
-def _all_runs(client: MlflowClient, experiment_id: str) -> list[Run]:
-    runs: list[Run] = []
-    token = None
-    while True:
+def _runs_of(client: "MlflowClient", experiment_id: str) -> Iterator["Run"]:
+    """Yield the runs of an experiment, oldest first."""
+    token: str | None = ""
+    while token is not None:
         page = client.search_runs([experiment_id], order_by=["start_time"], page_token=token)
-        runs.extend(page)
-        token = page.token
-        if not token:
-            return runs
+        yield from page
+        token = page.token or None
 
 
-def _history(client: MlflowClient, run: Run) -> RunHistory:
+def _history(client: "MlflowClient", run: "Run") -> RunHistory:
     metrics = {
         name: sorted(
             (float(point.step), point.value)
@@ -94,31 +235,27 @@ def _history(client: MlflowClient, run: Run) -> RunHistory:
     return RunHistory(run.info.run_name, run.data.params, metrics)
 
 
-_ADVICE = {
-    "out-of-date database schema": "make a copy of the store, then run `mlflow db upgrade {uri}`",
-    "unable to open database file": "its folder cannot be written: choose another store with "
-    "--tracking.uri or MLFLOW_TRACKING_URI",
-    "readonly database": "it cannot be written: choose another store with --tracking.uri or "
-    "MLFLOW_TRACKING_URI",
-    "FileNotFoundError": "its folder cannot be made: choose another store with --tracking.uri or "
-    "MLFLOW_TRACKING_URI",
-    "Permission denied": "choose another store with --tracking.uri or MLFLOW_TRACKING_URI",
-    "No module named 'psycopg": "PostgreSQL needs a driver: `pip install psycopg2-binary`, and an "
-    "address that begins with postgresql+psycopg2://",
-    "mlflow-artifacts URI": "a server made this experiment and keeps its files: give the server's "
-    "address, or choose another --tracking.experiment",
-    "Run with id=": "the store does not have the run: set MLFLOW_TRACKING_URI to the one that has, "
-    "or remove tracking.json from the run directory to send a new one",
-    "Connection refused": "no server listens there: start it, or see MLFLOW_TRACKING_URI",
-    "Invalid Host header": "the server does not know the name it was called by: see "
-    "MLFLOW_SERVER_ALLOWED_HOSTS",
-}
-_MAX_LENGTH = 600
+def http_status(error: Exception) -> int | None:
+    """Return the status with which a server would say, or has said, an error."""
+    status: int | None
+    if hasattr(error, "get_http_status_code"):
+        status = error.get_http_status_code()
+    else:  # uploads raise what the HTTP library raises
+        status = getattr(getattr(error, "response", None), "status_code", None)
+    return status
+
+
+def diagnose(error: Exception, store: TrackingStore) -> tuple[str, str]:
+    """Return an error as one line without secrets, and what to do about it, if that is known."""
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    signs = f"{text} HTTP {http_status(error)}"
+    advice = next((advice for sign, advice in _ADVICE.items() if sign in signs), "")
+    advice = store.without_secrets(advice.format(uri=store.uri))
+    if " (Caused by " in text:
+        text = text.rpartition(" (Caused by ")[2][:-1]
+    return store.without_secrets(text)[:_MAX_ERROR_LENGTH], advice
 
 
 def explain_error(error: Exception, store: TrackingStore) -> str:
-    """Return an error as one line that a user understands."""
-    text = " ".join(f"MLflow: {type(error).__name__}: {error}".split())
-    advice = [advice for sign, advice in _ADVICE.items() if sign in text]
-    text = text[:_MAX_LENGTH] + "".join(f"; {item.format(uri=store.uri)}" for item in advice[:1])
-    return store.without_secrets(text)
+    """Return an error and the way out of it as one line that a user understands."""
+    return "MLflow: " + "; ".join(filter(None, diagnose(error, store)))

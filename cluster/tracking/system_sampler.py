@@ -18,10 +18,10 @@ from mlflow.system_metrics.metrics.disk_monitor import DiskMonitor
 from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
 from mlflow.system_metrics.metrics.network_monitor import NetworkMonitor
 
-_MIN_INTERVAL_S = 1.0
-_MAX_INTERVAL_S = 30.0
-_SAMPLES_PER_ELAPSED_TIME = 200
-"""As the windows over the updates: dense at first, some 9,000 samples in three days."""
+from reinforce.cluster.tracking.pace import Pace
+
+_SAMPLES = Pace(per_elapsed_time=200, min_s=1.0, max_s=30.0)
+"""Some 9,000 in three days."""
 
 _GPU_KINDS = (
     "utilization_percentage",
@@ -54,7 +54,7 @@ class SystemSampler:
         monitors = make_monitors()
         started_s = time.monotonic()
         with self._path.open("a", encoding="utf-8") as file:
-            while not self._stop.wait(_interval_s(time.monotonic() - started_s)):
+            while not self._stop.wait(_SAMPLES.interval_s(time.monotonic() - started_s)):
                 with suppress(OSError, psutil.Error):  # a full disk, a counter that is not there
                     file.write(json.dumps(sample(monitors)) + "\n")
                     file.flush()
@@ -90,7 +90,3 @@ def _of_gpus(metrics: Iterable[str]) -> list[str]:
         for name in metrics
         if name.startswith("system/gpu_") and name.endswith(f"_{kind}")
     ]
-
-
-def _interval_s(elapsed_s: float) -> float:
-    return min(max(elapsed_s / _SAMPLES_PER_ELAPSED_TIME, _MIN_INTERVAL_S), _MAX_INTERVAL_S)

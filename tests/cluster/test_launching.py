@@ -31,14 +31,14 @@ def nodes():
         yield nodes
 
 
-# The command, whose doctor has the patience that a machine needs where others are at work, too.
+# The command, whose doctor waits as long as a machine needs where others are at work, too.
 PATIENT = """
 import sys
 from reinforce.cluster.cli import main
 from reinforce.cluster.commands import doctor
 from reinforce.cluster.doctor import cluster_checks
 
-doctor._ENVIRONMENT_PATIENCE_S = 60.0
+doctor._ENVIRONMENT_TIMEOUT_S = 60.0
 cluster_checks._REPORT_TIMEOUT_S, cluster_checks._HTTP_TIMEOUT_S = 100.0, 30.0
 sys.exit(main(sys.argv[1:]))
 """

@@ -2,7 +2,7 @@
 
 import socket
 import sqlite3
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -27,10 +27,10 @@ from reinforce.cluster.doctor.machine_checks import (
     check_machine,
     check_own_gpu,
     check_run_directory,
+    check_tracking,
     check_user_files,
 )
 from reinforce.cluster.doctor.node_report import report_of_this_machine
-from reinforce.cluster.doctor.tracking_checks import check_tracking
 from reinforce.configs.config import Config
 
 ROOMY = {"shared_memory_bytes": 1 << 30, "free_disk_bytes": 4 << 30}
@@ -185,7 +185,7 @@ def test_a_server_that_is_not_there_is_a_failure_that_hides_the_password(monkeyp
 
 
 def test_a_server_of_mlflow_that_does_not_answer_is_a_failure_after_seconds(monkeypatch):
-    monkeypatch.setattr(finding, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(finding, "TIMEOUT_S", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
         found = check_tracking(config(tracking={"uri": uri}).tracking)
@@ -194,22 +194,67 @@ def test_a_server_of_mlflow_that_does_not_answer_is_a_failure_after_seconds(monk
     assert "the server has not answered for 0.1 s" in found.message
 
 
-class OpenDoor(BaseHTTPRequestHandler):
-    """Answers whoever asks, as a dashboard that was started without a token."""
+@contextmanager
+def server_that_answers(status, body=""):
+    """Yield the address of a server that answers whoever asks, and whatever is asked."""
 
-    def do_GET(self):
-        self.send_response(200)
-        self.end_headers()
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body.encode())
 
-    def log_message(self, *_):
-        pass
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.do_GET()
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "message", "advice"),
+    [
+        (401, "", "answers HTTP 401", "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"),
+        (403, "", "answers HTTP 403", "or you may not write to this experiment"),
+        (403, "Invalid Host header", "answers HTTP 403", "MLFLOW_SERVER_ALLOWED_HOSTS"),
+        (404, "", "answers HTTP 404", "see the server's log"),
+        (
+            200,
+            "<html>a page of somebody else</html>",
+            "a page of somebody else",
+            "correct the address",
+        ),
+    ],
+)
+def test_a_server_that_would_not_take_a_run_is_a_failure(status, body, message, advice):
+    with server_that_answers(status, body) as address:
+        found = check_tracking(config(tracking={"uri": f"http://{address}"}).tracking)
+
+    assert (found.subject, found.level) == ("tracking", "failure")
+    assert address in found.message
+    assert message in found.message
+    assert advice in found.advice
+    assert "`reinforce sync` sends them later" in found.advice
+
+
+def test_a_server_that_takes_a_tag_is_fine():
+    experiment = '{"experiment": {"experiment_id": "1", "lifecycle_stage": "active"}}'
+    with server_that_answers(200, experiment) as address:
+        found = check_tracking(config(tracking={"uri": f"http://{address}"}).tracking)
+
+    assert (found.level, found.message) == ("ok", f"http://{address} can be written")
 
 
 def test_a_cluster_that_lets_anyone_in_is_a_failure():
-    with ThreadingHTTPServer(("127.0.0.1", 0), OpenDoor) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        found = check_authentication(f"127.0.0.1:{server.server_port}")
-        server.shutdown()
+    with server_that_answers(200) as address:
+        found = check_authentication(address)
 
     assert found.level == "failure"
     assert "lets anyone in" in found.message
@@ -261,7 +306,7 @@ def test_a_local_ray_takes_any_number_of_workers_of_any_size(tmp_path, monkeypat
 
 
 def test_a_store_that_does_not_answer_is_a_failure_after_seconds(monkeypatch):
-    monkeypatch.setattr(finding, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(finding, "TIMEOUT_S", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         location = f"http://127.0.0.1:{silent.getsockname()[1]}/checkpoints"
         found = check_checkpoints(config(checkpoint={"directory": location}))
@@ -270,10 +315,10 @@ def test_a_store_that_does_not_answer_is_a_failure_after_seconds(monkeypatch):
     assert "the store has not answered for 0.1 s" in found.message
 
 
-def finding_about(environment_id, folder=".", patience_s=60.0, **sections):
+def finding_about(environment_id, folder=".", timeout_s=60.0, **sections):
     environment = {"id": environment_id, **sections.pop("environment", {})}
     trial = config(environment=environment, **sections)
-    report = report_of_this_machine(trial, str(folder), patience_s)
+    report = report_of_this_machine(trial, str(folder), timeout_s)
     (found,) = [f for f in check_machine(report) if f.subject == "environment"]
     return found
 
@@ -323,7 +368,7 @@ def test_a_film_that_train_would_refuse_is_a_failure():
 
 def test_an_environment_that_takes_longer_than_the_doctor_waits_is_a_warning():
     """`train` waits for it: it may be slow, and need not hang."""
-    found = finding_about("fake_environments:Hanging", patience_s=0.5)
+    found = finding_about("fake_environments:Hanging", timeout_s=0.5)
 
     assert found.level == "warning"
     assert "not tried to the end within 0.5 s" in found.message
@@ -362,6 +407,6 @@ def test_an_environment_that_ends_its_process_is_a_failure_and_the_doctor_goes_o
 
 def test_the_doctor_s_help_says_what_is_looked_at_and_what_its_code_means(capsys):
     assert main(["doctor", "--help"]) == 0
-    said = capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
     assert "what would fail later" in said
-    assert "The\nexit code is 1 if there is a failure" in said
+    assert "The exit code is 1 if there is a failure" in said

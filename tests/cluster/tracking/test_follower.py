@@ -16,8 +16,8 @@ from reinforce.cluster.commands.sync import sync_run_directory
 from reinforce.cluster.run_store.files import read_json
 from reinforce.cluster.run_store.journal import JournalEntry, read_entries
 from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.tracking.metric_windows import MetricWindows
 from reinforce.cluster.tracking.run_description import params_of
-from reinforce.cluster.tracking.run_sender import MetricWindows
 from reinforce.configs.loading import load_config
 
 
@@ -143,7 +143,7 @@ def test_a_password_in_the_store_s_address_is_never_repeated(run_in_tmp, monkeyp
         assert path.is_dir() or b"hunter2" not in path.read_bytes()
 
 
-def test_an_unreachable_store_delays_the_end_by_its_patience_only(tmp_path):
+def test_an_unreachable_store_delays_the_end_by_its_timeout_only(tmp_path):
     started = time.monotonic()
     result = subprocess.run(
         [
@@ -245,8 +245,8 @@ def not_among(sent, records):
     ]
 
 
-def _wait_for(condition, patience_s=60.0):
-    deadline = time.monotonic() + patience_s
+def _wait_for(condition, timeout_s=60.0):
+    deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.1)

@@ -15,7 +15,7 @@ from written_runs import append, points_of, records, stored_points, write_end, w
 from reinforce.cluster.commands.sync import sync_run_directory
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.run_store.files import read_json
-from reinforce.cluster.tracking.tracking import Tracking
+from reinforce.cluster.tracking.follower_process import Tracking
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +57,8 @@ def follow_while(config, act):
     return run, lines, console.export_text(), end_s
 
 
-def wait_until(condition, patience_s=60.0):
-    deadline = time.monotonic() + patience_s
+def wait_until(condition, timeout_s=60.0):
+    deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.1)

@@ -122,7 +122,7 @@ def test_a_journal_that_is_cut_back_while_it_is_followed_gives_every_point_once(
             act()
         return act is None
 
-    Follower(run, is_over, patience_s=0.0).follow()
+    Follower(run, is_over, timeout_s=0.0).follow()
 
     new = [record for record in replayed if record.updates > 20]
     assert stored_points(store_uri, run_id_of(run)) == points_of([*before, *new])
@@ -145,7 +145,7 @@ def test_a_start_that_is_noted_while_the_run_is_followed_is_on_its_page(make_con
         next(polls)()
         return len(seen) == 3
 
-    Follower(run, is_over, patience_s=0.0).follow()
+    Follower(run, is_over, timeout_s=0.0).follow()
 
     assert "**Starts.**" not in seen[0]
     assert "**Starts.** 2, from the updates 0, 12." in seen[2]
@@ -170,7 +170,7 @@ def test_the_status_is_running_again_and_then_that_of_the_second_end(make_config
         write_end(run)
         return True
 
-    Follower(run, is_over, patience_s=0.0).follow()
+    Follower(run, is_over, timeout_s=0.0).follow()
 
     assert seen == ["RUNNING"]
     assert client.get_run(run_id_of(run)).info.status == "FINISHED"
@@ -186,8 +186,8 @@ def test_a_run_that_lives_says_so_again_and_again(make_config, store_uri, monkey
         seen.append(client.get_run(run_id_of(run)).data.tags.get("heartbeat"))
         return len(seen) == 3
 
-    monkeypatch.setattr("reinforce.cluster.tracking.run_sender.datetime", Clock)
-    Follower(run, is_over, patience_s=0.0).follow()
+    monkeypatch.setattr("reinforce.cluster.tracking.mlflow_run.datetime", Clock)
+    Follower(run, is_over, timeout_s=0.0).follow()
 
     assert seen == [None, "2026-01-01T00:00:01+00:00", "2026-01-01T00:00:02+00:00"]
 
@@ -232,7 +232,7 @@ def test_a_torn_line_is_told_once_however_often_a_run_is_opened(
 
     monkeypatch.setattr(MLflowRun, "log_text", fail_once)
     polls = iter([False, False, True])
-    Follower(run, lambda wait_s: next(polls), patience_s=0.0).follow()
+    Follower(run, lambda wait_s: next(polls), timeout_s=0.0).follow()
 
     told = capsys.readouterr().err
     assert "an outage" in told

@@ -147,7 +147,7 @@ def test_a_repository_too_large_to_be_looked_through_in_time_is_not_called_clean
     )
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
-    monkeypatch.setattr("reinforce.cluster.tracking.provenance._GIT_PATIENCE_S", 0.5)
+    monkeypatch.setattr("reinforce.cluster.tracking.provenance._GIT_TIMEOUT_S", 0.5)
 
     origin = describe_provenance(["train", "cartpole"])
 

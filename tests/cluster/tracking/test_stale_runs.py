@@ -23,7 +23,7 @@ def lost_run(make_config, store_uri):
 
     run = write_run(make_config(run={"name": "lost"}), records(1, 5))
     with pytest.raises(PowerFailureError):
-        Follower(run, is_over, patience_s=0.0).follow()
+        Follower(run, is_over, timeout_s=0.0).follow()
     return run
 
 

@@ -1,11 +1,12 @@
-"""The driver's end of tracking: starts the follower, and lets go of it at the end."""
+"""The driver's end of tracking: starts the follower, lets go of it, and waits for it."""
 
 import json
 import os
 import subprocess
 import time
 from contextlib import suppress
-from typing import Self
+from pathlib import Path
+from typing import Any, Self
 
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.run_store.files import read_json
@@ -14,11 +15,11 @@ from reinforce.cluster.self_command import module_command, self_environment
 from reinforce.cluster.tracking.provenance import words_after_reinforce
 from reinforce.configs.execution import TrackingConfig
 
-_START_PATIENCE_S = 60.0
+_START_TIMEOUT_S = 60.0
 """For the follower to be there at all (after a run of a second it is still importing MLflow), and
 for a database, whose tables it may be making: that takes its time and must not be broken off."""
 
-_SERVER_PATIENCE_S = 5.0
+_SERVER_TIMEOUT_S = 5.0
 """For a server that does not answer. While it answers, the end waits for it."""
 
 _POLL_S = 0.05
@@ -74,8 +75,7 @@ class Tracking:
 
     def run_id(self) -> str | None:
         """Return the id of the MLflow run, if it has been created by now."""
-        state = (read_json(self._run.tracking_file) if self._run else None) or {}
-        return state.get("run_id")
+        return self._state().get("run_id")
 
     def let_go(self) -> None:
         """Tell the follower that the run is over; it finishes while others clean up."""
@@ -87,10 +87,10 @@ class Tracking:
         """Print where to see the run, or how to send what could not be sent."""
         if not (self._process and self._run):
             return
-        state = read_json(self._run.tracking_file) or {}
+        state = self._state()
         if self._process.returncode != 0 or "link" not in state:
             lines = [
-                f"MLflow did not get everything: {self._last_complaint()}",
+                f"MLflow did not get everything: {_last_complaint(self._run.tracking_log)}",
                 f"`reinforce sync {self._run.path}` sends the rest",
             ]
         else:
@@ -105,21 +105,19 @@ class Tracking:
 
     def _wait_while_it_gets_on(self, process: subprocess.Popen[bytes]) -> None:
         """Wait for the follower's end; end it when MLflow leaves it without an answer."""
-        sign, patience_s = self._sign_at_start, _START_PATIENCE_S
-        since_s = time.monotonic()
+        sign, timeout_s, since_s = self._sign_at_start, _START_TIMEOUT_S, time.monotonic()
         while process.poll() is None:
             if self._sign() != sign:
-                sign, patience_s = self._sign(), self._patience_s()
-                since_s = time.monotonic()
-            if time.monotonic() - since_s > patience_s:
+                is_server = self._state().get("is_server")
+                timeout_s = _SERVER_TIMEOUT_S if is_server else _START_TIMEOUT_S
+                sign, since_s = self._sign(), time.monotonic()
+            if time.monotonic() - since_s > timeout_s:
                 process.kill()
                 process.wait()
             time.sleep(_POLL_S)
 
-    def _patience_s(self) -> float:
-        """Return for how long the follower may be silent."""
-        state = (read_json(self._run.tracking_file) if self._run else None) or {}
-        return _SERVER_PATIENCE_S if state.get("is_server") else _START_PATIENCE_S
+    def _state(self) -> dict[str, Any]:
+        return (read_json(self._run.tracking_file) if self._run else None) or {}
 
     def _sign(self) -> int:
         """Return the time in ns at which the follower last got on."""
@@ -127,14 +125,11 @@ class Tracking:
             return self._run.tracking_log.stat().st_mtime_ns if self._run else 0
         return 0
 
-    def _last_complaint(self) -> str:
-        """Return the last reason that the follower gave."""
-        log = self._run.tracking_log if self._run else None
-        if log is None or not log.exists():
-            return "its process could not be started"
-        lines = [
-            line
-            for line in log.read_text(encoding="utf-8", errors="replace").splitlines()
-            if line.startswith("MLflow: ")
-        ]
-        return lines[-1].removeprefix("MLflow: ") if lines else "it does not answer"
+
+def _last_complaint(log: Path) -> str:
+    """Return the last reason that the follower gave."""
+    if not log.exists():
+        return "its process could not be started"
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    said = [line for line in lines if line.startswith("MLflow: ")]
+    return said[-1].removeprefix("MLflow: ") if said else "it does not answer"
