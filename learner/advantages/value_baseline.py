@@ -82,7 +82,7 @@ class ValueBaseline:
         for _ in range(_PASSES):
             order = torch.randperm(batch.num_steps, generator=generator)
             for rows in torch.split(order, size):
-                self._optimizer.zero_gradients()
+                self._network.zero_grad()
                 values = self._network(batch.observations[rows.numpy()]).squeeze(1)
                 error = values - goals[rows].to(self._device)
                 (error**2).mean().backward()

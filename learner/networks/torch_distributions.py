@@ -64,15 +64,12 @@ class Categorical(TorchDistribution):
         self.log_policy = torch.log_softmax(logits, dim=1)
 
     def log_prob(self, actions: Tensor) -> Tensor:
-        """Return the log-probabilities."""
-        return self.log_policy.gather(1, actions.unsqueeze(1)).squeeze(1)
+        return self.log_policy.gather(1, actions.long().unsqueeze(1)).squeeze(1)
 
     def entropy(self) -> Tensor:
-        """Return the entropies."""
         return -(self.log_policy.exp() * self.log_policy).sum(dim=1)
 
     def kl_from(self, before: TorchDistribution) -> Tensor:
-        """Return KL(before || self)."""
         assert isinstance(before, Categorical)  # noqa: S101  (narrows a type)
         old = before.log_policy
         return (old.exp() * (old - self.log_policy)).sum(dim=1)
@@ -85,17 +82,14 @@ class _Bernoulli(TorchDistribution):
         self.logits = logits
 
     def log_prob(self, actions: Tensor) -> Tensor:
-        """Return the log-probabilities."""
         signed = torch.where(actions > 0.5, self.logits, -self.logits)
         return functional.logsigmoid(signed).sum(dim=1)
 
     def entropy(self) -> Tensor:
-        """Return the entropies."""
         yes, no = functional.logsigmoid(self.logits), functional.logsigmoid(-self.logits)
         return -(yes.exp() * yes + no.exp() * no).sum(dim=1)
 
     def kl_from(self, before: TorchDistribution) -> Tensor:
-        """Return KL(before || self)."""
         assert isinstance(before, _Bernoulli)  # noqa: S101  (narrows a type)
         yes, no = functional.logsigmoid(before.logits), functional.logsigmoid(-before.logits)
         new_yes, new_no = functional.logsigmoid(self.logits), functional.logsigmoid(-self.logits)
@@ -120,7 +114,6 @@ class _Gaussian(TorchDistribution):
         )
 
     def log_prob(self, actions: Tensor) -> Tensor:
-        """Return the log-densities."""
         errors = (actions - self.means) * torch.exp(-self.log_stds)
         log_probs = (-0.5 * errors**2 - self.log_stds - _HALF_LOG_TAU).sum(dim=1)
         if self._squashed.any():
@@ -144,7 +137,7 @@ class _Gaussian(TorchDistribution):
         return entropies + self._log_scale
 
     def kl_from(self, before: TorchDistribution) -> Tensor:
-        """Return KL(before || self): the same before and after the tanh."""
+        # The same before and after the tanh.
         assert isinstance(before, _Gaussian)  # noqa: S101  (narrows a type)
         log_ratio = self.log_stds - before.log_stds
         squares = torch.exp(2 * before.log_stds) + (before.means - self.means) ** 2
@@ -158,20 +151,13 @@ class Joint(TorchDistribution):
         self._parts = parts
 
     def log_prob(self, actions: Tensor) -> Tensor:
-        """Return the sums of the log-probabilities of the parts."""
-        terms = []
-        for component, distribution in self._parts:
-            values = actions[:, component.actions]
-            is_choice = component.leaf.kind == "categorical"
-            terms.append(distribution.log_prob(values[:, 0].long() if is_choice else values))
+        terms = [part.log_prob(actions[:, columns.actions]) for columns, part in self._parts]
         return torch.stack(terms).sum(dim=0)
 
     def entropy(self) -> Tensor:
-        """Return the sums of the entropies of the parts."""
         return torch.stack([distribution.entropy() for _, distribution in self._parts]).sum(dim=0)
 
     def kl_from(self, before: TorchDistribution) -> Tensor:
-        """Return the sums of KL(before || self) of the parts."""
         assert isinstance(before, Joint)  # noqa: S101  (narrows a type)
         pairs = zip(self._parts, before._parts, strict=True)
         return torch.stack([new.kl_from(old) for (_, new), (_, old) in pairs]).sum(dim=0)
