@@ -1,6 +1,6 @@
 """Passes of the policy over a batch, forwards and backwards, a micro-batch at a time, in threads.
 
-What is added to what depends on the batch alone: the gradient of a group of episodes is the sum of
+Summation order depends only on the batch: the gradient of a group of episodes is the sum of
 its micro-batches, that of the batch the sum of its groups, each in order. The number of threads
 changes only the speed (docs/decisions/0075-the-learner-in-threads.md).
 """
@@ -19,7 +19,6 @@ from torch import Tensor
 
 from reinforce.configs.learning import LearnerConfig
 from reinforce.learner.device import differentiated_body
-from reinforce.learner.freed_memory import keep_freed_memory
 from reinforce.learner.loss import signal_and_noise, surrogate_loss
 from reinforce.learner.networks.network import PolicyNetwork
 from reinforce.learner.networks.torch_distributions import (
@@ -31,6 +30,15 @@ from reinforce.learner.policies.trajectories import Trajectories
 
 _NUM_GROUPS = 8
 """Parts of a batch whose gradients are compared for the signal-to-noise ratio."""
+
+_MAX_THREADS = 4
+"""Each holds what a micro-batch leaves behind for its way back."""
+
+_MIN_MICRO_BATCHES = 2
+"""In a batch that is worth more than one thread (docs/decisions/0075-the-learner-in-threads.md)."""
+
+_OWN_KINDS = ("mlp", "cnn", "gru")
+"""Of networks that remember nothing from one call to the next, so that threads can share them."""
 
 
 @dataclass(frozen=True)
@@ -93,16 +101,6 @@ def some_states(
     return MicroBatch(rows, episode_lengths[is_chosen])
 
 
-_MAX_THREADS = 4
-"""Each holds what a micro-batch leaves behind for its way back."""
-
-_MIN_MICRO_BATCHES = 2
-"""In a batch that is worth more than one thread (docs/decisions/0075-the-learner-in-threads.md)."""
-
-_OWN_KINDS = ("mlp", "cnn", "gru")
-"""Of networks that remember nothing from one call to the next, so that threads can share them."""
-
-
 @dataclass(frozen=True)
 class _GroupGradient:
     """What one group of episodes contributes; numbers stay on the device until all is computed.
@@ -141,7 +139,6 @@ class PolicyPasses:
         # Torch is told in each of them that an operation is one thread: it forgets.
         self._pool = ThreadPoolExecutor(count, "learner", torch.set_num_threads, (1,))
         self._num_threads = count
-        keep_freed_memory()
 
     @property
     def are_whole_episodes(self) -> bool:

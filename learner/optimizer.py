@@ -94,7 +94,6 @@ class Optimizer:
         }
 
     def load_arrays(self, arrays: dict[str, NDArray[Any]]) -> None:
-        """Continue from a state that ``arrays`` returned."""
         self._state = {}
         for key, array in arrays.items():
             index, _, name = key.partition(".")

@@ -13,7 +13,7 @@ from reinforce.learner.optimizer import Optimizer
 from reinforce.learner.policies.architecture import PolicyArchitecture
 from reinforce.learner.policies.spaces import ActionLayout, ActionLeaf
 from reinforce.learner.policies.trajectories import Trajectories
-from reinforce.learner.state import with_prefix
+from reinforce.learner.state import arrays_of, load_arrays_of
 
 _PASSES = 4
 """Times that a fit goes through its batch."""
@@ -94,19 +94,17 @@ class ValueBaseline:
         self._network.load_statistics(statistics)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return a copy of the state, by name."""
         return {
             "weights": self._network.flat_weights(),
             "statistics": np.array([self._mean, self._deviation, self._num_fits]),
-            **{f"optimizer.{name}": array for name, array in self._optimizer.arrays().items()},
+            **arrays_of(optimizer=self._optimizer),
         }
 
     def load_arrays(self, arrays: dict[str, NDArray[Any]]) -> None:
-        """Continue from a state that ``arrays`` returned."""
         self._network.load_flat_weights(arrays["weights"])
         self._mean, self._deviation = map(float, arrays["statistics"][:2])
         self._num_fits = int(arrays["statistics"][2])
-        self._optimizer.load_arrays(with_prefix(arrays, "optimizer."))
+        load_arrays_of(arrays, optimizer=self._optimizer)
 
     def _update_statistics(self, targets: NDArray[np.float64]) -> None:
         mean, deviation = float(targets.mean()), float(targets.std())

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from reinforce.learner.networks.cnn import Features
+from reinforce.learner.networks.body import Features
 from reinforce.learner.networks.layers import Parts, dense_layers
 from reinforce.learner.policies.architecture import PolicyArchitecture
 from reinforce.learner.policies.trajectories import step_indices

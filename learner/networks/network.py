@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from reinforce.configs.learning import Device
-from reinforce.learner.networks.body import make_body
+from reinforce.learner.networks.body import FeedforwardBody
+from reinforce.learner.networks.custom import make_custom_body
+from reinforce.learner.networks.gru import GRUBody
 from reinforce.learner.networks.layers import Parts
 from reinforce.learner.policies.architecture import PolicyArchitecture
 from reinforce.learner.policies.normalizer import OBSERVATION_LIMIT
@@ -43,10 +45,9 @@ class PolicyNetwork(nn.Module):
         self._device = device
         self.layout = architecture.observation
         num_gaussians = architecture.action.num_gaussians
-        if num_gaussians:
-            self.log_stds = nn.Parameter(torch.full((num_gaussians,), _INITIAL_LOG_STD))
-        self._has_log_stds = num_gaussians > 0
-        self.body = make_body(architecture, architecture.action.num_outputs, generator)
+        log_stds = torch.full((num_gaussians,), _INITIAL_LOG_STD)
+        self.log_stds = nn.Parameter(log_stds) if num_gaussians else None
+        self.body = _make_body(architecture, architecture.action.num_outputs, generator)
         statistics = torch.zeros(2, self.layout.vector_size)
         statistics[1] = 1.0
         self._statistics = statistics if architecture.normalize_observations else None
@@ -137,9 +138,21 @@ class PolicyNetwork(nn.Module):
         return [*self.parameters(), *buffers]
 
     def _with_log_stds(self, outputs: Tensor) -> Tensor:
-        if not self._has_log_stds:
+        if self.log_stds is None:
             return outputs
         return torch.cat([outputs, self.log_stds.expand(len(outputs), -1)], dim=1)
+
+
+def _make_body(
+    architecture: PolicyArchitecture, num_outputs: int, generator: torch.Generator
+) -> nn.Module:
+    """Return the network between observation and outputs, by the architecture's kind.
+
+    Raises:
+        UnsuitablePolicyError: The user's class cannot be used.
+    """
+    makers = {"mlp": FeedforwardBody, "cnn": FeedforwardBody, "gru": GRUBody}
+    return makers.get(architecture.kind, make_custom_body)(architecture, num_outputs, generator)
 
 
 def loaded_network(architecture: PolicyArchitecture, weights: Weights) -> PolicyNetwork:

@@ -63,15 +63,19 @@ class PolicyArchitecture:
         return list(pairwise(sizes))
 
     @property
+    def num_features(self) -> int:
+        """Numbers that the first fully connected layer is given."""
+        if self.kind == "mlp":
+            return self.observation.flat_size
+        features = [num_features(leaf.shape) for leaf in self.observation.pixel_leaves]
+        return self.observation.vector_size + sum(features)
+
+    @property
     def first_layer(self) -> tuple[int, int]:
         """(inputs, outputs) of the first layer after convolutions, by far the largest."""
-        inputs = self.observation.flat_size
-        if self.kind != "mlp":
-            features = sum(num_features(leaf.shape) for leaf in self.observation.pixel_leaves)
-            inputs = self.observation.vector_size + features
         is_memory = self.kind == "gru" and len(self.hidden_sizes) == 1
         gates = 3 if is_memory else 1  # of a memory, each with weights of its own
-        return inputs, gates * (*self.hidden_sizes, self.action.num_outputs)[0]
+        return self.num_features, gates * (*self.hidden_sizes, self.action.num_outputs)[0]
 
     @property
     def parameter_shapes(self) -> list[tuple[int, ...]]:

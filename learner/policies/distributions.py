@@ -66,15 +66,17 @@ class Categorical(Distribution):
         self, parameters: NDArray[np.float32], uniforms: NDArray[np.float64], masks: Masks = None
     ) -> NDArray[np.int64]:
         # The inverse of the cumulative distribution.
-        cumulative = row_cumulated(np.exp(_shifted(parameters, masks)))
-        return row_counts(cumulative, uniforms * cumulative[:, -1])
+        cumulative = np.exp(_shifted(parameters, masks)).cumsum(axis=1)
+        limits = uniforms * cumulative[:, -1]
+        choices: NDArray[np.int64] = (cumulative <= limits[:, None]).sum(axis=1)
+        return choices
 
     def log_prob(
         self, parameters: NDArray[np.float32], actions: NDArray[Any], masks: Masks = None
     ) -> NDArray[np.float32]:
         shifted = _shifted(parameters, masks)
         # Summed one after the other, as the sampler does it.
-        total = row_cumulated(np.exp(shifted))[:, -1]
+        total = np.exp(shifted).cumsum(axis=1)[:, -1]
         chosen = shifted[np.arange(len(actions)), actions.astype(np.int64, copy=False)]
         log_probs: NDArray[np.float32] = chosen - np.log(total)
         return log_probs
@@ -94,7 +96,7 @@ def _shifted(logits: NDArray[np.float32], masks: Masks) -> NDArray[np.float32]:
     Not in place: a recurrent policy may share the memory of its logits with its state.
     """
     logits = _masked(logits, masks)
-    shifted: NDArray[np.float32] = logits - row_maxima(logits)
+    shifted: NDArray[np.float32] = logits - logits.max(axis=1, keepdims=True)
     return shifted
 
 
@@ -219,45 +221,3 @@ def _normal(uniforms: NDArray[np.float64]) -> NDArray[np.float64]:
     radius = np.sqrt(-2.0 * np.log1p(-uniforms[:, :half]))
     angle = 2.0 * np.pi * uniforms[:, half:]
     return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
-
-
-_COLUMNS_FROM = 16
-"""Rows per square of their length from which columns are faster (timed with 2, 4 and 18 columns,
-docs/performance.md)."""
-
-
-def row_maxima(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return [n, 1] the largest number of each row of [n, k]."""
-    if not _go_by_columns(rows):
-        largest: NDArray[np.float32] = rows.max(axis=1, keepdims=True)
-        return largest
-    maxima = rows[:, 0].copy()
-    for column in rows.T[1:]:
-        np.maximum(maxima, column, out=maxima)
-    return maxima[:, None]
-
-
-def row_cumulated(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return [n, k] the sums of each row up to each of its numbers, added from the left."""
-    if not _go_by_columns(rows):
-        return rows.cumsum(axis=1)
-    sums = rows.copy()
-    for before, column in zip(sums.T, sums.T[1:], strict=False):
-        np.add(column, before, out=column)
-    return sums
-
-
-def row_counts(rows: NDArray[Any], limits: NDArray[Any]) -> NDArray[np.int64]:
-    """Return [n] how many numbers of each row of [n, k] are at most the row's limit."""
-    if not _go_by_columns(rows):
-        counts: NDArray[np.int64] = (rows <= limits[:, None]).sum(axis=1)
-        return counts
-    counts = np.zeros(len(rows), np.int64)
-    for column in rows.T:
-        counts += column <= limits
-    return counts
-
-
-def _go_by_columns(rows: NDArray[Any]) -> bool:
-    num_rows, length = rows.shape
-    return bool(num_rows >= _COLUMNS_FROM * length**2)
