@@ -52,13 +52,7 @@ class Estimator:
         self._config = config
         self._running_scale = RunningScale()
         self._linear = LinearBaseline() if config.baseline == "linear" else None
-        self._value = (
-            ValueBaseline(
-                policy, config.value_learning_rate, config.micro_batch_steps, seed, config.device
-            )
-            if config.baseline == "value"
-            else None
-        )
+        self._value = ValueBaseline(config, policy, seed) if config.baseline == "value" else None
 
     def estimate(self, batch: Trajectories, log_ratios: NDArray[np.float64]) -> Estimate:
         """Return the advantages of a batch. Nothing is fitted to it yet.
@@ -75,7 +69,8 @@ class Estimator:
             cap=config.importance_cap,
             self_normalize=config.importance_self_normalize,
         )
-        returns = self._returns(batch, weights)
+        returns_of = rewards_to_go if config.return_kind == "reward_to_go" else total_returns
+        returns = returns_of(weights.prefix * batch.rewards, lengths, config.discount)
         targets: NDArray[np.float64] | None
         if self._value:
             raw, baseline, targets = self._with_value_function(batch, weights, self._value)
@@ -121,11 +116,6 @@ class Estimator:
         if self._linear:
             self._linear.coefficients = arrays["linear"]
         load_arrays_of(arrays, value=self._value)
-
-    def _returns(self, batch: Trajectories, weights: ImportanceWeights) -> NDArray[np.float64]:
-        kind, discount = self._config.return_kind, self._config.discount
-        returns_of = rewards_to_go if kind == "reward_to_go" else total_returns
-        return returns_of(weights.prefix * batch.rewards, batch.episode_lengths, discount)
 
     def _with_batch_or_linear_baseline(
         self, batch: Trajectories, weights: ImportanceWeights, returns: NDArray[np.float64]

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from reinforce.configs.learning import Device
+from reinforce.configs.learning import LearnerConfig
 from reinforce.learner.networks.network import PolicyNetwork
 from reinforce.learner.optimizer import Optimizer
 from reinforce.learner.policies.architecture import PolicyArchitecture
@@ -38,24 +38,17 @@ class ValueBaseline:
     Source: Sutton & Barto (2018), section 13.4.
     """
 
-    def __init__(
-        self,
-        policy: PolicyArchitecture,
-        learning_rate: float,
-        micro_batch_steps: int,
-        seed: int,
-        device: Device = "cpu",
-    ) -> None:
+    def __init__(self, config: LearnerConfig, policy: PolicyArchitecture, seed: int) -> None:
         kind = policy.kind
         if kind not in ("mlp", "cnn"):
             kind = "cnn" if policy.observation.pixel_leaves else "mlp"
         architecture = replace(policy, kind=kind, action=_ONE_NUMBER, arguments={})
         self._seed = seed
-        self._device = device
-        self._micro_batch_steps = micro_batch_steps
+        self._device, self._micro_batch_steps = config.device, config.micro_batch_steps
         generator = torch.Generator().manual_seed(seed)
-        self._network = PolicyNetwork(architecture, generator, device)
-        self._optimizer = Optimizer("adam", self._network.parameters(), learning_rate)
+        self._network = PolicyNetwork(architecture, generator, config.device)
+        rate = config.value_learning_rate
+        self._optimizer = Optimizer("adam", self._network.parameters(), rate)
         self._mean, self._deviation = 0.0, 1.0
         self._num_fits = 0
 

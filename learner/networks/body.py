@@ -61,10 +61,9 @@ class Features(nn.Module):
             else ImageEncoder(leaf, architecture.activation, generator)
             for leaf in leaves
         )
-        self.size = architecture.num_features
 
     def forward(self, parts: Parts) -> Tensor:
-        """Return [n, size]."""
+        """Return [n, num_features]."""
         features = [parts[VECTOR]] if VECTOR in parts else []
         for name, encoder in zip(self._names, self.images, strict=True):
             features.append(encoder(parts[name]))
@@ -77,12 +76,11 @@ class FeedforwardBody(nn.Module):
     With convolutions and one layer of 512 it is the network of Nature.
     """
 
-    def __init__(
-        self, architecture: PolicyArchitecture, num_outputs: int, generator: torch.Generator
-    ) -> None:
+    def __init__(self, architecture: PolicyArchitecture, generator: torch.Generator) -> None:
         super().__init__()
         self.features = Features(architecture, generator)
-        sizes = (self.features.size, *architecture.hidden_sizes)
+        sizes = (architecture.num_features, *architecture.hidden_sizes)
+        num_outputs = architecture.action.num_outputs
         self.layers = dense_layers(sizes, architecture.activation, generator, num_outputs)
 
     def forward(self, parts: Parts) -> Tensor:

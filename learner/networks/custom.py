@@ -56,9 +56,7 @@ class CustomBody(nn.Module):
         return named
 
 
-def make_custom_body(
-    architecture: PolicyArchitecture, num_outputs: int, generator: torch.Generator
-) -> CustomBody:
+def make_custom_body(architecture: PolicyArchitecture, generator: torch.Generator) -> CustomBody:
     """Return the user's network; its initial weights follow from the generator's seed alone.
 
     Raises:
@@ -66,7 +64,7 @@ def make_custom_body(
             batch, or returns something else than [n, num_outputs] finite numbers, or numbers that
             no parameter has a gradient from.
     """
-    layout = architecture.observation
+    layout, num_outputs = architecture.observation, architecture.action.num_outputs
     shapes = {
         leaf.name: (leaf.size,) if leaf.kind == "categories" else leaf.shape
         for leaf in layout.leaves

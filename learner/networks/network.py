@@ -33,6 +33,9 @@ class PolicyNetwork(nn.Module):
     that acted.
 
     It is made on the CPU, so that it begins with the same weights wherever it computes.
+
+    Raises:
+        UnsuitablePolicyError: The user's class cannot be used.
     """
 
     def __init__(
@@ -47,7 +50,9 @@ class PolicyNetwork(nn.Module):
         num_gaussians = architecture.action.num_gaussians
         log_stds = torch.full((num_gaussians,), _INITIAL_LOG_STD)
         self.log_stds = nn.Parameter(log_stds) if num_gaussians else None
-        self.body = _make_body(architecture, architecture.action.num_outputs, generator)
+        makers = {"mlp": FeedforwardBody, "cnn": FeedforwardBody, "gru": GRUBody}
+        make = makers.get(architecture.kind, make_custom_body)
+        self.body: nn.Module = make(architecture, generator)
         statistics = torch.zeros(2, self.layout.vector_size)
         statistics[1] = 1.0
         self._statistics = statistics if architecture.normalize_observations else None
@@ -141,18 +146,6 @@ class PolicyNetwork(nn.Module):
         if self.log_stds is None:
             return outputs
         return torch.cat([outputs, self.log_stds.expand(len(outputs), -1)], dim=1)
-
-
-def _make_body(
-    architecture: PolicyArchitecture, num_outputs: int, generator: torch.Generator
-) -> nn.Module:
-    """Return the network between observation and outputs, by the architecture's kind.
-
-    Raises:
-        UnsuitablePolicyError: The user's class cannot be used.
-    """
-    makers = {"mlp": FeedforwardBody, "cnn": FeedforwardBody, "gru": GRUBody}
-    return makers.get(architecture.kind, make_custom_body)(architecture, num_outputs, generator)
 
 
 def loaded_network(architecture: PolicyArchitecture, weights: Weights) -> PolicyNetwork:

@@ -57,12 +57,6 @@ class PolicyArchitecture:
         return 2 * self.observation.vector_size if self.normalize_observations else 0
 
     @property
-    def layer_sizes(self) -> list[tuple[int, int]]:
-        """(inputs, outputs) of each layer of ``mlp``, from the observation to the outputs."""
-        sizes = (self.observation.flat_size, *self.hidden_sizes, self.action.num_outputs)
-        return list(pairwise(sizes))
-
-    @property
     def num_features(self) -> int:
         """Numbers that the first fully connected layer is given."""
         if self.kind == "mlp":
@@ -84,9 +78,10 @@ class PolicyArchitecture:
         Log standard deviations, if there are any; weight [out, in] and bias [out] of each layer;
         mean and inverse deviation of the observations, if they are normalised.
         """
+        sizes = (self.num_features, *self.hidden_sizes, self.action.num_outputs)
         layers = [
             shape
-            for inputs, outputs in self.layer_sizes
+            for inputs, outputs in pairwise(sizes)
             for shape in ((outputs, inputs), (outputs,))
         ]
         deviations = [(self.action.num_gaussians,)] if self.action.num_gaussians else []

@@ -27,30 +27,37 @@ IMPOSSIBLE = np.float32(-1e9)
 
 _HALF_LOG_TAU = 0.5 * np.log(2 * np.pi)
 
+Parameters = NDArray[np.float32]
+"""[n, ...] of distributions: logits, or means and then log standard deviations."""
+
 Masks = NDArray[np.bool_] | None
 """[n, num_choices] which choices are allowed, or None for all."""
+
+
+def masked(parameters: Parameters, masks: Masks) -> Parameters:
+    """Return parameters under which only allowed choices are possible.
+
+    Only where all parts of an action are choices are there masks: their columns are the same.
+    """
+    return parameters if masks is None else np.where(masks, parameters, IMPOSSIBLE)
 
 
 class Distribution(ABC):
     """A family of distributions over actions, one member per row of parameters."""
 
     @abstractmethod
-    def sample(
-        self, parameters: NDArray[np.float32], uniforms: NDArray[np.float64], masks: Masks = None
-    ) -> NDArray[Any]:
+    def sample(self, parameters: Parameters, uniforms: NDArray[np.float64]) -> NDArray[Any]:
         """Return [n, ...] actions, from uniform numbers in [0, 1), [n, num_uniforms].
 
         Of one choice among several both are [n].
         """
 
     @abstractmethod
-    def log_prob(
-        self, parameters: NDArray[np.float32], actions: NDArray[Any], masks: Masks = None
-    ) -> NDArray[Any]:
+    def log_prob(self, parameters: Parameters, actions: NDArray[Any]) -> NDArray[Any]:
         """Return [n] log-probabilities (nats) of [n, ...] actions; of Gaussians, log-densities."""
 
     @abstractmethod
-    def mode(self, parameters: NDArray[np.float32], masks: Masks = None) -> NDArray[Any]:
+    def mode(self, parameters: Parameters) -> NDArray[Any]:
         """Return [n, ...] the greedy actions: of equally probable choices the first."""
 
 
@@ -62,82 +69,64 @@ def make_distribution(layout: ActionLayout) -> Distribution:
 class Categorical(Distribution):
     """One choice among several."""
 
-    def sample(
-        self, parameters: NDArray[np.float32], uniforms: NDArray[np.float64], masks: Masks = None
-    ) -> NDArray[np.int64]:
+    def sample(self, parameters: Parameters, uniforms: NDArray[np.float64]) -> NDArray[Any]:
         # The inverse of the cumulative distribution.
-        cumulative = np.exp(_shifted(parameters, masks)).cumsum(axis=1)
+        cumulative = np.exp(_shifted(parameters)).cumsum(axis=1)
         limits = uniforms * cumulative[:, -1]
         choices: NDArray[np.int64] = (cumulative <= limits[:, None]).sum(axis=1)
         return choices
 
-    def log_prob(
-        self, parameters: NDArray[np.float32], actions: NDArray[Any], masks: Masks = None
-    ) -> NDArray[np.float32]:
-        shifted = _shifted(parameters, masks)
+    def log_prob(self, parameters: Parameters, actions: NDArray[Any]) -> NDArray[Any]:
+        shifted = _shifted(parameters)
         # Summed one after the other, as the sampler does it.
         total = np.exp(shifted).cumsum(axis=1)[:, -1]
         chosen = shifted[np.arange(len(actions)), actions.astype(np.int64, copy=False)]
         log_probs: NDArray[np.float32] = chosen - np.log(total)
         return log_probs
 
-    def mode(self, parameters: NDArray[np.float32], masks: Masks = None) -> NDArray[np.int64]:
-        choices: NDArray[np.int64] = _masked(parameters, masks).argmax(axis=1)
+    def mode(self, parameters: Parameters) -> NDArray[np.int64]:
+        choices: NDArray[np.int64] = parameters.argmax(axis=1)
         return choices
 
 
-def _masked(logits: NDArray[np.float32], masks: Masks) -> NDArray[np.float32]:
-    return logits if masks is None else np.where(masks, logits, IMPOSSIBLE)
-
-
-def _shifted(logits: NDArray[np.float32], masks: Masks) -> NDArray[np.float32]:
-    """Return [n, k] logits, masked, with the largest of each row at 0: their exp is finite.
+def _shifted(logits: Parameters) -> Parameters:
+    """Return [n, k] logits with the largest of each row at 0: their exp is finite.
 
     Not in place: a recurrent policy may share the memory of its logits with its state.
     """
-    logits = _masked(logits, masks)
-    shifted: NDArray[np.float32] = logits - logits.max(axis=1, keepdims=True)
+    shifted: Parameters = logits - logits.max(axis=1, keepdims=True)
     return shifted
 
 
 class Joint(Distribution):
-    """Independent parts side by side: their log-probabilities add up.
-
-    Each has columns of its own. Masks are possible only where all parts are choices, so they have
-    as many columns as the parameters.
-    """
+    """Independent parts side by side, each with its own columns: log-probabilities add up."""
 
     def __init__(self, layout: ActionLayout) -> None:
         self._layout = layout
         self._parts = [(part, _family(part.leaf)) for part in components_of(layout)]
 
-    def sample(
-        self, parameters: NDArray[np.float32], uniforms: NDArray[np.float64], masks: Masks = None
-    ) -> NDArray[Any]:
+    def sample(self, parameters: Parameters, uniforms: NDArray[np.float64]) -> NDArray[Any]:
         actions = self._layout.empty(len(parameters))
-        for columns, own, family in self._split(parameters, masks):
+        for columns, own, family in self._split(parameters):
             actions[:, columns.actions] = family.sample(own, uniforms[:, columns.uniforms])
         return actions
 
-    def log_prob(
-        self, parameters: NDArray[np.float32], actions: NDArray[Any], masks: Masks = None
-    ) -> NDArray[np.float32]:
+    def log_prob(self, parameters: Parameters, actions: NDArray[Any]) -> NDArray[Any]:
         log_probs = np.zeros(len(parameters))  # added up in float64
-        for columns, own, family in self._split(parameters, masks):
+        for columns, own, family in self._split(parameters):
             log_probs += family.log_prob(own, actions[:, columns.actions])
         return log_probs.astype(np.float32)
 
-    def mode(self, parameters: NDArray[np.float32], masks: Masks = None) -> NDArray[Any]:
+    def mode(self, parameters: Parameters) -> NDArray[Any]:
         actions = self._layout.empty(len(parameters))
-        for columns, own, family in self._split(parameters, masks):
+        for columns, own, family in self._split(parameters):
             actions[:, columns.actions] = family.mode(own)
         return actions
 
     def _split(
-        self, parameters: NDArray[np.float32], masks: Masks
-    ) -> Iterator[tuple[ActionComponent, NDArray[np.float32], Distribution]]:
+        self, parameters: Parameters
+    ) -> Iterator[tuple[ActionComponent, Parameters, Distribution]]:
         """Yield each part, its own columns of the parameters, and its family."""
-        parameters = _masked(parameters, masks)
         for columns, family in self._parts:
             own = parameters[:, columns.outputs]
             if columns.leaf.kind == "gaussian":
@@ -154,21 +143,17 @@ def _family(leaf: ActionLeaf) -> Distribution:
 class _Bernoulli(Distribution):
     """A yes or no per component; the parameters are logits."""
 
-    def sample(
-        self, parameters: NDArray[np.float32], uniforms: NDArray[np.float64], masks: Masks = None
-    ) -> NDArray[np.bool_]:
+    def sample(self, parameters: Parameters, uniforms: NDArray[np.float64]) -> NDArray[Any]:
         return uniforms < 1.0 / (1.0 + np.exp(-parameters.astype(np.float64)))
 
-    def log_prob(
-        self, parameters: NDArray[np.float32], actions: NDArray[Any], masks: Masks = None
-    ) -> NDArray[np.float64]:
+    def log_prob(self, parameters: Parameters, actions: NDArray[Any]) -> NDArray[Any]:
         logits = parameters.astype(np.float64)
         values = actions.astype(np.bool_)
         # log sigmoid of the logit of what was drawn
         log_probs: NDArray[Any] = -np.logaddexp(0.0, np.where(values, -logits, logits)).sum(axis=1)
         return log_probs
 
-    def mode(self, parameters: NDArray[np.float32], masks: Masks = None) -> NDArray[np.bool_]:
+    def mode(self, parameters: Parameters) -> NDArray[np.bool_]:
         return parameters > 0
 
 
@@ -182,16 +167,12 @@ class _Gaussian(Distribution):
         scales = [0.5 * (high - low) if squashed else 1.0 for low, high, squashed in bounds]
         self._log_scale = float(np.log(scales).sum())
 
-    def sample(
-        self, parameters: NDArray[np.float32], uniforms: NDArray[np.float64], masks: Masks = None
-    ) -> NDArray[np.float64]:
+    def sample(self, parameters: Parameters, uniforms: NDArray[np.float64]) -> NDArray[Any]:
         means, log_stds = parameters[:, : self._size], parameters[:, self._size :]
         samples: NDArray[np.float64] = means + np.exp(log_stds) * _normal(uniforms)[:, : self._size]
         return samples
 
-    def log_prob(
-        self, parameters: NDArray[np.float32], actions: NDArray[Any], masks: Masks = None
-    ) -> NDArray[np.float64]:
+    def log_prob(self, parameters: Parameters, actions: NDArray[Any]) -> NDArray[Any]:
         means, log_stds = parameters[:, : self._size], parameters[:, self._size :]
         # Of the value as it is recorded, rounded to float32: the learner knows no other.
         values = actions.astype(np.float64)
@@ -202,7 +183,7 @@ class _Gaussian(Distribution):
         result: NDArray[np.float64] = log_probs.sum(axis=1) - self._log_scale
         return result
 
-    def mode(self, parameters: NDArray[np.float32], masks: Masks = None) -> NDArray[np.float32]:
+    def mode(self, parameters: Parameters) -> NDArray[np.float32]:
         return parameters[:, : self._size]  # which tanh makes a median
 
 

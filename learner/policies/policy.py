@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from reinforce.configs.learning import Activation
 from reinforce.learner.policies.architecture import PolicyArchitecture
-from reinforce.learner.policies.distributions import Masks, make_distribution
+from reinforce.learner.policies.distributions import Masks, make_distribution, masked
 from reinforce.learner.policies.normalizer import OBSERVATION_LIMIT
 from reinforce.learner.policies.weights import Weights
 
@@ -71,16 +71,16 @@ class Policy(ABC):
             masks: [n, num_choices] which choices are allowed, or None for all.
 
         Returns:
-            actions: [n, ...] rows of ``ActionLayout``, and the parameters that they were drawn
-            under, [n, num_outputs + num_gaussians]: ``Distribution.log_prob`` says of them how
-            probable the actions were.
+            actions: [n, ...] rows of ``ActionLayout``, and the masked parameters that they were
+            drawn under, [n, num_outputs + num_gaussians]: ``Distribution.log_prob`` says of them
+            how probable the actions were.
         """
-        parameters = self.parameters(observations)
-        return self._distribution.sample(parameters, uniforms, masks), parameters
+        parameters = masked(self.parameters(observations), masks)
+        return self._distribution.sample(parameters, uniforms), parameters
 
     def act_greedily(self, observations: NDArray[Any], masks: Masks = None) -> NDArray[Any]:
         """Return [n, ...] the most probable choices, and the means of Gaussians."""
-        return self._distribution.mode(self.parameters(observations), masks)
+        return self._distribution.mode(masked(self.parameters(observations), masks))
 
 
 class MLPPolicy(Policy):

@@ -108,12 +108,10 @@ class ObservationLayout:
 
     def vector(self, observations: NDArray[Any]) -> NDArray[np.float32]:
         """Return [n, vector_size] the vectors of rows."""
-        if observations.dtype.names:
-            if not self.vector_size:
-                return np.zeros((len(observations), 0), np.float32)
-            return observations[VECTOR].copy()
-        if self.pixel_leaves:
+        if not self.vector_size:
             return np.zeros((len(observations), 0), np.float32)
+        if observations.dtype.names:
+            return observations[VECTOR].copy()
         return observations.reshape(len(observations), -1)
 
     def pixels(self, observations: NDArray[Any]) -> dict[str, NDArray[np.uint8]]:

@@ -69,7 +69,7 @@ def test_the_state_is_named_and_shaped_as_torch_s_own(kind):
 
 def test_making_and_using_one_does_not_import_torch_s_compiler():
     program = (
-        "import sys, torch; from learner.optimizer import Optimizer\n"
+        "import sys, torch; from reinforce.learner.optimizer import Optimizer\n"
         "parameter = torch.nn.Parameter(torch.zeros(2)); parameter.grad = torch.ones(2)\n"
         "for kind in ('adam', 'adamw', 'rmsprop', 'sgd'):\n"
         "    optimizer = Optimizer(kind, [parameter], 0.1); optimizer.step(); optimizer.arrays()\n"

@@ -11,7 +11,7 @@ from sample_spaces import ACTION_SPACES
 from torch import distributions as judge
 
 from reinforce.learner.networks.torch_distributions import make_torch_distribution
-from reinforce.learner.policies.distributions import make_distribution
+from reinforce.learner.policies.distributions import make_distribution, masked
 from reinforce.learner.policies.spaces import components_of
 from reinforce.workers.spaces import action_layout
 
@@ -148,17 +148,18 @@ def test_a_mask_forbids_and_both_sides_recompute_under_it(name):
     parameters, masks = parameters_of(layout), some_masks(layout)
     sampler = make_distribution(layout)
 
-    actions = sampler.sample(parameters.copy(), uniforms_of(layout), masks)
-    log_probs = sampler.log_prob(parameters.copy(), actions, masks)
+    allowed = masked(parameters, masks)
+    actions = sampler.sample(allowed, uniforms_of(layout))
+    log_probs = sampler.log_prob(allowed, actions)
 
     ours = make_torch_distribution(layout, torch.from_numpy(parameters), torch.from_numpy(masks))
     np.testing.assert_allclose(
         ours.log_prob(torch.from_numpy(actions)), log_probs, rtol=1e-5, atol=1e-5
     )
-    masked = np.where(masks, parameters, -np.inf).astype(np.float32)
+    expected_parameters = np.where(masks, parameters, -np.inf).astype(np.float32)
     expected = 0.0
-    for part, one in judges_of(layout, masked):
-        for chosen in (actions, sampler.mode(parameters.copy(), masks)):
+    for part, one in judges_of(layout, expected_parameters):
+        for chosen in (actions, sampler.mode(allowed)):
             choices = chosen.reshape(200, -1)[:, part.actions]
             assert masks[np.arange(200), part.outputs.start + choices].all()
         p = one.probs
