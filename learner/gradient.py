@@ -1,6 +1,6 @@
 """Passes of the policy over a batch, forwards and backwards, a micro-batch at a time, in threads.
 
-What is added to what depends on the batch alone: the gradient of a group of episodes is the sum of
+Summation order depends only on the batch: the gradient of a group of episodes is the sum of
 its micro-batches, that of the batch the sum of its groups, each in order. The number of threads
 changes only the speed (docs/decisions/0075-the-learner-in-threads.md).
 """
@@ -19,7 +19,6 @@ from torch import Tensor
 
 from reinforce.configs.learning import LearnerConfig
 from reinforce.learner.device import differentiated_body
-from reinforce.learner.freed_memory import keep_freed_memory
 from reinforce.learner.loss import signal_and_noise, surrogate_loss
 from reinforce.learner.networks.network import PolicyNetwork
 from reinforce.learner.networks.torch_distributions import (
@@ -31,6 +30,15 @@ from reinforce.learner.policies.trajectories import Trajectories
 
 _NUM_GROUPS = 8
 """Parts of a batch whose gradients are compared for the signal-to-noise ratio."""
+
+_MAX_THREADS = 4
+"""Each holds what a micro-batch leaves behind for its way back."""
+
+_MIN_MICRO_BATCHES = 2
+"""In a batch that is worth more than one thread (docs/decisions/0075-the-learner-in-threads.md)."""
+
+_OWN_KINDS = ("mlp", "cnn", "gru")
+"""Of networks that remember nothing from one call to the next, so that threads can share them."""
 
 
 @dataclass(frozen=True)
@@ -93,34 +101,6 @@ def some_states(
     return MicroBatch(rows, episode_lengths[is_chosen])
 
 
-_MAX_THREADS = 4
-"""Each holds what a micro-batch leaves behind for its way back."""
-
-_MIN_MICRO_BATCHES = 2
-"""In a batch that is worth more than one thread (docs/decisions/0075-the-learner-in-threads.md)."""
-
-_OWN_KINDS = ("mlp", "cnn", "gru")
-"""Of networks that remember nothing from one call to the next, so that threads can share them."""
-
-
-@dataclass(frozen=True)
-class _GroupGradient:
-    """What one group of episodes contributes; numbers stay on the device until all is computed.
-
-    Attributes:
-        gradients: Of each parameter; None of those that do not matter.
-        share: Of the batch's episodes.
-        loss, entropy, drift: Scalars: sums over the steps, and the largest difference from the
-            log-probabilities of the policy that acted.
-    """
-
-    gradients: Sequence[Tensor | None]
-    share: float
-    loss: Tensor
-    entropy: Tensor
-    drift: Tensor
-
-
 class PolicyPasses:
     """The policy's network on the batches of one learner."""
 
@@ -141,7 +121,6 @@ class PolicyPasses:
         # Torch is told in each of them that an operation is one thread: it forgets.
         self._pool = ThreadPoolExecutor(count, "learner", torch.set_num_threads, (1,))
         self._num_threads = count
-        keep_freed_memory()
 
     @property
     def are_whole_episodes(self) -> bool:
@@ -183,19 +162,22 @@ class PolicyPasses:
         """
         weights = advantages.astype(np.float32)
 
-        def of(episodes: tuple[int, int]) -> _GroupGradient:
+        def of(episodes: tuple[int, int]) -> tuple[Sequence[Tensor | None], Tensor]:
             return self._group_gradient(batch, weights, entropy_coefficient, episodes)
 
-        groups = list(self._map(batch)(of, episode_groups(batch.num_episodes)))
-        for parameter, gradients in zip(
-            self._parameters, zip(*(group.gradients for group in groups), strict=True), strict=True
-        ):
-            parameter.grad = _sum(gradients)
-        signal, noise = signal_and_noise([self._flat(g.gradients) / g.share for g in groups])
+        groups = episode_groups(batch.num_episodes)
+        gradients, sums = zip(*self._map(batch)(of, groups), strict=True)
+        for parameter, parts in zip(self._parameters, zip(*gradients, strict=True), strict=True):
+            parameter.grad = _sum(parts)
+        shares = [(end - first) / batch.num_episodes for first, end in groups]
+        signal, noise = signal_and_noise(
+            [self._flat(part) / share for part, share in zip(gradients, shares, strict=True)]
+        )
+        losses, entropies, drifts = zip(*(of_group.tolist() for of_group in sums), strict=True)
         return {
-            "surrogate_loss": sum(float(group.loss) for group in groups),
-            "entropy": sum(float(group.entropy) for group in groups) / batch.num_steps,
-            "log_prob_drift_max": max(float(group.drift) for group in groups),
+            "surrogate_loss": sum(losses),
+            "entropy": sum(entropies) / batch.num_steps,
+            "log_prob_drift_max": max(drifts),
             "gradient_signal": signal,
             "gradient_noise": noise,
             "gradient_snr": max(0.0, signal) / noise if noise > 0 else float("nan"),
@@ -212,7 +194,12 @@ class PolicyPasses:
         weights: NDArray[np.float32],
         entropy_coefficient: float,
         episodes: tuple[int, int],
-    ) -> _GroupGradient:
+    ) -> tuple[Sequence[Tensor | None], Tensor]:
+        """Return what some episodes add to the gradient, None where nothing, and [3] metrics.
+
+        These are the sums of the loss and of the entropy over the steps, and the largest difference
+        from the log-probabilities of the policy that acted.
+        """
         sums: Sequence[Tensor | None] = [None] * len(self._parameters)
         # On the device and read at the very end: to ask a GPU for a number is to wait for it.
         loss, entropy, drift = torch.zeros(3, dtype=torch.float64, device=self._device)
@@ -230,8 +217,7 @@ class PolicyPasses:
             entropy += surrogate.entropy_sum
             behavior = self._tensor(batch.behavior_log_probs[part.rows])
             drift = torch.fmax(drift, (surrogate.log_probs - behavior).abs().max())
-        share = (episodes[1] - episodes[0]) / batch.num_episodes
-        return _GroupGradient(sums, share, loss, entropy, drift)
+        return sums, torch.stack([loss, entropy, drift])
 
     def _micro_batches(
         self, batch: Trajectories, episodes: tuple[int, int]

@@ -18,7 +18,7 @@ from reinforce.learner.policies.architecture import PolicyArchitecture
 from reinforce.learner.policies.normalizer import ObservationStatistics
 from reinforce.learner.policies.trajectories import Trajectories, concatenate
 from reinforce.learner.policies.weights import Weights
-from reinforce.learner.state import LearnerState, UpdateReport, add_prefix, with_prefix
+from reinforce.learner.state import LearnerState, Stateful, UpdateReport, arrays_of, load_arrays_of
 
 
 class PolicyMismatchError(FloatingPointError):
@@ -52,6 +52,11 @@ class Learner:
         rate = scheduled_value(config.learning_rate, 0, config.schedule_updates)
         self._optimizer = Optimizer(config.optimizer, self._parameters, rate)
         self._estimator = Estimator(config, architecture, seed)
+        self._parts: dict[str, Stateful | None] = {
+            "optimizer": self._optimizer,
+            "estimator": self._estimator,
+            "statistics": self._statistics,
+        }
         self._to_fit: tuple[Trajectories, NDArray[np.float64]] | None = None
         """The last batch and the baseline's targets, until they are fitted."""
         self._fit_error: Exception | None = None
@@ -112,22 +117,14 @@ class Learner:
         self._fit_if_due()
         return LearnerState(
             self.version,
-            {
-                "weights": self._network.flat_weights(),
-                **add_prefix(self._optimizer.arrays(), "optimizer."),
-                **add_prefix(self._estimator.arrays(), "estimator."),
-                **add_prefix(self._statistics.arrays() if self._statistics else {}, "statistics."),
-            },
+            {"weights": self._network.flat_weights(), **arrays_of(**self._parts)},
         )
 
     def load_state(self, state: LearnerState) -> None:
         """Continue from a state that ``state`` returned."""
         self._to_fit = self._fit_error = None
         self._network.load_flat_weights(state.arrays["weights"])
-        self._optimizer.load_arrays(with_prefix(state.arrays, "optimizer."))
-        self._estimator.load_arrays(with_prefix(state.arrays, "estimator."))
-        if self._statistics:
-            self._statistics.load_arrays(with_prefix(state.arrays, "statistics."))
+        load_arrays_of(state.arrays, **self._parts)
         self.version = state.version
 
     def _fit_if_due(self) -> None:

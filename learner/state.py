@@ -1,7 +1,7 @@
 """The state of a learner as it is checkpointed; it knows no Torch, so that a driver can hold it."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
@@ -20,18 +20,33 @@ class LearnerState:
     arrays: dict[str, NDArray[Any]]
 
 
-def with_prefix(arrays: dict[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
-    """Return the arrays whose name starts with a prefix, under the rest of their name."""
+class Stateful(Protocol):
+    """Has a state that is checkpointed as arrays by name."""
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return a copy of the state."""
+
+    def load_arrays(self, arrays: dict[str, NDArray[Any]]) -> None:
+        """Continue from a state that ``arrays`` returned."""
+
+
+def arrays_of(**parts: Stateful | None) -> dict[str, NDArray[Any]]:
+    """Return the states of several parts together, as ``<part>.<name>``."""
     return {
-        name.removeprefix(prefix): array
-        for name, array in arrays.items()
-        if name.startswith(prefix)
+        f"{prefix}.{name}": array
+        for prefix, part in parts.items()
+        if part
+        for name, array in part.arrays().items()
     }
 
 
-def add_prefix(arrays: dict[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
-    """Return the arrays under longer names."""
-    return {prefix + name: array for name, array in arrays.items()}
+def load_arrays_of(arrays: dict[str, NDArray[Any]], **parts: Stateful | None) -> None:
+    """Let each part continue from its own arrays among those that ``arrays_of`` returned."""
+    for prefix, part in parts.items():
+        if part:
+            start = f"{prefix}."
+            own = {n.removeprefix(start): x for n, x in arrays.items() if n.startswith(start)}
+            part.load_arrays(own)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reinforce.learner.policies.distributions import Masks, make_distribution
+from reinforce.learner.policies.distributions import Masks, make_distribution, masked
 from reinforce.learner.policies.spaces import (
     VECTOR,
     ActionLayout,
@@ -65,7 +65,7 @@ def write_idle_actions(
         with suppress(InvalidMaskError):  # nothing is asked of a lane that waits
             place = _place_of(spec, observations, info, lane)
             mask = read_mask(place, spec.action)[None]
-            actions[lane] = make_distribution(spec.action).mode(zeros, mask)[0]
+            actions[lane] = make_distribution(spec.action).mode(masked(zeros, mask))[0]
 
 
 def observation_rows(layout: ObservationLayout, observations: Any) -> NDArray[Any]:

@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
-from reinforce.learner.policies.distributions import Masks, make_distribution
+from reinforce.learner.policies.distributions import Masks, make_distribution, masked
 from reinforce.learner.policies.spaces import ActionLayout, ObservationLayout
 from reinforce.workers.environment import EnvironmentSpec
 from reinforce.workers.environment_faults import (
@@ -132,7 +132,7 @@ def random_actions(
     per_row = () if layout.is_one_choice else (layout.num_uniforms,)
     uniforms = generator.random((num_rows, *per_row))
     zeros = np.zeros((num_rows, layout.num_outputs + layout.num_gaussians), np.float32)
-    return make_distribution(layout).sample(zeros, uniforms, masks)
+    return make_distribution(layout).sample(masked(zeros, masks), uniforms)
 
 
 def play_vector_rollout(

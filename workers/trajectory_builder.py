@@ -124,12 +124,9 @@ class TrajectoryBuilder:
     def _end_block(self) -> None:
         """Compute the log-probabilities that are due."""
         rows = slice(self._block_start, self._num_steps)
-        masks = None if self._masks is None else self._masks[rows]
         parameters = self._block[: rows.stop - rows.start]
         if len(parameters):
-            self._log_probs[rows] = self._distribution.log_prob(
-                parameters, self._actions[rows], masks
-            )
+            self._log_probs[rows] = self._distribution.log_prob(parameters, self._actions[rows])
         self._block_start = self._num_steps
 
     def _double(self) -> None:

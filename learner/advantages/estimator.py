@@ -8,7 +8,7 @@ and the gradient is ``(1/E) sum_b grad log pi(a_b|s_b) A_b``. ``docs/derivation.
 what an option costs in bias stands with the function that computes it.
 """
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ from reinforce.learner.advantages.scaling import RunningScale, scaled_advantages
 from reinforce.learner.advantages.value_baseline import ValueBaseline
 from reinforce.learner.policies.architecture import PolicyArchitecture
 from reinforce.learner.policies.trajectories import Trajectories, step_indices
-from reinforce.learner.state import add_prefix, with_prefix
+from reinforce.learner.state import arrays_of, load_arrays_of
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,7 @@ class Estimator:
         self._config = config
         self._running_scale = RunningScale()
         self._linear = LinearBaseline() if config.baseline == "linear" else None
-        self._value = (
-            ValueBaseline(
-                policy, config.value_learning_rate, config.micro_batch_steps, seed, config.device
-            )
-            if config.baseline == "value"
-            else None
-        )
+        self._value = ValueBaseline(config, policy, seed) if config.baseline == "value" else None
 
     def estimate(self, batch: Trajectories, log_ratios: NDArray[np.float64]) -> Estimate:
         """Return the advantages of a batch. Nothing is fitted to it yet.
@@ -75,7 +69,8 @@ class Estimator:
             cap=config.importance_cap,
             self_normalize=config.importance_self_normalize,
         )
-        returns = self._returns(batch, weights)
+        returns_of = rewards_to_go if config.return_kind == "reward_to_go" else total_returns
+        returns = returns_of(weights.prefix * batch.rewards, lengths, config.discount)
         targets: NDArray[np.float64] | None
         if self._value:
             raw, baseline, targets = self._with_value_function(batch, weights, self._value)
@@ -111,29 +106,16 @@ class Estimator:
             self._value.load_statistics(statistics)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return a copy of the state, by name."""
-        scale = self._running_scale
-        arrays: dict[str, NDArray[Any]] = {
-            "running_scale": np.array([scale.mean_square, scale.weight])
-        }
+        arrays = {"running_scale": np.array(astuple(self._running_scale))}
         if self._linear:
             arrays["linear"] = self._linear.coefficients.copy()
-        if self._value:
-            arrays |= add_prefix(self._value.arrays(), "value.")
-        return arrays
+        return arrays | arrays_of(value=self._value)
 
     def load_arrays(self, arrays: dict[str, NDArray[Any]]) -> None:
-        """Continue from a state that ``arrays`` returned."""
         self._running_scale = RunningScale(*map(float, arrays["running_scale"]))
         if self._linear:
             self._linear.coefficients = arrays["linear"]
-        if self._value:
-            self._value.load_arrays(with_prefix(arrays, "value."))
-
-    def _returns(self, batch: Trajectories, weights: ImportanceWeights) -> NDArray[np.float64]:
-        kind, discount = self._config.return_kind, self._config.discount
-        returns_of = rewards_to_go if kind == "reward_to_go" else total_returns
-        return returns_of(weights.prefix * batch.rewards, batch.episode_lengths, discount)
+        load_arrays_of(arrays, value=self._value)
 
     def _with_batch_or_linear_baseline(
         self, batch: Trajectories, weights: ImportanceWeights, returns: NDArray[np.float64]

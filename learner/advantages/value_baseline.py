@@ -7,13 +7,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from reinforce.configs.learning import Device
+from reinforce.configs.learning import LearnerConfig
 from reinforce.learner.networks.network import PolicyNetwork
 from reinforce.learner.optimizer import Optimizer
 from reinforce.learner.policies.architecture import PolicyArchitecture
 from reinforce.learner.policies.spaces import ActionLayout, ActionLeaf
 from reinforce.learner.policies.trajectories import Trajectories
-from reinforce.learner.state import with_prefix
+from reinforce.learner.state import arrays_of, load_arrays_of
 
 _PASSES = 4
 """Times that a fit goes through its batch."""
@@ -38,24 +38,17 @@ class ValueBaseline:
     Source: Sutton & Barto (2018), section 13.4.
     """
 
-    def __init__(
-        self,
-        policy: PolicyArchitecture,
-        learning_rate: float,
-        micro_batch_steps: int,
-        seed: int,
-        device: Device = "cpu",
-    ) -> None:
+    def __init__(self, config: LearnerConfig, policy: PolicyArchitecture, seed: int) -> None:
         kind = policy.kind
         if kind not in ("mlp", "cnn"):
             kind = "cnn" if policy.observation.pixel_leaves else "mlp"
         architecture = replace(policy, kind=kind, action=_ONE_NUMBER, arguments={})
         self._seed = seed
-        self._device = device
-        self._micro_batch_steps = micro_batch_steps
+        self._device, self._micro_batch_steps = config.device, config.micro_batch_steps
         generator = torch.Generator().manual_seed(seed)
-        self._network = PolicyNetwork(architecture, generator, device)
-        self._optimizer = Optimizer("adam", self._network.parameters(), learning_rate)
+        self._network = PolicyNetwork(architecture, generator, config.device)
+        rate = config.value_learning_rate
+        self._optimizer = Optimizer("adam", self._network.parameters(), rate)
         self._mean, self._deviation = 0.0, 1.0
         self._num_fits = 0
 
@@ -82,7 +75,7 @@ class ValueBaseline:
         for _ in range(_PASSES):
             order = torch.randperm(batch.num_steps, generator=generator)
             for rows in torch.split(order, size):
-                self._optimizer.zero_gradients()
+                self._network.zero_grad()
                 values = self._network(batch.observations[rows.numpy()]).squeeze(1)
                 error = values - goals[rows].to(self._device)
                 (error**2).mean().backward()
@@ -94,19 +87,17 @@ class ValueBaseline:
         self._network.load_statistics(statistics)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return a copy of the state, by name."""
         return {
             "weights": self._network.flat_weights(),
             "statistics": np.array([self._mean, self._deviation, self._num_fits]),
-            **{f"optimizer.{name}": array for name, array in self._optimizer.arrays().items()},
+            **arrays_of(optimizer=self._optimizer),
         }
 
     def load_arrays(self, arrays: dict[str, NDArray[Any]]) -> None:
-        """Continue from a state that ``arrays`` returned."""
         self._network.load_flat_weights(arrays["weights"])
         self._mean, self._deviation = map(float, arrays["statistics"][:2])
         self._num_fits = int(arrays["statistics"][2])
-        self._optimizer.load_arrays(with_prefix(arrays, "optimizer."))
+        load_arrays_of(arrays, optimizer=self._optimizer)
 
     def _update_statistics(self, targets: NDArray[np.float64]) -> None:
         mean, deviation = float(targets.mean()), float(targets.std())

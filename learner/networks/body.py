@@ -1,51 +1,97 @@
-"""The body of a policy network: what lies between observation and outputs, by its kind."""
+"""From an observation to the outputs of a network that has no memory."""
 
 import torch
 from torch import Tensor, nn
 
-from reinforce.learner.networks.layers import Parts, dense_layers
-from reinforce.learner.policies.architecture import PolicyArchitecture
-from reinforce.learner.policies.spaces import VECTOR
+from reinforce.configs.learning import Activation
+from reinforce.learner.networks.layers import ACTIVATIONS, Parts, dense_layers
+from reinforce.learner.policies.architecture import (
+    PolicyArchitecture,
+    channels_are_last,
+    image_layers,
+    image_size,
+)
+from reinforce.learner.policies.spaces import VECTOR, ObservationLeaf
 
 
-class MLPBody(nn.Module):
-    """Fully connected layers over the vector and all pixels, divided by 255."""
+class ImageEncoder(nn.Module):
+    """Convolutions over one image, flattened."""
 
     def __init__(
-        self, architecture: PolicyArchitecture, num_outputs: int, generator: torch.Generator
+        self, leaf: ObservationLeaf, activation: Activation, generator: torch.Generator
     ) -> None:
         super().__init__()
-        sizes = (architecture.observation.flat_size, *architecture.hidden_sizes)
+        channels, height, width = image_size(leaf.shape)
+        modules: list[nn.Module] = []
+        for filters, kernel, stride, padding in image_layers(height, width):
+            layer = nn.Conv2d(channels, filters, kernel, stride, padding)
+            nn.init.orthogonal_(layer.weight, nn.init.calculate_gain(activation), generator)
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+            modules += [layer, ACTIVATIONS[activation]()]
+            channels = filters
+        self.layers = nn.Sequential(*modules, nn.Flatten())
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return [n, features] for [n, ...] uint8 images."""
+        features: Tensor = self.layers(channels_first(images).float() / 255)
+        return features
+
+
+class FlatImage(nn.Module):
+    """All pixels of an image, divided by 255."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return [n, pixels] for [n, ...] uint8 images."""
+        return images.flatten(start_dim=1) / 255
+
+
+class Features(nn.Module):
+    """Everything that is seen as one flat vector: the numbers, and each image.
+
+    Images go through convolutions, except in ``mlp``.
+    """
+
+    def __init__(self, architecture: PolicyArchitecture, generator: torch.Generator) -> None:
+        super().__init__()
+        leaves = architecture.observation.pixel_leaves
+        self._names = [leaf.name for leaf in leaves]
+        self.images = nn.ModuleList(
+            FlatImage()
+            if architecture.kind == "mlp"
+            else ImageEncoder(leaf, architecture.activation, generator)
+            for leaf in leaves
+        )
+
+    def forward(self, parts: Parts) -> Tensor:
+        """Return [n, num_features]."""
+        features = [parts[VECTOR]] if VECTOR in parts else []
+        for name, encoder in zip(self._names, self.images, strict=True):
+            features.append(encoder(parts[name]))
+        return features[0] if len(features) == 1 else torch.cat(features, dim=1)
+
+
+class FeedforwardBody(nn.Module):
+    """Features, then fully connected layers.
+
+    With convolutions and one layer of 512 it is the network of Nature.
+    """
+
+    def __init__(self, architecture: PolicyArchitecture, generator: torch.Generator) -> None:
+        super().__init__()
+        self.features = Features(architecture, generator)
+        sizes = (architecture.num_features, *architecture.hidden_sizes)
+        num_outputs = architecture.action.num_outputs
         self.layers = dense_layers(sizes, architecture.activation, generator, num_outputs)
 
     def forward(self, parts: Parts) -> Tensor:
         """Return [n, num_outputs]."""
-        flat = [
-            part.flatten(start_dim=1) if name == VECTOR else part.flatten(start_dim=1) / 255
-            for name, part in parts.items()
-        ]
-        outputs: Tensor = self.layers(flat[0] if len(flat) == 1 else torch.cat(flat, dim=1))
+        outputs: Tensor = self.layers(self.features(parts))
         return outputs
 
 
-def make_body(
-    architecture: PolicyArchitecture, num_outputs: int, generator: torch.Generator
-) -> nn.Module:
-    """Return the network of the architecture's kind with this many outputs.
-
-    Raises:
-        UnsuitablePolicyError: The user's class cannot be used.
-    """
-    if architecture.kind == "mlp":
-        return MLPBody(architecture, num_outputs, generator)
-    if architecture.kind == "cnn":
-        from reinforce.learner.networks.cnn import ConvolutionalBody
-
-        return ConvolutionalBody(architecture, num_outputs, generator)
-    if architecture.kind == "gru":
-        from reinforce.learner.networks.gru import GRUBody
-
-        return GRUBody(architecture, num_outputs, generator)
-    from reinforce.learner.networks.custom import make_custom_body
-
-    return make_custom_body(architecture, num_outputs, generator)
+def channels_first(images: Tensor) -> Tensor:
+    """Return [n, channels, height, width] of images in any order that ``image_size`` knows."""
+    shape = tuple(images.shape[1:])
+    if len(shape) > 2 and channels_are_last(shape):
+        images = images.movedim(-1, -3)
+    return images.reshape(len(images), *image_size(shape))

@@ -2,7 +2,8 @@
 
 import copy
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,6 @@ from reinforce.configs.errors import ConfigError
 from reinforce.learner.networks.layers import Parts
 from reinforce.learner.policies.architecture import PolicyArchitecture
 from reinforce.learner.policies.spaces import VECTOR, ObservationLayout
-
-_RANDOM_OR_BATCHED = (
-    nn.modules.dropout._DropoutNd,
-    nn.modules.batchnorm._BatchNorm,
-    nn.RReLU,
-)
 
 _NUM_SAMPLES = 3
 _PROBE_STD = 0.3
@@ -61,9 +56,7 @@ class CustomBody(nn.Module):
         return named
 
 
-def make_custom_body(
-    architecture: PolicyArchitecture, num_outputs: int, generator: torch.Generator
-) -> CustomBody:
+def make_custom_body(architecture: PolicyArchitecture, generator: torch.Generator) -> CustomBody:
     """Return the user's network; its initial weights follow from the generator's seed alone.
 
     Raises:
@@ -71,7 +64,7 @@ def make_custom_body(
             batch, or returns something else than [n, num_outputs] finite numbers, or numbers that
             no parameter has a gradient from.
     """
-    layout = architecture.observation
+    layout, num_outputs = architecture.observation, architecture.action.num_outputs
     shapes = {
         leaf.name: (leaf.size,) if leaf.kind == "categories" else leaf.shape
         for leaf in layout.leaves
@@ -80,14 +73,13 @@ def make_custom_body(
 
     def make(seed: int) -> Any:
         torch.manual_seed(seed)
-        try:
-            return _find(architecture.kind)(shapes, num_outputs, **architecture.arguments)
-        except Exception as error:  # whatever a user's module raises
-            raise UnsuitablePolicyError(
-                f"{where} cannot be made with observation_shapes {shapes}, num_outputs "
-                f"{num_outputs} and policy.arguments {dict(architecture.arguments)}: "
-                f"{type(error).__name__}: {error}"
-            ) from error
+        with _blamed(
+            f"{where} cannot be made with observation_shapes {shapes}, num_outputs {num_outputs} "
+            f"and policy.arguments {dict(architecture.arguments)}"
+        ):
+            module, _, name = architecture.kind.partition(":")
+            user_class = getattr(importlib.import_module(module), name)
+            return user_class(shapes, num_outputs, **architecture.arguments)
 
     with torch.random.fork_rng(devices=[]):
         seed = generator.initial_seed()
@@ -104,17 +96,21 @@ def make_custom_body(
     return body
 
 
-def _find(kind: str) -> Any:
-    module, _, name = kind.partition(":")
-    return getattr(importlib.import_module(module), name)
+@contextmanager
+def _blamed(complaint: str) -> Iterator[None]:
+    """Turn whatever a user's module raises into a complaint about it."""
+    try:
+        yield
+    except Exception as error:
+        raise UnsuitablePolicyError(f"{complaint}: {type(error).__name__}: {error}") from error
 
 
 def _refuse_what_is_not_a_policy(where: str, module: nn.Module) -> None:
     for name, part in module.named_modules():
-        probability = getattr(part, "p", None) or getattr(part, "dropout", None)
-        is_idle = isinstance(part, nn.modules.dropout._DropoutNd) and not probability
-        has_dropout = isinstance(getattr(part, "dropout", None), float) and part.dropout
-        if (isinstance(part, _RANDOM_OR_BATCHED) and not is_idle) or has_dropout:
+        is_dropout = isinstance(part, nn.modules.dropout._DropoutNd)
+        dropout = float(part.p) if is_dropout else getattr(part, "dropout", None)
+        is_batched = isinstance(part, nn.modules.batchnorm._BatchNorm | nn.RReLU)
+        if is_batched or (isinstance(dropout, float) and dropout):
             raise UnsuitablePolicyError(
                 f"{where} holds {type(part).__name__} at {name!r}: the learner recomputes the "
                 "probability of each action, and with a network that is random or that depends on "
@@ -189,19 +185,13 @@ def _refuse_what_cannot_learn(where: str, body: CustomBody) -> None:
     """Ask for a gradient as the learner will."""
     lengths = (np.array([_NUM_SAMPLES]),) if body.state_size else ()
     parameters = [parameter for parameter in body.parameters() if parameter.requires_grad]
-    try:
-        with torch.enable_grad():
-            outputs = body(_sample(body._layout), *lengths)
-            # Weighted, for the sum of what a softmax returns is the same whatever it is given.
-            weighted = (outputs * torch.randn_like(outputs)).sum()
-            reached: tuple[Tensor | None, ...] = ()
-            if outputs.requires_grad:
-                reached = torch.autograd.grad(weighted, parameters, allow_unused=True)
-    except Exception as error:  # whatever a user's module raises
-        raise UnsuitablePolicyError(
-            f"{where} acts, and fails when it is asked for a gradient: {type(error).__name__}: "
-            f"{error}"
-        ) from error
+    reached: tuple[Tensor | None, ...] = ()
+    with _blamed(f"{where} acts, and fails when it is asked for a gradient"), torch.enable_grad():
+        outputs = body(_sample(body._layout), *lengths)
+        # Weighted, for the sum of what a softmax returns is the same whatever it is given.
+        weighted = (outputs * torch.randn_like(outputs)).sum()
+        if outputs.requires_grad:
+            reached = torch.autograd.grad(weighted, parameters, allow_unused=True)
     if not any(gradient is not None and gradient.any() for gradient in reached):
         raise UnsuitablePolicyError(
             f"{where} cannot learn: its outputs have no gradient with respect to its parameters, "
@@ -214,23 +204,17 @@ def _outputs(where: str, body: CustomBody) -> tuple[Tensor, Tensor]:
     """Return outputs for all samples at once, and those for one after the other."""
     parts = _sample(body._layout)
     rows = [{name: part[i : i + 1] for name, part in parts.items()} for i in range(_NUM_SAMPLES)]
-    try:
-        with torch.no_grad():
-            if not body.state_size:
-                return body(parts), torch.cat([body(row) for row in rows])
-            together = body(parts, np.array([2, 1]))  # two episodes; the third row is the second
-            states, alone = torch.zeros(1, body.state_size), []
-            for number, row in enumerate(rows):
-                begins = number in (0, 2)
-                outputs, states = body.step(row, torch.zeros_like(states) if begins else states)
-                alone.append(outputs.clone())
-            return together, torch.cat(alone)
-    except Exception as error:  # whatever a user's module raises
-        raise UnsuitablePolicyError(
-            f"{where} fails on observations of shapes "
-            f"{ {name: tuple(x.shape) for name, x in body._named(parts).items()} }: "
-            f"{type(error).__name__}: {error}"
-        ) from error
+    shapes = {name: tuple(part.shape) for name, part in body._named(parts).items()}
+    with _blamed(f"{where} fails on observations of shapes {shapes}"), torch.no_grad():
+        if not body.state_size:
+            return body(parts), torch.cat([body(row) for row in rows])
+        together = body(parts, np.array([2, 1]))  # two episodes; the third row is the second
+        states, alone = torch.zeros(1, body.state_size), []
+        for number, row in enumerate(rows):
+            begins = number in (0, 2)
+            outputs, states = body.step(row, torch.zeros_like(states) if begins else states)
+            alone.append(outputs.clone())
+        return together, torch.cat(alone)
 
 
 def _sample(layout: ObservationLayout) -> Parts:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from reinforce.learner.networks.cnn import Features
+from reinforce.learner.networks.body import Features
 from reinforce.learner.networks.layers import Parts, dense_layers
 from reinforce.learner.policies.architecture import PolicyArchitecture
 from reinforce.learner.policies.trajectories import step_indices
@@ -23,24 +23,21 @@ class GRUBody(nn.Module):
     The last of the hidden sizes is the memory.
     """
 
-    def __init__(
-        self, architecture: PolicyArchitecture, num_outputs: int, generator: torch.Generator
-    ) -> None:
+    def __init__(self, architecture: PolicyArchitecture, generator: torch.Generator) -> None:
         super().__init__()
-        *dense_sizes, self.state_size = architecture.hidden_sizes
+        self.state_size = architecture.hidden_sizes[-1]
         self.features = Features(architecture, generator)
-        sizes = (self.features.size, *dense_sizes)
-        self.layers = dense_layers(sizes, architecture.activation, generator)
-        self.gru = nn.GRU(sizes[-1], self.state_size)
+        sizes = (architecture.num_features, *architecture.hidden_sizes)
+        self.layers = dense_layers(sizes[:-1], architecture.activation, generator)
+        self.gru = nn.GRU(sizes[-2], self.state_size)
         for name, parameter in self.gru.named_parameters():
             if "bias" in name:
                 nn.init.zeros_(parameter)
             else:
                 for gate in parameter.chunk(3):
                     nn.init.orthogonal_(gate, 1.0, generator)
-        self.last = dense_layers(
-            (self.state_size,), architecture.activation, generator, num_outputs
-        )
+        num_outputs = architecture.action.num_outputs
+        self.last = dense_layers(sizes[-1:], architecture.activation, generator, num_outputs)
 
     def forward(self, parts: Parts, episode_lengths: NDArray[np.int64]) -> Tensor:
         """Return [n, num_outputs] for the steps of whole episodes, one after the other."""

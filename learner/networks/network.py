@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from reinforce.configs.learning import Device
-from reinforce.learner.networks.body import make_body
+from reinforce.learner.networks.body import FeedforwardBody
+from reinforce.learner.networks.custom import make_custom_body
+from reinforce.learner.networks.gru import GRUBody
 from reinforce.learner.networks.layers import Parts
 from reinforce.learner.policies.architecture import PolicyArchitecture
 from reinforce.learner.policies.normalizer import OBSERVATION_LIMIT
@@ -31,6 +33,9 @@ class PolicyNetwork(nn.Module):
     that acted.
 
     It is made on the CPU, so that it begins with the same weights wherever it computes.
+
+    Raises:
+        UnsuitablePolicyError: The user's class cannot be used.
     """
 
     def __init__(
@@ -43,10 +48,11 @@ class PolicyNetwork(nn.Module):
         self._device = device
         self.layout = architecture.observation
         num_gaussians = architecture.action.num_gaussians
-        if num_gaussians:
-            self.log_stds = nn.Parameter(torch.full((num_gaussians,), _INITIAL_LOG_STD))
-        self._has_log_stds = num_gaussians > 0
-        self.body = make_body(architecture, architecture.action.num_outputs, generator)
+        log_stds = torch.full((num_gaussians,), _INITIAL_LOG_STD)
+        self.log_stds = nn.Parameter(log_stds) if num_gaussians else None
+        makers = {"mlp": FeedforwardBody, "cnn": FeedforwardBody, "gru": GRUBody}
+        make = makers.get(architecture.kind, make_custom_body)
+        self.body: nn.Module = make(architecture, generator)
         statistics = torch.zeros(2, self.layout.vector_size)
         statistics[1] = 1.0
         self._statistics = statistics if architecture.normalize_observations else None
@@ -137,7 +143,7 @@ class PolicyNetwork(nn.Module):
         return [*self.parameters(), *buffers]
 
     def _with_log_stds(self, outputs: Tensor) -> Tensor:
-        if not self._has_log_stds:
+        if self.log_stds is None:
             return outputs
         return torch.cat([outputs, self.log_stds.expand(len(outputs), -1)], dim=1)
 
@@ -163,28 +169,19 @@ class TorchPolicy(Policy):
         self._states = torch.zeros(0, self._network.state_size)
 
     def load(self, weights: Weights) -> None:
-        """Act with these weights from now on.
-
-        Raises:
-            ValueError: Their number does not fit the architecture.
-        """
         self._network.load_flat_weights(weights.values)
         self.version = weights.version
 
     def begin(self, num_rows: int) -> None:
-        """Begin episodes, with states of zeros."""
         self._states = torch.zeros(num_rows, self._network.state_size)
 
     def begin_row(self, row: int) -> None:
-        """Begin another episode in a row."""
         self._states[row] = 0.0
 
     def keep(self, rows: NDArray[np.bool_]) -> None:
-        """Go on with these rows alone."""
         self._states = self._states[torch.from_numpy(rows)]
 
     def parameters(self, observations: NDArray[Any]) -> NDArray[np.float32]:
-        """Return [n, ...] parameters of the distribution; a recurrent policy moves one step on."""
         with torch.no_grad():
             if self._network.state_size:
                 parameters, self._states = self._network.step(observations, self._states)

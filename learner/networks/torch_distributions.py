@@ -5,6 +5,7 @@
 
 import math
 from abc import ABC, abstractmethod
+from typing import Self
 
 import numpy as np
 import torch
@@ -12,7 +13,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from reinforce.learner.policies.distributions import IMPOSSIBLE
-from reinforce.learner.policies.spaces import ActionComponent, ActionLayout, components_of
+from reinforce.learner.policies.spaces import (
+    ActionComponent,
+    ActionLayout,
+    ActionLeaf,
+    components_of,
+)
 
 _HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
 _NUM_NODES = 24
@@ -36,7 +42,7 @@ class TorchDistribution(ABC):
         """Return the entropies."""
 
     @abstractmethod
-    def kl_from(self, before: "TorchDistribution") -> Tensor:
+    def kl_from(self, before: Self) -> Tensor:
         """Return KL(before || self)."""
 
 
@@ -54,7 +60,16 @@ def make_torch_distribution(
         parameters = parameters.masked_fill(~masks, float(IMPOSSIBLE))
     if layout.is_one_choice:
         return Categorical(parameters)
-    return Joint([_make_part(part, parameters) for part in components_of(layout)])
+    return Joint([(part, _make_part(part, parameters)) for part in components_of(layout)])
+
+
+def _make_part(component: ActionComponent, parameters: Tensor) -> TorchDistribution:
+    outputs = parameters[:, component.outputs]
+    if component.leaf.kind == "categorical":
+        return Categorical(outputs)
+    if component.leaf.kind == "binary":
+        return _Bernoulli(outputs)
+    return _Gaussian(component.leaf, outputs, parameters[:, component.log_stds])
 
 
 class Categorical(TorchDistribution):
@@ -64,16 +79,12 @@ class Categorical(TorchDistribution):
         self.log_policy = torch.log_softmax(logits, dim=1)
 
     def log_prob(self, actions: Tensor) -> Tensor:
-        """Return the log-probabilities."""
-        return self.log_policy.gather(1, actions.unsqueeze(1)).squeeze(1)
+        return self.log_policy.gather(1, actions.long().unsqueeze(1)).squeeze(1)
 
     def entropy(self) -> Tensor:
-        """Return the entropies."""
         return -(self.log_policy.exp() * self.log_policy).sum(dim=1)
 
-    def kl_from(self, before: TorchDistribution) -> Tensor:
-        """Return KL(before || self)."""
-        assert isinstance(before, Categorical)  # noqa: S101  (narrows a type)
+    def kl_from(self, before: Self) -> Tensor:
         old = before.log_policy
         return (old.exp() * (old - self.log_policy)).sum(dim=1)
 
@@ -85,21 +96,19 @@ class _Bernoulli(TorchDistribution):
         self.logits = logits
 
     def log_prob(self, actions: Tensor) -> Tensor:
-        """Return the log-probabilities."""
         signed = torch.where(actions > 0.5, self.logits, -self.logits)
         return functional.logsigmoid(signed).sum(dim=1)
 
     def entropy(self) -> Tensor:
-        """Return the entropies."""
-        yes, no = functional.logsigmoid(self.logits), functional.logsigmoid(-self.logits)
+        yes, no = self._log_probs()
         return -(yes.exp() * yes + no.exp() * no).sum(dim=1)
 
-    def kl_from(self, before: TorchDistribution) -> Tensor:
-        """Return KL(before || self)."""
-        assert isinstance(before, _Bernoulli)  # noqa: S101  (narrows a type)
-        yes, no = functional.logsigmoid(before.logits), functional.logsigmoid(-before.logits)
-        new_yes, new_no = functional.logsigmoid(self.logits), functional.logsigmoid(-self.logits)
+    def kl_from(self, before: Self) -> Tensor:
+        (yes, no), (new_yes, new_no) = before._log_probs(), self._log_probs()
         return (yes.exp() * (yes - new_yes) + no.exp() * (no - new_no)).sum(dim=1)
+
+    def _log_probs(self) -> tuple[Tensor, Tensor]:
+        return functional.logsigmoid(self.logits), functional.logsigmoid(-self.logits)
 
 
 class _Gaussian(TorchDistribution):
@@ -110,9 +119,8 @@ class _Gaussian(TorchDistribution):
     (Haarnoja et al. 2018, arXiv:1801.01290, appendix C).
     """
 
-    def __init__(self, component: ActionComponent, means: Tensor, log_stds: Tensor) -> None:
+    def __init__(self, leaf: ActionLeaf, means: Tensor, log_stds: Tensor) -> None:
         self.means, self.log_stds = means, log_stds
-        leaf = component.leaf
         self._squashed = torch.tensor(leaf.is_squashed)
         bounds = zip(leaf.low, leaf.high, leaf.is_squashed, strict=True)
         self._log_scale = sum(
@@ -120,7 +128,6 @@ class _Gaussian(TorchDistribution):
         )
 
     def log_prob(self, actions: Tensor) -> Tensor:
-        """Return the log-densities."""
         errors = (actions - self.means) * torch.exp(-self.log_stds)
         log_probs = (-0.5 * errors**2 - self.log_stds - _HALF_LOG_TAU).sum(dim=1)
         if self._squashed.any():
@@ -143,9 +150,8 @@ class _Gaussian(TorchDistribution):
             entropies = entropies + expected.sum(dim=1)
         return entropies + self._log_scale
 
-    def kl_from(self, before: TorchDistribution) -> Tensor:
-        """Return KL(before || self): the same before and after the tanh."""
-        assert isinstance(before, _Gaussian)  # noqa: S101  (narrows a type)
+    def kl_from(self, before: Self) -> Tensor:
+        # The same before and after the tanh.
         log_ratio = self.log_stds - before.log_stds
         squares = torch.exp(2 * before.log_stds) + (before.means - self.means) ** 2
         return (log_ratio + 0.5 * squares * torch.exp(-2 * self.log_stds) - 0.5).sum(dim=1)
@@ -158,34 +164,15 @@ class Joint(TorchDistribution):
         self._parts = parts
 
     def log_prob(self, actions: Tensor) -> Tensor:
-        """Return the sums of the log-probabilities of the parts."""
-        terms = []
-        for component, distribution in self._parts:
-            values = actions[:, component.actions]
-            is_choice = component.leaf.kind == "categorical"
-            terms.append(distribution.log_prob(values[:, 0].long() if is_choice else values))
+        terms = [part.log_prob(actions[:, columns.actions]) for columns, part in self._parts]
         return torch.stack(terms).sum(dim=0)
 
     def entropy(self) -> Tensor:
-        """Return the sums of the entropies of the parts."""
-        return torch.stack([distribution.entropy() for _, distribution in self._parts]).sum(dim=0)
+        return torch.stack([part.entropy() for _, part in self._parts]).sum(dim=0)
 
-    def kl_from(self, before: TorchDistribution) -> Tensor:
-        """Return the sums of KL(before || self) of the parts."""
-        assert isinstance(before, Joint)  # noqa: S101  (narrows a type)
+    def kl_from(self, before: Self) -> Tensor:
         pairs = zip(self._parts, before._parts, strict=True)
         return torch.stack([new.kl_from(old) for (_, new), (_, old) in pairs]).sum(dim=0)
-
-
-def _make_part(
-    component: ActionComponent, parameters: Tensor
-) -> tuple[ActionComponent, TorchDistribution]:
-    outputs = parameters[:, component.outputs]
-    if component.leaf.kind == "categorical":
-        return component, Categorical(outputs)
-    if component.leaf.kind == "binary":
-        return component, _Bernoulli(outputs)
-    return component, _Gaussian(component, outputs, parameters[:, component.log_stds])
 
 
 def _log_tanh_slope(values: Tensor) -> Tensor:

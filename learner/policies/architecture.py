@@ -57,21 +57,19 @@ class PolicyArchitecture:
         return 2 * self.observation.vector_size if self.normalize_observations else 0
 
     @property
-    def layer_sizes(self) -> list[tuple[int, int]]:
-        """(inputs, outputs) of each layer of ``mlp``, from the observation to the outputs."""
-        sizes = (self.observation.flat_size, *self.hidden_sizes, self.action.num_outputs)
-        return list(pairwise(sizes))
+    def num_features(self) -> int:
+        """Numbers that the first fully connected layer is given."""
+        if self.kind == "mlp":
+            return self.observation.flat_size
+        features = [num_features(leaf.shape) for leaf in self.observation.pixel_leaves]
+        return self.observation.vector_size + sum(features)
 
     @property
     def first_layer(self) -> tuple[int, int]:
         """(inputs, outputs) of the first layer after convolutions, by far the largest."""
-        inputs = self.observation.flat_size
-        if self.kind != "mlp":
-            features = sum(num_features(leaf.shape) for leaf in self.observation.pixel_leaves)
-            inputs = self.observation.vector_size + features
         is_memory = self.kind == "gru" and len(self.hidden_sizes) == 1
         gates = 3 if is_memory else 1  # of a memory, each with weights of its own
-        return inputs, gates * (*self.hidden_sizes, self.action.num_outputs)[0]
+        return self.num_features, gates * (*self.hidden_sizes, self.action.num_outputs)[0]
 
     @property
     def parameter_shapes(self) -> list[tuple[int, ...]]:
@@ -80,9 +78,10 @@ class PolicyArchitecture:
         Log standard deviations, if there are any; weight [out, in] and bias [out] of each layer;
         mean and inverse deviation of the observations, if they are normalised.
         """
+        sizes = (self.num_features, *self.hidden_sizes, self.action.num_outputs)
         layers = [
             shape
-            for inputs, outputs in self.layer_sizes
+            for inputs, outputs in pairwise(sizes)
             for shape in ((outputs, inputs), (outputs,))
         ]
         deviations = [(self.action.num_gaussians,)] if self.action.num_gaussians else []

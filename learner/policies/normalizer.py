@@ -60,7 +60,6 @@ class ObservationStatistics:
         return np.concatenate([means, inverses]).astype(np.float32)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return a copy of the state, by name."""
         return {
             "count": np.array([self._count]),
             "mean": self._mean.copy(),
@@ -68,6 +67,5 @@ class ObservationStatistics:
         }
 
     def load_arrays(self, arrays: dict[str, NDArray[Any]]) -> None:
-        """Continue from a state that ``arrays`` returned."""
         self._count = float(arrays["count"][0])
         self._mean, self._squares = arrays["mean"].copy(), arrays["squares"].copy()

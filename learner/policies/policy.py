@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from reinforce.configs.learning import Activation
 from reinforce.learner.policies.architecture import PolicyArchitecture
-from reinforce.learner.policies.distributions import Masks, make_distribution
+from reinforce.learner.policies.distributions import Masks, make_distribution, masked
 from reinforce.learner.policies.normalizer import OBSERVATION_LIMIT
 from reinforce.learner.policies.weights import Weights
 
@@ -30,8 +30,8 @@ class Policy(ABC):
     """Acts with one version of the weights. Not differentiable, and it draws no random numbers.
 
     Every row of a call is an episode. A recurrent policy remembers one state for each row of the
-    last call; the three ``begin``, ``begin_row`` and ``keep`` tell it what became of the rows, and
-    mean nothing to the others.
+    last call, and overrides ``begin``, ``begin_row`` and ``keep``, which tell it what became of the
+    rows. To the others they mean nothing.
     """
 
     def __init__(self, architecture: PolicyArchitecture) -> None:
@@ -42,16 +42,13 @@ class Policy(ABC):
     def load(self, weights: Weights) -> None:
         """Act with these weights from now on; ValueError if they do not fit."""
 
-    @abstractmethod
-    def begin(self, num_rows: int) -> None:
+    def begin(self, num_rows: int) -> None:  # noqa: B027
         """Begin ``num_rows`` episodes."""
 
-    @abstractmethod
-    def begin_row(self, row: int) -> None:
+    def begin_row(self, row: int) -> None:  # noqa: B027
         """Begin another episode in a row."""
 
-    @abstractmethod
-    def keep(self, rows: NDArray[np.bool_]) -> None:
+    def keep(self, rows: NDArray[np.bool_]) -> None:  # noqa: B027
         """Go on with these rows alone."""
 
     @abstractmethod
@@ -74,16 +71,16 @@ class Policy(ABC):
             masks: [n, num_choices] which choices are allowed, or None for all.
 
         Returns:
-            actions: [n, ...] rows of ``ActionLayout``, and the parameters that they were drawn
-            under, [n, num_outputs + num_gaussians]: ``Distribution.log_prob`` says of them how
-            probable the actions were.
+            actions: [n, ...] rows of ``ActionLayout``, and the masked parameters that they were
+            drawn under, [n, num_outputs + num_gaussians]: ``Distribution.log_prob`` says of them
+            how probable the actions were.
         """
-        parameters = self.parameters(observations)
-        return self._distribution.sample(parameters, uniforms, masks), parameters
+        parameters = masked(self.parameters(observations), masks)
+        return self._distribution.sample(parameters, uniforms), parameters
 
     def act_greedily(self, observations: NDArray[Any], masks: Masks = None) -> NDArray[Any]:
         """Return [n, ...] the most probable choices, and the means of Gaussians."""
-        return self._distribution.mode(self.parameters(observations), masks)
+        return self._distribution.mode(masked(self.parameters(observations), masks))
 
 
 class MLPPolicy(Policy):
@@ -93,18 +90,12 @@ class MLPPolicy(Policy):
         super().__init__(architecture)
         self._architecture = architecture
         self._layout = architecture.observation
-        self._has_pixels = bool(architecture.observation.pixel_leaves)
         self._activation = _ACTIVATIONS[architecture.activation]
         self._layers: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
         self._log_stds: NDArray[np.float32] | None = None
         self._statistics: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
 
     def load(self, weights: Weights) -> None:
-        """Act with these weights from now on.
-
-        Raises:
-            ValueError: Their number does not fit the architecture.
-        """
         if len(weights.values) != self._architecture.num_parameters:
             raise ValueError(
                 f"{len(weights.values)} weights do not fit a policy of "
@@ -126,20 +117,8 @@ class MLPPolicy(Policy):
         ]
         self.version = weights.version
 
-    def begin(self, num_rows: int) -> None:
-        """Nothing is remembered."""
-
-    def begin_row(self, row: int) -> None:
-        """Nothing is remembered."""
-
-    def keep(self, rows: NDArray[np.bool_]) -> None:
-        """Nothing is remembered."""
-
     def parameters(self, observations: NDArray[Any]) -> NDArray[np.float32]:
-        """Return [n, num_outputs + num_gaussians] parameters of the distribution over actions."""
-        if self._has_pixels:
-            observations = self._layout.flat(observations)
-        hidden = observations.reshape(len(observations), -1)
+        hidden = self._layout.flat(observations)
         if self._statistics is not None:
             hidden = self._normalized(hidden, *self._statistics)
         *hidden_layers, (last_weight, last_bias) = self._layers

@@ -108,12 +108,10 @@ class ObservationLayout:
 
     def vector(self, observations: NDArray[Any]) -> NDArray[np.float32]:
         """Return [n, vector_size] the vectors of rows."""
-        if observations.dtype.names:
-            if not self.vector_size:
-                return np.zeros((len(observations), 0), np.float32)
-            return observations[VECTOR].copy()
-        if self.pixel_leaves:
+        if not self.vector_size:
             return np.zeros((len(observations), 0), np.float32)
+        if observations.dtype.names:
+            return observations[VECTOR].copy()
         return observations.reshape(len(observations), -1)
 
     def pixels(self, observations: NDArray[Any]) -> dict[str, NDArray[np.uint8]]:
@@ -125,7 +123,7 @@ class ObservationLayout:
     def flat(self, observations: NDArray[Any]) -> NDArray[np.float32]:
         """Return [n, flat_size] the vector, then all pixels divided by 255."""
         if not self.pixel_leaves:
-            return self.vector(observations)
+            return observations.reshape(len(observations), -1)
         images = self.pixels(observations).values()
         scaled = [image.reshape(len(image), -1) / np.float32(255) for image in images]
         return np.concatenate([self.vector(observations), *scaled], axis=1)
@@ -243,15 +241,15 @@ class ActionComponent:
         leaf: Of which it is a part, or all.
         outputs: Columns of its logits or means among the parameters.
         log_stds: Columns of its log standard deviations among the parameters; empty for most.
-        actions: Columns of its values among the actions.
-        uniforms: Columns among the random numbers.
+        actions: Columns of its values among the actions; of a choice the index of the one.
+        uniforms: Columns among the random numbers, likewise.
     """
 
     leaf: ActionLeaf
     outputs: slice
     log_stds: slice
-    actions: slice
-    uniforms: slice
+    actions: slice | int
+    uniforms: slice | int
 
 
 def components_of(layout: ActionLayout) -> list[ActionComponent]:
@@ -263,20 +261,19 @@ def components_of(layout: ActionLayout) -> list[ActionComponent]:
     components = []
     output, log_std, action, uniform = 0, layout.num_outputs, 0, 0
     for leaf in layout.leaves:
-        parts = leaf.counts if leaf.kind == "categorical" else (leaf.size,)
-        for width in parts:
-            values = 1 if leaf.kind == "categorical" else leaf.size
-            uniforms = 1 if leaf.kind == "categorical" else leaf.num_uniforms
-            deviations = leaf.size if leaf.kind == "gaussian" else 0
+        is_choice, size = leaf.kind == "categorical", leaf.size
+        num_deviations = size if leaf.kind == "gaussian" else 0
+        for width in leaf.counts if is_choice else (size,):
+            num_actions, num_uniforms = (1, 1) if is_choice else (size, leaf.num_uniforms)
             components.append(
                 ActionComponent(
                     leaf,
                     slice(output, output + width),
-                    slice(log_std, log_std + deviations),
-                    slice(action, action + values),
-                    slice(uniform, uniform + uniforms),
+                    slice(log_std, log_std + num_deviations),
+                    action if is_choice else slice(action, action + num_actions),
+                    uniform if is_choice else slice(uniform, uniform + num_uniforms),
                 )
             )
-            output, log_std = output + width, log_std + deviations
-            action, uniform = action + values, uniform + uniforms
+            output, log_std = output + width, log_std + num_deviations
+            action, uniform = action + num_actions, uniform + num_uniforms
     return components

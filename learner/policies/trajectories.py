@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from reinforce.learner.policies.weights import arrays_sha256
 
+_PER_EPISODE = ("episode_lengths", "terminated", "truncated", "final_observations")
+
 
 @dataclass(frozen=True, eq=False)
 class Trajectories:
@@ -56,15 +58,11 @@ class Trajectories:
                 f"episode_lengths sum to {self.episode_lengths.sum()} steps, rewards hold "
                 f"{num_steps}"
             )
-        for name in ("observations", "actions", "behavior_log_probs", "action_masks"):
-            array = getattr(self, name)
-            if array is not None and len(array) != num_steps:
-                raise ValueError(f"{name} hold {len(array)} steps, not {num_steps}")
-        for name in ("terminated", "truncated", "final_observations"):
-            if len(getattr(self, name)) != num_episodes:
-                raise ValueError(
-                    f"{name} hold {len(getattr(self, name))} episodes, not {num_episodes}"
-                )
+        for name in self.array_names:
+            unit = "episodes" if name in _PER_EPISODE else "steps"
+            expected = num_episodes if name in _PER_EPISODE else num_steps
+            if len(getattr(self, name)) != expected:
+                raise ValueError(f"{name} hold {len(getattr(self, name))} {unit}, not {expected}")
         if not (self.terminated | self.truncated).all():
             raise ValueError("an episode is neither terminated nor truncated: it was not finished")
 

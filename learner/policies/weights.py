@@ -15,7 +15,7 @@ class Weights:
 
     Attributes:
         version: Number of updates applied, >= 0.
-        values: [P] float32, the parameters in the order of ``MLPArchitecture.parameter_shapes``.
+        values: [P] float32, the parameters in the order of ``PolicyArchitecture.parameter_shapes``.
     """
 
     version: int

@@ -45,7 +45,7 @@ def played_by(learner, architecture, seed=0):
         parameters = network(observations, LENGTHS).numpy()
     distribution = make_distribution(architecture.action)
     columns = (architecture.action.num_gaussians,) if architecture.action.num_gaussians else ()
-    actions = distribution.sample(parameters, generator.random((num_steps, *columns)), None)
+    actions = distribution.sample(parameters, generator.random((num_steps, *columns)))
     return Trajectories(
         policy_version=learner.version,
         observations=observations,

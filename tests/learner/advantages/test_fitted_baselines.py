@@ -1,6 +1,7 @@
 import numpy as np
 from reference_mdp import ARCHITECTURE, all_paths, as_trajectories
 
+from reinforce.configs.learning import LearnerConfig
 from reinforce.learner.advantages.baselines import LinearBaseline
 from reinforce.learner.advantages.returns import rewards_to_go
 from reinforce.learner.advantages.value_baseline import ValueBaseline
@@ -10,7 +11,8 @@ TARGETS = rewards_to_go(BATCH.rewards, BATCH.episode_lengths, 1.0)
 
 
 def value_baseline(seed=0):
-    return ValueBaseline(ARCHITECTURE, learning_rate=0.05, micro_batch_steps=512, seed=seed)
+    config = LearnerConfig(value_learning_rate=0.05, micro_batch_steps=512)
+    return ValueBaseline(config, ARCHITECTURE, seed)
 
 
 def test_before_the_first_fit_both_are_zero():

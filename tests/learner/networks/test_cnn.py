@@ -5,7 +5,7 @@ from math import prod
 import pytest
 import torch
 
-from reinforce.learner.networks.cnn import ImageEncoder, channels_first
+from reinforce.learner.networks.body import ImageEncoder, channels_first
 from reinforce.learner.policies.architecture import image_layers, image_size, num_features
 from reinforce.learner.policies.spaces import ObservationLeaf
 

@@ -11,7 +11,7 @@ from sample_spaces import ACTION_SPACES
 from torch import distributions as judge
 
 from reinforce.learner.networks.torch_distributions import make_torch_distribution
-from reinforce.learner.policies.distributions import make_distribution
+from reinforce.learner.policies.distributions import make_distribution, masked
 from reinforce.learner.policies.spaces import components_of
 from reinforce.workers.spaces import action_layout
 
@@ -56,7 +56,7 @@ def judges_of(layout, parameters):
 def log_prob_of_the_judge(part, distribution, values):
     """The density of the environment's action, through torch's own transforms."""
     if part.leaf.kind != "gaussian":
-        return distribution.log_prob(values[:, 0] if part.leaf.kind == "categorical" else values)
+        return distribution.log_prob(values)
     normal, total = distribution.base_dist, 0.0
     for i, is_squashed in enumerate(part.leaf.is_squashed):
         one = judge.Normal(normal.loc[:, i], normal.scale[:, i])
@@ -132,7 +132,7 @@ def test_samples_come_with_the_probabilities_of_the_policy(name):
     for part, one in judges_of(layout, parameters[:1]):
         found = flat[:, part.actions]
         if part.leaf.kind == "categorical":
-            found = np.eye(part.outputs.stop - part.outputs.start)[found[:, 0].astype(int)]
+            found = np.eye(part.outputs.stop - part.outputs.start)[found.astype(int)]
             expected = one.probs[0].numpy()
             deviations = np.sqrt(expected * (1 - expected))
         else:
@@ -148,18 +148,19 @@ def test_a_mask_forbids_and_both_sides_recompute_under_it(name):
     parameters, masks = parameters_of(layout), some_masks(layout)
     sampler = make_distribution(layout)
 
-    actions = sampler.sample(parameters.copy(), uniforms_of(layout), masks)
-    log_probs = sampler.log_prob(parameters.copy(), actions, masks)
+    allowed = masked(parameters, masks)
+    actions = sampler.sample(allowed, uniforms_of(layout))
+    log_probs = sampler.log_prob(allowed, actions)
 
     ours = make_torch_distribution(layout, torch.from_numpy(parameters), torch.from_numpy(masks))
     np.testing.assert_allclose(
         ours.log_prob(torch.from_numpy(actions)), log_probs, rtol=1e-5, atol=1e-5
     )
-    masked = np.where(masks, parameters, -np.inf).astype(np.float32)
+    expected_parameters = np.where(masks, parameters, -np.inf).astype(np.float32)
     expected = 0.0
-    for part, one in judges_of(layout, masked):
-        for chosen in (actions, sampler.mode(parameters.copy(), masks)):
-            choices = chosen.reshape(200, -1)[:, part.actions][:, 0]
+    for part, one in judges_of(layout, expected_parameters):
+        for chosen in (actions, sampler.mode(allowed)):
+            choices = chosen.reshape(200, -1)[:, part.actions]
             assert masks[np.arange(200), part.outputs.start + choices].all()
         p = one.probs
         expected = expected - (p * torch.where(p > 0, p, 1.0).log()).sum(dim=1)
@@ -208,7 +209,7 @@ def test_greedy_actions_are_modes_and_means(name):
 
     for part, one in judges_of(layout, parameters):
         if part.leaf.kind == "categorical":
-            expected = one.probs.argmax(dim=1, keepdim=True)
+            expected = one.probs.argmax(dim=1)
         else:
             expected = one.mean if part.leaf.kind == "gaussian" else one.mean > 0.5
         np.testing.assert_allclose(greedy[:, part.actions], expected, rtol=1e-6)
