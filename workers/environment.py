@@ -80,8 +80,7 @@ def inspect_environment(config: EnvironmentConfig) -> EnvironmentSpec:
     """Make the environment once, reset it, and describe it.
 
     Raises:
-        UnsuitableEnvironmentError: It does not exist, cannot be made, or has spaces that no policy
-            here can see or act in.
+        UnsuitableEnvironmentError: It cannot be made, or no policy here can see or act in it.
     """
     environment = make_environment(config)
     try:
@@ -114,8 +113,7 @@ def registers_vector_implementation(config: EnvironmentConfig) -> bool:
 def make_environment(config: EnvironmentConfig) -> gymnasium.Env[Any, Any]:
     """Return one environment, in the wrappers that its registration and the configuration name.
 
-    Raises:
-        UnsuitableEnvironmentError: There is no such id or wrapper, or a constructor fails.
+    UnsuitableEnvironmentError if there is no such id or wrapper, or a constructor fails.
     """
     registration = _registration(config)
     with refusing(f"environment.id = {config.id!r} cannot be made with kwargs {config.kwargs}"):
@@ -131,11 +129,7 @@ def make_environment(config: EnvironmentConfig) -> gymnasium.Env[Any, Any]:
 
 
 def make_vector_environment(config: EnvironmentConfig, num_lanes: int) -> VectorEnv[Any, Any, Any]:
-    """Return the environment's own vector implementation with ``num_lanes`` copies.
-
-    Raises:
-        UnsuitableEnvironmentError: Its constructor fails.
-    """
+    """Return the environment's own vector implementation with ``num_lanes`` copies."""
     kwargs = dict(config.kwargs)
     if config.max_episode_steps is not None:
         kwargs["max_episode_steps"] = config.max_episode_steps
@@ -194,7 +188,7 @@ def _known_names(module_name: str) -> list[str]:
 
 
 def _is_from(module_name: str, spec: EnvSpec) -> bool:
-    """Return whether a module, or the package that it is of, has what an id makes."""
+    """Return whether an id makes something of a module, or of the package that the module is in."""
     entry = spec.entry_point
     path = entry if isinstance(entry, str) else getattr(entry, "__module__", "")
     return re.split("[.:]", path)[0] == module_name.partition(".")[0]

@@ -74,8 +74,7 @@ def checked_reset(result: Any) -> tuple[Any, dict[str, Any]]:
 def checked_step(where: str, result: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
     """Return (observation, reward, terminated, truncated, info) as a step returned them.
 
-    Raises:
-        EnvironmentFaultError: It returned something else; the message begins with ``where``.
+    If it returned something else, the message of the EnvironmentFaultError begins with ``where``.
     """
     if not (isinstance(result, tuple) and len(result) == 5 and isinstance(result[4], dict)):
         raise EnvironmentFaultError(
@@ -109,8 +108,7 @@ def check_observation(
 ) -> list[str]:
     """Return sentences about what is odd in an observation but does no harm.
 
-    Raises:
-        EnvironmentFaultError: A part of it is not in its space; ``where`` and the part are named.
+    EnvironmentFaultError names ``where`` and the part if one does not fit its space.
     """
     name = part_name("observation", path)
     if fault := _fault_of_part(space, observation):

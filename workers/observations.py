@@ -71,11 +71,7 @@ def observation_rows(layout: ObservationLayout, observations: Any) -> NDArray[An
 def lane_masks(
     spec: EnvironmentSpec, observations: Any, info: dict[str, Any], lanes: Iterable[int]
 ) -> Masks:
-    """Return [n, num_choices] what some lanes of a vector environment may do; None for anything.
-
-    Raises:
-        InvalidMaskError: As for ``read_mask``.
-    """
+    """Return [n, num_choices] what some lanes of a vector environment may do; None for anything."""
     if not spec.action_mask:
         return None
     masks = (observations if spec.action_mask == "observation" else info).get(MASK_KEY)
@@ -93,10 +89,7 @@ def read_mask(place: dict[str, Any], layout: ActionLayout) -> NDArray[np.bool_]:
     """Return [num_choices] the action mask of one environment, from ``info`` or an observation.
 
     A MultiDiscrete's mask is one array, or a tuple of one per component, as Gymnasium samples.
-
-    Raises:
-        InvalidMaskError: There is none, or it has the wrong size, or it allows nothing in a
-            component.
+    InvalidMaskError if there is none, its size is wrong, or it allows nothing in a component.
     """
     if MASK_KEY not in place:
         raise InvalidMaskError(

@@ -69,9 +69,7 @@ def play_random_rollout(
 ) -> RandomRollout:
     """Reset with a seed and take random actions, until a deadline of ``time.monotonic``.
 
-    Raises:
-        EnvironmentFaultError: The environment raises, or returns something of the wrong form.
-        InvalidMaskError: An action mask is absent or of the wrong form.
+    EnvironmentFaultError or InvalidMaskError if anything raises or has the wrong form.
     """
     rollout = RandomRollout()
     space = environment.observation_space
@@ -103,16 +101,9 @@ def play_random_rollout(
 def play_vector_rollout(
     environment: VectorEnv[Any, Any, Any], spec: EnvironmentSpec, *, seed: int, max_steps: int
 ) -> list[bytes]:
-    """Do the same with a vector environment, up to the first episode that ends.
+    """Do the same with a vector environment, and return the digests of what all lanes return.
 
-    What a lane does after the end of its episode is of no influence.
-
-    Returns:
-        Digests of what all lanes saw after the reset, and of what each step returned.
-
-    Raises:
-        InvalidMaskError: An action mask is absent or of the wrong form.
-        Exception: Whatever the environment raises.
+    The first end of an episode ends it: what a lane does afterwards does not matter.
     """
     generator, decoder = np.random.default_rng(seed), ActionDecoder(spec.action)
     num_lanes = environment.num_envs
@@ -154,7 +145,7 @@ def _unused_mask(spec: EnvironmentSpec, observation: Any, info: dict[str, Any]) 
 def _random_actions(
     layout: ActionLayout, generator: np.random.Generator, masks: Masks, num_rows: int = 1
 ) -> NDArray[Any]:
-    """Return [num_rows, ...] rows of actions as a policy would take them that knows nothing."""
+    """Return [num_rows, ...] actions of a policy that knows nothing."""
     uniforms = generator.random((num_rows, *uniforms_shape(layout)))
     zeros = np.zeros((num_rows, layout.num_outputs + layout.num_gaussians), np.float32)
     return make_distribution(layout).sample(zeros, uniforms, masks)

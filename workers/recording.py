@@ -55,11 +55,7 @@ def recording_transitions(steps: list[Step]) -> EnvironmentFactory:
 
 
 def frames_per_second(config: EnvironmentConfig) -> int:
-    """Return the speed at which the environment wants to be shown.
-
-    Raises:
-        UnsuitableEnvironmentError: It cannot draw pictures.
-    """
+    """Return the speed of the environment's pictures, or refuse one that draws none."""
     environment = make_environment(config)
     metadata = environment.metadata
     environment.close()

@@ -49,10 +49,7 @@ class RolloutWorker:
     """Plays tickets, one at a time, with the weights that come along with each."""
 
     def __init__(
-        self,
-        config: Config,
-        spec: EnvironmentSpec,
-        make: EnvironmentFactory = make_environment,
+        self, config: Config, spec: EnvironmentSpec, make: EnvironmentFactory = make_environment
     ) -> None:
         # One BLAS thread: workers share the machine, and the batches are small.
         threadpool_limits(1)
@@ -107,7 +104,7 @@ class RolloutWorker:
         num_lanes = min(workers.envs_per_worker, workers.episodes_per_ticket)
         if environment.use_vector_implementation and self._spec.has_vector_implementation:
             return VectorLanes(environment, self._spec, num_lanes)
-        return SingleLanes(environment, self._spec, num_lanes, self._make)
+        return SingleLanes([self._make(environment) for _ in range(num_lanes)], self._spec)
 
 
 def architecture_of(config: Config, spec: EnvironmentSpec) -> PolicyArchitecture:

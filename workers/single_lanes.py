@@ -10,10 +10,9 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from reinforce.configs.experiment import EnvironmentConfig
 from reinforce.learner.policies.policy import Policy
 from reinforce.learner.policies.trajectories import Trajectories
-from reinforce.workers.environment import EnvironmentFactory, EnvironmentSpec, make_environment
+from reinforce.workers.environment import EnvironmentSpec
 from reinforce.workers.environment_faults import NOTHING, check_flags, note_place
 from reinforce.workers.observations import ObservationRows
 from reinforce.workers.seeds import EpisodeUniforms, environment_seed, uniforms_shape
@@ -23,16 +22,10 @@ from reinforce.workers.trajectory_builder import TrajectoryBuilder
 
 
 class SingleLanes:
-    """Plays tickets in up to ``num_lanes`` environments; only those in play are stepped."""
+    """Plays tickets in environments of its own; only those with an episode in play are stepped."""
 
-    def __init__(
-        self,
-        config: EnvironmentConfig,
-        spec: EnvironmentSpec,
-        num_lanes: int,
-        make: EnvironmentFactory = make_environment,
-    ) -> None:
-        self._environments = [make(config) for _ in range(num_lanes)]
+    def __init__(self, environments: list[gymnasium.Env[Any, Any]], spec: EnvironmentSpec) -> None:
+        self._environments = environments
         self._spec = spec
         self._decoder = ActionDecoder(spec.action)
 
@@ -72,7 +65,7 @@ class SingleLanes:
         return builder.trajectories(policy.version)
 
     def close(self) -> None:
-        """Close all environments."""
+        """Close the environments."""
         for environment in self._environments:
             environment.close()
 

@@ -28,8 +28,7 @@ class UnsupportedSpaceError(Exception):
 def observation_layout(space: Space[Any], *, is_masked: bool = False) -> ObservationLayout:
     """Return how observations of a space are stored, without the action mask where that is used.
 
-    Raises:
-        UnsupportedSpaceError: A part of it has no fixed size, or holds nothing.
+    UnsupportedSpaceError if a part of it has no fixed size, or it holds nothing.
     """
     seen = [leaf for leaf in _leaves(space) if not (is_masked and leaf[0] == (MASK_KEY,))]
     leaves = [_observation_leaf(path, leaf) for path, leaf in seen]
@@ -48,8 +47,7 @@ def observation_layout(space: Space[Any], *, is_masked: bool = False) -> Observa
 def action_layout(space: Space[Any]) -> ActionLayout:
     """Return how actions of a space are stored.
 
-    Raises:
-        UnsupportedSpaceError: A part of it has no distribution here, or there is no choice.
+    UnsupportedSpaceError if a part of it has no distribution here, or there is no choice.
     """
     leaves = tuple(_action_leaf(path, leaf) for path, leaf in _leaves(space))
     if sum(leaf.size for leaf in leaves) == 0:

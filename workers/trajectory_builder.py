@@ -51,14 +51,8 @@ class TrajectoryBuilder:
     ) -> None:
         """Append one step of each of n episodes: what was seen, allowed, done and paid.
 
-        Args:
-            episodes: [n] numbers of the episodes.
-            observations: [n, ...] what the policy saw.
-            masks: [n, num_choices] what it was allowed to do; None for anything.
-            actions: [n, ...] what it did.
-            parameters: [n, ...] of the distribution that the actions were drawn from; None for
-                greedy actions, whose log-probabilities are recorded as 0.
-            rewards: [n] what was paid.
+        Everything is [n, ...]. The parameters are those of the distribution that the actions were
+        drawn from; None for greedy actions, whose log-probabilities are recorded as 0.
         """
         start, end = self._num_steps, self._num_steps + len(episodes)
         while end > len(self._episodes):
@@ -88,11 +82,7 @@ class TrajectoryBuilder:
         self._final_observations[episode] = observation
 
     def trajectories(self, policy_version: int) -> Trajectories:
-        """Return everything, episode by episode.
-
-        Raises:
-            ValueError: An episode is missing or was not finished.
-        """
+        """Return everything, episode by episode; ValueError if one is missing or unfinished."""
         self._end_block()
         episodes = self._episodes[: self._num_steps]
         # Stable: within an episode the rows keep the order of time.
@@ -124,11 +114,9 @@ class TrajectoryBuilder:
         """Compute the log-probabilities that are due."""
         rows = slice(self._block_start, self._num_steps)
         masks = None if self._masks is None else self._masks[rows]
-        parameters = self._block[: rows.stop - rows.start]
-        if len(parameters):
-            self._log_probs[rows] = self._distribution.log_prob(
-                parameters, self._actions[rows], masks
-            )
+        parameters, actions = self._block[: rows.stop - rows.start], self._actions[rows]
+        if len(actions):
+            self._log_probs[rows] = self._distribution.log_prob(parameters, actions, masks)
         self._block_start = self._num_steps
 
     def _double(self) -> None:

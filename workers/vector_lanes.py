@@ -175,11 +175,7 @@ def _place(ticket: Ticket, first: int, count: int, builder: TrajectoryBuilder) -
 def autoreset_mode(
     config: EnvironmentConfig, environment: VectorEnv[Any, Any, Any]
 ) -> AutoresetMode:
-    """Return what a vector environment does after the end of an episode, as its metadata says.
-
-    Raises:
-        UnsuitableEnvironmentError: It does not say.
-    """
+    """Return what a vector environment does after an episode, or refuse one that does not say."""
     mode = environment.metadata.get("autoreset_mode")
     if not isinstance(mode, AutoresetMode):
         raise UnsuitableEnvironmentError(

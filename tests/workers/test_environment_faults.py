@@ -119,7 +119,7 @@ def test_what_would_be_repeated_or_cut_without_a_word_is_refused(make_config, sp
     action = action_layout(Discrete(2))
     spec = EnvironmentSpec(observation_layout(space), action, has_vector_implementation=False)
     config = make_config()
-    lanes = SingleLanes(config.environment, spec, 2, lambda config: Stretched(space, shown))
+    lanes = SingleLanes([Stretched(space, shown), Stretched(space, shown)], spec)
     policy = make_policy(architecture_of(config, spec))
     policy.load(Weights(0, np.zeros(architecture_of(config, spec).num_parameters, np.float32)))
 
