@@ -12,6 +12,15 @@ from reinforce.configs.execution import (
 from reinforce.configs.experiment import EvaluationConfig, StopConfig
 from reinforce.configs.learning import LearnerConfig, PolicyConfig
 
+_NEEDS = (
+    ("gae_lambda", "mixes in a value function", "baseline", "value"),
+    ("truncation", "goes on with a value function", "baseline", "value"),
+    ("value_learning_rate", "is for a value function", "baseline", "value"),
+    ("episodes_bounds", "bounds a size that changes", "episodes_per_update", "auto"),
+    ("gradient_snr_target", "steers a size that changes", "episodes_per_update", "auto"),
+)
+"""(name, reason, other, value): unless at its default, a setting needs another to have a value."""
+
 
 def of_the_baseline(learner: LearnerConfig) -> Iterator[str]:
     """Yield what the baseline does not go with."""
@@ -19,32 +28,17 @@ def of_the_baseline(learner: LearnerConfig) -> Iterator[str]:
     if learner.baseline in ("leave_one_out", "time") and learner.episodes_per_update == 1:
         yield (
             f"{baseline} compares episodes with each other and needs learner.episodes_per_update "
-            f">= 2, not {learner.episodes_per_update}; use learner.baseline none or more episodes"
-        )
-    if learner.episodes_bounds[0] > learner.episodes_bounds[1]:
-        yield (
-            f"learner.episodes_bounds = {learner.episodes_bounds} are not smallest and largest; "
-            "swap them"
-        )
-    if learner.advantage_scale == "episode" and learner.baseline != "none":
-        yield (
-            "learner.advantage_scale = 'episode' subtracts each episode's own mean, which undoes "
-            f"{baseline}; use learner.baseline none"
+            ">= 2, not 1; use learner.baseline none or more episodes"
         )
     if learner.return_kind == "total" and learner.baseline in ("linear", "value"):
         yield (
             f"{baseline} foresees rewards-to-go; use learner.return_kind reward_to_go, or another "
             "baseline with total"
         )
-    if learner.gae_lambda < 1 and learner.baseline != "value":
+    if learner.advantage_scale == "episode" and learner.baseline != "none":
         yield (
-            f"learner.gae_lambda = {learner.gae_lambda} mixes in a value function; use "
-            "learner.baseline value, or learner.gae_lambda 1"
-        )
-    if learner.truncation == "bootstrap" and learner.baseline != "value":
-        yield (
-            "learner.truncation = 'bootstrap' goes on with a value function; use learner.baseline "
-            "value, or learner.truncation as_termination"
+            "learner.advantage_scale = 'episode' subtracts each episode's own mean, which undoes "
+            f"{baseline}; use learner.baseline none"
         )
 
 
@@ -63,16 +57,17 @@ def of_the_policy(policy: PolicyConfig) -> Iterator[str]:
 
 
 def without_effect(learner: LearnerConfig) -> Iterator[str]:
-    """Yield settings that were given but that nothing would look at."""
-    needs = {
-        "value_learning_rate": ("baseline", "value"),
-        "episodes_bounds": ("episodes_per_update", "auto"),
-        "gradient_snr_target": ("episodes_per_update", "auto"),
-    }
-    for name, (other, value) in needs.items():
-        is_changed = getattr(learner, name) != LearnerConfig.model_fields[name].default
-        if is_changed and getattr(learner, other) != value:
-            yield f"learner.{name} has no effect without learner.{other} {value}"
+    """Yield settings that were given but that nothing would look at, or not as they are."""
+    for name, reason, other, wanted in _NEEDS:
+        value, default = getattr(learner, name), LearnerConfig.model_fields[name].default
+        if value != default and getattr(learner, other) != wanted:
+            yield (
+                f"learner.{name} = {value!r} {reason}; use learner.{other} {wanted}, or leave "
+                f"learner.{name} at {default}"
+            )
+    smallest, largest = learner.episodes_bounds
+    if smallest > largest:
+        yield f"learner.episodes_bounds = {smallest, largest} are not in order; swap them"
     if learner.discount_state_weight and learner.discount == 1:
         yield "learner.discount_state_weight has no effect with learner.discount 1"
     if learner.importance_correction == "none" and (
@@ -85,21 +80,22 @@ def without_effect(learner: LearnerConfig) -> Iterator[str]:
 
 
 def of_returns_and_schedules(learner: LearnerConfig, cluster: ClusterConfig) -> Iterator[str]:
-    """Yield what the kind of return and the schedules do not go with."""
+    """Yield what the kind of return, the scale and the schedules do not go with."""
+    total, scale = "learner.return_kind = 'total'", "learner.advantage_scale = 'episode'"
     if learner.return_kind == "total" and learner.discount_state_weight:
         yield (
-            "learner.return_kind = 'total' is exact for the discounted objective as it is; "
+            f"{total} is exact for the discounted objective as it is; "
             "learner.discount_state_weight true would count the discount twice"
         )
-    if learner.advantage_scale == "episode" and learner.return_kind == "total":
+    if learner.return_kind == "total" and learner.advantage_scale == "episode":
         yield (
-            "learner.advantage_scale = 'episode' subtracts each episode's mean, and with "
-            "learner.return_kind = 'total' nothing is left; use reward_to_go"
+            f"{scale} subtracts each episode's mean, and with {total} nothing is left; use "
+            "reward_to_go"
         )
     if learner.advantage_scale == "episode" and cluster.lookahead > 0:
         yield (
-            "learner.advantage_scale = 'episode' would undo the importance weights that "
-            "cluster.lookahead 1 needs; use another scale"
+            f"{scale} would undo the importance weights that cluster.lookahead 1 needs; use "
+            "another scale"
         )
     if learner.importance_self_normalize and learner.episodes_per_update == 1:
         yield (
@@ -108,20 +104,16 @@ def of_returns_and_schedules(learner: LearnerConfig, cluster: ClusterConfig) -> 
         )
     if learner.return_kind == "total" and cluster.lookahead > 0:
         yield (
-            "learner.return_kind = 'total' credits an action with rewards before it, which "
-            "importance weights do not cover; use reward_to_go with cluster.lookahead 1"
+            f"{total} credits an action with rewards before it, which importance weights do not "
+            "cover; use reward_to_go with cluster.lookahead 1"
         )
     scheduled = (learner.learning_rate, learner.entropy_coefficient)
     has_schedule = any(isinstance(setting, tuple) for setting in scheduled)
-    if has_schedule and learner.schedule_updates is None:
+    if has_schedule != (learner.schedule_updates is not None):
         yield (
-            "learner.learning_rate or learner.entropy_coefficient has a start and an end, but "
-            "learner.schedule_updates is None; set it to the updates between them"
-        )
-    if learner.schedule_updates is not None and not has_schedule:
-        yield (
-            f"learner.schedule_updates = {learner.schedule_updates}, but neither "
-            "learner.learning_rate nor learner.entropy_coefficient has a start and an end"
+            f"learner.schedule_updates is {learner.schedule_updates}; set it, to the updates "
+            "between start and end, if and only if learner.learning_rate or "
+            "learner.entropy_coefficient has a start and an end"
         )
 
 
@@ -156,19 +148,18 @@ def of_execution(
 
 def of_secrets(tracking: TrackingConfig, checkpoint: CheckpointConfig) -> Iterator[str]:
     """Yield addresses that would carry a secret into the run directory and into MLflow."""
-    if tracking.uri and _may_hold_a_secret(tracking.uri):
-        yield (
-            "tracking.uri is not a plain address: it holds a user, a password or a query, and the "
-            "configuration is written to the run directory and to MLflow; give these in "
-            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or the whole address in "
-            "MLFLOW_TRACKING_URI"
-        )
-    if checkpoint.directory and _may_hold_a_secret(checkpoint.directory):
-        yield (
-            "checkpoint.directory holds a user, a password or a query, and the configuration is "
-            "written to the run directory and to MLflow; give credentials in the way of the store, "
-            "such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-        )
+    mlflow = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+    store = "variables such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+    for name, address, way_out in (
+        ("tracking.uri", tracking.uri, f"{mlflow}, or the whole address in MLFLOW_TRACKING_URI"),
+        ("checkpoint.directory", checkpoint.directory, store),
+    ):
+        if address and _may_hold_a_secret(address):
+            yield (
+                f"{name} is not a plain address: it holds a user, a password or a query, and the "
+                "configuration is written to the run directory and to MLflow; give credentials in "
+                f"{way_out}"
+            )
 
 
 def _may_hold_a_secret(uri: str) -> bool:

@@ -1,6 +1,5 @@
 """From a preset's name or a YAML file to a configuration, and back to YAML."""
 
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +8,12 @@ import yaml
 from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError, suggestion
 
-_PRESETS = resources.files("reinforce.configs") / "presets"
+_PRESETS = Path(__file__).parent / "presets"
 
 
 def preset_names() -> list[str]:
     """Return the names of the presets that ship with the project, sorted."""
-    return sorted(
-        entry.name.removesuffix(".yaml")
-        for entry in _PRESETS.iterdir()
-        if entry.name.endswith(".yaml")
-    )
+    return sorted(path.stem for path in _PRESETS.glob("*.yaml"))
 
 
 def preset_summary(name: str) -> str:
@@ -28,21 +23,24 @@ def preset_summary(name: str) -> str:
 
 
 def load_config(source: str) -> Config:
-    """Return the configuration that a preset or a YAML file describes.
+    """Return the configuration that a preset or a YAML file (``is_path``) describes.
 
-    Args:
-        source: Name of a preset, or path of a YAML file (recognised by its suffix ``.yaml`` or
-            ``.yml``, or by a path separator). Keys that are absent keep their defaults.
-
-    Raises:
-        ConfigError: There is no such preset or file, the text is not a YAML mapping, a key is
-            unknown, or a value is out of range.
+    Keys that are absent keep their defaults; ConfigError if anything else is wrong.
     """
+    names = preset_names()
     if is_path(source):
-        hint = f"the presets are: {', '.join(preset_names())}"
+        hint = f"the presets are: {', '.join(names)}"
         text = read_file(Path(source), "the configuration file", hint)
+    elif source in names:
+        text = (_PRESETS / f"{source}.yaml").read_text(encoding="utf-8")
     else:
-        text = _read_preset(source)
+        near = suggestion(source, names)
+        hint = f"; {near}" if near else "."
+        raise ConfigError(
+            f"there is no preset {source!r}{hint} The presets are: {', '.join(names)}. A file of "
+            "your own is given by its path, such as ./my.yaml, another environment by "
+            "--environment.id after a preset"
+        )
     example = "a mapping of sections such as 'learner:' with 'learning_rate: 0.01' below it"
     try:
         return Config.model_validate(parse_mapping(text, example))
@@ -61,16 +59,7 @@ def to_yaml(config: Config) -> str:
 
 
 def read_file(path: Path, what: str, hint: str) -> str:
-    """Return the text of a file that the user named.
-
-    Args:
-        path: Of the file.
-        what: It is to be, for the message.
-        hint: What to do if it cannot be read.
-
-    Raises:
-        ConfigError: It cannot be read.
-    """
+    """Return the text of a file; a ConfigError says what it was to be, and what to do."""
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -78,40 +67,17 @@ def read_file(path: Path, what: str, hint: str) -> str:
         raise ConfigError(f"cannot read {what} {str(path)!r}: {reason}; {hint}") from None
 
 
-def _read_preset(name: str) -> str:
-    names = preset_names()
-    if name not in names:
-        near = suggestion(name, names)
-        hint = f"; {near}" if near else "."
-        raise ConfigError(
-            f"there is no preset {name!r}{hint} The presets are: {', '.join(names)}. A file of "
-            "your own is given by its path, such as ./my.yaml, another environment by "
-            "--environment.id after a preset"
-        )
-    return (_PRESETS / f"{name}.yaml").read_text(encoding="utf-8")
-
-
 def parse_yaml(text: str) -> Any:
-    """Return the values that a YAML text holds.
-
-    Raises:
-        yaml.YAMLError: It is not valid, or a key stands twice in a mapping, where YAML itself takes
-            the last.
-    """
+    """Return the values that a YAML text holds, or raise yaml.YAMLError."""
     loader = _StrictLoader(text)
     loader.name = "the text"  # what errors call it
     return loader.get_single_data()
 
 
 def parse_mapping(text: str, example: str) -> dict[Any, Any]:
-    """Return the mapping that the text of a file holds; an empty text is an empty one.
+    """Return the mapping that a YAML text holds; an empty text is an empty one.
 
-    Args:
-        text: The YAML.
-        example: What such a file holds, for the message if it holds something else.
-
-    Raises:
-        ConfigError: It is not valid, a key stands twice, or it holds something else.
+    If it is something else, a ConfigError tells what it should be, such as the example.
     """
     try:
         values = parse_yaml(text)
@@ -125,17 +91,13 @@ def parse_mapping(text: str, example: str) -> dict[Any, Any]:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML's safe reader with another way to read mappings."""
+    """Refuses a key that stands twice in a mapping, where YAML itself takes the last."""
 
-
-def _construct_mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
-    seen: set[str] = set()
-    for key, _ in node.value:
-        if str(key.value) in seen:
-            text = f"the key {key.value!r} stands twice in a mapping"
-            raise yaml.constructor.ConstructorError(None, None, text, key.start_mark)
-        seen.add(str(key.value))
-    return loader.construct_mapping(node, deep=True)
-
-
-_StrictLoader.add_constructor("tag:yaml.org,2002:map", _construct_mapping)
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = True) -> dict[Any, Any]:  # noqa: FBT001, FBT002
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if str(key.value) in seen:
+                text = f"the key {key.value!r} stands twice in a mapping"
+                raise yaml.constructor.ConstructorError(None, None, text, key.start_mark)
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep=True)  # before a merge could add its keys

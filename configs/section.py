@@ -1,6 +1,7 @@
 """The base of every configuration section, and the one error a wrong configuration raises."""
 
 from enum import Enum, auto
+from itertools import groupby
 from types import NoneType
 from typing import Any, ClassVar, Self, get_args
 
@@ -44,6 +45,13 @@ class Role(Enum):
     """Says which run it is and where it is kept: of no influence, and kept to the end."""
 
 
+_LENGTHS = {
+    "missing": "has too few values",
+    "too_short": "has too few values",
+    "too_long": "has too many values",
+}
+
+
 class Section(BaseModel):
     """A frozen group of settings that refuses unknown keys and explains what it refuses."""
 
@@ -69,10 +77,9 @@ class Section(BaseModel):
         try:
             return handler(values)
         except ValidationError as error:
-            by_field: dict[str, list[ErrorDetails]] = {}
-            for item in error.errors():
-                by_field.setdefault(str(item["loc"][:1]), []).append(item)
-            raise ConfigError("\n".join(map(cls._sentence, by_field.values()))) from None
+            by_field = groupby(error.errors(), key=lambda item: item["loc"][:1])
+            sentences = [cls._sentence(list(errors)) for _, errors in by_field]
+            raise ConfigError("\n".join(sentences)) from None
 
     @classmethod
     def _none_as_none(cls, name: Any, value: Any) -> Any:
@@ -87,7 +94,10 @@ class Section(BaseModel):
         names = [cls.section, *(str(part) for part in error["loc"][:1])]
         path = ".".join(name for name in names if name)
         if error["type"] in ("extra_forbidden", "invalid_key"):
-            return f"unknown key {path!r}; {cls._near(str(error['loc'][0]))}"
+            where = f"{cls.section!r}" if cls.section else "the configuration"
+            keys = f"the keys of {where} are: {', '.join(cls.model_fields)}"
+            near = suggestion(str(error["loc"][0]), cls.model_fields)
+            return f"unknown key {path!r}; {near or keys}"
         if not error["loc"]:
             return f"{path or 'the configuration'} = {error['input']!r} is not a mapping of keys"
         field = cls.model_fields.get(str(error["loc"][0]))
@@ -96,23 +106,14 @@ class Section(BaseModel):
             return f"{path} is missing{meaning}"
         return f"{path} = {error['input']!r} is refused: it {_rule(errors)}{meaning}"
 
-    @classmethod
-    def _near(cls, unknown: str) -> str:
-        where = f"{cls.section!r}" if cls.section else "the configuration"
-        keys = f"the keys of {where} are: {', '.join(cls.model_fields)}"
-        return suggestion(unknown, cls.model_fields) or keys
-
 
 def _rule(errors: list[ErrorDetails]) -> str:
     """Return what a value breaks, to follow "it"; the first rule, or all kinds that it could be."""
-    kinds = [kind for kind in map(_kind, errors) if kind]
-    if _kind(errors[0]):
-        return f"should be {' or '.join(dict.fromkeys(kinds))}"
-    if errors[0]["type"] in ("missing", "too_short"):
-        return "has too few values"
-    if errors[0]["type"] == "too_long":
-        return "has too many values"
-    return errors[0]["msg"].removeprefix("Input ").removeprefix("String ")
+    kinds = [_kind(error) for error in errors]
+    if kinds[0]:
+        return f"should be {' or '.join(dict.fromkeys(filter(None, kinds)))}"
+    rule = errors[0]["msg"].removeprefix("Input ").removeprefix("String ")
+    return _LENGTHS.get(errors[0]["type"], rule)
 
 
 def _kind(error: ErrorDetails) -> str | None:

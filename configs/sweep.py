@@ -93,11 +93,7 @@ class SweepConfig(Section):
         return self
 
     def config(self, base: Config, settings: dict[str, Any]) -> Config:
-        """Return the base with some settings changed.
-
-        Raises:
-            ConfigError: A value is refused, alone or beside the others.
-        """
+        """Return the base with some settings changed; ConfigError if they do not fit together."""
         values = base.model_dump(mode="json")
         for path, value in settings.items():
             section, _, field = path.partition(".")
@@ -106,11 +102,7 @@ class SweepConfig(Section):
 
 
 def load_sweep(path: Path) -> tuple[SweepConfig, Config]:
-    """Return the sweep that a YAML file describes, and its base.
-
-    Raises:
-        ConfigError: It cannot be read, or says something that cannot be swept.
-    """
+    """Return the sweep that a YAML file describes, and its base, or raise ConfigError."""
     text = read_file(path, "the sweep", "a sweep is a YAML file; docs/tools.md shows one")
     example = "a mapping with 'base: cartpole' and 'settings:'"
     try:

@@ -1,11 +1,14 @@
-"""Environments: made by id, described by the few numbers a policy needs, or refused in time."""
+"""Environments: made by id and put in their wrappers, or described by what a policy has to know.
+
+What cannot be made or learned in is refused with the reason and the way out.
+"""
 
 import importlib
 import re
 import sys
 import warnings
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,7 +17,7 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import VectorEnv
 
 from reinforce.configs.errors import suggestion
-from reinforce.configs.experiment import EnvironmentConfig
+from reinforce.configs.experiment import EnvironmentConfig, WrapperConfig
 from reinforce.learner.policies.spaces import ActionLayout, ObservationLayout
 from reinforce.workers.spaces import (
     MASK_KEY,
@@ -22,7 +25,11 @@ from reinforce.workers.spaces import (
     action_layout,
     observation_layout,
 )
-from reinforce.workers.wrappers import WrapperError, apply_wrappers
+
+SINGLE_ENVIRONMENTS = (
+    "; set environment.use_vector_implementation to false to step single environments"
+)
+"""The way out where a vector implementation fails."""
 
 _EXTRAS = {
     "atari": ("ale_py", "ale-py", "opencv", "cv2"),
@@ -30,6 +37,18 @@ _EXTRAS = {
     "box2d": ("box2d",),
 }
 """Extras of ``pyproject.toml`` and the words by which errors name what they hold."""
+
+_REFUSED_WRAPPERS = {
+    "Autoreset": "workers reset each episode themselves, with the seed of its ticket",
+    "NormalizeObservation": "its statistics would differ from worker to worker; use "
+    "policy.normalize_observations, whose statistics are part of the weights",
+    "NormalizeReward": "its statistics would differ from worker to worker; use "
+    "learner.advantage_scale",
+    "NumpyToTorch": "what workers record are NumPy arrays",
+    "JaxToTorch": "what workers record are NumPy arrays",
+    "HumanRendering": "workers have no screen",
+    "RecordVideo": "every worker would write over the videos of the others",
+}
 
 EnvironmentFactory = Callable[[EnvironmentConfig], gymnasium.Env[Any, Any]]
 """Makes one environment: ``make_environment``, or one that adds to what it makes."""
@@ -61,8 +80,7 @@ def inspect_environment(config: EnvironmentConfig) -> EnvironmentSpec:
     """Make the environment once, reset it, and describe it.
 
     Raises:
-        UnsuitableEnvironmentError: It does not exist, cannot be made, or has spaces that no policy
-            here can see or act in.
+        UnsuitableEnvironmentError: It cannot be made, or no policy here can see or act in it.
     """
     environment = make_environment(config)
     try:
@@ -89,90 +107,75 @@ def describe_environment(
 
 def registers_vector_implementation(config: EnvironmentConfig) -> bool:
     """Return whether the environment brings one, and no wrapper of ours stands before it."""
-    return not config.wrappers and _find(config).vector_entry_point is not None
+    return not config.wrappers and _registration(config).vector_entry_point is not None
 
 
 def make_environment(config: EnvironmentConfig) -> gymnasium.Env[Any, Any]:
     """Return one environment, in the wrappers that its registration and the configuration name.
 
-    Raises:
-        UnsuitableEnvironmentError: There is no such id, or its constructor fails.
+    UnsuitableEnvironmentError if there is no such id or wrapper, or a constructor fails.
     """
-    maker = _find(config)
-    with warnings.catch_warnings():
-        # The user chose the version; that a newer one exists is no news to an experiment's log.
-        warnings.filterwarnings("ignore", message=".*is out of date")
-        try:
-            environment = gymnasium.make(
-                maker,
-                max_episode_steps=config.max_episode_steps,
-                disable_env_checker=True,
-                **config.kwargs,
-            )
-            return apply_wrappers(environment, config.wrappers)
-        except WrapperError as error:
-            raise UnsuitableEnvironmentError(
-                f"{error}{_missing_extra(error.__cause__ or error)}"
-            ) from error
-        except (Exception, SystemExit) as error:  # whatever a user's constructor raises
-            raise UnsuitableEnvironmentError(
-                f"environment.id = {config.id!r} cannot be made with kwargs {config.kwargs}: "
-                f"{type(error).__name__}: {error}{_missing_extra(error)}"
-            ) from error
+    registration = _registration(config)
+    with refusing(f"environment.id = {config.id!r} cannot be made with kwargs {config.kwargs}"):
+        environment = gymnasium.make(
+            registration,
+            max_episode_steps=config.max_episode_steps,
+            disable_env_checker=True,
+            **config.kwargs,
+        )
+    for wrapper in config.wrappers:  # the first one is the innermost
+        environment = _wrapped(environment, wrapper)
+    return environment
 
 
 def make_vector_environment(config: EnvironmentConfig, num_lanes: int) -> VectorEnv[Any, Any, Any]:
-    """Return the environment's own vector implementation with ``num_lanes`` copies.
-
-    Raises:
-        UnsuitableEnvironmentError: Its constructor fails.
-    """
+    """Return the environment's own vector implementation with ``num_lanes`` copies."""
     kwargs = dict(config.kwargs)
     if config.max_episode_steps is not None:
         kwargs["max_episode_steps"] = config.max_episode_steps
+    name = f"the vector implementation of environment.id = {config.id!r}"
+    with refusing(f"{name} cannot be made with kwargs {kwargs}", SINGLE_ENVIRONMENTS):
+        return gymnasium.make_vec(
+            config.id, num_envs=num_lanes, vectorization_mode="vector_entry_point", **kwargs
+        )
+
+
+@contextmanager
+def refusing(what: str, way_out: str = "") -> Iterator[None]:
+    """Refuse an environment whose code raises in here, with what that means and the way out."""
     with warnings.catch_warnings():
+        # The user chose the version; that a newer one exists is no news to an experiment's log.
         warnings.filterwarnings("ignore", message=".*is out of date")
         warnings.filterwarnings("ignore", message=".*not an instance of AutoresetMode")
         try:
-            return gymnasium.make_vec(
-                config.id, num_envs=num_lanes, vectorization_mode="vector_entry_point", **kwargs
-            )
-        except (Exception, SystemExit) as error:  # whatever a constructor raises
+            yield
+        except UnsuitableEnvironmentError:
+            raise
+        except (Exception, SystemExit) as error:
             raise UnsuitableEnvironmentError(
-                f"the vector implementation of environment.id = {config.id!r} cannot be made with "
-                f"kwargs {kwargs}: {type(error).__name__}: {error}; set "
-                "environment.use_vector_implementation to false to step single environments"
+                f"{what}: {type(error).__name__}: {error}{_missing_extra(error)}{way_out}"
             ) from error
 
 
-def _find(config: EnvironmentConfig) -> EnvSpec:
+def _registration(config: EnvironmentConfig) -> EnvSpec:
     """Return the registration that the id names, or one for the user's callable."""
     module_name, _, name = config.id.rpartition(":")
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*is out of date")
+    with refusing(f"environment.id = {config.id!r} cannot be imported"):
         try:
-            if not module_name:
-                if name.startswith("ALE/"):
-                    importlib.import_module("ale_py")
-                return gymnasium.spec(name)
-            module = importlib.import_module(module_name)
-            if name not in gymnasium.registry and callable(getattr(module, name, None)):
-                return EnvSpec(id=name, entry_point=getattr(module, name))
+            if module_name:
+                module = importlib.import_module(module_name)
+                if name not in gymnasium.registry and callable(getattr(module, name, None)):
+                    return EnvSpec(id=name, entry_point=getattr(module, name))
+            elif name.startswith("ALE/"):
+                importlib.import_module("ale_py")
             return gymnasium.spec(name)
         except (gymnasium.error.Error, ModuleNotFoundError) as error:
-            near = suggestion(name, _known_names(module_name))
-            hint = f"; {near}" if near else ""
             # Gymnasium's own guess leaves out the versions, and looks beyond the user's module.
             reason = str(error).partition(" Did you mean: ")[0]
             raise UnsuitableEnvironmentError(
                 f"environment.id = {config.id!r} does not exist here ({reason})"
-                f"{hint}{_missing_extra(error)}"
+                f"{_near(name, _known_names(module_name))}{_missing_extra(error)}"
             ) from None
-        except Exception as error:  # whatever a user's module raises
-            raise UnsuitableEnvironmentError(
-                f"environment.id = {config.id!r} cannot be imported: {type(error).__name__}: "
-                f"{error}{_missing_extra(error)}"
-            ) from error
 
 
 def _known_names(module_name: str) -> list[str]:
@@ -185,10 +188,15 @@ def _known_names(module_name: str) -> list[str]:
 
 
 def _is_from(module_name: str, spec: EnvSpec) -> bool:
-    """Return whether a module, or the package that it is of, has what an id makes."""
+    """Return whether an id makes something of a module, or of the package that the module is in."""
     entry = spec.entry_point
     path = entry if isinstance(entry, str) else getattr(entry, "__module__", "")
     return re.split("[.:]", path)[0] == module_name.partition(".")[0]
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    near = suggestion(name, known)
+    return f"; {near}" if near else ""
 
 
 def _missing_extra(error: BaseException) -> str:
@@ -197,6 +205,53 @@ def _missing_extra(error: BaseException) -> str:
         if any(package in str(error).lower() for package in packages):
             return f"; pip install 'distributed-reinforce[{extra}]' brings it"
     return ""
+
+
+def _wrapped(
+    environment: gymnasium.Env[Any, Any], wrapper: WrapperConfig
+) -> gymnasium.Env[Any, Any]:
+    named = {wrapper: {}} if isinstance(wrapper, str) else wrapper
+    if len(named) != 1:
+        raise UnsuitableEnvironmentError(
+            f"environment.wrappers: {wrapper} has to be a name, or one name with its arguments, "
+            "such as {FrameStackObservation: {stack_size: 4}}"
+        )
+    ((name, values),) = named.items()
+    # YAML has no tuples, and Gymnasium's wrappers ask for them.
+    arguments = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    wrapper_class = _wrapper_class(name)
+    with refusing(
+        f"environment.wrappers: {name} cannot be made with arguments {arguments} around "
+        f"{environment}"
+    ):
+        wrapped: gymnasium.Env[Any, Any] = wrapper_class(environment, **arguments)
+        return wrapped
+
+
+def _wrapper_class(name: str) -> Any:
+    """Return a wrapper of Gymnasium's, or the user's as ``module:Class``."""
+    _refuse_wrapper(name, name)  # before it is imported: some need packages that are not there
+    module, _, attribute = name.rpartition(":")
+    with refusing(f"environment.wrappers: {name!r} cannot be imported"):
+        try:
+            found = getattr(importlib.import_module(module or "gymnasium.wrappers"), attribute)
+        except (ModuleNotFoundError, AttributeError) as error:
+            raise UnsuitableEnvironmentError(
+                f"environment.wrappers: {name!r} is neither a wrapper of gymnasium.wrappers nor "
+                f"module:Class of your own ({error})"
+                f"{_near(name, gymnasium.wrappers.__all__)}{_missing_extra(error)}"
+            ) from None
+    for parent in getattr(found, "__mro__", ()):
+        if parent.__module__.startswith("gymnasium.wrappers."):
+            _refuse_wrapper(name, parent.__name__)
+    return found
+
+
+def _refuse_wrapper(name: str, attribute: str) -> None:
+    if attribute in _REFUSED_WRAPPERS:
+        raise UnsuitableEnvironmentError(
+            f"environment.wrappers: {name} is refused: {_REFUSED_WRAPPERS[attribute]}"
+        )
 
 
 def _has_the_spaces(
@@ -217,10 +272,9 @@ def _mask_source(
 ) -> Literal["info", "observation"] | None:
     if not action.num_choices:
         return None
-    if isinstance(environment.observation_space, gymnasium.spaces.Dict):
-        mask = environment.observation_space.spaces.get(MASK_KEY)
-        if mask is not None:
-            return "observation"
+    space = environment.observation_space
+    if isinstance(space, gymnasium.spaces.Dict) and MASK_KEY in space.spaces:
+        return "observation"
     try:
         _, info = environment.reset(seed=0)
     except Exception:  # noqa: BLE001  (what is wrong with a reset is for the preflight to say)

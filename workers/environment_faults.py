@@ -1,14 +1,19 @@
-"""What an environment returns, held against Gymnasium's interface and its own spaces."""
+"""What an environment returns, held against Gymnasium's interface and its own spaces.
 
-from collections import deque
-from collections.abc import Iterator
+A random rollout checks every result. In training that would cost too much: a result is looked at
+once something has failed with it, and what was recorded is checked for NaNs as whole arrays.
+"""
+
 from typing import Any
 
 import numpy as np
 from gymnasium import spaces
 from gymnasium.spaces import Space
+from numpy.typing import NDArray
 
-from reinforce.learner.policies.spaces import Path
+from reinforce.learner.policies.spaces import ObservationLayout, Path
+from reinforce.learner.policies.trajectories import Trajectories
+from reinforce.workers.spaces import part_name, parts_of
 from reinforce.workers.tickets import Ticket
 
 NOTHING = object()
@@ -17,6 +22,10 @@ NOTHING = object()
 
 class EnvironmentFaultError(Exception):
     """Something that breaks the interface of Gymnasium's environments; the message names it."""
+
+
+class NonFiniteError(Exception):
+    """An environment gave a reward or an observation that is NaN or infinite."""
 
 
 def note_place(
@@ -29,13 +38,8 @@ def note_place(
 ) -> None:
     """Note in an error where in a ticket it happened, for the caller to raise it again.
 
-    Args:
-        error: What the environment raised, or what could not be done with its result.
-        ticket: That was played.
-        episode: Of the ticket.
-        step: Of the episode; 0 is the reset.
-        space: Of the observations.
-        result: What the environment returned.
+    Step 0 is the reset. With the space of the observations and what the environment returned, if
+    it did, the result itself is looked at.
 
     Raises:
         EnvironmentFaultError: What is wrong with the result, or that the environment wants to exit:
@@ -43,31 +47,25 @@ def note_place(
     """
     note = f"This was in {ticket.place(episode, step)}."
     error.add_note(note)
-    try:
-        _look_behind(error, step, space, result)
-    except EnvironmentFaultError as fault:
-        fault.add_note(note)
-        fault.__suppress_context__ = True  # it says the same, and better
-        raise
-    except Exception as other:  # noqa: BLE001 - of the user's spaces or objects, not the one to tell
-        error.add_note(f"Looking for what is wrong with it failed, too: {other!r}")
-
-
-def _look_behind(error: BaseException, step: int, space: Space[Any], result: Any) -> None:
     where = f"step {step}" if step else "reset"
+    fault, cause = None, None
     if isinstance(error, SystemExit):
-        raise EnvironmentFaultError(f"{where} raises SystemExit: {error}") from error
-    if result is not NOTHING:
-        observation, *_ = checked_step(where, result) if step else checked_reset(result)
-        deque(look_at(where, space, observation), maxlen=0)
+        fault, cause = EnvironmentFaultError(f"{where} raises SystemExit: {error}"), error
+    elif result is not NOTHING:
+        try:
+            observation, *_ = checked_step(where, result) if step else checked_reset(result)
+            check_observation(where, space, observation)
+        except EnvironmentFaultError as found:
+            fault = found
+        except Exception as other:  # noqa: BLE001 - of the user's spaces or objects, not the one to tell
+            error.add_note(f"Looking for what is wrong with it failed, too: {other!r}")
+    if fault:
+        fault.add_note(note)
+        raise fault from cause  # without one it takes the place of the error: it says it better
 
 
 def checked_reset(result: Any) -> tuple[Any, dict[str, Any]]:
-    """Return (observation, info) as ``reset`` returned them.
-
-    Raises:
-        EnvironmentFaultError: It returned something else.
-    """
+    """Return (observation, info) as ``reset`` returned them, or raise EnvironmentFaultError."""
     if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict)):
         raise EnvironmentFaultError(f"reset returned {_short(result)}, not (observation, info)")
     return result
@@ -76,8 +74,7 @@ def checked_reset(result: Any) -> tuple[Any, dict[str, Any]]:
 def checked_step(where: str, result: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
     """Return (observation, reward, terminated, truncated, info) as a step returned them.
 
-    Raises:
-        EnvironmentFaultError: It returned something else; the message begins with ``where``.
+    If it returned something else, the message of the EnvironmentFaultError begins with ``where``.
     """
     if not (isinstance(result, tuple) and len(result) == 5 and isinstance(result[4], dict)):
         raise EnvironmentFaultError(
@@ -106,65 +103,110 @@ def check_flags(where: str, terminated: Any, truncated: Any) -> None:
             raise EnvironmentFaultError(f"{where} returned {name} = {_short(flag)}, not a bool")
 
 
-def look_at(where: str, space: Space[Any], observation: Any) -> Iterator[str]:
-    """Yield what is odd about an observation; raise what is wrong with it."""
-    for path, part, value in _parts(where, space, observation):
-        place = f"{where}: the observation" + (f" at {'.'.join(map(str, path))!r}" if path else "")
-        if not isinstance(part, spaces.Box):
-            if not part.contains(value):
-                raise EnvironmentFaultError(
-                    f"{place} is {_short(value)}, which is not in its space {part}"
-                )
-            continue
-        if not isinstance(value, np.ndarray) or value.shape != part.shape:
-            shape = value.shape if isinstance(value, np.ndarray) else type(value).__name__
-            raise EnvironmentFaultError(
-                f"{place} has shape {shape}, and its space {part} says shape {part.shape}"
-            )
-        if not np.can_cast(value.dtype, part.dtype, casting="same_kind"):
-            raise EnvironmentFaultError(
-                f"{place} is of dtype {value.dtype}, and its space {part} says {part.dtype}; it "
-                "would lose its digits on the way"
-            )
-        if not np.isfinite(value).all():
-            raise EnvironmentFaultError(f"{place} holds a NaN or an infinity: {_short(value)}")
-        if ((value < part.low) | (value > part.high)).any():
-            yield (
-                f"the observation{' at ' + repr('.'.join(map(str, path))) if path else ''} leaves "
-                "the bounds of its space; they are not used, so nothing is lost"
-            )
-
-
-def _parts(
+def check_observation(
     where: str, space: Space[Any], observation: Any, path: Path = ()
-) -> Iterator[tuple[Path, Space[Any], Any]]:
-    """Yield the parts of a nested observation with their spaces."""
-    name = f" at {'.'.join(map(str, path))!r}" if path else ""
+) -> list[str]:
+    """Return sentences about what is odd in an observation but does no harm.
+
+    EnvironmentFaultError names ``where`` and the part if one does not fit its space.
+    """
+    name = part_name("observation", path)
+    if fault := _fault_of_part(space, observation):
+        raise EnvironmentFaultError(f"{where}: {name} {fault}")
+    if isinstance(space, spaces.Box):
+        if ((observation < space.low) | (observation > space.high)).any():
+            return [f"{name} leaves the bounds of its space; they are not used, so nothing is lost"]
+        return []
+    return [
+        oddity
+        for key, part in parts_of(space)
+        for oddity in check_observation(where, part, observation[key], (*path, key))
+    ]
+
+
+def _fault_of_part(space: Space[Any], value: Any) -> str:
+    """Return what is wrong with one part of an observation, its own parts aside."""
     if isinstance(space, spaces.Dict):
-        if isinstance(observation, dict) and set(observation) != set(space.spaces):
-            raise EnvironmentFaultError(
-                f"{where}: the observation{name} has the keys {list(observation)}, and its space "
-                f"says {list(space.spaces)}"
-            )
-        if not isinstance(observation, dict):
-            raise EnvironmentFaultError(
-                f"{where}: the observation{name} is {_short(observation)}, not a dict of "
-                f"{list(space.spaces)}"
-            )
-        for key, part in space.spaces.items():
-            yield from _parts(where, part, observation[key], (*path, key))
+        if not isinstance(value, dict):
+            return f"is {_short(value)}, not a dict of {list(space.spaces)}"
+        if set(value) != set(space.spaces):
+            return f"has the keys {list(value)}, and its space says {list(space.spaces)}"
     elif isinstance(space, spaces.Tuple):
-        if not isinstance(observation, tuple) or len(observation) != len(space.spaces):
-            raise EnvironmentFaultError(
-                f"{where}: the observation{name} is {_short(observation)}, not a tuple of "
-                f"{len(space.spaces)}"
-            )
-        for index, part in enumerate(space.spaces):
-            yield from _parts(where, part, observation[index], (*path, index))
-    else:
-        yield path, space, observation
+        if not isinstance(value, tuple) or len(value) != len(space.spaces):
+            return f"is {_short(value)}, not a tuple of {len(space.spaces)}"
+    elif isinstance(space, spaces.Box):
+        return _fault_of_numbers(space, value)
+    elif not space.contains(value):
+        return f"is {_short(value)}, which is not in its space {space}"
+    return ""
+
+
+def _fault_of_numbers(space: spaces.Box, value: Any) -> str:
+    if not isinstance(value, np.ndarray) or value.shape != space.shape:
+        shape = value.shape if isinstance(value, np.ndarray) else type(value).__name__
+        return f"has shape {shape}, and its space {space} says shape {space.shape}"
+    if not np.can_cast(value.dtype, space.dtype, casting="same_kind"):
+        return (
+            f"is of dtype {value.dtype}, and its space {space} says {space.dtype}; it would lose "
+            "its digits on the way"
+        )
+    return "" if np.isfinite(value).all() else f"holds a NaN or an infinity: {_short(value)}"
 
 
 def _short(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 120 else f"{text[:120]}..."
+
+
+def check_finite(
+    ticket: Ticket, trajectories: Trajectories, layout: ObservationLayout, *, with_ends: bool
+) -> None:
+    """Raise NonFiniteError that names part, step, episode and ticket of a NaN or an infinity.
+
+    With ``with_ends`` also for what stood at a truncated episode's end, where it has a value.
+    """
+    lengths = trajectories.episode_lengths
+    rewards, vectors = trajectories.rewards, layout.vector(trajectories.observations)
+    if (row := _first_not_finite(rewards)) is not None:
+        episode, step = _episode_and_step(row, lengths)
+        raise NonFiniteError(
+            f"the reward is {rewards[row]}, and every return would be lost with it, in "
+            f"{ticket.place(episode, step + 1)}"
+        )
+    if (row := _first_not_finite(vectors)) is not None:
+        place = ticket.place(*_episode_and_step(row, lengths))
+        raise NonFiniteError(f"{_not_finite_part(vectors[row], layout)}, in {place}")
+    if with_ends:
+        cut = trajectories.truncated & ~trajectories.terminated
+        ends = np.where(cut[:, None], layout.vector(trajectories.final_observations), 0)
+        if (row := _first_not_finite(ends)) is not None:
+            place = ticket.place(row, int(lengths[row]))
+            raise NonFiniteError(f"{_not_finite_part(ends[row], layout)}, in {place}")
+
+
+def _first_not_finite(values: NDArray[Any]) -> int | None:
+    """Return the first of [n, ...] rows that holds a NaN or an infinity."""
+    finite = np.isfinite(values)
+    if finite.all():
+        return None
+    return int(finite.reshape(len(values), -1).all(axis=1).argmin())
+
+
+def _episode_and_step(row: int, lengths: NDArray[np.int64]) -> tuple[int, int]:
+    """Return the episode of a row, and how many steps were made before it."""
+    ends = np.cumsum(lengths)
+    episode = int(np.searchsorted(ends, row, side="right"))
+    return episode, row - int(ends[episode] - lengths[episode])
+
+
+def _not_finite_part(vector: NDArray[np.float32], layout: ObservationLayout) -> str:
+    """Return words for the first part of a [vector_size] observation that is not finite."""
+    index = int(np.isfinite(vector).argmin())
+    value = vector[index]
+    for leaf in layout.vector_leaves:
+        if index < leaf.size:
+            break
+        index -= leaf.size
+    where = ", ".join(map(str, np.unravel_index(index, leaf.shape)))
+    component = f" in component [{where}]" if where else ""
+    return f"{part_name('observation', leaf.path)} is {value}{component}"

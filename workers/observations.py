@@ -1,19 +1,19 @@
 """From what an environment returns to rows of arrays, and the action masks that come along."""
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterable
+from functools import reduce
+from operator import getitem
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reinforce.learner.policies.distributions import Masks, make_distribution, masked
+from reinforce.learner.policies.distributions import Masks
 from reinforce.learner.policies.spaces import (
     VECTOR,
     ActionLayout,
     ObservationLayout,
     ObservationLeaf,
-    Path,
 )
 from reinforce.workers.environment import EnvironmentSpec
 from reinforce.workers.spaces import MASK_KEY
@@ -22,50 +22,38 @@ Write = Callable[[Any, Any], None]
 """``write(position, observation)``: a row and an observation, or a slice and a batch of them."""
 
 
+class InvalidMaskError(Exception):
+    """An action mask that is absent, of the wrong size, or that allows nothing."""
+
+
 class ObservationRows:
-    """What several lanes see in one step.
+    """What single environments show in one step, written one after the other.
 
     Attributes:
         observations: [n, ...] rows of ``ObservationLayout``.
         masks: [n, num_choices] which choices are allowed, or None where all are, always.
+        write_last: Writes the last observation of an episode, whose mask nobody needs.
     """
 
-    def __init__(self, observations: NDArray[Any], masks: Masks) -> None:
-        self.observations = observations
-        self.masks = masks
+    def __init__(self, spec: EnvironmentSpec, num_rows: int) -> None:
+        self._spec = spec
+        self.observations = spec.observation.empty(num_rows)
+        has_masks = spec.action_mask is not None
+        self.masks = np.empty((num_rows, spec.action.num_choices), np.bool_) if has_masks else None
+        self.write_last = row_writer(spec.observation, self.observations)
 
     def keep(self, rows: NDArray[np.bool_]) -> None:
         """Go on with these rows alone."""
         self.observations = self.observations[rows]
         self.masks = None if self.masks is None else self.masks[rows]
+        self.write_last = row_writer(self._spec.observation, self.observations)
 
-
-def batch_rows(
-    spec: EnvironmentSpec, observations: Any, info: dict[str, Any], lanes: NDArray[np.int64]
-) -> ObservationRows:
-    """Return what some lanes of a vector environment see, and what they may do."""
-    rows = observation_rows(spec.observation, observations)[lanes]
-    if not spec.action_mask:
-        return ObservationRows(rows, None)
-    places = [_place_of(spec, observations, info, int(lane)) for lane in lanes]
-    masks = [read_mask(place, spec.action) for place in places]
-    return ObservationRows(rows, np.stack(masks))
-
-
-def write_idle_actions(
-    spec: EnvironmentSpec,
-    observations: Any,
-    info: dict[str, Any],
-    actions: NDArray[Any],
-    lanes: NDArray[np.int64],
-) -> None:
-    """Write for some lanes an action that their masks allow, for those whose episode is over."""
-    zeros = np.zeros((1, spec.action.num_choices), np.float32)
-    for lane in lanes.tolist():
-        with suppress(InvalidMaskError):  # nothing is asked of a lane that waits
-            place = _place_of(spec, observations, info, lane)
-            mask = read_mask(place, spec.action)[None]
-            actions[lane] = make_distribution(spec.action).mode(masked(zeros, mask))[0]
+    def write(self, position: int, observation: Any, info: dict[str, Any]) -> None:
+        """Write what one lane sees, and what it may do; InvalidMaskError if its mask is wrong."""
+        self.write_last(position, observation)
+        if self.masks is not None:
+            place = observation if self._spec.action_mask == "observation" else info
+            self.masks[position] = read_mask(place, self._spec.action)
 
 
 def observation_rows(layout: ObservationLayout, observations: Any) -> NDArray[Any]:
@@ -75,53 +63,33 @@ def observation_rows(layout: ObservationLayout, observations: Any) -> NDArray[An
         dtype, shape = layout.row_type
         array: NDArray[Any] = observations.astype(dtype, copy=False)
         return array.reshape(len(array), *shape)
-    count = len(_at(observations, leaf.path))
-    rows = layout.empty(count)
+    rows = layout.empty(len(reduce(getitem, leaf.path, observations)))
     row_writer(layout, rows)(slice(None), observations)
     return rows
 
 
-class WritableRows(ObservationRows):
-    """Rows that single environments fill in, one after the other."""
+def lane_masks(
+    spec: EnvironmentSpec, observations: Any, info: dict[str, Any], lanes: Iterable[int]
+) -> Masks:
+    """Return [n, num_choices] what some lanes of a vector environment may do; None for anything."""
+    if not spec.action_mask:
+        return None
+    masks = (observations if spec.action_mask == "observation" else info).get(MASK_KEY)
 
-    def __init__(self, spec: EnvironmentSpec, num_rows: int) -> None:
-        masks = (
-            np.empty((num_rows, spec.action.num_choices), np.bool_) if spec.action_mask else None
-        )
-        super().__init__(spec.observation.empty(num_rows), masks)
-        self._layout, self._action = spec.observation, spec.action
-        self._mask_source = spec.action_mask
-        self.write_last = row_writer(self._layout, self.observations)
+    def place(lane: int) -> dict[str, Any]:
+        if masks is None:
+            return {}
+        is_tuple = isinstance(masks, tuple)
+        return {MASK_KEY: tuple(part[lane] for part in masks) if is_tuple else masks[lane]}
 
-    def keep(self, rows: NDArray[np.bool_]) -> None:
-        """Go on with these rows alone."""
-        super().keep(rows)
-        self.write_last = row_writer(self._layout, self.observations)
-
-    def write(self, position: int, observation: Any, info: dict[str, Any]) -> None:
-        """Write what one lane sees, and what it may do.
-
-        Raises:
-            InvalidMaskError: There is no mask, or it has the wrong size, or it allows nothing.
-        """
-        self.write_last(position, observation)
-        if self.masks is not None:
-            place = observation if self._mask_source == "observation" else info
-            self.masks[position] = read_mask(place, self._action)
-
-
-class InvalidMaskError(Exception):
-    """An action mask that is absent, of the wrong size, or that allows nothing."""
+    return np.stack([read_mask(place(lane), spec.action) for lane in lanes])
 
 
 def read_mask(place: dict[str, Any], layout: ActionLayout) -> NDArray[np.bool_]:
     """Return [num_choices] the action mask of one environment, from ``info`` or an observation.
 
     A MultiDiscrete's mask is one array, or a tuple of one per component, as Gymnasium samples.
-
-    Raises:
-        InvalidMaskError: There is none, or it has the wrong size, or it allows nothing in a
-            component.
+    InvalidMaskError if there is none, its size is wrong, or it allows nothing in a component.
     """
     if MASK_KEY not in place:
         raise InvalidMaskError(
@@ -148,36 +116,27 @@ def row_writer(layout: ObservationLayout, rows: NDArray[Any]) -> Write:
     With a position it takes one observation; with a slice a batch in the form of Gymnasium's vector
     environments, every part of it with one more dimension in front.
     """
-    writers = [(leaf.path, _leaf_writer(leaf, part)) for leaf, part in _parts(layout, rows)]
+    vector = rows[VECTOR] if rows.dtype.names and layout.vector_size else rows
+    writers, start = [], 0
+    for leaf in layout.leaves:
+        if leaf.kind == "pixels":
+            columns = rows[leaf.name] if rows.dtype.names else rows
+        else:
+            columns = vector[:, start : start + leaf.size]
+            start += leaf.size
+        make = _one_hot_writer if leaf.kind == "categories" else _number_writer
+        writers.append((leaf.path, make(leaf, columns)))
     if len(writers) == 1 and not layout.leaves[0].path:
         return writers[0][1]
 
     def write(position: Any, observation: Any) -> None:
         for path, write_leaf in writers:
-            write_leaf(position, _at(observation, path))
+            write_leaf(position, reduce(getitem, path, observation))
 
     return write
 
 
-def _parts(
-    layout: ObservationLayout, rows: NDArray[Any]
-) -> list[tuple[ObservationLeaf, NDArray[Any]]]:
-    """Return each leaf with a view of its columns, shaped [n, ...] as the leaf is."""
-    vector = rows[VECTOR] if rows.dtype.names and layout.vector_size else rows
-    parts, start = [], 0
-    for leaf in layout.leaves:
-        if leaf.kind == "pixels":
-            parts.append((leaf, rows[leaf.name] if rows.dtype.names else rows))
-            continue
-        columns = vector[:, start : start + leaf.size]
-        parts.append((leaf, columns))
-        start += leaf.size
-    return parts
-
-
-def _leaf_writer(leaf: ObservationLeaf, columns: NDArray[Any]) -> Write:
-    if leaf.kind == "categories":
-        return _one_hot_writer(leaf, columns)
+def _number_writer(leaf: ObservationLeaf, columns: NDArray[Any]) -> Write:
     shape, num_dimensions, is_image = leaf.shape, len(leaf.shape), leaf.kind == "pixels"
     is_flat = columns.shape[1:] == shape
 
@@ -200,26 +159,23 @@ def _one_hot_writer(leaf: ObservationLeaf, columns: NDArray[Any]) -> Write:
         [start + np.arange(n) for start, n in zip(leaf.starts, leaf.counts, strict=True)]
     )
 
-    def write_one_hot(position: Any, value: Any) -> None:
+    def write(position: Any, value: Any) -> None:
         target = columns[position]
         flat = np.reshape(value, (*target.shape[:-1], len(leaf.counts)))
         target[...] = flat[..., components] == values
 
-    return write_one_hot
+    return write
 
 
-def _place_of(
-    spec: EnvironmentSpec, observations: Any, info: dict[str, Any], lane: int
-) -> dict[str, Any]:
-    """Return where the mask of one lane is looked for."""
-    masks = (observations if spec.action_mask == "observation" else info).get(MASK_KEY)
-    if masks is None:
-        return {}
-    is_tuple = isinstance(masks, tuple)
-    return {MASK_KEY: tuple(part[lane] for part in masks) if is_tuple else masks[lane]}
+def num_unknown(layout: ObservationLayout, observations: NDArray[Any]) -> int:
+    """Return in how many of [n, ...] rows a category is outside its space: all of its zeros.
 
-
-def _at(observation: Any, path: Path) -> Any:
-    for key in path:
-        observation = observation[key]
-    return observation
+    Numbers outside the bounds of their Box are not counted: the bounds are not used.
+    """
+    counts = [count for leaf in layout.vector_leaves for count in leaf.counts]
+    if not counts:
+        return 0
+    starts = np.cumsum([0, *counts[:-1]])
+    one_hot = layout.vector(observations)[:, ~layout.is_continuous]
+    is_unknown = np.add.reduceat(one_hot, starts, axis=1) == 0
+    return int(is_unknown.any(axis=1).sum())

@@ -1,12 +1,11 @@
 """Preflight: one environment and one policy are made and tried before anything is started.
 
-What would fail or mislead later is found here in seconds. A finding either refuses the environment,
-with the way out, or is a warning that says what it means for the run. Environments are made anew in
+What would fail or mislead later is found here in seconds. It either refuses the environment, with
+the way out, or is a warning that says what it means for the run. Environments are made anew in
 each worker from the configuration, so none has to be pickled.
 """
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,27 +17,34 @@ from reinforce.learner.make_policy import make_policy
 from reinforce.learner.policies.architecture import PolicyArchitecture
 from reinforce.learner.policies.spaces import ObservationLayout
 from reinforce.workers.environment import (
+    SINGLE_ENVIRONMENTS,
     EnvironmentSpec,
     UnsuitableEnvironmentError,
     describe_environment,
     make_environment,
     make_vector_environment,
+    refusing,
     registers_vector_implementation,
 )
 from reinforce.workers.environment_faults import EnvironmentFaultError
 from reinforce.workers.observations import InvalidMaskError
 from reinforce.workers.random_rollout import (
     RandomRollout,
-    first_difference,
     play_random_rollout,
     play_vector_rollout,
 )
 from reinforce.workers.rollout_worker import architecture_of
 from reinforce.workers.vector_lanes import autoreset_mode
 
-_TRIAL_STEPS = 200
+_ROLLOUT_STEPS = 200
 _MAX_STEPS_WITHOUT_LIMIT = 50_000
 _MAX_SECONDS_WITHOUT_LIMIT = 10.0
+
+_DIM = 25
+"""Of 255: an image that is nowhere brighter is taken for a board."""
+
+_MANY_WEIGHTS = 20_000_000
+"""In one layer: 80 MB in every version of the weights, and three times that in the learner."""
 
 
 @dataclass(frozen=True)
@@ -67,55 +73,31 @@ def preflight(config: Config) -> Preflight:
     try:
         spec = describe_environment(config.environment, environment)
         try:
-            trials = [
-                play_random_rollout(environment, spec, seed=0, max_steps=_TRIAL_STEPS),
-                play_random_rollout(environment, spec, seed=0, max_steps=_TRIAL_STEPS),
-                play_random_rollout(other, spec, seed=0, max_steps=_TRIAL_STEPS),
+            rollouts = [
+                play_random_rollout(instance, spec, seed=0, max_steps=_ROLLOUT_STEPS)
+                for instance in (environment, environment, other)
             ]
             if not _has_limit(environment):
-                _play_to_the_end(environment, spec)
+                _require_an_end(environment, spec)
         except (EnvironmentFaultError, InvalidMaskError) as error:
             raise UnsuitableEnvironmentError(f"{name}: {error}") from error.__cause__
     finally:
         environment.close()
         other.close()
     _check_policy(config, spec)
-    odd = [
-        *_check_vector_implementation(config, spec),
-        *trials[0].warnings,
-        *findings_about_images(architecture_of(config, spec), trials),
+    warnings = [
+        *_nondeterminism(name, [rollout.digests for rollout in rollouts]),
+        *_try_vector_implementation(config.environment, spec),
+        *rollouts[0].warnings,
+        *_dim_images(spec.observation, rollouts),
+        *_large_images(architecture_of(config, spec)),
     ]
     if config.policy.normalize_observations and not spec.observation.is_continuous.any():
-        odd.append(
+        warnings.append(
             "policy.normalize_observations has no effect: the observations of "
             f"{name} are categories or images, which are not normalised"
         )
-    return Preflight(spec, (*_determinism(name, trials), *odd))
-
-
-def _determinism(name: str, trials: list[RandomRollout]) -> list[str]:
-    first, again, other = trials
-    return _withdrawn(
-        name,
-        first_difference(first.digests, again.digests),
-        first_difference(first.digests, other.digests),
-    )
-
-
-def _withdrawn(name: str, again: int | None, other: int | None) -> list[str]:
-    """Say from which step on a trial went another way, again or in another instance, if it did."""
-    promise = (
-        "training goes on, but the promise is withdrawn that a run gives the same results again, "
-        "for any number of workers, after a crash and when it is resumed"
-    )
-    for step, where in ((other, "in two of its instances"), (again, "in one that played before")):
-        if step is not None:
-            return [
-                f"{name} is not deterministic under a seed: the same seed and actions gave another "
-                f"episode {where}, from step {step} on; {promise}. Draw all chance from "
-                "self.np_random, and let reset(seed=...) begin anew"
-            ]
-    return []
+    return Preflight(spec, tuple(warnings))
 
 
 def _has_limit(environment: gymnasium.Env[Any, Any]) -> bool:
@@ -127,59 +109,20 @@ def _has_limit(environment: gymnasium.Env[Any, Any]) -> bool:
     return False
 
 
-def _play_to_the_end(environment: gymnasium.Env[Any, Any], spec: EnvironmentSpec) -> None:
-    started_s = time.monotonic()
-    trial = play_random_rollout(
+def _require_an_end(environment: gymnasium.Env[Any, Any], spec: EnvironmentSpec) -> None:
+    rollout = play_random_rollout(
         environment,
         spec,
         seed=1,
         max_steps=_MAX_STEPS_WITHOUT_LIMIT,
-        deadline_s=started_s + _MAX_SECONDS_WITHOUT_LIMIT,
+        deadline_s=time.monotonic() + _MAX_SECONDS_WITHOUT_LIMIT,
     )
-    if not trial.ended:
+    if not rollout.ended:
         raise EnvironmentFaultError(
-            f"an episode of random actions did not end within {trial.num_steps} steps, and no "
+            f"an episode of random actions did not end within {rollout.num_steps} steps, and no "
             "limit of time is set; REINFORCE learns from whole episodes: set "
             "environment.max_episode_steps"
         )
-
-
-def _check_vector_implementation(config: Config, spec: EnvironmentSpec) -> list[str]:
-    environment = config.environment
-    if not (environment.use_vector_implementation and registers_vector_implementation(environment)):
-        return []
-    if not spec.has_vector_implementation:
-        return [
-            f"the vector implementation of environment.id = {environment.id!r} has other spaces "
-            "than the environment alone, so single environments are stepped; set "
-            "environment.use_vector_implementation to false to be told no more"
-        ]
-    try:
-        trials = _vector_trials(environment, spec)
-    except UnsuitableEnvironmentError:
-        raise
-    except Exception as error:  # whatever a user's environment raises
-        raise UnsuitableEnvironmentError(
-            f"the vector implementation of environment.id = {environment.id!r} raises "
-            f"{type(error).__name__}: {error}; set environment.use_vector_implementation to false "
-            "to step single environments"
-        ) from error
-    first, again, other = trials
-    name = f"the vector implementation of environment.id = {environment.id!r}"
-    return _withdrawn(name, first_difference(first, again), first_difference(first, other))
-
-
-def _vector_trials(environment: EnvironmentConfig, spec: EnvironmentSpec) -> list[list[bytes]]:
-    one, other = (make_vector_environment(environment, 2) for _ in range(2))
-    try:
-        autoreset_mode(environment, one)
-        return [
-            play_vector_rollout(vector, spec, seed=0, max_steps=_TRIAL_STEPS)
-            for vector in (one, one, other)
-        ]
-    finally:
-        one.close()
-        other.close()
 
 
 def _check_policy(config: Config, spec: EnvironmentSpec) -> None:
@@ -199,59 +142,93 @@ def _check_policy(config: Config, spec: EnvironmentSpec) -> None:
         make_policy(architecture_of(config, spec))
 
 
-_DIM = 25
-"""Of 255: an image that is nowhere brighter is taken for a board."""
+def _nondeterminism(name: str, digests: list[list[bytes]]) -> list[str]:
+    """Say from which step on a second rollout of the same seed went another way, if one did.
 
-_MANY_WEIGHTS = 20_000_000
-"""In one layer: 80 MB in every version of the weights, and three times that in the learner."""
-
-
-def findings_about_images(
-    architecture: PolicyArchitecture, trials: list[RandomRollout]
-) -> Iterator[str]:
-    """Yield sentences for the user: what was found, and what to do about it."""
-    yield from _boards(architecture.observation, trials)
-    yield from _too_large(architecture)
-
-
-def _boards(layout: ObservationLayout, trials: list[RandomRollout]) -> Iterator[str]:
-    for leaf in layout.pixel_leaves:
-        brightest = max(trial.brightest[leaf.name] for trial in trials)
-        if brightest <= _DIM:
-            way_out = (
-                "put {DtypeObservation: {dtype: float32}} among environment.wrappers"
-                if _is_alone(layout)
-                else "make it a Box of float32 with a wrapper of your own (Gymnasium's "
-                "DtypeObservation takes no Dict and no Tuple)"
-            )
-            yield (
-                f"the image {leaf.name!r} holds nothing above {brightest} in {len(trials)} trials "
-                "and is divided by 255, so that the network sees next to nothing of it; if it is a "
-                f"board of small numbers and no image, {way_out} and set "
-                "policy.normalize_observations to true"
-            )
+    Args:
+        name: Of what was played.
+        digests: Of one instance, of the same again, and of another.
+    """
+    first, again, other = digests
+    for second, where in ((other, "in two of its instances"), (again, "in one that played before")):
+        for step, (one, two) in enumerate(zip(first, second, strict=False)):
+            if one != two:
+                return [
+                    f"{name} is not deterministic under a seed: the same seed and actions gave "
+                    f"another episode {where}, from step {step} on; training goes on, but the "
+                    "promise is withdrawn that a run gives the same results again, for any number "
+                    "of workers, after a crash and when it is resumed. Draw all chance from "
+                    "self.np_random, and let reset(seed=...) begin anew"
+                ]
+    return []
 
 
-def _too_large(architecture: PolicyArchitecture) -> Iterator[str]:
+def _try_vector_implementation(config: EnvironmentConfig, spec: EnvironmentSpec) -> list[str]:
+    if not (config.use_vector_implementation and registers_vector_implementation(config)):
+        return []
+    name = f"the vector implementation of environment.id = {config.id!r}"
+    if not spec.has_vector_implementation:
+        return [
+            f"{name} has other spaces than the environment alone, so single environments are "
+            "stepped; set environment.use_vector_implementation to false to silence this"
+        ]
+    one, other = make_vector_environment(config, 2), make_vector_environment(config, 2)
+    try:
+        with refusing(f"{name} fails", SINGLE_ENVIRONMENTS):
+            autoreset_mode(config, one)
+            digests = [
+                play_vector_rollout(instance, spec, seed=0, max_steps=_ROLLOUT_STEPS)
+                for instance in (one, one, other)
+            ]
+    finally:
+        one.close()
+        other.close()
+    return _nondeterminism(name, digests)
+
+
+def _dim_images(layout: ObservationLayout, rollouts: list[RandomRollout]) -> list[str]:
+    """Return a warning for each image that is probably a board of small numbers."""
+    way_out = (
+        "put {DtypeObservation: {dtype: float32}} among environment.wrappers"
+        if _is_alone(layout)
+        else "make it a Box of float32 with a wrapper of your own (Gymnasium's DtypeObservation "
+        "takes no Dict and no Tuple)"
+    )
+    brightest = {
+        leaf.name: max(rollout.brightest[leaf.name] for rollout in rollouts)
+        for leaf in layout.pixel_leaves
+    }
+    return [
+        f"the image {name!r} holds nothing above {value} in {len(rollouts)} random rollouts and is "
+        "divided by 255, so that the network sees next to nothing of it; if it is a board of small "
+        f"numbers and no image, {way_out} and set policy.normalize_observations to true"
+        for name, value in brightest.items()
+        if value <= _DIM
+    ]
+
+
+def _large_images(architecture: PolicyArchitecture) -> list[str]:
+    """Return a warning if the images make the first layer huge."""
     images = architecture.observation.pixel_leaves
     if not images or ":" in architecture.kind:
-        return
+        return []
     inputs, outputs = architecture.first_layer
-    if inputs * outputs > _MANY_WEIGHTS:
-        way_out = (
-            "put {ResizeObservation: {shape: [84, 84]}} among environment.wrappers (it needs "
-            "OpenCV: pip install 'distributed-reinforce[atari]')"
-            if _is_alone(architecture.observation) and len(images[0].shape) < 4
-            else "make it smaller with a wrapper of your own (Gymnasium's ResizeObservation takes "
-            "one image alone, of two or three dimensions)"
-        )
-        sizes = " and ".join(f"{leaf.name!r} of shape {leaf.shape}" for leaf in images)
-        yield (
-            f"with the image {sizes} the first layer after the image of policy.kind "
-            f"{architecture.kind!r} has {inputs:,} x {outputs:,} weights, "
-            f"{4e-6 * inputs * outputs:,.0f} MB that every version of the weights takes to every "
-            f"worker; {way_out}"
-        )
+    if inputs * outputs <= _MANY_WEIGHTS:
+        return []
+    way_out = (
+        "put {ResizeObservation: {shape: [84, 84]}} among environment.wrappers (it needs OpenCV: "
+        "pip install 'distributed-reinforce[atari]')"
+        if _is_alone(architecture.observation) and len(images[0].shape) < 4
+        else "make it smaller with a wrapper of your own (Gymnasium's ResizeObservation takes one "
+        "image alone, of two or three dimensions)"
+    )
+    sizes = " and ".join(f"{leaf.name!r} of shape {leaf.shape}" for leaf in images)
+    return [
+        f"with the image {sizes} the first layer after the image of policy.kind "
+        f"{architecture.kind!r} has {inputs:,} x {outputs:,} weights, "
+        f"{4e-6 * inputs * outputs:,.0f} MB that every version of the weights takes to every "
+        f"worker; {way_out}"
+    ]
 
 
 def _is_alone(layout: ObservationLayout) -> bool:

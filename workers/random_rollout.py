@@ -1,8 +1,11 @@
-"""A trial: one episode of random actions, in which everything that comes back is looked at."""
+"""Random rollouts: an episode of random actions, in which everything that comes back is checked.
+
+Two with the same seed take the same actions, so the digests of their steps can be compared.
+"""
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,17 +19,18 @@ from reinforce.learner.policies.spaces import ActionLayout, ObservationLayout
 from reinforce.workers.environment import EnvironmentSpec
 from reinforce.workers.environment_faults import (
     EnvironmentFaultError,
+    check_observation,
     checked_reset,
     checked_step,
-    look_at,
 )
-from reinforce.workers.observations import WritableRows, batch_rows, observation_rows
+from reinforce.workers.observations import ObservationRows, lane_masks, observation_rows
+from reinforce.workers.seeds import uniforms_shape
 from reinforce.workers.spaces import MASK_KEY, ActionDecoder
 
 
 @dataclass
 class RandomRollout:
-    """What happened, up to the end of the episode or of the trial.
+    """What happened, up to the end of the episode or the last step that was wanted.
 
     Attributes:
         digests: Of the row that each observation would be recorded as, with the reward and the end
@@ -50,7 +54,7 @@ class RandomRollout:
 
     def note(self, layout: ObservationLayout, rows: NDArray[Any]) -> None:
         """Take note of a row, which is not kept: thousands of images would fill the memory."""
-        self.digests.append(step_digest(rows, self.reward, self.ended))
+        self.digests.append(_digest(rows, self.reward, self.ended))
         for name, image in layout.pixels(rows).items():
             self.brightest[name] = max(self.brightest.get(name, 0), int(image.max()))
 
@@ -63,118 +67,93 @@ def play_random_rollout(
     max_steps: int,
     deadline_s: float = float("inf"),
 ) -> RandomRollout:
-    """Reset with a seed and take random actions, the same ones for the same seed.
+    """Reset with a seed and take random actions, until a deadline of ``time.monotonic``.
 
-    Raises:
-        EnvironmentFaultError: The environment raises, or returns something of the wrong form.
-        InvalidMaskError: An action mask is absent or of the wrong form.
+    EnvironmentFaultError or InvalidMaskError if anything raises or has the wrong form.
     """
-    trial = RandomRollout()
+    rollout = RandomRollout()
     space = environment.observation_space
     generator, decoder = np.random.default_rng(seed), ActionDecoder(spec.action)
-    result = _call("reset", lambda: environment.reset(seed=seed))
-    observation, info = checked_reset(result)
+    where = "reset"
+    observation, info = checked_reset(_call(where, environment.reset, seed=seed))
     while True:
-        where = f"step {len(trial.digests)}" if trial.digests else "reset"
-        rows = WritableRows(spec, 1)
-        trial.warnings |= dict.fromkeys(_unused_mask(spec, observation, info))
-        trial.warnings |= dict.fromkeys(look_at(where, space, observation))
-        if trial.ended:
+        rows = ObservationRows(spec, 1)
+        odd = [
+            *_unused_mask(spec, observation, info),
+            *check_observation(where, space, observation),
+        ]
+        rollout.warnings |= dict.fromkeys(odd)
+        if rollout.ended:
             rows.write_last(0, observation)
         else:
             rows.write(0, observation, info)
-        trial.note(spec.observation, rows.observations)
-        if trial.ended or trial.num_steps == max_steps or time.monotonic() > deadline_s:
-            return trial
+        rollout.note(spec.observation, rows.observations)
+        if rollout.ended or rollout.num_steps == max_steps or time.monotonic() > deadline_s:
+            return rollout
         # Through the decoder, as in training: what it makes of them is tried, too.
-        (action,) = decoder.singles(random_actions(spec.action, generator, rows.masks))
-        observation, info = _step(environment, action, trial)
-
-
-def _step(
-    environment: gymnasium.Env[Any, Any], action: Any, trial: RandomRollout
-) -> tuple[Any, Any]:
-    where = f"step {trial.num_steps + 1}"
-    result = _call(where, lambda: environment.step(action))
-    observation, trial.reward, terminated, truncated, info = checked_step(where, result)
-    trial.ended = bool(terminated or truncated)
-    return observation, info
-
-
-def _call(where: str, function: Callable[[], Any]) -> Any:
-    try:
-        return function()
-    except (Exception, SystemExit) as error:  # whatever a user's environment raises
-        raise EnvironmentFaultError(f"{where} raises {type(error).__name__}: {error}") from error
-
-
-def _unused_mask(spec: EnvironmentSpec, observation: Any, info: dict[str, Any]) -> Iterator[str]:
-    is_seen = isinstance(observation, dict) and MASK_KEY in observation
-    if spec.action_mask is not None or not (is_seen or MASK_KEY in info):
-        return
-    if spec.action.num_choices:
-        yield (
-            f"the environment gives an {MASK_KEY!r} after a step and gave none after reset, so "
-            "none is used, and the policy may do what this one forbids; give one with every "
-            "observation, that of reset included"
-        )
-    else:
-        yield (
-            f"the environment gives an {MASK_KEY!r}, and masks are used only where every part of "
-            "the action space is Discrete or MultiDiscrete; the policy may do what this one forbids"
-        )
-
-
-def random_actions(
-    layout: ActionLayout, generator: np.random.Generator, masks: Masks, num_rows: int = 1
-) -> NDArray[Any]:
-    """Return [num_rows, ...] rows of actions as a policy would take them that knows nothing."""
-    per_row = () if layout.is_one_choice else (layout.num_uniforms,)
-    uniforms = generator.random((num_rows, *per_row))
-    zeros = np.zeros((num_rows, layout.num_outputs + layout.num_gaussians), np.float32)
-    return make_distribution(layout).sample(masked(zeros, masks), uniforms)
+        (action,) = decoder.singles(_random_actions(spec.action, generator, rows.masks))
+        where = f"step {rollout.num_steps + 1}"
+        result = _call(where, environment.step, action)
+        observation, rollout.reward, terminated, truncated, info = checked_step(where, result)
+        rollout.ended = terminated or truncated
 
 
 def play_vector_rollout(
     environment: VectorEnv[Any, Any, Any], spec: EnvironmentSpec, *, seed: int, max_steps: int
 ) -> list[bytes]:
-    """Reset with a seed and take random actions, the same ones for the same seed.
+    """Do the same with a vector environment, and return the digests of what all lanes return.
 
-    It ends with the first episode that does: what a lane does afterwards is of no influence.
-
-    Returns:
-        Digests of what all lanes saw after the reset, and of what each step returned.
-
-    Raises:
-        InvalidMaskError: An action mask is absent or of the wrong form.
-        Exception: Whatever the environment raises.
+    The first end of an episode ends it: what a lane does afterwards does not matter.
     """
     generator, decoder = np.random.default_rng(seed), ActionDecoder(spec.action)
-    lanes = np.arange(environment.num_envs)
+    num_lanes = environment.num_envs
     observations, info = environment.reset(seed=seed)
-    digests = [step_digest(observation_rows(spec.observation, observations))]
+    digests = [_digest(observation_rows(spec.observation, observations))]
     has_end = False
     while len(digests) <= max_steps and not has_end:
-        masks = batch_rows(spec, observations, info, lanes).masks
-        actions = random_actions(spec.action, generator, masks, len(lanes))
+        masks = lane_masks(spec, observations, info, range(num_lanes))
+        actions = _random_actions(spec.action, generator, masks, num_lanes)
         observations, rewards, *ends, info = environment.step(decoder.batch(actions))
-        seen = observation_rows(spec.observation, observations)
-        digests.append(step_digest(seen, rewards, *ends))
+        digests.append(_digest(observation_rows(spec.observation, observations), rewards, *ends))
         has_end = bool(np.any(ends))
     return digests
 
 
-def step_digest(*values: Any) -> bytes:
+def _call(where: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    try:
+        return function(*args, **kwargs)
+    except (Exception, SystemExit) as error:  # whatever a user's environment raises
+        raise EnvironmentFaultError(f"{where} raises {type(error).__name__}: {error}") from error
+
+
+def _unused_mask(spec: EnvironmentSpec, observation: Any, info: dict[str, Any]) -> list[str]:
+    is_seen = isinstance(observation, dict) and MASK_KEY in observation
+    if spec.action_mask is not None or not (is_seen or MASK_KEY in info):
+        return []
+    if spec.action.num_choices:
+        return [
+            f"the environment gives an {MASK_KEY!r} after a step and gave none after reset, so "
+            "none is used, and the policy may do what this one forbids; give one with every "
+            "observation, that of reset included"
+        ]
+    return [
+        f"the environment gives an {MASK_KEY!r}, and masks are used only where every part of "
+        "the action space is Discrete or MultiDiscrete; the policy may do what this one forbids"
+    ]
+
+
+def _random_actions(
+    layout: ActionLayout, generator: np.random.Generator, masks: Masks, num_rows: int = 1
+) -> NDArray[Any]:
+    """Return [num_rows, ...] actions of a policy that knows nothing."""
+    uniforms = generator.random((num_rows, *uniforms_shape(layout)))
+    zeros = np.zeros((num_rows, layout.num_outputs + layout.num_gaussians), np.float32)
+    return make_distribution(layout).sample(masked(zeros, masks), uniforms)
+
+
+def _digest(*values: Any) -> bytes:
     """Return the digest of what a step returned, bit by bit."""
     digest = hashlib.blake2b(digest_size=16)
     for value in values:
         digest.update(np.asarray(value).tobytes())
     return digest.digest()
-
-
-def first_difference(one: list[bytes], other: list[bytes]) -> int | None:
-    """Return the step from which two trials differ, 0 for the reset, or None."""
-    for number, (mine, theirs) in enumerate(zip(one, other, strict=False)):
-        if mine != theirs:
-            return number
-    return None

@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,24 +10,14 @@ from threadpoolctl import threadpool_limits
 from reinforce.configs.config import Config
 from reinforce.learner.make_policy import make_policy
 from reinforce.learner.policies.architecture import PolicyArchitecture
-from reinforce.learner.policies.policy import Policy
 from reinforce.learner.policies.trajectories import Trajectories
 from reinforce.learner.policies.weights import Weights
 from reinforce.workers.environment import EnvironmentFactory, EnvironmentSpec, make_environment
+from reinforce.workers.environment_faults import check_finite
+from reinforce.workers.observations import num_unknown
 from reinforce.workers.single_lanes import SingleLanes
 from reinforce.workers.tickets import Ticket
-from reinforce.workers.trajectory_builder import check_finite, check_finite_ends, num_unknown
 from reinforce.workers.vector_lanes import VectorLanes
-
-
-class Lanes(Protocol):
-    """Environments that play tickets; each played episode is a function of weights and seeds."""
-
-    def play(self, policy: Policy, ticket: Ticket) -> Trajectories:
-        """Play every episode of the ticket to its end and return them in the ticket's order."""
-
-    def close(self) -> None:
-        """Release the environments."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,10 +49,7 @@ class RolloutWorker:
     """Plays tickets, one at a time, with the weights that come along with each."""
 
     def __init__(
-        self,
-        config: Config,
-        spec: EnvironmentSpec,
-        make: EnvironmentFactory = make_environment,
+        self, config: Config, spec: EnvironmentSpec, make: EnvironmentFactory = make_environment
     ) -> None:
         # One BLAS thread: workers share the machine, and the batches are small.
         threadpool_limits(1)
@@ -71,7 +57,7 @@ class RolloutWorker:
         self._spec = spec
         self._make = make
         self._policy = make_policy(architecture_of(config, spec))
-        self._lanes: Lanes | None = None
+        self._lanes: SingleLanes | VectorLanes | None = None
 
     def play(self, ticket: Ticket, weights: Weights) -> tuple[RolloutReport, Trajectories]:
         """Play every episode of the ticket with these weights.
@@ -92,12 +78,10 @@ class RolloutWorker:
             with np.errstate(invalid="ignore", over="ignore"):
                 trajectories = self._lanes.play(self._policy, ticket)
         except BaseException:
-            self._lanes.close()
-            self._lanes = None
+            self.close()
             raise
-        check_finite(ticket, trajectories, self._spec.observation)
-        if self._config.learner.truncation == "bootstrap":
-            check_finite_ends(ticket, trajectories, self._spec.observation)
+        bootstraps = self._config.learner.truncation == "bootstrap"
+        check_finite(ticket, trajectories, self._spec.observation, with_ends=bootstraps)
         return RolloutReport(
             ticket=ticket,
             policy_version=trajectories.policy_version,
@@ -115,12 +99,12 @@ class RolloutWorker:
             self._lanes.close()
             self._lanes = None
 
-    def _make_lanes(self) -> Lanes:
+    def _make_lanes(self) -> SingleLanes | VectorLanes:
         environment, workers = self._config.environment, self._config.workers
         num_lanes = min(workers.envs_per_worker, workers.episodes_per_ticket)
         if environment.use_vector_implementation and self._spec.has_vector_implementation:
             return VectorLanes(environment, self._spec, num_lanes)
-        return SingleLanes(environment, self._spec, num_lanes, self._make)
+        return SingleLanes([self._make(environment) for _ in range(num_lanes)], self._spec)
 
 
 def architecture_of(config: Config, spec: EnvironmentSpec) -> PolicyArchitecture:

@@ -10,32 +10,24 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from reinforce.configs.experiment import EnvironmentConfig
 from reinforce.learner.policies.policy import Policy
 from reinforce.learner.policies.trajectories import Trajectories
-from reinforce.workers.environment import EnvironmentFactory, EnvironmentSpec, make_environment
+from reinforce.workers.environment import EnvironmentSpec
 from reinforce.workers.environment_faults import NOTHING, check_flags, note_place
-from reinforce.workers.episode_uniforms import EpisodeUniforms
-from reinforce.workers.observations import WritableRows
+from reinforce.workers.observations import ObservationRows
+from reinforce.workers.seeds import EpisodeUniforms, environment_seed, uniforms_shape
 from reinforce.workers.spaces import ActionDecoder
-from reinforce.workers.tickets import Ticket, environment_seed
+from reinforce.workers.tickets import Ticket
 from reinforce.workers.trajectory_builder import TrajectoryBuilder
 
 
 class SingleLanes:
-    """Plays tickets in up to ``num_lanes`` environments; only those in play are stepped."""
+    """Plays tickets in environments of its own; only those with an episode in play are stepped."""
 
-    def __init__(
-        self,
-        config: EnvironmentConfig,
-        spec: EnvironmentSpec,
-        num_lanes: int,
-        make: EnvironmentFactory = make_environment,
-    ) -> None:
-        self._environments = [make(config) for _ in range(num_lanes)]
+    def __init__(self, environments: list[gymnasium.Env[Any, Any]], spec: EnvironmentSpec) -> None:
+        self._environments = environments
         self._spec = spec
         self._decoder = ActionDecoder(spec.action)
-        self._uniforms_per_step = () if spec.action.is_one_choice else (spec.action.num_uniforms,)
 
     def play(self, policy: Policy, ticket: Ticket) -> Trajectories:
         """Play all episodes of the ticket, each seeded by itself, and return them in its order."""
@@ -43,16 +35,16 @@ class SingleLanes:
         lanes = self._environments[: ticket.num_episodes]
         episodes = np.arange(len(lanes))  # what each lane plays
         unplayed = iter(range(len(lanes), ticket.num_episodes))
-        chance = EpisodeUniforms(len(lanes), self._uniforms_per_step)
+        uniforms = EpisodeUniforms(len(lanes), uniforms_shape(self._spec.action))
         # Used in turn: what was seen is recorded when what follows has been written.
-        seen, following = (WritableRows(self._spec, len(lanes)) for _ in range(2))
+        seen, following = (ObservationRows(self._spec, len(lanes)) for _ in range(2))
         policy.begin(len(lanes))
         for row, lane in enumerate(lanes):
-            _begin(lane, ticket, row, row, seen, chance)
+            _begin(lane, ticket, row, row, seen, uniforms)
         while lanes:
-            actions, parameters = _act(policy, ticket, chance, seen)
+            actions, parameters = _act(policy, ticket, seen, uniforms)
             rewards, ended = self._step(ticket, lanes, episodes, actions, builder, following)
-            builder.add_steps(episodes, seen, actions, parameters, rewards)
+            builder.add_steps(episodes, seen.observations, seen.masks, actions, parameters, rewards)
             seen, following = following, seen
             over = []
             for row in ended:
@@ -61,19 +53,19 @@ class SingleLanes:
                     over.append(row)
                     continue
                 episodes[row] = episode
-                _begin(lanes[row], ticket, episode, row, seen, chance)
+                _begin(lanes[row], ticket, episode, row, seen, uniforms)
                 policy.begin_row(row)
             if over:
                 going_on = np.ones(len(lanes), np.bool_)
                 going_on[over] = False
-                for rows in (seen, following, policy, chance):
+                for rows in (seen, following, policy, uniforms):
                     rows.keep(going_on)
                 episodes = episodes[going_on]
                 lanes = [lane for lane, goes_on in zip(lanes, going_on, strict=True) if goes_on]
         return builder.trajectories(policy.version)
 
     def close(self) -> None:
-        """Close all environments."""
+        """Close the environments."""
         for environment in self._environments:
             environment.close()
 
@@ -84,7 +76,7 @@ class SingleLanes:
         episodes: NDArray[np.int64],
         actions: NDArray[Any],
         builder: TrajectoryBuilder,
-        following: WritableRows,
+        following: ObservationRows,
     ) -> tuple[list[float], list[int]]:
         """Step every lane, write what is seen next, and return rewards and the rows that ended."""
         rewards, ended = [], []
@@ -121,8 +113,8 @@ def _begin(
     ticket: Ticket,
     episode: int,
     row: int,
-    seen: WritableRows,
-    chance: EpisodeUniforms,
+    seen: ObservationRows,
+    uniforms: EpisodeUniforms,
 ) -> None:
     """Begin an episode in a lane: all chance of it comes from its seed."""
     episode_seed, result = ticket.episode_seeds[episode], NOTHING
@@ -132,12 +124,12 @@ def _begin(
     except (Exception, SystemExit) as error:
         note_place(error, ticket, episode, 0, lane.observation_space, result)
         raise
-    chance.begin_row(row, episode_seed)
+    uniforms.begin_row(row, episode_seed)
 
 
 def _act(
-    policy: Policy, ticket: Ticket, chance: EpisodeUniforms, seen: WritableRows
+    policy: Policy, ticket: Ticket, seen: ObservationRows, uniforms: EpisodeUniforms
 ) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
     if ticket.greedy:
         return policy.act_greedily(seen.observations, seen.masks), None
-    return policy.act(seen.observations, chance.next_step(), seen.masks)
+    return policy.act(seen.observations, uniforms.next_step(), seen.masks)

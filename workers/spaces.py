@@ -28,8 +28,7 @@ class UnsupportedSpaceError(Exception):
 def observation_layout(space: Space[Any], *, is_masked: bool = False) -> ObservationLayout:
     """Return how observations of a space are stored, without the action mask where that is used.
 
-    Raises:
-        UnsupportedSpaceError: A part of it has no fixed size, or holds nothing.
+    UnsupportedSpaceError if a part of it has no fixed size, or it holds nothing.
     """
     seen = [leaf for leaf in _leaves(space) if not (is_masked and leaf[0] == (MASK_KEY,))]
     leaves = [_observation_leaf(path, leaf) for path, leaf in seen]
@@ -48,8 +47,7 @@ def observation_layout(space: Space[Any], *, is_masked: bool = False) -> Observa
 def action_layout(space: Space[Any]) -> ActionLayout:
     """Return how actions of a space are stored.
 
-    Raises:
-        UnsupportedSpaceError: A part of it has no distribution here, or there is no choice.
+    UnsupportedSpaceError if a part of it has no distribution here, or there is no choice.
     """
     leaves = tuple(_action_leaf(path, leaf) for path, leaf in _leaves(space))
     if sum(leaf.size for leaf in leaves) == 0:
@@ -57,54 +55,58 @@ def action_layout(space: Space[Any]) -> ActionLayout:
     return ActionLayout(leaves)
 
 
-def _leaves(space: Space[Any], path: Path = ()) -> Iterator[tuple[Path, Space[Any]]]:
+def parts_of(space: Space[Any]) -> list[tuple[str | int, Space[Any]]]:
+    """Return the parts of a Dict or a Tuple by their keys; no other space has any."""
     if isinstance(space, spaces.Dict):
-        for key, part in space.spaces.items():
-            if not isinstance(key, str):
-                raise UnsupportedSpaceError(
-                    f"the space {space} has the key {key!r}, of type {type(key).__name__}: the "
-                    "parts of a Dict are named by strings here; rename it, or use a Tuple"
-                )
-            yield from _leaves(part, (*path, key))
-    elif isinstance(space, spaces.Tuple):
-        for index, part in enumerate(space.spaces):
-            yield from _leaves(part, (*path, index))
-    else:
+        return list(space.spaces.items())
+    return list(enumerate(space.spaces)) if isinstance(space, spaces.Tuple) else []
+
+
+def part_name(role: str, path: Path) -> str:
+    """Return words for a part of an observation or an action, such as "the action at 'arm.0'"."""
+    place = f" at {'.'.join(map(str, path))!r}" if path else ""
+    return f"the {role}{place}"
+
+
+def _leaves(space: Space[Any], path: Path = ()) -> Iterator[tuple[Path, Space[Any]]]:
+    if not isinstance(space, spaces.Dict | spaces.Tuple):
         yield path, space
+    for key, part in parts_of(space):
+        if isinstance(space, spaces.Dict) and not isinstance(key, str):
+            raise UnsupportedSpaceError(
+                f"the space {space} has the key {key!r}, of type {type(key).__name__}: the "
+                "parts of a Dict are named by strings here; rename it, or use a Tuple"
+            )
+        yield from _leaves(part, (*path, key))
 
 
 def _observation_leaf(path: Path, space: Space[Any]) -> ObservationLeaf:
-    if isinstance(space, spaces.Box):
+    if isinstance(space, spaces.Box | spaces.MultiBinary):
         return ObservationLeaf(path, "pixels" if _is_image(space) else "numbers", space.shape)
-    if isinstance(space, spaces.MultiBinary):
-        return ObservationLeaf(path, "numbers", space.shape)
-    if isinstance(space, spaces.Discrete):
-        return ObservationLeaf(path, "categories", (), (int(space.n),), (int(space.start),))
-    if isinstance(space, spaces.MultiDiscrete):
-        return ObservationLeaf(path, "categories", space.shape, *_counts_and_starts(space))
+    if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
+        return ObservationLeaf(path, "categories", space.shape or (), *_counts_and_starts(space))
     raise UnsupportedSpaceError(
-        f"{_where('observation', path)} is the space {space}: {type(space).__name__} has no fixed "
-        "size, and policies here need one; convert it with a wrapper such as "
+        f"{part_name('observation', path)} is the space {space}: {type(space).__name__} has no "
+        "fixed size, and policies here need one; convert it with a wrapper such as "
         "gymnasium.wrappers.TransformObservation to Box, Discrete, MultiDiscrete, MultiBinary, or "
         "a Tuple or Dict of these"
     )
 
 
-def _is_image(space: spaces.Box) -> bool:
-    """Return whether it is one to the brim; a board of small numbers is no image."""
-    is_plane = space.dtype == np.uint8 and 2 <= len(space.shape) <= 4
-    return is_plane and bool(space.high.max(initial=0) == np.iinfo(np.uint8).max)
+def _is_image(space: spaces.Box | spaces.MultiBinary) -> bool:
+    """Return whether it may be as bright as an image; a board of small numbers is none."""
+    if not isinstance(space, spaces.Box) or space.dtype != np.uint8:
+        return False
+    return 2 <= len(space.shape) <= 4 and bool(space.high.max(initial=0) == 255)
 
 
 def _action_leaf(path: Path, space: Space[Any]) -> ActionLeaf:
-    if isinstance(space, spaces.Discrete):
-        counts, starts = (int(space.n),), (int(space.start),)
-        return ActionLeaf(path, "categorical", (), str(space.dtype), counts, starts)
-    if isinstance(space, spaces.MultiDiscrete):
-        dtype = str(space.dtype)
-        return ActionLeaf(path, "categorical", space.shape, dtype, *_counts_and_starts(space))
+    dtype = str(space.dtype)
+    if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
+        shape = space.shape or ()
+        return ActionLeaf(path, "categorical", shape, dtype, *_counts_and_starts(space))
     if isinstance(space, spaces.MultiBinary):
-        return ActionLeaf(path, "binary", space.shape, str(space.dtype))
+        return ActionLeaf(path, "binary", space.shape, dtype)
     if isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating):
         return _gaussian_leaf(path, space)
     reason = (
@@ -113,7 +115,7 @@ def _action_leaf(path: Path, space: Space[Any]) -> ActionLeaf:
         else f"{type(space).__name__}, for which there is no distribution here"
     )
     raise UnsupportedSpaceError(
-        f"{_where('action', path)} is the space {space}: {reason}; supported are Discrete, "
+        f"{part_name('action', path)} is the space {space}: {reason}; supported are Discrete, "
         "MultiDiscrete, MultiBinary, Box of floats, and Tuple and Dict of these; "
         "gymnasium.wrappers.TransformAction converts"
     )
@@ -122,7 +124,7 @@ def _action_leaf(path: Path, space: Space[Any]) -> ActionLeaf:
 def _gaussian_leaf(path: Path, space: spaces.Box) -> ActionLeaf:
     if (space.low == space.high).any():
         raise UnsupportedSpaceError(
-            f"{_where('action', path)} is the space {space}: a component with low == high has "
+            f"{part_name('action', path)} is the space {space}: a component with low == high has "
             "nothing to decide and no density; take it out with a wrapper such as "
             "gymnasium.wrappers.TransformAction"
         )
@@ -135,13 +137,11 @@ def _gaussian_leaf(path: Path, space: spaces.Box) -> ActionLeaf:
     return ActionLeaf(path, "gaussian", space.shape, str(space.dtype), low=low, high=high)
 
 
-def _counts_and_starts(space: spaces.MultiDiscrete) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    return tuple(map(int, space.nvec.flatten())), tuple(map(int, space.start.flatten()))
-
-
-def _where(role: str, path: Path) -> str:
-    place = f" at {'.'.join(map(str, path))!r}" if path else ""
-    return f"the {role}{place}"
+def _counts_and_starts(
+    space: spaces.Discrete | spaces.MultiDiscrete,
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    counts = space.n if isinstance(space, spaces.Discrete) else space.nvec
+    return tuple(np.ravel(counts).tolist()), tuple(np.ravel(space.start).tolist())
 
 
 class ActionDecoder:
@@ -152,18 +152,17 @@ class ActionDecoder:
         self._is_one_choice = layout.is_one_choice
         self._start = layout.leaves[0].starts[0] if layout.is_one_choice else 0
         self._dtype = np.dtype(layout.leaves[0].dtype)
-        self._paths = [leaf.path for leaf in layout.leaves]
         self._decoders = [_leaf_decoder(leaf) for leaf in layout.leaves]
 
     def batch(self, actions: NDArray[Any]) -> Any:
         """Return [n, ...] actions as a vector environment takes them: nested, then batched."""
         if self._is_one_choice:
             return (actions + self._start).astype(self._dtype, copy=False)
-        values, start = [], 0
+        values, start = {}, 0
         for leaf, decode in zip(self._layout.leaves, self._decoders, strict=True):
-            values.append(decode(actions[:, start : start + leaf.size]))
+            values[leaf.path] = decode(actions[:, start : start + leaf.size])
             start += leaf.size
-        return _nested(self._paths, values)
+        return _nested(values)
 
     def singles(self, actions: NDArray[Any]) -> list[Any]:
         """Return n actions, one for each single environment."""
@@ -202,15 +201,13 @@ def _leaf_decoder(leaf: ActionLeaf) -> Callable[[NDArray[Any]], NDArray[Any]]:
     return decode_choices
 
 
-def _nested(paths: list[Path], values: list[Any]) -> Any:
-    if paths == [()]:
-        return values[0]
-    groups: dict[str | int, tuple[list[Path], list[Any]]] = {}
-    for path, value in zip(paths, values, strict=True):
-        rest, inner = groups.setdefault(path[0], ([], []))
-        rest.append(path[1:])
-        inner.append(value)
-    nested = {key: _nested(*group) for key, group in groups.items()}
+def _nested(values: dict[Path, Any]) -> Any:
+    if () in values:
+        return values[()]
+    nested = {
+        key: _nested({path[1:]: value for path, value in values.items() if path[0] == key})
+        for key in dict.fromkeys(path[0] for path in values)
+    }
     is_tuple = isinstance(next(iter(nested)), int)
     return tuple(nested.values()) if is_tuple else nested
 

@@ -1,14 +1,9 @@
-"""Tickets: the episodes of a batch, named by their seeds before anything is played.
-
-That every trajectory is a function of the weights and its ticket is what makes the number of
-workers a matter of speed alone: a lost ticket is played again, arrival order is irrelevant, and no
-generator has to be checkpointed.
-"""
+"""Tickets: the episodes of a batch, named by their seeds before anything is played."""
 
 from dataclasses import dataclass
 from enum import IntEnum
 
-import numpy as np
+from reinforce.workers.seeds import environment_seed, episode_seed
 
 
 class Purpose(IntEnum):
@@ -69,43 +64,15 @@ def draw_tickets(
     greedy: bool = False,
     first_index: int = 0,
 ) -> list[Ticket]:
-    """Return the tickets of one batch; together they name exactly ``num_episodes`` episodes.
+    """Return the tickets of one batch; together they name exactly ``num_episodes`` episodes, >= 1.
 
-    The seed of an episode is drawn from (run seed, purpose, update, ticket, episode) by
-    ``numpy.random.SeedSequence`` and from nothing else: not from a worker, a clock or a history.
-
-    Args:
-        run_seed: >= 0.
-        purpose: Part of the seeds.
-        update: >= 0, part of the seeds.
-        num_episodes: >= 1.
-        episodes_per_ticket: >= 1; the last ticket holds what is left.
-        greedy: Passed on to the tickets.
-        first_index: Index of the first ticket, >= 0: behind those that are drawn already.
+    The last one holds what is left. ``first_index`` is the index of the first, >= 0: it follows
+    the tickets that are drawn already.
     """
-    tickets = []
     starts = range(0, num_episodes, episodes_per_ticket)
+    tickets = []
     for index, start in enumerate(starts, start=first_index):
-        count = min(episodes_per_ticket, num_episodes - start)
-        seeds = tuple(
-            int(
-                np.random.SeedSequence(
-                    run_seed, spawn_key=(purpose, update, index, episode)
-                ).generate_state(1, np.uint64)[0]
-            )
-            for episode in range(count)
-        )
-        tickets.append(Ticket(purpose, update, index, seeds, greedy))
+        episodes = range(min(episodes_per_ticket, num_episodes - start))
+        seeds = (episode_seed(run_seed, purpose, update, index, episode) for episode in episodes)
+        tickets.append(Ticket(purpose, update, index, tuple(seeds), greedy))
     return tickets
-
-
-def environment_seed(episode_seed: int) -> int:
-    """Return the seed of an environment's reset: 31 bits, which every simulator accepts."""
-    return int(np.random.SeedSequence(episode_seed, spawn_key=(0,)).generate_state(1)[0]) >> 1
-
-
-def action_generator(episode_seed: int) -> np.random.Generator:
-    """Return the generator of the numbers that decide the actions."""
-    return np.random.Generator(
-        np.random.PCG64(np.random.SeedSequence(episode_seed, spawn_key=(1,)))
-    )

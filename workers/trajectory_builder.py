@@ -9,12 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reinforce.learner.policies.distributions import make_distribution
-from reinforce.learner.policies.spaces import ObservationLayout
+from reinforce.learner.policies.distributions import Masks, make_distribution
 from reinforce.learner.policies.trajectories import Trajectories
 from reinforce.workers.environment import EnvironmentSpec
-from reinforce.workers.observations import ObservationRows
-from reinforce.workers.tickets import Ticket
 
 _INITIAL_CAPACITY_STEPS = 4096
 _BLOCK_STEPS = 4096
@@ -46,20 +43,16 @@ class TrajectoryBuilder:
     def add_steps(
         self,
         episodes: NDArray[np.integer[Any]],
-        seen: ObservationRows,
+        observations: NDArray[Any],
+        masks: Masks,
         actions: NDArray[Any],
         parameters: NDArray[np.float32] | None,
         rewards: NDArray[Any] | list[float],
     ) -> None:
-        """Append one step of each of n episodes: what was seen, done, paid and allowed.
+        """Append one step of each of n episodes: what was seen, allowed, done and paid.
 
-        Args:
-            episodes: [n] numbers of the episodes.
-            seen: What the policy saw.
-            actions: [n, ...] what it did.
-            parameters: [n, ...] of the distribution that the actions were drawn from; None for
-                greedy actions, whose log-probabilities are recorded as 0.
-            rewards: [n] what was paid.
+        Everything is [n, ...]. The parameters are those of the distribution that the actions were
+        drawn from; None for greedy actions, whose log-probabilities are recorded as 0.
         """
         start, end = self._num_steps, self._num_steps + len(episodes)
         while end > len(self._episodes):
@@ -69,11 +62,11 @@ class TrajectoryBuilder:
         else:
             self._keep_parameters(parameters)
         self._episodes[start:end] = episodes
-        self._observations[start:end] = seen.observations
+        self._observations[start:end] = observations
         self._actions[start:end] = actions
         self._rewards[start:end] = rewards
         if self._masks is not None:
-            self._masks[start:end] = seen.masks
+            self._masks[start:end] = masks
         self._num_steps = end
 
     def num_steps_of(self, episode: int) -> int:
@@ -89,11 +82,7 @@ class TrajectoryBuilder:
         self._final_observations[episode] = observation
 
     def trajectories(self, policy_version: int) -> Trajectories:
-        """Return everything, episode by episode.
-
-        Raises:
-            ValueError: An episode is missing or was not finished.
-        """
+        """Return everything, episode by episode; ValueError if one is missing or unfinished."""
         self._end_block()
         episodes = self._episodes[: self._num_steps]
         # Stable: within an episode the rows keep the order of time.
@@ -124,9 +113,9 @@ class TrajectoryBuilder:
     def _end_block(self) -> None:
         """Compute the log-probabilities that are due."""
         rows = slice(self._block_start, self._num_steps)
-        parameters = self._block[: rows.stop - rows.start]
-        if len(parameters):
-            self._log_probs[rows] = self._distribution.log_prob(parameters, self._actions[rows])
+        parameters, actions = self._block[: rows.stop - rows.start], self._actions[rows]
+        if len(actions):
+            self._log_probs[rows] = self._distribution.log_prob(parameters, actions)
         self._block_start = self._num_steps
 
     def _double(self) -> None:
@@ -137,82 +126,3 @@ class TrajectoryBuilder:
                 new = np.zeros((2 * len(old), *old.shape[1:]), old.dtype)
                 new[: len(old)] = old
                 setattr(self, name, new)
-
-
-class NonFiniteError(Exception):
-    """An environment gave a reward or an observation that is NaN or infinite."""
-
-
-def check_finite(ticket: Ticket, trajectories: Trajectories, layout: ObservationLayout) -> None:
-    """Raise NonFiniteError that names part, step, episode and ticket of a NaN or an infinity."""
-    rows = _rows_not_finite(trajectories.rewards)
-    if len(rows):
-        episode, step = _place_of(int(rows[0]), trajectories)
-        raise NonFiniteError(
-            f"the reward is {trajectories.rewards[rows[0]]}, and every return would be lost with "
-            f"it, in {ticket.place(episode, step + 1)}"
-        )
-    vectors = layout.vector(trajectories.observations)
-    rows = _rows_not_finite(vectors)
-    if len(rows):
-        episode, step = _place_of(int(rows[0]), trajectories)
-        raise NonFiniteError(
-            f"{_named(vectors[rows[0]], layout)}, in {ticket.place(episode, step)}"
-        )
-
-
-def check_finite_ends(
-    ticket: Ticket, trajectories: Trajectories, layout: ObservationLayout
-) -> None:
-    """Raise NonFiniteError for what stood at a truncated episode's end, where it has a value."""
-    vectors = layout.vector(trajectories.final_observations)
-    cut = trajectories.truncated & ~trajectories.terminated
-    for episode in _rows_not_finite(vectors):
-        if cut[episode]:
-            step = int(trajectories.episode_lengths[episode])
-            raise NonFiniteError(
-                f"{_named(vectors[episode], layout)}, in {ticket.place(int(episode), step)}"
-            )
-
-
-def _place_of(row: int, trajectories: Trajectories) -> tuple[int, int]:
-    """Return the episode of a row, and how many steps were made before it."""
-    ends = np.cumsum(trajectories.episode_lengths)
-    episode = int(np.searchsorted(ends, row, side="right"))
-    return episode, row - int(ends[episode] - trajectories.episode_lengths[episode])
-
-
-def _named(vector: NDArray[np.float32], layout: ObservationLayout) -> str:
-    """Return words for the first part of a [vector_size] observation that is not finite."""
-    start = 0
-    for leaf in layout.vector_leaves:
-        part = vector[start : start + leaf.size]
-        start += leaf.size
-        if not np.isfinite(part).all():
-            break
-    place = f" at {leaf.name!r}" if leaf.path else ""
-    index = int(np.flatnonzero(~np.isfinite(part))[0])
-    where = np.unravel_index(index, leaf.shape) if leaf.shape else ()
-    component = f" in component [{', '.join(map(str, where))}]" if where else ""
-    return f"the observation{place} is {part[index]}{component}"
-
-
-def _rows_not_finite(values: NDArray[Any]) -> NDArray[np.int64]:
-    finite = np.isfinite(values)
-    if finite.all():
-        return np.empty(0, np.int64)
-    return np.flatnonzero(~finite.reshape(len(values), -1).all(axis=1))
-
-
-def num_unknown(layout: ObservationLayout, observations: NDArray[Any]) -> int:
-    """Return in how many of [n, ...] rows a category is outside its space: all of its zeros.
-
-    Numbers outside the bounds of their Box are not counted: the bounds are not used.
-    """
-    counts = [count for leaf in layout.vector_leaves for count in leaf.counts]
-    if not counts:
-        return 0
-    starts = np.cumsum([0, *counts[:-1]])
-    one_hot = layout.vector(observations)[:, ~layout.is_continuous]
-    is_unknown = np.add.reduceat(one_hot, starts, axis=1) == 0
-    return int(is_unknown.any(axis=1).sum())

@@ -5,6 +5,7 @@ is the one that counts, fixed before it begins. What a lane does after that epis
 round has ended, is neither recorded nor of any influence.
 """
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 
 from reinforce.configs.experiment import EnvironmentConfig
+from reinforce.learner.policies.distributions import Masks, make_distribution, masked
 from reinforce.learner.policies.policy import Policy
 from reinforce.learner.policies.trajectories import Trajectories
 from reinforce.workers.environment import (
@@ -21,14 +23,14 @@ from reinforce.workers.environment import (
 )
 from reinforce.workers.environment_faults import EnvironmentFaultError
 from reinforce.workers.observations import (
-    ObservationRows,
-    batch_rows,
+    InvalidMaskError,
+    lane_masks,
     observation_rows,
     row_writer,
-    write_idle_actions,
 )
+from reinforce.workers.seeds import action_generator, environment_seed, uniforms_shape
 from reinforce.workers.spaces import ActionDecoder
-from reinforce.workers.tickets import Ticket, action_generator, environment_seed
+from reinforce.workers.tickets import Ticket
 from reinforce.workers.trajectory_builder import TrajectoryBuilder
 
 
@@ -75,13 +77,14 @@ class VectorLanes:
         self._keep_idle_going(live, observations, info, none_ended, all_actions)
         policy.begin(count)
         while len(live) > 0:
-            seen = batch_rows(self._spec, observations, info, live)
-            actions, parameters = self._act(policy, ticket, generator, seen)
+            seen = observation_rows(self._spec.observation, observations)[live]
+            masks = lane_masks(self._spec, observations, info, live)
+            actions, parameters = self._act(policy, ticket, seen, masks, generator)
             all_actions[live] = actions
             observations, rewards, terminated, truncated, info = self._environment.step(
                 self._decoder.batch(all_actions)
             )
-            builder.add_steps(live + first, seen, actions, parameters, rewards[live])
+            builder.add_steps(live + first, seen, masks, actions, parameters, rewards[live])
             ended = terminated[live] | truncated[live]
             if ended.any():
                 lanes = live[ended]
@@ -103,14 +106,14 @@ class VectorLanes:
         self,
         policy: Policy,
         ticket: Ticket,
+        seen: NDArray[Any],
+        masks: Masks,
         generator: np.random.Generator,
-        seen: ObservationRows,
     ) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
-        count = len(seen.observations)
         if ticket.greedy:
-            return policy.act_greedily(seen.observations, seen.masks), None
-        per_step = () if self._spec.action.is_one_choice else (self._spec.action.num_uniforms,)
-        return policy.act(seen.observations, generator.random((count, *per_step)), seen.masks)
+            return policy.act_greedily(seen, masks), None
+        uniforms = generator.random((len(seen), *uniforms_shape(self._spec.action)))
+        return policy.act(seen, uniforms, masks)
 
     def _final_rows(
         self, observations: Any, info: dict[str, Any], lanes: NDArray[np.int64]
@@ -136,15 +139,28 @@ class VectorLanes:
         all_actions: NDArray[Any],
     ) -> None:
         """See to the lanes that nobody records: allowed actions, and no step after an end."""
-        has_masks = self._spec.action_mask is not None
-        if has_masks:
-            idle = np.setdiff1d(np.arange(self._num_lanes), live)
-            write_idle_actions(self._spec, observations, info, all_actions, idle)
+        idle = np.ones(self._num_lanes, np.bool_)
+        idle[live] = False
+        self._write_idle_actions(idle, observations, info, all_actions)
         if self._autoreset is AutoresetMode.DISABLED and ended.any():
             observations, info = self._environment.reset(options={"reset_mask": ended})
-            if has_masks:
-                lanes = np.flatnonzero(ended)
-                write_idle_actions(self._spec, observations, info, all_actions, lanes)
+            self._write_idle_actions(ended, observations, info, all_actions)
+
+    def _write_idle_actions(
+        self,
+        lanes: NDArray[np.bool_],
+        observations: Any,
+        info: dict[str, Any],
+        all_actions: NDArray[Any],
+    ) -> None:
+        if not self._spec.action_mask:
+            return
+        distribution = make_distribution(self._spec.action)
+        zeros = np.zeros((1, self._spec.action.num_choices), np.float32)
+        for lane in np.flatnonzero(lanes).tolist():
+            with suppress(InvalidMaskError):  # nothing is asked of a lane that waits
+                mask = lane_masks(self._spec, observations, info, [lane])
+                all_actions[lane] = distribution.mode(masked(zeros, mask))[0]
 
 
 def _place(ticket: Ticket, first: int, count: int, builder: TrajectoryBuilder) -> str:
@@ -159,11 +175,7 @@ def _place(ticket: Ticket, first: int, count: int, builder: TrajectoryBuilder) -
 def autoreset_mode(
     config: EnvironmentConfig, environment: VectorEnv[Any, Any, Any]
 ) -> AutoresetMode:
-    """Return what a vector environment does after the end of an episode, as its metadata says.
-
-    Raises:
-        UnsuitableEnvironmentError: It does not say.
-    """
+    """Return what a vector environment does after an episode, or refuse one that does not say."""
     mode = environment.metadata.get("autoreset_mode")
     if not isinstance(mode, AutoresetMode):
         raise UnsuitableEnvironmentError(

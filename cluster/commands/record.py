@@ -14,7 +14,7 @@ from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.export.trained_policy import TrainedPolicy
 from reinforce.cluster.export.video import MP4, WEBM, VideoWriter, check_video_support
-from reinforce.workers.recording import filmed, frames_per_second
+from reinforce.workers.recording import frames_per_second, recording_frames
 from reinforce.workers.rollout_worker import RolloutReport
 
 
@@ -67,7 +67,7 @@ class RecordCommand(PlayCommand):
                 for film in films:
                     film.add(frame)
 
-            for report, _ in policy.play(tickets, filmed(on_frame)):
+            for report, _ in policy.play(tickets, recording_frames(on_frame)):
                 yield report, films
                 films.clear()
 

@@ -40,8 +40,11 @@ from reinforce.configs.errors import ConfigError
         ({"policy": {"arguments": {"width": 3}}}, "are for a module:Class of your own"),
         ({"policy": {"kind": "transformer"}}, "policy.kind = 'transformer' is refused"),
         ({"learner": {"episodes_per_update": "auto", "episodes_bounds": [9, 3]}}, "swap them"),
-        ({"learner": {"episodes_bounds": [3, 9]}}, "without learner.episodes_per_update auto"),
-        ({"learner": {"value_learning_rate": 0.1}}, "without learner.baseline value"),
+        ({"learner": {"episodes_bounds": [3, 9]}}, "use learner.episodes_per_update auto"),
+        (
+            {"learner": {"value_learning_rate": 0.1}},
+            "is for a value function; use learner.baseline value",
+        ),
         ({"tracking": {"register_as": "it's"}}, "':' and quotes"),
         ({"learner": {"discount": 1, "discount_state_weight": True}}, "no effect"),
         ({"learner": {"importance_correction": "none", "importance_cap": 2}}, "no effect"),

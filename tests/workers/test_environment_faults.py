@@ -1,6 +1,7 @@
 """An environment that breaks in the middle of a run: what is said, and where it was."""
 
 import traceback
+from contextlib import nullcontext
 
 import gymnasium
 import numpy as np
@@ -9,14 +10,16 @@ from gymnasium.spaces import Box, Discrete
 from late_faults import LateFault
 
 from reinforce.learner.make_policy import make_policy
+from reinforce.learner.policies.spaces import ObservationLayout, ObservationLeaf
+from reinforce.learner.policies.trajectories import Trajectories
 from reinforce.learner.policies.weights import Weights
 from reinforce.workers.environment import EnvironmentSpec, inspect_environment
-from reinforce.workers.environment_faults import EnvironmentFaultError
+from reinforce.workers.environment_faults import EnvironmentFaultError, NonFiniteError, check_finite
 from reinforce.workers.rollout_worker import RolloutWorker, architecture_of
+from reinforce.workers.seeds import environment_seed
 from reinforce.workers.single_lanes import SingleLanes
 from reinforce.workers.spaces import action_layout, observation_layout
-from reinforce.workers.tickets import Purpose, draw_tickets, environment_seed
-from reinforce.workers.trajectory_builder import NonFiniteError
+from reinforce.workers.tickets import Purpose, draw_tickets
 
 TICKET = draw_tickets(0, Purpose.TRAINING, 12, 4, 4)[0]
 
@@ -116,7 +119,7 @@ def test_what_would_be_repeated_or_cut_without_a_word_is_refused(make_config, sp
     action = action_layout(Discrete(2))
     spec = EnvironmentSpec(observation_layout(space), action, has_vector_implementation=False)
     config = make_config()
-    lanes = SingleLanes(config.environment, spec, 2, lambda config: Stretched(space, shown))
+    lanes = SingleLanes([Stretched(space, shown), Stretched(space, shown)], spec)
     policy = make_policy(architecture_of(config, spec))
     policy.load(Weights(0, np.zeros(architecture_of(config, spec).num_parameters, np.float32)))
 
@@ -146,3 +149,31 @@ def test_lanes_of_a_vector_implementation_are_named_together(make_config, exits,
 
     assert says in said
     assert "This was after 2 steps of the episodes 0 to 1 of ticket training 12:0, which" in said
+
+
+@pytest.mark.parametrize(
+    ("terminated", "is_refused"), [((False, False), True), ((False, True), False)]
+)
+def test_a_truncated_end_that_is_not_finite_is_named_by_ticket_and_episode(terminated, is_refused):
+    """It has a value only where the limit of time alone ended the episode."""
+    finals = np.zeros((2, 3), np.float32)
+    finals[1, 2] = np.nan
+    trajectories = Trajectories(
+        policy_version=0,
+        observations=np.zeros((2, 3), np.float32),
+        actions=np.zeros(2, np.int64),
+        rewards=np.zeros(2),
+        behavior_log_probs=np.zeros(2, np.float32),
+        episode_lengths=np.ones(2, np.int64),
+        terminated=np.array(terminated),
+        truncated=np.ones(2, np.bool_),
+        final_observations=finals,
+    )
+    ticket = draw_tickets(0, Purpose.TRAINING, 6, 2, 2)[0]
+    layout = ObservationLayout((ObservationLeaf((), "numbers", (3,)),))
+
+    refused = pytest.raises(
+        NonFiniteError, match=r"nan in component \[2\], in step 1 of episode 1 "
+    )
+    with refused if is_refused else nullcontext():
+        check_finite(ticket, trajectories, layout, with_ends=True)

@@ -188,7 +188,7 @@ def test_an_image_without_light_is_taken_for_a_board_and_the_way_out_is_one(make
         normalize_observations=True,
     )
 
-    assert "the image 'observation' holds nothing above 10 in 3 trials" in warning
+    assert "the image 'observation' holds nothing above 10 in 3 random rollouts" in warning
     assert "DtypeObservation: {dtype: float32}" in warning
     assert found.warnings == ()
     assert found.spec.observation.vector_size == 7 * 7 * 3

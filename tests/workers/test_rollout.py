@@ -9,7 +9,8 @@ from reinforce.learner.policies.policy import MLPPolicy
 from reinforce.learner.policies.weights import Weights
 from reinforce.workers.environment import inspect_environment, make_environment
 from reinforce.workers.rollout_worker import RolloutWorker, architecture_of
-from reinforce.workers.tickets import Purpose, action_generator, draw_tickets, environment_seed
+from reinforce.workers.seeds import action_generator, environment_seed
+from reinforce.workers.tickets import Purpose, draw_tickets
 
 
 def weights_for(config, seed=0, version=4):

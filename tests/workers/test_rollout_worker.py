@@ -1,17 +1,14 @@
-from contextlib import nullcontext
-
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
 from reinforce.learner.learner import Learner
-from reinforce.learner.policies.spaces import ObservationLayout, ObservationLeaf
-from reinforce.learner.policies.trajectories import Trajectories
 from reinforce.learner.policies.weights import Weights
 from reinforce.workers.environment import inspect_environment
+from reinforce.workers.environment_faults import NonFiniteError
 from reinforce.workers.rollout_worker import RolloutWorker, architecture_of
-from reinforce.workers.tickets import Purpose, draw_tickets, environment_seed
-from reinforce.workers.trajectory_builder import NonFiniteError, check_finite_ends
+from reinforce.workers.seeds import environment_seed
+from reinforce.workers.tickets import Purpose, draw_tickets
 
 
 def worker_and_weights(config):
@@ -53,34 +50,6 @@ def test_images_without_numbers_are_always_finite(make_config):
     report, _ = worker.play(draw_tickets(0, Purpose.TRAINING, 0, 2, 2)[0], weights)
 
     assert report.episode_lengths.tolist() == [5, 5]
-
-
-@pytest.mark.parametrize(
-    ("terminated", "is_refused"), [((False, False), True), ((False, True), False)]
-)
-def test_a_truncated_end_that_is_not_finite_is_named_by_ticket_and_episode(terminated, is_refused):
-    """It has a value only where the limit of time alone ended the episode."""
-    finals = np.zeros((2, 3), np.float32)
-    finals[1, 2] = np.nan
-    trajectories = Trajectories(
-        policy_version=0,
-        observations=np.zeros((2, 3), np.float32),
-        actions=np.zeros(2, np.int64),
-        rewards=np.zeros(2),
-        behavior_log_probs=np.zeros(2, np.float32),
-        episode_lengths=np.ones(2, np.int64),
-        terminated=np.array(terminated),
-        truncated=np.ones(2, np.bool_),
-        final_observations=finals,
-    )
-    ticket = draw_tickets(0, Purpose.TRAINING, 6, 2, 2)[0]
-    layout = ObservationLayout((ObservationLeaf((), "numbers", (3,)),))
-
-    refused = pytest.raises(
-        NonFiniteError, match=r"nan in component \[2\], in step 1 of episode 1 "
-    )
-    with refused if is_refused else nullcontext():
-        check_finite_ends(ticket, trajectories, layout)
 
 
 def test_after_a_fault_the_environments_are_made_anew(make_config, tmp_path):

@@ -1,58 +1,16 @@
 import numpy as np
 import pytest
 from gymnasium import spaces
-from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete, Tuple
+from gymnasium.spaces import Box, Dict, Discrete, Tuple
 from gymnasium.vector.utils import batch_space
-from sample_spaces import ACTION_SPACES, OBSERVATION_SPACES
+from sample_spaces import ACTION_SPACES
 
-from reinforce.workers.observations import InvalidMaskError, observation_rows, read_mask, row_writer
 from reinforce.workers.spaces import (
     ActionDecoder,
     UnsupportedSpaceError,
     action_layout,
     observation_layout,
 )
-
-
-def by_hand(space, observation):
-    """The vector of an observation, written out part by part; pixels are left out."""
-    if isinstance(space, Dict):
-        return np.concatenate([by_hand(part, observation[k]) for k, part in space.spaces.items()])
-    if isinstance(space, Tuple):
-        pairs = zip(space.spaces, observation, strict=True)
-        return np.concatenate([by_hand(part, value) for part, value in pairs])
-    if isinstance(space, Discrete):
-        return np.eye(space.n)[observation - space.start]
-    if isinstance(space, MultiDiscrete):
-        pairs = zip(space.nvec.flatten(), (observation - space.start).flatten(), strict=True)
-        return np.concatenate([np.eye(n)[value] for n, value in pairs])
-    if isinstance(space, Box) and space.dtype == np.uint8 and space.high.max() == 255:
-        return np.zeros(0)
-    return observation.flatten()
-
-
-@pytest.mark.parametrize("name", OBSERVATION_SPACES)
-def test_observations_are_written_as_by_hand_one_by_one_and_batched(name):
-    space = OBSERVATION_SPACES[name]
-    space.seed(0)
-    layout = observation_layout(space)
-    observations = [space.sample() for _ in range(20)]
-    rows = layout.empty(20)
-    write = row_writer(layout, rows)
-    for position, observation in enumerate(observations):
-        write(position, observation)
-
-    expected = np.stack([by_hand(space, observation) for observation in observations])
-    if layout.vector_size:
-        np.testing.assert_allclose(layout.vector(rows), expected.astype(np.float32))
-    for leaf in layout.pixel_leaves:
-        images = [
-            observation[leaf.name] if leaf.path else observation for observation in observations
-        ]
-        found = layout.pixels(rows)[leaf.name]
-        assert found.dtype == np.uint8
-        np.testing.assert_array_equal(found, images)
-    assert layout.flat(rows).shape == (20, layout.flat_size)
 
 
 @pytest.mark.parametrize(
@@ -70,32 +28,6 @@ def test_images_are_what_may_be_as_bright_as_an_image(space, kind):
     (leaf,) = observation_layout(space).leaves
 
     assert leaf.kind == kind
-
-
-@pytest.mark.parametrize("name", OBSERVATION_SPACES)
-def test_a_batch_of_a_vector_environment_gives_the_same_rows(name):
-    space = OBSERVATION_SPACES[name]
-    layout = observation_layout(space)
-    batched = batch_space(space, 5)
-    batched.seed(3)
-    batch = batched.sample()
-
-    rows = observation_rows(layout, batch)
-
-    singles = layout.empty(5)
-    write = row_writer(layout, singles)
-    for position in range(5):
-        write(position, _one_of(space, batch, position))
-    np.testing.assert_array_equal(rows, singles)
-
-
-def _one_of(space, batch, position):
-    if isinstance(space, Dict):
-        return {k: _one_of(part, batch[k], position) for k, part in space.spaces.items()}
-    if isinstance(space, Tuple):
-        pairs = zip(space.spaces, batch, strict=True)
-        return tuple(_one_of(part, value, position) for part, value in pairs)
-    return batch[position]
 
 
 @pytest.mark.parametrize("name", ACTION_SPACES)
@@ -195,32 +127,3 @@ def test_observations_without_a_fixed_size_are_refused_by_name(space, message):
 def test_actions_without_a_distribution_are_refused_by_name(space, message):
     with pytest.raises(UnsupportedSpaceError, match=message):
         action_layout(space)
-
-
-def test_a_mask_may_be_one_array_or_one_per_component():
-    layout = action_layout(MultiDiscrete([2, 3]))
-    np.testing.assert_array_equal(
-        read_mask({"action_mask": (np.array([1, 0], np.int8), np.array([0, 1, 1]))}, layout),
-        [True, False, False, True, True],
-    )
-    np.testing.assert_array_equal(
-        read_mask({"action_mask": [0, 1]}, action_layout(Discrete(2))), [False, True]
-    )
-
-
-@pytest.mark.parametrize(
-    ("space", "place", "message"),
-    [
-        (Discrete(2), {}, "at first and then none"),
-        (Discrete(2), {"action_mask": [1, 0, 1]}, "has to hold 2 entries"),
-        (Discrete(2), {"action_mask": [0, 0]}, "to allow at least one$"),
-        (
-            MultiDiscrete([2, 3]),
-            {"action_mask": [1, 1, 0, 0, 0]},
-            "to allow at least one in each of the 2 components",
-        ),
-    ],
-)
-def test_a_mask_that_makes_no_sense_is_refused(space, place, message):
-    with pytest.raises(InvalidMaskError, match=message):
-        read_mask(place, action_layout(space))

@@ -3,13 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reinforce.workers.tickets import (
-    Purpose,
-    Ticket,
-    action_generator,
-    draw_tickets,
-    environment_seed,
-)
+from reinforce.workers.tickets import Purpose, Ticket, draw_tickets
 
 
 def all_seeds(tickets):
@@ -46,15 +40,6 @@ def test_seeds_are_those_of_numpy_s_seed_sequence():
 
     expected = np.random.SeedSequence(7, spawn_key=(1, 5, 1, 2)).generate_state(1, np.uint64)[0]
     assert ticket.episode_seeds[2] == int(expected)
-
-
-def test_environment_seeds_fit_31_bits_and_differ_from_the_action_seeds():
-    seeds = [environment_seed(seed) for seed in range(1000)]
-
-    assert all(0 <= seed < 2**31 for seed in seeds)
-    assert len(set(seeds)) > 990
-    assert action_generator(5).random() == action_generator(5).random()
-    assert action_generator(5).random() != action_generator(6).random()
 
 
 def test_a_ticket_without_episodes_is_refused():

@@ -6,7 +6,6 @@ import pytest
 from reinforce.configs.experiment import EnvironmentConfig
 from reinforce.learner.policies.distributions import Categorical
 from reinforce.workers.environment import inspect_environment
-from reinforce.workers.observations import ObservationRows
 from reinforce.workers.trajectory_builder import TrajectoryBuilder
 
 
@@ -27,8 +26,8 @@ def test_every_step_has_the_log_probability_of_its_own_parameters(spec, num_lane
         memory[...] = generator.normal(size=memory.shape)
         actions = generator.integers(2, size=num_lanes)
         expected.append(Categorical().log_prob(memory, actions))
-        seen = ObservationRows(observations, None)
-        builder.add_steps(np.arange(num_lanes), seen, actions, memory, [0.0] * num_lanes)
+        episodes = np.arange(num_lanes)
+        builder.add_steps(episodes, observations, None, actions, memory, [0.0] * num_lanes)
         memory[...] = np.nan
     for episode in range(num_lanes):
         builder.end_episode(episode, observations[0], terminated=True, truncated=False)
@@ -40,9 +39,9 @@ def test_every_step_has_the_log_probability_of_its_own_parameters(spec, num_lane
 
 def test_greedy_actions_were_not_drawn_and_have_no_log_probability(spec):
     builder = TrajectoryBuilder(1, spec)
-    seen = ObservationRows(np.zeros((1, 4), np.float32), None)
+    seen = np.zeros((1, 4), np.float32)
     for _ in range(10):
-        builder.add_steps(np.zeros(1, np.int64), seen, np.zeros(1, np.int64), None, [1.0])
-    builder.end_episode(0, seen.observations[0], terminated=True, truncated=False)
+        builder.add_steps(np.zeros(1, np.int64), seen, None, np.zeros(1, np.int64), None, [1.0])
+    builder.end_episode(0, seen[0], terminated=True, truncated=False)
 
     np.testing.assert_array_equal(builder.trajectories(0).behavior_log_probs, np.zeros(10))

@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reinforce.workers.seeds import EpisodeUniforms, action_generator, environment_seed
+
+
+def test_environment_seeds_fit_31_bits_and_differ_from_the_action_seeds():
+    seeds = [environment_seed(seed) for seed in range(1000)]
+
+    assert all(0 <= seed < 2**31 for seed in seeds)
+    assert len(set(seeds)) > 990
+    assert action_generator(5).random() == action_generator(5).random()
+    assert action_generator(5).random() != action_generator(6).random()
+
+
+def numbers_of(seed, count, shape=()):
+    """What an episode plays with: its own generator, one step after the other."""
+    generator = action_generator(seed)
+    return [generator.random(shape) for _ in range(count)]
+
+
+@pytest.mark.parametrize("shape", [(), (3,)])
+@given(
+    lengths=st.lists(st.integers(1, 300), min_size=1, max_size=12),
+    num_rows=st.integers(1, 4),
+)
+def test_an_episode_has_its_own_numbers_whoever_plays_beside_it(shape, lengths, num_rows):
+    unplayed = list(enumerate(lengths))
+    playing = [unplayed.pop(0) for _ in range(min(num_rows, len(lengths)))]
+    uniforms = EpisodeUniforms(len(playing), shape)
+    for row, (seed, _) in enumerate(playing):
+        uniforms.begin_row(row, seed)
+    seen = {seed: [] for seed, _ in playing}
+    while playing:
+        for (seed, _), numbers in zip(playing, uniforms.next_step(), strict=True):
+            seen[seed].append(numbers)
+        for row, (seed, length) in enumerate(playing):
+            if len(seen[seed]) == length and unplayed:
+                playing[row] = unplayed.pop(0)
+                seen[playing[row][0]] = []
+                uniforms.begin_row(row, playing[row][0])
+        going_on = np.array([len(seen[seed]) < length for seed, length in playing])
+        uniforms.keep(going_on)
+        playing = [one for one, goes_on in zip(playing, going_on, strict=True) if goes_on]
+
+    for seed, length in enumerate(lengths):
+        np.testing.assert_array_equal(seen[seed], numbers_of(seed, length, shape))
+
+
+def test_what_was_handed_out_is_not_overwritten():
+    uniforms = EpisodeUniforms(1, ())
+    uniforms.begin_row(0, 7)
+
+    steps = [uniforms.next_step() for _ in range(1000)]
+
+    np.testing.assert_array_equal(np.concatenate(steps), numbers_of(7, 1000))

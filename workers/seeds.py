@@ -1,0 +1,77 @@
+"""Where seeds come from: the run's seed makes those of its episodes, and these all of their chance.
+
+A trajectory is a function of the weights and its seeds. So the number of workers changes only the
+speed: a lost ticket is played again, arrival order is irrelevant, and no generator has to be
+checkpointed.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reinforce.learner.policies.spaces import ActionLayout
+
+_STEPS_PER_DRAW = 128
+"""Steps for which numbers are drawn at a time; it decides nothing but the speed."""
+
+
+def episode_seed(run_seed: int, purpose: int, update: int, ticket: int, episode: int) -> int:
+    """Return the 64-bit seed of an episode, which follows from nothing but these numbers, >= 0."""
+    sequence = np.random.SeedSequence(run_seed, spawn_key=(purpose, update, ticket, episode))
+    return int(sequence.generate_state(1, np.uint64)[0])
+
+
+def environment_seed(seed: int) -> int:
+    """Return, from an episode's seed, that of the reset: 31 bits, which every simulator accepts."""
+    return int(np.random.SeedSequence(seed, spawn_key=(0,)).generate_state(1)[0]) >> 1
+
+
+def action_generator(seed: int) -> np.random.Generator:
+    """Return, from an episode's seed, the generator of the numbers that decide its actions."""
+    sequence = np.random.SeedSequence(seed, spawn_key=(1,))
+    return np.random.Generator(np.random.PCG64(sequence))
+
+
+def uniforms_shape(layout: ActionLayout) -> tuple[int, ...]:
+    """Return the shape of the uniform numbers that decide one action."""
+    return () if layout.is_one_choice else (layout.num_uniforms,)
+
+
+class EpisodeUniforms:
+    """The uniform numbers that decide the actions of several episodes in play, one row each.
+
+    A row is drawn from its episode's own generator. Which row that is, and which episodes play in
+    the others, does not change the numbers.
+    """
+
+    def __init__(self, num_rows: int, shape: tuple[int, ...]) -> None:
+        self._generators: list[np.random.Generator] = [np.random.default_rng(0)] * num_rows
+        self._numbers = np.empty((num_rows, _STEPS_PER_DRAW, *shape))
+        self._rows = np.arange(num_rows)
+        self._position = np.full(num_rows, _STEPS_PER_DRAW)  # nothing is drawn yet
+        self._steps_until_draw = 0
+
+    def begin_row(self, row: int, seed: int) -> None:
+        """Begin the episode of this seed in a row."""
+        self._generators[row] = action_generator(seed)
+        self._position[row] = _STEPS_PER_DRAW
+        self._steps_until_draw = 0
+
+    def keep(self, rows: NDArray[np.bool_]) -> None:
+        """Go on with these rows alone."""
+        self._generators = [self._generators[row] for row in np.flatnonzero(rows)]
+        self._numbers, self._position = self._numbers[rows], self._position[rows]
+        self._rows = np.arange(len(self._numbers))
+
+    def next_step(self) -> NDArray[Any]:
+        """Return [n, *shape] uniform numbers in [0, 1): the next ones of every row."""
+        if self._steps_until_draw == 0:
+            for row in np.flatnonzero(self._position == _STEPS_PER_DRAW):
+                self._generators[row].random(out=self._numbers[row])
+                self._position[row] = 0
+            self._steps_until_draw = _STEPS_PER_DRAW - int(self._position.max())
+        numbers: NDArray[Any] = self._numbers[self._rows, self._position]
+        self._position += 1
+        self._steps_until_draw -= 1
+        return numbers
