@@ -3,6 +3,7 @@
 PYTHON ?= python3
 STAMP := .venv/.installed
 PEERS_STAMP := .venv-peers/.installed
+UPGRADE := .venv-upgrade
 
 .PHONY: train test check lint types prove-learning bench bench-gpu bench-peers chaos chaos-network chaos-replacement soak secrets compose-test wheel test-tracking test-compiler test-benchmarks browser-test clean
 
@@ -54,6 +55,16 @@ wheel: $(STAMP)  ## Our wheel in dist/, for clusters that install it
 	rm -rf dist
 	.venv/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 
+.PHONY: upgrade
+upgrade: $(UPGRADE)/bin/uv  ## Move the pins of constraints.txt to the newest versions; torch stays
+	grep '^torch==' constraints.txt > $(UPGRADE)/torch.txt
+	$(UPGRADE)/bin/uv pip compile --quiet --upgrade --all-extras --python-version 3.11 --python-platform linux \
+		--no-header --no-annotate --constraint $(UPGRADE)/torch.txt --output-file $(UPGRADE)/pins.txt pyproject.toml
+	@# Packages of CUDA go with the build of torch that is installed, which need not be PyPI's.
+	{ grep '^#' constraints.txt; grep --extended-regexp --invert-match '^(cuda|nvidia)-|^triton==' $(UPGRADE)/pins.txt; } \
+		> $(UPGRADE)/constraints.txt
+	mv $(UPGRADE)/constraints.txt constraints.txt
+
 secrets:  ## Make the secrets of docker-compose.yml that are not there yet
 	@# The folder keeps others of this machine out; a container's user, whatever its number, reads.
 	@umask 077 && mkdir -p secrets && cd secrets && for name in ray_token postgres_password s3_secret_key; do \
@@ -76,7 +87,7 @@ browser-test: $(STAMP)  ## Read MLflow's pages in Chromium; makes the screenshot
 	.venv/bin/pytest -m browser tests/browser
 
 clean:  ## Remove the virtual environment and caches; runs and mlflow.db stay
-	rm -rf .venv .venv-peers build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-peers $(UPGRADE) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -87,3 +98,7 @@ $(PEERS_STAMP): benchmarks/peers/requirements.txt
 	$(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/pip install --quiet --requirement benchmarks/peers/requirements.txt
 	touch $(PEERS_STAMP)
+
+$(UPGRADE)/bin/uv:
+	$(PYTHON) -m venv $(UPGRADE)
+	$(UPGRADE)/bin/pip install --quiet 'uv>=0.8,<1'
