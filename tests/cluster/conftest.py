@@ -6,7 +6,7 @@ import resource
 import secrets
 import shutil
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,21 @@ _TOKEN_FOLDER = tempfile.TemporaryDirectory(prefix="reinforce-test-token-")
 atexit.register(_TOKEN_FOLDER.cleanup)
 os.environ["RAY_AUTH_TOKEN_PATH"] = f"{_TOKEN_FOLDER.name}/token"
 Path(os.environ["RAY_AUTH_TOKEN_PATH"]).write_text(secrets.token_hex(32))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Keep in one of pytest-xdist's processes what shares a server, a folder, or Ray.
+
+    A process has one connection to Ray: whoever makes his own does so before the shared one.
+    """
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here):
+            is_on_ray = {"local_ray", "own_ray"} & set(item.fixturenames)
+            group = "ray" if is_on_ray else str(item.path.relative_to(here).with_suffix(""))
+            item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: "own_ray" not in item.fixturenames)
 
 
 @pytest.fixture
@@ -48,14 +63,32 @@ def room_for():
     return limited
 
 
-@pytest.fixture(scope="module")
-def local_ray(tmp_path_factory):
-    """A local Ray, started by the code that users start it with."""
+@pytest.fixture(scope="session")
+def local_ray():
+    """The local Ray of this test process, started by the code that users start it with."""
     from reinforce.cluster.backends.ray.session import ray_session
     from reinforce.configs.config import Config
 
     with ray_session(Config(), Interrupts()):
         yield
+
+
+@pytest.fixture
+def own_ray():
+    """Allow a test to connect this process to a Ray of its own."""
+    import ray
+
+    assert not ray.is_initialized(), "the shared Ray is there already"
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture
+def runs_on_local_ray(local_ray, monkeypatch):
+    """Have runs of this process use the local Ray that is there, each with its own actors."""
+    monkeypatch.setattr(
+        "reinforce.cluster.backends.ray.backend.ray_session", lambda *_: nullcontext()
+    )
 
 
 @pytest.fixture(scope="session")

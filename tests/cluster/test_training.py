@@ -22,6 +22,7 @@ CARTPOLE = {
 
 
 @pytest.mark.ray
+@pytest.mark.usefixtures("runs_on_local_ray")
 @pytest.mark.parametrize("vector", [True, False], ids=["vector", "single"])
 def test_any_number_of_workers_gives_the_same_batches_and_the_same_weights(
     make_config, display, vector
@@ -202,6 +203,7 @@ def test_with_lookahead_every_batch_but_the_first_is_one_version_old(make_config
 
 
 @pytest.mark.ray
+@pytest.mark.usefixtures("runs_on_local_ray")
 def test_with_lookahead_any_number_of_workers_gives_the_same_weights(make_config, display):
     def outcome(*arguments):
         outcome, records, _ = train(lookahead(make_config, *arguments), display)

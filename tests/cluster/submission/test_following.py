@@ -20,9 +20,9 @@ pytestmark = pytest.mark.ray
 IMPATIENT = """
 import sys
 from reinforce.cluster.cli import main
-from reinforce.cluster.submission import ray_jobs
+from reinforce.cluster.submission import jobs
 
-ray_jobs._QUIET_S, ray_jobs._LOST_AFTER_S = 3.0, 10.0
+jobs._QUIET_S, jobs._LOST_AFTER_S = 3.0, 10.0
 sys.exit(main(sys.argv[1:]))
 """
 
