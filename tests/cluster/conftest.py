@@ -92,6 +92,14 @@ def runs_on_local_ray(local_ray, monkeypatch):
 
 
 @pytest.fixture(scope="session")
+def actors(local_ray):
+    """A learner and three workers on the local Ray, for one run after the other."""
+    from reused_actors import ReusedActors
+
+    return ReusedActors(num_workers=3)
+
+
+@pytest.fixture(scope="session")
 def trained_run(tmp_path_factory):
     """A finished run of CartPole, three updates long. Tests that write into it take a copy."""
     folder = tmp_path_factory.mktemp("runs")

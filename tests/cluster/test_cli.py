@@ -277,7 +277,9 @@ ENDLESS = [
 ]
 
 
-@pytest.mark.parametrize("backend", ["inline", pytest.param("ray", marks=pytest.mark.ray)])
+@pytest.mark.parametrize(
+    "backend", ["inline", pytest.param("ray", marks=[pytest.mark.ray, pytest.mark.slow])]
+)
 @pytest.mark.parametrize(
     ("send", "number", "code"),
     [
@@ -321,6 +323,7 @@ def test_a_signal_ends_the_run_after_a_checkpoint_and_leaves_no_process(
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_a_second_signal_ends_everything_at_once_and_leaves_nothing(tmp_path):
     run = tmp_path / "runs" / "endless"
     process = subprocess.Popen(
@@ -342,6 +345,7 @@ def test_a_second_signal_ends_everything_at_once_and_leaves_nothing(tmp_path):
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_sigterm_while_ray_starts_leaves_nothing(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-m", "reinforce", *ENDLESS],
