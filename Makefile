@@ -9,12 +9,12 @@ PEERS_STAMP := .venv-peers/.installed
 train: $(STAMP)  ## Train CartPole on a local Ray and record it in ./mlflow.db
 	.venv/bin/reinforce train cartpole
 
-# Two processes; what shares a Ray or a server stays in one of them.
+# In two processes, file by file: tests of a file share servers and runs.
 test: $(STAMP)  ## Run the tests
-	.venv/bin/pytest --numprocesses 2 --dist loadgroup
+	.venv/bin/pytest --numprocesses 2 --dist loadfile
 
 test-slow: $(STAMP)  ## Tests that learn for long, or lose nodes, drivers and workers
-	.venv/bin/pytest -m slow --numprocesses 2 --dist loadgroup
+	.venv/bin/pytest -m slow --numprocesses 2 --dist loadfile
 
 check: lint types test test-slow  ## All that CI runs
 

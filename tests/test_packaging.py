@@ -15,8 +15,6 @@ from reinforce.configs.loading import preset_names
 ROOT = Path(__file__).parent.parent
 FLOORS = {"configs", "learner", "workers", "cluster"}
 
-pytestmark = pytest.mark.xdist_group("wheel")
-
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):

@@ -6,7 +6,7 @@ import resource
 import secrets
 import shutil
 import tempfile
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -22,21 +22,6 @@ os.environ["RAY_AUTH_TOKEN_PATH"] = f"{_TOKEN_FOLDER.name}/token"
 Path(os.environ["RAY_AUTH_TOKEN_PATH"]).write_text(secrets.token_hex(32))
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    """Keep in one of pytest-xdist's processes what shares a server, a folder, or Ray.
-
-    A process has one connection to Ray: whoever makes his own does so before the shared one.
-    """
-    here = Path(__file__).parent
-    for item in items:
-        if item.path.is_relative_to(here):
-            is_on_ray = {"local_ray", "own_ray"} & set(item.fixturenames)
-            group = "ray" if is_on_ray else str(item.path.relative_to(here).with_suffix(""))
-            item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: "own_ray" not in item.fixturenames)
-
-
 @pytest.fixture
 def display():
     return RecordingDisplay()
@@ -45,6 +30,12 @@ def display():
 @pytest.fixture
 def interrupts():
     return Interrupts()
+
+
+@pytest.fixture
+def without_plots(monkeypatch):
+    """Have runs of this process draw no pictures, which take half the time of a short one."""
+    monkeypatch.setattr("reinforce.cluster.run_lifecycle.draw_run", lambda *_: [])
 
 
 @pytest.fixture
@@ -63,40 +54,67 @@ def room_for():
     return limited
 
 
-@pytest.fixture(scope="session")
-def local_ray():
-    """The local Ray of this test process, started by the code that users start it with."""
-    from reinforce.cluster.backends.ray.session import ray_session
-    from reinforce.configs.config import Config
+class SharedRay:
+    """One local Ray for all tests of this process that do without one of their own."""
 
-    with ray_session(Config(), Interrupts()):
-        yield
+    def __init__(self):
+        self._actors = None
+        self._session = ExitStack()
+
+    def start(self):
+        """Start it by the code that users start it with, unless it is there."""
+        import ray
+
+        from reinforce.cluster.backends.ray.session import ray_session
+        from reinforce.configs.config import Config
+
+        if not ray.is_initialized():
+            self._session.enter_context(ray_session(Config(), Interrupts()))
+
+    def end(self):
+        """End it. A process has one connection to Ray."""
+        self._actors = None
+        self._session.close()
+
+    @property
+    def actors(self):
+        """A learner and three workers for one run after the other."""
+        from reused_actors import ReusedActors
+
+        if self._actors is None:
+            self._actors = ReusedActors(num_workers=3)
+        return self._actors
+
+
+@pytest.fixture(scope="session")
+def shared_ray():
+    shared = SharedRay()
+    yield shared
+    shared.end()
 
 
 @pytest.fixture
-def own_ray():
-    """Allow a test to connect this process to a Ray of its own."""
-    import ray
+def local_ray(shared_ray):
+    shared_ray.start()
 
-    assert not ray.is_initialized(), "the shared Ray is there already"
-    yield
-    ray.shutdown()
+
+@pytest.fixture
+def own_ray(shared_ray):
+    """Let a test connect this process to a Ray of its own."""
+    shared_ray.end()
+
+
+@pytest.fixture
+def actors(local_ray, shared_ray):
+    return shared_ray.actors
 
 
 @pytest.fixture
 def runs_on_local_ray(local_ray, monkeypatch):
-    """Have runs of this process use the local Ray that is there, each with its own actors."""
+    """Have runs of this process use the local Ray that is there, each with actors of its own."""
     monkeypatch.setattr(
         "reinforce.cluster.backends.ray.backend.ray_session", lambda *_: nullcontext()
     )
-
-
-@pytest.fixture(scope="session")
-def actors(local_ray):
-    """A learner and three workers on the local Ray, for one run after the other."""
-    from reused_actors import ReusedActors
-
-    return ReusedActors(num_workers=3)
 
 
 @pytest.fixture(scope="session")

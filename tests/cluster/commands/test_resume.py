@@ -26,7 +26,7 @@ ENDLESS = [
 
 
 @pytest.fixture(autouse=True)
-def _in_an_empty_directory(tmp_path, monkeypatch):
+def _in_an_empty_directory(tmp_path, monkeypatch, without_plots):
     monkeypatch.chdir(tmp_path)
 
 
