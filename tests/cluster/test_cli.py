@@ -285,7 +285,7 @@ ENDLESS = [
     [
         # A terminal sends Ctrl-C to the whole group, Ray's processes included; whoever stops a
         # service or a container sends SIGTERM to its first process.
-        pytest.param(os.killpg, signal.SIGINT, 130, id="ctrl-c"),
+        pytest.param(os.killpg, signal.SIGINT, 130, id="ctrl-c", marks=pytest.mark.slow),
         pytest.param(os.kill, signal.SIGTERM, 143, id="sigterm"),
     ],
 )
