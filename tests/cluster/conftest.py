@@ -99,8 +99,8 @@ def local_ray(shared_ray):
 
 
 @pytest.fixture
-def own_ray(shared_ray):
-    """Let a test connect this process to a Ray of its own."""
+def without_shared_ray(shared_ray):
+    """Let a test connect this process to a Ray of its own, or find none."""
     shared_ray.end()
 
 

@@ -148,6 +148,7 @@ def test_a_learner_on_a_gpu_that_is_not_there_is_refused_before_the_run_begins(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.usefixtures("without_shared_ray")
 def test_a_machine_without_a_cluster_is_told_how_to_start_one(tmp_path, monkeypatch, capsys):
     """Others may run Ray on this machine, too: theirs are not seen here."""
     monkeypatch.delenv("RAY_ADDRESS", raising=False)

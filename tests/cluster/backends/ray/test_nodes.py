@@ -47,7 +47,7 @@ class ReapingCluster(Cluster):
 
 
 @pytest.fixture
-def cluster(own_ray):
+def cluster(without_shared_ray):
     options = {"num_cpus": 1, "_system_config": PATIENT_HEALTH_CHECKS}
     cluster = ReapingCluster(initialize_head=True, head_node_args=options)
     yield cluster
