@@ -5,15 +5,19 @@ STAMP := .venv/.installed
 PEERS_STAMP := .venv-peers/.installed
 UPGRADE := .venv-upgrade
 
-.PHONY: train test check lint types prove-learning bench bench-gpu bench-peers chaos chaos-network chaos-replacement soak secrets compose-test wheel test-tracking test-compiler test-benchmarks browser-test clean
+.PHONY: train test check lint types prove-learning bench bench-gpu bench-peers chaos chaos-network chaos-replacement soak secrets compose-test wheel test-slow test-tracking test-compiler test-benchmarks browser-test clean
 
 train: $(STAMP)  ## Train CartPole on a local Ray and record it in ./mlflow.db
 	.venv/bin/reinforce train cartpole
 
-test: $(STAMP)  ## Run all tests
-	.venv/bin/pytest
+# In two processes, file by file: tests of a file share servers and runs.
+test: $(STAMP)  ## Run the tests
+	.venv/bin/pytest --numprocesses 2 --dist loadfile
 
-check: lint types test  ## All that CI runs
+test-slow: $(STAMP)  ## Tests that learn for long, or lose nodes, drivers and workers
+	.venv/bin/pytest -m slow --numprocesses 2 --dist loadfile
+
+check: lint types test test-slow  ## All that CI runs
 
 lint: $(STAMP)  ## Style and formatting
 	.venv/bin/ruff check .

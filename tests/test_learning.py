@@ -5,6 +5,8 @@ import pytest
 from reinforce.cluster.cli import main
 from reinforce.cluster.run_store.files import read_json
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_cartpole_reaches_475_within_400_000_steps(tmp_path, monkeypatch, seed):

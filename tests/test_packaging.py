@@ -1,4 +1,4 @@
-"""What is installed: four packages, the presets and one command, and no name taken from others."""
+"""What is installed: one package, the presets and one command, and no name taken from others."""
 
 import subprocess
 import sys
@@ -32,10 +32,10 @@ def wheel(tmp_path_factory):
     return zipfile.ZipFile(path)
 
 
-def test_the_wheel_holds_the_four_packages_and_nothing_else(wheel):
+def test_the_wheel_holds_one_package_and_nothing_else(wheel):
     tops = {name.split("/")[0] for name in wheel.namelist()}
 
-    assert {top for top in tops if not top.endswith(".dist-info")} == FLOORS
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"reinforce"}
 
 
 def test_the_wheel_holds_every_module_and_every_preset(wheel):
@@ -43,9 +43,9 @@ def test_the_wheel_holds_every_module_and_every_preset(wheel):
 
     for floor in FLOORS:
         for path in (ROOT / floor).rglob("*.py"):
-            assert str(path.relative_to(ROOT)) in names
+            assert f"reinforce/{path.relative_to(ROOT)}" in names
     for preset in preset_names():
-        assert f"configs/presets/{preset}.yaml" in names
+        assert f"reinforce/configs/presets/{preset}.yaml" in names
 
 
 def test_the_console_script_is_the_command_line():
@@ -54,11 +54,10 @@ def test_the_console_script_is_the_command_line():
     assert script.value == "reinforce.cluster.cli:main"
 
 
-def test_no_other_installed_distribution_uses_our_names():
+def test_no_other_installed_distribution_uses_our_name():
     owners = metadata.packages_distributions()
 
-    for floor in FLOORS:
-        assert set(owners.get(floor, [])) <= {"distributed-reinforce"}
+    assert set(owners.get("reinforce", [])) <= {"distributed-reinforce"}
 
 
 def test_the_constraints_pin_every_dependency_and_torch_to_what_was_tested():

@@ -6,7 +6,7 @@ import resource
 import secrets
 import shutil
 import tempfile
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -33,6 +33,12 @@ def interrupts():
 
 
 @pytest.fixture
+def without_plots(monkeypatch):
+    """Have runs of this process draw no pictures, which take half the time of a short one."""
+    monkeypatch.setattr("reinforce.cluster.run_lifecycle.draw_run", lambda *_: [])
+
+
+@pytest.fixture
 def room_for():
     """Return a context in which no file can grow beyond so many bytes, like a disk that is full."""
 
@@ -48,14 +54,67 @@ def room_for():
     return limited
 
 
-@pytest.fixture(scope="module")
-def local_ray(tmp_path_factory):
-    """A local Ray, started by the code that users start it with."""
-    from reinforce.cluster.backends.ray.session import ray_session
-    from reinforce.configs.config import Config
+class SharedRay:
+    """One local Ray for all tests of this process that do without one of their own."""
 
-    with ray_session(Config(), Interrupts()):
-        yield
+    def __init__(self):
+        self._actors = None
+        self._session = ExitStack()
+
+    def start(self):
+        """Start it by the code that users start it with, unless it is there."""
+        import ray
+
+        from reinforce.cluster.backends.ray.session import ray_session
+        from reinforce.configs.config import Config
+
+        if not ray.is_initialized():
+            self._session.enter_context(ray_session(Config(), Interrupts()))
+
+    def end(self):
+        """End it. A process has one connection to Ray."""
+        self._actors = None
+        self._session.close()
+
+    @property
+    def actors(self):
+        """A learner and three workers for one run after the other."""
+        from reused_actors import ReusedActors
+
+        if self._actors is None:
+            self._actors = ReusedActors(num_workers=3)
+        return self._actors
+
+
+@pytest.fixture(scope="session")
+def shared_ray():
+    shared = SharedRay()
+    yield shared
+    shared.end()
+
+
+@pytest.fixture
+def local_ray(shared_ray):
+    shared_ray.start()
+
+
+@pytest.fixture
+def without_shared_ray(shared_ray):
+    """Let a test connect this process to a Ray of its own, or find none."""
+    shared_ray.end()
+
+
+@pytest.fixture
+def actors(local_ray, shared_ray):
+    return shared_ray.actors
+
+
+@pytest.fixture
+def runs_on_local_ray(local_ray, monkeypatch):
+    """Have runs of this process use the local Ray that is there, each with actors of its own."""
+    monkeypatch.setattr(
+        "reinforce.cluster.backends.ray.backend.ray_session", lambda *_: nullcontext()
+    )
 
 
 @pytest.fixture(scope="session")

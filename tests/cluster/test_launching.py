@@ -19,7 +19,7 @@ import pytest
 from ray._raylet import GcsClient
 from ray_nodes import QUICK_METRICS, ray_nodes
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 SHORT = ["--stop.max_updates", "1", "--evaluation.episodes", "5", "--tracking.enabled", "false"]
 

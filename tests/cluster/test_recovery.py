@@ -1,5 +1,6 @@
 """Processes of a real Ray are killed while a run goes on; the result is the one without that."""
 
+import gc
 import os
 import signal
 import threading
@@ -8,11 +9,12 @@ from pathlib import Path
 
 import pytest
 import ray
+from processes import wait_for
 from runs import RecordingDisplay, train
 
 from reinforce.cluster.interrupts import Interrupts
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 SECTIONS = {
     "environment": {"id": "CartPole-v1"},
@@ -37,6 +39,12 @@ def pids_of(kind):
         if is_ours and title.startswith(f"ray::{kind}".encode()):
             found.append(int(process.name))
     return found
+
+
+@pytest.fixture(autouse=True)
+def _no_other_actors(runs_on_local_ray):
+    """Those of an earlier test could be killed instead of this run's."""
+    wait_for(lambda: gc.collect() >= 0 and not pids_of("RolloutActor") + pids_of("LearnerActor"))
 
 
 def kill_one(kind):

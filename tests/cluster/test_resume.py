@@ -143,6 +143,7 @@ def test_a_longer_run_equals_a_short_one_that_was_extended(make_config):
 
 
 @pytest.mark.ray
+@pytest.mark.usefixtures("runs_on_local_ray")
 def test_it_goes_on_with_another_number_of_workers_and_another_backend(make_config):
     def config(backend, num_workers):
         cluster, workers = {"backend": backend}, {"num_workers": num_workers}

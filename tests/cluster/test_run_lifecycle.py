@@ -27,7 +27,7 @@ SECTIONS = {
 
 
 @pytest.fixture
-def conduct(make_config):
+def conduct(make_config, without_plots):
     """Conduct a run whose learner fails at some of its updates; return run and exit code."""
 
     def conduct(monkeypatch, failures):

@@ -9,6 +9,7 @@ import torch
 from runs import train
 from sample_spaces import ACTION_SPACES, OBSERVATION_SPACES
 
+from reinforce.cluster.run_lifecycle import open_backend
 from reinforce.learner.learner import Learner
 from reinforce.learner.networks.network import loaded_network
 from reinforce.learner.policies.weights import Weights
@@ -37,13 +38,6 @@ def drifts(records):
     ]
 
 
-@pytest.fixture(scope="module")
-def actors(local_ray):
-    from reused_actors import ReusedActors
-
-    return ReusedActors()
-
-
 @pytest.mark.ray
 @pytest.mark.parametrize(
     ("observation", "action"), list(itertools.product(OBSERVATION_SPACES, ACTION_SPACES))
@@ -52,10 +46,10 @@ def test_every_pair_of_spaces_trains_two_updates_on_both_backends(
     make_config, display, actors, observation, action
 ):
     shas = set()
-    for name, backend in (("inline", None), ("ray", actors.backend)):
+    for name, opener in (("inline", open_backend), ("ray", actors.backend)):
         config = make_config(**{**SMALL, **samples(observation, action), "run": {"name": name}})
 
-        outcome, records, _ = train(config, display, backend=backend)
+        outcome, records, _ = train(config, display, open_backend=opener)
 
         assert outcome.progress.updates == 2
         assert len(drifts(records)) == 2
@@ -111,10 +105,10 @@ def test_the_log_probabilities_of_the_worker_are_those_of_the_learner(
 @pytest.mark.parametrize("name", POLICIES)
 def test_every_policy_learns_the_same_on_ray(make_config, display, actors, name):
     shas = {
-        train(policy_config(make_config, name, run={"name": where}), display, backend=backend)[
+        train(policy_config(make_config, name, run={"name": where}), display, open_backend=opener)[
             0
         ].weights_sha256
-        for where, backend in (("inline", None), ("ray", actors.backend))
+        for where, opener in (("inline", open_backend), ("ray", actors.backend))
     }
 
     assert len(shas) == 1

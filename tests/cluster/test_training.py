@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from runs import RecordingDisplay, load_checkpoint, train
 
+from reinforce.cluster.run_lifecycle import open_backend
+
 
 def same_but_for_time(a, b):
     return replace(a, training_time_s=0) == replace(b, training_time_s=0)
@@ -24,14 +26,14 @@ CARTPOLE = {
 @pytest.mark.ray
 @pytest.mark.parametrize("vector", [True, False], ids=["vector", "single"])
 def test_any_number_of_workers_gives_the_same_batches_and_the_same_weights(
-    make_config, display, vector
+    make_config, display, actors, vector
 ):
     results = {}
-    for name, backend, num_workers in [
-        ("inline", "inline", 1),
-        ("one", "ray", 1),
-        ("two", "ray", 2),
-        ("three", "ray", 3),
+    for name, opener, num_workers in [
+        ("inline", open_backend, 1),
+        ("one", actors.backend, 1),
+        ("two", actors.backend, 2),
+        ("three", actors.backend, 3),
     ]:
         config = make_config(
             **{
@@ -39,10 +41,9 @@ def test_any_number_of_workers_gives_the_same_batches_and_the_same_weights(
                 "run": {"name": name},
                 "environment": {"id": "CartPole-v1", "use_vector_implementation": vector},
                 "workers": {**CARTPOLE["workers"], "num_workers": num_workers},
-                "cluster": {"backend": backend},
             }
         )
-        outcome, records, _ = train(config, display)
+        outcome, records, _ = train(config, display, open_backend=opener)
         results[name] = (
             outcome.weights_sha256,
             [record.batch.sha256 for record in records if record.batch],
@@ -178,7 +179,7 @@ def test_a_line_of_the_journal_reads_back_as_the_record(make_config, display):
         assert json.loads(line)["environment_steps"] == record.environment_steps
 
 
-def lookahead(make_config, name, backend="inline", num_workers=1):
+def lookahead(make_config, name, num_workers=1):
     return make_config(
         **{
             **CARTPOLE,
@@ -186,7 +187,7 @@ def lookahead(make_config, name, backend="inline", num_workers=1):
             "stop": {"max_updates": 5},
             "learner": {**CARTPOLE["learner"], "importance_cap": 2.0},
             "workers": {**CARTPOLE["workers"], "num_workers": num_workers},
-            "cluster": {"backend": backend, "lookahead": 1},
+            "cluster": {"lookahead": 1},
         }
     )
 
@@ -202,15 +203,16 @@ def test_with_lookahead_every_batch_but_the_first_is_one_version_old(make_config
 
 
 @pytest.mark.ray
-def test_with_lookahead_any_number_of_workers_gives_the_same_weights(make_config, display):
-    def outcome(*arguments):
-        outcome, records, _ = train(lookahead(make_config, *arguments), display)
+def test_with_lookahead_any_number_of_workers_gives_the_same_weights(make_config, display, actors):
+    def outcome(name, opener, num_workers):
+        config = lookahead(make_config, name, num_workers)
+        outcome, records, _ = train(config, display, open_backend=opener)
         return outcome.weights_sha256, [record.batch.sha256 for record in records if record.batch]
 
-    inline = outcome("inline", "inline", 1)
+    inline = outcome("inline", open_backend, 1)
 
-    assert outcome("one", "ray", 1) == inline
-    assert outcome("three", "ray", 3) == inline
+    assert outcome("one", actors.backend, 1) == inline
+    assert outcome("three", actors.backend, 3) == inline
 
 
 def test_lookahead_samples_with_the_version_before_and_not_with_an_older_one(make_config, display):

@@ -23,9 +23,18 @@ def folder(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("policy", [[], ["--policy.kind", "my_policy:Wide"]], ids=["mlp", "user's"])
-@pytest.mark.parametrize("backend", ["inline", pytest.param("ray", marks=pytest.mark.ray)])
-def test_an_environment_and_a_policy_of_the_user_train_from_their_folder(folder, policy, backend):
+USERS_POLICY = ["--policy.kind", "my_policy:Wide"]
+
+
+@pytest.mark.parametrize(
+    ("backend", "policy"),
+    [
+        pytest.param("inline", [], id="mlp"),
+        pytest.param("inline", USERS_POLICY, id="user's"),
+        pytest.param("ray", USERS_POLICY, id="user's on Ray", marks=pytest.mark.ray),
+    ],
+)
+def test_an_environment_and_a_policy_of_the_user_train_from_their_folder(folder, backend, policy):
     """On Ray learner and workers are processes of their own, which have to find the folder."""
     result = subprocess.run(
         [

@@ -1,20 +1,20 @@
-"""The actors of the Ray backend, for one configuration after the other in the same two processes.
+"""The actors of the Ray backend, for one configuration after the other in the same few processes.
 
 A process with Torch takes seconds to start, and a test over a hundred configurations has no time
 for two hundred. What runs in them is the real thing; only the processes are used again.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import ray
 
-from reinforce.cluster.backends.backend import Backend, Driver
+from reinforce.cluster.backends.backend import Backend
 from reinforce.cluster.backends.ray.actors import LearnerActor, RolloutActor
 from reinforce.cluster.backends.ray.capacity import WorkerTarget
 from reinforce.cluster.backends.ray.learner import RayLearner
 from reinforce.cluster.backends.ray.pool import RayPool
-from reinforce.cluster.interrupts import Interrupts
-from reinforce.workers.environment import inspect_environment
 from reinforce.workers.rollout_worker import RolloutWorker
 
 
@@ -41,27 +41,29 @@ class ReusedLearnerActor(LearnerActor):
 
 
 class ReusedActors:
-    """A learner and a worker on the Ray of this process, and backends made of them."""
+    """A learner and workers on the Ray of this process, and backends made of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, num_workers: int) -> None:
         learner, worker = ray.remote(ReusedLearnerActor), ray.remote(ReusedRolloutActor)
         self._learner = learner.options(num_cpus=0).remote()
-        self._worker = worker.options(num_cpus=0).remote()
+        self._workers = [worker.options(num_cpus=0).remote() for _ in range(num_workers)]
 
-    def backend(self, config: Any) -> Backend:
-        """Return the backend for a configuration with one worker; the one before is over."""
-        spec, driver = inspect_environment(config.environment), Driver(Interrupts())
+    @contextmanager
+    def backend(self, config: Any, spec: Any, driver: Any, state: Any) -> Iterator[Backend]:
+        """Yield a backend, as ``open_backend`` does; the one before is over."""
+        idle = iter(self._workers)
 
         def begun_learner(state: Any) -> Any:
             ray.get(self._learner.begin.remote(config, spec, state))
             return self._learner
 
         def begun_worker() -> Any:
-            ray.get(self._worker.begin.remote(config, spec))
-            return self._worker
+            worker = next(idle)
+            ray.get(worker.begin.remote(config, spec))
+            return worker
 
-        learner = RayLearner(begun_learner, None, driver)
+        learner = RayLearner(begun_learner, state, driver)
         pool = RayPool(config.workers, WorkerTarget(config, lambda: None), begun_worker, driver)
         learner.while_waiting = pool.keep_busy
         pool.wait_until_ready()
-        return Backend(pool, learner)
+        yield Backend(pool, learner)

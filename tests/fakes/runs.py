@@ -33,11 +33,10 @@ class RecordingDisplay:
         self.warnings.append(text)
 
 
-def train(config, display=None, interrupts=None, run=None, backend=None):
+def train(config, display=None, interrupts=None, run=None, open_backend=open_backend):
     """Return the outcome, the records of the journal, and the run directory.
 
-    Given a run directory, it goes on from the newest checkpoint there. ``backend(config)``
-    is played on instead of the one that the configuration names.
+    Given a run directory, it goes on from the newest checkpoint there.
     """
     run = run or RunDirectory.create(config)
     display, interrupts = display or RecordingDisplay(), interrupts or Interrupts()
@@ -49,10 +48,7 @@ def train(config, display=None, interrupts=None, run=None, backend=None):
         assert journal.cut_back(start.progress.updates if start else 0)
         state = start.learner if start else None
         driver = Driver(interrupts, lambda: requests.current.num_workers, display.warn)
-        if backend is None:
-            used = stack.enter_context(open_backend(config, spec, driver, state))
-        else:
-            used = backend(config)
+        used = stack.enter_context(open_backend(config, spec, driver, state))
         context = RunContext(journal, checkpoints, display.show, display.warn, interrupts, requests)
         outcome = Training(config, used, context, start).run()
         counts = used.pool.counts

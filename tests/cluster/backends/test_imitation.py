@@ -5,6 +5,8 @@ import pytest
 from runs import train
 from space_tasks import IMITATED
 
+pytestmark = pytest.mark.slow
+
 OPTIMUM = 1.0
 
 

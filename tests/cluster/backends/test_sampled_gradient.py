@@ -17,7 +17,7 @@ from reinforce.learner.state import LearnerState
 from reinforce.workers.environment import inspect_environment
 from reinforce.workers.tickets import Purpose, draw_tickets
 
-pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
+pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
 
 NUM_EPISODES, EPISODES_PER_TICKET = 100_000, 500
 

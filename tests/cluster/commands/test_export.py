@@ -25,6 +25,8 @@ from reinforce.workers.observations import row_writer
 from reinforce.workers.recording import recording_transitions
 from reinforce.workers.rollout_worker import architecture_of
 
+pytestmark = pytest.mark.usefixtures("without_plots")
+
 
 @pytest.fixture(scope="module")
 def bundle(trained_run, tmp_path_factory):

@@ -22,7 +22,7 @@ def frames_of(path):
 
 
 @pytest.fixture
-def train(make_config, tmp_path):
+def train(make_config, tmp_path, without_plots):
     """Return a function that makes a finished run and gives its directory."""
 
     def make(environment_id, **sections):

@@ -26,7 +26,7 @@ ENDLESS = [
 
 
 @pytest.fixture(autouse=True)
-def _in_an_empty_directory(tmp_path, monkeypatch):
+def _in_an_empty_directory(tmp_path, monkeypatch, without_plots):
     monkeypatch.chdir(tmp_path)
 
 
@@ -298,6 +298,7 @@ def test_a_run_that_is_going_on_is_not_resumed_but_paused_and_gone_on_with(run, 
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_a_running_job_is_scaled_and_a_signal_to_the_whole_group_loses_nothing(run, capfd):
     """SIGTERM to the group, as some supervisors send it, ends Ray's processes, too."""
     process = start(

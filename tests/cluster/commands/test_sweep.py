@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import redirect_stderr, redirect_stdout
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -39,10 +41,33 @@ def write(tmp_path, monkeypatch):
     return write_files
 
 
+class InThisProcess:
+    """Stands for the process of a run, which is over when it has been started."""
+
+    def __init__(self, command, *, stdout, **_):
+        with (
+            os.fdopen(os.dup(stdout.fileno()), "w") as log,
+            redirect_stdout(log),
+            redirect_stderr(log),
+        ):
+            self._code = main(command[command.index("train") :])
+
+    def poll(self):
+        return self._code
+
+
+@pytest.fixture
+def _runs_in_this_process(monkeypatch, without_plots):
+    """Processes, which cost seconds, are left to those tests that are about them."""
+    processes = SimpleNamespace(Popen=InThisProcess)
+    monkeypatch.setattr("reinforce.cluster.sweeps.sweep.subprocess", processes)
+
+
 def lines_of(folder):
     return [json.loads(line) for line in (folder / "trials.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.usefixtures("_runs_in_this_process")
 def test_a_trial_runs_with_every_seed_and_none_runs_twice(write, capsys):
     folder = write({"settings": {"learner.discount": [0.9]}, "seeds": [3, 4]})
 
@@ -61,6 +86,7 @@ def test_a_trial_runs_with_every_seed_and_none_runs_twice(write, capsys):
     assert lines_of(folder) == lines
 
 
+@pytest.mark.usefixtures("_runs_in_this_process")
 def test_a_run_that_fails_is_noted_and_the_others_run(write, capsys):
     fault = [{"fault": "none"}, {"fault": "raise"}]
     folder = write(
@@ -83,6 +109,7 @@ def test_a_run_that_fails_is_noted_and_the_others_run(write, capsys):
     assert [line["trial"] for line in lines_of(folder)] == [0, 1, 1]
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_the_run_in_good_order_and_the_same_command_goes_on(write, tmp_path):
     folder = write(
         {"settings": {"learner.discount": [0.9, 1.0]}},
@@ -129,6 +156,7 @@ def test_runs_side_by_side_give_what_each_gives_alone(write):
     ]
 
 
+@pytest.mark.usefixtures("_runs_in_this_process")
 def test_optuna_hears_of_all_trials_but_those_that_can_be_under_way(write, monkeypatch):
     heard = []
 
@@ -145,6 +173,7 @@ def test_optuna_hears_of_all_trials_but_those_that_can_be_under_way(write, monke
     assert heard == [0, 0, 1]
 
 
+@pytest.mark.usefixtures("_runs_in_this_process")
 def test_a_trial_that_has_begun_keeps_its_settings_whatever_would_be_proposed_now(
     write, monkeypatch
 ):
@@ -203,6 +232,7 @@ def test_runs_that_would_take_the_whole_machine_each_are_not_put_side_by_side(wr
     assert not folder.exists()
 
 
+@pytest.mark.usefixtures("_runs_in_this_process")
 def test_in_mlflow_the_trials_stand_below_their_sweep(write, tmp_path):
     from mlflow import MlflowClient
 
@@ -397,6 +427,7 @@ def test_a_preset_instead_of_a_sweep_is_told_what_a_sweep_is(write, capsys):
     ) in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("_runs_in_this_process")
 def test_a_folder_of_another_sweep_is_refused(write, capsys):
     write({"settings": {"learner.discount": [0.9]}})
     assert main(["sweep", "sweep.yaml"]) == 0

@@ -14,7 +14,7 @@ from ray_nodes import ray_nodes
 from reinforce.cluster.run_store.files import read_json
 from reinforce.cluster.submission.jobs import _ShownOnce
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 # The command, which takes a cluster for lost after ten seconds instead of a minute.
 IMPATIENT = """

@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from contextlib import chdir
 from dataclasses import replace
 
 import numpy as np
@@ -32,13 +34,22 @@ print(json.dumps([model.predict(observations).tolist(), "torch" in sys.modules])
 OBSERVATIONS = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
 
 
-@pytest.fixture
-def run(tmp_path, monkeypatch, store_uri):
-    """A short run, registered under a name, with another version as its best."""
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A short run that is to be registered under a name: made once, copied for each test."""
+    folder = tmp_path_factory.mktemp("trained")
     arguments = ["--cluster.backend", "inline", "--stop.max_updates", "4", "--run.name", "mine"]
     options = ["--tracking.enabled", "false", "--tracking.register_as", "balancer"]
-    assert main(["train", "cartpole", *arguments, *options]) == 0
+    with chdir(folder):
+        assert main(["train", "cartpole", *arguments, *options]) == 0
+    return folder / "runs"
+
+
+@pytest.fixture
+def run(trained, tmp_path, monkeypatch, store_uri):
+    """That run in the store, with another version as its best."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(trained, tmp_path / "runs")
     run = RunDirectory(tmp_path / "runs" / "mine")
     (last,) = run.checkpoints.glob("update-*.safetensors")
     checkpoint = load_checkpoint(last)

@@ -1,6 +1,5 @@
 """The learner's handle on a real Ray; its recovery in a whole run is in test_recovery."""
 
-import os
 import signal
 import threading
 import time
@@ -8,10 +7,11 @@ import time
 import numpy as np
 import pytest
 import ray
+from failing_learners import DyingLearner, FittingLearner, LosingLearner
 
 from reinforce.cluster.backends.backend import Driver
 from reinforce.cluster.backends.ray import learner as ray_learner
-from reinforce.cluster.backends.ray.actors import LearnerActor, WrongVersionError
+from reinforce.cluster.backends.ray.actors import LearnerActor
 from reinforce.cluster.backends.ray.learner import RayLearner
 from reinforce.cluster.backends.ray.learner import _Start as Start
 from reinforce.cluster.batches import training_tickets
@@ -22,74 +22,10 @@ from reinforce.cluster.errors import (
     TrajectoriesLostError,
 )
 from reinforce.learner.learner import Learner
-from reinforce.learner.state import LearnerState, UpdateReport
 from reinforce.workers.environment import inspect_environment
 from reinforce.workers.rollout_worker import RolloutWorker, architecture_of
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
-
-
-class DyingLearner:
-    """Ends its process in every update."""
-
-    def state(self):
-        return LearnerState(0, {})
-
-    @ray.method(num_returns=3)
-    def update(self, trajectories, version):
-        os._exit(1)
-
-
-class LosingLearner(DyingLearner):
-    """Cannot get at the trajectories."""
-
-    @ray.method(num_returns=3)
-    def update(self, trajectories, version):
-        raise ray.exceptions.ObjectLostError("00" * 28, None, "")
-
-
-class FittingLearner:
-    """Its state says what was done; a file orders its fits to die, to wait, or nothing.
-
-    A batch whose file is gone is lost.
-    """
-
-    def __init__(self, state, orders):
-        self.done = list(state.arrays["done"]) if state else []
-        self.to_fit, self.orders = "", orders
-        if orders.read_text() == "dies at once":
-            orders.write_text("")
-            os._exit(1)
-
-    def state(self):
-        if self.to_fit:
-            order = self.orders.read_text()
-            if order == "dies once":
-                self.orders.write_text("")
-            if order.startswith("dies"):
-                os._exit(1)
-            while self.orders.read_text() == "waits":
-                time.sleep(0.01)
-            self.done.append(f"fitted {self.to_fit}")
-            self.to_fit = ""
-        return LearnerState(self.version, {"done": self.done})
-
-    @property
-    def version(self):
-        return sum(what.startswith("updated") for what in self.done)
-
-    @ray.method(num_returns=3)
-    def update(self, trajectories, version):
-        self.state()
-        if self.version != version:
-            raise WrongVersionError(f"{self.version} and not {version}")
-        (batch,) = trajectories
-        if not batch.exists():
-            raise ray.exceptions.ObjectLostError("00" * 28, None, "")
-        self.to_fit = batch.name
-        self.done.append(f"updated {self.to_fit}")
-        return UpdateReport(self.version, {}, is_fit_due=True), f"weights {self.version}", None
-
 
 TWO_UPDATES = ["updated a", "fitted a", "updated b", "fitted b"]
 
@@ -249,10 +185,17 @@ def test_a_learner_that_hangs_in_a_fit_is_replaced_when_a_checkpoint_is_due(
     interrupts, orders, batches, monkeypatch
 ):
     learner = fitting_learner(interrupts, orders)
-    monkeypatch.setattr(ray_learner, "_TIMEOUT_S", 10.0)  # a busy machine starts one in that time
     orders.write_text("waits")
     learner.update(batches[:1])
-    threading.Timer(10.5, orders.write_text, [""]).start()
+    make_actor = learner._make_actor
+
+    def make_another_with_patience(state):
+        monkeypatch.undo()
+        orders.write_text("")
+        return make_actor(state)
+
+    learner._make_actor = make_another_with_patience
+    monkeypatch.setattr(ray_learner, "_TIMEOUT_S", 0.5)
 
     assert done_in(learner) == TWO_UPDATES[:2]
     assert learner.restarts == 1

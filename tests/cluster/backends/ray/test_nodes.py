@@ -18,7 +18,7 @@ from reinforce.cluster.backends.backend import Driver
 from reinforce.cluster.backends.ray.learner import RayLearner
 from reinforce.cluster.errors import LearnerStateLostError
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 EPISODES_PER_UPDATE = 8
 SECTIONS = {
@@ -47,7 +47,7 @@ class ReapingCluster(Cluster):
 
 
 @pytest.fixture
-def cluster():
+def cluster(without_shared_ray):
     options = {"num_cpus": 1, "_system_config": PATIENT_HEALTH_CHECKS}
     cluster = ReapingCluster(initialize_head=True, head_node_args=options)
     yield cluster

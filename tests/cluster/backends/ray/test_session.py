@@ -92,6 +92,7 @@ def test_the_token_of_a_local_ray_is_in_no_argument(seen):
     assert not seen["token_in_arguments"]
 
 
+@pytest.mark.slow
 def test_ray_starts_where_the_folder_for_temporary_files_has_a_long_path(tmp_path):
     """As schedulers of clusters give it; the address of a Unix socket has 107 characters."""
     long = tmp_path / ("x" * 60)

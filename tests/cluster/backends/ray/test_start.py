@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from processes import processes_in, ray_folders, wait_for
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 # The command, whose time to wait for Ray is over as soon as there is a file of that name. In true
 # seconds a busy machine may take too long to have a raylet, and Ray gives a halted one up after 30.

@@ -1,0 +1,71 @@
+"""Learners that fail in one way each. Their processes start fast: nothing here imports Torch."""
+
+import os
+import time
+
+import ray
+
+from reinforce.cluster.backends.ray.actors import WrongVersionError
+from reinforce.learner.state import LearnerState, UpdateReport
+
+
+class DyingLearner:
+    """Ends its process in every update."""
+
+    def state(self):
+        return LearnerState(0, {})
+
+    @ray.method(num_returns=3)
+    def update(self, trajectories, version):
+        os._exit(1)
+
+
+class LosingLearner(DyingLearner):
+    """Cannot get at the trajectories."""
+
+    @ray.method(num_returns=3)
+    def update(self, trajectories, version):
+        raise ray.exceptions.ObjectLostError("00" * 28, None, "")
+
+
+class FittingLearner:
+    """Its state says what was done; a file orders its fits to die, to wait, or nothing.
+
+    A batch whose file is gone is lost.
+    """
+
+    def __init__(self, state, orders):
+        self.done = list(state.arrays["done"]) if state else []
+        self.to_fit, self.orders = "", orders
+        if orders.read_text() == "dies at once":
+            orders.write_text("")
+            os._exit(1)
+
+    def state(self):
+        if self.to_fit:
+            order = self.orders.read_text()
+            if order == "dies once":
+                self.orders.write_text("")
+            if order.startswith("dies"):
+                os._exit(1)
+            while self.orders.read_text() == "waits":
+                time.sleep(0.01)
+            self.done.append(f"fitted {self.to_fit}")
+            self.to_fit = ""
+        return LearnerState(self.version, {"done": self.done})
+
+    @property
+    def version(self):
+        return sum(what.startswith("updated") for what in self.done)
+
+    @ray.method(num_returns=3)
+    def update(self, trajectories, version):
+        self.state()
+        if self.version != version:
+            raise WrongVersionError(f"{self.version} and not {version}")
+        (batch,) = trajectories
+        if not batch.exists():
+            raise ray.exceptions.ObjectLostError("00" * 28, None, "")
+        self.to_fit = batch.name
+        self.done.append(f"updated {self.to_fit}")
+        return UpdateReport(self.version, {}, is_fit_due=True), f"weights {self.version}", None
