@@ -173,10 +173,8 @@ def test_without_a_verb_the_usage_is_shown(capsys):
 
 
 def test_help_explains_every_setting(capsys):
-    with pytest.raises(SystemExit) as caught:
-        main(["train", "--help"])
+    assert main(["train", "--help"]) == 0
 
-    assert caught.value.code == 0
     shown = capsys.readouterr().out
     for section, field in Config.model_fields.items():
         for name in field.annotation.model_fields:
