@@ -152,7 +152,7 @@ def _episode_lengths(entries: Sequence[JournalEntry], title: str) -> "Figure":
     from matplotlib.figure import Figure
 
     lengths = np.concatenate([entry.batch.episode_lengths for entry in entries if entry.batch])
-    sums = np.cumsum([0, *lengths])
+    sums = np.concatenate([[0], np.cumsum(lengths)])
     ends = np.arange(1, len(lengths) + 1)
     starts = np.maximum(ends - _WINDOW_EPISODES, 0)
     means = (sums[ends] - sums[starts]) / (ends - starts)
