@@ -119,9 +119,8 @@ class VectorLanes:
         self, observations: Any, info: dict[str, Any], lanes: NDArray[np.int64]
     ) -> NDArray[Any]:
         """Return what stood at the end; with SAME_STEP the next episode's start has replaced it."""
-        if self._autoreset is not AutoresetMode.SAME_STEP:
-            return observation_rows(self._spec.observation, observations)[lanes]
-        finals = info["final_obs"]
+        is_replaced = self._autoreset is AutoresetMode.SAME_STEP
+        finals = info["final_obs"] if is_replaced else observations
         if isinstance(finals, np.ndarray) and finals.dtype == object:  # one observation per lane
             rows = self._spec.observation.empty(len(lanes))
             write = row_writer(self._spec.observation, rows)
