@@ -179,19 +179,17 @@ def _registration(config: EnvironmentConfig) -> EnvSpec:
 
 
 def _known_names(module_name: str) -> list[str]:
-    """Return what a name could have meant: ids of Gymnasium, or what a module has and registers."""
+    """Return what a name could have meant: any id, or what a module or its package offers."""
     if not module_name:
         return list(gymnasium.registry)
     found = vars(sys.modules[module_name]) if module_name in sys.modules else {}
-    registered = (name for name, spec in gymnasium.registry.items() if _is_from(module_name, spec))
-    return [*(name for name, value in found.items() if callable(value)), *registered]
-
-
-def _is_from(module_name: str, spec: EnvSpec) -> bool:
-    """Return whether an id makes something of a module, or of the package that the module is in."""
-    entry = spec.entry_point
-    path = entry if isinstance(entry, str) else getattr(entry, "__module__", "")
-    return re.split("[.:]", path)[0] == module_name.partition(".")[0]
+    names = [name for name, value in found.items() if callable(value)]
+    for name, spec in gymnasium.registry.items():
+        entry = spec.entry_point
+        path = entry if isinstance(entry, str) else getattr(entry, "__module__", "")
+        if re.split("[.:]", path)[0] == module_name.partition(".")[0]:  # of the same package
+            names.append(name)
+    return names
 
 
 def _near(name: str, known: Iterable[str]) -> str:

@@ -36,14 +36,12 @@ class RandomRollout:
         digests: Of the row that each observation would be recorded as, with the reward and the end
             that came along; the first one after the reset.
         brightest: The brightest pixel of each image, by its name.
-        reward: Of the last step.
         ended: The episode came to its end.
         warnings: What is odd and does no harm, each once.
     """
 
     digests: list[bytes] = field(default_factory=list)
     brightest: dict[str, int] = field(default_factory=dict)
-    reward: float = 0.0
     ended: bool = False
     warnings: dict[str, None] = field(default_factory=dict)
 
@@ -52,9 +50,9 @@ class RandomRollout:
         """Steps whose observation was looked at."""
         return len(self.digests) - 1
 
-    def note(self, layout: ObservationLayout, rows: NDArray[Any]) -> None:
+    def note(self, layout: ObservationLayout, rows: NDArray[Any], reward: float) -> None:
         """Take note of a row, which is not kept: thousands of images would fill the memory."""
-        self.digests.append(_digest(rows, self.reward, self.ended))
+        self.digests.append(_digest(rows, reward, self.ended))
         for name, image in layout.pixels(rows).items():
             self.brightest[name] = max(self.brightest.get(name, 0), int(image.max()))
 
@@ -74,7 +72,7 @@ def play_random_rollout(
     rollout = RandomRollout()
     space = environment.observation_space
     generator, decoder = np.random.default_rng(seed), ActionDecoder(spec.action)
-    where = "reset"
+    where, reward = "reset", 0.0
     observation, info = checked_reset(_call(where, environment.reset, seed=seed))
     while True:
         rows = ObservationRows(spec, 1)
@@ -87,14 +85,14 @@ def play_random_rollout(
             rows.write_last(0, observation)
         else:
             rows.write(0, observation, info)
-        rollout.note(spec.observation, rows.observations)
+        rollout.note(spec.observation, rows.observations, reward)
         if rollout.ended or rollout.num_steps == max_steps or time.monotonic() > deadline_s:
             return rollout
         # Through the decoder, as in training: what it makes of them is tried, too.
         (action,) = decoder.singles(_random_actions(spec.action, generator, rows.masks))
         where = f"step {rollout.num_steps + 1}"
         result = _call(where, environment.step, action)
-        observation, rollout.reward, terminated, truncated, info = checked_step(where, result)
+        observation, reward, terminated, truncated, info = checked_step(where, result)
         rollout.ended = terminated or truncated
 
 

@@ -92,9 +92,9 @@ class FrameRecorder(gymnasium.Wrapper[Any, Any, Any, Any]):
             raise UnsuitableEnvironmentError(
                 f"environment.id = {self._name!r} cannot draw itself here: {error}"
             ) from None
-        is_picture = isinstance(frame, np.ndarray) and frame.dtype == np.uint8
-        if not (is_picture and frame.ndim == 3 and frame.shape[2] == 3):
-            what = f"{frame.dtype} {frame.shape}" if isinstance(frame, np.ndarray) else type(frame)
+        is_array = isinstance(frame, np.ndarray)
+        if not (is_array and frame.dtype == np.uint8 and frame.ndim == 3 and frame.shape[2] == 3):
+            what = f"{frame.dtype} {frame.shape}" if is_array else type(frame)
             raise UnsuitableEnvironmentError(
                 f"environment.id = {self._name!r}: render() gave {what}, not [height, width, 3] "
                 "uint8"

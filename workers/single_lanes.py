@@ -102,8 +102,7 @@ class SingleLanes:
             except (Exception, SystemExit) as error:
                 episode = int(episodes[row])
                 step = builder.num_steps_of(episode) + 1
-                space = lanes[row].observation_space
-                note_place(error, ticket, episode, step, space, result)
+                note_place(error, ticket, episode, step, lanes[row].observation_space, result)
                 raise
         return rewards, ended
 

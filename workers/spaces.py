@@ -149,14 +149,13 @@ class ActionDecoder:
 
     def __init__(self, layout: ActionLayout) -> None:
         self._layout = layout
-        self._is_one_choice = layout.is_one_choice
         self._start = layout.leaves[0].starts[0] if layout.is_one_choice else 0
         self._dtype = np.dtype(layout.leaves[0].dtype)
         self._decoders = [_leaf_decoder(leaf) for leaf in layout.leaves]
 
     def batch(self, actions: NDArray[Any]) -> Any:
         """Return [n, ...] actions as a vector environment takes them: nested, then batched."""
-        if self._is_one_choice:
+        if self._layout.is_one_choice:
             return (actions + self._start).astype(self._dtype, copy=False)
         values, start = {}, 0
         for leaf, decode in zip(self._layout.leaves, self._decoders, strict=True):
@@ -166,7 +165,7 @@ class ActionDecoder:
 
     def singles(self, actions: NDArray[Any]) -> list[Any]:
         """Return n actions, one for each single environment."""
-        if self._is_one_choice:
+        if self._layout.is_one_choice:
             singles: list[Any] = (actions + self._start).tolist()
             return singles
         return _unbatched(self.batch(actions), len(actions))

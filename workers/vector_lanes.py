@@ -119,9 +119,8 @@ class VectorLanes:
         self, observations: Any, info: dict[str, Any], lanes: NDArray[np.int64]
     ) -> NDArray[Any]:
         """Return what stood at the end; with SAME_STEP the next episode's start has replaced it."""
-        if self._autoreset is not AutoresetMode.SAME_STEP:
-            return observation_rows(self._spec.observation, observations)[lanes]
-        finals = info["final_obs"]
+        is_replaced = self._autoreset is AutoresetMode.SAME_STEP
+        finals = info["final_obs"] if is_replaced else observations
         if isinstance(finals, np.ndarray) and finals.dtype == object:  # one observation per lane
             rows = self._spec.observation.empty(len(lanes))
             write = row_writer(self._spec.observation, rows)
@@ -139,25 +138,25 @@ class VectorLanes:
         all_actions: NDArray[Any],
     ) -> None:
         """See to the lanes that nobody records: allowed actions, and no step after an end."""
-        idle = np.ones(self._num_lanes, np.bool_)
-        idle[live] = False
-        self._write_idle_actions(idle, observations, info, all_actions)
+        if self._spec.action_mask:
+            idle = np.setdiff1d(np.arange(self._num_lanes), live)
+            self._write_idle_actions(idle, observations, info, all_actions)
         if self._autoreset is AutoresetMode.DISABLED and ended.any():
             observations, info = self._environment.reset(options={"reset_mask": ended})
-            self._write_idle_actions(ended, observations, info, all_actions)
+            if self._spec.action_mask:
+                lanes = np.flatnonzero(ended)
+                self._write_idle_actions(lanes, observations, info, all_actions)
 
     def _write_idle_actions(
         self,
-        lanes: NDArray[np.bool_],
+        lanes: NDArray[np.int64],
         observations: Any,
         info: dict[str, Any],
         all_actions: NDArray[Any],
     ) -> None:
-        if not self._spec.action_mask:
-            return
         distribution = make_distribution(self._spec.action)
         zeros = np.zeros((1, self._spec.action.num_choices), np.float32)
-        for lane in np.flatnonzero(lanes).tolist():
+        for lane in lanes.tolist():
             with suppress(InvalidMaskError):  # nothing is asked of a lane that waits
                 mask = lane_masks(self._spec, observations, info, [lane])
                 all_actions[lane] = distribution.mode(masked(zeros, mask))[0]
