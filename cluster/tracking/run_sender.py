@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 from reinforce.cluster.run_store.files import LineReader, read_json
 from reinforce.cluster.run_store.journal import JournalEntry
 from reinforce.cluster.run_store.run_directory import RunDirectory
-from reinforce.cluster.tracking.metric_windows import MetricWindows
 from reinforce.cluster.tracking.mlflow_run import POINTS_PER_REQUEST, MLflowRun, Point
+from reinforce.cluster.tracking.pacing import MetricWindows
 from reinforce.cluster.tracking.run_description import (
     note_of,
     params_of,

@@ -18,7 +18,7 @@ from mlflow.system_metrics.metrics.disk_monitor import DiskMonitor
 from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
 from mlflow.system_metrics.metrics.network_monitor import NetworkMonitor
 
-from reinforce.cluster.tracking.pace import Pace
+from reinforce.cluster.tracking.pacing import Pace
 
 _SAMPLES = Pace(per_elapsed_time=200, min_s=1.0, max_s=30.0)
 """Some 9,000 in three days."""

@@ -16,7 +16,7 @@ from reinforce.cluster.commands.sync import sync_run_directory
 from reinforce.cluster.run_store.files import read_json
 from reinforce.cluster.run_store.journal import JournalEntry, read_entries
 from reinforce.cluster.run_store.run_directory import RunDirectory
-from reinforce.cluster.tracking.metric_windows import MetricWindows
+from reinforce.cluster.tracking.pacing import MetricWindows
 from reinforce.cluster.tracking.run_description import params_of
 from reinforce.configs.loading import load_config
 

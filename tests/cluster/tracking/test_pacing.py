@@ -1,5 +1,5 @@
 from reinforce.cluster.run_store.journal import BatchEntry, JournalEntry
-from reinforce.cluster.tracking.metric_windows import MetricWindows
+from reinforce.cluster.tracking.pacing import MetricWindows
 
 BATCH = BatchEntry("", [], [])
 

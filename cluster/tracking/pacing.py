@@ -1,9 +1,22 @@
-"""Consecutive updates of a long run merged into one, so that MLflow stays quick."""
+"""How often things are sent in a run of seconds or days: later ones are merged, and rarer."""
 
 from dataclasses import replace
+from typing import NamedTuple
 
 from reinforce.cluster.run_store.journal import JournalEntry
-from reinforce.cluster.tracking.pace import Pace
+
+
+class Pace(NamedTuple):
+    """An interval that grows with the time elapsed, within limits: dense at first, rarer later."""
+
+    per_elapsed_time: int
+    min_s: float
+    max_s: float
+
+    def interval_s(self, elapsed_s: float) -> float:
+        """Return how long to wait, or to collect, at this time of the run."""
+        return min(max(elapsed_s / self.per_elapsed_time, self.min_s), self.max_s)
+
 
 _WINDOW = Pace(per_elapsed_time=100, min_s=0.0, max_s=30.0)
 """A window lasts 1/100 of the time trained so far: every update of a short run is shown, and each
