@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reinforce.cluster.backends.backend import Backend, Batch
 from reinforce.cluster.batches import Batches
@@ -88,12 +88,12 @@ class Bookkeeping:
 
     def note_evaluation(self, evaluations: Evaluations, evaluation_s: float) -> None:
         """Write down a regular evaluation; the weights are kept if they are the best so far."""
-        return_mean = evaluations.deciding.return_mean
-        if self.progress.is_best(return_mean):
-            self.progress = self.progress.with_best(return_mean)
+        best, return_mean = self.progress.best_return, evaluations.deciding.return_mean
+        if best is None or return_mean > best:
+            best = return_mean
+            self.progress = replace(self.progress, best_return=best)
             self._checkpoints.note_best(self._checkpoint())
         self.progress = self.now()
-        best = self.progress.best_return or 0.0
         self._write(evaluation_entry(self.progress, evaluations, best, evaluation_s))
 
     def note_confirmation(self, evaluation: Evaluation) -> None:

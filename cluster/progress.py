@@ -103,14 +103,6 @@ class Progress:
             episodes=self.episodes + sum(len(report.episode_lengths) for report in batch.reports),
         )
 
-    def is_best(self, return_mean: float) -> bool:
-        """Return whether a regular evaluation is better than those before it."""
-        return self.best_return is None or return_mean > self.best_return
-
-    def with_best(self, return_mean: float) -> Self:
-        """Return the counters after an evaluation that was the best."""
-        return replace(self, best_return=return_mean)
-
     def now(self, earlier: "Progress", backend: Backend, elapsed_s: float) -> Self:
         """Return the counters with those of the clock and of the backend brought up to date.
 

@@ -1,11 +1,11 @@
 """What a check of ``reinforce doctor`` finds: one line, and what to do about it."""
 
-import threading
 from collections.abc import Callable
-from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, TypeVar
+
+from reinforce.cluster.background_call import call_within
 
 TIMEOUT_S = 5.0
 
@@ -36,20 +36,5 @@ failure = partial(Finding, "failure")
 
 
 def within_timeout(look: Callable[[], _T], who: str) -> _T:
-    """Return what a function returns; one that hangs goes on in a thread that keeps nobody.
-
-    Raises:
-        TimeoutError: ``who``, as the message says, has not answered yet.
-    """
-    answer: Future[_T] = Future()
-
-    def run() -> None:
-        try:
-            answer.set_result(look())
-        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
-            answer.set_exception(error)
-
-    threading.Thread(target=run, daemon=True).start()
-    if not wait([answer], TIMEOUT_S).done:
-        raise TimeoutError(f"{who} has not answered for {TIMEOUT_S:g} s")
-    return answer.result()
+    """Return what a function returns; TimeoutError if it has not by then."""
+    return call_within(TIMEOUT_S, look, who)

@@ -114,15 +114,8 @@ class RayPool:
         self._carry_out()
 
     def keep_busy(self) -> None:
-        """Take in what has come back and hand out what is next, without waiting for anything.
-
-        Raises:
-            TicketFailedError, WorkerStartError: As ``collect``.
-        """
-        self._receive(wait_s=0.0)
-        self._give_up_if_exhausted()
-        self._carry_out()
-        self.tell_incidents()
+        """Take in what has come back and hand out what is next; errors as for ``collect``."""
+        self._advance(wait_s=0.0)
 
     def collect(self, purpose: Purpose, update: int) -> Batch:
         """Wait for the tickets of one submitted batch and return it whole, in ticket order.
@@ -165,9 +158,9 @@ class RayPool:
         if sentence:
             self._driver.tell(sentence)
 
-    def _advance(self) -> None:
+    def _advance(self, wait_s: float = _POLL_S) -> None:
         self._driver.interrupts.check()
-        self._receive(_POLL_S)
+        self._receive(wait_s)
         self._give_up_if_exhausted()
         if self._worker_target.look_again():
             self._scheduler.target = self._worker_target.target
