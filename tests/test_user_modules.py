@@ -106,6 +106,7 @@ def test_a_script_imports_its_own_modules_and_ours(python, tmp_path, owner):
     assert python(tmp_path, "script.py").strip().endswith("reinforce/__init__.py")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["inline", pytest.param("ray", marks=pytest.mark.ray)])
 def test_driver_worker_learner_and_follower_import_the_user_s_modules(
     python, tmp_path, owner, backend

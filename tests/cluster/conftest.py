@@ -68,7 +68,8 @@ class SharedRay:
         from reinforce.cluster.backends.ray.session import ray_session
         from reinforce.configs.config import Config
 
-        if not ray.is_initialized():
+        if not ray.is_initialized():  # it never was, or a run in this process has ended it
+            self.end()
             self._session.enter_context(ray_session(Config(), Interrupts()))
 
     def end(self):

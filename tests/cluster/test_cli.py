@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -152,7 +153,7 @@ def test_a_learner_on_a_gpu_that_is_not_there_is_refused_before_the_run_begins(
 def test_a_machine_without_a_cluster_is_told_how_to_start_one(tmp_path, monkeypatch, capsys):
     """Others may run Ray on this machine, too: theirs are not seen here."""
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setattr("ray._private.services.find_gcs_addresses", set)
+    monkeypatch.setattr("ray._private.services.find_gcs_addresses", cache(set))
 
     assert main(["train", "cartpole", "--cluster.address", "auto"]) == 2
 

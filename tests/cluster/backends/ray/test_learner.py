@@ -228,8 +228,9 @@ def test_an_update_that_cannot_be_repeated_is_not_left_out(
 
 
 def test_a_signal_while_an_update_is_repeated_leaves_the_state_after_it(
-    interrupts, orders, batches
+    interrupts, orders, batches, monkeypatch
 ):
+    monkeypatch.setattr(ray_learner, "_FIT_TIMEOUT_S", 60.0)  # a busy machine starts one in that
     learner = fitting_learner(interrupts, orders)
     orders.write_text("dies once")
     learner.update(batches[:1])
