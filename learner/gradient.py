@@ -117,10 +117,14 @@ class PolicyPasses:
         self._network = network
         self._parameters = [p for p in network.parameters() if p.requires_grad]
         self._differentiated_body = differentiated_body(network, config)
-        count = num_threads or _suitable_threads(config, architecture)
+        # One thread per core, up to a few; one alone where more are of no use or no good.
+        is_shared = (
+            config.device == "cpu" and not config.compile and architecture.kind in _OWN_KINDS
+        )
+        num_suitable = min(_MAX_THREADS, len(os.sched_getaffinity(0))) if is_shared else 1
+        self._num_threads = num_threads or num_suitable
         # Torch is told in each of them that an operation is one thread: it forgets.
-        self._pool = ThreadPoolExecutor(count, "learner", torch.set_num_threads, (1,))
-        self._num_threads = count
+        self._pool = ThreadPoolExecutor(self._num_threads, "learner", torch.set_num_threads, (1,))
 
     @property
     def are_whole_episodes(self) -> bool:
@@ -240,13 +244,6 @@ class PolicyPasses:
             for parameter, gradient in zip(self._parameters, gradients, strict=True)
         ]
         return torch.cat(flat).cpu().numpy().astype(np.float64)
-
-
-def _suitable_threads(config: LearnerConfig, architecture: PolicyArchitecture) -> int:
-    """Return one thread per core, up to a few; one alone where more are of no use or no good."""
-    if config.device != "cpu" or config.compile or architecture.kind not in _OWN_KINDS:
-        return 1
-    return min(_MAX_THREADS, len(os.sched_getaffinity(0)))
 
 
 def _sum(gradients: Iterable[Tensor | None]) -> Tensor | None:

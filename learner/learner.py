@@ -49,8 +49,7 @@ class Learner:
             if architecture.normalize_observations
             else None
         )
-        rate = scheduled_value(config.learning_rate, 0, config.schedule_updates)
-        self._optimizer = Optimizer(config.optimizer, self._parameters, rate)
+        self._optimizer = Optimizer(config.optimizer, self._parameters)
         self._estimator = Estimator(config, architecture, seed)
         self._parts: dict[str, Stateful | None] = {
             "optimizer": self._optimizer,
@@ -190,8 +189,7 @@ class Learner:
         rate = scheduled_value(
             self._config.learning_rate, self.version, self._config.schedule_updates
         )
-        self._optimizer.learning_rate = rate
-        self._optimizer.step()
+        self._optimizer.step(rate)
         return {
             "gradient_norm": norm,
             "clipped_fraction": float(limit is not None and norm > limit),

@@ -56,23 +56,16 @@ _ALGORITHMS: dict[OptimizerKind, _Algorithm] = {
 
 
 class Optimizer:
-    """Moves parameters against their gradients; Torch's defaults for all but the learning rate.
+    """Moves parameters against their gradients; Torch's defaults for all but the learning rate."""
 
-    Attributes:
-        learning_rate: Of the next step.
-    """
-
-    def __init__(
-        self, kind: OptimizerKind, parameters: Iterable[Parameter], learning_rate: float
-    ) -> None:
-        self.learning_rate = learning_rate
+    def __init__(self, kind: OptimizerKind, parameters: Iterable[Parameter]) -> None:
         self._algorithm = _ALGORITHMS[kind]
         self._parameters = list(parameters)
         self._state: dict[int, dict[str, Tensor]] = {}
         """By the parameter's position; empty until it has had a gradient."""
 
     @torch.no_grad()
-    def step(self) -> None:
+    def step(self, learning_rate: float) -> None:
         """Move every parameter that has a gradient."""
         moved = [(i, p) for i, p in enumerate(self._parameters) if p.grad is not None]
         states = [self._state_of(index, parameter) for index, parameter in moved]
@@ -81,7 +74,7 @@ class Optimizer:
             [parameter.grad for _, parameter in moved],
             *([state.get(name) for state in states] for name in self._algorithm.state),
             foreach=False,
-            lr=self.learning_rate,
+            lr=learning_rate,
             **self._algorithm.options,
         )
 

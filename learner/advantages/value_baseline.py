@@ -44,11 +44,10 @@ class ValueBaseline:
             kind = "cnn" if policy.observation.pixel_leaves else "mlp"
         architecture = replace(policy, kind=kind, action=_ONE_NUMBER, arguments={})
         self._seed = seed
-        self._device, self._micro_batch_steps = config.device, config.micro_batch_steps
+        self._config = config
         generator = torch.Generator().manual_seed(seed)
         self._network = PolicyNetwork(architecture, generator, config.device)
-        rate = config.value_learning_rate
-        self._optimizer = Optimizer("adam", self._network.parameters(), rate)
+        self._optimizer = Optimizer("adam", self._network.parameters())
         self._mean, self._deviation = 0.0, 1.0
         self._num_fits = 0
 
@@ -57,9 +56,10 @@ class ValueBaseline:
         if self._num_fits == 0:
             return np.zeros(len(observations))
         with torch.inference_mode():
+            size = self._config.micro_batch_steps
             parts = [
-                self._network(observations[start : start + self._micro_batch_steps]).squeeze(1)
-                for start in range(0, len(observations), self._micro_batch_steps)
+                self._network(observations[start : start + size]).squeeze(1)
+                for start in range(0, len(observations), size)
             ]
         standardized = torch.cat(parts).cpu().numpy().astype(np.float64)
         return self._mean + self._deviation * standardized
@@ -71,15 +71,15 @@ class ValueBaseline:
         goals = torch.from_numpy(standardized.astype(np.float32))
         # The order is a function of the seed and the number of fits: no generator to checkpoint.
         generator = torch.Generator().manual_seed(self._seed + self._num_fits)
-        size = min(self._micro_batch_steps, max(1, batch.num_steps // 8))
+        size = min(self._config.micro_batch_steps, max(1, batch.num_steps // 8))
         for _ in range(_PASSES):
             order = torch.randperm(batch.num_steps, generator=generator)
             for rows in torch.split(order, size):
                 self._network.zero_grad()
                 values = self._network(batch.observations[rows.numpy()]).squeeze(1)
-                error = values - goals[rows].to(self._device)
+                error = values - goals[rows].to(self._config.device)
                 (error**2).mean().backward()
-                self._optimizer.step()
+                self._optimizer.step(self._config.value_learning_rate)
         self._num_fits += 1
 
     def load_statistics(self, statistics: NDArray[np.float32]) -> None:

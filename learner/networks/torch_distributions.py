@@ -122,10 +122,7 @@ class _Gaussian(TorchDistribution):
     def __init__(self, leaf: ActionLeaf, means: Tensor, log_stds: Tensor) -> None:
         self.means, self.log_stds = means, log_stds
         self._squashed = torch.tensor(leaf.is_squashed)
-        bounds = zip(leaf.low, leaf.high, leaf.is_squashed, strict=True)
-        self._log_scale = sum(
-            math.log(0.5 * (high - low)) for low, high, squashed in bounds if squashed
-        )
+        self._log_scale = leaf.log_scale
 
     def log_prob(self, actions: Tensor) -> Tensor:
         errors = (actions - self.means) * torch.exp(-self.log_stds)

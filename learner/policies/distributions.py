@@ -28,7 +28,7 @@ IMPOSSIBLE = np.float32(-1e9)
 _HALF_LOG_TAU = 0.5 * np.log(2 * np.pi)
 
 Parameters = NDArray[np.float32]
-"""[n, ...] of distributions: logits, or means and then log standard deviations."""
+"""[n, ...] of distributions: logits; of Gaussians the means, then log standard deviations."""
 
 Masks = NDArray[np.bool_] | None
 """[n, num_choices] which choices are allowed, or None for all."""
@@ -37,7 +37,7 @@ Masks = NDArray[np.bool_] | None
 def masked(parameters: Parameters, masks: Masks) -> Parameters:
     """Return parameters under which only allowed choices are possible.
 
-    Only where all parts of an action are choices are there masks: their columns are the same.
+    There are masks only where every part of an action is a choice: their columns are the logits'.
     """
     return parameters if masks is None else np.where(masks, parameters, IMPOSSIBLE)
 
@@ -161,11 +161,8 @@ class _Gaussian(Distribution):
     """Normal numbers, squashed or not; the parameters are means, then log standard deviations."""
 
     def __init__(self, leaf: ActionLeaf) -> None:
-        self._size = leaf.size
+        self._size, self._log_scale = leaf.size, leaf.log_scale
         self._squashed = np.array(leaf.is_squashed)
-        bounds = zip(leaf.low, leaf.high, leaf.is_squashed, strict=True)
-        scales = [0.5 * (high - low) if squashed else 1.0 for low, high, squashed in bounds]
-        self._log_scale = float(np.log(scales).sum())
 
     def sample(self, parameters: Parameters, uniforms: NDArray[np.float64]) -> NDArray[Any]:
         means, log_stds = parameters[:, : self._size], parameters[:, self._size :]

@@ -7,7 +7,7 @@ Described here in plain data, without Gymnasium; ``workers.spaces`` makes the de
 
 from dataclasses import dataclass
 from functools import cached_property
-from math import isfinite, prod
+from math import isfinite, log, prod
 from typing import Any, Literal
 
 import numpy as np
@@ -174,6 +174,12 @@ class ActionLeaf:
         """Which components are squashed by tanh: those with two finite bounds."""
         bounds = zip(self.low, self.high, strict=True)
         return tuple(isfinite(low) and isfinite(high) for low, high in bounds)
+
+    @property
+    def log_scale(self) -> float:
+        """Sum of log((high - low) / 2) over the squashed components: what tanh is stretched by."""
+        bounds = zip(self.low, self.high, self.is_squashed, strict=True)
+        return sum((log(0.5 * (high - low)) for low, high, squashed in bounds if squashed), 0.0)
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,7 @@ def test_every_tensor_follows_the_policy_to_another_device(architecture, optimiz
     parameters = network(batch.observations, batch.episode_lengths)
     policy = make_torch_distribution(architecture.action, parameters)
     (policy.log_prob(actions) + policy.entropy() + policy.kl_from(policy)).sum().backward()
-    Optimizer(optimizer, network.parameters(), learning_rate=0.1).step()
+    Optimizer(optimizer, network.parameters()).step(0.1)
 
     assert {parameter.grad.device.type for parameter in network.parameters()} == {"meta"}
 

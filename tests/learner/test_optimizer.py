@@ -31,13 +31,13 @@ def set_gradients(ours, generator, *, skip=()):
 def test_every_step_is_that_of_torch_s_class_bit_by_bit(kind):
     """The last parameter has no gradient at first, as one that a module uses later on."""
     ours, theirs = parameters(), parameters()
-    optimizer, judge = Optimizer(kind, ours, 0.1), JUDGES[kind](theirs, lr=0.1)
+    optimizer, judge = Optimizer(kind, ours), JUDGES[kind](theirs, lr=0.1)
     for step in range(20):
         for mine in (ours, theirs):
             set_gradients(mine, torch.Generator().manual_seed(step), skip=(2,) if step < 5 else ())
         rate = 0.1 / (1 + step)
-        optimizer.learning_rate = judge.param_groups[0]["lr"] = rate
-        optimizer.step()
+        judge.param_groups[0]["lr"] = rate
+        optimizer.step(rate)
         judge.step()
 
         for mine, other in zip(ours, theirs, strict=True):
@@ -48,11 +48,11 @@ def test_every_step_is_that_of_torch_s_class_bit_by_bit(kind):
 def test_the_state_is_named_and_shaped_as_torch_s_own(kind):
     """Checkpoints of either could be read by the other."""
     ours, theirs = parameters(), parameters()
-    optimizer, judge = Optimizer(kind, ours, 0.1), JUDGES[kind](theirs, lr=0.1)
+    optimizer, judge = Optimizer(kind, ours), JUDGES[kind](theirs, lr=0.1)
     assert optimizer.arrays() == {}
     for mine in (ours, theirs):
         set_gradients(mine, torch.Generator().manual_seed(0), skip=(1,))
-    optimizer.step()
+    optimizer.step(0.1)
     judge.step()
 
     expected = {
@@ -72,7 +72,7 @@ def test_making_and_using_one_does_not_import_torch_s_compiler():
         "import sys, torch; from reinforce.learner.optimizer import Optimizer\n"
         "parameter = torch.nn.Parameter(torch.zeros(2)); parameter.grad = torch.ones(2)\n"
         "for kind in ('adam', 'adamw', 'rmsprop', 'sgd'):\n"
-        "    optimizer = Optimizer(kind, [parameter], 0.1); optimizer.step(); optimizer.arrays()\n"
+        "    optimizer = Optimizer(kind, [parameter]); optimizer.step(0.1); optimizer.arrays()\n"
         "sys.exit('torch._dynamo' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
