@@ -87,7 +87,9 @@ class SweepLedger:
     def history(self, before: int) -> Sequence[tuple[dict[str, Any], float]]:
         """Return (settings, mean score) of the trials before one, but for those without a score."""
         scores = ((trial, self.score(trial)) for trial in range(before))
-        return [(self._settings[trial], score) for trial, score in scores if score is not None]
+        return [
+            (self.runs_of(trial)[0].settings, score) for trial, score in scores if score is not None
+        ]
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
