@@ -59,7 +59,15 @@ class SweepCommand(Command):
         _claim(folder, sweep, base)
         with sweep_lock(folder):
             ledger = SweepLedger(folder, forget_failed=self.retry_failed)
-            _run_trials(sweep, base, folder, ledger, self.parallel, console)
+            # Imported late: MLflow takes seconds.
+            from reinforce.cluster.sweeps.tracking import SweepTracking
+
+            tracking = SweepTracking(folder, base, ledger, console.say)
+
+            def say(done: TrialRun) -> None:
+                console.say(_line(done, num_trials(sweep)))
+
+            _run(Sweep(sweep, base, folder, ledger, self.parallel, say), tracking, console)
         _print_trials(console, ledger, num_trials(sweep))
         if all(ledger.score(trial) is None for trial in range(num_trials(sweep))):
             console.say(f"no run finished; {folder}/logs says why", "red")
@@ -68,36 +76,20 @@ class SweepCommand(Command):
         return 0
 
 
-def _run_trials(
-    sweep: SweepConfig,
-    base: Config,
-    folder: Path,
-    ledger: SweepLedger,
-    parallel: int,
-    console: PlainConsole,
-) -> None:
-    def say(done: TrialRun) -> None:
-        line = _line(done, num_trials(sweep))
-        console.say(line)
+def _run(trials: Sweep, tracking: "SweepTracking", console: PlainConsole) -> None:
+    """Run what is left of the trials.
 
-    trials = Sweep(sweep, base, folder, ledger, parallel, say)
-    # Imported late: MLflow takes seconds.
-    from reinforce.cluster.sweeps.tracking import SweepTracking
-
-    tracking = SweepTracking(folder, base, ledger, console.say)
+    Raises:
+        SystemExit: 130 or 143 after a signal.
+    """
+    status = "KILLED"
     try:
         with Interrupts() as interrupts:
-            _run_tracked(trials, tracking, interrupts)
+            trials.run(interrupts, tracking.keep_up)
+        status = "FINISHED"
     except InterruptedRunError as interruption:
         console.say("stopped; the same command goes on from here", "yellow")
         raise SystemExit(interruption.exit_code) from None
-
-
-def _run_tracked(trials: Sweep, tracking: "SweepTracking", interrupts: Interrupts) -> None:
-    status = "KILLED"
-    try:
-        trials.run(interrupts, tracking.keep_up)
-        status = "FINISHED"
     finally:
         tracking.finish(status, trials.best_score)
 
