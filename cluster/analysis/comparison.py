@@ -11,8 +11,9 @@ from reinforce.cluster.analysis.seed_statistics import Statistic, bootstrap_inte
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.run_store.journal import read_entries
 from reinforce.cluster.run_store.run_directory import RunDirectory
-from reinforce.configs.config import Config, decides_the_result, flat
+from reinforce.configs.config import Config
 from reinforce.configs.loading import load_config
+from reinforce.configs.roles import decides_the_result, flat
 
 CURVES = ("evaluation/return_mean", "rollout/return_mean")
 """What may be drawn against environment steps; the first that every run has is."""

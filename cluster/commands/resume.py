@@ -16,9 +16,10 @@ from reinforce.cluster.run_store.checkpoints import Checkpoints, require_same_fi
 from reinforce.cluster.run_store.files import read_json, write_json
 from reinforce.cluster.run_store.journal import Journal
 from reinforce.cluster.run_store.run_directory import RunDirectory
-from reinforce.configs.config import Config, changes_between
+from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
 from reinforce.configs.loading import load_config
+from reinforce.configs.roles import changes_between
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 
 from reinforce.cluster.evaluation import mean_and_interval
-from reinforce.configs.config import Config, decides_the_result, flat
+from reinforce.configs.config import Config
+from reinforce.configs.roles import decides_the_result, flat
 
 _SECRET_NAME = re.compile(
     r"password|passwd|pwd|passphrase|secret|token|credential"

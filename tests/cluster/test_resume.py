@@ -10,8 +10,8 @@ from runs import RecordingDisplay, records_of, train
 from reinforce.cluster.interrupts import Interrupts
 from reinforce.cluster.run_store.checkpoints import Checkpoints
 from reinforce.cluster.run_store.run_directory import RunDirectory
-from reinforce.configs.config import changes_between
 from reinforce.configs.errors import ConfigError
+from reinforce.configs.roles import changes_between
 
 SECTIONS = {
     "environment": {"id": "CartPole-v1"},
