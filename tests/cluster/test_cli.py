@@ -366,6 +366,7 @@ def test_sigterm_while_ray_starts_leaves_nothing(tmp_path):
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_folders_of_the_user_s_shadow_nothing_and_their_environments_are_found(tmp_path):
     for name in ("configs", "learner", "workers", "cluster", "numpy"):
         (tmp_path / name).mkdir()

@@ -122,6 +122,7 @@ def test_slow_workers_and_long_episodes_bias_nothing(make_config, tmp_path, inte
     assert (pool.counts.issued, pool.counts.completed, pool.counts.reissued) == (total, total, 0)
 
 
+@pytest.mark.slow
 def test_the_same_test_fails_for_a_collector_that_keeps_the_first_to_finish(
     make_config, tmp_path, interrupts
 ):
@@ -186,7 +187,7 @@ def test_a_ticket_that_fails_once_is_played_again_and_nothing_is_lost_but_said(
 def test_a_worker_that_hangs_is_replaced_and_its_ticket_played_again(
     make_config, tmp_path, interrupts
 ):
-    config = faulty(make_config, "hang", tmp_path / "once", ticket_timeout_s=15.0)
+    config = faulty(make_config, "hang", tmp_path / "once", ticket_timeout_s=8.0)
     pool = make_pool(config, interrupts)
 
     batch = play(pool, config)
