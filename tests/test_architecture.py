@@ -155,3 +155,16 @@ def test_nothing_read_from_disk_is_unpickled():
     words = ("import pickle", "pickle.load", "torch.load", "yaml.load(", "allow_pickle")
 
     assert [(p, word) for p in SOURCES for word in words if word in p.read_text()] == []
+
+
+def test_nothing_stands_behind_the_guard_of_a_program():
+    """It would not exist yet when the program runs."""
+    guard = "if __name__ == '__main__':"
+    late = [
+        path
+        for path in SOURCES
+        for statement in ast.parse(path.read_text()).body[:-1]
+        if ast.unparse(statement).startswith(guard)
+    ]
+
+    assert late == []

@@ -9,6 +9,7 @@ from written_runs import records, write_end, write_run
 from reinforce.cluster.commands.sync import sync_run_directory
 from reinforce.cluster.run_store.files import read_json
 from reinforce.cluster.tracking.follower import Follower
+from reinforce.cluster.tracking.follower_process import Tracking
 
 
 @pytest.fixture
@@ -48,6 +49,17 @@ def test_the_next_run_that_is_sent_marks_it_as_failed(make_config, store_uri, lo
     tags = MlflowClient(store_uri).get_run(run_id).data.tags
     assert f"reinforce sync {lost_run.path}" in tags["tracking.incomplete"]
     assert status_of(store_uri, other) == "FAILED"  # it left no summary
+
+
+def test_the_process_that_follows_a_run_looks_for_lost_ones_too(make_config, store_uri, lost_run):
+    config = make_config(run={"name": "other"}, tracking={"enabled": True})
+    with Tracking(config.tracking) as tracking:
+        other = write_run(config, records(1, 2))
+        tracking.follow(other)
+        write_end(other)
+
+    assert status_of(store_uri, other) == "FINISHED"
+    assert status_of(store_uri, lost_run) == "FAILED"
 
 
 def test_a_run_that_ended_well_and_could_not_say_so_gets_its_own_status(
