@@ -36,12 +36,18 @@ class Tracking:
     """
 
     def __init__(self, config: TrackingConfig) -> None:
+        self._config = config
         self._process: subprocess.Popen[bytes] | None = None
         self._run: RunDirectory | None = None
         self._sign_at_start = 0
-        if not config.enabled:
-            return
-        self._process = subprocess.Popen(  # noqa: S603  (a program of our own)
+
+    def __enter__(self) -> Self:
+        if self._config.enabled:
+            self._process = self._start()
+        return self
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(  # noqa: S603  (a program of our own)
             module_command("reinforce.cluster.tracking.follower"),
             env=self_environment(),
             stdin=subprocess.PIPE,
@@ -51,10 +57,8 @@ class Tracking:
             start_new_session=True,
         )
         with suppress(ProcessLookupError):  # it has ended already; print_link() will tell
-            os.setpriority(os.PRIO_PROCESS, self._process.pid, _NICENESS)
-
-    def __enter__(self) -> Self:
-        return self
+            os.setpriority(os.PRIO_PROCESS, process.pid, _NICENESS)
+        return process
 
     def __exit__(self, *error: object) -> None:
         self.let_go()
