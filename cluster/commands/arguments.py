@@ -8,7 +8,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
@@ -165,6 +165,15 @@ def _whole_number(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | No
 Verb = TypeVar("Verb", bound=Command)
 
 
+def _source_first(kind: type[ConfiguredCommand], words: list[str]) -> list[str]:
+    """Put options of the verb's own behind its source, in front of which they may stand."""
+    is_flag = {f"--{field.name}": field.type == Flag for field in fields(kind)}
+    num_first = 0
+    while num_first < len(words) and (option := words[num_first].split("=")[0]) in is_flag:
+        num_first += 1 if is_flag[option] or "=" in words[num_first] else 2
+    return words[num_first:] + words[:num_first]
+
+
 def parse_command(verb: str, kind: type[Verb], words: Sequence[str]) -> Verb:
     """Return what the words after a verb say.
 
@@ -179,6 +188,7 @@ def parse_command(verb: str, kind: type[Verb], words: Sequence[str]) -> Verb:
     if issubclass(kind, ConfiguredCommand):
         asks_for_help = bool(set(words) & {"-h", "--help"})
         source = getattr(kind, "source", None)
+        words = _source_first(kind, words)
         if words and not words[0].startswith("-"):
             source = words.pop(0)
         if source is None and not asks_for_help:

@@ -4,6 +4,7 @@ import pytest
 
 from reinforce.cluster.commands.arguments import parse_command
 from reinforce.cluster.commands.config import ConfigCommand
+from reinforce.cluster.commands.submit import SubmitCommand
 from reinforce.configs.errors import ConfigError
 
 REFUSED = {
@@ -91,3 +92,18 @@ def test_every_kind_of_value_is_taken():
     assert config.checkpoint.keep == (2, 5)
     assert config.environment.wrappers == ("ClipAction", {"A": {"b": 1}})
     assert config.tracking.enabled is False
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["cartpole", "--run.seed", "3", "--address", "http://there:1", "--detach"],
+        ["--address", "http://there:1", "--detach", "cartpole", "--run.seed", "3"],
+        ["--detach", "--address=http://there:1", "cartpole", "--run.seed", "3"],
+    ],
+)
+def test_options_of_a_verb_may_stand_in_front_of_its_source(words):
+    command = parse_command("submit", SubmitCommand, words)
+
+    assert (command.source, command.config.run.seed) == ("cartpole", 3)
+    assert (command.address, command.detach) == ("http://there:1", True)
