@@ -12,6 +12,7 @@ from reinforce.cluster.doctor.finding import Finding, failure, ok, warning, with
 from reinforce.cluster.doctor.node_report import NodeReport
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.run_store.checkpoints import CheckpointFolder
+from reinforce.cluster.submission.working_directory import hides_this_project
 from reinforce.cluster.tracking.provenance import PACKAGES
 from reinforce.cluster.tracking.store import TrackingStore, diagnose, http_status
 from reinforce.configs.config import Config
@@ -141,20 +142,15 @@ def _lock_database(file: Path) -> None:
 
 
 def check_user_files(directory: Path) -> Finding:
-    """See whether a folder of the user's is called like one of our packages."""
-    taken = [
-        name
-        for name in ("configs", "learner", "workers", "cluster")
-        if (directory / name / "__init__.py").exists()
-        and not (directory / "cluster" / "training.py").exists()
-    ]
-    if taken:
+    """See whether something of the user's is called like this project."""
+    if hides_this_project(directory):
         return warning(
             "user's files",
-            f"{directory} holds a package called {', '.join(taken)}",
-            "rename it: ours is imported instead, and `reinforce submit` refuses it",
+            f"{directory} holds a Python package 'reinforce'",
+            "rename it: `python -m reinforce` runs it instead of this project, and `reinforce "
+            "submit` refuses it",
         )
-    return ok("user's files", "no name is taken twice")
+    return ok("user's files", "nothing hides this project")
 
 
 def _check_environment(report: NodeReport) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ import hashlib
 import os
 import subprocess
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ LIMIT_BYTES = 512 << 20
 
 _GENERATED = {"runs", "mlruns", "mlartifacts", "__pycache__", "node_modules", "venv"}
 _GENERATED_PREFIXES = (".", "mlflow.db")
+_OURS = Path("reinforce", "cluster", "training.py")
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
 
 
@@ -38,16 +39,17 @@ class WorkingDirectory:
 
     @classmethod
     def of(cls, root: Path) -> "WorkingDirectory":
-        """Return what of this folder a job takes along; behind a link to a folder, its files.
+        """Return what of this folder a job takes along; with the files behind links to its folders.
 
         Raises:
             UsageError: It is too large, or would hide this project from the cluster.
         """
         listed = _listed_by_git(root)
+        entries = list(_walk(root)) if listed is None else listed
         paths = {
             path
-            for entry in (_walk(root, Path()) if listed is None else listed)
-            for path in [entry, *(_walk(root, entry) if (root / entry).is_symlink() else ())]
+            for entry in entries
+            for path in (entry, *_behind(root, entry, entries))
             if _is_wanted(path) and (root / path).is_file()
         }
         tops = {path.parts[0] for path in paths}
@@ -63,8 +65,7 @@ class WorkingDirectory:
                 f"{named}. Name what the job does not need in .gitignore (of a git checkout), or "
                 "submit from a folder that holds only what it needs"
             )
-        ours = {Path("reinforce", "__init__.py"), Path("reinforce.py")}
-        if ours & paths and not directory.is_our_checkout:
+        if hides_this_project(root):
             raise UsageError(
                 f"the working directory {root} holds a Python package 'reinforce', which would "
                 "hide this project on the cluster; rename it, or submit from another folder"
@@ -79,7 +80,7 @@ class WorkingDirectory:
     @property
     def is_our_checkout(self) -> bool:
         """Whether it holds this project itself, which then runs instead of the installed one."""
-        return Path("reinforce", "cluster", "training.py") in self.files
+        return _OURS in self.files
 
     def pack(self, folder: Path) -> Path:
         """Write a zip file named after its content and return its path.
@@ -95,6 +96,12 @@ class WorkingDirectory:
                 archive.writestr(entry, (self.root / path).read_bytes())
         digest = hashlib.sha256(package.read_bytes()).hexdigest()
         return package.rename(folder / f"{digest[:32]}.zip")
+
+
+def hides_this_project(root: Path) -> bool:
+    """Return whether a folder holds a ``reinforce`` of the user's, which jobs would import."""
+    has_one = any((root / name).is_file() for name in ("reinforce.py", "reinforce/__init__.py"))
+    return has_one and not (root / _OURS).is_file()
 
 
 def _is_wanted(path: Path) -> bool:
@@ -117,9 +124,16 @@ def _listed_by_git(root: Path) -> list[Path] | None:
     return [Path(name) for name in result.stdout.decode().split("\0") if name]
 
 
-def _walk(root: Path, below: Path) -> Iterator[Path]:
+def _behind(root: Path, link: Path, entries: Sequence[Path]) -> Iterator[Path]:
+    """Yield, if an entry is a link to a folder of this root, that folder's entries below it."""
+    if (root / link).is_symlink() and (target := (root / link).resolve()).is_relative_to(root):
+        place = target.relative_to(root)
+        yield from (link / e.relative_to(place) for e in entries if e.is_relative_to(place))
+
+
+def _walk(root: Path) -> Iterator[Path]:
     """Yield files and linked folders; what is behind a link is not looked into."""
-    for folder, folders, names in os.walk(root / below):
+    for folder, folders, names in os.walk(root):
         folders[:] = [name for name in folders if _is_wanted(Path(name))]
         links = [name for name in folders if Path(folder, name).is_symlink()]
         yield from (Path(folder, name).relative_to(root) for name in (*names, *links))

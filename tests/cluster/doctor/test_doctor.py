@@ -5,6 +5,7 @@ import sqlite3
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 
 import pytest
@@ -260,10 +261,13 @@ def test_a_cluster_that_lets_anyone_in_is_a_failure():
     assert "lets anyone in" in found.message
 
 
-def test_a_package_of_the_users_that_is_called_like_ours_is_a_warning(tmp_path):
+def test_a_module_of_the_users_that_would_hide_this_project_is_a_warning(tmp_path):
+    for name in ("workers", "configs"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("")
     assert check_user_files(tmp_path).level == "ok"
-    (tmp_path / "workers").mkdir()
-    (tmp_path / "workers" / "__init__.py").write_text("")
+    assert check_user_files(Path(__file__).parents[3]).level == "ok"  # this project itself
+    (tmp_path / "reinforce.py").write_text("")
 
     assert check_user_files(tmp_path).level == "warning"
 

@@ -80,6 +80,22 @@ def test_the_files_behind_a_link_to_a_folder_are_taken_along_once(folder, is_che
     assert names(WorkingDirectory.of(folder)) == expected
 
 
+@pytest.mark.parametrize("is_checkout", [False, True])
+def test_what_is_ignored_or_elsewhere_does_not_travel_through_a_link(
+    folder, tmp_path_factory, is_checkout
+):
+    if is_checkout:
+        subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
+        (folder / ".gitignore").write_text("maze.py\n")
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "private.txt").write_text("")
+    (folder / "linked").symlink_to("envs")
+    (folder / "data").symlink_to(elsewhere)
+
+    expected = ["mine.yaml"] if is_checkout else ["envs/maze.py", "linked/maze.py", "mine.yaml"]
+    assert names(WorkingDirectory.of(folder)) == expected
+
+
 def test_our_own_checkout_is_known_as_such_and_taken_along_under_its_one_name():
     directory = WorkingDirectory.of(Path(__file__).parents[3])
 
