@@ -71,7 +71,7 @@ def ray_session(config: Config, interrupts: Interrupts) -> Iterator[None]:
         finally:
             if start.is_over:
                 ray.shutdown()
-            else:  # Ray is still starting, and would wait for itself
+            else:  # Ray is still starting, and would wait for itself, or is not ours to end
                 processes.kill()
             start.let_thread_end()
             interrupts.when_abandoned(lambda: None)
@@ -114,8 +114,8 @@ class _Start:
 
     @property
     def is_over(self) -> bool:
-        """Whether no call is going on."""
-        return self._outcome is None or self._outcome.done()
+        """Whether the call has come to its end; not if it was never made."""
+        return self._outcome is not None and self._outcome.done()
 
     def init(self, **arguments: Any) -> None:
         """Wait for Ray, and obey signals once it is there, or at the latest some seconds later.
