@@ -104,7 +104,9 @@ def _run(words: list[str]) -> int:
     try:
         return parse_command(verb, kind, rest).execute()
     except SystemExit as end:  # after help, or after an option that does not exist
-        return int(end.code or 0)
+        if not isinstance(end.code, int | None):
+            raise
+        return end.code or 0
     except _EXPECTED as error:
         return _fail(*_message_and_code(error))
 

@@ -22,7 +22,7 @@ def module_command(module: str, *arguments: str) -> list[str]:
 def self_search_path() -> list[str]:
     """Return the folder that other processes need on their search path to find this package.
 
-    None where it is installed, as a wheel or editable: everything else that lies beside it would
+    Empty where it is installed, as a wheel or editable: everything else that lies beside it would
     come before modules of the user, who may have a ``configs`` or ``workers`` of their own.
     """
     folder = str(Path(reinforce.__file__).parent.parent)

@@ -17,7 +17,7 @@ from reinforce.cluster.export.onnx_graph import actions_of_onnx, check_onnx_supp
 from reinforce.cluster.export.trained_policy import TrainedPolicy
 from reinforce.workers.recording import Step, recording_transitions
 
-_CHECK_PATIENCE_S = 600.0
+_CHECK_TIMEOUT_S = 600.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +91,7 @@ def write_checked(bundle: Path, policy: TrainedPolicy, steps: list[Step], *, onn
         [sys.executable, "-I", str(bundle / "predict.py")],
         capture_output=True,
         text=True,
-        timeout=_CHECK_PATIENCE_S,
+        timeout=_CHECK_TIMEOUT_S,
         check=False,
     )
     shutil.rmtree(bundle / "__pycache__", ignore_errors=True)

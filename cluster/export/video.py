@@ -15,7 +15,7 @@ from reinforce.cluster.self_command import self_command, self_environment
 from reinforce.configs.experiment import EnvironmentConfig, EvaluationConfig
 from reinforce.workers.recording import frames_per_second
 
-_PATIENCE_S = 300.0
+_TIMEOUT_S = 300.0
 """For one episode, drawn and encoded."""
 
 
@@ -119,11 +119,11 @@ def film_last_and_best(
                 env=self_environment(),
                 capture_output=True,
                 text=True,
-                timeout=_PATIENCE_S,
+                timeout=_TIMEOUT_S,
                 check=False,
             )
             failure = result.stderr.strip() if result.returncode else ""
         except subprocess.TimeoutExpired:
-            failure = f"it took longer than {_PATIENCE_S:.0f} s"
+            failure = f"it took longer than {_TIMEOUT_S:.0f} s"
         if failure:
             warn(f"no video was made ({failure}); `reinforce record {run.path}` tries again")

@@ -135,5 +135,5 @@ def require_fit(checkpoint: Checkpoint, config: Config, spec: EnvironmentSpec) -
         raise UsageError(
             f"the checkpoint after update {update} is of no use here: {error}; the spaces of "
             f"environment.id = {environment!r}, or the policy's class, are not what they were when "
-            "it was made: go back to that version of your code, or train anew"
+            "it was made: go back to that version of your code, or begin a new run"
         ) from None

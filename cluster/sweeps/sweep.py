@@ -21,6 +21,9 @@ from reinforce.configs.sweep import SweepConfig
 
 _POLL_S = 0.2
 
+_STOP_TIMEOUT_S = 120.0
+"""For a run that was told to stop: it writes a checkpoint first."""
+
 
 class Sweep:
     """A sweep in its folder: settings laid over a base, in so many runs at a time.
@@ -120,10 +123,6 @@ class Sweep:
     def _tell_to_stop(self) -> None:
         for process in self._running:
             process.tell_to_stop()
-
-
-_STOP_TIMEOUT_S = 120.0
-"""For a run that was told to stop: it writes a checkpoint first."""
 
 
 class TrialProcess:

@@ -32,7 +32,7 @@ class Incident(Enum):
 
 
 class Incidents:
-    """Collects told_of and tells them in one sentence, the first at once, later ones together."""
+    """Collects incidents and tells them in one sentence, the first at once, later ones together."""
 
     def __init__(self) -> None:
         self._causes: dict[Incident, Counter[str]] = {}
@@ -40,7 +40,7 @@ class Incidents:
         self._told_at_s = float("-inf")
 
     def add(self, incident: Incident, cause: str, ticket: Ticket | None) -> None:
-        """Take note of a incident, and of the ticket that is played again because of it."""
+        """Take note of an incident, and of the ticket that is played again because of it."""
         self._causes.setdefault(incident, Counter())[cause] += 1
         if ticket:
             self._tickets[ticket] = None
@@ -49,18 +49,16 @@ class Incidents:
         """Return what has been lost since the last sentence, if it is time to tell it."""
         if not self._causes or (now_s - self._told_at_s < _PAUSE_S and not at_once):
             return None
-        told_of = ", ".join(
-            _in_words(incident, causes) for incident, causes in self._causes.items()
-        )
-        names, has_failed = (
-            [str(ticket) for ticket in self._tickets],
-            Incident.EPISODE in self._causes,
-        )
+        described = ", ".join(map(_in_words, self._causes, self._causes.values()))
+        names = [str(ticket) for ticket in self._tickets]
+        has_failed = Incident.EPISODE in self._causes
         self._causes, self._tickets, self._told_at_s = {}, {}, now_s
         if not names:
-            return f"{told_of}; the run goes on, and its result is the same"
+            return f"{described}; the run goes on, and its result is the same"
         again = f"ticket {names[0]} is" if len(names) == 1 else f"{len(names)} tickets are"
-        return f"{told_of}; {again} played again, {_OF_AN_EPISODE if has_failed else _OF_A_WORKER}"
+        return (
+            f"{described}; {again} played again, {_OF_AN_EPISODE if has_failed else _OF_A_WORKER}"
+        )
 
 
 def _in_words(incident: Incident, causes: Counter[str]) -> str:
