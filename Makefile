@@ -56,7 +56,7 @@ soak: $(STAMP)  ## Ten thousand updates: memory, open files and Ray objects must
 	.venv/bin/python tests/chaos/soak.py
 
 wheel: $(STAMP)  ## Our wheel in dist/, for clusters that install it
-	rm -rf dist
+	rm -rf build dist
 	.venv/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 
 .PHONY: upgrade

@@ -42,6 +42,7 @@ SUMMARY = {
         {"cluster": {"backend": "ray", "address": "auto"}},
         {"checkpoint": {"every_s": 1.0}},
         {"tracking": {"experiment": "other"}},
+        {"evaluation": {"video": True}},
     ],
 )
 def test_seed_name_workers_and_machines_do_not_change_the_group(make_config, sections):
