@@ -96,7 +96,10 @@ class _FixedSearchPath(list[str]):
 
 def job_config(search_path: list[str]) -> JobConfig:
     """Return what has Ray put these folders, and no others, before its workers' search path."""
-    return JobConfig(_py_driver_sys_path=_FixedSearchPath(search_path))
+    config = JobConfig()
+    # Not as an argument: an empty one is replaced by a list that Ray extends.
+    config._py_driver_sys_path = _FixedSearchPath(search_path)
+    return config
 
 
 def local_cluster_address() -> str:
