@@ -97,11 +97,11 @@ def _run(words: list[str]) -> int:
     # The user's own environments may lie in the current directory; last, so that no installed
     # package is shadowed.
     sys.path.append(str(Path.cwd()))
-    from reinforce.cluster.commands.arguments import Command, parse_command
-
-    module = import_module(f"reinforce.cluster.commands.{_MODULES.get(verb, verb)}")
-    kind: type[Command] = getattr(module, f"{verb.capitalize()}Command")
     try:
+        from reinforce.cluster.commands.arguments import Command, parse_command
+
+        module = import_module(f"reinforce.cluster.commands.{_MODULES.get(verb, verb)}")
+        kind: type[Command] = getattr(module, f"{verb.capitalize()}Command")
         return parse_command(verb, kind, rest).execute()
     except SystemExit as end:  # after help, or after an option that does not exist
         if not isinstance(end.code, int | None):

@@ -55,7 +55,11 @@ class ConfiguredCommand(Command):
         "lists the presets"
     )
 
-    source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PRESET_OR_YAML")]
+    source: Annotated[
+        str,
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="PRESET_OR_YAML", help_behavior_hint="(required)"),
+    ]
     config: Settings
     words: tyro.conf.Suppress[tyro.conf.Fixed[tuple[str, ...]]] = ()
 

@@ -43,7 +43,11 @@ class CompareCommand(Command):
         json: Print one line of JSON instead.
     """
 
-    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN_DIR")] = ()
+    runs: Annotated[
+        tuple[Path, ...],
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="RUN_DIR ...", help_behavior_hint=""),
+    ] = ()
     experiment: str | None = None
     uri: str | None = None
     statistic: Literal["iqm", "mean"] = "iqm"

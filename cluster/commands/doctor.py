@@ -43,7 +43,7 @@ class DoctorCommand(ConfiguredCommand):
     The exit code is 1 if there is a failure.
     """
 
-    source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PRESET_OR_YAML")] = (
+    source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="[PRESET_OR_YAML]")] = (
         "cartpole"
     )
 

@@ -34,7 +34,9 @@ class ResumeCommand(ConfiguredCommand):
 
     needs: ClassVar[str] = "a run directory first, such as `reinforce {verb} runs/NAME`"
 
-    source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN_DIR")]
+    source: Annotated[
+        str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN_DIR", help_behavior_hint="(required)")
+    ]
 
     @classmethod
     def base(cls, source: str) -> Config:
