@@ -107,7 +107,16 @@ def test_a_script_imports_its_own_modules_and_ours(python, tmp_path, owner):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["inline", pytest.param("ray", marks=pytest.mark.ray)])
+@pytest.mark.parametrize(  # each pair of ways once
+    ("python", "owner", "backend"),
+    [
+        ("editable", "nobody", "inline"),
+        ("wheel", "user", "inline"),
+        pytest.param("editable", "user", "ray", marks=pytest.mark.ray),
+        pytest.param("wheel", "nobody", "ray", marks=pytest.mark.ray),
+    ],
+    indirect=["python", "owner"],
+)
 def test_driver_worker_learner_and_follower_import_the_user_s_modules(
     python, tmp_path, owner, backend
 ):
