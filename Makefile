@@ -14,7 +14,7 @@ train: $(STAMP)  ## Train CartPole on a local Ray and record it in ./mlflow.db
 test: $(STAMP)  ## Run the tests
 	.venv/bin/pytest --numprocesses 2 --dist loadfile
 
-test-slow: $(STAMP)  ## Tests that learn for long, or lose nodes, drivers and workers
+test-slow: $(STAMP)  ## Tests that learn, lose nodes, drivers and workers, measure a little, or install
 	.venv/bin/pytest -m slow --numprocesses 2 --dist loadfile
 
 check: lint types test test-slow  ## All that CI runs

@@ -35,6 +35,7 @@ def test_the_cost_of_tracking_is_that_of_all_the_time_and_not_of_the_seconds_it_
     assert loss(np.array([[80], [90]]), np.array([[100], [100]])) == pytest.approx([10.0, 5.0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [
@@ -56,10 +57,15 @@ def on_ray(name, arguments):
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [
-        pytest.param("learner_step", ["--rounds", "1", "--steps", "2048"], id="learner_step"),
+        pytest.param(
+            *("learner_step", ["--rounds", "1", "--steps", "2048"]),
+            id="learner_step",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             *("learner_gpu", ["--device", "cpu", "--compiled", "no", *SMALL]),
             id="learner_gpu",
+            marks=pytest.mark.slow,
         ),
         on_ray("limit", ["--rounds", "1", "--scale", "0.02", "--only", "CartPole-v1"]),
         on_ray("vector", ["--rounds", "1", "--lanes", "8", "--updates", "5"]),

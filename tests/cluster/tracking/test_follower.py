@@ -174,6 +174,7 @@ def test_a_store_that_does_not_answer_is_named_and_nothing_is_lost(run_in_tmp, m
     assert main(["sync", str(run_in_tmp.path)]) == 0
 
 
+@pytest.mark.slow
 def test_one_run_through_the_death_of_its_driver_and_a_resumption(tmp_path, empty_store):
     """SIGKILL leaves no chance to say goodbye: the lifeline tells, and the run is marked as failed.
     Resumed, it is running again and then finished; what was played twice is there once."""
