@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
@@ -169,13 +170,22 @@ def _whole_number(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | No
 Verb = TypeVar("Verb", bound=Command)
 
 
-def _source_first(kind: type[ConfiguredCommand], words: list[str]) -> list[str]:
-    """Put options of the verb's own behind its source, in front of which they may stand."""
-    is_flag = {f"--{field.name}": field.type == Flag for field in fields(kind)}
-    num_first = 0
-    while num_first < len(words) and (option := words[num_first].split("=")[0]) in is_flag:
-        num_first += 1 if is_flag[option] or "=" in words[num_first] else 2
-    return words[num_first:] + words[:num_first]
+def _split(kind: type[ConfiguredCommand], words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the options of the verb's own, wherever they stand, and the words about settings."""
+    own_fields = fields(kind)[len(fields(ConfiguredCommand)) :]
+    is_flag = {f"--{field.name}": field.type == Flag for field in own_fields}
+    own: list[str] = []
+    others: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        option, has_value, _ = word.partition("=")
+        if option not in is_flag:
+            others.append(word)
+        elif has_value or is_flag[option]:
+            own.append(word)
+        else:
+            own += [word, *islice(rest, 1)]
+    return own, others
 
 
 def parse_command(verb: str, kind: type[Verb], words: Sequence[str]) -> Verb:
@@ -188,11 +198,12 @@ def parse_command(verb: str, kind: type[Verb], words: Sequence[str]) -> Verb:
         SystemExit: 0 after ``--help``, 2 after an option that does not exist.
     """
     words, program = list(words), f"reinforce {verb}"
+    own: list[str] = []
     default: Any = None
     if issubclass(kind, ConfiguredCommand):
         asks_for_help = bool(set(words) & {"-h", "--help"})
         source = getattr(kind, "source", None)
-        words = _source_first(kind, words)
+        own, words = _split(kind, words)
         if words and not words[0].startswith("-"):
             source = words.pop(0)
         if source is None and not asks_for_help:
@@ -202,6 +213,10 @@ def parse_command(verb: str, kind: type[Verb], words: Sequence[str]) -> Verb:
         program += "" if asks_for_help else f" {source}"
     with _REGISTRY:
         parsed: Verb = tyro.cli(
-            kind, default=default, args=words, prog=program, use_underscores=default is not None
+            kind,
+            default=default,
+            args=[*words, *own],
+            prog=program,
+            use_underscores=default is not None,
         )
     return parsed

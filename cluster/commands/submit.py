@@ -96,7 +96,7 @@ def _submit(
     jobs: RayJobs, submitted: SubmitCommand, directory: WorkingDirectory, package: Path
 ) -> str:
     """Submit the job, or find the one that this very command has submitted before."""
-    words, config = _words_for_train(submitted), submitted.config
+    words, config = [submitted.source, *submitted.words], submitted.config
     content = "\0".join((package.name, *words))
     digest = hashlib.sha256(content.encode()).hexdigest()[:12]
     for attempt in count(1):
@@ -111,17 +111,6 @@ def _submit(
             _say(f"this command is {submission_id} already ({job.status.value.lower()})")
             break
     return submission_id
-
-
-def _words_for_train(submitted: SubmitCommand) -> list[str]:
-    """Return the words that the job says after ``train``: all but the options of this verb."""
-    kept, rest = [submitted.source], iter(submitted.words)
-    for word in rest:
-        if word == "--address":
-            next(rest)
-        elif word != "--detach" and not word.startswith("--address="):
-            kept.append(word)
-    return kept
 
 
 def _entrypoint(words: list[str], config: Config, directory: WorkingDirectory, digest: str) -> str:

@@ -107,3 +107,4 @@ def test_options_of_a_verb_may_stand_in_front_of_its_source(words):
 
     assert (command.source, command.config.run.seed) == ("cartpole", 3)
     assert (command.address, command.detach) == ("http://there:1", True)
+    assert command.words == ("--run.seed", "3")  # what the job is told
