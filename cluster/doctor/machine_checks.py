@@ -143,7 +143,7 @@ def _lock_database(file: Path) -> None:
 
 def check_user_files(directory: Path) -> Finding:
     """See whether something of the user's is called like this project."""
-    if hides_this_project(directory):
+    if hides_this_project(lambda file: (directory / file).is_file()):
         return warning(
             "user's files",
             f"{directory} holds a Python package 'reinforce'",

@@ -8,7 +8,7 @@ import hashlib
 import os
 import subprocess
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,7 +65,7 @@ class WorkingDirectory:
                 f"{named}. Name what the job does not need in .gitignore (of a git checkout), or "
                 "submit from a folder that holds only what it needs"
             )
-        if hides_this_project(root):
+        if hides_this_project(paths.__contains__):
             raise UsageError(
                 f"the working directory {root} holds a Python package 'reinforce', which would "
                 "hide this project on the cluster; rename it, or submit from another folder"
@@ -98,10 +98,10 @@ class WorkingDirectory:
         return package.rename(folder / f"{digest[:32]}.zip")
 
 
-def hides_this_project(root: Path) -> bool:
-    """Return whether a folder holds a ``reinforce`` of the user's, which jobs would import."""
-    has_one = any((root / name).is_file() for name in ("reinforce.py", "reinforce/__init__.py"))
-    return has_one and not (root / _OURS).is_file()
+def hides_this_project(holds: Callable[[Path], bool]) -> bool:
+    """Return whether a folder that ``holds`` such files has a ``reinforce`` of the user's."""
+    has_one = any(map(holds, (Path("reinforce.py"), Path("reinforce", "__init__.py"))))
+    return has_one and not holds(_OURS)
 
 
 def _is_wanted(path: Path) -> bool:
@@ -126,8 +126,11 @@ def _listed_by_git(root: Path) -> list[Path] | None:
 
 def _behind(root: Path, link: Path, entries: Sequence[Path]) -> Iterator[Path]:
     """Yield, if an entry is a link to a folder of this root, that folder's entries below it."""
-    if (root / link).is_symlink() and (target := (root / link).resolve()).is_relative_to(root):
-        place = target.relative_to(root)
+    if not (root / link).is_symlink():
+        return
+    target, whole = (root / link).resolve(), root.resolve()
+    if target.is_relative_to(whole):
+        place = target.relative_to(whole)
         yield from (link / e.relative_to(place) for e in entries if e.is_relative_to(place))
 
 

@@ -96,6 +96,16 @@ def test_what_is_ignored_or_elsewhere_does_not_travel_through_a_link(
     assert names(WorkingDirectory.of(folder)) == expected
 
 
+def test_a_reinforce_of_the_users_hides_this_project_only_if_it_travels(folder):
+    (folder / "reinforce.py").write_text("")
+    with pytest.raises(UsageError, match="would hide this project"):
+        WorkingDirectory.of(folder)
+    subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
+    (folder / ".gitignore").write_text("reinforce.py\n")
+
+    assert "reinforce.py" not in names(WorkingDirectory.of(folder))
+
+
 def test_our_own_checkout_is_known_as_such_and_taken_along_under_its_one_name():
     directory = WorkingDirectory.of(Path(__file__).parents[3])
 
