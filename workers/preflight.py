@@ -1,8 +1,8 @@
 """Preflight: one environment and one policy are made and tried before anything is started.
 
 What would fail or mislead later is found here in seconds. It either refuses the environment, with
-the way out, or is a warning that says what it means for the run. Environments are made anew in
-each worker from the configuration, so none has to be pickled.
+the way out, or is a warning that says what it means for the run. Each worker makes its own
+environments from the configuration, so none has to be pickled.
 """
 
 import time

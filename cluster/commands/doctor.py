@@ -3,14 +3,15 @@
 import os
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
 from reinforce.cluster.backends.ray.auth_token import token_is_expected, token_source
+from reinforce.cluster.background_call import start_in_background
 from reinforce.cluster.commands.arguments import ConfiguredCommand
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.doctor.finding import Finding, failure, ok
@@ -62,7 +63,7 @@ class DoctorCommand(ConfiguredCommand):
 
 def _findings(config: Config) -> Iterator[Finding]:
     # Begun first, for importing MLflow takes seconds.
-    tracking = ThreadPoolExecutor().submit(check_tracking, config.tracking)
+    tracking = start_in_background(partial(check_tracking, config.tracking))
     here = report_of_this_machine(config, str(Path.cwd()), _ENVIRONMENT_TIMEOUT_S)
     yield from check_machine(here)
     yield check_user_files(Path.cwd())

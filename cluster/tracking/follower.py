@@ -95,7 +95,7 @@ class Follower:
         with self._open() as sender:
             try:
                 close_stale_runs(self._store, self._state)
-            except Exception as error:  # noqa: BLE001  (as above; the next run of this host tries again)
+            except Exception as error:  # noqa: BLE001  (an outage; the next run of this host tries again)
                 _tell(f"runs that died on this host stay open: {explain_error(error, self._store)}")
             opened_s = beaten_s = time.monotonic()
             while not self._check_over(_POLL.interval_s(time.monotonic() - opened_s)):
