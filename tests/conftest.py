@@ -2,6 +2,8 @@
 
 import atexit
 import os
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -48,6 +50,24 @@ def _leave(config):
         config.get_terminal_writer().flush()
         atexit._run_exitfuncs()
         os._exit(int(config.stash[_SESSION].exitstatus))
+
+
+@pytest.fixture(scope="session")
+def wheel_file(tmp_path_factory):
+    """Our wheel, built in a copy: a build leaves modules behind that the next one would pack."""
+    folder = tmp_path_factory.mktemp("wheel")
+    checkout = folder / "checkout"
+    unwanted = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    for name in ("reinforce", "configs", "learner", "workers", "cluster"):
+        shutil.copytree(Path(_ROOT, name), checkout / name, symlinks=True, ignore=unwanted)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(Path(_ROOT, name), checkout)
+    words = ["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, checkout]
+    subprocess.run(
+        [sys.executable, "-m", "pip", *words], check=True, capture_output=True, timeout=300
+    )
+    (path,) = folder.glob("*.whl")
+    return path
 
 
 def _merged(base: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,5 @@
 """What is installed: one package, the presets and one command, and no name taken from others."""
 
-import subprocess
-import sys
 import tomllib
 import zipfile
 from importlib import metadata
@@ -17,19 +15,8 @@ FLOORS = {"configs", "learner", "workers", "cluster"}
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("wheel")
-    subprocess.run(
-        [
-            *[sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"],
-            *["--no-build-isolation", "--wheel-dir", str(folder), str(ROOT)],
-        ],
-        check=True,
-        capture_output=True,
-        timeout=120,
-    )
-    (path,) = folder.glob("*.whl")
-    return zipfile.ZipFile(path)
+def wheel(wheel_file):
+    return zipfile.ZipFile(wheel_file)
 
 
 def test_the_wheel_holds_one_package_and_nothing_else(wheel):

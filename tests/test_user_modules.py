@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -42,20 +41,17 @@ class Policy(torch.nn.Linear):
 
 
 @pytest.fixture(scope="module")
-def wheel_python(tmp_path_factory):
+def wheel_python(wheel_file, tmp_path_factory):
     """The Python of an environment in which the wheel is installed, and what it depends on."""
-    folder = tmp_path_factory.mktemp("wheel")
+    folder = tmp_path_factory.mktemp("installed")
 
     def module(*words):
         command = [sys.executable, "-m", *map(str, words)]
         subprocess.run(command, check=True, capture_output=True, timeout=300)
 
-    checkout = Path(__file__).parent.parent
-    module("pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, checkout)
     module("venv", "--without-pip", folder / "venv")
     (site,) = (folder / "venv").glob("lib/python*/site-packages")
-    (wheel,) = folder.glob("*.whl")
-    module("pip", "install", "--no-deps", "--target", site, wheel)
+    module("pip", "install", "--no-deps", "--target", site, wheel_file)
     (site / "dependencies.pth").write_text(SITE_PACKAGES)  # its own .pth files are not read
     return str(folder / "venv" / "bin" / "python")
 
