@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 PEERS_STAMP := .venv-peers/.installed
 UPGRADE := .venv-upgrade
 
-.PHONY: train test check lint types prove-learning bench bench-gpu bench-peers chaos chaos-network chaos-replacement soak secrets compose-test wheel test-slow test-tracking test-compiler test-benchmarks browser-test clean
+.PHONY: train test check lint types prove-learning bench bench-gpu bench-peers chaos chaos-network chaos-replacement soak secrets compose-test wheel test-slow test-tracking test-compiler test-benchmarks browser-test upgrade clean
 
 train: $(STAMP)  ## Train CartPole on a local Ray and record it in ./mlflow.db
 	.venv/bin/reinforce train cartpole
@@ -59,7 +59,6 @@ wheel: $(STAMP)  ## Our wheel in dist/, for clusters that install it
 	rm -rf build dist
 	.venv/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 
-.PHONY: upgrade
 upgrade: $(UPGRADE)/bin/uv  ## Move the pins of constraints.txt to the newest versions; torch stays
 	grep '^torch==' constraints.txt > $(UPGRADE)/torch.txt
 	$(UPGRADE)/bin/uv pip compile --quiet --upgrade --all-extras --python-version 3.11 --python-platform linux \
