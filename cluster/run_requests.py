@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from reinforce.cluster.run_store.files import read_json, write_json
+from reinforce.cluster.files import read_json, write_json
 
 _POLL_S = 0.5
 

@@ -3,7 +3,7 @@
 import pytest
 
 from reinforce.cluster.cli import main
-from reinforce.cluster.run_store.files import read_json
+from reinforce.cluster.files import read_json
 
 pytestmark = pytest.mark.slow
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from reinforce.cluster.run_store.files import read_json
+from reinforce.cluster.files import read_json
 
 NAMES = ("configs", "learner", "workers", "cluster")
 SITE_PACKAGES = next(path for path in sys.path if path.endswith("site-packages"))

@@ -3,6 +3,7 @@
 Matplotlib is imported late and without pyplot: it takes a second, and needs no screen.
 """
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from reinforce.cluster.analysis.comparison import Group
 from reinforce.cluster.analysis.seed_statistics import Statistic
 from reinforce.cluster.errors import UsageError
+from reinforce.cluster.files import write_atomically
 from reinforce.cluster.run_store.journal import JournalEntry, read_entries
 
 if TYPE_CHECKING:
@@ -37,7 +39,9 @@ def draw_run(journal: Path, folder: Path, title: str) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     pictures = {"overview.png": _overview, "episode_length.png": _episode_lengths}
     for name, picture in pictures.items():
-        picture(entries, title).savefig(folder / name)
+        content = io.BytesIO()
+        picture(entries, title).savefig(content)
+        write_atomically(folder / name, content.getvalue())
     return [folder / name for name in pictures]
 
 

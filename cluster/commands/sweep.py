@@ -12,6 +12,7 @@ from rich.text import Text
 from reinforce.cluster.commands.arguments import Command, Flag
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import InterruptedRunError, UsageError
+from reinforce.cluster.files import write_atomically
 from reinforce.cluster.interrupts import Interrupts
 from reinforce.cluster.sweeps.ledger import SweepLedger, TrialRun, sweep_lock
 from reinforce.cluster.sweeps.samplers import make_sampler, num_trials
@@ -122,7 +123,7 @@ def _claim(folder: Path, sweep: SweepConfig, base: Config) -> None:
                 "--directory (only `trials` may change)"
             )
         (folder / "runs").mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
+        write_atomically(file, text.encode())
     except OSError as error:
         raise UsageError(
             f"cannot write to {str(folder)!r} ({error.strerror}); choose another --directory"

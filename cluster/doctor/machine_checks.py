@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from errno import EACCES
@@ -57,10 +58,9 @@ def check_run_directory(config: Config) -> Finding:
     """Write to the folder of runs and read it back."""
     folder = config.run.directory.absolute()
     existing = next(path for path in (folder, *folder.parents) if path.exists())
-    probe = existing / f".{_PROBE}"
     try:
-        probe.write_bytes(b"probe")
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=existing) as probe:
+            probe.write(b"probe")
     except OSError as error:
         return failure(
             "run directory", f"{folder}: {error.strerror}", "choose another with --run.directory"

@@ -48,6 +48,8 @@ class VideoWriter:
 
         self._folder, self._format, self._frames_per_s = folder, video_format, frames_per_s
         self._temporary = folder / f".recording-{os.getpid()}{video_format.suffix}.tmp"
+        self._temporary.unlink(missing_ok=True)
+        self._temporary.touch(exist_ok=False)  # exclusively: never through somebody's link
         self._container = av.open(
             str(self._temporary),
             "w",

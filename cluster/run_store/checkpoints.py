@@ -11,13 +11,13 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from reinforce.cluster.errors import RunDirectoryError, StorageError, UsageError
+from reinforce.cluster.files import read_json, write_atomically
 from reinforce.cluster.run_store.checkpoint import (
     Checkpoint,
     CorruptCheckpointError,
     decode,
     encode,
 )
-from reinforce.cluster.run_store.files import read_json, write_atomically
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.configs.config import Config
 

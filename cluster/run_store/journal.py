@@ -16,14 +16,14 @@ import numpy as np
 from reinforce.cluster.backends.backend import Batch
 from reinforce.cluster.errors import RunDirectoryError, StorageError
 from reinforce.cluster.evaluation import Evaluation, Evaluations
-from reinforce.cluster.progress import Progress
-from reinforce.cluster.run_store.files import (
+from reinforce.cluster.files import (
     is_locked,
     open_locked,
     temporary_name,
     whole_lines,
     write_atomically,
 )
+from reinforce.cluster.progress import Progress
 from reinforce.learner.state import UpdateReport
 
 _BEGAN_NS = time.time_ns() - time.monotonic_ns()

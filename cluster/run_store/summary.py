@@ -6,8 +6,8 @@ from typing import Any
 
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.evaluation import Evaluation, mean_and_interval
+from reinforce.cluster.files import write_json
 from reinforce.cluster.progress import Progress
-from reinforce.cluster.run_store.files import write_json
 from reinforce.cluster.run_store.run_directory import RunDirectory
 
 

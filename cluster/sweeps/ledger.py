@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from reinforce.cluster.errors import UsageError
-from reinforce.cluster.run_store.files import append_json_line, open_locked, whole_lines
+from reinforce.cluster.files import append_json_line, open_locked, whole_lines
 from reinforce.cluster.run_store.run_directory import RunDirectory
 
 

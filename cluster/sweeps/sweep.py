@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from reinforce.cluster.files import open_for_appending, read_json, write_atomically
 from reinforce.cluster.interrupts import Interrupts
-from reinforce.cluster.run_store.files import read_json
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.self_command import self_command, self_environment
 from reinforce.cluster.sweeps.ledger import SweepLedger, TrialRun
@@ -142,8 +142,8 @@ class TrialProcess:
         file = folder / "configs" / f"{name}.yaml"
         for path in (file, self._log):
             path.parent.mkdir(exist_ok=True)
-        file.write_text(to_yaml(config), encoding="utf-8")
-        with self._log.open("ab") as output:
+        write_atomically(file, to_yaml(config).encode())
+        with open_for_appending(self._log) as output:
             self._process = subprocess.Popen(  # noqa: S603  (our own command)
                 self_command("train", str(file), "--resume", "auto"),
                 env=self_environment(),

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from reinforce.cluster.errors import UsageError
-from reinforce.cluster.run_store.files import open_locked, read_json, write_json
+from reinforce.cluster.files import open_for_appending, open_locked, read_json, write_json
 from reinforce.cluster.run_store.journal import is_being_written
 from reinforce.cluster.run_store.run_directory import RunDirectory, is_followed
 from reinforce.cluster.tracking.mlflow_run import (
@@ -276,9 +276,9 @@ def main() -> int:
     # An environment of the user's may lie in the current directory, as for the driver.
     sys.path.append(str(Path.cwd()))
     run = RunDirectory(path)
-    log = os.open(run.tracking_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-    os.dup2(log, sys.stdout.fileno())
-    os.dup2(log, sys.stderr.fileno())
+    with open_for_appending(run.tracking_log) as log:
+        os.dup2(log.fileno(), sys.stdout.fileno())
+        os.dup2(log.fileno(), sys.stderr.fileno())
     os.utime(run.tracking_log)
     try:
         with SystemSampler(run.system_file):

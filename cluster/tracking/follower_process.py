@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from reinforce.cluster.console import PlainConsole
-from reinforce.cluster.run_store.files import read_json
+from reinforce.cluster.files import read_json
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.self_command import module_command, self_environment
 from reinforce.cluster.tracking.provenance import words_after_reinforce

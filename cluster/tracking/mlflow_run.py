@@ -1,10 +1,8 @@
 """One MLflow run: made once, found again by its id, written by one process."""
 
-import os
-import tempfile
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -13,7 +11,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
-from reinforce.cluster.run_store.files import open_locked, read_json, write_json
+from reinforce.cluster.files import open_locked, read_json, write_json
 from reinforce.cluster.tracking.store import TrackingStore, http_status
 from reinforce.configs.execution import TrackingConfig
 
@@ -72,9 +70,7 @@ def find_or_create_run(
     """
     if "run_id" in state:
         return
-    # Two processes must not make the tables of one empty store; a server makes its own.
-    lock = Path(tempfile.gettempdir()) / f"reinforce-mlflow-{os.getuid()}.lock"
-    with nullcontext() if store.is_server else open_locked(lock, _FIRST_START_TIMEOUT_S):
+    with _alone_in(store.sqlite_file):
         client = store.client()
         experiment_id = find_or_create_experiment(client, store, experiment)
     key = state["key"]
@@ -92,6 +88,24 @@ def find_or_create_run(
         "link": store.link(experiment_id, run.info.run_id),
     }
     write_json(file, state)
+
+
+@contextmanager
+def _alone_in(sqlite_file: Path | None) -> Iterator[None]:
+    """Context in which no other process makes the tables of the same SQLite file.
+
+    Other databases create tables in a transaction: the slower process is refused and tries again.
+    """
+    if sqlite_file is None:
+        yield
+        return
+    sqlite_file.parent.mkdir(parents=True, exist_ok=True)
+    lock = sqlite_file.with_name(f".{sqlite_file.name}.lock")
+    with closing(open_locked(lock, _FIRST_START_TIMEOUT_S)):
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
 
 
 def find_or_create_experiment(client: MlflowClient, store: TrackingStore, name: str) -> str:

@@ -18,6 +18,7 @@ from mlflow.system_metrics.metrics.disk_monitor import DiskMonitor
 from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
 from mlflow.system_metrics.metrics.network_monitor import NetworkMonitor
 
+from reinforce.cluster.files import open_for_appending
 from reinforce.cluster.tracking.pacing import Pace
 
 _SAMPLES = Pace(per_elapsed_time=200, min_s=1.0, max_s=30.0)
@@ -53,11 +54,10 @@ class SystemSampler:
     def _run(self) -> None:
         monitors = make_monitors()
         started_s = time.monotonic()
-        with self._path.open("a", encoding="utf-8") as file:
+        with open_for_appending(self._path) as file:
             while not self._stop.wait(_SAMPLES.interval_s(time.monotonic() - started_s)):
                 with suppress(OSError, psutil.Error):  # a full disk, a counter that is not there
-                    file.write(json.dumps(sample(monitors)) + "\n")
-                    file.flush()
+                    file.write((json.dumps(sample(monitors)) + "\n").encode())
 
 
 def make_monitors() -> list[Any]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from mlflow_server import MLflowServer
 
-from reinforce.cluster.run_store.files import read_json
+from reinforce.cluster.files import read_json
 from reinforce.cluster.run_store.run_directory import RunDirectory
 
 selenium = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")

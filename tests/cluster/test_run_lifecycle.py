@@ -13,8 +13,8 @@ from reinforce.cluster.errors import (
     LearnerStateLostError,
     UsageError,
 )
+from reinforce.cluster.files import read_json
 from reinforce.cluster.run_lifecycle import RunLifecycle
-from reinforce.cluster.run_store.files import read_json
 from reinforce.cluster.run_store.journal import Journal
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.workers.environment import inspect_environment

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reinforce.cluster.run_store.files import read_json
+from reinforce.cluster.files import read_json
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 

@@ -4,7 +4,7 @@ import time
 
 from mlflow import MlflowClient
 
-from reinforce.cluster.run_store.files import write_json
+from reinforce.cluster.files import write_json
 from reinforce.cluster.run_store.journal import BatchEntry, Journal, JournalEntry
 from reinforce.cluster.run_store.run_directory import RunDirectory
 

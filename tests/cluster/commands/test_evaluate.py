@@ -10,7 +10,7 @@ import pytest
 from reinforce.cluster.cli import main
 from reinforce.cluster.evaluation import Evaluation, evaluation_tickets
 from reinforce.cluster.export.trained_policy import TrainedPolicy
-from reinforce.cluster.run_store.files import read_json
+from reinforce.cluster.files import read_json
 from reinforce.workers.tickets import Purpose
 
 

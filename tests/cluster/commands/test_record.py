@@ -10,7 +10,7 @@ from reinforce.cluster.cli import main
 from reinforce.cluster.commands.train import run_training
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.export.video import MP4, VideoWriter
-from reinforce.cluster.run_store.files import read_json
+from reinforce.cluster.files import read_json
 from reinforce.workers.environment import UnsuitableEnvironmentError
 
 

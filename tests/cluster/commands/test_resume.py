@@ -10,8 +10,8 @@ import time
 import pytest
 
 from reinforce.cluster.cli import main
+from reinforce.cluster.files import read_json, write_json
 from reinforce.cluster.run_store.checkpoints import SUBMITTED_FILES
-from reinforce.cluster.run_store.files import read_json, write_json
 from reinforce.cluster.run_store.journal import read_entries
 
 TRAIN = [

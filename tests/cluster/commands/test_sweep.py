@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from reinforce.cluster.cli import main
-from reinforce.cluster.run_store.files import read_json
+from reinforce.cluster.files import read_json
 from reinforce.cluster.sweeps.ledger import SweepLedger, TrialRun, sweep_lock
 
 BASE = {

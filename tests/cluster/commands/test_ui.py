@@ -15,7 +15,7 @@ import pytest
 from reinforce.cluster.cli import main
 from reinforce.cluster.commands.sync import sync_run_directory
 from reinforce.cluster.commands.ui import UiCommand, what_to_show
-from reinforce.cluster.run_store.files import read_json
+from reinforce.cluster.files import read_json
 from reinforce.cluster.run_store.run_directory import RunDirectory
 
 

@@ -8,6 +8,7 @@ from safetensors.numpy import save
 
 from reinforce.cluster.backends.backend import TicketCounts
 from reinforce.cluster.errors import StorageError, UsageError
+from reinforce.cluster.files import write_json
 from reinforce.cluster.progress import BatchSize, Progress
 from reinforce.cluster.run_store.checkpoint import (
     Checkpoint,
@@ -16,7 +17,6 @@ from reinforce.cluster.run_store.checkpoint import (
     encode,
 )
 from reinforce.cluster.run_store.checkpoints import Checkpoints
-from reinforce.cluster.run_store.files import write_json
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.learner.policies.weights import Weights
 from reinforce.learner.state import LearnerState

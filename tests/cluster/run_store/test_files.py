@@ -1,4 +1,4 @@
-from reinforce.cluster.run_store.files import LineReader
+from reinforce.cluster.files import LineReader
 
 
 def read(tail):

@@ -1,7 +1,7 @@
 import pytest
 
 from reinforce.cluster.errors import RunDirectoryError
-from reinforce.cluster.run_store.files import read_json, write_atomically, write_json
+from reinforce.cluster.files import read_json, write_atomically, write_json
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.configs.loading import load_config
 

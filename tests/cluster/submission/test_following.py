@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from ray_nodes import ray_nodes
 
-from reinforce.cluster.run_store.files import read_json
+from reinforce.cluster.files import read_json
 from reinforce.cluster.submission.jobs import _ShownOnce
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]

@@ -7,7 +7,7 @@ from mlflow import MlflowClient
 from written_runs import records, write_end, write_run
 
 from reinforce.cluster.commands.sync import sync_run_directory
-from reinforce.cluster.run_store.files import read_json, write_json
+from reinforce.cluster.files import read_json, write_json
 from reinforce.cluster.sweeps.ledger import SweepLedger, TrialRun, sweep_lock
 from reinforce.cluster.sweeps.tracking import SweepTracking
 from reinforce.cluster.tracking.follower import close_stale_runs

@@ -13,7 +13,7 @@ from written_runs import points_of, stored_points
 
 from reinforce.cluster.cli import main
 from reinforce.cluster.commands.sync import sync_run_directory
-from reinforce.cluster.run_store.files import read_json
+from reinforce.cluster.files import read_json
 from reinforce.cluster.run_store.journal import JournalEntry, read_entries
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.tracking.pacing import MetricWindows

@@ -18,8 +18,8 @@ from runs import load_checkpoint
 
 from reinforce.cluster.cli import main
 from reinforce.cluster.commands.sync import sync_run_directory
+from reinforce.cluster.files import read_json
 from reinforce.cluster.run_store.checkpoint import encode
-from reinforce.cluster.run_store.files import read_json
 from reinforce.cluster.run_store.run_directory import RunDirectory
 
 LOAD = """

@@ -12,7 +12,7 @@ from written_runs import points_of, records, stored_points, write_end, write_run
 
 from reinforce.cluster.cli import main
 from reinforce.cluster.commands.sync import sync_run_directory
-from reinforce.cluster.run_store.files import read_json
+from reinforce.cluster.files import read_json
 
 
 @pytest.fixture

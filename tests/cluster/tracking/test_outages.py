@@ -14,7 +14,7 @@ from written_runs import append, points_of, records, stored_points, write_end, w
 
 from reinforce.cluster.commands.sync import sync_run_directory
 from reinforce.cluster.console import PlainConsole
-from reinforce.cluster.run_store.files import read_json
+from reinforce.cluster.files import read_json
 from reinforce.cluster.tracking.follower_process import Tracking
 
 

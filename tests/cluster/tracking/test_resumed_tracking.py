@@ -15,7 +15,7 @@ from written_runs import (
 )
 
 from reinforce.cluster.commands.sync import sync_run_directory
-from reinforce.cluster.run_store.files import read_json
+from reinforce.cluster.files import read_json
 from reinforce.cluster.run_store.journal import Journal, JournalEntry
 from reinforce.cluster.tracking.follower import Follower
 from reinforce.cluster.tracking.mlflow_run import MLflowRun

@@ -90,7 +90,7 @@ def test_settings_that_are_called_secrets_stay_in_the_run_directory(
     from written_runs import records, write_end, write_run
 
     from reinforce.cluster.commands.sync import sync_run_directory
-    from reinforce.cluster.run_store.files import read_json
+    from reinforce.cluster.files import read_json
 
     monkeypatch.chdir(tmp_path)
     environment = {

@@ -7,7 +7,7 @@ from mlflow import MlflowClient
 from written_runs import records, write_end, write_run
 
 from reinforce.cluster.commands.sync import sync_run_directory
-from reinforce.cluster.run_store.files import read_json
+from reinforce.cluster.files import read_json
 from reinforce.cluster.tracking.follower import Follower
 from reinforce.cluster.tracking.follower_process import Tracking
 

@@ -14,7 +14,7 @@ from mlflow_server import MLflowServer
 from postgres_server import PASSWORD, PostgresServer
 from written_runs import points_of, stored_points
 
-from reinforce.cluster.run_store.files import read_json
+from reinforce.cluster.files import read_json
 from reinforce.cluster.run_store.journal import JournalEntry
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.tracking.run_description import params_of

@@ -1,5 +1,10 @@
-"""How files are written whole, locked, and read while another process appends to them."""
+"""How files are written whole, locked, and read while another process appends to them.
 
+What is opened for writing is never a symbolic link: in a folder that others can write to, it would
+lead to whatever file of ours they choose.
+"""
+
+import errno
 import fcntl
 import io
 import json
@@ -10,14 +15,17 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from reinforce.cluster.errors import RunDirectoryError
+
 _POLL_S = 0.05
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file that is either whole or not there, also after a crash of the machine."""
     temporary = temporary_name(path)
+    temporary.unlink(missing_ok=True)  # what a crash has left
     try:
-        with temporary.open("wb") as file:
+        with temporary.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -55,22 +63,41 @@ def read_json(path: Path) -> dict[str, Any] | None:
     return values if isinstance(values, dict) else None
 
 
+def open_for_appending(path: Path, *, create: bool = True) -> io.FileIO:
+    """Open a file for appending, made if it is missing.
+
+    Raises:
+        FileNotFoundError: It is missing, and not to be made.
+        RunDirectoryError: It is a symbolic link.
+        OSError: It cannot be written.
+    """
+    flags = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        descriptor = os.open(path, flags | (os.O_CREAT if create else 0), 0o666)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise RunDirectoryError(f"{path} is a symbolic link, which is not followed") from None
+    return io.FileIO(descriptor, "a")
+
+
 def append_json_line(path: Path, values: dict[str, Any]) -> None:
     """Append a mapping as one line of JSON."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(values) + "\n")
+    with open_for_appending(path) as file:
+        file.write((json.dumps(values) + "\n").encode())
 
 
-def open_locked(path: Path, timeout_s: float = 0.0) -> io.FileIO:
+def open_locked(path: Path, timeout_s: float = 0.0, *, create: bool = True) -> io.FileIO:
     """Open a file for appending and hold its lock until it is closed.
 
     Raises:
         BlockingIOError: Another process holds the lock, and still does after ``timeout_s``.
+        OSError: As for ``open_for_appending``.
     """
     deadline_s = time.monotonic() + timeout_s
     while True:
-        file = path.open("ab", buffering=0)
-        with suppress(BlockingIOError):
+        file = open_for_appending(path, create=create)
+        with suppress(BlockingIOError, FileNotFoundError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.fstat(file.fileno()).st_ino == path.stat().st_ino:
                 return file
