@@ -81,11 +81,12 @@ def _findings(config: Config) -> Iterator[Finding]:
         yield ok("cluster", "a local Ray; --cluster.address looks at another")
         return
     # Imports Ray, which only a cluster needs.
+    from reinforce.cluster.backends.backend import Driver
     from reinforce.cluster.backends.ray.session import ray_session
     from reinforce.cluster.doctor.cluster_checks import check_cluster
 
     try:
-        with Interrupts() as interrupts, ray_session(config, interrupts):
+        with Interrupts() as interrupts, ray_session(config, Driver(interrupts)):
             yield ok("cluster", f"{config.cluster.address} lets us in")
             yield from check_cluster(config, here)
     except ClusterUnreachableError as error:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from runs import RecordingDisplay
 
+from reinforce.cluster.backends.backend import Driver
 from reinforce.cluster.cli import main
 from reinforce.cluster.interrupts import Interrupts
 
@@ -70,7 +71,7 @@ class SharedRay:
 
         if not ray.is_initialized():  # it never was, or a run in this process has ended it
             self.end()
-            self._session.enter_context(ray_session(Config(), Interrupts()))
+            self._session.enter_context(ray_session(Config(), Driver(Interrupts())))
 
     def end(self):
         """End it. A process has one connection to Ray."""
@@ -85,6 +86,14 @@ class SharedRay:
         if self._actors is None:
             self._actors = ReusedActors(num_workers=3)
         return self._actors
+
+
+@pytest.fixture
+def temporary_folder(monkeypatch):
+    """A TMPDIR for what a test starts, short enough for the sockets of Ray."""
+    with tempfile.TemporaryDirectory() as folder:
+        monkeypatch.setenv("TMPDIR", folder)
+        yield Path(folder)
 
 
 @pytest.fixture(scope="session")
@@ -114,7 +123,7 @@ def actors(local_ray, shared_ray):
 def runs_on_local_ray(local_ray, monkeypatch):
     """Have runs of this process use the local Ray that is there, each with actors of its own."""
     monkeypatch.setattr(
-        "reinforce.cluster.backends.ray.backend.ray_session", lambda *_: nullcontext()
+        "reinforce.cluster.backends.ray.backend.ray_session", lambda *_: nullcontext(lambda: None)
     )
 
 

@@ -16,7 +16,7 @@ from processes import processes_in, ray_folders, wait_for
 from runs import load_checkpoint
 
 from reinforce.cluster.cli import main
-from reinforce.cluster.run_store.files import read_json
+from reinforce.cluster.files import read_json
 from reinforce.configs.config import Config
 from reinforce.configs.loading import preset_names
 
@@ -326,7 +326,7 @@ def test_a_signal_ends_the_run_after_a_checkpoint_and_leaves_no_process(
 
 @pytest.mark.ray
 @pytest.mark.slow
-def test_a_second_signal_ends_everything_at_once_and_leaves_nothing(tmp_path):
+def test_a_second_signal_ends_everything_at_once_and_leaves_nothing(tmp_path, temporary_folder):
     run = tmp_path / "runs" / "endless"
     process = subprocess.Popen(
         [sys.executable, "-m", "reinforce", *ENDLESS, "--tracking.enabled", "false"],
@@ -335,7 +335,7 @@ def test_a_second_signal_ends_everything_at_once_and_leaves_nothing(tmp_path):
         stderr=subprocess.DEVNULL,
     )
     wait_for(lambda: _num_updates(run) >= 1)
-    folders = ray_folders(process.pid)
+    folders = ray_folders(temporary_folder)
     assert len(folders) == 1
     for _ in range(50):
         process.terminate()
@@ -348,14 +348,14 @@ def test_a_second_signal_ends_everything_at_once_and_leaves_nothing(tmp_path):
 
 @pytest.mark.ray
 @pytest.mark.slow
-def test_sigterm_while_ray_starts_leaves_nothing(tmp_path):
+def test_sigterm_while_ray_starts_leaves_nothing(tmp_path, temporary_folder):
     process = subprocess.Popen(
         [sys.executable, "-m", "reinforce", *ENDLESS],
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         text=True,
     )
-    wait_for(lambda: any(folder.iterdir() for folder in ray_folders(process.pid)))
+    wait_for(lambda: list(temporary_folder.glob("reinforce-*/r/*")))
     process.terminate()
     _, said = process.communicate(timeout=60)
 

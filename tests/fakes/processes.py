@@ -1,7 +1,6 @@
 """What a command has started, and waiting for it."""
 
 import os
-import tempfile
 import time
 from pathlib import Path
 
@@ -18,9 +17,9 @@ def processes_in(folder):
     return [pid for pid in found if pid != os.getpid()]
 
 
-def ray_folders(pid):
-    """Where the local Ray of a process has its files: there from its start to its end."""
-    return list(Path(tempfile.gettempdir()).glob(f"reinforce-ray-{pid}-*"))
+def ray_folders(folder):
+    """Where local Rays have their files in a folder for temporary ones."""
+    return list(folder.glob("reinforce-*"))
 
 
 def wait_for(condition, pause_s=0.1):

@@ -33,11 +33,12 @@ def ray_backend(
 
     Raises:
         ClusterUnreachableError: The cluster cannot be joined.
+        LocalRayError: A local Ray does not start.
         UsageError: It has no room for a single worker, or no GPU for the learner, and no
             autoscaler.
     """
     is_local = config.cluster.address is None
-    with ray_session(config, driver.interrupts):
+    with ray_session(config, driver) as check_session:
         if not is_local:
             require_room(config)
         learner_actor = _learner_actor(config)
@@ -58,6 +59,7 @@ def ray_backend(
             WorkerTarget(config, driver.requested_workers),
             lambda: rollout_actor.remote(config, spec, str(Path.cwd())),
             driver,
+            check_session,
         )
         learner.while_waiting = pool.keep_busy
         try:

@@ -75,8 +75,10 @@ class RayPool:
         worker_target: WorkerTarget,
         make_actor: Callable[[], Any],
         driver: Driver,
+        check_session: Callable[[], None] = lambda: None,
     ) -> None:
         self._config = config
+        self._check_session = check_session
         self._worker_target = worker_target
         self._make_actor = make_actor
         self._driver = driver
@@ -160,6 +162,7 @@ class RayPool:
 
     def _advance(self, wait_s: float = _POLL_S) -> None:
         self._driver.interrupts.check()
+        self._check_session()
         self._receive(wait_s)
         self._give_up_if_exhausted()
         if self._worker_target.look_again():

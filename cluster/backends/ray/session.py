@@ -2,19 +2,18 @@
 
 import os
 import secrets
-import shutil
-import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from contextlib import contextmanager, nullcontext
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import ray
 
+from reinforce.cluster.backends.backend import Driver
+from reinforce.cluster.backends.ray.local_folder import LocalFolder, local_folder
 from reinforce.cluster.backends.ray.private import RayProcesses, job_config
 from reinforce.cluster.backends.ray.probe import find_cluster
 from reinforce.cluster.background_call import start_in_background
@@ -34,40 +33,42 @@ _AFTER_A_SIGNAL_S = 8.0
 """What Ray may still take to start: ended halfway, it would leave more behind."""
 
 _LOCAL_OBJECT_STORE_BYTES = 512 << 20
-_FOLDER_PREFIX = "reinforce-ray-"
-_MAX_PARENT_CHARACTERS = 10
-"""Of the folder that Ray's files lie in: the address of a Unix socket has at most 107 characters,
-and what we and Ray put below it takes up to 96."""
 
 _ENCODINGS = {"text": "TEXT", "json": "JSON"}
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
 @contextmanager
-def ray_session(config: Config, interrupts: Interrupts) -> Iterator[None]:
+def ray_session(config: Config, driver: Driver) -> Iterator[Callable[[], None]]:
     """Connect to the cluster of ``cluster.address``, or start a local Ray; disconnect at the end.
+
+    Yields:
+        A check to call while waiting: it raises LocalRayError if the files of a local Ray were
+        touched.
 
     Raises:
         ClusterUnreachableError: There is no cluster, or it does not let us in.
         LocalRayError: Ray does not start on this machine.
         InterruptedRunError: The user asked to stop.
     """
-    address, processes = config.cluster.address, RayProcesses()
-    with nullcontext("") if address else _local_folder() as folder:
+    address, processes, interrupts = config.cluster.address, RayProcesses(), driver.interrupts
+    with nullcontext() if address else local_folder(driver.tell) as folder:
 
         def remove_at_once() -> None:
             processes.kill()
-            shutil.rmtree(folder, ignore_errors=True)
+            if folder:
+                folder.remove()
 
         start = _Start(interrupts)
         try:
-            if address:
-                _join(start, address)
-            else:
+            if folder:
                 interrupts.when_abandoned(remove_at_once)
                 with processes.started_here():
                     _start_locally(start, folder, config)
-            yield
+                yield folder.check
+            else:
+                _join(start, str(address))
+                yield lambda: None
         finally:
             if start.is_over:
                 ray.shutdown()
@@ -152,7 +153,7 @@ class _Start:
                 raise TimeoutError(f"it has not answered for {_START_TIMEOUT_S:g} s")
 
 
-def _start_locally(start: _Start, folder: str, config: Config) -> None:
+def _start_locally(start: _Start, folder: LocalFolder, config: Config) -> None:
     if "RAY_AUTH_TOKEN" not in os.environ and "RAY_AUTH_TOKEN_PATH" not in os.environ:
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     try:
@@ -162,8 +163,11 @@ def _start_locally(start: _Start, folder: str, config: Config) -> None:
             num_gpus=num_learner_gpus(config),
             include_dashboard=False,
             object_store_memory=_LOCAL_OBJECT_STORE_BYTES,
-            _temp_dir=folder,
+            # Nobody reads them here, and any user of the machine could.
+            _system_config={"enable_metrics_collection": False},
+            _temp_dir=str(folder.path),
         )
+        folder.watch()
     except (InterruptedRunError, UsageError):
         raise
     except Exception as error:  # as many types as there are ways to fail
@@ -186,27 +190,3 @@ def _join(start: _Start, address: str) -> None:
             "machine: `ray start --address HOST:PORT --num-cpus 0` makes one here; `reinforce "
             "submit` needs none"
         ) from error
-
-
-@contextmanager
-def _local_folder() -> Iterator[str]:
-    """Yield a folder for Ray's files and remove it at the end, with those of drivers long dead."""
-    parent = _short_temporary_folder()
-    for stale in parent.glob(f"{_FOLDER_PREFIX}*"):
-        pid = stale.name.removeprefix(_FOLDER_PREFIX).partition("-")[0]
-        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
-            shutil.rmtree(stale, ignore_errors=True)
-    folder = tempfile.mkdtemp(prefix=f"{_FOLDER_PREFIX}{os.getpid()}-", dir=parent)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _short_temporary_folder() -> Path:
-    """Return the folder for temporary files, or /tmp where its path is too long for Ray's sockets.
-
-    Schedulers of clusters give every job a long TMPDIR.
-    """
-    folder = tempfile.gettempdir()
-    return Path(folder if len(folder) <= _MAX_PARENT_CHARACTERS else "/tmp")  # noqa: S108

@@ -98,10 +98,11 @@ def test_ray_starts_where_the_folder_for_temporary_files_has_a_long_path(tmp_pat
     long = tmp_path / ("x" * 60)
     long.mkdir()
     program = (
+        "from reinforce.cluster.backends.backend import Driver\n"
         "from reinforce.cluster.backends.ray.session import ray_session\n"
         "from reinforce.cluster.interrupts import Interrupts\n"
         "from reinforce.configs.config import Config\n"
-        "with Interrupts() as interrupts, ray_session(Config(), interrupts):\n"
+        "with Interrupts() as interrupts, ray_session(Config(), Driver(interrupts, tell=print)):\n"
         "    print('it is up')\n"
     )
 
@@ -114,4 +115,6 @@ def test_ray_starts_where_the_folder_for_temporary_files_has_a_long_path(tmp_pat
         check=False,
     )
 
-    assert result.stdout == "it is up\n", result.stderr
+    said, up = result.stdout.splitlines()
+    assert f"{long} does not suit Ray's sockets: its files are in /tmp/" in said
+    assert up == "it is up", result.stderr

@@ -53,13 +53,13 @@ def raylets_in(folder):
     return found
 
 
-def assert_nothing_is_left(process, folder):
+def assert_nothing_is_left(temporary_folder, folder):
     assert list(folder.iterdir()) == []
-    assert ray_folders(process.pid) == []
+    assert ray_folders(temporary_folder) == []
     wait_for(lambda: processes_in(folder) == [])
 
 
-def test_a_signal_ends_a_run_whose_ray_hangs(tmp_path):
+def test_a_signal_ends_a_run_whose_ray_hangs(tmp_path, temporary_folder):
     with run_whose_ray_hangs(tmp_path) as process:
         began_s = time.monotonic()
         process.terminate()
@@ -68,10 +68,10 @@ def test_a_signal_ends_a_run_whose_ray_hangs(tmp_path):
 
     assert process.returncode == 143
     assert "stopped before the run had begun" in said
-    assert_nothing_is_left(process, tmp_path)
+    assert_nothing_is_left(temporary_folder, tmp_path)
 
 
-def test_a_second_signal_ends_it_at_once(tmp_path):
+def test_a_second_signal_ends_it_at_once(tmp_path, temporary_folder):
     with run_whose_ray_hangs(tmp_path) as process:
         process.terminate()
         wait_for(lambda: "stopping at the next safe point" in process.stderr.readline())
@@ -79,11 +79,11 @@ def test_a_second_signal_ends_it_at_once(tmp_path):
         process.terminate()
         assert process.wait(5) == 143, "the first alone takes 8 s"
 
-    assert ray_folders(process.pid) == []
+    assert ray_folders(temporary_folder) == []
     wait_for(lambda: processes_in(tmp_path) == [])
 
 
-def test_ray_that_does_not_start_in_time_is_given_up_and_says_what_to_do(tmp_path):
+def test_ray_that_does_not_start_in_time_is_given_up_with_a_way_out(tmp_path, temporary_folder):
     with run_whose_ray_hangs(tmp_path) as process:
         (tmp_path / "over").touch()
         _, said = process.communicate(timeout=60)
@@ -91,5 +91,5 @@ def test_ray_that_does_not_start_in_time_is_given_up_and_says_what_to_do(tmp_pat
     assert process.returncode == 1
     assert "cannot start Ray on this machine: TimeoutError: it has not answered for 120 s" in said
     assert "Use --cluster.backend inline" in said
-    assert ray_folders(process.pid) == []
+    assert ray_folders(temporary_folder) == []
     wait_for(lambda: processes_in(tmp_path) == [])
