@@ -16,6 +16,7 @@ from reinforce.cluster.errors import (
     InterruptedRunError,
     LearnerLostError,
     LearnerStateLostError,
+    RunDirectoryError,
     UsageError,
 )
 from reinforce.cluster.export.video import film_last_and_best
@@ -26,6 +27,7 @@ from reinforce.cluster.run_store.checkpoint import Checkpoint
 from reinforce.cluster.run_store.checkpoints import Checkpoints
 from reinforce.cluster.run_store.journal import Journal, JournalEntry
 from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.run_store.stored_environment import write_environment
 from reinforce.cluster.run_store.summary import (
     Outcome,
     add_run_id,
@@ -33,6 +35,7 @@ from reinforce.cluster.run_store.summary import (
     write_failure,
     write_summary,
 )
+from reinforce.cluster.run_store.trust import note_own
 from reinforce.cluster.tracking.follower_process import Tracking
 from reinforce.cluster.training import Training
 from reinforce.configs.config import Config
@@ -131,6 +134,8 @@ class RunLifecycle:
         with open_backend(self._config, self._spec, driver, state) as backend:
             # From here on the run is another than before; what was refused has left it as it was.
             note_start()
+            note_own(self._run, self._config, self._warn)
+            write_environment(self._run.environment_file, self._spec)
             if not self._journal.cut_back(_updates(start)):
                 self._warn(f"{self._run.journal_file} lacks the entry of update {_updates(start)}")
             self._tracking.follow(self._run)
@@ -170,8 +175,9 @@ class RunLifecycle:
     def _conclude(self, outcome: Outcome) -> dict[str, Any]:
         summary = write_summary(self._run, outcome, time.monotonic() - self._started_s)
         try:
-            draw_run(self._run.journal_file, self._run.plots, self._run.name)
-        except OSError as error:
+            plots = self._run.require_inside(self._run.plots)
+            draw_run(self._run.journal_file, plots, self._run.name)
+        except (OSError, RunDirectoryError) as error:
             self._warn(f"no picture was drawn: {error}")
         if self._config.evaluation.video and not outcome.exit_code:
             film_last_and_best(self._run, self._config.evaluation, self._warn)

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,11 @@ sys.path[:0] = [_FAKES, _BENCHMARKS]
 os.environ["PYTHONPATH"] = os.pathsep.join(
     [_FAKES, _BENCHMARKS, _ROOT, *filter(None, [os.environ.get("PYTHONPATH")])]
 )
+
+# Which runs are this user's is noted there; tests must not fill the list of whoever starts them.
+_STATE = tempfile.TemporaryDirectory(prefix="reinforce-test-state-")
+atexit.register(_STATE.cleanup)
+os.environ["XDG_STATE_HOME"] = _STATE.name
 
 _SESSION = pytest.StashKey[pytest.Session]()
 

@@ -17,7 +17,7 @@ ALLOWED = {
     "workers": {"numpy", "gymnasium", "threadpoolctl"},
     "cluster": {
         *("numpy", "scipy", "ray", "mlflow", "tyro", "rich", "yaml", "safetensors"),
-        *("matplotlib", "fsspec", "psutil"),
+        *("matplotlib", "fsspec", "psutil", "pydantic"),
         *("av", "onnx", "onnxruntime", "optuna"),  # extras
     },
     "reinforce": set(),

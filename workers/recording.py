@@ -1,8 +1,7 @@
-"""Environments that hand over what happens in them: each picture, or each transition."""
+"""Environments that hand over a picture of each of their states."""
 
 from collections.abc import Callable
-from copy import deepcopy
-from typing import Any, NamedTuple
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -14,28 +13,11 @@ from reinforce.workers.environment import (
     UnsuitableEnvironmentError,
     make_environment,
 )
-from reinforce.workers.spaces import MASK_KEY
 
 _RENDER_MODE = "rgb_array"
 _DEFAULT_FRAMES_PER_S = 30
 
 FrameSink = Callable[[NDArray[np.uint8]], None]
-
-
-class Step(NamedTuple):
-    """What was seen and what was done, both in the form of the environment.
-
-    Attributes:
-        observation: What was seen.
-        action: What was done.
-        mask: The action mask that came along in ``info``; None if there was none.
-        begins: Whether it is the first step of an episode.
-    """
-
-    observation: Any
-    action: Any
-    mask: Any = None
-    begins: bool = False
 
 
 def recording_frames(sink: FrameSink) -> EnvironmentFactory:
@@ -47,11 +29,6 @@ def recording_frames(sink: FrameSink) -> EnvironmentFactory:
         return FrameRecorder(environment, sink, config.id)
 
     return make
-
-
-def recording_transitions(steps: list[Step]) -> EnvironmentFactory:
-    """Return a factory of environments that append their steps to a list."""
-    return lambda config: TransitionRecorder(make_environment(config), steps)
 
 
 def frames_per_second(config: EnvironmentConfig) -> int:
@@ -100,24 +77,3 @@ class FrameRecorder(gymnasium.Wrapper[Any, Any, Any, Any]):
                 "uint8"
             )
         self._sink(frame)
-
-
-class TransitionRecorder(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """Appends every step to a list, and changes nothing."""
-
-    def __init__(self, environment: gymnasium.Env[Any, Any], steps: list[Step]) -> None:
-        super().__init__(environment)
-        self._steps = steps
-        self._next = Step(None, None)  # what is seen before the next action
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
-        observation, info = super().reset(seed=seed, options=options)
-        self._next = Step(observation, None, info.get(MASK_KEY), begins=True)
-        return observation, info
-
-    def step(self, action: Any) -> Any:
-        # Copied first: some environments write into what they showed.
-        self._steps.append(deepcopy(self._next)._replace(action=action))
-        result = super().step(action)
-        self._next = Step(result[0], None, result[4].get(MASK_KEY))
-        return result

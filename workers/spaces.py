@@ -161,14 +161,14 @@ class ActionDecoder:
         for leaf, decode in zip(self._layout.leaves, self._decoders, strict=True):
             values[leaf.path] = decode(actions[:, start : start + leaf.size])
             start += leaf.size
-        return _nested(values)
+        return nested(values)
 
     def singles(self, actions: NDArray[Any]) -> list[Any]:
         """Return n actions, one for each single environment."""
         if self._layout.is_one_choice:
             singles: list[Any] = (actions + self._start).tolist()
             return singles
-        return _unbatched(self.batch(actions), len(actions))
+        return unbatched(self.batch(actions), len(actions))
 
 
 def _leaf_decoder(leaf: ActionLeaf) -> Callable[[NDArray[Any]], NDArray[Any]]:
@@ -200,21 +200,23 @@ def _leaf_decoder(leaf: ActionLeaf) -> Callable[[NDArray[Any]], NDArray[Any]]:
     return decode_choices
 
 
-def _nested(values: dict[Path, Any]) -> Any:
+def nested(values: dict[Path, Any]) -> Any:
+    """Return leaves put where their paths say: in dicts and tuples, or the only one by itself."""
     if () in values:
         return values[()]
-    nested = {
-        key: _nested({path[1:]: value for path, value in values.items() if path[0] == key})
+    parts = {
+        key: nested({path[1:]: value for path, value in values.items() if path[0] == key})
         for key in dict.fromkeys(path[0] for path in values)
     }
-    is_tuple = isinstance(next(iter(nested)), int)
-    return tuple(nested.values()) if is_tuple else nested
+    is_tuple = isinstance(next(iter(parts)), int)
+    return tuple(parts.values()) if is_tuple else parts
 
 
-def _unbatched(batch: Any, num_rows: int) -> list[Any]:
+def unbatched(batch: Any, num_rows: int) -> list[Any]:
+    """Return the rows of a nested batch, each in the form of a single environment."""
     if isinstance(batch, dict):
-        parts = [_unbatched(part, num_rows) for part in batch.values()]
+        parts = [unbatched(part, num_rows) for part in batch.values()]
         return [dict(zip(batch, row, strict=True)) for row in zip(*parts, strict=True)]
     if isinstance(batch, tuple):
-        return list(zip(*(_unbatched(part, num_rows) for part in batch), strict=True))
+        return list(zip(*(unbatched(part, num_rows) for part in batch), strict=True))
     return list(batch)

@@ -29,6 +29,12 @@ RunDir = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN_DIR")]
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 """An option without a value; absent means no."""
 
+TRUST_HELP = "Use the code and the places that the run names, although it is not known to be yours."
+"""Of the option ``--trust``, which all verbs have that would do so."""
+
+Trust = Annotated[Flag, tyro.conf.arg(help=TRUST_HELP)]
+"""The user vouches for a run directory."""
+
 Settings = Annotated[Config, tyro.conf.arg(name=""), tyro.conf.FlagConversionOff]
 """Every setting of a run as an option of its own."""
 
@@ -86,6 +92,7 @@ class PlayCommand(Command):
     seed: int | None = None
     sampled: Flag = False
     best: Flag = False
+    trust: Trust = False
 
 
 _REGISTRY = ConstructorRegistry()

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from reinforce.cluster.commands.arguments import Command, Flag, RunDir
+from reinforce.cluster.commands.arguments import Command, Flag, RunDir, Trust
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import ExportError, UsageError
 from reinforce.cluster.export.bundle import write_bundle
+from reinforce.cluster.export.drawn_steps import Step, drawn_steps
 from reinforce.cluster.export.onnx_graph import actions_of_onnx, check_onnx_support, write_onnx
 from reinforce.cluster.export.trained_policy import TrainedPolicy
-from reinforce.workers.recording import Step, recording_transitions
 
 _CHECK_TIMEOUT_S = 600.0
 
@@ -25,32 +25,33 @@ class ExportCommand(Command):
     """Write a trained policy as a bundle of files that runs without this project.
 
     The bundle's predict.py needs NumPy and safetensors. Before it is put in place, it acts in a
-    process of its own on episodes of the trained policy, and is refused if one action differs.
+    process of its own on observations of all kinds, and is refused if one action differs from the
+    trained policy's. Nothing that the run directory names is imported.
 
     Attributes:
         run: A run directory; the run may still be going on.
         output: Folder to make; it must not exist.
-        episodes: Episodes to check with, >= 1; they stay in the bundle.
+        steps: Observations to check with, >= 1, drawn at random; they stay in the bundle.
         best: Take the checkpoint of the best evaluation instead of the newest one.
-        onnx: Add policy.onnx, checked with ONNX Runtime on the same episodes.
+        onnx: Add policy.onnx, checked with ONNX Runtime on the same observations.
     """
 
     run: RunDir
     output: Path
-    episodes: int = 3
+    steps: int = 1000
     best: Flag = False
     onnx: Flag = False
+    trust: Trust = False
 
     def execute(self) -> int:
         if self.onnx:
             check_onnx_support()
+        if self.steps < 1:
+            raise UsageError(f"--steps {self.steps} must be >= 1")
         if self.output.exists():
             raise UsageError(f"--output {str(self.output)!r} exists already; choose a new folder")
-        policy = TrainedPolicy.load(self.run, best=self.best).one_by_one()
-        steps: list[Step] = []
-        tickets = policy.tickets(policy.config.run.seed, self.episodes, greedy=True)
-        for _ in policy.play(tickets, recording_transitions(steps)):
-            pass
+        policy = TrainedPolicy.load(self.run, best=self.best, trust=self.trust, plays=False)
+        steps = drawn_steps(policy, self.steps, policy.config.run.seed)
         parent = self.output.absolute().parent
         try:
             parent.mkdir(parents=True, exist_ok=True)
@@ -65,7 +66,7 @@ class ExportCommand(Command):
             ) from None
         what = "predict.py and policy.onnx act" if self.onnx else "predict.py acts"
         PlainConsole().say(
-            f"{self.output}: {what} as the policy did in {len(steps):,} recorded steps"
+            f"{self.output}: {what} as the policy does on {len(steps):,} drawn observations"
         )
         return 0
 

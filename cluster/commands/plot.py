@@ -27,7 +27,7 @@ class PlotCommand(Command):
 
     def execute(self) -> int:
         directory = RunDirectory.open(self.run)
-        folder = self.output or directory.plots
+        folder = self.output or directory.require_inside(directory.plots)
         try:
             pictures = draw_run(directory.journal_file, folder, directory.name)
         except OSError as error:

@@ -39,7 +39,7 @@ class RecordCommand(PlayCommand):
         # Pygame would open a window, where there is a screen; where there is none, it would fail.
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
         os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-        policy = TrainedPolicy.load(self.run, best=self.best).one_by_one()
+        policy = TrainedPolicy.load(self.run, best=self.best, trust=self.trust).one_by_one()
         seed = policy.config.run.seed if self.seed is None else self.seed
         for report, films in self._films(policy, seed):
             name = (
@@ -57,7 +57,7 @@ class RecordCommand(PlayCommand):
         """Yield each episode with its films; keep them or lose them."""
         frames_per_s = frames_per_second(policy.config.environment)
         tickets = policy.tickets(seed, self.episodes, greedy=not self.sampled)
-        folder = self.output or policy.run.videos
+        folder = self.output or policy.run.require_inside(policy.run.videos)
         films: list[VideoWriter] = []
         with ExitStack() as stack:
 

@@ -8,14 +8,15 @@ from typing import Annotated, Any
 import tyro
 
 from reinforce.cluster.batches import training_tickets
-from reinforce.cluster.commands.arguments import Command, RunDir
+from reinforce.cluster.commands.arguments import Command, RunDir, Trust
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.evaluation import evaluation_tickets
+from reinforce.cluster.files import read_json
 from reinforce.cluster.run_store.checkpoint import Checkpoint, CorruptCheckpointError, require_fit
 from reinforce.cluster.run_store.checkpoints import Checkpoints
-from reinforce.cluster.run_store.files import read_json
 from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.run_store.trust import CHECKPOINTS, CODE, require_trust
 from reinforce.configs.config import Config
 from reinforce.configs.loading import load_config
 from reinforce.learner.policies.weights import Weights
@@ -38,6 +39,7 @@ class ReplayCommand(Command):
 
     run: RunDir
     ticket: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="[PURPOSE:]UPDATE:INDEX")]
+    trust: Trust = False
 
     def execute(self) -> int:
         """Play it as it was played in the run; what the environment raises goes on untouched."""
@@ -46,6 +48,7 @@ class ReplayCommand(Command):
         match = _NAME.fullmatch(self.ticket)
         if not match:
             raise UsageError(f"{self.ticket!r} is not a ticket such as 12:3 or evaluation:0:3")
+        require_trust(run, config, (*CODE, *CHECKPOINTS), trust=self.trust)
         purpose = Purpose[(match[1] or "training").upper()]
         update, index = int(match[2]), int(match[3])
         checkpoint = _load(Checkpoints(run, config), config.cluster.lookahead, purpose, update)

@@ -7,15 +7,16 @@ from typing import Annotated, ClassVar
 import tyro
 
 from reinforce.cluster import STARTED_S
-from reinforce.cluster.commands.arguments import ConfiguredCommand
+from reinforce.cluster.commands.arguments import ConfiguredCommand, Trust
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import RunDirectoryError
+from reinforce.cluster.files import read_json, write_json
 from reinforce.cluster.run_lifecycle import RunLifecycle, check_environment
 from reinforce.cluster.run_store.checkpoint import require_fit
 from reinforce.cluster.run_store.checkpoints import Checkpoints, require_same_files, submitted_files
-from reinforce.cluster.run_store.files import read_json, write_json
 from reinforce.cluster.run_store.journal import Journal
 from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.run_store.trust import CHECKPOINTS, CLUSTER, CODE, TRACKING, require_trust
 from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
 from reinforce.configs.loading import load_config
@@ -37,6 +38,7 @@ class ResumeCommand(ConfiguredCommand):
     source: Annotated[
         str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN_DIR", help_behavior_hint="(required)")
     ]
+    trust: Trust = False
 
     @classmethod
     def base(cls, source: str) -> Config:
@@ -45,6 +47,9 @@ class ResumeCommand(ConfiguredCommand):
     def execute(self) -> int:
         console = PlainConsole(quiet_when_unread=True)
         run = RunDirectory.open(Path(self.source))
+        said = [word.partition("=")[0].removeprefix("--") for word in self.words]
+        uses = (*CODE, *CHECKPOINTS, *CLUSTER, *TRACKING)
+        require_trust(run, self.config, uses, trust=self.trust, said=said)
         return go_on(run, self.config, console, STARTED_S, forget_requests=True)
 
 

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 
-from reinforce.cluster.commands.arguments import Command, RunDir
+from reinforce.cluster.commands.arguments import Command, RunDir, Trust
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.run_store.journal import is_being_written
 from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.run_store.trust import CHECKPOINTS, TRACKING, require_trust
+from reinforce.configs.loading import load_config
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,9 +20,13 @@ class SyncCommand(Command):
     """
 
     run: RunDir
+    trust: Trust = False
 
     def execute(self) -> int:
-        sync_run_directory(RunDirectory.open(self.run))
+        run = RunDirectory.open(self.run)
+        config = load_config(str(run.config_file))
+        require_trust(run, config, (*TRACKING, *CHECKPOINTS), trust=self.trust)
+        sync_run_directory(run)
         PlainConsole().say(f"{self.run} is complete in MLflow")
         return 0
 

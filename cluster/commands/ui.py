@@ -11,11 +11,12 @@ from typing import Annotated
 
 import tyro
 
-from reinforce.cluster.commands.arguments import Command, Flag
+from reinforce.cluster.commands.arguments import Command, Flag, Trust
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import UsageError
-from reinforce.cluster.run_store.files import read_json
+from reinforce.cluster.files import read_json
 from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.run_store.trust import TRACKING, require_trust
 from reinforce.cluster.tracking.server import HOST, free_port, mlflow_server
 from reinforce.cluster.tracking.store import TrackingStore, check_exists, newest_experiment
 from reinforce.configs.execution import TrackingConfig
@@ -40,6 +41,7 @@ class UiCommand(Command):
     uri: str | None = None
     port: int | None = None
     open: Flag = False
+    trust: Trust = False
 
     def execute(self) -> int:
         """Serve the pages until a signal comes, which is the normal end."""
@@ -74,10 +76,12 @@ def what_to_show(command: UiCommand) -> tuple[TrackingStore, str]:
     if command.uri is not None:
         raise UsageError("a run directory says where it is tracked: leave out --uri, or RUN_DIR")
     run = RunDirectory.open(command.run)
+    config = load_config(str(run.config_file))
+    require_trust(run, config, TRACKING, trust=command.trust)
     state = read_json(run.tracking_file) or {}
     if "run_id" not in state:
         raise UsageError(f"{run.path} is not in MLflow; `reinforce sync {run.path}` sends it there")
-    store = TrackingStore.of_run(load_config(str(run.config_file)).tracking, state)
+    store = TrackingStore.of_run(config.tracking, state)
     check_exists(store)
     return store, store.link(state["experiment_id"], state["run_id"])
 

@@ -13,11 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from reinforce.cluster.errors import UsageError
+from reinforce.cluster.export.drawn_steps import Step
 from reinforce.cluster.export.trained_policy import TrainedPolicy
 from reinforce.learner.policies.normalizer import OBSERVATION_LIMIT
 from reinforce.learner.policies.spaces import Path as LeafPath
-from reinforce.workers.recording import Step
 from reinforce.workers.rollout_worker import architecture_of
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ Trained with REINFORCE: run `{run}`, update {update}, after {environment_steps} 
 | `predict.py` | the policy as a program; needs `numpy` and `safetensors` |
 | `policy.safetensors` | its weights |
 | `policy.json` | its observations, actions and layers |
-| `episodes.jsonl` | steps that the trained policy took: an observation and an action per line |
+| `steps.jsonl` | observations drawn at random, and the action that the trained policy takes |
 {onnx}
 ```python
 from predict import Policy
@@ -44,7 +43,7 @@ action = policy.act(observation, numpy.random.default_rng(0))   # a sampled one,
 ```
 {notes}
 
-`python predict.py` acts on every observation of `episodes.jsonl` again and fails if one action
+`python predict.py` acts on every observation of `steps.jsonl` again and fails if one action
 differs. Wrappers of the environment belong to the environment: the policy expects what they make.
 """
 
@@ -57,18 +56,10 @@ def describe(policy: TrainedPolicy) -> tuple[dict[str, Any], dict[str, NDArray[n
     height, width] and ``.bias``; ``gru.weight_ih`` and its like, as Torch orders them; ``log_std``
     where an action is a real number; ``observation.mean`` and ``observation.inverse_deviation``
     where they are normalised.
-
-    Raises:
-        UsageError: The kind of policy cannot be exported.
     """
     from reinforce.learner.networks.network import loaded_network
 
     config, spec = policy.config, policy.spec
-    if config.policy.kind not in ("mlp", "cnn", "gru"):
-        raise UsageError(
-            f"policy.kind = {config.policy.kind!r} cannot be exported: a network of yours is your "
-            "code, and a bundle holds none of it; mlp, cnn and gru can"
-        )
     architecture = architecture_of(config, spec)
     network = loaded_network(architecture, policy.weights)
     hidden = config.policy.hidden_sizes
@@ -142,7 +133,7 @@ def write_bundle(
         notes += "\nGive it what is allowed: `policy.act(observation, mask=info['action_mask'])`.\n"
     texts = {
         "policy.json": json.dumps(about, indent=2) + "\n",
-        "episodes.jsonl": "".join(_line(about, step) for step in steps),
+        "steps.jsonl": "".join(_line(about, step) for step in steps),
         "README.md": _README.format(**about, onnx=onnx, notes=notes),
         "predict.py": Path(__file__).with_name("predict.py").read_text(encoding="utf-8"),
     }

@@ -242,9 +242,9 @@ def _is_equal(one: Any, other: Any) -> bool:
 
 
 def main() -> int:
-    """Act on the recorded episodes again and return 1 if an action differs."""
+    """Act on the recorded steps again and return 1 if an action differs."""
     policy = Policy()
-    with (Path(__file__).parent / "episodes.jsonl").open(encoding="utf-8") as lines:
+    with (Path(__file__).parent / "steps.jsonl").open(encoding="utf-8") as lines:
         steps = [json.loads(line) for line in lines]
     different = []
     for number, step in enumerate(steps):
@@ -255,7 +255,7 @@ def main() -> int:
             different.append(number)
     print(f"{len(steps) - len(different)} of {len(steps)} recorded actions are equal")
     if different:
-        print(f"the first that differs is in line {different[0] + 1} of episodes.jsonl")
+        print(f"the first that differs is in line {different[0] + 1} of steps.jsonl")
     return 1 if different or not steps else 0
 
 

@@ -12,6 +12,8 @@ from reinforce.cluster.errors import TicketFailedError, UsageError
 from reinforce.cluster.run_store.checkpoint import Checkpoint, CorruptCheckpointError, require_fit
 from reinforce.cluster.run_store.checkpoints import Checkpoints
 from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.run_store.stored_environment import read_environment
+from reinforce.cluster.run_store.trust import CHECKPOINTS, CODE, require_trust
 from reinforce.configs.config import Config
 from reinforce.configs.loading import load_config
 from reinforce.learner.policies.trajectories import Trajectories
@@ -37,7 +39,7 @@ class TrainedPolicy:
     Attributes:
         run: Where it comes from.
         config: The resolved configuration of the run.
-        spec: The environment, made once to look at it.
+        spec: The environment.
         checkpoint: ``newest`` or ``best``.
         weights: The version.
         environment_steps: Steps that it was learned from.
@@ -51,16 +53,34 @@ class TrainedPolicy:
     environment_steps: int
 
     @classmethod
-    def load(cls, path: Path, *, best: bool) -> "TrainedPolicy":
+    def load(
+        cls, path: Path, *, best: bool, trust: bool = False, plays: bool = True
+    ) -> "TrainedPolicy":
         """Return the newest version of a run, or the one with the best evaluation.
 
+        Args:
+            path: The run directory.
+            best: The version with the best evaluation.
+            trust: Use code and places that the directory names, whoever made it.
+            plays: Make the environment and see whether it is what it was. Else nothing that the
+                directory names is imported.
+
         Raises:
-            ConfigError, UnsuitableEnvironmentError, UsageError: It cannot be played here.
+            ConfigError, UnsuitableEnvironmentError, UsageError: It cannot be played, or read, here.
         """
         run = RunDirectory.open(path)
         config = load_config(str(run.config_file))
+        if not plays and ":" in config.policy.kind:
+            raise UsageError(
+                f"policy.kind = {config.policy.kind!r} cannot be exported: a network of yours is "
+                "your code, and a bundle holds none of it; mlp, cnn and gru can"
+            )
+        require_trust(run, config, (*CHECKPOINTS, *(CODE if plays else ())), trust=trust)
         checkpoint = (_best if best else _newest)(Checkpoints(run, config))
-        spec = inspect_environment(config.environment)
+        if plays:
+            spec = inspect_environment(config.environment)
+        else:
+            spec = read_environment(run.environment_file)
         require_fit(checkpoint, config, spec)
         steps = checkpoint.progress.environment_steps
         return cls(run, config, spec, "best" if best else "newest", checkpoint.weights, steps)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from reinforce.cluster.errors import RunDirectoryError
-from reinforce.cluster.run_store.files import (
+from reinforce.cluster.files import (
     append_json_line,
     is_locked,
     temporary_name,
@@ -25,6 +25,7 @@ class RunDirectory:
         path: The folder.
         name: Name of the run.
         config_file: The resolved configuration.
+        environment_file: What a policy has to know of the environment, as data.
         journal_file: One line of JSON per update or evaluation.
         history_file: One line of JSON per start of the run.
         summary_file: How the run ended; absent until it has.
@@ -42,6 +43,7 @@ class RunDirectory:
         self.path = path = path.absolute()
         self.name = path.name
         self.config_file = path / "config.yaml"
+        self.environment_file = path / "environment.json"
         self.journal_file = path / "metrics.jsonl"
         self.history_file = path / "history.jsonl"
         self.summary_file = path / "summary.json"
@@ -107,6 +109,18 @@ class RunDirectory:
             "changes": changes,
         }
         append_json_line(self.history_file, line)
+
+    def require_inside(self, path: Path) -> Path:
+        """Return a path in this directory that is to be read or written.
+
+        Raises:
+            RunDirectoryError: A symbolic link leads it out of the directory.
+        """
+        if path.is_symlink() or not path.resolve().is_relative_to(self.path.resolve()):
+            raise RunDirectoryError(
+                f"{path} is a symbolic link or leads out of the run directory: it is not followed"
+            )
+        return path
 
     @property
     def has_begun(self) -> bool:

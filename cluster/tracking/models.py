@@ -1,6 +1,7 @@
 """The best and the last policy of a run as models in MLflow, with their metrics."""
 
 import os
+import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -16,18 +17,19 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 from safetensors.numpy import save_file
 
-from reinforce.cluster.errors import UsageError
+from reinforce.cluster.errors import RunDirectoryError, UsageError
+from reinforce.cluster.files import whole_lines
 from reinforce.cluster.run_store.checkpoint import Checkpoint
 from reinforce.cluster.run_store.checkpoints import Checkpoints
-from reinforce.cluster.run_store.files import whole_lines
 from reinforce.cluster.run_store.journal import JournalEntry
 from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.run_store.stored_environment import read_environment
 from reinforce.cluster.tracking.mlflow_run import MLflowRun
 from reinforce.cluster.tracking.provenance import installed_versions
 from reinforce.cluster.tracking.run_description import shown_yaml
 from reinforce.cluster.tracking.store import http_status
 from reinforce.configs.config import Config
-from reinforce.workers.environment import inspect_environment
+from reinforce.workers.environment import EnvironmentSpec
 
 ALIAS = "champion"
 
@@ -39,7 +41,7 @@ _REFUSALS = (400, 403, 404, 405, 413, 422, 501)
 
 
 class UnsavablePolicyError(Exception):
-    """A policy cannot be made a model: its environment cannot be made here, for example."""
+    """A policy cannot be made a model: its environment is not known here, for example."""
 
 
 def log_policies(
@@ -57,7 +59,7 @@ def log_policies(
         Why a policy was left out that could have been a model, or was asked for by
         ``tracking.register_as``. What MLflow cannot take at the moment is raised.
     """
-    obstacle, name = _obstacle(config), config.tracking.register_as
+    obstacle, name = _obstacle(run, config), config.tracking.register_as
     if obstacle:
         tell(
             f"no policy becomes a model in MLflow: {obstacle}. Nothing is lost: the run directory "
@@ -90,13 +92,13 @@ def log_policies(
     return reasons
 
 
-def _obstacle(config: Config) -> str | None:
+def _obstacle(run: RunDirectory, config: Config) -> str | None:
     """Return why the policies of a run can be no models, whatever MLflow says; None: they can."""
     if config.policy.kind not in ("mlp", "cnn"):
         return f"policy.kind = {config.policy.kind!r} cannot be made a model"
     try:
-        spec = inspect_environment(config.environment)
-    except Exception:  # noqa: BLE001  (what the user's environment raises is reported with the policy)
+        spec = read_environment(run.environment_file)
+    except RunDirectoryError:  # reported with the policy
         return None
     leaves = (spec.observation.leaves, spec.action.leaves)
     is_nested = any(leaf.path for part in leaves for leaf in part)
@@ -161,7 +163,10 @@ def _log(
 ) -> LoggedModel:
     client, progress = mlflow_run.client, checkpoint.progress
     # Before MLflow is asked for a model: one that cannot be must not leave a trace at every sync.
-    signature = _signature(config)
+    try:
+        spec = read_environment(run.environment_file)
+    except RunDirectoryError as error:
+        raise UnsavablePolicyError(str(error)) from None
     model = client.create_logged_model(
         experiment_id,
         name=_name_of(kind, checkpoint),
@@ -174,7 +179,7 @@ def _log(
             with warnings.catch_warnings():
                 # That an example of the input is missing; the signature says it all.
                 warnings.simplefilter("ignore", UserWarning)
-                _save(Path(folder), model, signature, config, checkpoint)
+                _save(Path(folder), model, spec, run, config, checkpoint)
         except Exception as error:
             client.delete_logged_model(model.model_id)
             raise UnsavablePolicyError(f"{type(error).__name__}: {error}") from error
@@ -190,7 +195,8 @@ def _log(
 def _save(
     folder: Path,
     model: LoggedModel,
-    signature: ModelSignature,
+    spec: EnvironmentSpec,
+    run: RunDirectory,
     config: Config,
     checkpoint: Checkpoint,
 ) -> None:
@@ -199,12 +205,14 @@ def _save(
     files = {"weights": folder / "policy.safetensors", "config": folder / "config.yaml"}
     save_file(arrays, files["weights"])
     files["config"].write_text(shown_yaml(config), encoding="utf-8")
+    files["environment"] = folder / run.environment_file.name
+    shutil.copyfile(run.environment_file, files["environment"])
     versions = installed_versions(_REQUIREMENTS)
     mlflow.pyfunc.save_model(
         path=str(folder / "model"),
         python_model=str(Path(__file__).with_name("policy_model.py")),
         artifacts={name: str(file) for name, file in files.items()},
-        signature=signature,
+        signature=_signature(spec),
         pip_requirements=[f"{name}=={version}" for name, version in versions.items()],
         mlflow_model=Model(
             run_id=model.source_run_id,
@@ -215,16 +223,8 @@ def _save(
     )
 
 
-def _signature(config: Config) -> ModelSignature:
-    """Return what the model takes and gives: one array of observations, one of actions.
-
-    Raises:
-        UnsavablePolicyError: The environment cannot be made here.
-    """
-    try:
-        spec = inspect_environment(config.environment)
-    except Exception as error:  # what the user's environment raises
-        raise UnsavablePolicyError(f"{type(error).__name__}: {error}") from error
+def _signature(spec: EnvironmentSpec) -> ModelSignature:
+    """Return what the model takes and gives: one array of observations, one of actions."""
     observations, actions = spec.observation.leaves, spec.action.leaves
     return ModelSignature(
         Schema([TensorSpec(np.dtype(_DTYPES[observations[0].kind]), (-1, *observations[0].shape))]),

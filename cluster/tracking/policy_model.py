@@ -4,6 +4,7 @@ MLflow runs this file to make the model, so nothing of it is pickled. It needs t
 installed; a bundle that does not is what ``reinforce export`` writes.
 """
 
+from pathlib import Path
 from typing import Any
 
 import mlflow
@@ -12,10 +13,10 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
+from reinforce.cluster.run_store.stored_environment import read_environment
 from reinforce.configs.loading import load_config
 from reinforce.learner.make_policy import make_policy
 from reinforce.learner.policies.weights import Weights
-from reinforce.workers.environment import inspect_environment
 from reinforce.workers.observations import observation_rows
 from reinforce.workers.rollout_worker import architecture_of
 from reinforce.workers.spaces import ActionDecoder
@@ -27,7 +28,7 @@ class PolicyModel(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
         """Load configuration and weights; MLflow calls this once."""
         config = load_config(context.artifacts["config"])
-        spec = inspect_environment(config.environment)
+        spec = read_environment(Path(context.artifacts["environment"]))
         self._layout = spec.observation
         self._decoder = ActionDecoder(spec.action)
         self._policy = make_policy(architecture_of(config, spec))

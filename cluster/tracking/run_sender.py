@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from reinforce.cluster.run_store.files import LineReader, read_json
+from reinforce.cluster.errors import RunDirectoryError
+from reinforce.cluster.files import LineReader, read_json
 from reinforce.cluster.run_store.journal import JournalEntry
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.tracking.mlflow_run import POINTS_PER_REQUEST, MLflowRun, Point
@@ -110,17 +111,25 @@ class RunSender:
         """Upload the pictures and videos that are new or were drawn again."""
         for pattern in _ARTIFACTS:
             for path in sorted(self._run.path.glob(pattern)):
-                modified_ns = path.stat().st_mtime_ns
+                modified_ns = path.lstat().st_mtime_ns
                 if self._uploaded.get(path) != modified_ns:
-                    self.refuse(self._mlflow_run.log_artifact(path, path.parent.name))
+                    self._upload_file(path, path.parent.name)
                     self._uploaded[path] = modified_ns
+
+    def _upload_file(self, path: Path, folder: str | None = None) -> None:
+        try:
+            self._run.require_inside(path)
+        except RunDirectoryError as error:
+            self.refuse([str(error)])
+        else:
+            self.refuse(self._mlflow_run.log_artifact(path, folder))
 
     def finish(self, ended_ms: int) -> None:
         """Send the summary and set the status."""
         summary = read_json(self._run.summary_file)
         tags: dict[str, str] = {}
         if summary:
-            self.refuse(self._mlflow_run.log_artifact(self._run.summary_file))
+            self._upload_file(self._run.summary_file)
             kept = ("stop_reason", "weights_sha256")
             tags |= {name: str(summary[name]) for name in kept if name in summary}
             ended_ms = summary["timestamp_ms"]

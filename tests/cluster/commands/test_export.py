@@ -17,12 +17,12 @@ from reinforce.cluster.commands.export import write_checked
 from reinforce.cluster.commands.train import run_training
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import ExportError
+from reinforce.cluster.export.drawn_steps import drawn_steps
 from reinforce.cluster.export.trained_policy import TrainedPolicy
 from reinforce.learner.make_policy import make_policy
 from reinforce.learner.policies.policy import MLPPolicy
 from reinforce.workers.environment import make_environment
 from reinforce.workers.observations import row_writer
-from reinforce.workers.recording import recording_transitions
 from reinforce.workers.rollout_worker import architecture_of
 
 pytestmark = pytest.mark.usefixtures("without_plots")
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("without_plots")
 @pytest.fixture(scope="module")
 def bundle(trained_run, tmp_path_factory):
     folder = tmp_path_factory.mktemp("export") / "CartPole für alle"
-    options = ["--output", str(folder), "--episodes", "2", "--onnx"]
+    options = ["--output", str(folder), "--steps", "200", "--onnx"]
     assert main(["export", str(trained_run), *options]) == 0
     return folder
 
@@ -49,7 +49,7 @@ def test_the_bundle_holds_what_its_readme_says(bundle):
 
     assert names == {
         *("README.md", "predict.py", "policy.safetensors", "policy.json", "policy.onnx"),
-        "episodes.jsonl",
+        "steps.jsonl",
     }
     readme = (bundle / "README.md").read_text()
     assert all(f"`{name}`" in readme for name in names - {"README.md"})
@@ -70,7 +70,7 @@ def test_the_program_knows_nothing_of_this_project_nor_of_torch(bundle):
     )
 
     assert result.returncode == 0, result.stderr
-    steps = len((bundle / "episodes.jsonl").read_text().splitlines())
+    steps = len((bundle / "steps.jsonl").read_text().splitlines())
     assert result.stdout == f"{steps} of {steps} recorded actions are equal\n"
 
 
@@ -92,9 +92,8 @@ def test_a_changed_weight_is_found_by_the_bundle_itself(bundle, tmp_path):
 
 
 def test_one_wrong_action_refuses_the_export(trained_run, tmp_path):
-    policy = TrainedPolicy.load(trained_run, best=False).one_by_one()
-    steps = []
-    list(policy.play(policy.tickets(0, 1, greedy=True), recording_transitions(steps)))
+    policy = TrainedPolicy.load(trained_run, best=False, plays=False)
+    steps = drawn_steps(policy, 50, seed=0)
     steps[7] = steps[7]._replace(action=1 - steps[7].action)
 
     for onnx, who in ((False, r"predict.py acts differently: \d+ of"), (True, "policy.onnx acts")):
@@ -186,7 +185,7 @@ def test_actions_start_where_the_environment_counts_from(make_config, tmp_path):
     arguments = ["--output", str(folder), "--onnx"]
     assert main(["export", str(tmp_path / "runs" / "test"), *arguments]) == 0
 
-    lines = Path(folder / "episodes.jsonl").read_text().splitlines()
+    lines = Path(folder / "steps.jsonl").read_text().splitlines()
     assert {json.loads(line)["action"] for line in lines} <= {3, 4}
 
 
@@ -242,7 +241,7 @@ def test_policies_of_all_kinds_and_spaces_act_the_same_in_the_bundle(case, make_
     folder = tmp_path / "bundle"
     assert main(["export", str(tmp_path / "runs" / "test"), "--output", str(folder), *options]) == 0
 
-    assert len((folder / "episodes.jsonl").read_text().splitlines()) > 0
+    assert len((folder / "steps.jsonl").read_text().splitlines()) > 0
     found, expected = logits_of(program_of(folder).Policy(), tmp_path / "runs" / "test")
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
     assert (

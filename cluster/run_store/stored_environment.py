@@ -1,0 +1,67 @@
+"""``environment.json``: what a policy has to know of its run's environment, as plain data.
+
+With it a policy can be loaded, sent and exported without making the environment, which would run
+whatever code the run directory names.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from pydantic import TypeAdapter, ValidationError
+
+from reinforce.cluster.errors import RunDirectoryError
+from reinforce.cluster.files import read_json, write_json
+from reinforce.workers.environment import EnvironmentSpec
+
+_ADAPTER = TypeAdapter(EnvironmentSpec)
+_MAX_SIZE = 100_000_000
+"""Numbers in an observation or an action; more do not fit into memory a thousand times."""
+
+
+def write_environment(file: Path, spec: EnvironmentSpec) -> None:
+    """Store what a policy has to know of the environment."""
+    write_json(file, _ADAPTER.dump_python(spec, mode="json"))
+
+
+def read_environment(file: Path) -> EnvironmentSpec:
+    """Return what was stored.
+
+    Raises:
+        RunDirectoryError: Nothing was, or something else.
+    """
+    values = read_json(file)
+    if values is None:
+        raise RunDirectoryError(
+            f"{file} is missing, which says what the environment looks like: runs of version 0.1 "
+            "have none; `reinforce resume` adds it"
+        )
+    try:
+        spec = _ADAPTER.validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    else:
+        reason = _oddity(spec)
+        if not reason:
+            return spec
+    raise RunDirectoryError(f"{file} is damaged: {reason}")
+
+
+def _oddity(spec: EnvironmentSpec) -> str:
+    """Return what no environment has; an empty text if there is nothing."""
+    seen, done = spec.observation.leaves, spec.action.leaves
+    shapes = [(*leaf.shape, *leaf.counts) for leaf in seen]
+    shapes += [(*leaf.shape, *leaf.counts) for leaf in done]
+    sides = [side for shape in shapes for side in shape]
+    if not (seen and done) or min(sides, default=0) < 0:
+        return "a space without parts, or of a negative size"
+    if max(spec.observation.flat_size, spec.action.num_outputs) > _MAX_SIZE:
+        return f"a space of more than {_MAX_SIZE:,} numbers"
+    for leaf in done:
+        try:
+            is_number = np.dtype(leaf.dtype).kind in "biuf"
+        except TypeError:
+            is_number = False
+        if not is_number:
+            return f"{leaf.dtype!r} is no type of numbers"
+    return ""

@@ -1,0 +1,166 @@
+"""Other people's run directories: what a verb would import or contact for one, and may it.
+
+A run directory is data, but its ``config.yaml`` and ``tracking.json`` name modules to import and
+places to read, write and show credentials to. Whoever made the run has chosen them. So runs that
+this user has made or trusted are listed in the user's own state folder, and what any other run
+names is used only with ``--trust``, or if the user's own environment or command line says the same.
+"""
+
+import hashlib
+import json
+import os
+import pwd
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+from reinforce.cluster.errors import UsageError
+from reinforce.cluster.files import append_json_line, read_json, whole_lines
+from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.configs.config import Config
+
+CODE = ("environment.id", "environment.wrappers", "policy.kind")
+"""Settings that may name a module."""
+
+CHECKPOINTS = ("checkpoint.directory",)
+TRACKING = ("tracking.uri", "tracking.json")
+CLUSTER = ("cluster.address",)
+
+
+def require_trust(
+    run: RunDirectory,
+    config: Config,
+    uses: Collection[str],
+    *,
+    trust: bool,
+    said: Collection[str] = (),
+) -> None:
+    """Refuse to use what a run directory names, unless the user has made or trusts the run.
+
+    Args:
+        run: The directory.
+        config: What its ``config.yaml`` says.
+        uses: Which settings the verb would act upon, of those above.
+        trust: The user says so; the run is noted as trusted.
+        said: Settings that the user has typed.
+
+    Raises:
+        UsageError: It would import code or contact places that the user does not vouch for, or, if
+            code may run, something in the directory belongs to another user.
+    """
+    if trust:
+        note_trusted(run, config)
+        return
+    risks = list(_foreign_files(run)) if set(uses) & set(CODE) else []
+    if not _is_known(run, config):
+        risks += [risk for name, risk in _risks(run, config) if name in uses and name not in said]
+    if risks:
+        listed = "\n".join(f"  {risk}" for risk in risks)
+        raise UsageError(
+            f"{run.path} is not known to be yours, and this would trust what it says:\n{listed}\n"
+            "If you know where it comes from, add --trust"
+        )
+
+
+def note_own(run: RunDirectory, config: Config, tell: Callable[[str], None]) -> None:
+    """Note that this user trains this run, so that later verbs trust it.
+
+    ``tell`` is called with a sentence if the note cannot be written.
+    """
+    try:
+        note_trusted(run, config)
+    except OSError as error:
+        tell(
+            f"cannot note in {_list_file()} that this run is yours ({error.strerror}): verbs that "
+            "use code or places it names will ask for --trust"
+        )
+
+
+def note_trusted(run: RunDirectory, config: Config) -> None:
+    """Add a run to the user's list, unless it is there.
+
+    Raises:
+        OSError: The list cannot be written.
+    """
+    if _is_known(run, config):
+        return
+    file = _list_file()
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    append_json_line(file, _note(run, config))
+
+
+def _is_known(run: RunDirectory, config: Config) -> bool:
+    note = _note(run, config)
+    try:
+        return any(_parsed(line) == note for line in whole_lines(_list_file()))
+    except OSError:
+        return False
+
+
+def _parsed(line: bytes) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
+
+
+def _note(run: RunDirectory, config: Config) -> dict[str, str]:
+    """Return a line of the list: which directory, and a digest of all it may name.
+
+    Of the digest, so that another run's files in the same place are not trusted in its name.
+    """
+    environment, policy = config.environment.model_dump(mode="json"), config.policy
+    named = [
+        *(environment[name] for name in ("id", "kwargs", "wrappers")),
+        *(policy.kind, policy.arguments),
+        *(config.checkpoint.directory, config.tracking.uri, config.cluster.address),
+    ]
+    digest = hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
+    return {"run": str(run.path.resolve()), "sha256": digest}
+
+
+def _list_file() -> Path:
+    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(state).expanduser() / "reinforce" / "trusted.jsonl"
+
+
+def _foreign_files(run: RunDirectory) -> Iterator[str]:
+    """Yield a sentence on the first thing in the directory that belongs to somebody else."""
+    ours = os.geteuid()
+    for folder, folders, files in os.walk(run.path):
+        for path in (Path(folder), *(Path(folder) / name for name in (*folders, *files))):
+            owner = path.lstat().st_uid
+            if owner != ours:
+                yield f"{path} belongs to {_user_name(owner)}, and you are {_user_name(ours)}"
+                return
+
+
+def _user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user {uid}"
+
+
+def _risks(run: RunDirectory, config: Config) -> Iterator[tuple[str, str]]:
+    """Yield the settings that name code or places which the user's environment does not name."""
+    if ":" in config.environment.id:
+        yield "environment.id", f"import {config.environment.id!r} (environment.id)"
+    for wrapper in config.environment.wrappers:
+        name = wrapper if isinstance(wrapper, str) else ", ".join(wrapper)
+        if ":" in name:
+            yield "environment.wrappers", f"import {name!r} (environment.wrappers)"
+    if ":" in config.policy.kind:
+        yield "policy.kind", f"import {config.policy.kind!r} (policy.kind)"
+    if config.checkpoint.directory:
+        where = f"use {config.checkpoint.directory!r} (checkpoint.directory)"
+        yield "checkpoint.directory", where
+    address = config.cluster.address
+    if address and address != os.environ.get("RAY_ADDRESS"):
+        yield "cluster.address", f"show your token to {address!r} (cluster.address)"
+    uri = config.tracking.uri
+    if uri and uri != os.environ.get("MLFLOW_TRACKING_URI"):
+        yield "tracking.uri", f"send to {uri!r} (tracking.uri)"
+    directory = (read_json(run.tracking_file) or {}).get("directory")
+    if directory and Path(str(directory)).resolve() != Path.cwd():
+        yield "tracking.json", f"use the store of MLflow in {directory!r} (tracking.json)"

@@ -1,0 +1,249 @@
+"""Run directories of strangers: whatever they hold, no verb runs it, sends secrets or leaves them.
+
+Each case is a copy of a finished run, changed as somebody would who wants something from whoever
+looks at it. A file and a server are the canaries: what runs makes the one, what sends asks the
+other.
+"""
+
+import json
+import os
+import shutil
+import sys
+import threading
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+import yaml
+
+from reinforce.cluster.cli import main
+from reinforce.cluster.commands.ui import UiCommand, what_to_show
+from reinforce.cluster.errors import UsageError
+
+SECRET = "the-secret-of-whoever-looks-at-it"
+
+CANARY_MODULE = """
+from pathlib import Path
+Path({file!r}).touch()
+
+def touch(*arguments, **options):
+    Path({file!r}).touch()
+"""
+
+
+class Canaries:
+    """A file that code would make, a server that verbs would ask, a folder with a secret."""
+
+    def __init__(self, folder):
+        self.file = folder / "canary"
+        self.outside = folder / "outside"
+        self.outside.mkdir()
+        self.secret = self.outside / "secret.png"
+        self.secret.write_text(json.dumps({"status": "finished", "stop_reason": SECRET}))
+        self.requests = []
+        (folder / "canary_module.py").write_text(CANARY_MODULE.format(file=str(self.file)))
+        requests = self.requests
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                requests.append((self.path, dict(self.headers)))
+                self.send_error(404)
+
+            do_POST = do_HEAD = do_PUT = do_GET  # noqa: N815  (as http.server calls them)
+
+            def log_message(self, *words):
+                pass
+
+        self._server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self):
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def canaries(tmp_path, monkeypatch, store_uri):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "the-token-of-the-user")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    found = Canaries(tmp_path)
+    yield found
+    found.close()
+    sys.modules.pop("canary_module", None)
+
+
+@pytest.fixture
+def run(trained_run, tmp_path):
+    return Path(shutil.copytree(trained_run, tmp_path / "runs" / "theirs"))
+
+
+def configured(section, **values):
+    def change(run, canaries):
+        file = run / "config.yaml"
+        config = yaml.safe_load(file.read_text())
+        filled = json.loads(
+            json.dumps(values)
+            .replace("CANARY", str(canaries.file))
+            .replace("SERVER", canaries.address)
+            .replace("OUTSIDE", str(canaries.outside))
+        )
+        config[section] |= filled
+        file.write_text(yaml.safe_dump(config))
+
+    return change
+
+
+def tracked(**state):
+    def change(run, canaries):
+        text = json.dumps({"key": "k", "is_default_store": False, "is_server": False, **state})
+        text = text.replace("OUTSIDE", str(canaries.outside)).replace("SERVER", canaries.address)
+        (run / "tracking.json").write_text(text)
+
+    return change
+
+
+def linked(name, target=""):
+    """Put a link to something outside in place of a file or folder of the run."""
+
+    def change(run, canaries):
+        path = run / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        path.unlink(missing_ok=True)
+        path.parent.mkdir(exist_ok=True)
+        path.symlink_to(canaries.outside / target)
+
+    return change
+
+
+TOUCH = {"args": ["touch", "CANARY"]}
+STRANGERS = {
+    "function": configured("environment", id="canary_module:touch"),
+    "shell": configured("environment", id="subprocess:check_output", kwargs=TOUCH),
+    "package": configured("environment", id="canary_module:CartPole-v1"),
+    "wrapper": configured("environment", wrappers=["canary_module:touch"]),
+    "wrapper with arguments": configured("environment", wrappers=[{"subprocess:call": TOUCH}]),
+    "policy": configured("policy", kind="canary_module:touch"),
+    "policy with arguments": configured("policy", kind="subprocess:Popen", arguments=TOUCH),
+    "tracking server": configured("tracking", uri="http://SERVER"),
+    "tracking database": configured("tracking", uri="sqlite:///OUTSIDE/new/mlflow.db"),
+    "tracking folder": tracked(directory="OUTSIDE/new", is_default_store=True),
+    "tracking link": tracked(
+        directory=".", run_id="1", experiment_id="0", is_server=True, link="http://SERVER/#/x"
+    ),
+    "cluster": configured("cluster", backend="ray", address="SERVER"),
+    "checkpoints of a server": configured("checkpoint", directory="http://SERVER/checkpoints"),
+    "checkpoints elsewhere": configured("checkpoint", directory="OUTSIDE/new"),
+    "plots elsewhere": linked("plots"),
+    "secret among plots": linked("plots/overview.png", "secret.png"),
+    "secret among videos": linked("videos/step_1.mp4", "secret.png"),
+    "secret as summary": linked("summary.json", "secret.png"),
+    "journal elsewhere": linked("metrics.jsonl", "journal"),
+    "history elsewhere": linked("history.jsonl", "history"),
+    "log elsewhere": linked("tracking.log", "log"),
+    "temporary file of tracking": linked("tracking.json.tmp", "secret.png"),
+    "temporary file of pictures": linked("plots/overview.png.tmp", "secret.png"),
+    "temporary file of requests": linked("control.json.tmp", "secret.png"),
+}
+
+VERBS = {
+    "sync": ["RUN"],
+    "plot": ["RUN"],
+    "compare": ["RUN"],
+    "export": ["RUN", "--output", "bundle"],
+    "evaluate": ["RUN", "--episodes", "5"],
+    "record": ["RUN", "--episodes", "1", "--output", "films"],
+    "replay": ["RUN", "evaluation:0:0"],
+    "resume": ["RUN", "--stop.max_updates", "4"],
+    "pause": ["RUN"],
+    "scale": ["RUN", "2"],
+}
+
+
+def stored_files(folder):
+    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", STRANGERS)
+def test_nothing_of_a_stranger_s_directory_runs_or_gets_secrets(
+    case, canaries, run, tmp_path, capsys
+):
+    STRANGERS[case](run, canaries)
+    before = sorted(canaries.outside.rglob("*"))
+
+    for verb, words in VERBS.items():
+        code = main([verb, *(str(run) if word == "RUN" else word for word in words)])
+
+        said = capsys.readouterr()
+        assert code in (0, 1, 2), verb
+        assert "Traceback" not in said.out + said.err, verb
+        assert not canaries.file.exists(), verb
+        assert canaries.requests == [], verb
+
+    with suppress(UsageError):  # `ui` would serve what it finds here
+        what_to_show(UiCommand(run=run))
+
+    assert canaries.requests == []
+    assert sorted(canaries.outside.rglob("*")) == before
+    assert SECRET in canaries.secret.read_text()
+    assert SECRET.encode() not in stored_files(tmp_path / "mlartifacts")
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "record", "replay", "resume"])
+def test_verbs_that_play_say_what_they_would_import(verb, canaries, run, capsys):
+    STRANGERS["function"](run, canaries)
+
+    words = [str(run) if word == "RUN" else word for word in VERBS[verb]]
+    assert main([verb, *words]) == 2
+
+    said = capsys.readouterr().err
+    assert "import 'canary_module:touch' (environment.id)" in said
+    assert "add --trust" in said
+
+
+def test_a_run_is_trusted_once_its_user_says_so_and_no_other_in_its_place(canaries, run, capsys):
+    configured("environment", id="fake_environments:Countdown-v0")(run, canaries)
+    words = ["evaluate", str(run), "--episodes", "5"]
+    assert main(words) == 2
+
+    main([*words, "--trust"])  # its weights fit another environment
+    assert "the checkpoint after update 3 is of no use here" in capsys.readouterr().err
+    main(words)
+    assert "the checkpoint after update 3 is of no use here" in capsys.readouterr().err
+
+    STRANGERS["function"](run, canaries)
+    assert main(words) == 2
+    assert "--trust" in capsys.readouterr().err
+    assert not canaries.file.exists()
+
+
+def test_runs_of_one_s_own_ask_for_nothing(canaries, tmp_path, capsys):
+    options = ["--cluster.backend", "inline", "--stop.max_updates", "1", "--run.name", "mine"]
+    small = ["--evaluation.episodes", "5", "--environment.id", "fake_environments:Countdown-v0"]
+    assert main(["train", "cartpole", *options, *small, "--tracking.enabled", "false"]) == 0
+
+    assert main(["evaluate", "runs/mine", "--episodes", "5"]) == 0
+    assert main(["export", "runs/mine", "--output", "bundle"]) == 0
+
+    listed = tmp_path / "state" / "reinforce"
+    assert listed.stat().st_mode & 0o777 == 0o700
+    assert "--trust" not in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to another user")
+def test_a_file_of_another_user_has_to_be_trusted_by_verbs_that_play(canaries, run, capsys):
+    (run / "plots").mkdir(exist_ok=True)
+    (run / "plots" / "theirs.png").touch()
+    os.chown(run / "plots" / "theirs.png", 65534, 65534)
+
+    assert main(["evaluate", str(run), "--episodes", "5"]) == 2
+
+    assert "theirs.png belongs to" in capsys.readouterr().err
+    assert main(["evaluate", str(run), "--episodes", "5", "--trust"]) == 0
+    assert main(["plot", str(run)]) == 0
