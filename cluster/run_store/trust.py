@@ -161,6 +161,7 @@ def _risks(run: RunDirectory, config: Config) -> Iterator[tuple[str, str]]:
     uri = config.tracking.uri
     if uri and uri != os.environ.get("MLFLOW_TRACKING_URI"):
         yield "tracking.uri", f"send to {uri!r} (tracking.uri)"
-    directory = (read_json(run.tracking_file) or {}).get("directory")
-    if directory and Path(str(directory)).resolve() != Path.cwd():
+    state = read_json(run.tracking_file) or {}
+    directory, is_at_server = state.get("directory"), state.get("is_server") and "run_id" in state
+    if directory and not is_at_server and Path(str(directory)).resolve() != Path.cwd():
         yield "tracking.json", f"use the store of MLflow in {directory!r} (tracking.json)"

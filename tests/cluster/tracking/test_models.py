@@ -21,6 +21,9 @@ from reinforce.cluster.commands.sync import sync_run_directory
 from reinforce.cluster.files import read_json
 from reinforce.cluster.run_store.checkpoint import encode
 from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.run_store.stored_environment import write_environment
+from reinforce.configs.loading import load_config
+from reinforce.workers.environment import inspect_environment
 
 LOAD = """
 import json, sys
@@ -84,10 +87,8 @@ def stored_run(store_uri, run):
 
 
 def expected_actions(run):
-    from reinforce.configs.loading import load_config
     from reinforce.learner.policies.policy import MLPPolicy
     from reinforce.learner.policies.weights import Weights
-    from reinforce.workers.environment import inspect_environment
     from reinforce.workers.rollout_worker import architecture_of
 
     config = load_config(str(run.config_file))
@@ -296,6 +297,8 @@ def test_what_can_be_no_model_is_a_loss_only_where_one_was_asked_for(
         assert before in settings
         settings = settings.replace(before, after)
     run.config_file.write_text(settings)
+    environment = load_config(str(run.config_file)).environment
+    write_environment(run.environment_file, inspect_environment(environment))
 
     sync_run_directory(run)
 
