@@ -163,5 +163,8 @@ def _risks(run: RunDirectory, config: Config) -> Iterator[tuple[str, str]]:
         yield "tracking.uri", f"send to {uri!r} (tracking.uri)"
     state = read_json(run.tracking_file) or {}
     directory, is_at_server = state.get("directory"), state.get("is_server") and "run_id" in state
-    if directory and not is_at_server and Path(str(directory)).resolve() != Path.cwd():
-        yield "tracking.json", f"use the store of MLflow in {directory!r} (tracking.json)"
+    if not directory or is_at_server:
+        return
+    folder = Path(str(directory)).resolve()
+    if folder != Path.cwd() and not (folder / "mlflow.db").is_file():
+        yield "tracking.json", f"make a store of MLflow in {directory!r} (tracking.json)"

@@ -158,6 +158,7 @@ def test_a_run_at_a_server_is_shown_there_however_its_address_is_written(
 def test_a_run_in_the_default_store_is_not_looked_for_at_a_server(
     trained_run, tmp_path, monkeypatch, capsys
 ):
+    monkeypatch.chdir(tmp_path)
     run = Path(shutil.copytree(trained_run, tmp_path / "mine"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     note_where(run, run_id="a", experiment_id="1", is_default_store=True, link="")
@@ -168,6 +169,7 @@ def test_a_run_in_the_default_store_is_not_looked_for_at_a_server(
 
 
 def test_a_run_that_no_store_has_taken_yet_is_not_shown(trained_run, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     run = Path(shutil.copytree(trained_run, tmp_path / "mine"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
     note_where(run)
