@@ -25,18 +25,58 @@ def stack():
     return yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 
 
+@pytest.fixture
+def services(stack):
+    """Every service of both files; what the second says of one of the first is laid over it."""
+    services = stack["services"]
+    for name, service in yaml.safe_load((ROOT / FILES[1]).read_text())["services"].items():
+        services[name] = services.get(name, {}) | service
+    return services
+
+
 def test_everything_is_published_on_loopback_only(compose):
     for service in compose["services"].values():
         for port in service.get("ports", []):
             assert port.startswith("127.0.0.1:")
 
 
-def test_every_service_that_stays_has_a_health_check_a_limit_and_a_restart_policy(stack):
-    for name, service in stack["services"].items():
-        assert "mem_limit" in service, name
+def test_every_service_that_stays_has_a_health_check_and_a_restart_policy(services):
+    for name, service in services.items():
         if name != "train":
             assert service["restart"] == "unless-stopped", name
             assert "healthcheck" in service, name
+
+
+def test_no_service_takes_all_memory_processors_processes_or_disk(services):
+    for name, service in services.items():
+        assert "mem_limit" in service, name
+        if name == "ray-worker":
+            assert f"--num-cpus={service['cpus']}" in service["command"]
+        else:  # a number: docker-compose 1.29 reads a text as a duration, Compose v2 does not
+            assert service["cpu_quota"] in range(100_000, 400_001), name
+        assert 0 < service["pids_limit"] <= 4096, name
+        assert set(service["logging"]["options"]) == {"max-size", "max-file"}, name
+
+
+def test_no_service_has_capabilities_gains_rights_or_writes_to_its_image(services):
+    for name, service in services.items():
+        assert service["cap_drop"] == ["ALL"], name
+        assert not {"cap_add", "privileged"} & set(service), name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["read_only"] is True, name
+        places = [*service.get("tmpfs", []), *service.get("volumes", [])]
+        assert any(re.match(r"/tmp(:|$)", place) for place in places), name
+
+
+def test_no_image_of_others_starts_as_root(services):
+    for name, service in services.items():
+        assert "build" in service or service["user"] not in ("root", "0", 0), name
+
+
+def test_ray_spills_to_a_disk_and_not_into_memory(services):
+    for name in ("ray-head", "ray-worker"):
+        assert "/tmp" in services[name]["volumes"]
+        assert "tmpfs" not in services[name]
 
 
 def test_a_node_of_ray_has_longer_to_stop_than_it_drains(stack):
