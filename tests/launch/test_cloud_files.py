@@ -27,9 +27,22 @@ def prepared(text):
 
 
 @pytest.fixture(scope="module")
-def rayjob():
-    job, _ = yaml.safe_load_all((LAUNCH / "kuberay-rayjob.yaml").read_text())
-    return job
+def manifests():
+    """The objects that `kubectl apply` makes, by kind."""
+    objects = yaml.safe_load_all((LAUNCH / "kuberay-rayjob.yaml").read_text())
+    return {each["kind"]: each for each in objects}
+
+
+@pytest.fixture(scope="module")
+def rayjob(manifests):
+    return manifests["RayJob"]
+
+
+def pod_templates(rayjob):
+    """All pods of a job: who submits it, head, and workers."""
+    cluster = rayjob["spec"]["rayClusterSpec"]
+    groups = (cluster["headGroupSpec"], *cluster["workerGroupSpecs"])
+    return [rayjob["spec"]["submitterPodTemplate"], *(group["template"] for group in groups)]
 
 
 @pytest.fixture(scope="module")
@@ -127,14 +140,82 @@ def test_the_job_asks_for_a_token_goes_on_after_a_failure_and_keeps_checkpoints(
     assert any(folder.startswith(mount["mountPath"]) for mount in mounts)
 
 
-def test_pods_of_the_job_are_not_root_and_have_longer_to_stop_than_they_drain(rayjob):
-    cluster = rayjob["spec"]["rayClusterSpec"]
-    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
-        pod = group["template"]["spec"]
-        assert pod["terminationGracePeriodSeconds"] > 30
+def test_nodes_of_ray_have_longer_to_stop_than_they_drain(rayjob):
+    for template in pod_templates(rayjob)[1:]:
+        assert template["spec"]["terminationGracePeriodSeconds"] > 30
+
+
+def test_no_pod_of_the_job_is_root_or_makes_system_calls_beyond_the_default(rayjob):
+    for template in pod_templates(rayjob):
+        pod = template["spec"]
         assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         for container in pod["containers"]:
             assert container["resources"]["limits"] == container["resources"]["requests"]
+
+
+def test_no_container_of_the_job_gains_rights_or_writes_outside_its_volumes(rayjob):
+    containers = [c for template in pod_templates(rayjob) for c in template["spec"]["containers"]]
+    autoscaler = rayjob["spec"]["rayClusterSpec"]["autoscalerOptions"]
+    for container in [*containers, autoscaler]:
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+        }
+        assert "/tmp" in [mount["mountPath"] for mount in container["volumeMounts"]]
+    for template in pod_templates(rayjob):
+        volumes = {volume["name"] for volume in template["spec"]["volumes"]}
+        mounts = [m for c in template["spec"]["containers"] for m in c["volumeMounts"]]
+        assert {mount["name"] for mount in mounts} == volumes
+
+
+def test_only_the_head_talks_to_kubernetes(rayjob):
+    with_token = [
+        template
+        for template in pod_templates(rayjob)
+        if template["spec"].get("automountServiceAccountToken", True)
+    ]
+
+    assert with_token == [rayjob["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]]
+
+
+def test_the_network_policy_holds_for_every_pod_of_the_job(manifests, rayjob):
+    policy = manifests["NetworkPolicy"]["spec"]
+
+    assert sorted(policy["policyTypes"]) == ["Egress", "Ingress"]
+    for template in pod_templates(rayjob):
+        labels = template["metadata"]["labels"].items()
+        assert policy["podSelector"]["matchLabels"].items() <= labels
+
+
+def test_pods_are_reached_by_each_other_and_the_operator_and_reach_no_plain_http(manifests):
+    policy = manifests["NetworkPolicy"]["spec"]
+    ours = {"podSelector": policy["podSelector"]}
+
+    senders = [peer for rule in policy["ingress"] for peer in rule["from"]]
+    (operator,) = [peer for peer in senders if peer != ours]
+    assert operator["podSelector"]["matchLabels"]
+    anywhere = [rule for rule in policy["egress"] if not rule.get("to")]
+    assert [port["port"] for rule in anywhere for port in rule["ports"]] == [443, 6443]
+    for rule in policy["egress"]:
+        assert rule.get("to") == [ours] or rule["ports"]
+
+
+def test_mlflow_of_the_job_is_let_through(manifests, rayjob):
+    containers = [
+        c for template in pod_templates(rayjob)[1:] for c in template["spec"]["containers"]
+    ]
+    uris = {e["value"] for c in containers for e in c["env"] if e["name"] == "MLFLOW_TRACKING_URI"}
+    ((namespace, port),) = [
+        re.fullmatch(r"http://mlflow\.(\w+):(\d+)", uri).groups() for uri in uris
+    ]
+
+    wanted = {
+        "to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}}],
+        "ports": [{"port": int(port)}],
+    }
+    assert wanted in manifests["NetworkPolicy"]["spec"]["egress"]
 
 
 def test_the_entrypoint_is_a_command_line_of_ours(rayjob):
