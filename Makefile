@@ -1,11 +1,13 @@
-# Every target does its own set-up in .venv and costs nothing when there is nothing to do.
+# Every target does its own set-up in .venv and costs nothing when there is nothing to do. With REQUIRE_HASHES=1, .venv
+# gets only the files that hashes/dev.txt names: all extras, and PyTorch for CUDA.
 
 PYTHON ?= python3
 STAMP := .venv/.installed
 PEERS_STAMP := .venv-peers/.installed
 UPGRADE := .venv-upgrade
+SBOM := .venv-sbom
 
-.PHONY: train test check lint types prove-learning bench bench-gpu bench-peers chaos chaos-network chaos-replacement soak secrets compose-test wheel test-slow test-tracking test-compiler test-benchmarks browser-test upgrade clean
+.PHONY: train test check lint types prove-learning bench bench-gpu bench-peers chaos chaos-network chaos-replacement soak secrets compose-test wheel sbom hashes test-slow test-tracking test-compiler test-benchmarks browser-test upgrade clean
 
 train: $(STAMP)  ## Train CartPole on a local Ray and record it in ./mlflow.db
 	.venv/bin/reinforce train cartpole
@@ -55,9 +57,15 @@ chaos-replacement: $(STAMP)  ## Kill one of two workers ten times: each must be 
 soak: $(STAMP)  ## Ten thousand updates: memory, open files and Ray objects must not grow
 	.venv/bin/python tests/chaos/soak.py
 
-wheel: $(STAMP)  ## Our wheel in dist/, for clusters that install it
+wheel: $(STAMP)  ## Our wheel in dist/, for clusters that install it, and the list of what comes with it
 	rm -rf build dist
 	.venv/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	$(MAKE) sbom
+
+sbom: $(SBOM)/bin/cyclonedx-py  ## Bill of materials, dist/sbom.cdx.json: every package of the image, with its hashes
+	mkdir -p dist
+	PYTHONWARNINGS=ignore $(SBOM)/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --output-file dist/sbom.cdx.json \
+		hashes/image.txt
 
 upgrade: $(UPGRADE)/bin/uv  ## Move the pins of constraints.txt to the newest versions; torch stays
 	grep '^torch==' constraints.txt > $(UPGRADE)/torch.txt
@@ -67,6 +75,14 @@ upgrade: $(UPGRADE)/bin/uv  ## Move the pins of constraints.txt to the newest ve
 	{ grep '^#' constraints.txt; grep --extended-regexp --invert-match '^(cuda|nvidia)-|^triton==' $(UPGRADE)/pins.txt; } \
 		> $(UPGRADE)/constraints.txt
 	mv $(UPGRADE)/constraints.txt constraints.txt
+	$(MAKE) hashes
+
+LOCK = $(UPGRADE)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--custom-compile-command "make hashes" --constraint constraints.txt pyproject.toml
+
+hashes: $(UPGRADE)/bin/uv  ## What PyPI has of the versions in constraints.txt: hashes/, for the image and for .venv
+	$(LOCK) --extra server --output-file hashes/image.txt
+	$(LOCK) --all-extras --output-file hashes/dev.txt
 
 secrets:  ## Make the secrets of docker-compose.yml that are not there yet
 	@# The folder keeps others of this machine out; a container's user, whatever its number, reads.
@@ -90,11 +106,16 @@ browser-test: $(STAMP)  ## Read MLflow's pages in Chromium; makes the screenshot
 	.venv/bin/pytest -m browser tests/browser
 
 clean:  ## Remove the virtual environment and caches; runs and mlflow.db stay
-	rm -rf .venv .venv-peers $(UPGRADE) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-peers $(UPGRADE) $(SBOM) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
+ifeq ($(REQUIRE_HASHES),1)
+	.venv/bin/pip install --quiet --require-hashes --requirement hashes/dev.txt
+	.venv/bin/pip install --quiet --no-deps --no-build-isolation --editable .
+else
 	.venv/bin/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+endif
 	touch $(STAMP)
 
 $(PEERS_STAMP): benchmarks/peers/requirements.txt
@@ -105,3 +126,7 @@ $(PEERS_STAMP): benchmarks/peers/requirements.txt
 $(UPGRADE)/bin/uv:
 	$(PYTHON) -m venv $(UPGRADE)
 	$(UPGRADE)/bin/pip install --quiet 'uv>=0.8,<1'
+
+$(SBOM)/bin/cyclonedx-py:
+	$(PYTHON) -m venv $(SBOM)
+	$(SBOM)/bin/pip install --quiet 'cyclonedx-bom>=7,<8'
