@@ -130,6 +130,10 @@ def prove(services: Services) -> None:
     published = run(["docker", "ps", "--format", "{{.Ports}}"])
     expect("all is published on 127.0.0.1", "0.0.0.0:" not in published and ":::" not in published)
 
+    step("look at what the containers may do")
+    containers = run(["docker", "ps", "--quiet"]).split()
+    expect("all of them are confined", all(map(is_confined, containers)))
+
     step("ask without a token")
     expect("the job API answers 401", status_of(f"{RAY}/api/jobs/") == 401)
     expect("and 200 with it", status_of(f"{RAY}/api/jobs/", services.token) == 200)
@@ -242,6 +246,21 @@ def status_of(url: str, token: str | None = None) -> int:
             return int(ok.status)
     except urllib.error.HTTPError as error:
         return error.code
+
+
+def is_confined(container: str) -> bool:
+    """Return whether Docker holds a container to a read-only root, no capabilities, and limits."""
+    said = run(["docker", "inspect", "--format", "{{json .HostConfig}}", container])
+    host = json.loads(said)
+    return (
+        host["ReadonlyRootfs"]
+        and host["CapDrop"] == ["ALL"]
+        and host["SecurityOpt"] == ["no-new-privileges:true"]
+        and (host["PidsLimit"] or 0) > 0
+        and (host["CpuQuota"] or host["NanoCpus"]) > 0
+        and host["Memory"] > 0
+        and "max-size" in host["LogConfig"]["Config"]
+    )
 
 
 def weights_in(said: str) -> str:
