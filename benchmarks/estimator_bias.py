@@ -28,6 +28,9 @@ from reinforce.learner.learner import Learner
 from reinforce.learner.state import LearnerState
 
 PLAIN: dict[str, Any] = {"baseline": "none", "advantage_scale": "none", "discount": 1.0}
+GAMMA_T: dict[str, Any] = {"discount": 0.9, "discount_state_weight": True}
+"""Exact for the discounted objective."""
+
 NEAR = THETA + np.array([[0.3, -0.3], [-0.3, 0.3]])
 FAR = THETA + np.array([[1.0, -1.0], [-1.0, 1.0]])
 """Policies that acted before: a small and a large change away from the differentiated one."""
@@ -58,21 +61,27 @@ CASES = [
     Case("reward_to_go"),
     Case("total", {"return_kind": "total"}),
     Case("total, discount .9", {"return_kind": "total", "discount": 0.9}, objective_discount=0.9),
-    Case(
-        "discount .9 with gamma^t",
-        {"discount": 0.9, "discount_state_weight": True},
-        objective_discount=0.9,
-    ),
+    Case("discount .9 with gamma^t", GAMMA_T, objective_discount=0.9),
+    Case("gamma^t, two episodes", GAMMA_T, 2, objective_discount=0.9),
     Case("discount .9 for J_.9", {"discount": 0.9}, objective_discount=0.9, unbiased=False),
     Case("discount .9 for J_1", {"discount": 0.9}, unbiased=False),
     Case("two episodes, no baseline", num_episodes=2),
     Case("leave_one_out", {"baseline": "leave_one_out"}, 2),
     Case("time", {"baseline": "time"}, 2),
+    Case("time, gamma^t", {**GAMMA_T, "baseline": "time"}, 2, objective_discount=0.9),
     Case("total with time", {"baseline": "time", "return_kind": "total"}, 2),
     Case("linear", {"baseline": "linear"}),
     Case("value", {"baseline": "value"}),
+    Case("value, gamma^t", {**GAMMA_T, "baseline": "value"}, 2, objective_discount=0.9),
     Case("value, lambda .5", {"baseline": "value", "gae_lambda": 0.5}, unbiased=False),
     Case("value, bootstrap", {"baseline": "value", "truncation": "bootstrap"}, unbiased=False),
+    Case(
+        "value, lambda .5, bootstrap, gamma^t",
+        {**GAMMA_T, "baseline": "value", "gae_lambda": 0.5, "truncation": "bootstrap"},
+        2,
+        objective_discount=0.9,
+        unbiased=False,
+    ),
     Case("scale running", {"baseline": "time", "advantage_scale": "running"}, 2),
     Case(
         "scale running, first batch",
@@ -82,6 +91,24 @@ CASES = [
     ),
     Case("scale batch", {"baseline": "time", "advantage_scale": "batch"}, 2, unbiased=False),
     Case("scale episode", {"advantage_scale": "episode"}, unbiased=False),
+    Case("near: per_decision, gamma^t", GAMMA_T, 1, NEAR, objective_discount=0.9),
+    *[
+        Case(
+            f"near: per_decision, discount .9 for {label}",
+            {"discount": 0.9},
+            behavior=NEAR,
+            objective_discount=objective_discount,
+            unbiased=False,
+        )
+        for label, objective_discount in (("J_.9", 0.9), ("J_1", 1.0))
+    ],
+    Case(
+        "near: self-normalised, cap 1.5",
+        {"importance_self_normalize": True, "importance_cap": 1.5},
+        2,
+        NEAR,
+        unbiased=False,
+    ),
     *[
         Case(f"{label}: {name}", options, num_episodes, behavior, unbiased=unbiased)
         for label, behavior in (("near", NEAR), ("far", FAR))

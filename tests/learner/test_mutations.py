@@ -1,12 +1,16 @@
 """Known-wrong variants of the estimator and of the sampler: each must fail its check.
 
 A mutant replaces one function of production by a mistake that people really make; the check named
-beside it passes without the mutant and has to fail with it.
+beside it passes without the mutant and has to fail with it. A mistake in the middle of a function
+is an edit of its source.
 """
 
+import inspect
 from dataclasses import replace
+from textwrap import dedent
 
 import gradient_checks
+import hand_checks
 import numpy as np
 import pytest
 
@@ -14,13 +18,20 @@ from reinforce.learner.advantages import estimator, importance
 from reinforce.learner.advantages.estimator import Estimator
 from reinforce.learner.advantages.returns import rewards_to_go
 from reinforce.learner.advantages.scaling import standardized_per_episode
+from reinforce.learner.learner import Learner
 from reinforce.learner.loss import surrogate_loss
+from reinforce.learner.networks import torch_distributions
+from reinforce.learner.policies.spaces import components_of
 from reinforce.learner.policies.trajectories import step_indices
 from reinforce.workers.trajectory_builder import TrajectoryBuilder
 
 ESTIMATOR = "reinforce.learner.advantages.estimator"
+IMPORTANCE = "reinforce.learner.advantages.importance"
 GRADIENT = "reinforce.learner.gradient"
 BUILDER = "reinforce.workers.trajectory_builder"
+LEARNER = "reinforce.learner.learner"
+POLICIES = "reinforce.learner.policies.distributions"
+NETWORKS = "reinforce.learner.networks.torch_distributions"
 
 
 def self_including_baseline(returns, episode_lengths, reach=None):
@@ -73,6 +84,31 @@ def first_weight_forgotten(kind, log_ratios, episode_lengths, **options):
     return replace(right, prefix=np.where(step_indices(episode_lengths) == 0, 1.0, right.prefix))
 
 
+def next_value_of_the_batch(values, episode_lengths, *, after_last):
+    return np.append(values[1:], after_last[-1])
+
+
+def steps_of_the_batch(episode_lengths):
+    return np.arange(episode_lengths.sum())
+
+
+def sharing_one_uniform(layout):
+    return [replace(part, uniforms=0) for part in components_of(layout)]
+
+
+def slope_without_gradient(values, original=torch_distributions._log_tanh_slope):
+    return original(values.detach())
+
+
+def edited(function, old, new):
+    """Return a function with one piece of its source replaced."""
+    source = dedent(inspect.getsource(function))
+    assert source.count(old) == 1, f"{function.__qualname__} does not hold {old!r} once"
+    made = {}
+    exec(source.replace(old, new), function.__globals__, made)
+    return made[function.__name__]
+
+
 def fitted_before_use(original):
     def estimate(self, batch, log_ratios):
         self.fit(batch, rewards_to_go(batch.rewards, batch.episode_lengths, 1.0))
@@ -118,7 +154,12 @@ def finished_in_the_window(lengths):
     return kept
 
 
+def edited_values(old, new):
+    return edited(Estimator._with_value_function, old, new)
+
+
 EXACT = gradient_checks.check_exactly
+WITH_VALUES = ESTIMATOR + ".Estimator._with_value_function"
 MUTANTS = {
     "sign": (GRADIENT + ".surrogate_loss", downhill, lambda: EXACT("reward_to_go")),
     "reward off by one": (
@@ -180,6 +221,56 @@ MUTANTS = {
         BUILDER + ".TrajectoryBuilder.trajectories",
         keeping(TrajectoryBuilder.trajectories, finished_in_the_window),
         gradient_checks.check_by_sampling,
+    ),
+    "bootstrap target without gamma": (
+        WITH_VALUES,
+        edited_values("+= config.discount * after_last", "+= after_last"),
+        hand_checks.check_bootstrapped_advantages,
+    ),
+    "gamma twice on the bootstrapped value": (
+        WITH_VALUES,
+        edited_values("np.where(cut, ", "np.where(cut, config.discount * "),
+        hand_checks.check_bootstrapped_advantages,
+    ),
+    "advantages without gamma": (
+        WITH_VALUES,
+        edited_values("config.discount * config.gae_lambda", "config.gae_lambda"),
+        hand_checks.check_bootstrapped_advantages,
+    ),
+    "bootstrap although terminated": (
+        WITH_VALUES,
+        edited_values("batch.truncated & ~batch.terminated", "batch.truncated"),
+        hand_checks.check_bootstrapped_advantages,
+    ),
+    "next episode's value after a terminal state": (
+        ESTIMATOR + ".next_values", next_value_of_the_batch, lambda: EXACT("value, gamma^t"),
+    ),
+    "cap before self-normalisation": (
+        IMPORTANCE + ".importance_weights",
+        edited(
+            importance.importance_weights,
+            "prefix /= _mean_prefix(prefix, ",
+            "prefix = np.minimum(prefix, cap)\n        prefix /= _mean_prefix(prefix, ",
+        ),
+        hand_checks.check_normalised_and_capped_weights,
+    ),
+    "gamma^t over the steps of the batch": (
+        ESTIMATOR + ".step_indices", steps_of_the_batch, hand_checks.check_discounted_steps,
+    ),
+    "components share one uniform": (
+        POLICIES + ".components_of",
+        sharing_one_uniform,
+        hand_checks.check_components_are_independent,
+    ),
+    "entropy schedule one update early": (
+        LEARNER + ".Learner._gradient",
+        edited(Learner._gradient, "self.version, self._config", "self.version + 1, self._config"),
+        hand_checks.check_entropy_schedule,
+    ),
+    "entropy without the slope of tanh": (
+        NETWORKS + "._log_tanh_slope",
+        slope_without_gradient,
+        hand_checks.check_squashed_entropy_gradient,
     ),
 }  # fmt: skip
 

@@ -1,0 +1,153 @@
+"""Checks against numbers worked out by hand; shared by the tests of the estimator and mutations."""
+
+import math
+
+import numpy as np
+import torch
+from gymnasium.spaces import Box, MultiDiscrete
+from reference_mdp import ARCHITECTURE, one_hot
+
+from reinforce.configs.learning import LearnerConfig
+from reinforce.learner.advantages import importance
+from reinforce.learner.advantages.estimator import Estimator
+from reinforce.learner.learner import Learner
+from reinforce.learner.networks.torch_distributions import make_torch_distribution
+from reinforce.learner.policies.distributions import make_distribution
+from reinforce.learner.policies.trajectories import Trajectories
+from reinforce.learner.state import LearnerState
+from reinforce.workers.spaces import action_layout
+
+VALUES = np.array([2.0, 4.0])
+"""What the value function says of the two states of the reference problem."""
+
+
+def estimator_with(values=VALUES, **options):
+    """Return an estimator whose value function, a linear network, says these values of states."""
+    settings = {"baseline": "value", "advantage_scale": "none", **options}
+    estimator = Estimator(LearnerConfig(**settings), ARCHITECTURE, seed=0)
+    weights = np.array([*values, 0.0], np.float32)  # of the two states, and a bias
+    estimator.load_arrays(
+        {
+            **estimator.arrays(),
+            "value.weights": weights,
+            "value.statistics": np.array([0.0, 1.0, 1.0]),  # mean, deviation, number of fits
+        }
+    )
+    return estimator
+
+
+def batch_of(states, rewards, lengths, final_states, terminated, truncated):
+    """Return episodes of the reference problem, of which the actions do not matter."""
+    return Trajectories(
+        policy_version=0,
+        observations=one_hot(states),
+        actions=np.zeros(len(states), np.int64),
+        rewards=np.array(rewards, np.float64),
+        behavior_log_probs=np.full(len(states), -math.log(2), np.float32),
+        episode_lengths=np.array(lengths),
+        terminated=np.array(terminated),
+        truncated=np.array(truncated),
+        final_observations=one_hot(final_states),
+    )
+
+
+EPISODES = batch_of(
+    states=[0, 1, 1, 0, 0],
+    rewards=[1.0, 4.0, 3.0, 1.0, 0.0],
+    lengths=[2, 1, 2],
+    final_states=[1, 0, 1],
+    terminated=[False, True, True],
+    truncated=[True, True, False],
+)
+"""One that was cut, one that was cut in the very step that ended it, and one that ended."""
+
+
+def check_bootstrapped_advantages():
+    """gamma = lambda = 1/2, V = 2 and 4: ``delta = r + V'/2 - V``, ``A = delta + A'/4``."""
+    estimator = estimator_with(discount=0.5, gae_lambda=0.5, truncation="bootstrap")
+
+    found = estimator.estimate(EPISODES, np.zeros(5))
+
+    # deltas: 1 + 4/2 - 2 = 1, 4 + 4/2 - 4 = 2 | 3 + 0 - 4 = -1 | 1 + 2/2 - 2 = 0, 0 + 0 - 2 = -2
+    np.testing.assert_array_equal(found.advantages, [1 + 2 / 4, 2, -1, 0 - 2 / 4, -2])
+    # to go, after 4/2 was added to the last reward of the first: 1 + 6/2, 6 | 3 | 1 + 0/2, 0
+    np.testing.assert_array_equal(found.targets, [4, 6, 3, 1, 0])
+
+
+def check_discounted_steps():
+    """gamma = 1/2: the returns 1 + 2/2, 2 and 4 + 8/2, 8, times 1 and 1/2 in *each* episode."""
+    options = {"baseline": "none", "discount": 0.5, "discount_state_weight": True}
+    ended = [True, True]
+    batch = batch_of([0] * 4, [1, 2, 4, 8], [2, 2], [0, 0], terminated=ended, truncated=ended)
+
+    found = Estimator(
+        LearnerConfig(advantage_scale="none", **options), ARCHITECTURE, seed=0
+    ).estimate(batch, np.zeros(4))
+
+    np.testing.assert_array_equal(found.advantages, [2, 1, 8, 4])
+
+
+def check_normalised_and_capped_weights():
+    """Ratios 2, 2 | 4, cap 5/4: what is left after the division by the mean is cut, not before."""
+    log_ratios, lengths = np.log([2.0, 2.0, 4.0]), np.array([2, 1])
+    options = {"self_normalize": True, "cap": 1.25}
+
+    whole = importance.importance_weights("per_decision", log_ratios, lengths, **options)
+    single = importance.importance_weights("per_step", log_ratios, lengths, **options)
+
+    # products 2, 4 | 4, over the means (2 + 4)/2 and, the ended one included, (4 + 4)/2
+    np.testing.assert_allclose(whole.prefix, [2 / 3, 1.0, 1.25])
+    # ratios 2, 2 | 4, over the means (2 + 4)/2 and 2
+    np.testing.assert_allclose(single.step, [2 / 3, 1.0, 1.25])
+
+
+def check_components_are_independent():
+    """Two equal and three equal choices: uniforms of .75 and .25 pick another in each component."""
+    sampler = make_distribution(action_layout(MultiDiscrete([2, 3])))
+
+    found = sampler.sample(np.zeros((2, 5), np.float32), np.array([[0.75, 0.25], [0.25, 0.75]]))
+
+    np.testing.assert_array_equal(found, [[1, 0], [0, 2]])
+
+
+def check_entropy_schedule():
+    """From 1 to 0 in 4 updates; probabilities 1/4 and 3/4, whose entropy is log 4 - 3/4 log 3.
+
+    ``dH / d logit = -pi (log pi + H)`` is 3/16 log 3, and minus that for the other action.
+    """
+    settings = LearnerConfig(
+        baseline="none", advantage_scale="none", entropy_coefficient=(1.0, 0.0), schedule_updates=4
+    )
+    learner = Learner(settings, ARCHITECTURE, seed=0)
+    arrays = learner.state().arrays
+    weights = np.array([0, 0, 0, 0, 0, math.log(3)], np.float32)  # all in the bias
+    slope = 3 / 16 * math.log(3)
+
+    for version, coefficient in [(0, 1.0), (1, 0.75), (3, 0.25), (4, 0.0), (5, 0.0)]:
+        learner.load_state(LearnerState(version, {**arrays, "weights": weights}))
+        batch = batch_of([0], [0.0], [1], [0], terminated=[True], truncated=[False])
+        found = learner.gradient([batch])[-2:]
+        np.testing.assert_allclose(found, [coefficient * slope, -coefficient * slope], atol=1e-6)
+
+
+def check_squashed_entropy_gradient():
+    """``H = log std + E[log(1 - tanh(u)^2)]`` and constants, with ``u = mean + std e``, e normal.
+
+    So ``dH / d mean = E[-2 tanh u]`` and ``dH / d log std = 1 + E[-2 tanh(u) std e]``, here as sums
+    over a fine grid. The third component has no bounds, so no tanh: 0 and 1.
+    """
+    means, stds = np.array([0.5, -1.0, 2.0]), np.array([0.5, 1.0, 1.0])
+    e = np.linspace(-10, 10, 100_001)
+    density = np.exp(-(e**2) / 2) / math.sqrt(2 * math.pi)
+    slopes = -2 * np.tanh(means[:2, None] + stds[:2, None] * e)
+    by_mean = np.trapezoid(density * slopes, e)
+    by_log_std = 1 + np.trapezoid(density * slopes * stds[:2, None] * e, e)
+    high = np.array([1.0, 3.0, np.inf], np.float32)
+    layout = action_layout(Box(-high, high))
+    parameters = torch.tensor(np.array([[*means, *np.log(stds)]]), dtype=torch.float32)
+    parameters.requires_grad_()
+
+    make_torch_distribution(layout, parameters).entropy().sum().backward()
+
+    expected = [*by_mean, 0.0, *by_log_std, 1.0]
+    np.testing.assert_allclose(parameters.grad[0], expected, atol=1e-3)
