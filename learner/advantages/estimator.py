@@ -76,7 +76,7 @@ class Estimator:
             raw, baseline, targets = self._with_value_function(batch, weights, self._value)
         else:
             raw, baseline, targets = self._with_batch_or_linear_baseline(batch, weights, returns)
-        raw = without_rounding(raw, returns)
+        raw = without_rounding(raw, returns, lengths)
         advantages = weights.step * raw
         if config.discount_state_weight:
             advantages *= config.discount ** step_indices(lengths)

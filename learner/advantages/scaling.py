@@ -13,19 +13,30 @@ _DECAY = 0.9
 _MAX_GROWTH = 25.0
 """A batch counts in the running mean square with at most this multiple of it."""
 
-_RELATIVE_FLOOR = 1e-9
-"""Differences below this share of the largest magnitude are rounding, not signal."""
+_EPSILON = float(np.finfo(np.float64).eps)
+"""Relative distance of neighbouring numbers: an addition is off by half of it at most."""
 
 
 def without_rounding(
-    advantages: NDArray[np.float64], returns: NDArray[np.float64]
+    advantages: NDArray[np.float64],
+    returns: NDArray[np.float64],
+    episode_lengths: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """Return [B] the advantages, with what is mere rounding of the returns set to exactly 0.
+    """Return [B] the advantages, with what may be mere rounding of the returns set to exactly 0.
 
     Where all returns are equal there is nothing to learn; without the floor a scale would blow the
-    last bits of the difference up to a full-sized push in a random direction.
+    last bits of the difference up to a full-sized push in a random direction. A return adds up as
+    many rewards as its episode has steps, and its baseline as many returns as there are episodes:
+    at most ``(steps + episodes) epsilon`` of the largest return, with epsilon 2.2e-16. Whatever is
+    larger, rounding cannot have made.
+
+    Args:
+        advantages: [B] returns minus baseline.
+        returns: [B] in the environment's unit.
+        episode_lengths: [E] steps of each episode, with sum B.
     """
-    floor = _RELATIVE_FLOOR * np.abs(returns).max()
+    num_terms = int(episode_lengths.max()) + len(episode_lengths)
+    floor = num_terms * _EPSILON * np.abs(returns).max()
     return np.where(np.abs(advantages) <= floor, 0.0, advantages)
 
 
@@ -109,7 +120,7 @@ def standardized_per_episode(
     centred = values - np.repeat(means, episode_lengths)
     variances = np.add.reduceat(centred**2, starts) / np.maximum(episode_lengths - 1, 1)
     deviations = np.sqrt(variances)
-    floors = _RELATIVE_FLOOR * np.maximum.reduceat(np.abs(values), starts)
+    floors = episode_lengths * _EPSILON * np.maximum.reduceat(np.abs(values), starts)
     inverses = np.where(deviations > floors, 1.0 / np.maximum(deviations, 1e-300), 0.0)
     standardized: NDArray[np.float64] = centred * np.repeat(inverses, episode_lengths)
     return standardized

@@ -136,15 +136,33 @@ def test_good_actions_become_more_probable():
 @pytest.mark.parametrize("scale", ["none", "batch", "running"])
 def test_equal_returns_teach_exactly_nothing(baseline, return_kind, scale):
     """Of rewards-to-go leave-one-out leaves how they shrink along an episode."""
-    part = random_part(0, [3, 3, 3])
-    part.rewards[:] = 0.1
-    learner = make_learner(
-        baseline=baseline, return_kind=return_kind, advantage_scale=scale, discount=1.0
-    )
+    for reward in (0.1, 1e6 + 0.1):
+        part = random_part(0, [3, 3, 3])
+        part.rewards[:] = reward
+        learner = make_learner(
+            baseline=baseline, return_kind=return_kind, advantage_scale=scale, discount=1.0
+        )
 
-    report, _ = learner.update([part])
+        report, _ = learner.update([part])
 
-    assert report.metrics["gradient_norm"] == 0.0
+        assert report.metrics["gradient_norm"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("baseline", "return_kind"),
+    [("leave_one_out", "total"), ("time", "total"), ("time", "reward_to_go")],
+)
+def test_a_large_constant_in_every_reward_leaves_the_gradient(baseline, return_kind):
+    """Among episodes of one length: 0.01 next to 1e6 is small, but nothing that float64 loses."""
+    small, large = (random_part(0, [100] * 8) for _ in range(2))
+    small.rewards[:] *= 0.01
+    large.rewards[:] = 1e6 + small.rewards
+    options = {"baseline": baseline, "return_kind": return_kind, "discount": 1.0}
+
+    expected = make_learner(**options).gradient([small])
+    found = make_learner(**options).gradient([large])
+
+    assert np.linalg.norm(found - expected) < 1e-5 * np.linalg.norm(expected)
 
 
 @pytest.mark.parametrize("scale", ["none", "batch", "running", "episode"])

@@ -79,11 +79,30 @@ def test_per_episode_standardisation_of_one_step_or_of_equal_values_is_exactly_z
     np.testing.assert_array_equal(standardized_per_episode(values, np.array([1, 4])), np.zeros(5))
 
 
-def test_rounding_is_no_advantage():
-    to_go = np.array([0.1, 0.2, 0.3]) * 10
-    baseline = np.array([1.0, 2.0, 3.0 + 1e-12])
+def test_per_episode_standardisation_keeps_what_float64_resolves():
+    values = 1e9 + np.array([0.25, 0.5, 0.75])  # 2e-10 of their size apart
 
-    np.testing.assert_array_equal(without_rounding(to_go - baseline, to_go), np.zeros(3))
+    np.testing.assert_array_equal(standardized_per_episode(values, np.array([3])), [-1, 0, 1])
+
+
+def test_rounding_is_no_advantage():
+    one, other = 0.1 + 0.2 + 0.3, 0.3 + 0.2 + 0.1
+    assert one != other
+    returns, baseline = np.repeat([one, other], 3), np.repeat([other, one], 3)
+
+    found = without_rounding(returns - baseline, returns, np.array([3, 3]))
+
+    np.testing.assert_array_equal(found, np.zeros(6))
+
+
+def test_what_rounding_cannot_have_made_is_an_advantage():
+    """Sums of three, and a mean of two: less than 5 epsilon of the largest return."""
+    epsilon = 2.0**-52
+    advantages = np.array([4.0, -5.0, 6.0, -6.0, 0.5, 1e7]) * 8 * epsilon
+
+    found = without_rounding(advantages, np.full(6, -8.0), np.array([3, 3]))
+
+    np.testing.assert_array_equal(found, [0, 0, *advantages[2:4], 0, advantages[5]])
 
 
 def test_one_batch_of_extreme_weights_is_soon_forgotten():
