@@ -70,8 +70,9 @@ class LearnerConfig(Section):
     gradient_snr_target: float = Field(
         1.0,
         gt=0,
-        description="Signal-to-noise ratio of the gradient that episodes_per_update auto aims at, "
-        "> 0: squared length over variance. At 1 half of the update is noise.",
+        description="Signal-to-noise ratio of the policy gradient that episodes_per_update auto "
+        "aims at, > 0: squared length over variance, without the bonus for entropy. At 1 half of "
+        "the update is noise.",
     )
     return_kind: ReturnKind = Field(
         "reward_to_go",

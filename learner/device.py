@@ -65,6 +65,10 @@ def differentiated_body(network: PolicyNetwork, config: LearnerConfig) -> Callab
     """Return what computes ``network.body`` where it is differentiated; its outputs are float32."""
     body: Callable[..., Tensor] = network.body
     if config.compile:
+        from torch._functorch import config as compiler  # with torch's compiler: a second
+
+        # With a bonus for entropy one graph is differentiated twice (``PolicyPasses``).
+        compiler.donated_buffer = False
         body = torch.compile(network.body, dynamic=True)
     if config.precision == "float32":
         differentiated = body

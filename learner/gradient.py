@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -52,6 +52,26 @@ class MicroBatch:
 
     rows: slice | NDArray[np.int64]
     episode_lengths: NDArray[np.int64] | None
+
+
+_Gradient: TypeAlias = Sequence[Tensor | None]
+"""A tensor per parameter, None where no gradient reaches."""
+
+
+class _GroupGradient(NamedTuple):
+    """What a group of episodes adds to the gradient of the batch.
+
+    Attributes:
+        loss: Gradient of the loss.
+        policy_loss: The same without the bonus for entropy, which hardly differs between groups: it
+            would pass for a signal, and hide how uncertain the policy gradient is.
+        measured: [3] sums of the loss and of the entropy over the steps, and the largest difference
+            from the log-probabilities of the policy that acted.
+    """
+
+    loss: _Gradient
+    policy_loss: _Gradient
+    measured: Tensor
 
 
 def episode_groups(num_episodes: int) -> list[tuple[int, int]]:
@@ -166,16 +186,20 @@ class PolicyPasses:
         """
         weights = advantages.astype(np.float32)
 
-        def of(episodes: tuple[int, int]) -> tuple[Sequence[Tensor | None], Tensor]:
+        def of(episodes: tuple[int, int]) -> _GroupGradient:
             return self._group_gradient(batch, weights, entropy_coefficient, episodes)
 
         groups = episode_groups(batch.num_episodes)
-        gradients, sums = zip(*self._map(batch)(of, groups), strict=True)
+        gradients, policy_gradients, sums = zip(*self._map(batch)(of, groups), strict=True)
         for parameter, parts in zip(self._parameters, zip(*gradients, strict=True), strict=True):
             parameter.grad = _sum(parts)
-        shares = [(end - first) / batch.num_episodes for first, end in groups]
+        sizes = [end - first for first, end in groups]
         signal, noise = signal_and_noise(
-            [self._flat(part) / share for part, share in zip(gradients, shares, strict=True)]
+            [
+                self._flat(part) * (batch.num_episodes / size)
+                for part, size in zip(policy_gradients, sizes, strict=True)
+            ],
+            sizes,
         )
         losses, entropies, drifts = zip(*(of_group.tolist() for of_group in sums), strict=True)
         return {
@@ -198,13 +222,10 @@ class PolicyPasses:
         weights: NDArray[np.float32],
         entropy_coefficient: float,
         episodes: tuple[int, int],
-    ) -> tuple[Sequence[Tensor | None], Tensor]:
-        """Return what some episodes add to the gradient, None where nothing, and [3] metrics.
-
-        These are the sums of the loss and of the entropy over the steps, and the largest difference
-        from the log-probabilities of the policy that acted.
-        """
-        sums: Sequence[Tensor | None] = [None] * len(self._parameters)
+    ) -> _GroupGradient:
+        """Return what some episodes add to the gradient."""
+        sums: _Gradient = [None] * len(self._parameters)
+        policy_sums = sums
         # On the device and read at the very end: to ask a GPU for a number is to wait for it.
         loss, entropy, drift = torch.zeros(3, dtype=torch.float64, device=self._device)
         for part in self._micro_batches(batch, episodes):
@@ -215,13 +236,23 @@ class PolicyPasses:
                 batch.num_episodes,
                 entropy_coefficient,
             )
-            gradients = torch.autograd.grad(surrogate.loss, self._parameters, allow_unused=True)
-            sums = [_sum(pair) for pair in zip(sums, gradients, strict=True)]
+            if entropy_coefficient > 0:
+                # One more pass backwards, only for the ratio of signal and noise.
+                policy_sums = self._added(policy_sums, surrogate.policy_loss, keep_graph=True)
+            sums = self._added(sums, surrogate.loss)
             loss += surrogate.loss.detach()
             entropy += surrogate.entropy_sum
             behavior = self._tensor(batch.behavior_log_probs[part.rows])
             drift = torch.fmax(drift, (surrogate.log_probs - behavior).abs().max())
-        return sums, torch.stack([loss, entropy, drift])
+        measured = torch.stack([loss, entropy, drift])
+        return _GroupGradient(sums, policy_sums if entropy_coefficient > 0 else sums, measured)
+
+    def _added(self, sums: _Gradient, loss: Tensor, *, keep_graph: bool = False) -> _Gradient:
+        """Return the sums with the gradient of a loss added."""
+        gradients = torch.autograd.grad(
+            loss, self._parameters, retain_graph=keep_graph, allow_unused=True
+        )
+        return [_sum(pair) for pair in zip(sums, gradients, strict=True)]
 
     def _micro_batches(
         self, batch: Trajectories, episodes: tuple[int, int]
@@ -237,7 +268,7 @@ class PolicyPasses:
         """Return an array on the device; whole batches stay where they are."""
         return torch.from_numpy(array).to(self._device, non_blocking=True)
 
-    def _flat(self, gradients: Sequence[Tensor | None]) -> NDArray[np.float64]:
+    def _flat(self, gradients: _Gradient) -> NDArray[np.float64]:
         """Return [P] the gradient as one vector, zeros where there is none."""
         flat = [
             (torch.zeros_like(parameter) if gradient is None else gradient).flatten()

@@ -17,11 +17,13 @@ class SurrogateLoss:
 
     Attributes:
         loss: Scalar to differentiate.
+        policy_loss: Scalar, the loss without the bonus for entropy, to differentiate, too.
         log_probs: [B] log-probabilities of the actions taken (nats).
         entropy_sum: Scalar, the sum of the policy's entropies over the steps (nats).
     """
 
     loss: Tensor
+    policy_loss: Tensor
     log_probs: Tensor
     entropy_sum: Tensor
 
@@ -54,37 +56,52 @@ def surrogate_loss(
     log_probs = distribution.log_prob(actions)
     with torch.set_grad_enabled(entropy_coefficient > 0):
         entropy_sum = distribution.entropy().sum()
-    objective = (log_probs * advantages).sum() + entropy_coefficient * entropy_sum
-    return SurrogateLoss(-objective / num_episodes, log_probs.detach(), entropy_sum.detach())
+    credit = (log_probs * advantages).sum()
+    objective = credit + entropy_coefficient * entropy_sum
+    return SurrogateLoss(
+        -objective / num_episodes,
+        -credit / num_episodes,
+        log_probs.detach(),
+        entropy_sum.detach(),
+    )
 
 
 MAX_KL_STATES = 1024
 """States, spread evenly over the batch, on which two versions are compared."""
 
 
-def signal_and_noise(group_gradients: Sequence[NDArray[np.float64]]) -> tuple[float, float]:
-    """Return estimates of ``|E g|^2`` and of ``tr Var(g)`` for the mean of equal parts of a batch.
+def signal_and_noise(
+    group_gradients: Sequence[NDArray[np.float64]], group_sizes: Sequence[int]
+) -> tuple[float, float]:
+    """Return estimates of ``|E g|^2`` and of ``tr Var(g)`` for the gradient g of a batch.
 
-    With M parts, ``noise = sum |g_m - mean|^2 / (M (M - 1))`` and ``signal = |mean|^2 - noise``.
-    Both are unbiased; the signal may come out below 0. Their ratio is not unbiased: average each
-    over several batches before dividing. Below 1 an update is mostly noise; the ratio grows in
-    proportion to the number of episodes. Baselines that average over the other episodes make the
-    parts slightly dependent, an error of order 1/E.
+    The batch is M groups of ``n_m`` episodes, E together, and g the mean over all of them. The mean
+    of a group differs from g by what chance does to ``n_m`` episodes, so with the variance of one
+    episode estimated from all groups,
+
+        noise = sum_m n_m |g_m - g|^2 / (E (M - 1))    and    signal = |g|^2 - noise.
+
+    Both are unbiased, whatever the sizes; the signal may come out below 0. Their ratio is not
+    unbiased: average each over several batches before dividing. Below 1 an update is mostly noise;
+    the ratio grows in proportion to the number of episodes. Baselines that average over the other
+    episodes make the groups slightly dependent, an error of order 1/E.
 
     Args:
-        group_gradients: M vectors [P], each the estimate of the whole gradient by one part.
+        group_gradients: M vectors [P], each the mean over the episodes of one group.
+        group_sizes: M numbers of episodes, >= 1.
 
     Returns:
-        (NaN, NaN) for fewer than two parts.
+        (NaN, NaN) for fewer than two groups.
 
-    Source: McCandlish et al. (2018), arXiv:1812.06162, appendix A.
+    Source: McCandlish et al. (2018), arXiv:1812.06162, appendix A; for unequal groups the mean
+    square within them of an analysis of variance.
     """
     if len(group_gradients) < 2:
         return float("nan"), float("nan")
-    gradients = np.stack(group_gradients)
-    mean = gradients.mean(axis=0)
-    count = len(gradients)
-    noise = float(((gradients - mean) ** 2).sum()) / (count * (count - 1))
+    gradients, sizes = np.stack(group_gradients), np.array(group_sizes, np.float64)
+    mean = sizes @ gradients / sizes.sum()
+    squares = ((gradients - mean) ** 2).sum(axis=1)
+    noise = float(sizes @ squares) / (float(sizes.sum()) * (len(sizes) - 1))
     return float(mean @ mean) - noise, noise
 
 
