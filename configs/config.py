@@ -38,6 +38,7 @@ class Config(Section):
     def _sections_fit_together(self) -> Self:
         for message in chain(
             cross_checks.of_the_baseline(self.learner),
+            cross_checks.of_the_limit_of_time(self.learner, self.environment),
             cross_checks.of_the_policy(self.policy),
             cross_checks.without_effect(self.learner),
             cross_checks.of_returns_and_schedules(self.learner, self.cluster),

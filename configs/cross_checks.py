@@ -9,7 +9,7 @@ from reinforce.configs.execution import (
     TrackingConfig,
     WorkersConfig,
 )
-from reinforce.configs.experiment import EvaluationConfig, StopConfig
+from reinforce.configs.experiment import EnvironmentConfig, EvaluationConfig, StopConfig
 from reinforce.configs.learning import LearnerConfig, PolicyConfig
 
 _NEEDS = (
@@ -39,6 +39,19 @@ def of_the_baseline(learner: LearnerConfig) -> Iterator[str]:
         yield (
             "learner.advantage_scale = 'episode' subtracts each episode's own mean, which undoes "
             f"{baseline}; use learner.baseline none"
+        )
+
+
+def of_the_limit_of_time(learner: LearnerConfig, environment: EnvironmentConfig) -> Iterator[str]:
+    """Yield values that would add up rewards without an end."""
+    is_bounded = learner.discount < 1 or environment.max_episode_steps is not None
+    if learner.truncation == "bootstrap" and not is_bounded:
+        yield (
+            "learner.truncation = 'bootstrap' goes on behind the limit of time, and with "
+            f"learner.discount = {learner.discount} it adds up rewards without an end: the values "
+            "would grow from update to update; use a learner.discount below 1, such as 0.99, or "
+            "learner.truncation as_termination, or, where every episode comes to an end by itself, "
+            "name the step at which it may be cut: environment.max_episode_steps"
         )
 
 

@@ -93,7 +93,8 @@ class LearnerConfig(Section):
     truncation: Truncation = Field(
         "as_termination",
         description="An episode that a limit of time cut. as_termination: its return ends there, "
-        "unbiased if the limit is part of the task. bootstrap: goes on with the value function.",
+        "unbiased if the limit is part of the task. bootstrap: goes on with the value function, "
+        "for discounts below 1.",
     )
     baseline: Baseline = Field(
         "time",

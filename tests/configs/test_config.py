@@ -29,6 +29,10 @@ from reinforce.configs.errors import ConfigError
             {"learner": {"return_kind": "total", "discount_state_weight": True}},
             "would count the discount twice",
         ),
+        (
+            {"learner": {"truncation": "bootstrap", "baseline": "value", "discount": 1}},
+            "with learner.discount = 1.0 it adds up rewards without an end",
+        ),
         ({"learner": {"return_kind": "total", "baseline": "value"}}, "foresees rewards-to-go"),
         (
             {"learner": {"return_kind": "total"}, "cluster": {"lookahead": 1}},
@@ -82,6 +86,15 @@ def test_sections_that_contradict_each_other_are_refused_with_the_way_out(values
         Config.model_validate(values)
 
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("discount", "environment"), [(0.99, {}), (1.0, {"max_episode_steps": 200})]
+)
+def test_values_that_a_discount_or_a_named_limit_bounds_are_accepted(discount, environment):
+    learner = {"truncation": "bootstrap", "baseline": "value", "discount": discount}
+
+    assert Config.model_validate({"learner": learner, "environment": environment})
 
 
 @pytest.mark.parametrize(
