@@ -92,7 +92,8 @@ class StopConfig(Section):
     target_return: float | None = Field(
         None,
         description="Mean return, in the environment's unit, that an evaluation has to reach and a "
-        "second one on other seeds to confirm. None: no target.",
+        "second one on other seeds to confirm; where that falls short, training goes on. None: no "
+        "target.",
     )
 
 

@@ -98,10 +98,10 @@ class LearnerConfig(Section):
     )
     baseline: Baseline = Field(
         "time",
-        description="Subtracted without bias. leave_one_out: mean return of the other episodes. "
-        "time: that at the same step. linear: least squares on time and observation, fitted on the "
-        "previous batch. value: a network, fitted after it was used. The first two need "
-        "episodes_per_update >= 2.",
+        description="Subtracted against variance, without bias while gae_lambda is 1. "
+        "leave_one_out: mean return of the other episodes. time: that at the same step. linear: "
+        "least squares on time and observation, fitted on the previous batch. value: a network, "
+        "fitted after it was used. The first two need episodes_per_update >= 2.",
     )
     gae_lambda: float = Field(
         1.0,
@@ -116,9 +116,9 @@ class LearnerConfig(Section):
     advantage_scale: AdvantageScale = Field(
         "running",
         description="Divides the advantages. batch: by the batch's own root mean square (bias of "
-        "order 1/episodes). running: by that of earlier batches, but for the first one (no bias). "
-        "episode: "
-        "standardises each episode as the article does (biased; for comparison).",
+        "order 1/episodes). running: by that of earlier batches, but for the first one (keeps the "
+        "expected direction). episode: standardises each episode as the article does (biased; for "
+        "comparison).",
     )
     importance_correction: ImportanceCorrection = Field(
         "per_decision",

@@ -42,7 +42,8 @@ def surrogate_loss(
     (Liu et al. 2025, arXiv:2503.20783). The losses of the parts of a batch add up to its loss.
 
     The entropy is the analytic one of the current policy at the recorded states. The sampled
-    ``-log pi(a|s)`` in its place would have a gradient of mean zero: noise and nothing else.
+    ``-log pi(a|s)`` in its place would have a gradient of mean zero: noise and nothing else. It is
+    weighted neither by importance nor by gamma^t, which the advantages may be.
 
     Args:
         distribution: Over the actions of B steps.

@@ -1,7 +1,8 @@
 """Baselines, subtracted to lower the variance: means of *other* episodes, and a linear fit.
 
-A baseline costs no bias as long as it is independent of the action it is subtracted for:
-``E[grad log pi(a|s) b] = 0``. The value function is in ``learner.advantages.value_baseline``.
+A baseline costs no bias as long as it is independent of the action it is subtracted for, given what
+happened before: ``E[grad log pi(a|s) b] = 0``. The value function is in
+``learner.advantages.value_baseline``.
 """
 
 from itertools import pairwise

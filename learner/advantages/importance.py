@@ -44,7 +44,8 @@ def importance_weights(
     """Return the weights that a correction gives to a batch.
 
     ``per_decision``: ``prefix[k] = prod_{j <= k} rho_j``. A reward depends on the actions up to
-    its time and on no later one, so this is exact: ``E_mu`` of the estimate is the gradient of pi.
+    its time and on no later one, so this is exact: ``E_mu`` of the estimate is what ``E_pi`` is of
+    the unweighted one. That is a gradient for gamma = 1, or with gamma^t in front.
     Source: Precup, Sutton & Singh (2000), "Eligibility Traces for Off-Policy Policy Evaluation".
 
     ``per_step``: ``step[t] = rho_t`` alone, as in PPO's ratio. Corrects the action, but not how

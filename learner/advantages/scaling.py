@@ -113,7 +113,7 @@ def standardized_per_episode(
 
     Biased: it removes all that distinguishes one episode from another. An episode of one step, or
     one whose values differ only by rounding, becomes exactly 0; the article's listing makes the
-    first NaN and blows the second up to full size.
+    first NaN, and of the second NaN or a full-sized push.
     """
     starts = np.cumsum(episode_lengths) - episode_lengths
     means = np.add.reduceat(values, starts) / episode_lengths

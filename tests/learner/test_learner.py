@@ -289,7 +289,7 @@ def test_an_update_of_the_article_preset_equals_the_article_s_listing():
             power = power + 1
         discounted_rewards.append(gt)
     returns = torch.tensor(discounted_rewards)
-    returns = (returns - returns.mean()) / (returns.std() + 1e-9)
+    returns = (returns - returns.mean()) / returns.std()
     optimizer.zero_grad()
     torch.stack(
         [-log_prob * gt for log_prob, gt in zip(log_probs, returns, strict=True)]

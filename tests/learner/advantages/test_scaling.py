@@ -64,7 +64,7 @@ def test_per_episode_standardisation_equals_the_article_s_listing(episodes):
     listing = []
     for episode in episodes:
         values = torch.tensor(episode, dtype=torch.float64)
-        listing.append(((values - values.mean()) / (values.std() + 1e-9)).numpy())
+        listing.append(((values - values.mean()) / values.std()).numpy())
 
     result = standardized_per_episode(
         np.concatenate(episodes), np.array([len(episode) for episode in episodes])
