@@ -20,12 +20,13 @@ settings.load_profile("no_deadline")
 
 _ROOT = str(Path(__file__).parent.parent)
 _FAKES = str(Path(__file__).parent / "fakes")
+_CASES = str(Path(__file__).parent / "cases")
 _BENCHMARKS = str(Path(_ROOT) / "benchmarks")
-sys.path[:0] = [_FAKES, _BENCHMARKS]
+sys.path[:0] = [_FAKES, _CASES, _BENCHMARKS]
 # Ray's workers and the programs that tests start import the fakes, too, and the project's packages
 # from wherever these tests did.
 os.environ["PYTHONPATH"] = os.pathsep.join(
-    [_FAKES, _BENCHMARKS, _ROOT, *filter(None, [os.environ.get("PYTHONPATH")])]
+    [_FAKES, _CASES, _BENCHMARKS, _ROOT, *filter(None, [os.environ.get("PYTHONPATH")])]
 )
 
 # Which runs are this user's is noted there; tests must not fill the list of whoever starts them.

@@ -19,6 +19,7 @@ from gymnasium.vector import VectorEnv
 from reinforce.configs.errors import suggestion
 from reinforce.configs.experiment import EnvironmentConfig, WrapperConfig
 from reinforce.learner.policies.spaces import ActionLayout, ObservationLayout
+from reinforce.workers.closing import Closing
 from reinforce.workers.spaces import (
     MASK_KEY,
     UnsupportedSpaceError,
@@ -82,11 +83,8 @@ def inspect_environment(config: EnvironmentConfig) -> EnvironmentSpec:
     Raises:
         UnsuitableEnvironmentError: It cannot be made, or no policy here can see or act in it.
     """
-    environment = make_environment(config)
-    try:
-        return describe_environment(config, environment)
-    finally:
-        environment.close()
+    with Closing() as closing:
+        return describe_environment(config, closing.add(make_environment(config)))
 
 
 def describe_environment(
@@ -123,8 +121,11 @@ def make_environment(config: EnvironmentConfig) -> gymnasium.Env[Any, Any]:
             disable_env_checker=True,
             **config.kwargs,
         )
-    for wrapper in config.wrappers:  # the first one is the innermost
-        environment = _wrapped(environment, wrapper)
+    with Closing() as closing:
+        closing.add(environment)
+        for wrapper in config.wrappers:  # the first one is the innermost
+            environment = _wrapped(environment, wrapper)
+        closing.keep_open()
     return environment
 
 
@@ -256,12 +257,11 @@ def _has_the_spaces(
     config: EnvironmentConfig, observation: ObservationLayout, action: ActionLayout
 ) -> bool:
     """Return whether a lane of the vector implementation sees and does the same as one alone."""
-    vector = make_vector_environment(config, 2)
-    seen_space, done_space = vector.single_observation_space, vector.single_action_space
-    vector.close()
-    with suppress(UnsupportedSpaceError):
-        seen = observation_layout(seen_space, is_masked=action.num_choices > 0)
-        return (seen, action_layout(done_space)) == (observation, action)
+    with Closing() as closing, suppress(UnsupportedSpaceError):
+        vector = closing.add(make_vector_environment(config, 2))
+        is_masked = action.num_choices > 0
+        seen = observation_layout(vector.single_observation_space, is_masked=is_masked)
+        return (seen, action_layout(vector.single_action_space)) == (observation, action)
     return False
 
 

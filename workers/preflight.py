@@ -16,6 +16,7 @@ from reinforce.configs.experiment import EnvironmentConfig
 from reinforce.learner.make_policy import make_policy
 from reinforce.learner.policies.architecture import PolicyArchitecture
 from reinforce.learner.policies.spaces import ObservationLayout
+from reinforce.workers.closing import Closing
 from reinforce.workers.environment import (
     SINGLE_ENVIRONMENTS,
     EnvironmentSpec,
@@ -69,8 +70,9 @@ def preflight(config: Config) -> Preflight:
         UnsuitablePolicyError: The user's policy cannot be used.
     """
     name = f"environment.id = {config.environment.id!r}"
-    environment, other = make_environment(config.environment), make_environment(config.environment)
-    try:
+    with Closing() as closing:
+        environment = closing.add(make_environment(config.environment))
+        other = closing.add(make_environment(config.environment))
         spec = describe_environment(config.environment, environment)
         try:
             rollouts = [
@@ -81,14 +83,12 @@ def preflight(config: Config) -> Preflight:
                 _require_an_end(environment, spec)
         except (EnvironmentFaultError, InvalidMaskError) as error:
             raise UnsuitableEnvironmentError(f"{name}: {error}") from error.__cause__
-    finally:
-        environment.close()
-        other.close()
     _check_policy(config, spec)
     warnings = [
         *_nondeterminism(name, [rollout.digests for rollout in rollouts]),
         *_try_vector_implementation(config.environment, spec),
         *rollouts[0].warnings,
+        *closing.complaints,
         *_dim_images(spec.observation, rollouts),
         *_large_images(architecture_of(config, spec)),
     ]
@@ -172,18 +172,15 @@ def _try_vector_implementation(config: EnvironmentConfig, spec: EnvironmentSpec)
             f"{name} has other spaces than the environment alone, so single environments are "
             "stepped; set environment.use_vector_implementation to false to silence this"
         ]
-    one, other = make_vector_environment(config, 2), make_vector_environment(config, 2)
-    try:
+    with Closing() as closing:
+        one, other = (closing.add(make_vector_environment(config, 2)) for _ in range(2))
         with refusing(f"{name} fails", SINGLE_ENVIRONMENTS):
             autoreset_mode(config, one)
             digests = [
                 play_vector_rollout(instance, spec, seed=0, max_steps=_ROLLOUT_STEPS)
                 for instance in (one, one, other)
             ]
-    finally:
-        one.close()
-        other.close()
-    return _nondeterminism(name, digests)
+    return [*_nondeterminism(name, digests), *closing.complaints]
 
 
 def _dim_images(layout: ObservationLayout, rollouts: list[RandomRollout]) -> list[str]:

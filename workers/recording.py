@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reinforce.configs.experiment import EnvironmentConfig
+from reinforce.workers.closing import Closing
 from reinforce.workers.environment import (
     EnvironmentFactory,
     UnsuitableEnvironmentError,
@@ -33,9 +34,8 @@ def recording_frames(sink: FrameSink) -> EnvironmentFactory:
 
 def frames_per_second(config: EnvironmentConfig) -> int:
     """Return the speed of the environment's pictures, or refuse one that draws none."""
-    environment = make_environment(config)
-    metadata = environment.metadata
-    environment.close()
+    with Closing() as closing:
+        metadata = closing.add(make_environment(config)).metadata
     if _RENDER_MODE not in (metadata.get("render_modes") or ()):
         raise UnsuitableEnvironmentError(
             f"environment.id = {config.id!r} cannot be filmed: its metadata name the render_modes "

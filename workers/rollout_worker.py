@@ -12,6 +12,7 @@ from reinforce.learner.make_policy import make_policy
 from reinforce.learner.policies.architecture import PolicyArchitecture
 from reinforce.learner.policies.trajectories import Trajectories
 from reinforce.learner.policies.weights import Weights
+from reinforce.workers.closing import Closing
 from reinforce.workers.environment import EnvironmentFactory, EnvironmentSpec, make_environment
 from reinforce.workers.environment_faults import check_finite
 from reinforce.workers.observations import num_unknown
@@ -77,8 +78,9 @@ class RolloutWorker:
             # What is not finite is named below, by ticket and step, instead of warned about here.
             with np.errstate(invalid="ignore", over="ignore"):
                 trajectories = self._lanes.play(self._policy, ticket)
-        except BaseException:
-            self.close()
+        except BaseException as error:
+            for complaint in self.close():
+                error.add_note(f"After that, {complaint}.")
             raise
         bootstraps = self._config.learner.truncation == "bootstrap"
         check_finite(ticket, trajectories, self._spec.observation, with_ends=bootstraps)
@@ -93,18 +95,20 @@ class RolloutWorker:
             rollout_s=time.perf_counter() - started,
         ), trajectories
 
-    def close(self) -> None:
-        """Release the environments."""
-        if self._lanes is not None:
-            self._lanes.close()
-            self._lanes = None
+    def close(self) -> list[str]:
+        """Release the environments, whatever their ``close`` raises; return what that was."""
+        lanes, self._lanes = self._lanes, None
+        return [] if lanes is None else lanes.close()
 
     def _make_lanes(self) -> SingleLanes | VectorLanes:
         environment, workers = self._config.environment, self._config.workers
         num_lanes = min(workers.envs_per_worker, workers.episodes_per_ticket)
         if environment.use_vector_implementation and self._spec.has_vector_implementation:
             return VectorLanes(environment, self._spec, num_lanes)
-        return SingleLanes([self._make(environment) for _ in range(num_lanes)], self._spec)
+        with Closing() as closing:
+            made = [closing.add(self._make(environment)) for _ in range(num_lanes)]
+            closing.keep_open()
+        return SingleLanes(made, self._spec)
 
 
 def architecture_of(config: Config, spec: EnvironmentSpec) -> PolicyArchitecture:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from reinforce.learner.policies.policy import Policy
 from reinforce.learner.policies.trajectories import Trajectories
+from reinforce.workers.closing import close_all
 from reinforce.workers.environment import EnvironmentSpec
 from reinforce.workers.environment_faults import NOTHING, check_flags, note_place
 from reinforce.workers.observations import ObservationRows
@@ -64,10 +65,9 @@ class SingleLanes:
                 lanes = [lane for lane, goes_on in zip(lanes, going_on, strict=True) if goes_on]
         return builder.trajectories(policy.version)
 
-    def close(self) -> None:
-        """Close the environments."""
-        for environment in self._environments:
-            environment.close()
+    def close(self) -> list[str]:
+        """Close the environments; return what went wrong with that."""
+        return close_all(self._environments)
 
     def _step(
         self,

@@ -16,6 +16,7 @@ from reinforce.configs.experiment import EnvironmentConfig
 from reinforce.learner.policies.distributions import Masks, make_distribution, masked
 from reinforce.learner.policies.policy import Policy
 from reinforce.learner.policies.trajectories import Trajectories
+from reinforce.workers.closing import close_all
 from reinforce.workers.environment import (
     EnvironmentSpec,
     UnsuitableEnvironmentError,
@@ -60,9 +61,9 @@ class VectorLanes:
                 raise
         return builder.trajectories(policy.version)
 
-    def close(self) -> None:
-        """Close the environment."""
-        self._environment.close()
+    def close(self) -> list[str]:
+        """Close the environment; return what went wrong with that."""
+        return close_all([self._environment])
 
     def _play_round(
         self, policy: Policy, ticket: Ticket, first: int, count: int, builder: TrajectoryBuilder

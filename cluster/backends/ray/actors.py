@@ -47,6 +47,10 @@ class RolloutActor:
         report, trajectories = self._worker.play(ticket, weights)
         return report, trajectories if ticket.purpose is Purpose.TRAINING else None
 
+    def close(self) -> None:
+        """Release the environments, whatever their ``close`` raises."""
+        self._worker.close()
+
 
 class LearnerActor:
     """The learner in a process of its own."""

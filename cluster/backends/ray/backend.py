@@ -67,6 +67,7 @@ def ray_backend(
             yield Backend(pool, learner)
         finally:
             pool.tell_incidents(at_once=True)
+            pool.close()
 
 
 def _learner_actor(config: Config) -> "ActorClass[LearnerActor]":

@@ -45,6 +45,12 @@ _POLL_S = 0.5
 _START_TIMEOUT_S = 300.0
 """For the first worker to be ready; on a cloud, machines may have to be rented first."""
 
+_BUSY_CLOSE_S = 2.0
+"""At the end, for a worker to finish its ticket and close its environments; then it is killed."""
+
+_IDLE_CLOSE_S = 8.0
+"""For one that has no ticket to close its environments: some simulators take seconds."""
+
 _MAX_FAILED_STARTS = 5
 """Constructors that may fail in a row."""
 
@@ -160,6 +166,15 @@ class RayPool:
         if sentence:
             self._driver.tell(sentence)
 
+    def close(self) -> None:
+        """Have the workers close their environments, and wait for it a little."""
+        busy = {call.worker for call in self._calls.values()}
+        closing = {actor.close.remote(): n not in busy for n, actor in self._actors.items()}
+        idle = [reference for reference, is_idle in closing.items() if is_idle]
+        for references, patience_s in ((list(closing), _BUSY_CLOSE_S), (idle, _IDLE_CLOSE_S)):
+            if references:
+                ray.wait(references, num_returns=len(references), timeout=patience_s)
+
     def _advance(self, wait_s: float = _POLL_S) -> None:
         self._driver.interrupts.check()
         self._check_session()
@@ -192,10 +207,12 @@ class RayPool:
                     self._scheduler.restarts += 1
                     self._incidents.add(Incident.WORKER, "it did not start in time", None)
                 self._end(worker)
-            case Stop(worker, reason, ticket):
+            case Stop(worker, None):
+                # Without a handle it ends by itself, once it has done what it was asked to.
+                self._actors.pop(worker).close.remote()
+            case Stop(worker, str(reason), ticket):
                 self._end(worker)
-                if reason:
-                    self._incidents.add(Incident.WORKER, reason, ticket)
+                self._incidents.add(Incident.WORKER, reason, ticket)
                 if ticket:
                     self._last_errors[key_of(ticket)] = TimeoutError(reason)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from processes import wait_for
+from runs import train
 
 from reinforce.cluster.backends.backend import Batch, Driver
 from reinforce.cluster.backends.ray.actors import RolloutActor
@@ -268,3 +269,44 @@ def test_evaluations_send_no_trajectories(make_config, interrupts):
 
     assert ray.get(batch.trajectories, timeout=10) == [None, None]
     assert [report.episode_returns.tolist() for report in batch.reports] == [[3, 3], [3, 3]]
+
+
+def simulators(make_config, log, **sections):
+    kwargs = {"log": str(log)}
+    return make_config(environment={"id": "close_raises:Simulator", "kwargs": kwargs}, **sections)
+
+
+def opened_and_closed(log):
+    """How many environments, as they write it down themselves."""
+    words = log.read_text().split()
+    return words.count("open"), words.count("close")
+
+
+def test_workers_that_leave_and_those_of_the_end_close_their_environments(
+    make_config, tmp_path, interrupts
+):
+    log = tmp_path / "log"
+    config = simulators(make_config, log)
+    pool = make_pool(config, interrupts)
+    wait_for(lambda: pool.keep_busy() or pool.workers_alive == 2)
+    play(pool, config)
+    num_opened, before = opened_and_closed(log)
+
+    pool._scheduler.target = 1
+    pool.keep_busy()
+    wait_for(lambda: opened_and_closed(log)[1] == before + config.workers.envs_per_worker)
+    pool.close()
+
+    assert opened_and_closed(log) == (num_opened, num_opened)
+    assert pool.worker_restarts == 0
+
+
+@pytest.mark.usefixtures("runs_on_local_ray")
+def test_a_run_on_ray_leaves_no_environment_open(make_config, tmp_path):
+    log = tmp_path / "log"
+    sections = {"workers": {"num_workers": 2}, "cluster": {"backend": "ray"}}
+
+    train(simulators(make_config, log, **sections))
+
+    num_opened, num_closed = opened_and_closed(log)
+    assert num_closed == num_opened >= 3  # two lanes, and the one that was inspected

@@ -1,0 +1,55 @@
+"""Closing environments: one that raises on the way out costs neither a result nor the others.
+
+Simulators that died often raise again when they are closed.
+"""
+
+from collections.abc import Iterable
+from typing import Any, Protocol, Self, TypeVar
+
+
+class _Closable(Protocol):
+    def close(self) -> Any: ...
+
+
+_Environment = TypeVar("_Environment", bound=_Closable)
+
+
+def close_all(environments: Iterable[_Closable]) -> list[str]:
+    """Close every environment; return a sentence for each that raised."""
+    complaints = []
+    for environment in environments:
+        try:
+            environment.close()
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever users' code raises
+            complaints.append(
+                f"close() of the environment raises {type(error).__name__}: {error}; what it "
+                "holds, such as processes, ports and files, may stay behind"
+            )
+    return complaints
+
+
+class Closing:
+    """Context that closes the environments added to it, however it ends.
+
+    Attributes:
+        complaints: A sentence for each kind of failure to close, once the context has ended.
+    """
+
+    def __init__(self) -> None:
+        self._environments: list[_Closable] = []
+        self.complaints: list[str] = []
+
+    def add(self, environment: _Environment) -> _Environment:
+        """Return the environment, which is closed at the end."""
+        self._environments.append(environment)
+        return environment
+
+    def keep_open(self) -> None:
+        """Close nothing: the environments are passed on."""
+        self._environments = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.complaints = list(dict.fromkeys(close_all(self._environments)))
