@@ -6,6 +6,8 @@ Simulators that died often raise again when they are closed.
 from collections.abc import Iterable
 from typing import Any, Protocol, Self, TypeVar
 
+from reinforce.configs.user_code import described
+
 
 class _Closable(Protocol):
     def close(self) -> Any: ...
@@ -22,8 +24,8 @@ def close_all(environments: Iterable[_Closable]) -> list[str]:
             environment.close()
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever users' code raises
             complaints.append(
-                f"close() of the environment raises {type(error).__name__}: {error}; what it "
-                "holds, such as processes, ports and files, may stay behind"
+                f"close() of the environment raises {described(error)}; what it holds, such as "
+                "processes, ports and files, may stay behind"
             )
     return complaints
 

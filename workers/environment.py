@@ -18,6 +18,7 @@ from gymnasium.vector import VectorEnv
 
 from reinforce.configs.errors import suggestion
 from reinforce.configs.experiment import EnvironmentConfig, WrapperConfig
+from reinforce.configs.user_code import described
 from reinforce.learner.policies.spaces import ActionLayout, ObservationLayout
 from reinforce.workers.closing import Closing
 from reinforce.workers.spaces import (
@@ -31,6 +32,11 @@ SINGLE_ENVIRONMENTS = (
     "; set environment.use_vector_implementation to false to step single environments"
 )
 """The way out where a vector implementation fails."""
+
+_SEVERAL_AGENTS = (
+    "; environments of several agents, such as PettingZoo's and RLlib's MultiAgentEnv, are not "
+    "supported"
+)
 
 _EXTRAS = {
     "atari": ("ale_py", "ale-py", "opencv", "cv2"),
@@ -123,8 +129,10 @@ def make_environment(config: EnvironmentConfig) -> gymnasium.Env[Any, Any]:
         )
     with Closing() as closing:
         closing.add(environment)
+        _require_spaces(config, environment)
         for wrapper in config.wrappers:  # the first one is the innermost
             environment = _wrapped(environment, wrapper)
+        _require_spaces(config, environment)
         closing.keep_open()
     return environment
 
@@ -154,7 +162,7 @@ def refusing(what: str, way_out: str = "") -> Iterator[None]:
             raise
         except (Exception, SystemExit) as error:
             raise UnsuitableEnvironmentError(
-                f"{what}: {type(error).__name__}: {error}{_missing_extra(error)}{way_out}"
+                f"{what}: {described(error)}{_missing_extra(error)}{_one_agent(error)}{way_out}"
             ) from error
 
 
@@ -196,6 +204,25 @@ def _known_names(module_name: str) -> list[str]:
 def _near(name: str, known: Iterable[str]) -> str:
     near = suggestion(name, known)
     return f"; {near}" if near else ""
+
+
+def _require_spaces(config: EnvironmentConfig, environment: gymnasium.Env[Any, Any]) -> None:
+    """Refuse an environment, or one in its wrappers, that does not say what is seen and done."""
+    for name in ("observation_space", "action_space"):
+        with refusing(f"environment.id = {config.id!r}: its {name} cannot be read"):
+            space = getattr(environment, name, None)
+        if not isinstance(space, gymnasium.Space):
+            found = f"no {name}" if space is None else f"the {name} {space!r}"
+            raise UnsuitableEnvironmentError(
+                f"environment.id = {config.id!r}: {type(environment.unwrapped).__name__} has "
+                f"{found}; its constructor has to set self.{name} to one of gymnasium.spaces"
+                f"{_SEVERAL_AGENTS}"
+            )
+
+
+def _one_agent(error: BaseException) -> str:
+    is_no_environment = "must inherit from the gymnasium.Env" in str(error)
+    return _SEVERAL_AGENTS if is_no_environment else ""
 
 
 def _missing_extra(error: BaseException) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
+from reinforce.configs.user_code import described
 from reinforce.learner.policies.distributions import Masks, make_distribution, masked
 from reinforce.learner.policies.spaces import ActionLayout, ObservationLayout
 from reinforce.workers.environment import EnvironmentSpec
@@ -121,7 +122,7 @@ def _call(where: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -
     try:
         return function(*args, **kwargs)
     except (Exception, SystemExit) as error:  # whatever a user's environment raises
-        raise EnvironmentFaultError(f"{where} raises {type(error).__name__}: {error}") from error
+        raise EnvironmentFaultError(f"{where} raises {described(error)}") from error
 
 
 def _unused_mask(spec: EnvironmentSpec, observation: Any, info: dict[str, Any]) -> list[str]:

@@ -1,9 +1,8 @@
 """A network of the user's: found by ``module:Class``, made, and checked before it is trusted."""
 
-import copy
 import importlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from reinforce.configs.errors import ConfigError
+from reinforce.configs.user_code import described
 from reinforce.learner.networks.layers import Parts
 from reinforce.learner.policies.architecture import PolicyArchitecture
 from reinforce.learner.policies.spaces import VECTOR, ObservationLayout
@@ -86,13 +86,18 @@ def make_custom_body(architecture: PolicyArchitecture, generator: torch.Generato
         module = make(seed)
         if not isinstance(module, nn.Module):
             raise UnsuitablePolicyError(f"{where} is no torch.nn.Module but {type(module)}")
-        if not any(parameter.requires_grad for parameter in module.parameters()):
+        with _blamed(
+            f"{where} is no whole torch.nn.Module (does its __init__ call super().__init__()?)"
+        ):
+            parameters = list(module.parameters())
+        if not any(parameter.requires_grad for parameter in parameters):
             raise UnsuitablePolicyError(f"{where} has no parameters to learn")
         _refuse_what_is_not_a_policy(where, module)
         _refuse_what_does_not_travel(where, module, lambda: make(seed + 1))
-        body = CustomBody(layout, module)
-        _try(where, body, num_outputs)
-        _refuse_what_cannot_learn(where, body)
+        with _blamed(f"{where} cannot be tried"):
+            body = CustomBody(layout, module)
+            _try(where, body, num_outputs)
+            _refuse_what_cannot_learn(where, body)
     return body
 
 
@@ -101,22 +106,51 @@ def _blamed(complaint: str) -> Iterator[None]:
     """Turn whatever a user's module raises into a complaint about it."""
     try:
         yield
+    except UnsuitablePolicyError:
+        raise
     except Exception as error:
-        raise UnsuitablePolicyError(f"{complaint}: {type(error).__name__}: {error}") from error
+        raise UnsuitablePolicyError(f"{complaint}: {described(error)}") from error
 
 
 def _refuse_what_is_not_a_policy(where: str, module: nn.Module) -> None:
     for name, part in module.named_modules():
+        what, way_out = f"{type(part).__name__} at {name!r}", ""
         is_dropout = isinstance(part, nn.modules.dropout._DropoutNd)
         dropout = float(part.p) if is_dropout else getattr(part, "dropout", None)
-        is_batched = isinstance(part, nn.modules.batchnorm._BatchNorm | nn.RReLU)
-        if is_batched or (isinstance(dropout, float) and dropout):
+        own = [*part.parameters(recurse=False), *part.buffers(recurse=False)]
+        if any(map(nn.parameter.is_lazy, own)):
             raise UnsuitablePolicyError(
-                f"{where} holds {type(part).__name__} at {name!r}: the learner recomputes the "
-                "probability of each action, and with a network that is random or that depends on "
-                "the rest of the batch it would not be that of the policy that acted; take it out "
-                "(LayerNorm is fine)"
+                f"{where} holds {what}, which has no weights before it has seen an observation: "
+                "they have to be there at once, for they travel as one vector; use the layer "
+                "without Lazy, with its inputs counted from observation_shapes"
             )
+        if isinstance(part, nn.modules.batchnorm._BatchNorm | nn.RReLU):
+            way_out = "take it out (LayerNorm is fine)"
+        elif isinstance(dropout, float) and dropout:
+            what += f" with dropout {dropout:g}"
+            way_out = _without_dropout(module, name)
+        if way_out:
+            raise UnsuitablePolicyError(
+                f"{where} holds {what}: the learner recomputes the probability of each action, and "
+                "with a network that is random or that depends on the rest of the batch it would "
+                f"not be that of the policy that acted; {way_out}"
+            )
+
+
+def _without_dropout(module: nn.Module, name: str) -> str:
+    """Return how to be rid of the dropout of a part; a library's module may have made it."""
+    containers = nn.Sequential | nn.ModuleList | nn.ModuleDict
+    for end in [index for index, letter in enumerate(f"{name}.") if letter == "."]:
+        maker = module.get_submodule(name[:end])
+        is_the_users = type(maker).__module__ == type(module).__module__
+        if not (is_the_users or isinstance(maker, containers)):
+            break
+    if isinstance(maker, nn.modules.dropout._DropoutNd):
+        return "take it out, or set its p to 0"
+    return (
+        f"make {type(maker).__name__} at {name[:end]!r} without dropout (dropout=0 in the modules "
+        "of Torch)"
+    )
 
 
 def _refuse_what_does_not_travel(
@@ -156,15 +190,12 @@ def _try(where: str, body: CustomBody, num_outputs: int) -> None:
 
     And once more with other parameters: from a last layer of zeros comes the same, whatever it is.
     """
-    moved = copy.deepcopy(body)
-    with torch.no_grad():
-        for parameter in moved.parameters():
-            parameter.add_(_PROBE_STD * torch.randn_like(parameter))
-    for candidate in (body, moved):
-        together, alone = _outputs(where, candidate)
+    for is_moved in (False, True):
+        with _moved(body) if is_moved else nullcontext():
+            together, alone = _outputs(where, body)
         shape = tuple(together.shape)
         is_finite = bool(torch.isfinite(together).all())
-        if shape != (_NUM_SAMPLES, num_outputs) or not (is_finite or candidate is moved):
+        if shape != (_NUM_SAMPLES, num_outputs) or not (is_finite or is_moved):
             raise UnsuitablePolicyError(
                 f"{where} returns shape {shape} for {_NUM_SAMPLES} observations; it has to return "
                 f"[{_NUM_SAMPLES}, {num_outputs}] finite numbers: the logits and means of the "
@@ -179,6 +210,21 @@ def _try(where: str, body: CustomBody, num_outputs: int) -> None:
                 "another time, or in step instead of forward; the learner could not recompute the "
                 "probability of an action"
             )
+
+
+@contextmanager
+def _moved(body: CustomBody) -> Iterator[None]:
+    """Add noise to the parameters in here; not to a copy, for not every module can be copied."""
+    parameters = list(body.parameters())
+    before = [parameter.detach().clone() for parameter in parameters]
+    with torch.no_grad():
+        for parameter in parameters:
+            parameter.add_(_PROBE_STD * torch.randn_like(parameter))
+        try:
+            yield
+        finally:
+            for parameter, values in zip(parameters, before, strict=True):
+                parameter.copy_(values)
 
 
 def _refuse_what_cannot_learn(where: str, body: CustomBody) -> None:

@@ -1,5 +1,7 @@
 """A user's policies, as docs/policies.md describes them, and some that are not policies."""
 
+import threading
+
 import torch
 from torch import Tensor, nn
 
@@ -77,6 +79,58 @@ class Dropping(Attentive):
     def __init__(self, observation_shapes, num_outputs):
         super().__init__(observation_shapes, num_outputs)
         self.drop = nn.Dropout(0.1)
+
+
+class DroppingInside(Attentive):
+    """Random by what a library's layer does unless it is told otherwise."""
+
+    def __init__(self, observation_shapes, num_outputs):
+        super().__init__(observation_shapes, num_outputs)
+        self.blocks = nn.Sequential(nn.TransformerEncoderLayer(16, 2))
+
+
+class DroppingBetween(Attentive):
+    """Random without a layer of its own for it."""
+
+    def __init__(self, observation_shapes, num_outputs):
+        super().__init__(observation_shapes, num_outputs)
+        self.memory = nn.LSTM(16, 16, 2, dropout=0.1)
+
+
+class Lazy(nn.Module):
+    """Finds out by the first observation how many inputs it has."""
+
+    def __init__(self, observation_shapes, num_outputs):
+        super().__init__()
+        self.last = nn.LazyLinear(num_outputs)
+
+
+class Unsound(nn.Module):
+    """Forgets to call what makes it a module."""
+
+    def __init__(self, observation_shapes, num_outputs):
+        self.last = None
+
+
+class Unsized(Attentive):
+    """Says how much it remembers in words."""
+
+    state_size = "much"
+
+
+class Asserting(nn.Module):
+    """Checks its arguments and says nothing."""
+
+    def __init__(self, observation_shapes, num_outputs):
+        assert num_outputs > 9
+
+
+class Locking(Attentive):
+    """Holds what cannot be copied."""
+
+    def __init__(self, observation_shapes, num_outputs):
+        super().__init__(observation_shapes, num_outputs)
+        self.lock = threading.Lock()
 
 
 class Normalizing(Attentive):

@@ -45,9 +45,8 @@ def test_a_dead_simulator_is_replaced_though_it_cannot_be_closed(make_config, lo
     after_death = counts(log)
     report, _ = worker.play(TICKET, weights)
 
-    assert "After that, close() of the environment raises BrokenPipeError: nobody is there; " in (
-        "".join(caught.value.__notes__)
-    )
+    (_, complaint, _) = caught.value.__notes__
+    assert complaint.startswith("After that, close() of the environment raises BrokenPipeError: no")
     assert after_death == {"open": 2, "close": 2}
     assert report.episode_returns.tolist() == [5, 5, 5, 5]
     worker.close()

@@ -23,7 +23,7 @@ def check(make_config, fault="", **sections):
 
 
 REFUSALS = {
-    "init raises": "cannot be made with kwargs .*: OSError: no licence",
+    "init raises": r"cannot be made with kwargs .*: OSError: no licence \(.*broken_env",
     "reset raises": "reset raises KeyError: 'map'",
     "step raises": "step 3 raises ZeroDivisionError: wheel",
     "step exits": "step 2 raises SystemExit: 5",
@@ -105,7 +105,7 @@ def test_trials_act_as_a_policy_will(make_config, monkeypatch, action):
         preflight(config)
 
 
-@pytest.mark.parametrize("name", ["Attentive", "Counter", "Projecting"])
+@pytest.mark.parametrize("name", ["Attentive", "Counter", "Projecting", "Locking"])
 def test_a_sound_policy_of_the_user_s_passes_without_a_word(make_config, name):
     assert check(make_config, policy={"kind": f"user_package:{name}"}).warnings == ()
 
@@ -258,7 +258,30 @@ def test_a_linear_baseline_sees_no_images(make_config):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("Dropping", "holds Dropout at 'drop': the learner recomputes the probability"),
+        (
+            "Dropping",
+            "holds Dropout at 'drop' with dropout 0.1: the learner recomputes the probability.*; "
+            "take it out, or set its p to 0",
+        ),
+        (
+            "DroppingInside",
+            "holds MultiheadAttention at 'blocks.0.self_attn' with dropout 0.1: .*; make "
+            r"TransformerEncoderLayer at 'blocks.0' without dropout \(dropout=0 in",
+        ),
+        (
+            "DroppingBetween",
+            "holds LSTM at 'memory' with dropout 0.1: .*; make LSTM at 'memory' without dropout",
+        ),
+        ("Lazy", "holds LazyLinear at 'last', which has no weights before .* without Lazy, with"),
+        (
+            "Unsound",
+            r"is no whole torch.nn.Module \(does its __init__ call super.*\): AttributeError",
+        ),
+        ("Unsized", "cannot be tried: ValueError: invalid literal for int.*'much'"),
+        (
+            "Asserting",
+            r"cannot be made .*: AssertionError: assert num_outputs > 9 \(.*user_package.py, line",
+        ),
         ("Normalizing", "holds BatchNorm1d at 'norm'"),
         ("Mixing", "gives an observation another output when it comes with others"),
         ("MixingLater", "gives an observation another output when it comes with others"),

@@ -1,0 +1,35 @@
+"""What does not say what is seen and done is refused in one message that names its class."""
+
+import pytest
+
+from reinforce.configs.experiment import EnvironmentConfig
+from reinforce.workers.environment import UnsuitableEnvironmentError, make_environment
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("NoObservations", "NoObservations has no observation_space; its constructor has to set"),
+        ("NoActions", "NoActions has no action_space; its constructor has to set self.action_sp"),
+        ("Unset", "Unset has no observation_space; its constructor has to set"),
+        ("PerAgent", "PerAgent has the observation_space <bound method PerAgent.observation_sp"),
+        ("NoEnvironment", "must inherit from the gymnasium.Env class, actual class: .*NoEnviron"),
+    ],
+)
+def test_an_environment_without_spaces_is_refused_by_its_class(name, says):
+    with pytest.raises(UnsuitableEnvironmentError, match=says) as caught:
+        make_environment(EnvironmentConfig(id=f"missing_spaces:{name}"))
+
+    assert str(caught.value).startswith(f"environment.id = 'missing_spaces:{name}'")
+    assert str(caught.value).endswith(
+        "environments of several agents, such as PettingZoo's and RLlib's MultiAgentEnv, are not "
+        "supported"
+    )
+
+
+def test_a_space_that_cannot_be_read_is_refused_with_the_line():
+    with pytest.raises(
+        UnsuitableEnvironmentError,
+        match=r"its observation_space cannot be read: KeyError: 'map' \(.*missing_spaces.py, line",
+    ):
+        make_environment(EnvironmentConfig(id="missing_spaces:Failing"))
