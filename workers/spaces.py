@@ -1,5 +1,6 @@
 """From Gymnasium's spaces to the plain layouts that policies know; what has none is refused."""
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -21,6 +22,10 @@ MASK_KEY = "action_mask"
 """Where environments put their action masks: in ``info``, or as a key of a Dict observation."""
 
 
+_MOST_CHOICES = 256
+"""Of one component of whole numbers: as many as a byte has."""
+
+
 class UnsupportedSpaceError(Exception):
     """A space that no policy here can see or act in; the message names the part and the way out."""
 
@@ -31,7 +36,7 @@ def observation_layout(space: Space[Any], *, is_masked: bool = False) -> Observa
     UnsupportedSpaceError if a part of it has no fixed size, or it holds nothing.
     """
     seen = [leaf for leaf in _leaves(space) if not (is_masked and leaf[0] == (MASK_KEY,))]
-    leaves = [_observation_leaf(path, leaf) for path, leaf in seen]
+    leaves = [_observation_leaf(path, leaf, space) for path, leaf in seen]
     if sum(leaf.size for leaf in leaves) == 0:
         raise UnsupportedSpaceError(f"the observation space {space} holds no number")
     names = [VECTOR, *(leaf.name for leaf in leaves)]
@@ -80,17 +85,30 @@ def _leaves(space: Space[Any], path: Path = ()) -> Iterator[tuple[Path, Space[An
         yield from _leaves(part, (*path, key))
 
 
-def _observation_leaf(path: Path, space: Space[Any]) -> ObservationLeaf:
+def _observation_leaf(path: Path, space: Space[Any], whole: Space[Any]) -> ObservationLeaf:
     if isinstance(space, spaces.Box | spaces.MultiBinary):
         return ObservationLeaf(path, "pixels" if _is_image(space) else "numbers", space.shape)
     if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
         return ObservationLeaf(path, "categories", space.shape or (), *_counts_and_starts(space))
     raise UnsupportedSpaceError(
         f"{part_name('observation', path)} is the space {space}: {type(space).__name__} has no "
-        "fixed size, and policies here need one; convert it with a wrapper such as "
-        "gymnasium.wrappers.TransformObservation to Box, Discrete, MultiDiscrete, MultiBinary, or "
-        "a Tuple or Dict of these"
+        f"fixed size, and policies here need one; {_without_unsized(whole)}convert it with a "
+        "wrapper of your own to Box, Discrete, MultiDiscrete, MultiBinary, or a Tuple or Dict of "
+        "these"
     )
+
+
+def _without_unsized(space: Space[Any]) -> str:
+    """Return how to leave out what has no fixed size, if there are parts that can be kept."""
+    sized = (spaces.Box, spaces.MultiBinary, spaces.Discrete, spaces.MultiDiscrete)
+    kept = [
+        key for key, part in parts_of(space) if all(isinstance(x, sized) for _, x in _leaves(part))
+    ]
+    if not kept:
+        return ""
+    # JSON is YAML, in which a bare `on` would be no string.
+    wrapper = f"{{FilterObservation: {{filter_keys: {json.dumps(kept)}}}}}"
+    return f"put {wrapper} among environment.wrappers to leave it out, or "
 
 
 def _is_image(space: spaces.Box | spaces.MultiBinary) -> bool:
@@ -101,23 +119,39 @@ def _is_image(space: spaces.Box | spaces.MultiBinary) -> bool:
 
 
 def _action_leaf(path: Path, space: Space[Any]) -> ActionLeaf:
+    if isinstance(space, spaces.Box):
+        is_real = np.issubdtype(space.dtype, np.floating)
+        return _gaussian_leaf(path, space) if is_real else _whole_number_leaf(path, space)
     dtype = str(space.dtype)
     if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
         shape = space.shape or ()
         return ActionLeaf(path, "categorical", shape, dtype, *_counts_and_starts(space))
     if isinstance(space, spaces.MultiBinary):
         return ActionLeaf(path, "binary", space.shape, dtype)
-    if isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating):
-        return _gaussian_leaf(path, space)
-    reason = (
-        f"a Box of {space.dtype}, whole numbers: use MultiDiscrete for these"
-        if isinstance(space, spaces.Box)
-        else f"{type(space).__name__}, for which there is no distribution here"
-    )
     raise UnsupportedSpaceError(
-        f"{part_name('action', path)} is the space {space}: {reason}; supported are Discrete, "
-        "MultiDiscrete, MultiBinary, Box of floats, and Tuple and Dict of these; "
-        "gymnasium.wrappers.TransformAction converts"
+        f"{part_name('action', path)} is the space {space}: {type(space).__name__}, for which "
+        "there is no distribution here; supported are Discrete, MultiDiscrete, MultiBinary, Box, "
+        "and Tuple and Dict of these; gymnasium.wrappers.TransformAction converts"
+    )
+
+
+def _whole_number_leaf(path: Path, space: spaces.Box) -> ActionLeaf:
+    """Return a choice for each component, as of a MultiDiscrete."""
+    low, high = space.low.ravel().tolist(), space.high.ravel().tolist()
+    counts = tuple(int(last) - int(first) + 1 for first, last in zip(low, high, strict=True))
+    if max(counts, default=0) > _MOST_CHOICES or not space.shape:
+        reason = (
+            f"a component of whole numbers may have {_MOST_CHOICES} of them, each a choice of its "
+            f"own, and this has {max(counts):,}; use a Box of floats and round them"
+            if space.shape
+            else "a whole number without dimensions; use Discrete"
+        )
+        raise UnsupportedSpaceError(
+            f"{part_name('action', path)} is the space {space}: {reason}, with a wrapper such as "
+            "gymnasium.wrappers.TransformAction"
+        )
+    return ActionLeaf(
+        path, "categorical", space.shape, str(space.dtype), counts, tuple(map(int, low))
     )
 
 

@@ -1,8 +1,10 @@
 """What would fail or mislead later is found before anything starts, each with its own message."""
 
+import re
 import tracemalloc
 
 import pytest
+import yaml
 from sample_spaces import ACTION_SPACES
 
 from reinforce.configs.errors import ConfigError
@@ -237,6 +239,17 @@ def test_the_memory_of_a_trial_does_not_grow_with_its_images(make_config):
     tracemalloc.stop()
     assert (trial.num_steps, trial.brightest) == (2000, {"observation": 99})
     assert peak_bytes < 1e6
+
+
+def test_the_wrapper_that_is_advised_against_a_text_is_one(make_config):
+    with pytest.raises(UnsuitableEnvironmentError) as caught:
+        preflight(make_config(environment={"id": "text_in_dict:Mission"}))
+    advised = re.search(r"the observation at 'mission'.*put (\{.*\}) among", str(caught.value))[1]
+
+    environment = {"id": "text_in_dict:Mission", "wrappers": [yaml.safe_load(advised)]}
+
+    assert preflight(make_config(environment=environment)).warnings == ()
+    assert advised == '{FilterObservation: {filter_keys: ["direction", "image"]}}'
 
 
 def test_a_cnn_needs_an_image(make_config):

@@ -1,5 +1,8 @@
+import re
+
 import numpy as np
 import pytest
+import yaml
 from gymnasium import spaces
 from gymnasium.spaces import Box, Dict, Discrete, Tuple
 from gymnasium.vector.utils import batch_space
@@ -110,11 +113,49 @@ def test_observations_without_a_fixed_size_are_refused_by_name(space, message):
 
 
 @pytest.mark.parametrize(
+    ("space", "wrapper"),
+    [
+        (
+            Dict({"on": Discrete(4), "mission": spaces.Text(9), "eye": Box(0, 255, (2, 2, 3))}),
+            {"FilterObservation": {"filter_keys": ["eye", "on"]}},
+        ),
+        (
+            Tuple([Discrete(4), Dict({"note": spaces.Text(9), "x": Discrete(2)}), Discrete(3)]),
+            {"FilterObservation": {"filter_keys": [0, 2]}},
+        ),
+        (Dict({"all": Dict({"note": spaces.Text(9), "x": Discrete(2)})}), None),
+    ],
+)
+def test_what_can_be_kept_is_said_as_the_wrapper_is_written_in_a_file(space, wrapper):
+    with pytest.raises(UnsupportedSpaceError) as caught:
+        observation_layout(space)
+
+    advised = re.search(r"put (\{.*\}) among environment\.wrappers", str(caught.value))
+    assert (yaml.safe_load(advised[1]) if advised else None) == wrapper
+
+
+def test_whole_numbers_of_a_box_are_a_choice_per_component():
+    """Each number has a logit of its own, from the lowest on."""
+    low, high = np.array([-2, 7], np.int32), np.array([1, 7], np.int32)
+    layout = action_layout(Box(low, high, dtype=np.int32))
+
+    actions = ActionDecoder(layout).singles(np.array([[0, 0], [3, 0]]))
+
+    assert layout.num_outputs == layout.num_choices == 5
+    assert [action.tolist() for action in actions] == [[-2, 7], [1, 7]]
+
+
+@pytest.mark.parametrize(
     ("space", "message"),
     [
         (spaces.Text(4), "Text, for which there is no distribution"),
         (spaces.OneOf([Discrete(2), Discrete(3)]), "OneOf, for which there is no distribution"),
-        (Box(0, 9, (2,), np.int32), "a Box of int32, whole numbers: use MultiDiscrete"),
+        (Box(0, 256, (2,), np.int32), "may have 256 of them, .* and this has 257; use a Box of f"),
+        (
+            Box(-(2**63), 2**63 - 1, (1,), np.int64),
+            "and this has 18,446,744,073,709,551,616; use a Box of floats",
+        ),
+        (Box(0, 9, (), np.int32), "a whole number without dimensions; use Discrete"),
         (Tuple([Discrete(2), spaces.Text(3)]), "the action at '1' is the space Text"),
         (Box(0, 1, (0,)), "nothing to decide"),
         (
