@@ -62,6 +62,11 @@ def of_the_policy(policy: PolicyConfig) -> Iterator[str]:
             "policy.kind = 'gru' needs policy.hidden_sizes, the last of which is its memory, such "
             "as [64]"
         )
+    if policy.channels and policy.kind == "mlp":
+        yield (
+            f"policy.channels = {policy.channels!r} says how convolutions read an image, and "
+            "policy.kind mlp has none; use cnn, or leave policy.channels at None"
+        )
     if policy.arguments and ":" not in policy.kind:
         yield (
             f"policy.arguments = {policy.arguments} are for a module:Class of your own and have no "

@@ -13,6 +13,7 @@ ImportanceCorrection = Literal["none", "per_step", "per_decision"]
 OptimizerKind = Literal["adam", "adamw", "rmsprop", "sgd"]
 AdvantageScale = Literal["none", "episode", "batch", "running"]
 Activation = Literal["tanh", "relu"]
+Channels = Literal["first", "last"]
 Device = Literal["cpu", "cuda"]
 Precision = Literal["float32", "bfloat16"]
 Rate = Annotated[float, Field(gt=0, le=1000)]
@@ -45,6 +46,12 @@ class PolicyConfig(Section):
         default=False,
         description="Shift and scale measurements by their mean and deviation over all steps so "
         "far. The learner counts them; each version of the weights carries its own.",
+    )
+    channels: Channels | None = Field(
+        None,
+        description="Where convolutions find the channels of an image: first, as in (channels, "
+        "height, width), or last. None: decided by the shape, and refused where that is ambiguous "
+        "(docs/environments.md).",
     )
     arguments: dict[str, Any] = Field(
         default_factory=dict,

@@ -14,8 +14,6 @@ import gymnasium
 from reinforce.configs.config import Config
 from reinforce.configs.experiment import EnvironmentConfig
 from reinforce.learner.make_policy import make_policy
-from reinforce.learner.policies.architecture import PolicyArchitecture
-from reinforce.learner.policies.spaces import ObservationLayout
 from reinforce.workers.closing import Closing
 from reinforce.workers.environment import (
     SINGLE_ENVIRONMENTS,
@@ -28,9 +26,14 @@ from reinforce.workers.environment import (
     registers_vector_implementation,
 )
 from reinforce.workers.environment_faults import EnvironmentFaultError
+from reinforce.workers.image_checks import (
+    dim_images,
+    images_as_read,
+    large_images,
+    require_channels,
+)
 from reinforce.workers.observations import InvalidMaskError
 from reinforce.workers.random_rollout import (
-    RandomRollout,
     play_random_rollout,
     play_vector_rollout,
 )
@@ -41,12 +44,6 @@ _ROLLOUT_STEPS = 200
 _MAX_STEPS_WITHOUT_LIMIT = 50_000
 _MAX_SECONDS_WITHOUT_LIMIT = 10.0
 
-_DIM = 25
-"""Of 255: an image that is nowhere brighter is taken for a board."""
-
-_MANY_WEIGHTS = 20_000_000
-"""In one layer: 80 MB in every version of the weights, and three times that in the learner."""
-
 
 @dataclass(frozen=True)
 class Preflight:
@@ -55,10 +52,12 @@ class Preflight:
     Attributes:
         spec: What the rest of the system needs to know of the environment.
         warnings: Sentences for the user: what was found, and what it means.
+        images: How convolutions read each image, where there are some.
     """
 
     spec: EnvironmentSpec
     warnings: tuple[str, ...]
+    images: tuple[str, ...] = ()
 
 
 def preflight(config: Config) -> Preflight:
@@ -89,15 +88,15 @@ def preflight(config: Config) -> Preflight:
         *_try_vector_implementation(config.environment, spec),
         *rollouts[0].warnings,
         *closing.complaints,
-        *_dim_images(spec.observation, rollouts),
-        *_large_images(architecture_of(config, spec)),
+        *dim_images(spec.observation, rollouts),
+        *large_images(architecture_of(config, spec)),
     ]
     if config.policy.normalize_observations and not spec.observation.is_continuous.any():
         warnings.append(
             "policy.normalize_observations has no effect: the observations of "
             f"{name} are categories or images, which are not normalised"
         )
-    return Preflight(spec, tuple(warnings))
+    return Preflight(spec, tuple(warnings), images_as_read(config, spec.observation))
 
 
 def _has_limit(environment: gymnasium.Env[Any, Any]) -> bool:
@@ -138,6 +137,7 @@ def _check_policy(config: Config, spec: EnvironmentSpec) -> None:
             "learner.baseline = 'linear' has a coefficient for every number of an observation, "
             f"which is no use for images such as {pixels[0].name!r}; use learner.baseline value"
         )
+    require_channels(config, spec.observation)
     if ":" in config.policy.kind:
         make_policy(architecture_of(config, spec))
 
@@ -181,53 +181,3 @@ def _try_vector_implementation(config: EnvironmentConfig, spec: EnvironmentSpec)
                 for instance in (one, one, other)
             ]
     return [*_nondeterminism(name, digests), *closing.complaints]
-
-
-def _dim_images(layout: ObservationLayout, rollouts: list[RandomRollout]) -> list[str]:
-    """Return a warning for each image that is probably a board of small numbers."""
-    way_out = (
-        "put {DtypeObservation: {dtype: float32}} among environment.wrappers"
-        if _is_alone(layout)
-        else "make it a Box of float32 with a wrapper of your own (Gymnasium's DtypeObservation "
-        "takes no Dict and no Tuple)"
-    )
-    brightest = {
-        leaf.name: max(rollout.brightest[leaf.name] for rollout in rollouts)
-        for leaf in layout.pixel_leaves
-    }
-    return [
-        f"the image {name!r} holds nothing above {value} in {len(rollouts)} random rollouts and is "
-        "divided by 255, so that the network sees next to nothing of it; if it is a board of small "
-        f"numbers and no image, {way_out} and set policy.normalize_observations to true"
-        for name, value in brightest.items()
-        if value <= _DIM
-    ]
-
-
-def _large_images(architecture: PolicyArchitecture) -> list[str]:
-    """Return a warning if the images make the first layer huge."""
-    images = architecture.observation.pixel_leaves
-    if not images or ":" in architecture.kind:
-        return []
-    inputs, outputs = architecture.first_layer
-    if inputs * outputs <= _MANY_WEIGHTS:
-        return []
-    way_out = (
-        "put {ResizeObservation: {shape: [84, 84]}} among environment.wrappers (it needs OpenCV: "
-        "pip install 'distributed-reinforce[atari]')"
-        if _is_alone(architecture.observation) and len(images[0].shape) < 4
-        else "make it smaller with a wrapper of your own (Gymnasium's ResizeObservation takes one "
-        "image alone, of two or three dimensions)"
-    )
-    sizes = " and ".join(f"{leaf.name!r} of shape {leaf.shape}" for leaf in images)
-    return [
-        f"with the image {sizes} the first layer after the image of policy.kind "
-        f"{architecture.kind!r} has {inputs:,} x {outputs:,} weights, "
-        f"{4e-6 * inputs * outputs:,.0f} MB that every version of the weights takes to every "
-        f"worker; {way_out}"
-    ]
-
-
-def _is_alone(layout: ObservationLayout) -> bool:
-    """Return whether the image is the whole observation, as Gymnasium's wrappers of images ask."""
-    return not layout.leaves[0].path

@@ -122,4 +122,5 @@ def architecture_of(config: Config, spec: EnvironmentSpec) -> PolicyArchitecture
         kind=policy.kind,
         normalize_observations=policy.normalize_observations,
         arguments=policy.arguments,
+        channels=policy.channels,
     )

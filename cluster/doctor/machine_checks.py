@@ -173,6 +173,8 @@ def _check_environment(report: NodeReport) -> Iterator[Finding]:
             yield warning("environment", f"{report.name}: {odd}", "`reinforce train` says so, too")
     else:
         yield ok("environment", f"{report.name}: made, played, and fit for the policy")
+    for image in report.images:
+        yield ok("image", f"{report.name}: {image}")
 
 
 def check_cores(config: Config, num_cores: int) -> Finding:

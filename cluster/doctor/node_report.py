@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import disk_usage
+from typing import NamedTuple
 
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.export.video import check_filming
@@ -17,6 +18,7 @@ from reinforce.cluster.self_command import module_command, self_environment
 from reinforce.cluster.tracking.provenance import PACKAGES, installed_versions
 from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
+from reinforce.configs.user_code import described
 from reinforce.workers.environment import UnsuitableEnvironmentError
 from reinforce.workers.preflight import preflight
 
@@ -36,6 +38,7 @@ class NodeReport:
         environment_problem: Why environment and policy cannot be used there; None if nothing is
             known against them.
         environment_warnings: What is odd about them.
+        images: How convolutions read each image, where there are some.
         waited_s: How long the environment was waited for in vain; None if it answered.
     """
 
@@ -47,6 +50,7 @@ class NodeReport:
     free_disk_bytes: int
     environment_problem: str | None
     environment_warnings: tuple[str, ...]
+    images: tuple[str, ...]
     waited_s: float | None
 
 
@@ -55,7 +59,7 @@ def report_of_this_machine(config: Config, user_path: str, timeout_s: float) -> 
 
     The user's own modules may be in the folder ``user_path``.
     """
-    problem, warnings, waited_s = _try_environment(config, user_path, timeout_s)
+    trial = _try_environment(config, user_path, timeout_s)
     shared_memory = Path("/dev/shm")  # noqa: S108 - looked at, not written to
     return NodeReport(
         name=platform.node(),
@@ -64,16 +68,24 @@ def report_of_this_machine(config: Config, user_path: str, timeout_s: float) -> 
         num_cpus=len(os.sched_getaffinity(0)),
         shared_memory_bytes=disk_usage(shared_memory).total if shared_memory.is_dir() else 0,
         free_disk_bytes=disk_usage(tempfile.gettempdir()).free,
-        environment_problem=problem,
-        environment_warnings=warnings,
-        waited_s=waited_s,
+        environment_problem=trial.problem,
+        environment_warnings=trial.warnings,
+        images=trial.images,
+        waited_s=trial.waited_s,
     )
 
 
-def _try_environment(
-    config: Config, user_path: str, timeout_s: float
-) -> tuple[str | None, tuple[str, ...], float | None]:
-    """Run this module as a program; return problem, warnings and the time waited in vain."""
+class _Trial(NamedTuple):
+    """What came of trying environment and policy, as ``NodeReport`` has it."""
+
+    problem: str | None = None
+    warnings: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+    waited_s: float | None = None
+
+
+def _try_environment(config: Config, user_path: str, timeout_s: float) -> _Trial:
+    """Run this module as a program."""
     try:
         trial = subprocess.run(  # noqa: S603  (our own program)
             module_command("reinforce.cluster.doctor.node_report", user_path),
@@ -86,12 +98,12 @@ def _try_environment(
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return None, (), timeout_s
+        return _Trial(waited_s=timeout_s)
     if _MARK in trial.stdout:
-        problem, warnings = json.loads(trial.stdout.rpartition(_MARK)[2].splitlines()[0])
-        return problem, tuple(warnings), None
+        found = json.loads(trial.stdout.rpartition(_MARK)[2].splitlines()[0])
+        return _Trial(found["problem"], tuple(found["warnings"]), tuple(found["images"]))
     last = (trial.stderr.strip().splitlines() or ["it said nothing"])[-1]
-    return f"its process ended with code {trial.returncode}: {last}", (), None
+    return _Trial(f"its process ended with code {trial.returncode}: {last}")
 
 
 def _print_trial() -> None:
@@ -100,18 +112,18 @@ def _print_trial() -> None:
     In a process of its own: they may set signal handlers, hang, or end the process.
     """
     sys.path.append(sys.argv[1])  # last, as in a worker
-    problem: str | None = None
-    warnings: tuple[str, ...] = ()
+    found = _Trial()
     try:
         config = Config.model_validate_json(sys.stdin.read())
-        warnings = preflight(config).warnings
+        tried = preflight(config)
+        found = _Trial(warnings=tried.warnings, images=tried.images)
         if config.evaluation.video:
             check_filming(config.environment)
     except (ConfigError, UnsuitableEnvironmentError, UsageError) as error:
-        problem = str(error)
+        found = found._replace(problem=str(error))
     except Exception as error:  # noqa: BLE001 - whatever the user's environment raises is news
-        problem = f"{type(error).__name__}: {error}"
-    sys.stdout.write(f"{_MARK}{json.dumps([problem, warnings])}\n")
+        found = found._replace(problem=described(error))
+    sys.stdout.write(f"{_MARK}{json.dumps(found._asdict())}\n")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from safetensors.numpy import save
 
 from reinforce.cluster.export.drawn_steps import Step
 from reinforce.cluster.export.trained_policy import TrainedPolicy
+from reinforce.learner.policies.architecture import channels_are_last
 from reinforce.learner.policies.normalizer import OBSERVATION_LIMIT
 from reinforce.learner.policies.spaces import Path as LeafPath
 from reinforce.workers.rollout_worker import architecture_of
@@ -77,6 +78,10 @@ def describe(policy: TrainedPolicy) -> tuple[dict[str, Any], dict[str, NDArray[n
         "action_mask": spec.action_mask,
         "activation": config.policy.activation,
         "images": _convolutions_of(network),
+        "channels_are_last": [
+            channels_are_last(leaf.shape, architecture.channels)
+            for leaf in spec.observation.pixel_leaves
+        ],
         "num_layers": len(hidden) + (0 if remembers else 1),
         "memory": hidden[-1] if remembers else 0,
     }

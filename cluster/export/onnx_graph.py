@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reinforce.cluster.errors import UsageError
-from reinforce.learner.policies.architecture import channels_are_last, image_size
+from reinforce.configs.learning import Channels
+from reinforce.learner.policies.architecture import image_size
 
 _OPSET = 17
 """Of 2022: every runtime in use knows it."""
@@ -97,10 +98,11 @@ def _image_steps(about: dict[str, Any], constants: dict[str, NDArray[Any]]) -> l
     if not about["images"]:
         return steps
     shape = tuple(about["observation"][0]["shape"])
-    if len(shape) > 2 and channels_are_last(shape):
+    if about["channels_are_last"][0]:
         *stack, height, width, channels = range(len(shape) + 1)
         steps.append(("Transpose", [], {"perm": [*stack, channels, height, width]}))
-    constants["image"] = np.array([0, *image_size(shape)], np.int64)  # 0 keeps the rows
+    place: Channels = "last" if about["channels_are_last"][0] else "first"
+    constants["image"] = np.array([0, *image_size(shape, place)], np.int64)  # 0 keeps the rows
     steps.append(("Reshape", ["image"], {}))
     for layer, options in enumerate(about["images"][0]):
         strides, pads = options["stride"], [options["padding"]] * 4

@@ -87,7 +87,7 @@ class Policy:
         seen = image.astype(np.float32) / np.float32(255)
         if not self.about["images"]:
             return seen.ravel()
-        seen = _channels_first(seen)
+        seen = _channels_first(seen, are_last=self.about["channels_are_last"][number])
         for layer, options in enumerate(self.about["images"][number]):
             name = f"images.{number}.{layer}"
             weight, bias = self._tensors[f"{name}.weight"], self._tensors[f"{name}.bias"]
@@ -143,11 +143,11 @@ class Policy:
         return _nested([leaf["path"] for leaf in self.about["action"]], values)
 
 
-def _channels_first(image: NDArray[np.float32]) -> NDArray[np.float32]:
+def _channels_first(image: NDArray[np.float32], *, are_last: bool) -> NDArray[np.float32]:
     """Return [channels, height, width] of an image in any of the usual orders."""
     if image.ndim == 2:
         return image[None]
-    if image.shape[-1] <= image.shape[-3]:  # the smaller dimension is taken as the channels
+    if are_last:
         image = np.moveaxis(image, -1, -3)
     return image.reshape(-1, *image.shape[-2:])  # those of a stack are put side by side
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from reinforce.configs.learning import Activation
+from reinforce.configs.learning import Activation, Channels
 from reinforce.learner.networks.layers import ACTIVATIONS, Parts, dense_layers
 from reinforce.learner.policies.architecture import (
     PolicyArchitecture,
@@ -18,10 +18,15 @@ class ImageEncoder(nn.Module):
     """Convolutions over one image, flattened."""
 
     def __init__(
-        self, leaf: ObservationLeaf, activation: Activation, generator: torch.Generator
+        self,
+        leaf: ObservationLeaf,
+        activation: Activation,
+        generator: torch.Generator,
+        place: Channels | None,
     ) -> None:
         super().__init__()
-        channels, height, width = image_size(leaf.shape)
+        self._place = place
+        channels, height, width = image_size(leaf.shape, place)
         modules: list[nn.Module] = []
         for filters, kernel, stride, padding in image_layers(height, width):
             layer = nn.Conv2d(channels, filters, kernel, stride, padding)
@@ -33,7 +38,7 @@ class ImageEncoder(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return [n, features] for [n, ...] uint8 images."""
-        features: Tensor = self.layers(channels_first(images).float() / 255)
+        features: Tensor = self.layers(channels_first(images, self._place).float() / 255)
         return features
 
 
@@ -58,7 +63,7 @@ class Features(nn.Module):
         self.images = nn.ModuleList(
             FlatImage()
             if architecture.kind == "mlp"
-            else ImageEncoder(leaf, architecture.activation, generator)
+            else ImageEncoder(leaf, architecture.activation, generator, architecture.channels)
             for leaf in leaves
         )
 
@@ -89,9 +94,9 @@ class FeedforwardBody(nn.Module):
         return outputs
 
 
-def channels_first(images: Tensor) -> Tensor:
+def channels_first(images: Tensor, place: Channels | None) -> Tensor:
     """Return [n, channels, height, width] of images in any order that ``image_size`` knows."""
     shape = tuple(images.shape[1:])
-    if len(shape) > 2 and channels_are_last(shape):
+    if channels_are_last(shape, place):
         images = images.movedim(-1, -3)
-    return images.reshape(len(images), *image_size(shape))
+    return images.reshape(len(images), *image_size(shape, place))

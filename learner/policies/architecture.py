@@ -6,7 +6,7 @@ from itertools import pairwise
 from math import ceil, prod
 from typing import Any, NamedTuple
 
-from reinforce.configs.learning import Activation
+from reinforce.configs.learning import Activation, Channels
 from reinforce.learner.policies.spaces import (
     ActionLayout,
     ActionLeaf,
@@ -28,6 +28,7 @@ class PolicyArchitecture:
         kind: ``mlp``, ``cnn``, ``gru``, or ``module:Class`` of the user.
         normalize_observations: Whether the weights hold statistics of the observations.
         arguments: Keyword arguments of the user's class.
+        channels: Where the channels of images are; None where their shapes say it.
     """
 
     observation: ObservationLayout
@@ -37,6 +38,7 @@ class PolicyArchitecture:
     kind: str = "mlp"
     normalize_observations: bool = False
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    channels: Channels | None = None
 
     @classmethod
     def mlp(
@@ -61,7 +63,9 @@ class PolicyArchitecture:
         """Numbers that the first fully connected layer is given."""
         if self.kind == "mlp":
             return self.observation.flat_size
-        features = [num_features(leaf.shape) for leaf in self.observation.pixel_leaves]
+        features = [
+            num_features(leaf.shape, self.channels) for leaf in self.observation.pixel_leaves
+        ]
         return self.observation.vector_size + sum(features)
 
     @property
@@ -114,27 +118,46 @@ _SMALL: tuple[ImageLayer, ...] = (ImageLayer(32, 3, (1, 1), 1), ImageLayer(64, 3
 """For smaller images, which Nature's first kernel would swallow whole."""
 
 _SMALLEST_FOR_NATURE = 36
+_NUM_COLOURS = 4
+"""Red, green, blue and opacity; more channels than that may as well be a side."""
+
 _LONGEST_SIDE = 8
 """Of what leaves the layers for smaller images; halvings are added until it is so."""
 
 
-def image_size(shape: tuple[int, ...]) -> tuple[int, int, int]:
+def image_size(shape: tuple[int, ...], channels: Channels | None) -> tuple[int, int, int]:
     """Return (channels, height, width) of an image in any of the usual orders.
 
     (h, w) is gray; a stack of k images, (k, h, w, c) or (k, c, h, w), is one whose channels are put
-    side by side.
+    side by side. ValueError if the channels are neither named nor told by the shape.
     """
     if len(shape) == 2:
         return 1, *shape
     *stack, first, middle, last = shape
-    if channels_are_last(shape):
-        return prod(stack) * last, first, middle
-    return prod(stack) * first, middle, last
+    match channels_are_last(shape, channels):
+        case True:
+            return prod(stack) * last, first, middle
+        case False:
+            return prod(stack) * first, middle, last
+    raise ValueError(f"shape {shape} does not tell where the channels are; set policy.channels")
 
 
-def channels_are_last(shape: tuple[int, ...]) -> bool:
-    """Return whether it is (..., h, w, c), not (..., c, h, w): the channels are the fewer ones."""
-    return shape[-1] <= shape[-3]
+def channels_are_last(shape: tuple[int, ...], channels: Channels | None) -> bool | None:
+    """Return whether an image is (..., h, w, c), not (..., c, h, w); None if nobody can tell.
+
+    Unless ``channels`` says it, two equal sides are height and width, and of unequal ones the
+    smaller end is the channels if it has as few as a colour.
+    """
+    if len(shape) == 2:
+        return False
+    if channels:
+        return channels == "last"
+    first, middle, last = shape[-3:]
+    if (first == middle) != (middle == last):
+        return first == middle
+    if first != last and min(first, last) <= _NUM_COLOURS:
+        return last < first
+    return None
 
 
 def image_layers(height: int, width: int) -> tuple[ImageLayer, ...]:
@@ -149,9 +172,9 @@ def image_layers(height: int, width: int) -> tuple[ImageLayer, ...]:
     return layers
 
 
-def num_features(shape: tuple[int, ...]) -> int:
+def num_features(shape: tuple[int, ...], channels: Channels | None) -> int:
     """Return how many numbers the convolutions make of an image of this shape."""
-    _, height, width = image_size(shape)
+    _, height, width = image_size(shape, channels)
     layers = image_layers(height, width)
     for _, kernel, stride, padding in layers:
         height = (height + 2 * padding - kernel) // stride[0] + 1

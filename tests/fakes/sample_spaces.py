@@ -13,7 +13,7 @@ ACTION_SPACES = {
     "multi-discrete grid": MultiDiscrete([[2, 3], [4, 2]], start=[[1, 0], [0, -2]]),
     "multi-binary": MultiBinary(3),
     "box of whole numbers": Box(
-        np.array([[-128, 0]], np.int8), np.array([[127, 2]], np.int8), dtype=np.int8
+        np.array([[-2, 0]], np.int8), np.array([[1, 2]], np.int8), dtype=np.int8
     ),
     "bounded box": Box(np.array([-1.0, 0.0], np.float32), np.array([1.0, 5.0], np.float32)),
     "unbounded box": Box(-np.inf, np.inf, (2,), np.float32),

@@ -241,6 +241,46 @@ def test_the_memory_of_a_trial_does_not_grow_with_its_images(make_config):
     assert peak_bytes < 1e6
 
 
+def one_hot(make_config, sides, **sections):
+    environment = {"id": "one_hot_image:Planes", "kwargs": {"sides": list(sides)}}
+    return preflight(make_config(environment=environment, **sections))
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"policy": {"kind": "cnn"}},
+        {"policy": {"kind": "gru"}},
+        {"policy": {"kind": "user_package:Attentive"}, "learner": {"baseline": "value"}},
+    ],
+    ids=["cnn", "gru", "value function"],
+)
+def test_channels_are_shown_and_not_guessed_wherever_there_are_convolutions(make_config, sections):
+    found = one_hot(make_config, (7, 7), **sections)
+
+    assert found.images == ("'observation' of shape (7, 7, 20) is 20 channels of 7 x 7 pixels",)
+    with pytest.raises(
+        UnsuitableEnvironmentError,
+        match=r"the shape \(9, 7, 20\) of the image 'observation' does not tell .* set "
+        r"policy\.channels to first for 9 channels of 7 x 20 pixels, or to last for 20 channels of",
+    ):
+        one_hot(make_config, (9, 7), **sections)
+
+
+def test_channels_that_are_named_are_where_they_are_said_to_be(make_config):
+    policy = {"kind": "cnn", "channels": "last"}
+
+    found = one_hot(make_config, (9, 7), policy=policy)
+
+    assert found.images == ("'observation' of shape (9, 7, 20) is 20 channels of 9 x 7 pixels",)
+
+
+def test_without_convolutions_nobody_asks_where_the_channels_are(make_config):
+    assert one_hot(make_config, (9, 7)).images == ()
+    with pytest.raises(ConfigError, match=r"policy\.channels = 'last' says how convolutions read"):
+        one_hot(make_config, (9, 7), policy={"channels": "last"})
+
+
 def test_the_wrapper_that_is_advised_against_a_text_is_one(make_config):
     with pytest.raises(UnsuitableEnvironmentError) as caught:
         preflight(make_config(environment={"id": "text_in_dict:Mission"}))

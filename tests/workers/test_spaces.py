@@ -134,6 +134,15 @@ def test_what_can_be_kept_is_said_as_the_wrapper_is_written_in_a_file(space, wra
     assert (yaml.safe_load(advised[1]) if advised else None) == wrapper
 
 
+def test_all_numbers_of_a_signed_byte_are_reached():
+    space = Box(-128, 127, (1,), np.int8)
+
+    actions = ActionDecoder(action_layout(space)).singles(np.arange(256)[:, None])
+
+    assert [int(action[0]) for action in actions] == list(range(-128, 128))
+    assert all(space.contains(action) for action in actions)
+
+
 def test_whole_numbers_of_a_box_are_a_choice_per_component():
     """Each number has a logit of its own, from the lowest on."""
     low, high = np.array([-2, 7], np.int32), np.array([1, 7], np.int32)

@@ -206,6 +206,12 @@ PLAYED = {
     "large image": ({"id": "space_tasks:Pictures"}, {"kind": "cnn"}, ["--onnx"]),
     "frames": ({"id": "space_tasks:Pictures", **FRAMES}, {"kind": "cnn"}, ["--onnx"]),
     "frames, channels first": (CHANNELS_FIRST, {"kind": "cnn"}, ["--onnx"]),
+    "many channels": ({"id": "one_hot_image:Planes"}, {"kind": "cnn"}, ["--onnx"]),
+    "channels as named": (
+        {"id": "one_hot_image:Planes", "kwargs": {"sides": [5, 7]}},
+        {"kind": "cnn", "channels": "last"},
+        ["--onnx"],
+    ),
     "narrow image": (NARROW, {"kind": "cnn"}, ["--onnx"]),
     "memory": ({"id": "space_tasks:Recall"}, {"kind": "gru", "hidden_sizes": [8, 6]}, ()),
     "memory of images": (ONE_IMAGE, {"kind": "gru"}, ()),

@@ -73,6 +73,19 @@ def test_what_a_machine_lacks_is_found(change, subject, level, advice):
     assert advice in found.advice
 
 
+def test_how_convolutions_read_an_image_is_shown():
+    images = config(
+        environment={"id": "one_hot_image:Planes"},
+        policy={"kind": "cnn"},
+    )
+    report = replace(report_of_this_machine(images, ".", 60.0), **ROOMY)
+
+    (found,) = [finding for finding in check_machine(report) if finding.subject == "image"]
+
+    assert found.level == "ok"
+    assert "'observation' of shape (7, 7, 20) is 20 channels of 7 x 7 pixels" in found.line()
+
+
 def test_workers_that_fit_nowhere_are_a_failure_and_fewer_than_wanted_a_warning():
     nodes = Capacity(node_cpus=(0.0, 2.0), autoscaler_cpus=None)
 
