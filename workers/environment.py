@@ -21,6 +21,7 @@ from reinforce.configs.experiment import EnvironmentConfig, WrapperConfig
 from reinforce.configs.user_code import described
 from reinforce.learner.policies.spaces import ActionLayout, ObservationLayout
 from reinforce.workers.closing import Closing
+from reinforce.workers.mask_method import with_masks_in_info
 from reinforce.workers.spaces import (
     MASK_KEY,
     UnsupportedSpaceError,
@@ -117,6 +118,8 @@ def registers_vector_implementation(config: EnvironmentConfig) -> bool:
 def make_environment(config: EnvironmentConfig) -> gymnasium.Env[Any, Any]:
     """Return one environment, in the wrappers that its registration and the configuration name.
 
+    Its action masks are in ``info`` or among its observations, if it has any.
+
     UnsuitableEnvironmentError if there is no such id or wrapper, or a constructor fails.
     """
     registration = _registration(config)
@@ -134,7 +137,7 @@ def make_environment(config: EnvironmentConfig) -> gymnasium.Env[Any, Any]:
             environment = _wrapped(environment, wrapper)
         _require_spaces(config, environment)
         closing.keep_open()
-    return environment
+    return with_masks_in_info(environment)
 
 
 def make_vector_environment(config: EnvironmentConfig, num_lanes: int) -> VectorEnv[Any, Any, Any]:

@@ -88,7 +88,7 @@ def lane_masks(
 def read_mask(place: dict[str, Any], layout: ActionLayout) -> NDArray[np.bool_]:
     """Return [num_choices] the action mask of one environment, from ``info`` or an observation.
 
-    A MultiDiscrete's mask is one array, or a tuple of one per component, as Gymnasium samples.
+    A MultiDiscrete's mask is one array, or one per component in a tuple or a list.
     InvalidMaskError if there is none, its size is wrong, or it allows nothing in a component.
     """
     if MASK_KEY not in place:
@@ -97,7 +97,7 @@ def read_mask(place: dict[str, Any], layout: ActionLayout) -> NDArray[np.bool_]:
             "every observation"
         )
     value = place[MASK_KEY]
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | list):
         value = np.concatenate([np.ravel(part) for part in value])
     mask: NDArray[np.bool_] = np.asarray(value).astype(np.bool_).ravel()
     starts = layout.choice_starts
