@@ -87,6 +87,7 @@ def preflight(config: Config) -> Preflight:
         *_nondeterminism(name, [rollout.digests for rollout in rollouts]),
         *_try_vector_implementation(config.environment, spec),
         *rollouts[0].warnings,
+        *rollouts[0].ranges.warnings(),
         *closing.complaints,
         *dim_images(spec.observation, rollouts),
         *large_images(architecture_of(config, spec)),

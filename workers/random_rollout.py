@@ -24,6 +24,7 @@ from reinforce.workers.environment_faults import (
     checked_reset,
     checked_step,
 )
+from reinforce.workers.number_ranges import NumberRanges
 from reinforce.workers.observations import ObservationRows, lane_masks, observation_rows
 from reinforce.workers.seeds import uniforms_shape
 from reinforce.workers.spaces import MASK_KEY, ActionDecoder
@@ -37,10 +38,12 @@ class RandomRollout:
         digests: Of the row that each observation would be recorded as, with the reward and the end
             that came along; the first one after the reset.
         brightest: The brightest pixel of each image, by its name.
+        ranges: From where to where each number went.
         ended: The episode came to its end.
         warnings: What is odd and does no harm, each once.
     """
 
+    ranges: NumberRanges
     digests: list[bytes] = field(default_factory=list)
     brightest: dict[str, int] = field(default_factory=dict)
     ended: bool = False
@@ -70,7 +73,7 @@ def play_random_rollout(
 
     EnvironmentFaultError or InvalidMaskError if anything raises or has the wrong form.
     """
-    rollout = RandomRollout()
+    rollout = RandomRollout(NumberRanges(spec.observation))
     space = environment.observation_space
     generator, decoder = np.random.default_rng(seed), ActionDecoder(spec.action)
     where, reward = "reset", 0.0
@@ -87,6 +90,7 @@ def play_random_rollout(
         else:
             rows.write(0, observation, info)
         rollout.note(spec.observation, rows.observations, reward)
+        rollout.ranges.note(observation)
         if rollout.ended or rollout.num_steps == max_steps or time.monotonic() > deadline_s:
             return rollout
         # Through the decoder, as in training: what it makes of them is tried, too.

@@ -241,6 +241,32 @@ def test_the_memory_of_a_trial_does_not_grow_with_its_images(make_config):
     assert peak_bytes < 1e6
 
 
+@pytest.mark.parametrize(
+    ("dtype", "base", "step", "says"),
+    [
+        ("float64", 1.7e9, 1.0, "from 1700000000.0 to 1700000001.0 .*, both of which are 17000000"),
+        ("int64", 2**53, 1, "from 9007199254740992 to 9007199254740993 .* both of which are 90071"),
+        ("int64", 2**25, 5, r"from 33554432 to 33554437 in .* float32, where it has 2 values"),
+        ("float64", 0.0, 1e-9, None),  # small, and nothing is lost
+        ("float64", 3.0, 1e-9, None),  # held in its place, nearly
+        ("float64", 101_325.0, 1e-10, None),  # rounding of the simulator, and no measurement
+        ("float64", 1.7e9, 1e6, None),
+        ("int64", 2**40, 2**30, None),
+        ("int16", 30_000, 1, None),
+    ],
+)
+def test_numbers_that_float32_cannot_tell_apart_are_named_with_both(
+    make_config, dtype, base, step, says
+):
+    kwargs = {"dtype": dtype, "base": base, "step": step}
+
+    found = preflight(make_config(environment={"id": "time_stamps:Clock", "kwargs": kwargs}))
+
+    assert len(found.warnings) == (says is not None)
+    for warning in found.warnings:
+        assert re.search(rf"^the observation at 'now' in component \[1\] goes {says}", warning)
+
+
 def one_hot(make_config, sides, **sections):
     environment = {"id": "one_hot_image:Planes", "kwargs": {"sides": list(sides)}}
     return preflight(make_config(environment=environment, **sections))
