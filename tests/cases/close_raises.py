@@ -1,5 +1,6 @@
 """A simulator that dies once, and raises again when it is closed, as real ones do."""
 
+import os
 from pathlib import Path
 
 import gymnasium
@@ -8,7 +9,7 @@ from gymnasium.spaces import Box, Discrete
 
 
 class Simulator(gymnasium.Env):
-    """Writes a line into ``log`` when it is opened and when it is closed.
+    """Writes a line into ``log`` when it is opened and when it is closed, with its process.
 
     The first to create the file ``dies_at`` is dead from its third step on.
     """
@@ -45,4 +46,4 @@ class Simulator(gymnasium.Env):
 
     def _note(self, what):
         with Path(self._log).open("a") as file:
-            file.write(f"{what}\n")
+            file.write(f"{what} {os.getpid()}\n")

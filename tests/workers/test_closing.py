@@ -24,7 +24,7 @@ def log(tmp_path):
 
 
 def counts(log):
-    return Counter(log.read_text().split())
+    return Counter(line.split()[0] for line in log.read_text().splitlines())
 
 
 def simulator(make_config, log, **kwargs):

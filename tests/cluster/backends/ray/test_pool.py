@@ -295,6 +295,8 @@ def test_workers_that_leave_and_those_of_the_end_close_their_environments(
     pool._scheduler.target = 1
     pool.keep_busy()
     wait_for(lambda: opened_and_closed(log)[1] == before + config.workers.envs_per_worker)
+    left = log.read_text().split()[-1]
+    wait_for(lambda: not Path("/proc", left).exists())
     pool.close()
 
     assert opened_and_closed(log) == (num_opened, num_opened)
