@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from reinforce.cluster.backends.backend import Backend, Batch
 from reinforce.cluster.batches import Batches
+from reinforce.cluster.callbacks import Callbacks
 from reinforce.cluster.errors import TrainingError
 from reinforce.cluster.evaluation import Evaluation, Evaluations
 from reinforce.cluster.interrupts import Interrupts
@@ -35,6 +36,7 @@ class RunContext:
         warn: Called with a sentence that the user should read.
         interrupts: Signals of the user.
         requests: What the user asks of the run meanwhile.
+        callbacks: See every entry before it is written, and may end the run.
     """
 
     journal: Journal
@@ -43,6 +45,7 @@ class RunContext:
     warn: Callable[[str], None]
     interrupts: Interrupts
     requests: RequestsReader
+    callbacks: Callbacks = field(default_factory=Callbacks)
 
 
 class Bookkeeping:
@@ -135,8 +138,14 @@ class Bookkeeping:
         return self.progress.now(self._earlier, self._backend, elapsed_s)
 
     def _write(self, entry: JournalEntry) -> None:
+        callbacks = self._context.callbacks
+        entry, failure = callbacks.call(entry)
         self._context.journal.append(entry)
         self._context.show(entry)
+        if failure:  # only now: the checkpoint that is saved next must not be ahead of its journal
+            raise failure
+        if callbacks.take_checkpoint_request():
+            self.try_to_save()
 
     def _checkpoint(self) -> Checkpoint:
         state, ahead = self._batches.snapshot()

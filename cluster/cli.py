@@ -39,7 +39,7 @@ _VERBS = {
 }
 """By verb: what follows it, and what it does."""
 
-_EXPECTED = (ReinforceError, ConfigError, UnsuitableEnvironmentError, KeyboardInterrupt)
+_EXPECTED = (ReinforceError, KeyboardInterrupt)
 """What ends a verb with a message and an exit code, and without a traceback."""
 
 _MODULES = {"scale": "control", "pause": "control", "unpause": "control", "presets": "config"}

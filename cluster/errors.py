@@ -1,6 +1,8 @@
 """What may go wrong on a good day, and what each does to the exit code.
 
 * ReinforceError
+  * ConfigError                2: of the lowest floor, configs.errors
+  * UnsuitableEnvironmentError 2: of the workers' floor, workers.environment
   * UsageError                 2: nothing was started; the message says what to change
     + ClusterUnreachableError
     + RunDirectoryError
@@ -13,12 +15,10 @@
     + TrajectoriesLostError
     + StorageError
     + JobLostError
+    + CallbackError
   * ServerError                1: a server that this command needs does not start
   * ExportError                1: what was exported does not act as the policy did
   * InterruptedRunError        128 + signal: stopped by the user, after a checkpoint
-
-``configs.section.ConfigError`` and ``workers.environment.UnsuitableEnvironmentError`` come from the
-lower floors and count as wrong usage, too.
 """
 
 import re
@@ -26,11 +26,8 @@ import signal
 import traceback
 from typing import Self
 
+from reinforce.configs.errors import ReinforceError
 from reinforce.workers.tickets import Ticket
-
-
-class ReinforceError(Exception):
-    """Base of all errors of this floor."""
 
 
 class UsageError(ReinforceError):
@@ -97,6 +94,10 @@ class TrajectoriesLostError(TrainingError):
 
 class StorageError(TrainingError):
     """The run directory or the place of the checkpoints cannot be written."""
+
+
+class CallbackError(TrainingError):
+    """A callback of the user raised."""
 
 
 class ServerError(ReinforceError):

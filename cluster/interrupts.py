@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -27,6 +28,8 @@ class Interrupts:
         self._received: int | None = None
         self._received_at_s = 0.0
         self._is_entered = False
+        # Python gives signals to the main thread alone, and lets no other handle them.
+        self._is_possible = threading.current_thread() is threading.main_thread()
         self._when_abandoned: Callable[[], None] = lambda: None
         self._previous = {number: signal.getsignal(number) for number in _SIGNALS}
 
@@ -37,6 +40,8 @@ class Interrupts:
 
     def __exit__(self, *error: object) -> None:
         self._is_entered = False
+        if not self._is_possible:
+            return
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
@@ -45,7 +50,7 @@ class Interrupts:
 
         Ray's library does: its own prints a trace and has the process aborted after three seconds.
         """
-        if not self._is_entered:
+        if not (self._is_entered and self._is_possible):
             return
         for number in _SIGNALS:
             if self._previous[number] is not signal.SIG_IGN:  # as under nohup

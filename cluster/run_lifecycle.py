@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from threading import Timer
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from reinforce.cluster.analysis.plots import draw_run
 from reinforce.cluster.backends.backend import Backend, Driver
 from reinforce.cluster.bookkeeping import RunContext
+from reinforce.cluster.callbacks import Callback, Callbacks
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.display import LiveDisplay, PlainDisplay, make_display
 from reinforce.cluster.errors import (
@@ -57,6 +58,7 @@ class RunLifecycle:
         journal: That of the run, open and ours.
         console: Where the display and the summary go.
         started_s: ``time.monotonic()`` when the program began.
+        callbacks: Functions of the user that see each update and each evaluation.
     """
 
     def __init__(
@@ -67,7 +69,9 @@ class RunLifecycle:
         journal: Journal,
         console: PlainConsole,
         started_s: float,
+        callbacks: Sequence[Callback] = (),
     ) -> None:
+        self._callbacks = Callbacks(callbacks)
         self._config, self._spec, self._run = config, spec, run
         self._journal, self._console, self._started_s = journal, console, started_s
         self._checkpoints = Checkpoints(run, config)
@@ -145,7 +149,7 @@ class RunLifecycle:
             ):
                 context = RunContext(
                     *(self._journal, self._checkpoints, show, display.warn),
-                    *(self._interrupts, requests),
+                    *(self._interrupts, requests, self._callbacks),
                 )
                 outcome = Training(self._config, backend, context, start).run()
             # While Ray is still up: the follower sends the rest as Ray goes down.

@@ -4,7 +4,11 @@ import difflib
 from collections.abc import Iterable
 
 
-class ConfigError(Exception):
+class ReinforceError(Exception):
+    """Base of every error that this project raises on purpose."""
+
+
+class ConfigError(ReinforceError):
     """A configuration that cannot be run; the message names the value and the way out.
 
     Not a ``ValueError`` on purpose: pydantic and tyro would catch one and wrap its text.

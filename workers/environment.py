@@ -16,8 +16,9 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import VectorEnv
 
-from reinforce.configs.errors import suggestion
+from reinforce.configs.errors import ReinforceError, suggestion
 from reinforce.configs.experiment import EnvironmentConfig, WrapperConfig
+from reinforce.configs.given_objects import given
 from reinforce.configs.user_code import described
 from reinforce.learner.policies.spaces import ActionLayout, ObservationLayout
 from reinforce.workers.closing import Closing
@@ -62,7 +63,7 @@ EnvironmentFactory = Callable[[EnvironmentConfig], gymnasium.Env[Any, Any]]
 """Makes one environment: ``make_environment``, or one that adds to what it makes."""
 
 
-class UnsuitableEnvironmentError(Exception):
+class UnsuitableEnvironmentError(ReinforceError):
     """An environment that cannot be made or learned in; the message says why and what to do."""
 
 
@@ -172,6 +173,12 @@ def refusing(what: str, way_out: str = "") -> Iterator[None]:
 def _registration(config: EnvironmentConfig) -> EnvSpec:
     """Return the registration that the id names, or one for the user's callable."""
     module_name, _, name = config.id.rpartition(":")
+    try:
+        own = given(config.id)
+    except LookupError as error:
+        raise UnsuitableEnvironmentError(f"environment.id = {config.id!r}: {error}") from None
+    if own is not None:
+        return EnvSpec(id=name, entry_point=own)
     with refusing(f"environment.id = {config.id!r} cannot be imported"):
         try:
             if module_name:

@@ -30,7 +30,7 @@ class RolloutReport:
         policy_version: Version of the weights that played it.
         episode_returns: [E] undiscounted, in the environment's unit.
         episode_lengths: [E] steps.
-        num_truncated: Episodes that a limit of time ended.
+        truncated: [E] whether a limit of time ended the episode.
         num_unknown: Steps that showed a category which is not in its space.
         trajectories_sha256: Digest of every recorded bit.
         rollout_s: Seconds that playing took.
@@ -40,7 +40,7 @@ class RolloutReport:
     policy_version: int
     episode_returns: NDArray[np.float64]
     episode_lengths: NDArray[np.int64]
-    num_truncated: int
+    truncated: NDArray[np.bool_]
     num_unknown: int
     trajectories_sha256: str
     rollout_s: float
@@ -89,7 +89,7 @@ class RolloutWorker:
             policy_version=trajectories.policy_version,
             episode_returns=trajectories.episode_returns,
             episode_lengths=trajectories.episode_lengths,
-            num_truncated=int(trajectories.truncated.sum()),
+            truncated=trajectories.truncated,
             num_unknown=num_unknown(self._spec.observation, trajectories.observations),
             trajectories_sha256=trajectories.sha256,
             rollout_s=time.perf_counter() - started,

@@ -35,6 +35,9 @@ TRUST_HELP = "Use the code and the places that the run names, although it is not
 Trust = Annotated[Flag, tyro.conf.arg(help=TRUST_HELP)]
 """The user vouches for a run directory."""
 
+CallbackNames = Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME")]
+"""``module:function`` of the user's own, as often as there are callbacks."""
+
 Settings = Annotated[Config, tyro.conf.arg(name=""), tyro.conf.FlagConversionOff]
 """Every setting of a run as an option of its own."""
 

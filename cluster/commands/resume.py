@@ -1,5 +1,6 @@
 """``reinforce resume``: goes on from the newest good checkpoint, as if nothing had happened."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -7,7 +8,8 @@ from typing import Annotated, ClassVar
 import tyro
 
 from reinforce.cluster import STARTED_S
-from reinforce.cluster.commands.arguments import ConfiguredCommand, Trust
+from reinforce.cluster.callbacks import Callback, callback_named
+from reinforce.cluster.commands.arguments import CallbackNames, ConfiguredCommand, Trust
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import RunDirectoryError
 from reinforce.cluster.files import read_json, write_json
@@ -31,6 +33,8 @@ class ResumeCommand(ConfiguredCommand):
 
     Attributes:
         source: The run directory.
+        callback: module:function of yours, called after each update and each evaluation. May be
+            given several times.
     """
 
     needs: ClassVar[str] = "a run directory first, such as `reinforce {verb} runs/NAME`"
@@ -39,6 +43,7 @@ class ResumeCommand(ConfiguredCommand):
         str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN_DIR", help_behavior_hint="(required)")
     ]
     trust: Trust = False
+    callback: CallbackNames = ()
 
     @classmethod
     def base(cls, source: str) -> Config:
@@ -50,7 +55,8 @@ class ResumeCommand(ConfiguredCommand):
         said = [word.partition("=")[0].removeprefix("--") for word in self.words]
         uses = (*CODE, *CHECKPOINTS, *CLUSTER, *TRACKING)
         require_trust(run, self.config, uses, trust=self.trust, said=said)
-        return go_on(run, self.config, console, STARTED_S, forget_requests=True)
+        callbacks = [*map(callback_named, self.callback)]
+        return go_on(run, self.config, console, STARTED_S, callbacks, forget_requests=True)
 
 
 def go_on(
@@ -58,6 +64,7 @@ def go_on(
     config: Config,
     console: PlainConsole,
     started_s: float,
+    callbacks: Sequence[Callback] = (),
     *,
     forget_requests: bool = False,
 ) -> int:
@@ -68,6 +75,7 @@ def go_on(
         config: How from now on.
         console: Where the display and the summary go.
         started_s: ``time.monotonic()`` when the program began.
+        callbacks: Functions of the user that see each update and each evaluation.
         forget_requests: Drop the requests of the earlier process: a pause, a number of workers.
 
     Raises:
@@ -113,7 +121,7 @@ def go_on(
 
         for name, (old, new) in changes.items():
             console.say(f"{name}: {old} is now {new}")
-        lifecycle = RunLifecycle(config, spec, run, journal, console, started_s)
+        lifecycle = RunLifecycle(config, spec, run, journal, console, started_s, callbacks)
         return lifecycle.conduct(newest, note_start)
 
 

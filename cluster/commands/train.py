@@ -1,10 +1,12 @@
 """``reinforce train``: begins a run in a new directory, or goes on with one that is there."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from reinforce.cluster import STARTED_S
-from reinforce.cluster.commands.arguments import ConfiguredCommand
+from reinforce.cluster.callbacks import Callback, callback_named
+from reinforce.cluster.commands.arguments import CallbackNames, ConfiguredCommand
 from reinforce.cluster.commands.resume import go_on
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import (
@@ -28,22 +30,32 @@ class TrainCommand(ConfiguredCommand):
 
     Attributes:
         resume: auto: go on with the run of this name if there is one, else begin it.
+        callback: module:function of yours, called after each update and each evaluation. May be
+            given several times.
     """
 
     resume: Literal["auto"] | None = None
+    callback: CallbackNames = ()
 
     def execute(self) -> int:
         run = train_or_resume if self.resume else run_training
-        return run(self.config, PlainConsole(quiet_when_unread=True), STARTED_S)
+        console = PlainConsole(quiet_when_unread=True)
+        return run(self.config, console, STARTED_S, [*map(callback_named, self.callback)])
 
 
-def run_training(config: Config, console: PlainConsole, started_s: float) -> int:
+def run_training(
+    config: Config,
+    console: PlainConsole,
+    started_s: float,
+    callbacks: Sequence[Callback] = (),
+) -> int:
     """Train as configured, in a new run directory, and return the exit code.
 
     Args:
         config: What to run.
         console: Where the display and the summary go.
         started_s: ``time.monotonic()`` when the program began.
+        callbacks: Functions of the user that see each update and each evaluation.
 
     Raises:
         TrainingError: The run failed; its directory says why.
@@ -62,7 +74,7 @@ def run_training(config: Config, console: PlainConsole, started_s: float) -> int
                 "another run.name, or go on from them with --resume auto"
             )
         with Journal(run.journal_file) as journal:
-            lifecycle = RunLifecycle(config, spec, run, journal, console, started_s)
+            lifecycle = RunLifecycle(config, spec, run, journal, console, started_s, callbacks)
             return lifecycle.conduct(None, lambda: run.note_start("train", 0, {}))
     except (UsageError, InterruptedRunError, StorageError):
         if not run.has_begun:
@@ -70,7 +82,12 @@ def run_training(config: Config, console: PlainConsole, started_s: float) -> int
         raise
 
 
-def train_or_resume(config: Config, console: PlainConsole, started_s: float) -> int:
+def train_or_resume(
+    config: Config,
+    console: PlainConsole,
+    started_s: float,
+    callbacks: Sequence[Callback] = (),
+) -> int:
     """Go on with the run of this name if there is one, else begin it, as supervisors need it."""
     if config.run.name is None:
         raise ConfigError("--resume auto finds a run by its name; give it one with --run.name")
@@ -78,7 +95,7 @@ def train_or_resume(config: Config, console: PlainConsole, started_s: float) -> 
     if not run.config_file.is_file():
         run.clear_what_was_never_whole()
         if not Checkpoints(run, config).versions():
-            return run_training(config, console, started_s)
+            return run_training(config, console, started_s, callbacks)
         # The machine is new, and the run's directory went with the old one.
         RunDirectory.create(config)
-    return go_on(run, config, console, started_s)
+    return go_on(run, config, console, started_s, callbacks)

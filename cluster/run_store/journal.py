@@ -42,11 +42,14 @@ class BatchEntry:
             from the same bits.
         episode_returns: One per episode, undiscounted, in ticket order.
         episode_lengths: One per episode, in steps.
+        episode_truncated: One per episode, whether a limit of time ended it; None in journals of
+            version 0.1.
     """
 
     sha256: str
     episode_returns: list[float]
     episode_lengths: list[int]
+    episode_truncated: list[bool] | None = None
 
     @classmethod
     def of(cls, batch: Batch) -> "BatchEntry":
@@ -56,6 +59,7 @@ class BatchEntry:
             hashlib.sha256(digests.encode()).hexdigest(),
             np.concatenate([report.episode_returns for report in batch.reports]).tolist(),
             np.concatenate([report.episode_lengths for report in batch.reports]).tolist(),
+            np.concatenate([report.truncated for report in batch.reports]).tolist(),
         )
 
 
@@ -111,8 +115,7 @@ def update_entry(
         "rollout/return_max": max(returns),
         "rollout/num_episodes": len(lengths),
         "rollout/episode_length_mean": sum(lengths) / len(lengths),
-        "rollout/truncated_fraction": sum(report.num_truncated for report in batch.reports)
-        / len(lengths),
+        "rollout/truncated_fraction": sum(episodes.episode_truncated or ()) / len(lengths),
         "rollout/unknown_category_fraction": sum(report.num_unknown for report in batch.reports)
         / sum(lengths),
         **{f"learner/{name}": value for name, value in report.metrics.items()},

@@ -1,6 +1,5 @@
 """A network of the user's: found by ``module:Class``, made, and checked before it is trusted."""
 
-import importlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from reinforce.configs.errors import ConfigError
+from reinforce.configs.given_objects import imported
 from reinforce.configs.user_code import described
 from reinforce.learner.networks.layers import Parts
 from reinforce.learner.policies.architecture import PolicyArchitecture
@@ -77,9 +77,7 @@ def make_custom_body(architecture: PolicyArchitecture, generator: torch.Generato
             f"{where} cannot be made with observation_shapes {shapes}, num_outputs {num_outputs} "
             f"and policy.arguments {dict(architecture.arguments)}"
         ):
-            module, _, name = architecture.kind.partition(":")
-            user_class = getattr(importlib.import_module(module), name)
-            return user_class(shapes, num_outputs, **architecture.arguments)
+            return imported(architecture.kind)(shapes, num_outputs, **architecture.arguments)
 
     with torch.random.fork_rng(devices=[]):
         seed = generator.initial_seed()

@@ -181,6 +181,13 @@ class TorchPolicy(Policy):
     def keep(self, rows: NDArray[np.bool_]) -> None:
         self._states = self._states[torch.from_numpy(rows)]
 
+    @property
+    def states(self) -> NDArray[np.float32]:
+        return self._states.numpy().copy()
+
+    def remember(self, states: NDArray[np.float32]) -> None:
+        self._states = torch.tensor(states)
+
     def parameters(self, observations: NDArray[Any]) -> NDArray[np.float32]:
         with torch.no_grad():
             if self._network.state_size:

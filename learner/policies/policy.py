@@ -51,6 +51,14 @@ class Policy(ABC):
     def keep(self, rows: NDArray[np.bool_]) -> None:  # noqa: B027
         """Go on with these rows alone."""
 
+    @property
+    def states(self) -> NDArray[np.float32]:
+        """[n, state_size] what is remembered for each row; without a memory state_size is 0."""
+        return np.zeros((0, 0), np.float32)
+
+    def remember(self, states: NDArray[np.float32]) -> None:  # noqa: B027
+        """Go on from [n, state_size] states that ``states`` returned."""
+
     @abstractmethod
     def parameters(self, observations: NDArray[Any]) -> NDArray[np.float32]:
         """Return [n, num_outputs + num_gaussians] parameters of the distribution over actions.

@@ -5,12 +5,12 @@ the learner lives and nowhere else.
 """
 
 import os
-import sys
 from collections.abc import Sequence
 
 import ray
 
 from reinforce.configs.config import Config
+from reinforce.configs.given_objects import UserProgram
 from reinforce.learner.policies.trajectories import Trajectories
 from reinforce.learner.policies.weights import Weights
 from reinforce.learner.state import LearnerState, UpdateReport
@@ -32,9 +32,9 @@ class WrongVersionError(Exception):
 class RolloutActor:
     """A rollout worker in a process of its own."""
 
-    def __init__(self, config: Config, spec: EnvironmentSpec, user_path: str) -> None:
+    def __init__(self, config: Config, spec: EnvironmentSpec, program: UserProgram) -> None:
         os.nice(_WORKER_NICENESS)
-        sys.path.append(user_path)  # where the user's environments may be; last, as in the driver
+        program.adopt()  # the user's environments may be there
         self._worker = RolloutWorker(config, spec)
 
     def ready(self) -> str:
@@ -56,9 +56,13 @@ class LearnerActor:
     """The learner in a process of its own."""
 
     def __init__(
-        self, config: Config, spec: EnvironmentSpec, state: LearnerState | None, user_path: str
+        self,
+        config: Config,
+        spec: EnvironmentSpec,
+        state: LearnerState | None,
+        program: UserProgram,
     ) -> None:
-        sys.path.append(user_path)  # where the user's policies may be
+        program.adopt()  # the user's policies may be there
         from reinforce.learner.learner import Learner
 
         self._learner = Learner(config.learner, architecture_of(config, spec), config.run.seed)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import ray
 from ray.actor import ActorClass
@@ -15,6 +14,7 @@ from reinforce.cluster.backends.ray.learner import RayLearner
 from reinforce.cluster.backends.ray.pool import RayPool
 from reinforce.cluster.backends.ray.session import num_learner_gpus, ray_session
 from reinforce.configs.config import Config
+from reinforce.configs.given_objects import UserProgram
 from reinforce.learner.state import LearnerState
 from reinforce.workers.environment import EnvironmentSpec
 
@@ -37,7 +37,7 @@ def ray_backend(
         UsageError: It has no room for a single worker, or no GPU for the learner, and no
             autoscaler.
     """
-    is_local = config.cluster.address is None
+    is_local, program = config.cluster.address is None, UserProgram.of_this_process()
     with ray_session(config, driver) as check_session:
         if not is_local:
             require_room(config)
@@ -50,14 +50,14 @@ def ray_backend(
         )
         # The learner first: it imports Torch, which takes longest.
         learner = RayLearner(
-            lambda state: learner_actor.remote(config, spec, state, str(Path.cwd())),
+            lambda state: learner_actor.remote(config, spec, state, program),
             state,
             driver,
         )
         pool = RayPool(
             config.workers,
             WorkerTarget(config, driver.requested_workers),
-            lambda: rollout_actor.remote(config, spec, str(Path.cwd())),
+            lambda: rollout_actor.remote(config, spec, program),
             driver,
             check_session,
         )

@@ -1,0 +1,89 @@
+"""Environments and policies that a Python program gives itself, instead of naming a module.
+
+A configuration is text. What can be imported is written there as ``module:name``. Anything else,
+from a notebook or from the program that is running, gets a name that begins with ``python:``, under
+which this process knows it; other processes are sent the object (``UserProgram``).
+"""
+
+import importlib
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PREFIX = "python:"
+
+_given: dict[str, Any] = {}
+
+
+def name_of(thing: Callable[..., Any]) -> str:
+    """Return the name that a configuration has for a class or a function."""
+    module, name = getattr(thing, "__module__", None), getattr(thing, "__qualname__", "")
+    if module not in (None, "__main__") and name.isidentifier():
+        found = getattr(sys.modules.get(str(module)), name, None)
+        if found is thing:
+            return f"{module}:{name}"
+    short = PREFIX + (re.sub(r"\W", "", name.rpartition(".")[2]) or type(thing).__name__)
+    _given[short] = thing
+    return short
+
+
+def given(name: str) -> Any | None:
+    """Return the object that was given under a name, or None if the name is of something else.
+
+    Raises:
+        LookupError: It was given in another process.
+    """
+    if not name.startswith(PREFIX):
+        return None
+    if name not in _given:
+        raise LookupError(
+            f"{name} was given from Python and is not known in this process: define it there, and "
+            "hand it to reinforce.load(RUN_DIR, environment=..., policy=...)"
+        )
+    return _given[name]
+
+
+def imported(name: str) -> Any:
+    """Return what ``module:name`` stands for, or what was given under this name.
+
+    Raises:
+        LookupError: It was given in another process.
+        Exception: Whatever importing the module raises; AttributeError if it has no such name.
+    """
+    found = given(name)
+    if found is not None:
+        return found
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+@dataclass(frozen=True)
+class UserProgram:
+    """What another process has to know to find the user's code.
+
+    Attributes:
+        search_path: Folders in which this process finds the user's modules.
+        given: Objects by the names that configurations have for them.
+    """
+
+    search_path: tuple[str, ...]
+    given: Mapping[str, Any]
+
+    @classmethod
+    def of_this_process(cls) -> "UserProgram":
+        """Return that of this process."""
+        installed = {Path(sys.prefix), Path(sys.base_prefix)}
+        folders = [
+            str(folder)
+            for folder in map(Path, sys.path)
+            if folder.is_dir() and not installed & {folder, *folder.absolute().parents}
+        ]
+        return cls(tuple(dict.fromkeys([*folders, str(Path.cwd())])), dict(_given))
+
+    def adopt(self) -> None:
+        """Know in this process what was known there; its folders come last, as they do there."""
+        sys.path.extend(folder for folder in self.search_path if folder not in sys.path)
+        _given.update(self.given)
