@@ -60,7 +60,7 @@ class TrainingEvent:
         self._recorded[f"custom/{name}"] = float(value)
 
     def stop(self, reason: str) -> None:
-        """End the run after this event, with a last evaluation; ``reason`` stands in its summary."""
+        """End the run after this event, with a last evaluation; the summary has the reason."""
         self._stop_reason = reason
 
     def save_checkpoint(self) -> None:

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
-from reinforce.cluster.errors import InterruptedRunError, ReinforceError, UsageError
-from reinforce.configs.errors import ConfigError, suggestion
+from reinforce.cluster.errors import InterruptedRunError, UsageError
+from reinforce.configs.errors import ConfigError, ReinforceError, suggestion
 from reinforce.workers.environment import UnsuitableEnvironmentError
 
 _SETTINGS = "[--section.field value ...]"

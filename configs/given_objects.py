@@ -26,8 +26,13 @@ def name_of(thing: Callable[..., Any]) -> str:
         if found is thing:
             return f"{module}:{name}"
     short = PREFIX + (re.sub(r"\W", "", name.rpartition(".")[2]) or type(thing).__name__)
-    _given[short] = thing
+    give(short, thing)
     return short
+
+
+def give(name: str, thing: Any) -> None:
+    """Know an object under a name that an earlier process had for it."""
+    _given[name] = thing
 
 
 def given(name: str) -> Any | None:

@@ -1,5 +1,6 @@
 """From a preset's name or a YAML file to a configuration, and back to YAML."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,24 @@ def load_config(source: str) -> Config:
         return Config.model_validate(parse_mapping(text, example))
     except ConfigError as error:
         raise ConfigError(f"{source}: {error}") from None
+
+
+def with_overrides(config: Config, overrides: Mapping[str, Any]) -> Config:
+    """Return a configuration with some settings replaced.
+
+    Raises:
+        ConfigError: There is no such setting, or it does not take this value.
+    """
+    sections = config.model_dump()
+    for name, value in overrides.items():
+        section, _, field = name.partition(".")
+        if not field or section not in sections:
+            raise ConfigError(
+                f"{name!r} is no setting; name them as 'learner.learning_rate', with one of the "
+                f"sections {', '.join(sections)}"
+            )
+        sections[section] = {**sections[section], field: value}
+    return Config.model_validate(sections)
 
 
 def is_path(source: str) -> bool:

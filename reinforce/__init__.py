@@ -1,5 +1,90 @@
 """REINFORCE on a Ray cluster in which the number of workers changes only the speed.
 
-The one name under which all of it is installed and imported: ``reinforce.configs``,
-``reinforce.learner``, ``reinforce.workers`` and ``reinforce.cluster``.
+>>> import reinforce
+>>> run = reinforce.train("cartpole", {"learner.learning_rate": 0.02}, seed=1)
+>>> run.evaluate(episodes=100).mean
+500.0
+
+``train`` trains and returns a ``Run``; ``load`` returns one that is there; ``compare`` holds runs
+against each other. A ``Run`` has its tables as DataFrames (``updates``, ``episodes``,
+``evaluations``) and its ``policy()``, which acts. The command line does the same for those who do
+not write Python.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from reinforce.cluster.callbacks import Callback, TrainingEvent
+    from reinforce.cluster.errors import (
+        CallbackError,
+        ClusterUnreachableError,
+        RunDirectoryError,
+        StorageError,
+        TicketFailedError,
+        TrainingError,
+        UsageError,
+    )
+    from reinforce.comparison import Comparison, compare
+    from reinforce.configs.config import Config
+    from reinforce.configs.errors import ConfigError, ReinforceError
+    from reinforce.policy import Policy
+    from reinforce.runs import EvaluationResult, Run, load
+    from reinforce.training import train
+    from reinforce.workers.environment import UnsuitableEnvironmentError
+
+_ERRORS = (
+    *("CallbackError", "ClusterUnreachableError", "RunDirectoryError", "StorageError"),
+    *("TicketFailedError", "TrainingError", "UsageError"),
+)
+_HOMES = {
+    "Callback": "cluster.callbacks",
+    "TrainingEvent": "cluster.callbacks",
+    "Comparison": "comparison",
+    "compare": "comparison",
+    "Config": "configs.config",
+    "ConfigError": "configs.errors",
+    "ReinforceError": "configs.errors",
+    "Policy": "policy",
+    "EvaluationResult": "runs",
+    "Run": "runs",
+    "load": "runs",
+    "train": "training",
+    "UnsuitableEnvironmentError": "workers.environment",
+    **dict.fromkeys(_ERRORS, "cluster.errors"),
+}
+"""Where each name comes from. They are imported when they are first asked for: every module below
+imports this package, and the command line needs none of them."""
+
+__all__ = [
+    "Callback",
+    "CallbackError",
+    "ClusterUnreachableError",
+    "Comparison",
+    "Config",
+    "ConfigError",
+    "EvaluationResult",
+    "Policy",
+    "ReinforceError",
+    "Run",
+    "RunDirectoryError",
+    "StorageError",
+    "TicketFailedError",
+    "TrainingError",
+    "TrainingEvent",
+    "UnsuitableEnvironmentError",
+    "UsageError",
+    "compare",
+    "load",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"reinforce.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -20,7 +20,7 @@ ALLOWED = {
         *("matplotlib", "fsspec", "psutil", "pydantic"),
         *("av", "onnx", "onnxruntime", "optuna"),  # extras
     },
-    "reinforce": set(),
+    "reinforce": {"gymnasium", "numpy", "pandas"},
 }
 
 WITH_TORCH = {

@@ -35,6 +35,16 @@ class RecordCommand(PlayCommand):
     webm: Flag = False
 
     def execute(self) -> int:
+        for path in self.record():
+            PlainConsole().say(str(path))
+        return 0
+
+    def record(self) -> Iterator[Path]:
+        """Film the episodes, and yield the path of each file once it is whole.
+
+        Raises:
+            UnsuitableEnvironmentError, UsageError: It cannot be filmed here.
+        """
         check_video_support()
         # Pygame would open a window, where there is a screen; where there is none, it would fail.
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
@@ -48,8 +58,7 @@ class RecordCommand(PlayCommand):
                 f"_return_{report.episode_returns[0]:.1f}"
             )
             for film in films:
-                PlainConsole().say(str(film.keep(name)))
-        return 0
+                yield film.keep(name)
 
     def _films(
         self, policy: TrainedPolicy, seed: int

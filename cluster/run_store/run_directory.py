@@ -63,7 +63,7 @@ class RunDirectory:
         Raises:
             RunDirectoryError: It exists already, or cannot be written. Nothing is left behind.
         """
-        name = config.run.name or _free_name(config)
+        name = config.run.name or free_name(config)
         run = cls(config.run.directory / name)
         try:
             run.path.mkdir(parents=True)
@@ -150,7 +150,8 @@ def is_followed(run: RunDirectory) -> bool:
     return is_locked(run.tracking_log)
 
 
-def _free_name(config: Config) -> str:
+def free_name(config: Config) -> str:
+    """Return a name that no other run has: environment, seed and UTC time."""
     environment = config.environment.id.rpartition("/")[2].rpartition(":")[2].lower()
     # To the microsecond, so that runs started together do not meet.
     now = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")

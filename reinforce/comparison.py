@@ -1,0 +1,64 @@
+"""``reinforce.compare``: configurations side by side, over their seeds, as tables."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from reinforce.cluster.analysis.comparison import Group, group_runs, history_of
+from reinforce.cluster.analysis.seed_statistics import Statistic, interquartile_mean
+from reinforce.runs import Run
+
+_STATISTICS: dict[str, Statistic] = {"iqm": interquartile_mean, "mean": np.mean}
+
+
+class Comparison:
+    """Groups of runs that differ in their seeds only.
+
+    Attributes:
+        scores: One row per group: its name, the number of its runs, the statistic of the mean
+            returns of their last weights on fresh episodes, and a 95 % bootstrap interval.
+    """
+
+    def __init__(self, groups: Sequence[Group], statistic: Statistic) -> None:
+        self._groups, self._statistic = groups, statistic
+        rows = []
+        for group in groups:
+            score, low, high = group.summary(statistic) or (np.nan,) * 3
+            rows.append((group.label, len(group.runs), score, low, high))
+        self.scores = pd.DataFrame(rows, columns=["group", "runs", "score", "low", "high"])
+
+    def curves(self) -> pd.DataFrame:
+        """Return the learning curves: group, steps, value, low and high, for plotting."""
+        tables = [
+            pd.DataFrame({"group": group.label, **vars(curve)}).rename(columns={"values": "value"})
+            for group in self._groups
+            if (curve := group.curve(self._statistic))
+        ]
+        empty = pd.DataFrame(columns=["group", "steps", "value", "low", "high"])
+        return pd.concat(tables, ignore_index=True) if tables else empty
+
+    def __repr__(self) -> str:
+        return str(self.scores)
+
+    def _repr_html_(self) -> str:
+        return str(self.scores._repr_html_())
+
+
+def compare(
+    runs: Sequence[Run | str | Path], *, statistic: Literal["iqm", "mean"] = "iqm"
+) -> Comparison:
+    """Compare configurations over their seeds (Agarwal et al. 2021, arXiv:2108.13264).
+
+    Args:
+        runs: Runs or run directories; those that differ only in seed, name, place or speed are one
+            group, and each seed counts once.
+        statistic: ``iqm``: mean of the middle half of the runs. ``mean``: of all.
+
+    Raises:
+        UsageError: One is no run directory, or holds no update yet.
+    """
+    paths = [run.path if isinstance(run, Run) else Path(run) for run in runs]
+    return Comparison(group_runs([history_of(path) for path in paths]), _STATISTICS[statistic])

@@ -1,0 +1,93 @@
+"""A trained policy that acts: in the forms of its environment, and without making that."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reinforce.cluster.errors import UsageError
+from reinforce.cluster.export.trained_policy import TrainedPolicy
+from reinforce.learner.make_policy import make_policy
+from reinforce.workers.observations import read_mask, row_writer
+from reinforce.workers.rollout_worker import architecture_of
+from reinforce.workers.spaces import MASK_KEY, ActionDecoder
+
+
+class Policy:
+    """One version of the weights of a run.
+
+    Attributes:
+        update: Updates that made these weights.
+        weights_sha256: Their digest.
+    """
+
+    def __init__(self, trained: TrainedPolicy) -> None:
+        self._spec, self._layout = trained.spec, trained.spec.observation
+        self._actor = make_policy(architecture_of(trained.config, trained.spec))
+        self._actor.load(trained.weights)
+        self._decoder = ActionDecoder(trained.spec.action)
+        self._generator = np.random.default_rng(trained.config.run.seed)
+        self.update = trained.weights.version
+        self.weights_sha256 = trained.weights.sha256
+
+    def act(
+        self,
+        observation: Any,
+        state: NDArray[np.float32] | None = None,
+        mask: Any = None,
+        *,
+        greedy: bool = True,
+        generator: np.random.Generator | None = None,
+    ) -> tuple[Any, NDArray[np.float32]]:
+        """Return an action, and what a policy with a memory has to be given with the next step.
+
+        Args:
+            observation: As the environment returns it.
+            state: What the step before returned; None at the beginning of an episode.
+            mask: The action mask, if the environment gives one in ``info``; one that is part of the
+                observation is found there.
+            greedy: Take the most probable action; otherwise sample as in training.
+            generator: Source of chance for sampled actions. None: one of the policy's own, seeded
+                with the run's seed.
+
+        Returns:
+            The action in the form that ``env.step`` takes, and the new state; without a memory it
+            is empty.
+
+        Raises:
+            UsageError: The environment has action masks, and none was given.
+            ValueError: The observation has another shape than those of training.
+        """
+        rows = self._layout.empty(1)
+        row_writer(self._layout, rows)(0, observation)
+        masks = self._masks(observation, mask)
+        if state is None:
+            self._actor.begin(1)
+        else:
+            self._actor.remember(state)
+        if greedy:
+            actions = self._actor.act_greedily(rows, masks)
+        else:
+            actions = self._sample(rows, masks, generator or self._generator)
+        return self._decoder.singles(actions)[0], self._actor.states
+
+    def _masks(self, observation: Any, mask: Any) -> NDArray[np.bool_] | None:
+        if self._spec.action_mask is None:
+            return None
+        if self._spec.action_mask == "observation":
+            return read_mask(observation, self._spec.action)[None]
+        if mask is None:
+            raise UsageError(
+                f"the environment gives action masks in info[{MASK_KEY!r}]: hand it over as mask="
+            )
+        return read_mask({MASK_KEY: mask}, self._spec.action)[None]
+
+    def _sample(
+        self,
+        rows: NDArray[Any],
+        masks: NDArray[np.bool_] | None,
+        generator: np.random.Generator,
+    ) -> NDArray[Any]:
+        layout = self._spec.action
+        shape = (1,) if layout.is_one_choice else (1, layout.num_uniforms)
+        return self._actor.act(rows, generator.random(shape), masks)[0]

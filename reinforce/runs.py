@@ -1,0 +1,310 @@
+"""A run as Python sees it: its settings, measurements and policy, and what can be done with it."""
+
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from reinforce.cluster.analysis.plots import draw_run
+from reinforce.cluster.callbacks import Callback
+from reinforce.cluster.commands.export import ExportCommand
+from reinforce.cluster.commands.record import RecordCommand
+from reinforce.cluster.commands.resume import go_on
+from reinforce.cluster.console import PlainConsole
+from reinforce.cluster.evaluation import Evaluation
+from reinforce.cluster.export.trained_policy import TrainedPolicy
+from reinforce.cluster.files import read_json
+from reinforce.cluster.run_store.journal import is_being_written, read_entries
+from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.run_store.trust import note_trusted
+from reinforce.configs.config import Config
+from reinforce.configs.errors import ConfigError
+from reinforce.configs.given_objects import PREFIX, give
+from reinforce.configs.loading import load_config, with_overrides
+from reinforce.policy import Policy
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluationResult:
+    """What fresh episodes of a trained policy returned.
+
+    Attributes:
+        returns: [E] undiscounted, in the environment's unit.
+        lengths: [E] in steps.
+        greedy: Whether the most probable action was taken.
+        update: Updates that made the weights.
+    """
+
+    returns: NDArray[np.float64]
+    lengths: NDArray[np.int64]
+    greedy: bool
+    update: int
+
+    @property
+    def mean(self) -> float:
+        """Mean return."""
+        return float(self.returns.mean())
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of the mean by Student's t; E >= 2."""
+        return Evaluation.of(self.returns, greedy=self.greedy).return_ci95
+
+    def __repr__(self) -> str:
+        low, high = self.interval
+        return (
+            f"<mean return {self.mean:.1f} (95 % interval {low:.1f} to {high:.1f}) over "
+            f"{len(self.returns)} episodes, update {self.update}>"
+        )
+
+
+class Run:
+    """A run directory: only read, but for what its methods say."""
+
+    def __init__(self, path: str | Path) -> None:
+        """Open a run directory.
+
+        Raises:
+            RunDirectoryError: There is none at this path.
+        """
+        self._directory = RunDirectory.open(Path(path))
+        self.path = self._directory.path
+        self.name = self._directory.name
+
+    @property
+    def config(self) -> Config:
+        """The resolved configuration."""
+        return load_config(str(self._directory.config_file))
+
+    @property
+    def summary(self) -> Mapping[str, Any]:
+        """What ``summary.json`` holds; empty as long as the run has not ended."""
+        return read_json(self._directory.summary_file) or {}
+
+    @property
+    def status(self) -> str:
+        """``finished``, ``interrupted`` or ``failed``; ``running``; or ``lost``, without an end."""
+        if "status" in self.summary:
+            return str(self.summary["status"])
+        return "running" if is_being_written(self._directory.journal_file) else "lost"
+
+    @property
+    def weights_sha256(self) -> str | None:
+        """Digest of the last weights; None as long as the run has not ended."""
+        return self.summary.get("weights_sha256")
+
+    @property
+    def evaluation(self) -> Mapping[str, Any] | None:
+        """The last evaluation, on seeds of its own; None if the run did not come to its end."""
+        return self.summary.get("evaluation")
+
+    @property
+    def updates(self) -> pd.DataFrame:
+        """One row per update: counters, and metrics by the names that MLflow has."""
+        return pd.DataFrame(self._rows(are_updates=True))
+
+    @property
+    def evaluations(self) -> pd.DataFrame:
+        """One row per evaluation; those on other seeds have columns ``evaluation/confirmed_…``."""
+        return pd.DataFrame(self._rows(are_updates=False))
+
+    @property
+    def episodes(self) -> pd.DataFrame:
+        """One row per episode that was learned from, in ticket order.
+
+        Columns: update, ticket, episode, return, length, terminated, truncated. Runs of version 0.1
+        do not say how an episode ended.
+        """
+        size, rows = self.config.workers.episodes_per_ticket, []
+        for entry in read_entries(self._directory.journal_file):
+            if entry.batch is None:
+                continue
+            batch = entry.batch
+            unknown: list[bool | None] = [None] * len(batch.episode_returns)
+            ends = batch.episode_truncated or unknown
+            ordered = zip(batch.episode_returns, batch.episode_lengths, ends, strict=True)
+            for index, (value, length, truncated) in enumerate(ordered):
+                ticket, episode = divmod(index, size)
+                terminated = None if truncated is None else not truncated
+                which = entry.updates - 1, ticket, episode
+                rows.append((*which, value, length, terminated, truncated))
+        columns = ["update", "ticket", "episode", "return", "length", "terminated", "truncated"]
+        return pd.DataFrame(rows, columns=columns)
+
+    def _rows(self, *, are_updates: bool) -> Iterator[dict[str, Any]]:
+        for entry in read_entries(self._directory.journal_file):
+            if (entry.batch is not None) == are_updates:
+                yield {
+                    "updates": entry.updates,
+                    "environment_steps": entry.environment_steps,
+                    "training_time_s": entry.training_time_s,
+                    "timestamp_ms": entry.timestamp_ms,
+                    **entry.metrics,
+                }
+
+    def policy(self, *, best: bool = False) -> Policy:
+        """Return the newest policy, or the one with the best evaluation.
+
+        The environment is not made for it.
+
+        Raises:
+            UsageError: There is no checkpoint of it, or the run is not known to be yours.
+        """
+        is_own = ":" in self.config.policy.kind
+        return Policy(TrainedPolicy.load(self.path, best=best, plays=is_own))
+
+    def evaluate(
+        self,
+        episodes: int = 100,
+        *,
+        seed: int | None = None,
+        sampled: bool = False,
+        best: bool = False,
+    ) -> EvaluationResult:
+        """Play fresh episodes, in this process; nothing is written.
+
+        Args:
+            episodes: How many, >= 1.
+            seed: Of the episodes, >= 0; the same seed gives the same episodes, which neither
+                training nor its evaluations play. None: that of the run.
+            sampled: Sample actions as in training.
+            best: Take the checkpoint of the best evaluation instead of the newest one.
+
+        Raises:
+            UnsuitableEnvironmentError, UsageError: It cannot be played here.
+            TicketFailedError: The environment failed.
+        """
+        trained = TrainedPolicy.load(self.path, best=best)
+        seed = trained.config.run.seed if seed is None else seed
+        tickets = trained.tickets(seed, episodes, greedy=not sampled)
+        reports = [report for report, _ in trained.play(tickets)]
+        return EvaluationResult(
+            np.concatenate([report.episode_returns for report in reports]),
+            np.concatenate([report.episode_lengths for report in reports]),
+            greedy=not sampled,
+            update=trained.weights.version,
+        )
+
+    def resume(
+        self,
+        overrides: Mapping[str, Any] | None = None,
+        *,
+        callbacks: Sequence[Callback] = (),
+        progress: bool = True,
+    ) -> "Run":
+        """Go on from the newest good checkpoint, as if nothing had happened, and return the run.
+
+        Args:
+            overrides: Settings that do not decide what is computed, such as
+                ``{"stop.max_updates": 200}``.
+            callbacks: As for ``train``.
+            progress: Print how far it is.
+
+        Raises:
+            ConfigError, UnsuitableEnvironmentError, UsageError: It cannot go on like this.
+            TrainingError: The run failed again.
+            KeyboardInterrupt: The user stopped it; a checkpoint is written.
+        """
+        config = with_overrides(self.config, overrides or {})
+        started_s, console = time.monotonic(), console_of(progress=progress)
+        code = go_on(self._directory, config, console, started_s, callbacks, forget_requests=True)
+        raise_if_interrupted(code)
+        return Run(self.path)
+
+    def plot(self, directory: str | Path | None = None) -> list[Path]:
+        """Draw the pictures of the run and return their paths.
+
+        Args:
+            directory: Where to. None: ``plots/`` in the run directory.
+        """
+        own = self._directory.plots
+        folder = Path(directory) if directory else self._directory.require_inside(own)
+        return draw_run(self._directory.journal_file, folder, self.name)
+
+    def record(
+        self,
+        episodes: int = 1,
+        *,
+        seed: int | None = None,
+        sampled: bool = False,
+        best: bool = False,
+        directory: str | Path | None = None,
+    ) -> list[Path]:
+        """Film episodes as mp4 and return the paths; arguments as for ``evaluate``.
+
+        Raises:
+            UnsuitableEnvironmentError, UsageError: It cannot be filmed here.
+        """
+        output = Path(directory) if directory else None
+        films = RecordCommand(
+            run=self.path, episodes=episodes, seed=seed, sampled=sampled, best=best, output=output
+        )
+        return list(films.record())
+
+    def export(self, directory: str | Path, *, best: bool = False, onnx: bool = False) -> Path:
+        """Write a policy that runs without this project, and return its folder.
+
+        Raises:
+            ExportError: It would not act as the policy does; nothing was written.
+            UsageError: It cannot be exported.
+        """
+        ExportCommand(run=self.path, output=Path(directory), best=best, onnx=onnx).execute()
+        return Path(directory)
+
+    def __repr__(self) -> str:
+        return f"<Run {str(self.path)!r}, {self.status}>"
+
+
+def load(
+    path: str | Path,
+    *,
+    environment: Callable[..., Any] | None = None,
+    policy: Callable[..., Any] | None = None,
+    trust: bool = False,
+) -> Run:
+    """Return a run that is there; nothing that it names is imported.
+
+    Args:
+        path: The run directory; the run may still be going on.
+        environment: The class or function that a run was given from Python.
+        policy: The class of the policy, likewise.
+        trust: Use the code and the places that the run names, although you have not made it.
+
+    Raises:
+        ConfigError: The run was given no object, but named one that is imported.
+        RunDirectoryError: There is no run at this path.
+    """
+    run = Run(path)
+    for name, thing in ((run.config.environment.id, environment), (run.config.policy.kind, policy)):
+        if thing is None:
+            continue
+        if not name.startswith(PREFIX):
+            raise ConfigError(f"{run.path} names {name!r}, which is imported: leave the object out")
+        give(name, thing)
+    if trust:
+        note_trusted(run._directory, run.config)
+    return run
+
+
+def console_of(*, progress: bool) -> PlainConsole:
+    """Return where a run's display goes."""
+    return PlainConsole(quiet_when_unread=True, quiet=not progress)
+
+
+def raise_if_interrupted(exit_code: int) -> None:
+    """Do what Python does after the signal that ended a run in good order.
+
+    Raises:
+        KeyboardInterrupt: It was SIGINT.
+        SystemExit: It was another signal.
+    """
+    if exit_code == 128 + signal.SIGINT:
+        raise KeyboardInterrupt
+    if exit_code > 128:
+        raise SystemExit(exit_code)
