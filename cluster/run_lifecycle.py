@@ -37,6 +37,7 @@ from reinforce.cluster.run_store.summary import (
     write_summary,
 )
 from reinforce.cluster.run_store.trust import note_own
+from reinforce.cluster.run_store.warm_start import first_state
 from reinforce.cluster.tracking.follower_process import Tracking
 from reinforce.cluster.training import Training
 from reinforce.configs.config import Config
@@ -134,7 +135,7 @@ class RunLifecycle:
     ) -> tuple[dict[str, Any], int]:
         requests = RequestsReader(self._run.control_file)
         driver = Driver(self._interrupts, lambda: requests.current.num_workers, self._warn)
-        state = start.learner if start else None
+        state = start.learner if start else first_state(self._config, self._spec)
         with open_backend(self._config, self._spec, driver, state) as backend:
             # From here on the run is another than before; what was refused has left it as it was.
             note_start()

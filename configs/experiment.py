@@ -35,6 +35,21 @@ class RunConfig(Section):
         Path("runs"),
         description="Folder that receives one folder per run; relative to the current directory.",
     )
+    start_from: Annotated[str | None, Role.RESULT] = Field(
+        None,
+        min_length=1,
+        description="Run whose weights this one begins with: RUN_DIR, RUN_DIR@best or "
+        "RUN_DIR@UPDATE. Spaces and policy have to be the same. None: random weights.",
+    )
+    start_from_optimizer: Annotated[bool, Role.RESULT] = Field(
+        default=False,
+        description="With start_from, go on with that run's optimizer, scales and baselines, too.",
+    )
+    start_from_sha256: Annotated[str | None, Role.RESULT] = Field(
+        None,
+        pattern=r"^[0-9a-f]{64}$",
+        description="Digest of the weights of start_from; written by `train`.",
+    )
 
 
 class EnvironmentConfig(Section):

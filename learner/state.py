@@ -41,12 +41,16 @@ def arrays_of(**parts: Stateful | None) -> dict[str, NDArray[Any]]:
 
 
 def load_arrays_of(arrays: dict[str, NDArray[Any]], **parts: Stateful | None) -> None:
-    """Let each part continue from its own arrays among those that ``arrays_of`` returned."""
+    """Let each part continue from its own arrays among those that ``arrays_of`` returned.
+
+    A part that has none there stays as it is: at the beginning of a warm start.
+    """
     for prefix, part in parts.items():
         if part:
             start = f"{prefix}."
             own = {n.removeprefix(start): x for n, x in arrays.items() if n.startswith(start)}
-            part.load_arrays(own)
+            if own:
+                part.load_arrays(own)
 
 
 @dataclass(frozen=True)

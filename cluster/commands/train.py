@@ -20,6 +20,7 @@ from reinforce.cluster.run_lifecycle import RunLifecycle, check_environment
 from reinforce.cluster.run_store.checkpoints import Checkpoints
 from reinforce.cluster.run_store.journal import Journal
 from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.run_store.warm_start import with_start_noted
 from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
 
@@ -63,6 +64,7 @@ def run_training(
             left behind.
     """
     spec = check_environment(config, console)
+    config = with_start_noted(config, spec)
     if config.evaluation.video:
         check_filming(config.environment)
     run = RunDirectory.create(config)

@@ -1,0 +1,119 @@
+"""Warm starts: a run that begins with the weights of another (``run.start_from``).
+
+Weights and the statistics that normalise observations are taken over; optimizer, scales and
+baselines begin anew unless ``run.start_from_optimizer`` says otherwise.
+"""
+
+from itertools import zip_longest
+from pathlib import Path
+
+from reinforce.cluster.errors import UsageError
+from reinforce.cluster.run_store.checkpoint import Checkpoint, CorruptCheckpointError
+from reinforce.cluster.run_store.checkpoints import Checkpoints
+from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.run_store.stored_environment import read_environment
+from reinforce.configs.config import Config
+from reinforce.configs.loading import load_config, with_overrides
+from reinforce.learner.make_policy import make_policy
+from reinforce.learner.policies.architecture import PolicyArchitecture
+from reinforce.learner.state import LearnerState
+from reinforce.workers.environment import EnvironmentSpec
+from reinforce.workers.rollout_worker import architecture_of
+
+_KEPT = ("weights", "statistics.")
+"""Arrays of a state that make the policy, by how their names begin."""
+
+
+def with_start_noted(config: Config, spec: EnvironmentSpec) -> Config:
+    """Return a configuration that says from which weights exactly its run begins.
+
+    Raises:
+        UsageError: There are no such weights, or they do not fit.
+    """
+    if config.run.start_from is None:
+        return config
+    run, checkpoint = _found(config.run.start_from)
+    _require_fit(run, checkpoint, config, spec)
+    noted = {
+        "run.start_from": f"{run.path}@{checkpoint.learner.version}",
+        "run.start_from_sha256": checkpoint.weights.sha256,
+    }
+    return with_overrides(config, noted)
+
+
+def first_state(config: Config, spec: EnvironmentSpec) -> LearnerState | None:
+    """Return what the learner of a new run begins with; None: random weights.
+
+    Raises:
+        UsageError: The weights are gone, or are not those that the run began with.
+    """
+    if config.run.start_from is None:
+        return None
+    run, checkpoint = _found(config.run.start_from)
+    if checkpoint.weights.sha256 != config.run.start_from_sha256:
+        raise UsageError(
+            f"run.start_from = {config.run.start_from!r}: its weights are no longer those with "
+            f"sha256 {config.run.start_from_sha256}"
+        )
+    _require_fit(run, checkpoint, config, spec)
+    kept = "" if config.run.start_from_optimizer else _KEPT
+    arrays = checkpoint.learner.arrays
+    return LearnerState(0, {name: arrays[name] for name in arrays if name.startswith(kept)})
+
+
+def _found(start_from: str) -> tuple[RunDirectory, Checkpoint]:
+    """Return the run and the checkpoint that ``RUN_DIR``, ``RUN_DIR@best`` or ``RUN_DIR@N`` name.
+
+    A checkpoint of an update that is no longer kept may still be the best one.
+    """
+    path, _, which = start_from.rpartition("@") if "@" in start_from else (start_from, "", "")
+    run = RunDirectory.open(Path(path))
+    checkpoints = Checkpoints(run, load_config(str(run.config_file)))
+    try:
+        best = checkpoints.best()
+        if which == "best":
+            found = best
+        elif not which:
+            found = checkpoints.newest(lambda text: None)
+        elif which.isdigit() and int(which) in checkpoints.versions():
+            found = checkpoints.load(int(which))
+        else:
+            found = best if best and str(best.learner.version) == which else None
+    except (CorruptCheckpointError, OSError) as error:
+        raise UsageError(f"run.start_from = {start_from!r}: {error}") from None
+    if found is None:
+        there = ", ".join(map(str, checkpoints.versions())) or "none"
+        raise UsageError(
+            f"run.start_from = {start_from!r}: there is no such checkpoint in "
+            f"{checkpoints.location} (there are those after update: {there}); give RUN_DIR, "
+            "RUN_DIR@best or RUN_DIR@UPDATE"
+        )
+    return run, found
+
+
+def _require_fit(
+    run: RunDirectory, checkpoint: Checkpoint, config: Config, spec: EnvironmentSpec
+) -> None:
+    ours = architecture_of(config, spec)
+    try:
+        make_policy(ours).load(checkpoint.weights)
+    except ValueError as error:
+        theirs = architecture_of(
+            load_config(str(run.config_file)), read_environment(run.environment_file)
+        )
+        raise UsageError(
+            f"run.start_from = {config.run.start_from!r} does not fit: {error}"
+            f"{_differences(theirs, ours)}"
+        ) from None
+
+
+def _differences(theirs: PolicyArchitecture, ours: PolicyArchitecture) -> str:
+    """Return a line for each tensor in which two policies differ."""
+    if {theirs.kind, ours.kind} != {"mlp"}:
+        return f"; it is a {theirs.kind} policy, and this one is {ours.kind}"
+    pairs = zip_longest(theirs.parameter_shapes, ours.parameter_shapes)
+    return "".join(
+        f"\n  tensor {index}: {list(one or ()) or 'none'} there, {list(other or ()) or 'none'} here"
+        for index, (one, other) in enumerate(pairs)
+        if one != other
+    )
