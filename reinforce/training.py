@@ -57,7 +57,6 @@ def train(  # noqa: PLR0913  (a program says as much as a command line)
         KeyboardInterrupt: The user stopped it; a checkpoint is written.
     """
     started_s = time.monotonic()
-    config = with_overrides(_base(source), overrides or {})
     named = {
         "environment.id": _name(environment),
         "policy.kind": _name(policy),
@@ -67,7 +66,7 @@ def train(  # noqa: PLR0913  (a program says as much as a command line)
         "cluster.backend": backend,
     }
     said = {key: value for key, value in named.items() if value is not None}
-    config = with_overrides(config, said)
+    config = with_overrides(_base(source), {**(overrides or {}), **said})
     config = with_overrides(config, {"run.name": config.run.name or free_name(config)})
     code = run_training(config, console_of(progress=progress), started_s, callbacks)
     raise_if_interrupted(code)

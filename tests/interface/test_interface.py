@@ -1,0 +1,335 @@
+"""The Python interface, as its documentation shows it."""
+
+import subprocess
+import sys
+import threading
+from contextlib import chdir
+
+import gymnasium
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import reinforce
+
+QUICK = {
+    "learner.episodes_per_update": 8,
+    "workers.episodes_per_ticket": 4,
+    "workers.envs_per_worker": 2,
+    "evaluation.episodes": 6,
+    "evaluation.every_updates": 2,
+    "stop.max_updates": 3,
+    "stop.target_return": None,
+    "tracking.enabled": False,
+}
+
+
+class Line(gymnasium.Env):
+    """A walk of eight steps; a step to the right is worth 1."""
+
+    observation_space = gymnasium.spaces.Box(-8, 8, (1,), np.float32)
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.place, self.steps = 0, 0
+        return self._seen(), {}
+
+    def step(self, action):
+        self.place += 1 if action else -1
+        self.steps += 1
+        return self._seen(), float(action), self.steps == 8, False, {}
+
+    def _seen(self):
+        return np.array([self.place], np.float32)
+
+
+class Net(torch.nn.Module):
+    """One linear layer."""
+
+    def __init__(self, observation_shapes, num_outputs):
+        super().__init__()
+        self.layer = torch.nn.Linear(*observation_shapes["observation"], num_outputs)
+
+    def forward(self, observations):
+        return self.layer(observations["observation"])
+
+
+def train(*arguments, **options):
+    overrides = {**QUICK, **options.pop("overrides", {})}
+    options = {"backend": "inline", "progress": False, **options}
+    return reinforce.train(*arguments, overrides=overrides, **options)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return train("cartpole", seed=1, name="mine", directory=tmp_path_factory.mktemp("runs"))
+
+
+def test_a_run_says_what_it_is_and_what_it_came_to(run):
+    assert run.name == "mine"
+    assert run.status == "finished"
+    assert run.config.run.seed == 1
+    assert len(run.weights_sha256) == 64
+    assert run.evaluation["episodes"] == 6
+    assert reinforce.load(run.path).weights_sha256 == run.weights_sha256
+    assert repr(run) == f"<Run {str(run.path)!r}, finished>"
+
+
+def test_its_tables_are_data_frames_that_agree_with_each_other(run):
+    updates, episodes = run.updates, run.episodes
+
+    assert isinstance(updates, pd.DataFrame)
+    assert updates["updates"].tolist() == [1, 2, 3]
+    assert len(episodes) == 24
+    columns = ["update", "ticket", "episode", "return", "length", "terminated", "truncated"]
+    assert episodes.columns.tolist() == columns
+    assert episodes["ticket"].tolist() == ([0] * 4 + [1] * 4) * 3
+    means = episodes.groupby("update")["return"].mean().tolist()
+    np.testing.assert_allclose(means, updates["rollout/return_mean"])
+    assert (episodes["terminated"] ^ episodes["truncated"]).all()
+    assert episodes["length"].sum() == updates["environment_steps"].iloc[-1]
+    assert run.evaluations["updates"].tolist() == [0, 2, 3]
+
+
+def test_fresh_episodes_are_the_same_for_the_same_seed(run):
+    one, again = run.evaluate(episodes=10, seed=7), run.evaluate(episodes=10, seed=7)
+
+    np.testing.assert_array_equal(one.returns, again.returns)
+    assert one.returns.shape == (10,)
+    assert one.mean == one.returns.mean()
+    assert one.interval[0] <= one.mean <= one.interval[1]
+    assert one.update == 3
+    sampled = run.evaluate(episodes=10, seed=7, sampled=True)
+    assert not np.array_equal(sampled.returns, one.returns)
+
+
+def test_a_policy_acts_as_in_the_evaluation(run):
+    """Played by hand, an episode returns what it did there."""
+    policy = run.policy()
+    environment = gymnasium.make("CartPole-v1")
+    observation, _ = environment.reset(seed=0)
+    total, over = 0.0, False
+    while not over:
+        action, _ = policy.act(observation)
+        observation, reward, terminated, truncated, _ = environment.step(action)
+        total, over = total + reward, terminated or truncated
+
+    assert policy.weights_sha256 == run.weights_sha256
+    assert action in (0, 1)
+    returns = run.evaluate(episodes=40).returns
+    assert returns.min() <= total <= returns.max()
+
+
+def test_sampled_actions_come_from_the_generator_that_is_given(run):
+    policy, observation = run.policy(), np.zeros(4, np.float32)
+
+    def actions(seed):
+        generator = np.random.default_rng(seed)
+        return [policy.act(observation, greedy=False, generator=generator)[0] for _ in range(50)]
+
+    assert actions(0) == actions(0)
+    assert set(actions(0)) == {0, 1}
+
+
+def test_a_memory_is_handed_from_step_to_step(tmp_path):
+    options = {"policy": "gru", "directory": tmp_path, "overrides": {"policy.hidden_sizes": [8]}}
+    policy = train(environment="space_tasks:Recall", **options).policy()
+    observation = 0
+
+    _, first = policy.act(observation)
+    _, second = policy.act(observation, first)
+    _, again = policy.act(observation)
+
+    assert first.shape == (1, 8)
+    assert not np.array_equal(first, second)
+    np.testing.assert_array_equal(first, again)
+
+
+def test_a_mask_that_is_needed_is_asked_for(tmp_path):
+    kwargs = {"observation": "discrete", "action": "discrete", "masks": "info"}
+    overrides = {"environment.kwargs": kwargs, "environment.max_episode_steps": 5}
+    run = train(environment="space_tasks:Samples", directory=tmp_path, overrides=overrides)
+    policy = run.policy()
+
+    with pytest.raises(reinforce.UsageError, match="hand it over as mask="):
+        policy.act(0)
+
+
+def test_environment_and_policy_may_be_classes_of_the_program(tmp_path):
+    run = train(environment=Line, policy=Net, directory=tmp_path, name="line")
+
+    assert run.config.environment.id == f"{__name__}:Line"
+    assert run.evaluate(episodes=5).returns.shape == (5,)
+    assert run.policy().act(np.zeros(1, np.float32))[0] in (0, 1)
+
+
+def test_what_cannot_be_imported_is_given_by_value(tmp_path):
+    def make():
+        return Line()
+
+    run = train(environment=make, directory=tmp_path, name="made")
+
+    assert run.config.environment.id == "python:make"
+    assert run.evaluate(episodes=5).mean == reinforce.load(run.path).evaluate(episodes=5).mean
+
+
+def test_one_object_is_refused_for_every_worker_needs_its_own():
+    with pytest.raises(reinforce.ConfigError, match="every worker needs its own: give the class"):
+        train(environment=Line())
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"learner.learning_rat": 1}, "did you mean 'learning_rate'"),
+        ({"learning_rate": 1}, "'learning_rate' is no setting; name them as"),
+        ({"learner.learning_rate": "high"}, "learner.learning_rate = 'high' is refused"),
+    ],
+)
+def test_settings_that_do_not_exist_are_refused_as_in_the_shell(overrides, message, tmp_path):
+    with chdir(tmp_path), pytest.raises(reinforce.ConfigError, match=message):
+        train("cartpole", overrides=overrides)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_source_may_be_a_mapping_a_file_or_a_config(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("environment: {id: CartPole-v1}\npolicy: {hidden_sizes: [4]}\n")
+    mapping = {"environment": {"id": "CartPole-v1"}, "policy": {"hidden_sizes": [4]}}
+    config = reinforce.Config.model_validate(mapping)
+
+    digests = {
+        train(source, directory=tmp_path, name=f"run{index}").weights_sha256
+        for index, source in enumerate([file, str(file), mapping, config])
+    }
+
+    assert len(digests) == 1
+
+
+def test_callbacks_see_what_the_journal_has_record_numbers_and_end_the_run(tmp_path):
+    seen = []
+
+    def watch(event):
+        seen.append((event.is_evaluation, event.updates))
+        if not event.is_evaluation:
+            event.record("longest", max(event.episode_lengths))
+            event.save_checkpoint()
+        if event.updates == 2:
+            event.stop("two are enough")
+
+    run = train("cartpole", callbacks=[watch], directory=tmp_path)
+
+    assert run.summary["stop_reason"] == "two are enough"
+    assert seen == [(True, 0), (False, 1), (False, 2), (True, 2), (True, 2)]
+    longest = run.episodes.groupby("update")["length"].max().tolist()
+    assert run.updates["custom/longest"].tolist() == longest
+    kept = sorted(path.name for path in (run.path / "checkpoints").glob("update-*"))
+    assert kept == ["update-000000001.safetensors", "update-000000002.safetensors"]
+
+
+def test_callbacks_change_nothing_but_the_end(run, tmp_path):
+    watched = train("cartpole", seed=1, callbacks=[lambda event: None], directory=tmp_path)
+
+    assert watched.weights_sha256 == run.weights_sha256
+
+
+def test_a_callback_that_raises_ends_the_run_after_a_checkpoint(tmp_path):
+    def broken(event):
+        if event.updates == 1 and not event.is_evaluation:
+            raise ZeroDivisionError("of mine")
+
+    with pytest.raises(reinforce.CallbackError, match="ZeroDivisionError: of mine"):
+        train("cartpole", callbacks=[broken], directory=tmp_path, name="broken")
+
+    run = reinforce.load(tmp_path / "broken")
+    assert run.status == "failed"
+    assert "in broken" in run.summary["stop_reason"]
+    assert len(run.resume(progress=False).updates) == 3
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_number_that_is_not_finite_is_not_recorded(value, tmp_path):
+    with pytest.raises(reinforce.CallbackError, match="is not finite"):
+        train("cartpole", callbacks=[lambda event: event.record("x", value)], directory=tmp_path)
+
+
+def test_a_run_goes_on_to_the_weights_of_one_that_was_not_stopped(run, tmp_path):
+    options = {"directory": tmp_path, "name": "stopped", "seed": 1}
+    stopped = train("cartpole", overrides={"stop.max_updates": 1}, **options)
+
+    assert stopped.resume({"stop.max_updates": 3}, progress=False).weights_sha256 == (
+        run.weights_sha256
+    )
+
+
+def test_a_warm_start_begins_with_the_weights_of_another_run(run, tmp_path):
+    def at_once(event):
+        event.stop("at once")
+
+    overrides = {"run.start_from": str(run.path)}
+    warm = train("cartpole", overrides=overrides, callbacks=[at_once], directory=tmp_path)
+
+    assert warm.weights_sha256 == run.weights_sha256
+    assert warm.config.run.start_from == f"{run.path}@3"
+    assert warm.config.run.start_from_sha256 == run.weights_sha256
+    assert len(warm.updates) == 0
+
+
+def test_a_warm_start_that_does_not_fit_names_each_tensor_and_leaves_nothing(run, tmp_path):
+    overrides = {"run.start_from": str(run.path), "policy.hidden_sizes": [64, 3]}
+
+    with pytest.raises(reinforce.UsageError) as refused:
+        train("cartpole", overrides=overrides, directory=tmp_path)
+
+    assert "tensor 2: [64, 64] there, [3, 64] here" in str(refused.value)
+    assert "tensor 0" not in str(refused.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_runs_are_compared_over_their_seeds(run, tmp_path):
+    others = [
+        train("cartpole", seed=seed, directory=tmp_path, overrides=changes)
+        for seed, changes in [(2, {}), (1, {"learner.learning_rate": 0.5})]
+    ]
+
+    comparison = reinforce.compare([run, *others])
+
+    scores = comparison.scores.set_index("group")
+    assert scores["runs"].to_dict() == {
+        "learner.learning_rate 0.015": 2,
+        "learner.learning_rate 0.5": 1,
+    }
+    curves = comparison.curves()
+    assert set(curves.columns) == {"group", "steps", "value", "low", "high"}
+    assert curves["group"].nunique() == 2
+
+
+def test_a_run_in_a_thread_leaves_signals_alone(run, tmp_path):
+    found = []
+
+    def go():
+        found.append(train("cartpole", seed=1, directory=tmp_path))
+
+    thread = threading.Thread(target=go)
+    thread.start()
+    thread.join()
+
+    assert found[0].weights_sha256 == run.weights_sha256
+
+
+def test_importing_it_takes_neither_torch_nor_ray_nor_mlflow():
+    script = "import sys, reinforce; print({'torch', 'ray', 'mlflow', 'pandas'} & set(sys.modules))"
+    found = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert found.stdout == "set()\n"
+
+
+def test_every_name_of_the_interface_has_words_for_it():
+    for name in reinforce.__all__:
+        assert getattr(reinforce, name).__doc__, name
+    assert set(reinforce.__all__) == set(reinforce._HOMES)
+    with pytest.raises(AttributeError, match="has no attribute 'trian'"):
+        reinforce.trian  # noqa: B018
