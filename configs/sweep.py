@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError, suggestion
 from reinforce.configs.loading import is_path, load_config, parse_mapping, read_file
+from reinforce.configs.quoting import shown
 from reinforce.configs.section import Section
 
 _SECTIONS: dict[str, type[Section]] = {
@@ -89,7 +90,7 @@ class SweepConfig(Section):
         if self.method != "grid" and self.trials is None:
             raise ConfigError(f"method = {self.method!r} needs the number of trials, as trials: 20")
         if len(set(self.seeds)) < len(self.seeds):
-            raise ConfigError(f"sweep.seeds = {self.seeds}: each may stand there once")
+            raise ConfigError(f"sweep.seeds = {shown(self.seeds)}: each may stand there once")
         return self
 
     def config(self, base: Config, settings: dict[str, Any]) -> Config:
@@ -118,15 +119,15 @@ def _tried(name: str, values: Any) -> list[Any] | Range:
     section, _, field = name.partition(".")
     known = _SECTIONS[section].model_fields if section in _SECTIONS else {}
     if name in _NOT_SWEPT or field not in known:
-        raise ConfigError(f"{name!r} cannot be swept; {_way_out(name)}")
+        raise ConfigError(f"{shown(name)} cannot be swept; {_way_out(name)}")
     if isinstance(values, list) and values:
         for value in values:
             _SECTIONS[section].model_validate({field: value})
         return values
     if not isinstance(values, dict | Range):
         raise ConfigError(
-            f"{name} = {values!r} is neither a list of choices, such as [a, b], nor a range, such "
-            "as {low: 0.1, high: 1}"
+            f"{name} = {shown(values)} is neither a list of choices, such as [a, b], nor a range, "
+            "such as {low: 0.1, high: 1}"
         )
     try:
         drawn = Range.model_validate(values)
