@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from reinforce.configs.section import Role, Section
+from reinforce.configs.section import MAX_TEXT, Role, Section
 
 WrapperConfig = str | dict[str, dict[str, Any]]
 """A name, or a mapping of one name to keyword arguments."""
@@ -45,6 +45,7 @@ class EnvironmentConfig(Section):
     id: str = Field(
         "CartPole-v1",
         min_length=1,
+        max_length=MAX_TEXT,
         description="Id in Gymnasium's registry, such as CartPole-v1; 'package:id' imports the "
         "package first. Or 'module:callable': a class or function of yours that makes one.",
     )

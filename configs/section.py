@@ -30,6 +30,10 @@ _KINDS = {
 """In plain words what pydantic calls by Python's types, by the beginning of its type of error."""
 
 
+MAX_TEXT = 1000
+"""Characters of a name or an address."""
+
+
 class Role(Enum):
     """What a setting is for, and so whether runs that differ in it can be compared or resumed."""
 

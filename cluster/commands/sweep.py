@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 import yaml
 from rich.table import Table
-from rich.text import Text
 
 from reinforce.cluster.commands.arguments import Command, Flag
 from reinforce.cluster.console import PlainConsole
@@ -155,5 +154,5 @@ def _print_trials(console: PlainConsole, ledger: SweepLedger, num: int) -> None:
         finished = sum(each.score is not None for each in runs)
         shown = "-" if score is None else f"{score:.1f}"
         counts = (str(trial + 1), str(finished), str(len(runs) - finished), shown)
-        table.add_row(Text(_words(runs[0])), *counts)
+        table.add_row(console.cell(_words(runs[0])), *counts)
     console.print(table)
