@@ -16,6 +16,7 @@ from reinforce.cluster.errors import (
     InterruptedRunError,
     LearnerLostError,
     LearnerStateLostError,
+    RunDirectoryError,
     UsageError,
 )
 from reinforce.cluster.export.video import film_last_and_best
@@ -171,7 +172,7 @@ class RunLifecycle:
         summary = write_summary(self._run, outcome, time.monotonic() - self._started_s)
         try:
             draw_run(self._run.journal_file, self._run.plots, self._run.name)
-        except OSError as error:
+        except (OSError, RunDirectoryError) as error:
             self._warn(f"no picture was drawn: {error}")
         if self._config.evaluation.video and not outcome.exit_code:
             film_last_and_best(self._run, self._config.evaluation, self._warn)

@@ -16,7 +16,7 @@ ALLOWED = {
     "learner": {"numpy", "torch", "threadpoolctl"},
     "workers": {"numpy", "gymnasium", "threadpoolctl"},
     "cluster": {
-        *("numpy", "scipy", "ray", "mlflow", "tyro", "rich", "yaml", "safetensors"),
+        *("numpy", "scipy", "ray", "mlflow", "tyro", "rich", "yaml", "safetensors", "pydantic"),
         *("matplotlib", "fsspec", "psutil"),
         *("av", "onnx", "onnxruntime", "optuna"),  # extras
     },

@@ -17,8 +17,9 @@ from reinforce.cluster.run_store.checkpoint import (
     decode,
     encode,
 )
-from reinforce.cluster.run_store.files import read_json, write_atomically
+from reinforce.cluster.run_store.files import write_atomically
 from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.run_store.tracking_state import read_tracking_state
 from reinforce.configs.config import Config
 
 SUBMITTED_FILES = "REINFORCE_SUBMITTED_FILES"
@@ -158,7 +159,7 @@ class Checkpoints:
         return decode(self._folder.read(_BEST), f"{self.location}/{_BEST}")
 
     def _encode(self, checkpoint: Checkpoint) -> bytes:
-        tracking = read_json(self._run.tracking_file) or {}
+        tracking = read_tracking_state(self._run.tracking_file)
         files = submitted_files()
         return encode(replace(checkpoint, config=self._run_config, tracking=tracking, files=files))
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from reinforce.cluster.interrupts import Interrupts
-from reinforce.cluster.run_store.files import read_json
 from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.run_store.summary import read_summary
 from reinforce.cluster.self_command import self_command, self_environment
 from reinforce.cluster.sweeps.ledger import SweepLedger, TrialRun
 from reinforce.cluster.sweeps.samplers import make_sampler, num_trials
@@ -174,11 +174,11 @@ class TrialProcess:
         """Return what came of a run that is over."""
         about = self._trial, self._seed, self._settings
         summary = self._summary()
-        if summary["status"] == "finished":
+        if summary["status"] == "finished" and summary.get("evaluation"):
             score = summary["evaluation"]["return_mean"]
             return TrialRun(*about, "finished", score, self._run.name)
         said = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return TrialRun(*about, "failed", None, self._run.name, (said or ["nothing"])[-1])
 
     def _summary(self) -> dict[str, Any]:
-        return read_json(self._run.summary_file) or {"status": "none"}
+        return read_summary(self._run.summary_file) or {"status": "none"}
