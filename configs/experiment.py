@@ -11,6 +11,10 @@ WrapperConfig = str | dict[str, dict[str, Any]]
 """A name, or a mapping of one name to keyword arguments."""
 
 
+RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+"""A name that is the name of a folder, too, and of none but its own."""
+
+
 class RunConfig(Section):
     """Identity of the run."""
 
@@ -19,7 +23,7 @@ class RunConfig(Section):
 
     name: str | None = Field(
         None,
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$",
+        pattern=RUN_NAME,
         description="Name of the run and of its folder: a letter or digit, then up to 99 more, or "
         "'.', '_' and '-'. "
         "None: environment, seed and UTC time.",

@@ -291,7 +291,7 @@ def read_entries(path: Path) -> Iterator[JournalEntry]:
 def _lines_and_entries(path: Path) -> Iterator[tuple[bytes, JournalEntry]]:
     number = 0
     try:
-        for number, line in enumerate(whole_lines(path), start=1):
+        for number, line in enumerate(whole_lines(path), start=1):  # noqa: B007  (said below)
             yield line, JournalEntry.parse(line)
     except ValueError as error:
         raise RunDirectoryError(

@@ -13,7 +13,7 @@ from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.summary import read_summary
 from reinforce.cluster.self_command import self_command, self_environment
 from reinforce.cluster.sweeps.ledger import SweepLedger, TrialRun
-from reinforce.cluster.sweeps.samplers import make_sampler, num_trials
+from reinforce.cluster.sweeps.samplers import make_sampler
 from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
 from reinforce.configs.loading import to_yaml
@@ -52,7 +52,7 @@ class Sweep:
     @property
     def best_score(self) -> float | None:
         """The highest mean score of a trial so far; None before the first."""
-        scores = map(self._ledger.score, range(num_trials(self._sweep)))
+        scores = map(self._ledger.score, range(self._sweep.num_trials))
         return max((score for score in scores if score is not None), default=None)
 
     def run(self, interrupts: Interrupts, keep_up: Callable[[], None]) -> None:
@@ -63,7 +63,7 @@ class Sweep:
         """
         waiting = deque(
             (trial, seed)
-            for trial in range(num_trials(self._sweep))
+            for trial in range(self._sweep.num_trials)
             for seed in self._sweep.seeds
             if self._ledger.find(trial, seed) is None
         )
