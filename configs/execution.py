@@ -5,6 +5,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
+from reinforce.configs.errors import ConfigError
+from reinforce.configs.quoting import shown
 from reinforce.configs.section import MAX_TEXT, Role, Section
 
 
@@ -126,6 +128,11 @@ class CheckpointConfig(Section):
     @field_validator("directory")
     @classmethod
     def _is_found_from_anywhere(cls, directory: str | None) -> str | None:
+        if directory and "://" in directory and directory.rstrip("/").endswith(":"):
+            raise ConfigError(
+                f"checkpoint.directory = {shown(directory)} names no place; a URL is such as "
+                "s3://bucket/folder"
+            )
         is_path = directory is not None and "://" not in directory
         return str(Path(directory).absolute()) if directory and is_path else directory
 

@@ -10,7 +10,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, overload
 
-from reinforce.cluster.run_store.typed_json import parse_json
+from reinforce.cluster.typed_json import parse_json
 from reinforce.configs.regular_files import (
     IrregularFileError,
     open_regular_file,

@@ -25,7 +25,7 @@ from reinforce.cluster.run_store.files import (
     whole_lines,
     write_atomically,
 )
-from reinforce.cluster.run_store.typed_json import Count, Finite, parse_json
+from reinforce.cluster.typed_json import Count, Finite, parse_json
 from reinforce.configs.regular_files import IrregularFileError, open_regular_file
 from reinforce.learner.state import UpdateReport
 

@@ -12,7 +12,7 @@ from reinforce.cluster.evaluation import Evaluation, mean_and_interval
 from reinforce.cluster.progress import Progress
 from reinforce.cluster.run_store.files import read_json, write_json
 from reinforce.cluster.run_store.run_directory import RunDirectory
-from reinforce.cluster.run_store.typed_json import Count, Finite
+from reinforce.cluster.typed_json import Count, Finite
 
 
 class _Evaluation(BaseModel, extra="allow"):

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from reinforce.cluster.run_store.files import read_json
-from reinforce.cluster.run_store.typed_json import Count
+from reinforce.cluster.typed_json import Count
 
 
 class TrackingState(BaseModel, extra="allow"):

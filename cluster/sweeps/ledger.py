@@ -16,7 +16,7 @@ from pydantic import Field
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.run_store.files import append_json_line, open_locked, whole_lines
 from reinforce.cluster.run_store.run_directory import RunDirectory
-from reinforce.cluster.run_store.typed_json import Count, Finite, parse_json
+from reinforce.cluster.typed_json import Count, Finite, parse_json
 from reinforce.configs.experiment import RUN_NAME
 from reinforce.configs.regular_files import IrregularFileError
 

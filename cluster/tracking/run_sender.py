@@ -10,7 +10,6 @@ from reinforce.cluster.run_store.files import LineReader
 from reinforce.cluster.run_store.journal import JournalEntry
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.summary import read_summary
-from reinforce.cluster.run_store.typed_json import Count, parse_json
 from reinforce.cluster.tracking.mlflow_run import POINTS_PER_REQUEST, MLflowRun, Point
 from reinforce.cluster.tracking.pacing import MetricWindows
 from reinforce.cluster.tracking.run_description import (
@@ -20,6 +19,7 @@ from reinforce.cluster.tracking.run_description import (
     status_of,
     tags_of,
 )
+from reinforce.cluster.typed_json import Count, parse_json
 from reinforce.configs.config import Config
 
 Parsed = TypeVar("Parsed")

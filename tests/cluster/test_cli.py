@@ -97,6 +97,22 @@ BAD_INPUT = {
         ["cartpole", "--run.directory", "file"],
         "cannot write to run.directory = 'file'",
     ),
+    "checkpoints by an unknown protocol": (
+        ["cartpole", "--checkpoint.directory", "nowhere://x", "--cluster.backend", "inline"],
+        "checkpoint.directory = 'nowhere://x/",
+    ),
+    "checkpoints by a protocol that cannot be used": (
+        ["cartpole", "--checkpoint.directory", "reference://x", "--cluster.backend", "inline"],
+        "cannot be used: TypeError: ",
+    ),
+    "checkpoints by a protocol that nothing can be listed with": (
+        ["cartpole", "--checkpoint.directory", "data://x", "--cluster.backend", "inline"],
+        "cannot read the checkpoints in data://x/",
+    ),
+    "checkpoints at no place": (
+        ["cartpole", "--checkpoint.directory", "s3://"],
+        "checkpoint.directory = 's3://' names no place",
+    ),
     "run name that exists": (["cartpole", "--run.name", "taken"], "exists already; choose another"),
     "run name that is no name": (["cartpole", "--run.name", "../up"], "run.name = '../up'"),
 }
