@@ -47,7 +47,7 @@ def read_regular_file(path: Path, max_bytes: int, *, follow_links: bool = True) 
         OSError: It cannot be read.
     """
     with open_regular_file(path, follow_links=follow_links) as file:
-        content = file.read(max_bytes + 1)
-    if len(content) > max_bytes:
-        raise IrregularFileError(f"it is larger than {max_bytes:,} bytes", path)
-    return content
+        size = os.fstat(file.fileno()).st_size
+        if size > max_bytes:
+            raise IrregularFileError(f"it is larger than {max_bytes:,} bytes", path)
+        return file.read(size)

@@ -1,6 +1,7 @@
 """The run directory: the one place where a run's truth is written, and the names in it."""
 
 import shutil
+import stat
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -88,11 +89,36 @@ class RunDirectory:
             RunDirectoryError: There is none at this path.
         """
         run = cls(path)
-        if not path.exists():
-            raise RunDirectoryError(f"{path} does not exist")
-        if not run.config_file.is_file():
-            raise RunDirectoryError(f"{path} is not a run directory: it holds no config.yaml")
+        try:
+            if not path.exists():
+                raise RunDirectoryError(f"{path} does not exist")
+            if not run.config_file.is_file():
+                raise RunDirectoryError(f"{path} is not a run directory: it holds no config.yaml")
+            run.require_regular_files()
+        except OSError as error:
+            raise RunDirectoryError(f"cannot look into {path}: {error.strerror}") from None
         return run
+
+    def require_regular_files(self) -> None:
+        """Look at what is read and written here, before a pipe, a link or a folder acts as a file.
+
+        Raises:
+            RunDirectoryError: Something else stands in the place of a file or of a folder.
+        """
+        for place in (self.checkpoints, self.plots, self.videos):
+            if place.exists() and not place.is_dir():
+                raise RunDirectoryError(f"{place} is no folder; move it away")
+        for place in (
+            *(self.config_file, self.journal_file, self.history_file, self.summary_file),
+            *(self.control_file, self.origin_file, self.tracking_file, self.tracking_log),
+            self.system_file,
+        ):
+            with suppress(FileNotFoundError):
+                if stat.S_ISREG(place.lstat().st_mode):
+                    continue
+                raise RunDirectoryError(
+                    f"{place} is no regular file; put a file in its place, or move it away"
+                )
 
     def write_config(self, config: Config) -> None:
         """Write the resolved configuration."""
