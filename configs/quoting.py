@@ -7,6 +7,10 @@ _MAX_LINE = 2000
 """Characters of a line that a message may have: more than any that is meant to be read."""
 
 
+_MAX_END = 400
+"""Of these, so many at the end."""
+
+
 def shown(value: object) -> str:
     """Return a value of the user's as a message quotes it: like ``repr``, on one line and cut."""
     try:
@@ -28,13 +32,20 @@ def printable(text: str) -> str:
 
 def message_text(text: str) -> str:
     """Return a message as it may leave the program: printable, and without endless lines."""
-    return "\n".join(_cut(line, _MAX_LINE) for line in printable(text).split("\n"))
+    return "\n".join(map(_without_middle, printable(text).split("\n")))
 
 
 def _escaped(character: str) -> str:
     if character.isprintable() or character in "\n\t":
         return character
     return character.encode("unicode_escape").decode("ascii")
+
+
+def _without_middle(line: str) -> str:
+    """What is wrong often stands behind the value that is too long."""
+    if len(line) <= _MAX_LINE:
+        return line
+    return f"{line[: _MAX_LINE - _MAX_END]} ... ({len(line):,} characters) ... {line[-_MAX_END:]}"
 
 
 def _cut(line: str, limit: int) -> str:

@@ -23,7 +23,7 @@ def test_what_a_terminal_would_obey_is_escaped_and_lines_stay():
 
 
 def test_an_endless_line_of_a_message_is_cut_and_the_others_are_whole():
-    first, second = message_text(f"{'x' * 9999}\nshort").splitlines()
+    first, second = message_text(f"{'x' * 9999}: why\nshort").splitlines()
 
-    assert first == "x" * 2000 + "... (9,999 characters)"
+    assert first == "x" * 1600 + " ... (10,004 characters) ... " + "x" * 395 + ": why"
     assert second == "short"

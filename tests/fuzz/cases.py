@@ -331,6 +331,6 @@ def trainings(draw):
     if name == "directory":  # stay in the folder of the case
         value = value.replace("..", "").lstrip("/~")
     small = ["--stop.max_updates", "1", "--evaluation.episodes", "5", "--policy.hidden_sizes", "4"]
-    few = ["--learner.episodes_per_update", "4", "--evaluation.every_updates", "None"]
+    few = ["--learner.episodes_per_update", "4", "--evaluation.every_updates", "1"]
     changed = [f"--{section}.{name}", value]
     return Case(["train", "cartpole", *changed, *small, *few, *SAFE], {}, ((name, "YAML"),))
