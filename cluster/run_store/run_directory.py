@@ -89,36 +89,36 @@ class RunDirectory:
             RunDirectoryError: There is none at this path.
         """
         run = cls(path)
-        try:
-            if not path.exists():
-                raise RunDirectoryError(f"{path} does not exist")
-            if not run.config_file.is_file():
-                raise RunDirectoryError(f"{path} is not a run directory: it holds no config.yaml")
-            run.require_regular_files()
-        except OSError as error:
-            raise RunDirectoryError(f"cannot look into {path}: {error.strerror}") from None
+        run.require_regular_files()
+        if not path.exists():
+            raise RunDirectoryError(f"{path} does not exist")
+        if not run.config_file.is_file():
+            raise RunDirectoryError(f"{path} is not a run directory: it holds no config.yaml")
         return run
 
     def require_regular_files(self) -> None:
         """Look at what is read and written here, before a pipe, a link or a folder acts as a file.
 
         Raises:
-            RunDirectoryError: Something else stands in the place of a file or of a folder.
+            RunDirectoryError: Something else stands in the place of a file or of a folder, or
+                nothing can be looked at.
         """
-        for place in (self.checkpoints, self.plots, self.videos):
-            if place.exists() and not place.is_dir():
-                raise RunDirectoryError(f"{place} is no folder; move it away")
-        for place in (
+        files = (
             *(self.config_file, self.journal_file, self.history_file, self.summary_file),
             *(self.control_file, self.origin_file, self.tracking_file, self.tracking_log),
             self.system_file,
-        ):
-            with suppress(FileNotFoundError):
-                if stat.S_ISREG(place.lstat().st_mode):
-                    continue
-                raise RunDirectoryError(
-                    f"{place} is no regular file; put a file in its place, or move it away"
-                )
+        )
+        try:
+            for folder in (self.checkpoints, self.plots, self.videos):
+                if folder.exists() and not folder.is_dir():
+                    raise RunDirectoryError(f"{folder} is no folder; move it away")
+            odd = next((file for file in files if not _is_regular_or_missing(file)), None)
+        except OSError as error:
+            raise RunDirectoryError(f"cannot look into {self.path}: {error.strerror}") from None
+        if odd:
+            raise RunDirectoryError(
+                f"{odd} is no regular file; put a file in its place, or move it away"
+            )
 
     def write_config(self, config: Config) -> None:
         """Write the resolved configuration."""
@@ -155,6 +155,13 @@ class RunDirectory:
         shutil.rmtree(self.path)
         with suppress(OSError):  # it holds other runs
             self.path.parent.rmdir()
+
+
+def _is_regular_or_missing(file: Path) -> bool:
+    try:
+        return stat.S_ISREG(file.lstat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
 
 
 def is_followed(run: RunDirectory) -> bool:

@@ -97,6 +97,10 @@ BAD_INPUT = {
         ["cartpole", "--run.directory", "file"],
         "cannot write to run.directory = 'file'",
     ),
+    "run directory that no file system takes": (
+        ["cartpole", "--run.directory", "a" * 300, "--run.name", "x", "--resume", "auto"],
+        ": File name too long",
+    ),
     "checkpoints by an unknown protocol": (
         ["cartpole", "--checkpoint.directory", "nowhere://x", "--cluster.backend", "inline"],
         "checkpoint.directory = 'nowhere://x/",
