@@ -133,7 +133,7 @@ def configurations(draw):
     content = _as_yaml(document)
     if draw(st.integers(0, 3)) == 0:
         content = draw(mutated(_as_yaml({section: {name: draw(values_of(info))}, "run": {}})))
-    clues = (("mine.yaml",), (section, *ABOUT_ALL))
+    clues = (("mine.yaml",), (section, "run = None", *ABOUT_ALL))
     return Case(["config", "./mine.yaml"], {"mine.yaml": content}, clues)
 
 

@@ -22,6 +22,14 @@ from explore import STRATEGIES, explore, finished_run  # noqa: E402
 from judge import Judge  # noqa: E402
 
 
+def report(findings):
+    """Print each with what shows it."""
+    for category, verdict, case, said in findings:
+        print(f"\n== {category}: {verdict}\n   reinforce {case.words!r}")
+        print(f"   {case.files or case.spoil}"[:2000])
+        print("   " + "\n   ".join(said.strip().splitlines()[-4:])[:1000], flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=int, default=10_000)
@@ -38,10 +46,7 @@ def main():
             explore(name, judge, run, options.cases // len(names), options.seed)
             shown = {what: n for (category, what), n in judge.counts.items() if category == name}
             print(f"{name:<18}", shown, f"{time.monotonic() - started_s:.0f} s", flush=True)
-    for category, verdict, case, said in judge.findings:
-        print(f"\n== {category}: {verdict}\n   reinforce {case.words!r}")
-        print(f"   {case.files or case.spoil}"[:2000])
-        print("   " + "\n   ".join(said.strip().splitlines()[-4:])[:1000])
+            report([finding for finding in judge.findings if finding[0] == name])
     print(f"\n{len(judge.findings)} findings")
     return 1 if judge.findings else 0
 
