@@ -4,16 +4,19 @@ Exit codes: 0 done; 1 the run failed; 2 wrong usage or configuration (one messag
 130 and 143 interrupted by SIGINT or SIGTERM, after a checkpoint.
 """
 
+import io
 import os
 import select
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
 from importlib import import_module
 from pathlib import Path
 
 from reinforce.cluster.errors import InterruptedRunError, UsageError
 from reinforce.configs.errors import ConfigError, ReinforceError, suggestion
+from reinforce.configs.quoting import message_text, shown
 from reinforce.workers.environment import UnsuitableEnvironmentError
 
 _SETTINGS = "[--section.field value ...]"
@@ -93,7 +96,7 @@ def _run(words: list[str]) -> int:
     if verb not in _VERBS:
         near = suggestion(verb, _VERBS)
         hint = f"; {near}" if near else "."
-        return _fail(f"there is no verb {verb!r}{hint} The verbs are: {', '.join(_VERBS)}", 2)
+        return _fail(f"there is no verb {shown(verb)}{hint} The verbs are: {', '.join(_VERBS)}", 2)
     # The user's own environments may lie in the current directory; last, so that no installed
     # package is shadowed.
     sys.path.append(str(Path.cwd()))
@@ -102,13 +105,25 @@ def _run(words: list[str]) -> int:
 
         module = import_module(f"reinforce.cluster.commands.{_MODULES.get(verb, verb)}")
         kind: type[Command] = getattr(module, f"{verb.capitalize()}Command")
-        return parse_command(verb, kind, rest).execute()
+        with _escaped_stderr():  # what tyro refuses it quotes as it is
+            command = parse_command(verb, kind, rest)
+        return command.execute()
     except SystemExit as end:  # after help, or after an option that does not exist
         if not isinstance(end.code, int | None):
             raise
         return end.code or 0
     except _EXPECTED as error:
         return _fail(*_message_and_code(error))
+
+
+@contextmanager
+def _escaped_stderr() -> Iterator[None]:
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said):
+            yield
+    finally:
+        sys.stderr.write(message_text(said.getvalue()))
 
 
 def _message_and_code(error: BaseException) -> tuple[str, int]:
@@ -121,5 +136,5 @@ def _message_and_code(error: BaseException) -> tuple[str, int]:
 
 
 def _fail(message: str, exit_code: int) -> int:
-    sys.stderr.write(f"reinforce: {message}\n")
+    sys.stderr.write(f"reinforce: {message_text(message)}\n")
     return exit_code

@@ -1,9 +1,12 @@
-"""Where everything is printed: as it is written, whatever rich would make of it."""
+"""Where everything is printed: as it is written, whatever rich or a terminal would make of it."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
+
+from reinforce.configs.quoting import message_text, printable
 
 
 class PlainConsole(Console):
@@ -19,13 +22,25 @@ class PlainConsole(Console):
         self._quiet_when_unread = quiet_when_unread
 
     def say(self, text: str, style: str | None = None) -> None:
-        """Print a text without wrapping, highlighting or markup."""
+        """Print a message without wrapping, highlighting or markup; an endless line is cut."""
+        self._print_as_it_is(message_text(text), style)
+
+    def say_data(self, text: str) -> None:
+        """Print what programs read: whole, however long its lines are."""
+        self._print_as_it_is(printable(text), None)
+
+    def _print_as_it_is(self, text: str, style: str | None) -> None:
         self.print(text, style=style, highlight=False, soft_wrap=True, markup=False)
 
     def say_rows(self, rows: Mapping[str, str]) -> None:
         """Print a line per row, its name first."""
         for name, text in rows.items():
             self.say(f"{name:<12}{text}")
+
+    @staticmethod
+    def cell(text: str) -> Text:
+        """Return a user's text for a table or the title of a panel."""
+        return Text(printable(text))
 
     def on_broken_pipe(self) -> None:
         """Say no more, or let the command line end as a reader of a pipe wants it."""

@@ -93,8 +93,9 @@ class LiveDisplay:
         self._console.say(text, "yellow")
 
     def _panel(self) -> Panel:
+        title = PlainConsole.cell(self._run_name)
         if self._update is None:
-            return Panel(Text("waiting for the first batch"), title=self._run_name)
+            return Panel(Text("waiting for the first batch"), title=title)
         entry, target = self._update, self._stop.target_return
         total_s = sum(self._seconds.values()) or 1.0
         shares = (f"{name} {part_s / total_s:.0%}" for name, part_s in self._seconds.items())
@@ -121,7 +122,7 @@ class LiveDisplay:
             ProgressBar(total=1.0, completed=used, width=40),
             Text(f"{used:.0%} of the nearest limit in 'stop'", style="dim"),
         )
-        return Panel(Group(table, bar), title=self._run_name)
+        return Panel(Group(table, bar), title=title)
 
 
 def make_display(

@@ -13,11 +13,25 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar, overload
 
 from reinforce.cluster.errors import RunDirectoryError
+from reinforce.cluster.typed_json import parse_json
+from reinforce.configs.regular_files import (
+    IrregularFileError,
+    open_regular_file,
+    read_regular_file,
+)
+
+Value = TypeVar("Value")
 
 _POLL_S = 0.05
+
+_MAX_JSON = 2**20
+"""Bytes of a file that is one mapping."""
+
+_MAX_LINE = 2**26
+"""Bytes of a line: an update of three million episodes."""
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -50,17 +64,24 @@ def write_json(path: Path, values: dict[str, Any]) -> None:
     write_atomically(path, (json.dumps(values, indent=2) + "\n").encode())
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
-    """Return the mapping that a JSON file holds, or None if there is no such file, or no mapping.
+@overload
+def read_json(path: Path) -> dict[str, Any] | None: ...
+
+
+@overload
+def read_json(path: Path, kind: type[Value]) -> Value | None: ...
+
+
+def read_json(path: Path, kind: Any = dict[str, Any]) -> Any:
+    """Return what a JSON file holds, or None if there is no such file, or it holds another kind.
 
     Files read this way are written whole, and what they say can be found again elsewhere: one that
-    somebody broke counts as missing, and nothing dies of it.
+    somebody broke, or replaced by something else, counts as missing, and nothing dies of it.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        return parse_json(read_regular_file(path, _MAX_JSON, follow_links=False), kind)
+    except (FileNotFoundError, IrregularFileError, ValueError):
         return None
-    return values if isinstance(values, dict) else None
 
 
 def open_for_appending(path: Path, *, create: bool = True) -> io.FileIO:
@@ -123,6 +144,9 @@ class LineReader:
     """Reads whole lines, each once, as another process appends them.
 
     The file stays open: if another takes its place, this one goes on with the old.
+
+    Raises:
+        IrregularFileError: What stands there is no file of lines.
     """
 
     def __init__(self, path: Path) -> None:
@@ -133,11 +157,14 @@ class LineReader:
     def new_lines(self) -> Iterator[bytes]:
         """Yield what was appended since the last call; nothing while the file does not exist."""
         if self._file is None:
-            if not self._path.exists():
+            try:
+                self._file = open_regular_file(self._path, follow_links=False)
+            except FileNotFoundError:
                 return
-            self._file = self._path.open("rb")
         self._file.seek(self._position)
-        for line in self._file:
+        while line := self._file.readline(_MAX_LINE):
+            if len(line) == _MAX_LINE:
+                raise IrregularFileError("it holds an endless line", self._path)
             if not line.endswith(b"\n"):  # torn, or being written at this moment
                 return
             self._position += len(line)

@@ -2,9 +2,10 @@
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Self
 
 from reinforce.cluster.backends.backend import Backend, Batch, TicketCounts
+from reinforce.cluster.typed_json import Count
 from reinforce.configs.experiment import StopConfig
 from reinforce.configs.learning import LearnerConfig
 
@@ -28,7 +29,7 @@ class BatchSize:
         weight: Weight of these sums, in [0, 1).
     """
 
-    episodes: int
+    episodes: Count
     signal: float = 0.0
     noise: float = 0.0
     weight: float = 0.0
@@ -76,21 +77,15 @@ class Progress:
         learner_restarts: Times that the learner's process had to be replaced.
     """
 
-    updates: int = 0
-    environment_steps: int = 0
-    episodes: int = 0
+    updates: Count = 0
+    environment_steps: Count = 0
+    episodes: Count = 0
     batch_size: BatchSize = field(default_factory=lambda: BatchSize(0))
     training_time_s: float = 0.0
     best_return: float | None = None
     tickets: TicketCounts = field(default_factory=TicketCounts)
-    worker_restarts: int = 0
-    learner_restarts: int = 0
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Self:
-        """Return the counters that ``dataclasses.asdict`` made this mapping of."""
-        batch_size, tickets = BatchSize(**values["batch_size"]), TicketCounts(**values["tickets"])
-        return cls(**{**values, "batch_size": batch_size, "tickets": tickets})
+    worker_restarts: Count = 0
+    learner_restarts: Count = 0
 
     def after_update(self, batch: Batch, batch_size: BatchSize) -> Self:
         """Return the counters after one more update, which learned from this batch."""

@@ -7,9 +7,13 @@ can be reached and outlive a restart of the run.
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Self
+
+from pydantic import Field
 
 from reinforce.cluster.files import read_json, write_json
+
+MAX_WORKERS = 10_000
 
 _POLL_S = 0.5
 
@@ -23,17 +27,16 @@ class RunRequests:
         paused: Whether to wait after the update in progress.
     """
 
-    num_workers: int | None = None
+    num_workers: Annotated[int, Field(ge=1, le=MAX_WORKERS)] | None = None
     paused: bool = False
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Return the requests that a file holds; none if it is missing or torn."""
+        """Return the requests that a file holds; none if it is missing, torn or nonsense."""
         try:
-            values: dict[str, Any] = read_json(path) or {}
+            return read_json(path, cls) or cls()
         except OSError:  # its disk is away
             return cls()
-        return cls(values.get("num_workers"), bool(values.get("paused", False)))
 
     def write(self, path: Path) -> None:
         """Leave these requests for the run."""

@@ -5,7 +5,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from reinforce.configs.section import Role, Section
+from reinforce.configs.errors import ConfigError
+from reinforce.configs.quoting import shown
+from reinforce.configs.section import MAX_TEXT, Role, Section
 
 
 class WorkersConfig(Section):
@@ -73,6 +75,7 @@ class ClusterConfig(Section):
     address: str | None = Field(
         None,
         min_length=1,
+        max_length=MAX_TEXT,
         description="Ray cluster to join: HOST:PORT, or 'auto' on a node of it. None: start a "
         "local Ray and stop it at the end.",
     )
@@ -117,6 +120,7 @@ class CheckpointConfig(Section):
     directory: Annotated[str | None, Role.RECORD] = Field(
         None,
         min_length=1,
+        max_length=MAX_TEXT,
         description="Folder, or URL such as s3://bucket/folder, that receives a folder of "
         "checkpoints per run. None: in the run directory, which must then outlive the machine.",
     )
@@ -124,6 +128,11 @@ class CheckpointConfig(Section):
     @field_validator("directory")
     @classmethod
     def _is_found_from_anywhere(cls, directory: str | None) -> str | None:
+        if directory and "://" in directory and directory.rstrip("/").endswith(":"):
+            raise ConfigError(
+                f"checkpoint.directory = {shown(directory)} names no place; a URL is such as "
+                "s3://bucket/folder"
+            )
         is_path = directory is not None and "://" not in directory
         return str(Path(directory).absolute()) if directory and is_path else directory
 
@@ -140,10 +149,16 @@ class TrackingConfig(Section):
     uri: str | None = Field(
         None,
         min_length=1,
+        max_length=MAX_TEXT,
         description="MLflow tracking URI. None: $MLFLOW_TRACKING_URI, or else the SQLite store "
         "mlflow.db in the current directory, which `reinforce ui` shows.",
     )
-    experiment: str = Field("reinforce", min_length=1, description="Name of the MLflow experiment.")
+    experiment: str = Field(
+        "reinforce",
+        min_length=1,
+        max_length=MAX_TEXT,
+        description="Name of the MLflow experiment.",
+    )
     register_as: str | None = Field(
         None,
         pattern=r"^[^/:'\"`]{1,256}$",

@@ -5,10 +5,14 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from reinforce.configs.section import Role, Section
+from reinforce.configs.section import MAX_TEXT, Role, Section
 
 WrapperConfig = str | dict[str, dict[str, Any]]
 """A name, or a mapping of one name to keyword arguments."""
+
+
+RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+"""A name that is the name of a folder, too, and of none but its own."""
 
 
 class RunConfig(Section):
@@ -19,7 +23,7 @@ class RunConfig(Section):
 
     name: str | None = Field(
         None,
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$",
+        pattern=RUN_NAME,
         description="Name of the run and of its folder: a letter or digit, then up to 99 more, or "
         "'.', '_' and '-'. "
         "None: environment, seed and UTC time.",
@@ -60,6 +64,7 @@ class EnvironmentConfig(Section):
     id: str = Field(
         "CartPole-v1",
         min_length=1,
+        max_length=MAX_TEXT,
         description="Id in Gymnasium's registry, such as CartPole-v1; 'package:id' imports the "
         "package first. Or 'module:callable': a class or function of yours that makes one.",
     )

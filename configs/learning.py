@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from reinforce.configs.section import Section
+from reinforce.configs.section import MAX_TEXT, Section
 
 Baseline = Literal["none", "leave_one_out", "time", "linear", "value"]
 ReturnKind = Literal["reward_to_go", "total"]
@@ -29,6 +29,7 @@ class PolicyConfig(Section):
 
     kind: str = Field(
         "mlp",
+        max_length=MAX_TEXT,
         pattern=r"^(mlp|cnn|gru|[\w.]+:\w+)$",
         description="mlp: fully connected layers over the flat observation. cnn: convolutions for "
         "each image, joined with the rest. gru: with a memory of the episode. 'module:Class': a "

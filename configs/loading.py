@@ -6,8 +6,11 @@ from typing import Any
 
 import yaml
 
+from reinforce.configs import strict_yaml
 from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError, suggestion
+from reinforce.configs.quoting import shown
+from reinforce.configs.regular_files import read_regular_file
 
 _PRESETS = Path(__file__).parent / "presets"
 
@@ -38,8 +41,8 @@ def load_config(source: str) -> Config:
         near = suggestion(source, names)
         hint = f"; {near}" if near else "."
         raise ConfigError(
-            f"there is no preset {source!r}{hint} The presets are: {', '.join(names)}. A file of "
-            "your own is given by its path, such as ./my.yaml, another environment by "
+            f"there is no preset {shown(source)}{hint} The presets are: {', '.join(names)}. A file "
+            "of your own is given by its path, such as ./my.yaml, another environment by "
             "--environment.id after a preset"
         )
     example = "a mapping of sections such as 'learner:' with 'learning_rate: 0.01' below it"
@@ -80,17 +83,15 @@ def to_yaml(config: Config) -> str:
 def read_file(path: Path, what: str, hint: str) -> str:
     """Return the text of a file; a ConfigError says what it was to be, and what to do."""
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return read_regular_file(path, strict_yaml.MAX_BYTES).decode("utf-8")
+    except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ConfigError(f"cannot read {what} {str(path)!r}: {reason}; {hint}") from None
+        raise ConfigError(f"cannot read {what} {shown(str(path))}: {reason}; {hint}") from None
 
 
 def parse_yaml(text: str) -> Any:
-    """Return the values that a YAML text holds, or raise yaml.YAMLError."""
-    loader = _StrictLoader(text)
-    loader.name = "the text"  # what errors call it
-    return loader.get_single_data()
+    """Return the values that a YAML text holds, or raise yaml.MarkedYAMLError."""
+    return strict_yaml.parse(text)
 
 
 def parse_mapping(text: str, example: str) -> dict[Any, Any]:
@@ -100,23 +101,10 @@ def parse_mapping(text: str, example: str) -> dict[Any, Any]:
     """
     try:
         values = parse_yaml(text)
-    except yaml.YAMLError as error:
+    except yaml.MarkedYAMLError as error:
         raise ConfigError(f"it is not valid YAML: {error}") from None
     if values is None:
         return {}
     if not isinstance(values, dict):
         raise ConfigError(f"it holds a {type(values).__name__}, not {example}")
     return values
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """Refuses a key that stands twice in a mapping, where YAML itself takes the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = True) -> dict[Any, Any]:  # noqa: FBT001, FBT002
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if str(key.value) in seen:
-                text = f"the key {key.value!r} stands twice in a mapping"
-                raise yaml.constructor.ConstructorError(None, None, text, key.start_mark)
-            seen.add(str(key.value))
-        return super().construct_mapping(node, deep=True)  # before a merge could add its keys

@@ -8,6 +8,7 @@ from typing import Any
 
 from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
+from reinforce.configs.quoting import shown
 from reinforce.configs.section import Role, Section
 
 
@@ -44,7 +45,7 @@ def changes_between(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
     for name, (before, after) in changes.items():
         if role_of(name) in (Role.RESULT, Role.RECORD):
             raise ConfigError(
-                f"{name} = {after!r} cannot be changed in a run that began with {before!r}: its "
-                "results would be those of neither; begin a new run"
+                f"{name} = {shown(after)} cannot be changed in a run that began with "
+                f"{shown(before)}: its results would be those of neither; begin a new run"
             )
     return changes

@@ -15,6 +15,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from reinforce.configs.errors import ConfigError, suggestion
+from reinforce.configs.quoting import shown
 
 _KINDS = {
     "bool": "true or false",
@@ -27,6 +28,10 @@ _KINDS = {
     "dict": "a mapping of keys",
 }
 """In plain words what pydantic calls by Python's types, by the beginning of its type of error."""
+
+
+MAX_TEXT = 1000
+"""Characters of a name or an address."""
 
 
 class Role(Enum):
@@ -97,14 +102,16 @@ class Section(BaseModel):
             where = f"{cls.section!r}" if cls.section else "the configuration"
             keys = f"the keys of {where} are: {', '.join(cls.model_fields)}"
             near = suggestion(str(error["loc"][0]), cls.model_fields)
-            return f"unknown key {path!r}; {near or keys}"
+            return f"unknown key {shown(path)}; {near or keys}"
         if not error["loc"]:
-            return f"{path or 'the configuration'} = {error['input']!r} is not a mapping of keys"
+            return (
+                f"{path or 'the configuration'} = {shown(error['input'])} is not a mapping of keys"
+            )
         field = cls.model_fields.get(str(error["loc"][0]))
         meaning = f"\n  {path}: {field.description}" if field and field.description else ""
         if error["type"] == "missing" and len(error["loc"]) == 1:
             return f"{path} is missing{meaning}"
-        return f"{path} = {error['input']!r} is refused: it {_rule(errors)}{meaning}"
+        return f"{path} = {shown(error['input'])} is refused: it {_rule(errors)}{meaning}"
 
 
 def _rule(errors: list[ErrorDetails]) -> str:

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError, suggestion
 from reinforce.configs.loading import is_path, load_config, parse_mapping, read_file
+from reinforce.configs.quoting import shown
 from reinforce.configs.section import Section
 
 _SECTIONS: dict[str, type[Section]] = {
@@ -17,6 +18,12 @@ _SECTIONS: dict[str, type[Section]] = {
     if isinstance(field.annotation, type)
 }
 _NOT_SWEPT = ("run.name", "run.directory", "run.seed")
+
+_MAX_INTEGER = 2**53
+"""Beyond it, a float is not every whole number."""
+
+MAX_RUNS = 10_000
+"""Of a sweep: trials times seeds."""
 
 
 class Range(Section):
@@ -34,11 +41,16 @@ class Range(Section):
         if self.low >= self.high or (self.log and self.low <= 0):
             rule = "0 < low < high with log" if self.log else "low < high"
             raise ConfigError(f"low = {self.low}, high = {self.high}; it has to be {rule}")
+        if self.integer and max(-self.low, self.high) > _MAX_INTEGER:
+            raise ConfigError(
+                f"low = {self.low}, high = {self.high}; whole numbers end at {_MAX_INTEGER:,}"
+            )
         return self
 
     def samples(self) -> list[float]:
         """Return both ends and a value between them."""
-        samples = [self.low, self.low + (self.high - self.low) / math.pi, self.high]
+        between = self.low + (self.high / math.pi - self.low / math.pi)  # the difference overflows
+        samples = [self.low, between, self.high]
         return [round(sample) for sample in samples] if self.integer else samples
 
 
@@ -62,7 +74,7 @@ class SweepConfig(Section):
         min_length=1,
         description="Values of run.seed, each once; each trial is one run per seed.",
     )
-    sampler_seed: int = Field(0, ge=0, description="Seed of the draws, >= 0.")
+    sampler_seed: int = Field(0, ge=0, lt=2**31, description="Seed of the draws, >= 0.")
     settings: dict[str, list[Any] | Range] = Field(
         min_length=1,
         description="By section.field: a list of choices, or {low, high, log, integer}.",
@@ -89,15 +101,26 @@ class SweepConfig(Section):
         if self.method != "grid" and self.trials is None:
             raise ConfigError(f"method = {self.method!r} needs the number of trials, as trials: 20")
         if len(set(self.seeds)) < len(self.seeds):
-            raise ConfigError(f"sweep.seeds = {self.seeds}: each may stand there once")
+            raise ConfigError(f"sweep.seeds = {shown(self.seeds)}: each may stand there once")
+        if self.num_trials * len(self.seeds) > MAX_RUNS:
+            raise ConfigError(
+                f"{self.num_trials:,} trials with {len(self.seeds):,} seeds each are more than the "
+                f"{MAX_RUNS:,} runs that a sweep may have; try fewer choices, or method: random"
+            )
         return self
+
+    @property
+    def num_trials(self) -> int:
+        """The number of trials: of a grid, all combinations of its choices."""
+        choices = (values for values in self.settings.values() if not isinstance(values, Range))
+        return self.trials or math.prod(map(len, choices))
 
     def config(self, base: Config, settings: dict[str, Any]) -> Config:
         """Return the base with some settings changed; ConfigError if they do not fit together."""
         values = base.model_dump(mode="json")
         for path, value in settings.items():
             section, _, field = path.partition(".")
-            values[section][field] = value
+            values.setdefault(section, {})[field] = value
         return Config.model_validate(values)
 
 
@@ -118,15 +141,15 @@ def _tried(name: str, values: Any) -> list[Any] | Range:
     section, _, field = name.partition(".")
     known = _SECTIONS[section].model_fields if section in _SECTIONS else {}
     if name in _NOT_SWEPT or field not in known:
-        raise ConfigError(f"{name!r} cannot be swept; {_way_out(name)}")
+        raise ConfigError(f"{shown(name)} cannot be swept; {_way_out(name)}")
     if isinstance(values, list) and values:
         for value in values:
             _SECTIONS[section].model_validate({field: value})
         return values
     if not isinstance(values, dict | Range):
         raise ConfigError(
-            f"{name} = {values!r} is neither a list of choices, such as [a, b], nor a range, such "
-            "as {low: 0.1, high: 1}"
+            f"{name} = {shown(values)} is neither a list of choices, such as [a, b], nor a range, "
+            "such as {low: 0.1, high: 1}"
         )
     try:
         drawn = Range.model_validate(values)

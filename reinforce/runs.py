@@ -19,9 +19,9 @@ from reinforce.cluster.commands.resume import go_on
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.evaluation import Evaluation
 from reinforce.cluster.export.trained_policy import TrainedPolicy
-from reinforce.cluster.files import read_json
 from reinforce.cluster.run_store.journal import is_being_written, read_entries
 from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.run_store.summary import read_summary
 from reinforce.cluster.run_store.trust import note_trusted
 from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
@@ -85,7 +85,7 @@ class Run:
     @property
     def summary(self) -> Mapping[str, Any]:
         """What ``summary.json`` holds; empty as long as the run has not ended."""
-        return read_json(self._directory.summary_file) or {}
+        return read_summary(self._directory.summary_file) or {}
 
     @property
     def status(self) -> str:

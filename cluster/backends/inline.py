@@ -4,7 +4,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from reinforce.cluster.backends.backend import Backend, Batch, Driver, TicketCounts
-from reinforce.cluster.errors import LearnerLostError, TicketFailedError, traceback_of
+from reinforce.cluster.errors import (
+    LearnerLostError,
+    TicketFailedError,
+    UsageError,
+    traceback_of,
+)
 from reinforce.cluster.interrupts import Interrupts
 from reinforce.configs.config import Config
 from reinforce.learner.policies.trajectories import Trajectories
@@ -62,7 +67,13 @@ class InlineLearner:
 
         self._learner = Learner(config.learner, architecture_of(config, spec), config.run.seed)
         if state:
-            self._learner.load_state(state)
+            try:
+                self._learner.load_state(state)
+            except (ValueError, LookupError, TypeError, RuntimeError) as error:
+                raise UsageError(
+                    f"the learner cannot go on from the checkpoint after update {state.version}: "
+                    f"{type(error).__name__}: {error}; remove it to go on from the one before"
+                ) from error
 
     def weights(self) -> Weights:
         return self._learner.weights()

@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import tyro
 from rich.table import Table
-from rich.text import Text
 
 from reinforce.cluster.analysis.comparison import Group, RunHistory, group_runs, history_of
 from reinforce.cluster.analysis.plots import plot_comparison
@@ -60,7 +59,7 @@ class CompareCommand(Command):
         name, statistic = _STATISTICS[self.statistic]
         rows = [_row(group, statistic) for group in groups]
         if self.json:
-            console.say(json.dumps(rows))
+            console.say_data(json.dumps(rows))
         else:
             _print(console, rows, name)
         if self.plot:
@@ -102,7 +101,7 @@ def _print(console: PlainConsole, rows: Sequence[dict[str, Any]], name: str) -> 
         value = "-" if row["value"] is None else f"{row['value']:.1f}"
         interval = "{:.1f} to {:.1f}".format(*row["ci95"]) if row["ci95"] else "-"
         counts = (str(len(row["runs"])), str(len(row["scores"])))
-        table.add_row(Text(row["configuration"]), *counts, value, interval)
+        table.add_row(console.cell(row["configuration"]), *counts, value, interval)
     console.print(table)
     copies = ", ".join(copy for row in rows for copy in row["copies"])
     if copies:

@@ -12,7 +12,7 @@ class ConfigCommand(ConfiguredCommand):
     """Print the resolved configuration as YAML."""
 
     def execute(self) -> int:
-        PlainConsole().say(to_yaml(self.config).rstrip("\n"))
+        PlainConsole().say_data(to_yaml(self.config).rstrip("\n"))
         return 0
 
 

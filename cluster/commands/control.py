@@ -8,12 +8,10 @@ import tyro
 from reinforce.cluster.commands.arguments import Command, RunDir
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import UsageError
-from reinforce.cluster.run_requests import RunRequests
+from reinforce.cluster.run_requests import MAX_WORKERS, RunRequests
 from reinforce.cluster.run_store.journal import is_being_written
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.configs.loading import load_config
-
-MAX_WORKERS = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)

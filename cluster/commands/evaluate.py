@@ -46,7 +46,7 @@ class EvaluateCommand(PlayCommand):
                 **result.as_json(),
                 "episode_length_mean": length,
             }
-            PlainConsole().say(json.dumps(values))
+            PlainConsole().say_data(json.dumps(values))
             return 0
         rows = {
             "policy": str(policy),

@@ -12,10 +12,10 @@ from reinforce.cluster.commands.arguments import Command, RunDir, Trust
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.evaluation import evaluation_tickets
-from reinforce.cluster.files import read_json
 from reinforce.cluster.run_store.checkpoint import Checkpoint, CorruptCheckpointError, require_fit
 from reinforce.cluster.run_store.checkpoints import Checkpoints
 from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.run_store.summary import read_summary
 from reinforce.cluster.run_store.trust import CHECKPOINTS, CODE, require_trust
 from reinforce.configs.config import Config
 from reinforce.configs.loading import load_config
@@ -61,7 +61,7 @@ class ReplayCommand(Command):
         require_fit(checkpoint, config, spec)
         with closing(RolloutWorker(config, spec)) as worker:
             report, _ = worker.play(tickets[index], weights)
-        _print(report, read_json(run.summary_file) or {})
+        _print(report, read_summary(run.summary_file) or {})
         return 0
 
 

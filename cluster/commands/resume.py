@@ -12,17 +12,19 @@ from reinforce.cluster.callbacks import Callback, callback_named
 from reinforce.cluster.commands.arguments import CallbackNames, ConfiguredCommand, Trust
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import RunDirectoryError
-from reinforce.cluster.files import read_json, write_json
+from reinforce.cluster.files import write_json
 from reinforce.cluster.run_lifecycle import RunLifecycle, check_environment
-from reinforce.cluster.run_store.checkpoint import require_fit
+from reinforce.cluster.run_store.checkpoint import Checkpoint, require_fit
 from reinforce.cluster.run_store.checkpoints import Checkpoints, require_same_files, submitted_files
 from reinforce.cluster.run_store.journal import Journal
 from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.run_store.summary import read_summary
 from reinforce.cluster.run_store.trust import CHECKPOINTS, CLUSTER, CODE, TRACKING, require_trust
 from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
 from reinforce.configs.loading import load_config
 from reinforce.configs.roles import changes_between
+from reinforce.workers.environment import EnvironmentSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +86,7 @@ def go_on(
         InterruptedRunError: The user stopped it before it had begun.
     """
     changes = changes_between(load_config(str(run.config_file)), config)
-    summary = read_json(run.summary_file) or {}
+    summary = read_summary(run.summary_file) or {}
     if summary.get("status") == "finished" and not any(key.startswith("stop.") for key in changes):
         if submitted_files():  # else there is nothing to ask a store for
             require_same_files(run, Checkpoints(run, config).newest(lambda text: None))
@@ -96,17 +98,9 @@ def go_on(
     # Once more: the environment, its packages or the machine may be others than at the start.
     spec = check_environment(config, console)
     with Journal(run.journal_file) as journal:
-        newest = Checkpoints(run, config).newest(lambda text: console.say(text, "yellow"))
-        require_same_files(run, newest)
-        if newest is None:
-            _refuse_if_its_checkpoints_are_gone(run, summary)
-            console.say(f"{run.path} has no checkpoint yet: it starts from the beginning")
-        else:
-            try:
-                changes_between(Config.model_validate(newest.config), config)
-            except ConfigError as error:
-                raise ConfigError(f"the newest checkpoint of {run.path}: {error}") from None
-            require_fit(newest, config, spec)
+        newest = _start_of(run, config, spec, console, summary)
+        # Read before anything is changed, so that what is refused stays as it was.
+        journal.end_of(newest.progress.updates if newest else 0)
         if forget_requests:
             run.control_file.unlink(missing_ok=True)
 
@@ -115,14 +109,36 @@ def go_on(
             run.write_config(config)
             run.summary_file.unlink(missing_ok=True)
             # The directory may be new: go on in the same MLflow run, unless its store is gone, too.
-            tracking = newest.tracking if newest else None
-            if tracking and not tracking["is_default_store"] and not run.tracking_file.exists():
+            tracking = newest.tracking if newest else {}
+            if not (tracking.get("is_default_store", True) or run.tracking_file.exists()):
                 write_json(run.tracking_file, tracking)
 
         for name, (old, new) in changes.items():
             console.say(f"{name}: {old} is now {new}")
         lifecycle = RunLifecycle(config, spec, run, journal, console, started_s, callbacks)
         return lifecycle.conduct(newest, note_start)
+
+
+def _start_of(
+    run: RunDirectory,
+    config: Config,
+    spec: EnvironmentSpec,
+    console: PlainConsole,
+    summary: dict[str, object],
+) -> Checkpoint | None:
+    """Return the checkpoint to go on from; None if there is none yet."""
+    newest = Checkpoints(run, config).newest(lambda text: console.say(text, "yellow"))
+    require_same_files(run, newest)
+    if newest is None:
+        _refuse_if_its_checkpoints_are_gone(run, summary)
+        console.say(f"{run.path} has no checkpoint yet: it starts from the beginning")
+        return None
+    try:
+        changes_between(Config.model_validate(newest.config), config)
+    except ConfigError as error:
+        raise ConfigError(f"the newest checkpoint of {run.path}: {error}") from None
+    require_fit(newest, config, spec)
+    return newest
 
 
 def _refuse_if_its_checkpoints_are_gone(run: RunDirectory, summary: dict[str, object]) -> None:

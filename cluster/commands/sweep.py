@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 import yaml
 from rich.table import Table
-from rich.text import Text
 
 from reinforce.cluster.commands.arguments import Command, Flag
 from reinforce.cluster.console import PlainConsole
@@ -15,14 +14,19 @@ from reinforce.cluster.errors import InterruptedRunError, UsageError
 from reinforce.cluster.files import write_atomically
 from reinforce.cluster.interrupts import Interrupts
 from reinforce.cluster.sweeps.ledger import SweepLedger, TrialRun, sweep_lock
-from reinforce.cluster.sweeps.samplers import make_sampler, num_trials
+from reinforce.cluster.sweeps.samplers import make_sampler
 from reinforce.cluster.sweeps.sweep import Sweep
 from reinforce.configs.config import Config
 from reinforce.configs.loading import to_yaml
+from reinforce.configs.regular_files import read_regular_file
 from reinforce.configs.sweep import SweepConfig, load_sweep
 
 if TYPE_CHECKING:
     from reinforce.cluster.sweeps.tracking import SweepTracking
+
+
+_MAX_BYTES = 2**23
+"""Of the file that says what is swept: larger than a sweep and its base can be."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,11 +70,11 @@ class SweepCommand(Command):
             tracking = SweepTracking(folder, base, ledger, console.say)
 
             def say(done: TrialRun) -> None:
-                console.say(_line(done, num_trials(sweep)))
+                console.say(_line(done, sweep.num_trials))
 
             _run(Sweep(sweep, base, folder, ledger, self.parallel, say), tracking, console)
-        _print_trials(console, ledger, num_trials(sweep))
-        if all(ledger.score(trial) is None for trial in range(num_trials(sweep))):
+        _print_trials(console, ledger, sweep.num_trials)
+        if all(ledger.score(trial) is None for trial in range(sweep.num_trials)):
             console.say(f"no run finished; {folder}/logs says why", "red")
             return 1
         console.say(f"`reinforce compare {folder}/runs/*` compares them")
@@ -107,7 +111,7 @@ def _check(sweep: SweepConfig, base: Config, parallel: int) -> None:
         )
     sampler = make_sampler(sweep)
     if sweep.method == "grid":
-        for trial in range(num_trials(sweep)):
+        for trial in range(sweep.num_trials):
             sweep.config(base, sampler(trial, []))
 
 
@@ -117,7 +121,7 @@ def _claim(folder: Path, sweep: SweepConfig, base: Config) -> None:
     text = yaml.safe_dump(about, sort_keys=False)
     file = folder / "sweep.yaml"
     try:
-        if file.exists() and file.read_text(encoding="utf-8") != text:
+        if file.exists() and read_regular_file(file, _MAX_BYTES) != text.encode():
             raise UsageError(
                 f"{folder} holds another sweep, or this one with other settings; choose a new "
                 "--directory (only `trials` may change)"
@@ -156,5 +160,5 @@ def _print_trials(console: PlainConsole, ledger: SweepLedger, num: int) -> None:
         finished = sum(each.score is not None for each in runs)
         shown = "-" if score is None else f"{score:.1f}"
         counts = (str(trial + 1), str(finished), str(len(runs) - finished), shown)
-        table.add_row(Text(_words(runs[0])), *counts)
+        table.add_row(console.cell(_words(runs[0])), *counts)
     console.print(table)

@@ -94,6 +94,7 @@ def train_or_resume(
     if config.run.name is None:
         raise ConfigError("--resume auto finds a run by its name; give it one with --run.name")
     run = RunDirectory(config.run.directory / config.run.name)
+    run.require_regular_files()
     if not run.config_file.is_file():
         run.clear_what_was_never_whole()
         if not Checkpoints(run, config).versions():

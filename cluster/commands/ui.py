@@ -14,8 +14,8 @@ import tyro
 from reinforce.cluster.commands.arguments import Command, Flag, Trust
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import UsageError
-from reinforce.cluster.files import read_json
 from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.run_store.tracking_state import read_tracking_state
 from reinforce.cluster.run_store.trust import TRACKING, require_trust
 from reinforce.cluster.tracking.server import HOST, free_port, mlflow_server
 from reinforce.cluster.tracking.store import TrackingStore, check_exists, newest_experiment
@@ -78,7 +78,7 @@ def what_to_show(command: UiCommand) -> tuple[TrackingStore, str]:
     run = RunDirectory.open(command.run)
     config = load_config(str(run.config_file))
     require_trust(run, config, TRACKING, trust=command.trust)
-    state = read_json(run.tracking_file) or {}
+    state = read_tracking_state(run.tracking_file)
     if "run_id" not in state:
         raise UsageError(f"{run.path} is not in MLflow; `reinforce sync {run.path}` sends it there")
     store = TrackingStore.of_run(config.tracking, state)

@@ -3,14 +3,17 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 from numpy.typing import NDArray
+from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.progress import Progress
+from reinforce.cluster.run_store.tracking_state import TrackingState
+from reinforce.cluster.typed_json import Count, parse_json
 from reinforce.configs.config import Config
 from reinforce.learner.make_policy import make_policy
 from reinforce.learner.policies.weights import Weights, arrays_sha256
@@ -64,6 +67,24 @@ class Checkpoint:
         return Weights(self.learner.version, self.learner.arrays["weights"])
 
 
+@dataclass(frozen=True)
+class _AboutAhead:
+    episodes: Annotated[int, Field(ge=1, lt=2**63)]
+    version: Count
+
+
+@dataclass(frozen=True)
+class _About:
+    """The types of what stands in a file besides the arrays."""
+
+    version: Count
+    progress: Progress
+    ahead: _AboutAhead | None
+    config: dict[str, Any]
+    tracking: TrackingState
+    files: str | None = None  # those of an older version do not say
+
+
 def encode(checkpoint: Checkpoint) -> bytes:
     """Return the content of a checkpoint file."""
     state, ahead = checkpoint.learner, checkpoint.ahead
@@ -98,23 +119,26 @@ def decode(content: bytes, name: str) -> Checkpoint:
         # safetensors: eight bytes that tell the length of a header in JSON, then the tensors.
         length = int.from_bytes(content[:8], "little")
         metadata = json.loads(content[8 : 8 + length]).get("__metadata__", {})
-    except (SafetensorError, ValueError) as error:
+    except (SafetensorError, ValueError, LookupError, MemoryError) as error:
         raise CorruptCheckpointError(f"{name} cannot be read: {error}") from error
     about = metadata.get("about", "")
     if metadata.get("sha256") != _digest(about, arrays):
         raise CorruptCheckpointError(f"{name} does not match its own digest")
-    values = json.loads(about)
-    ahead = values["ahead"]
-    if ahead:
-        weights = Weights(ahead["version"], arrays.pop(_AHEAD))
-    return Checkpoint(
-        LearnerState(values["version"], arrays),
-        Progress.from_json(values["progress"]),
-        PlayedAhead(ahead["episodes"], weights) if ahead else None,
-        values["config"],
-        values["tracking"],
-        values.get("files"),  # those of an older version do not say
-    )
+    try:
+        return _checkpoint(parse_json(about, _About), arrays)
+    except (ValueError, LookupError) as error:  # a digest keeps nobody from writing nonsense
+        raise CorruptCheckpointError(f"{name} is no checkpoint: {error}") from error
+
+
+def _checkpoint(about: _About, arrays: dict[str, NDArray[Any]]) -> Checkpoint:
+    ahead = None
+    if about.ahead:
+        weights = Weights(about.ahead.version, arrays.pop(_AHEAD))
+        ahead = PlayedAhead(about.ahead.episodes, weights)
+    Weights(about.version, arrays["weights"])  # refuses what is none
+    tracking = about.tracking.model_dump(exclude_unset=True)
+    state = LearnerState(about.version, arrays)
+    return Checkpoint(state, about.progress, ahead, about.config, tracking, about.files)
 
 
 def _digest(about: str, arrays: dict[str, NDArray[Any]]) -> str:

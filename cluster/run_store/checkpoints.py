@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import fsspec
+import psutil
 from fsspec.implementations.local import LocalFileSystem
 
 from reinforce.cluster.errors import RunDirectoryError, StorageError, UsageError
-from reinforce.cluster.files import read_json, write_atomically
+from reinforce.cluster.files import write_atomically
 from reinforce.cluster.run_store.checkpoint import (
     Checkpoint,
     CorruptCheckpointError,
@@ -19,7 +20,10 @@ from reinforce.cluster.run_store.checkpoint import (
     encode,
 )
 from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.run_store.tracking_state import read_tracking_state
 from reinforce.configs.config import Config
+from reinforce.configs.quoting import shown
+from reinforce.configs.regular_files import IrregularFileError, read_regular_file
 
 SUBMITTED_FILES = "REINFORCE_SUBMITTED_FILES"
 """Environment variable by which `reinforce submit` says which files a job came with.
@@ -143,8 +147,7 @@ class Checkpoints:
             CorruptCheckpointError: It is torn, or was altered.
             OSError: It cannot be read.
         """
-        name = _name(version)
-        return decode(self._folder.read(name), f"{self.location}/{name}")
+        return self._read(_name(version))
 
     def best(self) -> Checkpoint | None:
         """Return the checkpoint with the highest evaluation, or None if none was evaluated yet.
@@ -155,10 +158,17 @@ class Checkpoints:
         """
         if _BEST not in self._folder.names():
             return None
-        return decode(self._folder.read(_BEST), f"{self.location}/{_BEST}")
+        return self._read(_BEST)
+
+    def _read(self, name: str) -> Checkpoint:
+        try:
+            content = self._folder.read(name)
+        except IrregularFileError as error:
+            raise CorruptCheckpointError(f"{self.location}/{name}: {error.strerror}") from None
+        return decode(content, f"{self.location}/{name}")
 
     def _encode(self, checkpoint: Checkpoint) -> bytes:
-        tracking = read_json(self._run.tracking_file) or {}
+        tracking = read_tracking_state(self._run.tracking_file)
         files = submitted_files()
         return encode(replace(checkpoint, config=self._run_config, tracking=tracking, files=files))
 
@@ -181,13 +191,17 @@ class CheckpointFolder:
             location: A path, or a URL such as ``s3://bucket/folder``.
 
         Raises:
-            UsageError: fsspec does not know this kind of URL, or lacks the package for it.
+            UsageError: fsspec does not know this kind of URL, lacks the package for it, or cannot
+                open it.
         """
         self.location = location
         try:
             self._files, self._root = fsspec.url_to_fs(location)
-        except (ValueError, ImportError) as error:
-            raise UsageError(f"checkpoint.directory = {location!r}: {error}") from None
+        except Exception as error:  # noqa: BLE001  (each store raises types of its own)
+            raise UsageError(
+                f"checkpoint.directory = {shown(location)} cannot be used: "
+                f"{type(error).__name__}: {error}"
+            ) from None
 
     def names(self) -> list[str]:
         """Return the names of the files in it, in order; none if it does not exist.
@@ -206,8 +220,17 @@ class CheckpointFolder:
         return sorted(path.rstrip("/").rpartition("/")[2] for path in paths)
 
     def read(self, name: str) -> bytes:
-        """Return the content of a file."""
-        content: bytes = self._files.cat_file(f"{self._root}/{name}")
+        """Return the content of a file.
+
+        Raises:
+            IrregularFileError: It is none, or would not fit into this machine's memory.
+        """
+        path, limit = f"{self._root}/{name}", psutil.virtual_memory().total // 2
+        if isinstance(self._files, LocalFileSystem):
+            return read_regular_file(Path(path), limit, follow_links=False)
+        if self._files.size(path) > limit:
+            raise IrregularFileError(f"it is larger than {limit:,} bytes", Path(path))
+        content: bytes = self._files.cat_file(path)
         return content
 
     def write(self, name: str, content: bytes) -> None:

@@ -9,9 +9,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Self
 
 import numpy as np
+from pydantic import Field
 
 from reinforce.cluster.backends.backend import Batch
 from reinforce.cluster.errors import RunDirectoryError, StorageError
@@ -24,6 +25,8 @@ from reinforce.cluster.files import (
     write_atomically,
 )
 from reinforce.cluster.progress import Progress
+from reinforce.cluster.typed_json import Count, Finite, parse_json
+from reinforce.configs.regular_files import IrregularFileError, open_regular_file
 from reinforce.learner.state import UpdateReport
 
 _BEGAN_NS = time.time_ns() - time.monotonic_ns()
@@ -47,8 +50,8 @@ class BatchEntry:
     """
 
     sha256: str
-    episode_returns: list[float]
-    episode_lengths: list[int]
+    episode_returns: Annotated[list[Finite], Field(min_length=1)]
+    episode_lengths: Annotated[list[Count], Field(min_length=1)]
     episode_truncated: list[bool] | None = None
 
     @classmethod
@@ -76,19 +79,17 @@ class JournalEntry:
         batch: The episodes that the update learned from; None for an evaluation.
     """
 
-    updates: int
-    environment_steps: int
-    training_time_s: float
-    timestamp_ms: int
-    metrics: dict[str, float]
+    updates: Count
+    environment_steps: Count
+    training_time_s: Finite
+    timestamp_ms: Count
+    metrics: dict[str, Finite]
     batch: BatchEntry | None = None
 
     @classmethod
     def parse(cls, line: str | bytes) -> "JournalEntry":
-        """Return the entry that a line of the journal holds."""
-        values: dict[str, Any] = json.loads(line)
-        batch = values.pop("batch", None)
-        return cls(**values, batch=BatchEntry(**batch) if batch else None)
+        """Return the entry that a line of the journal holds, or raise ValueError."""
+        return parse_json(line, cls)
 
     def line(self) -> str:
         """Return the entry as one line of the journal."""
@@ -202,21 +203,31 @@ class Journal:
 
         Returns:
             Whether the entry of that update is there, so that what is kept has no gap.
+
+        Raises:
+            RunDirectoryError: A line before it is damaged; nothing was removed.
         """
-        kept: list[bytes] = []
-        is_there = updates == 0
-        for line in whole_lines(self._path) if updates else ():
-            entry = JournalEntry.parse(line)
-            if entry.updates > updates:
-                break
-            kept.append(line)
-            if entry.updates == updates and entry.batch:
-                is_there = True
-                break
-        content = b"".join(kept)
-        if len(content) < os.fstat(self._file.fileno()).st_size:
+        end, is_there = self.end_of(updates)
+        if end < os.fstat(self._file.fileno()).st_size:
+            with open_regular_file(self._path, follow_links=False) as file:
+                content = file.read(end)
             self._replace_by(content)
         return is_there
+
+    def end_of(self, updates: int) -> tuple[int, bool]:
+        """Return where the entry of an update ends, in bytes, and whether it is there.
+
+        Raises:
+            RunDirectoryError: A line before it is damaged.
+        """
+        end = 0
+        for line, entry in _lines_and_entries(self._path) if updates else ():
+            if entry.updates > updates:
+                break
+            end += len(line)
+            if entry.updates == updates and entry.batch:
+                return end, True
+        return end, updates == 0
 
     def _replace_by(self, content: bytes) -> None:
         """Put a new file in place of the old one, which a follower may still be reading."""
@@ -272,5 +283,23 @@ def is_being_written(path: Path) -> bool:
 
 
 def read_entries(path: Path) -> Iterator[JournalEntry]:
-    """Yield the entries of a journal, also of one that is being written."""
-    return map(JournalEntry.parse, whole_lines(path))
+    """Yield the entries of a journal, also of one that is being written.
+
+    Raises:
+        RunDirectoryError: A line is damaged, or what stands there is no file.
+    """
+    return (entry for _, entry in _lines_and_entries(path))
+
+
+def _lines_and_entries(path: Path) -> Iterator[tuple[bytes, JournalEntry]]:
+    number = 0
+    try:
+        for number, line in enumerate(whole_lines(path), start=1):  # noqa: B007  (said below)
+            yield line, JournalEntry.parse(line)
+    except ValueError as error:
+        raise RunDirectoryError(
+            f"{path}, line {number} is damaged ({error}); put the file back as it was, or remove "
+            "that line to go on without it"
+        ) from None
+    except IrregularFileError as error:
+        raise RunDirectoryError(f"cannot read {path}: {error.strerror}") from None

@@ -1,6 +1,7 @@
 """The run directory: the one place where a run's truth is written, and the names in it."""
 
 import shutil
+import stat
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -90,11 +91,36 @@ class RunDirectory:
             RunDirectoryError: There is none at this path.
         """
         run = cls(path)
+        run.require_regular_files()
         if not path.exists():
             raise RunDirectoryError(f"{path} does not exist")
         if not run.config_file.is_file():
             raise RunDirectoryError(f"{path} is not a run directory: it holds no config.yaml")
         return run
+
+    def require_regular_files(self) -> None:
+        """Look at what is read and written here, before a pipe, a link or a folder acts as a file.
+
+        Raises:
+            RunDirectoryError: Something else stands in the place of a file or of a folder, or
+                nothing can be looked at.
+        """
+        files = (
+            *(self.config_file, self.journal_file, self.history_file, self.summary_file),
+            *(self.control_file, self.origin_file, self.tracking_file, self.tracking_log),
+            self.system_file,
+        )
+        try:
+            for folder in (self.checkpoints, self.plots, self.videos):
+                if folder.exists() and not folder.is_dir():
+                    raise RunDirectoryError(f"{folder} is no folder; move it away")
+            odd = next((file for file in files if not _is_regular_or_missing(file)), None)
+        except OSError as error:
+            raise RunDirectoryError(f"cannot look into {self.path}: {error.strerror}") from None
+        if odd:
+            raise RunDirectoryError(
+                f"{odd} is no regular file; put a file in its place, or move it away"
+            )
 
     def write_config(self, config: Config) -> None:
         """Write the resolved configuration."""
@@ -143,6 +169,13 @@ class RunDirectory:
         shutil.rmtree(self.path)
         with suppress(OSError):  # it holds other runs
             self.path.parent.rmdir()
+
+
+def _is_regular_or_missing(file: Path) -> bool:
+    try:
+        return stat.S_ISREG(file.lstat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
 
 
 def is_followed(run: RunDirectory) -> bool:

@@ -2,13 +2,42 @@
 
 import time
 from dataclasses import asdict, dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel
 
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.evaluation import Evaluation, mean_and_interval
-from reinforce.cluster.files import write_json
+from reinforce.cluster.files import read_json, write_json
 from reinforce.cluster.progress import Progress
 from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.typed_json import Count, Finite
+
+
+class _Evaluation(BaseModel, extra="allow"):
+    return_mean: Finite
+    return_ci95: tuple[Finite, Finite]
+    episodes: Count
+
+
+class _Summary(BaseModel, extra="allow"):
+    """The types of what is read of a summary again; one of a failed run lacks most of it."""
+
+    status: Literal["finished", "interrupted", "failed"]
+    stop_reason: str
+    timestamp_ms: Count
+    updates: Count = 0
+    environment_steps: Count = 0
+    training_time_s: Finite = 0.0
+    weights_sha256: str | None = None
+    evaluation: _Evaluation | None = None
+
+
+def read_summary(file: Path) -> dict[str, Any] | None:
+    """Return the summary of a run; None if it has none, or somebody broke it."""
+    summary = read_json(file, _Summary)
+    return summary.model_dump(exclude_unset=True) if summary else None
 
 
 @dataclass(frozen=True)

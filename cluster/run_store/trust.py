@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from reinforce.cluster.errors import UsageError
-from reinforce.cluster.files import append_json_line, read_json, whole_lines
+from reinforce.cluster.files import append_json_line, whole_lines
 from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.run_store.tracking_state import read_tracking_state
 from reinforce.configs.config import Config
 
 CODE = ("environment.id", "environment.wrappers", "policy.kind")
@@ -161,7 +162,7 @@ def _risks(run: RunDirectory, config: Config) -> Iterator[tuple[str, str]]:
     uri = config.tracking.uri
     if uri and uri != os.environ.get("MLFLOW_TRACKING_URI"):
         yield "tracking.uri", f"send to {uri!r} (tracking.uri)"
-    state = read_json(run.tracking_file) or {}
+    state = read_tracking_state(run.tracking_file)
     directory, is_at_server = state.get("directory"), state.get("is_server") and "run_id" in state
     if not directory or is_at_server:
         return

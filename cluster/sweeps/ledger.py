@@ -4,17 +4,23 @@
 others once it has heard of more. ``trials.jsonl``: the runs that came to an end.
 """
 
-import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import Field
 
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.files import append_json_line, open_locked, whole_lines
 from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.typed_json import Count, Finite, parse_json
+from reinforce.configs.experiment import RUN_NAME
+from reinforce.configs.regular_files import IrregularFileError
+
+Line = TypeVar("Line")
 
 
 @dataclass(frozen=True)
@@ -28,13 +34,21 @@ class TrialRun:
         error: The last line that a failed run said; None otherwise.
     """
 
-    trial: int
-    seed: int
+    trial: Count
+    seed: Count
     settings: dict[str, Any]
-    status: str
-    score: float | None
-    run: str
+    status: Literal["finished", "failed"]
+    score: Finite | None
+    run: Annotated[str, Field(pattern=RUN_NAME)]
     error: str | None = None
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """What a trial tries."""
+
+    trial: Count
+    settings: dict[str, Any]
 
 
 class SweepLedger:
@@ -46,20 +60,19 @@ class SweepLedger:
     def __init__(self, folder: Path, *, forget_failed: bool) -> None:
         self._trials_file = folder / "trials.jsonl"
         self._settings_file = folder / "settings.jsonl"
-        runs = (TrialRun(**values) for values in _read(self._trials_file))
-        latest = {(run.trial, run.seed): run for run in runs}
+        latest = {(run.trial, run.seed): run for run in _read(self._trials_file, TrialRun)}
         self._runs = {
             identity: run
             for identity, run in latest.items()
             if not (forget_failed and run.status == "failed")
         }
         self._settings: dict[int, dict[str, Any]] = {
-            values["trial"]: values["settings"] for values in _read(self._settings_file)
+            begun.trial: begun.settings for begun in _read(self._settings_file, _Begun)
         }
 
     def begin(self, trial: int, settings: dict[str, Any]) -> None:
         """Note what a trial tries: from now on that, whatever a sampler would propose."""
-        append_json_line(self._settings_file, {"trial": trial, "settings": settings})
+        append_json_line(self._settings_file, asdict(_Begun(trial, settings)))
         self._settings[trial] = settings
 
     def settings_of(self, trial: int) -> dict[str, Any] | None:
@@ -92,11 +105,27 @@ class SweepLedger:
         ]
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
-    lines = list(whole_lines(path))
+def _read(path: Path, kind: type[Line]) -> list[Line]:
+    """Return what the lines of a file hold, and cut off one that is torn.
+
+    Raises:
+        UsageError: A line is damaged, or it is no file; nothing was changed.
+    """
+    values: list[Line] = []
+    try:
+        lines = list(whole_lines(path))
+        for line in lines:
+            values.append(parse_json(line, kind))  # noqa: PERF401  (counted below)
+    except IrregularFileError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise UsageError(
+            f"{path}, line {len(values) + 1} is damaged ({error}); remove that line to have what "
+            "it was about done again"
+        ) from None
     if path.exists():  # what a torn line was about is looked at once more
         os.truncate(path, sum(map(len, lines)))
-    return [json.loads(line) for line in lines]
+    return values
 
 
 @contextmanager

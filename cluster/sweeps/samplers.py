@@ -24,11 +24,6 @@ Sampler = Callable[[int, History], Settings]
 """``sampler(trial, history)`` with trial >= 0."""
 
 
-def num_trials(sweep: SweepConfig) -> int:
-    """Return the number of trials of a sweep."""
-    return sweep.trials or math.prod(len(values) for values in _choices(sweep).values())
-
-
 def make_sampler(sweep: SweepConfig) -> Sampler:
     """Return the sampler that a sweep names.
 

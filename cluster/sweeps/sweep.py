@@ -8,12 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from reinforce.cluster.files import open_for_appending, read_json, write_atomically
+from reinforce.cluster.files import open_for_appending, write_atomically
 from reinforce.cluster.interrupts import Interrupts
 from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.run_store.summary import read_summary
 from reinforce.cluster.self_command import self_command, self_environment
 from reinforce.cluster.sweeps.ledger import SweepLedger, TrialRun
-from reinforce.cluster.sweeps.samplers import make_sampler, num_trials
+from reinforce.cluster.sweeps.samplers import make_sampler
 from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
 from reinforce.configs.loading import to_yaml
@@ -52,7 +53,7 @@ class Sweep:
     @property
     def best_score(self) -> float | None:
         """The highest mean score of a trial so far; None before the first."""
-        scores = map(self._ledger.score, range(num_trials(self._sweep)))
+        scores = map(self._ledger.score, range(self._sweep.num_trials))
         return max((score for score in scores if score is not None), default=None)
 
     def run(self, interrupts: Interrupts, keep_up: Callable[[], None]) -> None:
@@ -63,7 +64,7 @@ class Sweep:
         """
         waiting = deque(
             (trial, seed)
-            for trial in range(num_trials(self._sweep))
+            for trial in range(self._sweep.num_trials)
             for seed in self._sweep.seeds
             if self._ledger.find(trial, seed) is None
         )
@@ -174,11 +175,11 @@ class TrialProcess:
         """Return what came of a run that is over."""
         about = self._trial, self._seed, self._settings
         summary = self._summary()
-        if summary["status"] == "finished":
+        if summary["status"] == "finished" and summary.get("evaluation"):
             score = summary["evaluation"]["return_mean"]
             return TrialRun(*about, "finished", score, self._run.name)
         said = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return TrialRun(*about, "failed", None, self._run.name, (said or ["nothing"])[-1])
 
     def _summary(self) -> dict[str, Any]:
-        return read_json(self._run.summary_file) or {"status": "none"}
+        return read_summary(self._run.summary_file) or {"status": "none"}

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from reinforce.cluster.files import read_json
 from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.run_store.summary import read_summary
+from reinforce.cluster.run_store.tracking_state import read_tracking_state
 from reinforce.cluster.sweeps.ledger import SweepLedger, TrialRun
 from reinforce.cluster.tracking.mlflow_run import MLflowRun, find_or_create_run, open_state
 from reinforce.cluster.tracking.store import TrackingStore, explain_error
@@ -90,7 +91,7 @@ class SweepTracking:
     def _children_to_note(self) -> list[tuple[TrialRun, str]]:
         """Return the runs that have ended and are in MLflow by now, with their ids there."""
         news = [run for run in self._ledger.runs() if (run.trial, run.seed) not in self._noted]
-        states = [(run, read_json(self._directory_of(run).tracking_file) or {}) for run in news]
+        states = [(run, read_tracking_state(self._directory_of(run).tracking_file)) for run in news]
         return [(run, state["run_id"]) for run, state in states if "run_id" in state]
 
     def _open(self) -> MLflowRun:
@@ -117,7 +118,7 @@ class SweepTracking:
 
     def _ended_ms(self, run: TrialRun) -> int:
         """Return when a run ended, which never changes; 0 if its directory is gone."""
-        summary = read_json(self._directory_of(run).summary_file) or {"timestamp_ms": 0}
+        summary = read_summary(self._directory_of(run).summary_file) or {"timestamp_ms": 0}
         return int(summary["timestamp_ms"])
 
     def _guarded(self, action: Callable[[], None]) -> None:

@@ -27,9 +27,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from reinforce.cluster.errors import UsageError
-from reinforce.cluster.files import open_for_appending, open_locked, read_json, write_json
+from reinforce.cluster.files import open_for_appending, open_locked, write_json
 from reinforce.cluster.run_store.journal import is_being_written
 from reinforce.cluster.run_store.run_directory import RunDirectory, is_followed
+from reinforce.cluster.run_store.summary import read_summary
 from reinforce.cluster.tracking.mlflow_run import (
     INCOMPLETE_TAG,
     MLflowRun,
@@ -37,7 +38,7 @@ from reinforce.cluster.tracking.mlflow_run import (
     open_state,
 )
 from reinforce.cluster.tracking.pacing import Pace
-from reinforce.cluster.tracking.provenance import describe_provenance
+from reinforce.cluster.tracking.provenance import describe_provenance, read_origin
 from reinforce.cluster.tracking.run_description import status_of
 from reinforce.cluster.tracking.run_sender import RunSender
 from reinforce.cluster.tracking.store import TrackingStore, explain_error
@@ -117,7 +118,7 @@ class Follower:
         with self._lock():
             # What identifies the run is noted before MLflow is asked for anything.
             self._store, self._state = open_state(self._run.tracking_file, self._config.tracking)
-            origin = read_json(self._run.origin_file)
+            origin = read_origin(self._run.origin_file)
             if origin is None:
                 origin = describe_provenance(self._command)
                 write_json(self._run.origin_file, origin)
@@ -218,7 +219,7 @@ def close_stale_runs(store: TrackingStore, state: Mapping[str, Any]) -> None:
         run = RunDirectory(Path(tags["run_directory"]))
         if run_id == state["run_id"] or _is_alive(run):
             continue
-        summary = read_json(run.summary_file)
+        summary = read_summary(run.summary_file)
         client.set_tag(run_id, INCOMPLETE_TAG, _way_on(tags, run))
         client.set_terminated(run_id, status_of(summary), _ended_ms(tags, summary))
 

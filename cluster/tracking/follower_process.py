@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from reinforce.cluster.console import PlainConsole
-from reinforce.cluster.files import read_json
 from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.run_store.tracking_state import read_tracking_state
 from reinforce.cluster.self_command import module_command, self_environment
 from reinforce.cluster.tracking.provenance import words_after_reinforce
 from reinforce.configs.execution import TrackingConfig
@@ -121,7 +121,7 @@ class Tracking:
             time.sleep(_POLL_S)
 
     def _state(self) -> dict[str, Any]:
-        return (read_json(self._run.tracking_file) if self._run else None) or {}
+        return read_tracking_state(self._run.tracking_file) if self._run else {}
 
     def _sign(self) -> int:
         """Return the time in ns at which the follower last got on."""

@@ -11,7 +11,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
-from reinforce.cluster.files import open_locked, read_json, write_json
+from reinforce.cluster.files import open_locked, write_json
+from reinforce.cluster.run_store.tracking_state import read_tracking_state
 from reinforce.cluster.tracking.store import TrackingStore, http_status
 from reinforce.configs.execution import TrackingConfig
 
@@ -50,10 +51,8 @@ def open_state(file: Path, config: TrackingConfig) -> tuple[TrackingStore, dict[
     Raises:
         UsageError: The run is in another store than the environment names.
     """
-    state: dict[str, Any] = read_json(file) or {
-        "key": uuid.uuid4().hex,
-        "directory": str(Path.cwd()),
-    }
+    new = {"key": uuid.uuid4().hex, "directory": str(Path.cwd())}
+    state = {**new, **read_tracking_state(file)}
     store = TrackingStore.of_run(config, state)
     if "run_id" not in state:  # afterwards it stays where it was made
         state |= {"is_default_store": store.is_default, "is_server": store.is_server}

@@ -13,6 +13,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from pydantic import BaseModel
+
+from reinforce.cluster.files import read_json
+
 PACKAGES = ("distributed-reinforce", "ray", "torch", "gymnasium", "numpy", "mlflow")
 """Those whose versions matter."""
 
@@ -39,6 +43,30 @@ def describe_provenance(command: Sequence[str]) -> dict[str, Any]:
         # A folder that is twice on the search path says everything twice.
         "packages": sorted({f"{item.name}=={item.version}" for item in metadata.distributions()}),
     }
+
+
+class _Git(BaseModel):
+    commit: str
+    branch: str | None
+    remote: str | None
+    is_dirty: bool | None
+
+
+class _Origin(BaseModel, extra="allow"):
+    """The types of what is read again."""
+
+    command: list[str]
+    user: str
+    host: str
+    git: _Git | None
+    versions: dict[str, str]
+    packages: list[str]
+
+
+def read_origin(file: Path) -> dict[str, Any] | None:
+    """Return what ``describe_provenance`` noted; None if nothing, or somebody broke it."""
+    origin = read_json(file, _Origin)
+    return origin.model_dump() if origin else None
 
 
 def words_after_reinforce() -> list[str]:

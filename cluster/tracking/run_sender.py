@@ -1,15 +1,16 @@
 """What of a run directory goes to MLflow, in which order, and what is there already."""
 
-import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from reinforce.cluster.errors import RunDirectoryError
-from reinforce.cluster.files import LineReader, read_json
+from reinforce.cluster.files import LineReader
 from reinforce.cluster.run_store.journal import JournalEntry
 from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.run_store.summary import read_summary
 from reinforce.cluster.tracking.mlflow_run import POINTS_PER_REQUEST, MLflowRun, Point
 from reinforce.cluster.tracking.pacing import MetricWindows
 from reinforce.cluster.tracking.run_description import (
@@ -19,6 +20,7 @@ from reinforce.cluster.tracking.run_description import (
     status_of,
     tags_of,
 )
+from reinforce.cluster.typed_json import Count, parse_json
 from reinforce.configs.config import Config
 
 Parsed = TypeVar("Parsed")
@@ -126,7 +128,7 @@ class RunSender:
 
     def finish(self, ended_ms: int) -> None:
         """Send the summary and set the status."""
-        summary = read_json(self._run.summary_file)
+        summary = read_summary(self._run.summary_file)
         tags: dict[str, str] = {}
         if summary:
             self._upload_file(self._run.summary_file)
@@ -140,7 +142,7 @@ class RunSender:
         self._mlflow_run.finish(status_of(summary), ended_ms)
 
     def _describe(self, summary: dict[str, Any] | None) -> None:
-        self._starts += self._parsed(self._history, json.loads, self._run.history_file)
+        self._starts += self._parsed(self._history, _parse_start, self._run.history_file)
         note = note_of(self._config, self._origin, self._starts, summary)
         self._mlflow_run.set_tags({"mlflow.note.content": note})
 
@@ -167,7 +169,7 @@ class RunSender:
         for line in reader.new_lines():
             try:
                 yield parse(line)
-            except (ValueError, TypeError, KeyError) as error:
+            except ValueError as error:
                 self.refuse([f"a line of {file.name}: {error}"])
 
     def _is_held(self, entry: JournalEntry) -> bool:
@@ -184,9 +186,24 @@ class RunSender:
             print(f"MLflow: left out: {reason}", file=sys.stderr, flush=True)
 
 
+@dataclass(frozen=True)
+class _Sample:
+    timestamp_ms: Count
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True)
+class _Start:
+    from_update: Count = 0
+
+
+def _parse_start(line: bytes) -> dict[str, Any]:
+    return asdict(parse_json(line, _Start))
+
+
 def _parse_sample(line: bytes) -> tuple[int, dict[str, float]]:
-    sample = json.loads(line)
-    return sample["timestamp_ms"], sample["metrics"]
+    sample = parse_json(line, _Sample)
+    return sample.timestamp_ms, sample.metrics
 
 
 def _points(metrics: Mapping[str, float], timestamp_ms: int, step: int) -> list[Point]:

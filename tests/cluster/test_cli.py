@@ -16,7 +16,7 @@ from processes import processes_in, ray_folders, wait_for
 from runs import load_checkpoint
 
 from reinforce.cluster.cli import main
-from reinforce.cluster.files import read_json
+from reinforce.cluster.files import read_json, write_json
 from reinforce.configs.config import Config
 from reinforce.configs.loading import preset_names
 
@@ -96,6 +96,26 @@ BAD_INPUT = {
     "run directory that is a file": (
         ["cartpole", "--run.directory", "file"],
         "cannot write to run.directory = 'file'",
+    ),
+    "run directory that no file system takes": (
+        ["cartpole", "--run.directory", "a" * 300, "--run.name", "x", "--resume", "auto"],
+        ": File name too long",
+    ),
+    "checkpoints by an unknown protocol": (
+        ["cartpole", "--checkpoint.directory", "nowhere://x", "--cluster.backend", "inline"],
+        "checkpoint.directory = 'nowhere://x/",
+    ),
+    "checkpoints by a protocol that cannot be used": (
+        ["cartpole", "--checkpoint.directory", "reference://x", "--cluster.backend", "inline"],
+        "cannot be used: TypeError: ",
+    ),
+    "checkpoints by a protocol that nothing can be listed with": (
+        ["cartpole", "--checkpoint.directory", "data://x", "--cluster.backend", "inline"],
+        "cannot read the checkpoints in data://x/",
+    ),
+    "checkpoints at no place": (
+        ["cartpole", "--checkpoint.directory", "s3://"],
+        "checkpoint.directory = 's3://' names no place",
     ),
     "run name that exists": (["cartpole", "--run.name", "taken"], "exists already; choose another"),
     "run name that is no name": (["cartpole", "--run.name", "../up"], "run.name = '../up'"),
@@ -410,3 +430,40 @@ def test_a_run_goes_on_when_the_reader_of_its_output_has_gone(tmp_path):
 def _num_updates(run):
     journal = run / "metrics.jsonl"
     return journal.read_text().count('"batch": {') if journal.exists() else 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["config", "./\x1b[31m\udcff.yaml"],
+        ["config", "\x1b]0;title\x07"],
+        ["config", "cartpole", "--\x1b[31m", "1"],
+        ["config", "cartpole", "--environment.kwargs", "[\x1b]"],
+        ["config", "cartpole", "--environment.kwargs", "{a: " + "[" * 400 + "}"],
+        ["config", "cartpole", "--environment.kwargs", "9" * 5000],
+        ["config", "cartpole", "--environment.id", "\x1b[31m" * 9999],
+        ["config", "cartpole", "--run.seed", "9" * 5000],
+        ["compare", "\x1b[31m"],
+        ["\x1b[31m" * 999],
+    ],
+)
+def test_what_is_typed_neither_steers_the_terminal_nor_fills_it(arguments, capfd):
+    assert main(arguments) == 2
+
+    said = capfd.readouterr()
+    assert "Traceback" not in said.err
+    assert all(each.isprintable() or each == "\n" for each in said.out + said.err)
+    assert max(map(len, said.err.splitlines())) < 2100
+
+
+def test_a_stop_reason_of_another_s_run_does_not_steer_the_terminal(trained_run, tmp_path, capsys):
+    run = tmp_path / "run"
+    shutil.copytree(trained_run, run)
+    summary = read_json(run / "summary.json")
+    write_json(run / "summary.json", {**summary, "stop_reason": "\x1b[2J" + "x" * 9999})
+
+    assert main(["resume", str(run)]) == 0
+
+    said = capsys.readouterr().out
+    assert r"has finished already (\x1b[2Jxxxx" in said
+    assert "characters)" in said

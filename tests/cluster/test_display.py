@@ -83,3 +83,22 @@ def test_what_users_write_is_shown_as_it_is():
     PlainDisplay(shown).warn("an environment failed (KeyError: 'envs:ok:' [red])")
 
     assert shown.file.getvalue() == "an environment failed (KeyError: 'envs:ok:' [red])\n"
+
+
+def test_a_title_and_a_cell_are_a_user_s_text_without_markup_and_control_characters():
+    shown = console(terminal=False)
+    with LiveDisplay(console(terminal=True), Config(), "[red]\x1b[31m") as display:
+        shown.print(display._panel())
+    shown.print(shown.cell("[red]\x1b[31m"))
+
+    assert shown.file.getvalue().count(r"[red]\x1b[31m") == 2
+
+
+def test_messages_are_cut_and_data_is_not():
+    shown = console(terminal=False)
+    shown.say("x" * 9999)
+    shown.say_data("x" * 9999)
+
+    first, second = shown.file.getvalue().splitlines()
+    assert " ... (9,999 characters) ... " in first
+    assert second == "x" * 9999

@@ -13,6 +13,7 @@ from reinforce.cluster.cli import main
 from reinforce.cluster.files import read_json, write_json
 from reinforce.cluster.run_store.checkpoints import SUBMITTED_FILES
 from reinforce.cluster.run_store.journal import read_entries
+from reinforce.cluster.run_store.run_directory import RunDirectory
 
 TRAIN = [
     *["train", "cartpole", "--cluster.backend", "inline", "--run.name", "a"],
@@ -161,7 +162,10 @@ def test_a_run_whose_checkpoints_are_gone_is_not_begun_anew_over_its_records(run
     assert (run / "metrics.jsonl").read_bytes() == journal
 
 
-@pytest.mark.parametrize("summary", [None, {"status": "interrupted", "updates": 0}])
+STOPPED_AT_ONCE = {"status": "interrupted", "stop_reason": "x", "timestamp_ms": 1, "updates": 0}
+
+
+@pytest.mark.parametrize("summary", [None, STOPPED_AT_ONCE])
 def test_a_run_without_any_checkpoint_begins_anew_and_ends_the_same(run, summary):
     """None is left where it was killed, or stopped while a lost learner was made again."""
     assert main([*TRAIN, *SHORT]) == 0
@@ -176,6 +180,39 @@ def test_a_run_without_any_checkpoint_begins_anew_and_ends_the_same(run, summary
 
     assert summary_of(run)["weights_sha256"] == expected
     assert updates_of(run) == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("damage", ["{}", "nonsense", '{"updates": "3"}', "[" * 5000])
+def test_a_damaged_line_of_the_journal_is_named_and_nothing_is_overwritten(run, damage, capsys):
+    assert main([*TRAIN, *SHORT]) == 0
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    (run / "metrics.jsonl").write_text("\n".join([*lines[:2], damage, *lines[3:], ""]))
+    write_json(run / "control.json", {"paused": True})
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+    assert main(["resume", str(run), "--stop.max_updates", "7"]) == 2
+
+    said = capsys.readouterr().err
+    assert said.startswith(f"reinforce: {run}/metrics.jsonl, line 3 is damaged (")
+    assert len(said.splitlines()) == 1
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    "control",
+    ['{"num_workers": "many"}', '{"paused": "yes"}', '{"num_workers": 0}', "[]", "\0", "9" * 5000],
+)
+def test_a_word_for_a_number_in_control_json_does_not_end_a_run(run, control, monkeypatch):
+    begin = RunDirectory.note_start
+
+    def meddle(self, *about):
+        self.control_file.write_text(control)
+        begin(self, *about)
+
+    monkeypatch.setattr(RunDirectory, "note_start", meddle)
+    monkeypatch.setattr("reinforce.cluster.run_requests._POLL_S", 0.0)
+
+    assert main([*TRAIN, "--stop.max_updates", "2"]) == 0
 
 
 def test_resume_auto_begins_goes_on_and_has_nothing_to_do_in_turn(run, capsys):

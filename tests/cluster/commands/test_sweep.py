@@ -280,6 +280,30 @@ def test_a_torn_line_is_forgotten_and_the_file_stays_whole(tmp_path):
     assert forgetful.runs_of(0) == [run]
 
 
+@pytest.mark.parametrize("name", ["trials", "settings"])
+def test_a_damaged_line_of_the_ledger_is_named_and_nothing_is_cut(name, write, capsys):
+    folder = write({"settings": {"learner.discount": [0.9]}})
+    folder.mkdir(parents=True)
+    damaged = '{"trial": "0", "settings": {}}\ntorn'
+    (folder / f"{name}.jsonl").write_text(damaged)
+
+    assert main(["sweep", "sweep.yaml"]) == 2
+
+    assert f"{folder}/{name}.jsonl, line 1 is damaged (trial: " in capsys.readouterr().err
+    assert (folder / f"{name}.jsonl").read_text() == damaged
+
+
+@pytest.mark.usefixtures("_runs_in_this_process")
+def test_settings_that_another_noted_and_do_not_exist_are_a_failed_run(write, capsys):
+    folder = write({"settings": {"learner.discount": [0.9]}})
+    folder.mkdir(parents=True)
+    (folder / "settings.jsonl").write_text('{"trial": 0, "settings": {"lerner.discount": 0.9}}\n')
+
+    assert main(["sweep", "sweep.yaml"]) == 1
+
+    assert "unknown key 'lerner'; did you mean 'learner'?" in capsys.readouterr().out
+
+
 def test_two_processes_do_not_run_one_sweep_nor_touch_each_others_ledger(write, capsys):
     """The line that another process is writing looks like one that is torn."""
     folder = write({"settings": {"learner.discount": [0.9]}})
@@ -293,6 +317,11 @@ def test_two_processes_do_not_run_one_sweep_nor_touch_each_others_ledger(write, 
     assert "another process runs this sweep" in capsys.readouterr().err
     assert (folder / "trials.jsonl").read_text() == being_written
 
+
+GRID = (
+    *("learning_rate", "discount", "gae_lambda"),
+    *("value_learning_rate", "max_gradient_norm", "entropy_coefficient"),
+)
 
 BAD = {
     "no such setting": ({"settings": {"learner.rate": [1]}}, "'learner.rate' cannot be swept"),
@@ -370,6 +399,39 @@ BAD = {
             "trials": 1,
         },
         "is refused: it should be an integer or 'auto'",
+    ),
+    "a range of whole numbers without end": (
+        {
+            "settings": {"learner.episodes_per_update": {"low": 1, "high": 1e30, "integer": True}},
+            "method": "random",
+            "trials": 1,
+        },
+        "whole numbers end at 9,007,199,254,740,992",
+    ),
+    "a range over all numbers": (
+        {
+            "settings": {"stop.target_return": {"low": -1e308, "high": 1e308, "integer": True}},
+            "method": "random",
+            "trials": 1,
+        },
+        "whole numbers end at 9,007,199,254,740,992",
+    ),
+    "a grid without end": (
+        {"settings": {f"learner.{name}": [0.5] * 100 for name in GRID}},
+        "1,000,000,000,000 trials with 1 seeds each are more than the 10,000 runs",
+    ),
+    "seeds without end": (
+        {
+            "settings": {"learner.discount": [1]},
+            "method": "random",
+            "trials": 5000,
+            "seeds": [0, 1, 2],
+        },
+        "5,000 trials with 3 seeds each are more than the 10,000 runs",
+    ),
+    "a seed of the draws that Optuna cannot take": (
+        {"settings": {"learner.discount": [1]}, "sampler_seed": 2**40},
+        "sweep.sampler_seed = 1099511627776 is refused",
     ),
     "a base that does not exist": (
         {"settings": {"learner.discount": [1]}, "base": "cartpol"},

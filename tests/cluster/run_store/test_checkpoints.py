@@ -1,3 +1,6 @@
+import hashlib
+import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,11 +17,12 @@ from reinforce.cluster.run_store.checkpoint import (
     Checkpoint,
     CorruptCheckpointError,
     PlayedAhead,
+    decode,
     encode,
 )
 from reinforce.cluster.run_store.checkpoints import Checkpoints
 from reinforce.cluster.run_store.run_directory import RunDirectory
-from reinforce.learner.policies.weights import Weights
+from reinforce.learner.policies.weights import Weights, arrays_sha256
 from reinforce.learner.state import LearnerState
 
 
@@ -140,6 +144,76 @@ def test_a_damaged_checkpoint_is_recognised_and_passed_over(make_checkpoints, da
     warnings = []
     assert checkpoints.newest(warnings.append).learner.version == 1
     assert len(warnings) == (damage != "missing")
+
+
+def forged(*, arrays=None, **about):
+    """Return a checkpoint that says other things about itself, under a digest that is right."""
+    content = encode(checkpoint())
+    length = int.from_bytes(content[:8], "little")
+    said = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["about"])
+    text = json.dumps(about.get("text", {**said, **about}))
+    ahead = {"ahead.weights": np.ones(5, np.float32)}
+    arrays = {**checkpoint().learner.arrays, **ahead, **(arrays or {})}
+    digest = hashlib.sha256((text + arrays_sha256(arrays)).encode()).hexdigest()
+    return save(arrays, {"about": text, "sha256": digest})
+
+
+def with_header(header, data=b""):
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + data
+
+
+def tensor(kind, shape, end):
+    return {"weights": {"dtype": kind, "shape": shape, "data_offsets": [0, end]}}
+
+
+HOSTILE = {
+    "a version in words": forged(version="3"),
+    "a version without end": forged(version=10**30),
+    "a version below zero": forged(version=-1),
+    "no progress": forged(progress=None),
+    "progress in words": forged(progress={"updates": "many"}),
+    "a batch of words": forged(progress={"batch_size": "all"}),
+    "a batch ahead of nothing": forged(ahead={"episodes": 0, "version": 2}),
+    "a batch ahead that is a number": forged(ahead=5),
+    "a configuration that is a list": forged(config=[1]),
+    "tracking that is a word": forged(tracking="yes"),
+    "tracking in wrong types": forged(tracking={"run_id": 5}),
+    "files that are a number": forged(files=5),
+    "a list": forged(text=[1]),
+    "weights of another type": forged(arrays={"weights": np.ones(5)}),
+    "weights of another shape": forged(arrays={"weights": np.ones((5, 5), np.float32)}),
+    "weights ahead of another type": forged(arrays={"ahead.weights": np.ones(5)}),
+    "a header that is longer than the file": (2**62).to_bytes(8, "little") + b"{}",
+    "a header that is deep": with_header(json.loads("[" * 300 + "]" * 300)),
+    "a type that NumPy does not have": with_header(tensor("BF16", [2], 4), b"abcd"),
+    "a tensor larger than the file": with_header(tensor("F32", [2**40], 2**42), b"abcd"),
+    "a shape that overflows": with_header(tensor("F32", [2**40, 2**40], 4), b"abcd"),
+    "a shape with nothing in it": with_header(tensor("F32", [2**62, 0], 0)),
+    "metadata that are a number": with_header({"__metadata__": {"about": 5}}),
+    "no weights": with_header({"__metadata__": {"about": "{}"}}),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_a_checkpoint_that_was_written_to_do_harm_is_a_corrupt_one(case):
+    with pytest.raises(CorruptCheckpointError, match=r"^its\.file "):
+        decode(HOSTILE[case], "its.file")
+
+
+@pytest.mark.parametrize("put", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_is_passed_over_at_once(put, make_checkpoints):
+    checkpoints = make_checkpoints()
+    checkpoints.save(checkpoint(1))
+    folder = Path(checkpoints.location)
+    put(folder / "update-000000002.safetensors")
+    (folder / "update-000000003.safetensors").symlink_to("update-000000001.safetensors")
+    with (folder / "update-000000004.safetensors").open("wb") as file:
+        file.truncate(2**43)
+    warnings = []
+
+    assert checkpoints.newest(warnings.append).learner.version == 1
+    assert ["it is larger than" in text for text in warnings] == [True, False, False]
 
 
 def test_a_url_is_as_good_as_a_folder(make_checkpoints):

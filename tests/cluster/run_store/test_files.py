@@ -1,4 +1,12 @@
-from reinforce.cluster.files import LineReader
+import os
+
+import pytest
+
+from reinforce.cluster.files import LineReader, read_json, whole_lines
+from reinforce.cluster.run_requests import RunRequests
+from reinforce.cluster.run_store.summary import read_summary
+from reinforce.cluster.run_store.tracking_state import read_tracking_state
+from reinforce.configs.regular_files import IrregularFileError
 
 
 def read(tail):
@@ -34,3 +42,50 @@ def test_a_file_that_took_its_place_is_noticed_and_the_old_one_read_to_its_end(t
     assert tail.is_replaced()
     assert read(tail) == []
     tail.close()
+
+
+def pipe(path):
+    os.mkfifo(path)
+
+
+def giant(path):
+    with path.open("wb") as file:
+        file.truncate(2**40)
+
+
+def link(path):
+    path.with_name("other").write_text("{}\n")
+    path.symlink_to("other")
+
+
+@pytest.mark.parametrize("put", [pipe, giant, link, os.mkdir])
+def test_what_is_no_file_counts_as_missing_and_holds_no_lines(put, tmp_path):
+    path = tmp_path / "file"
+    put(path)
+
+    assert read_json(path) is None
+    assert RunRequests.read(path) == RunRequests()
+    with pytest.raises(IrregularFileError):
+        list(whole_lines(path))
+
+
+@pytest.mark.parametrize("text", ["", "3", "[]", "{", "\0", "[" * 5000, '{"a": 1e', "9" * 5000])
+def test_what_is_no_mapping_counts_as_missing(text, tmp_path):
+    path = tmp_path / "file"
+    path.write_text(text)
+
+    assert read_json(path) is None
+    assert read_summary(path) is None
+    assert read_tracking_state(path) == {}
+
+
+def test_values_of_another_type_count_as_missing_and_unknown_keys_stay(tmp_path):
+    path = tmp_path / "file"
+    path.write_text('{"run_id": 3}')
+    assert read_tracking_state(path) == {}
+    path.write_text('{"run_id": "3", "new": 1}')
+    assert read_tracking_state(path) == {"run_id": "3", "new": 1}
+    path.write_text('{"status": "finished", "stop_reason": "x", "timestamp_ms": "soon"}')
+    assert read_summary(path) is None
+    path.write_text('{"status": "failed", "stop_reason": "x", "timestamp_ms": 5, "new": 1}')
+    assert read_summary(path)["new"] == 1

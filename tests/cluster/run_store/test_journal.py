@@ -3,7 +3,13 @@ from pathlib import Path
 import pytest
 
 from reinforce.cluster.errors import RunDirectoryError, StorageError
-from reinforce.cluster.run_store.journal import BatchEntry, Journal, JournalEntry, is_being_written
+from reinforce.cluster.run_store.journal import (
+    BatchEntry,
+    Journal,
+    JournalEntry,
+    is_being_written,
+    read_entries,
+)
 
 
 def update(number):
@@ -85,3 +91,35 @@ def test_a_line_that_does_not_fit_is_taken_back(path, room_for):
         journal.append(update(4))
 
     assert records(path) == HISTORY
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{}",
+        '{"updates": 1e5000}',
+        update(3).line().replace("[1.0]", "[]").strip(),
+        update(3).line().replace('"a/b": 1.0', '"a/b": NaN').strip(),
+        update(3).line().replace("30", "30" * 20).strip(),
+    ],
+)
+def test_a_damaged_line_is_named_and_nothing_is_cut(path, line):
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:4], line, *lines[5:], ""]))
+    before = path.read_bytes()
+
+    with pytest.raises(RunDirectoryError, match=r"metrics.jsonl, line 5 is damaged \("):
+        list(read_entries(path))
+    with Journal(path) as journal, pytest.raises(RunDirectoryError, match="line 5"):
+        journal.cut_back(3)
+    assert path.read_bytes() == before
+    with Journal(path) as journal:
+        assert journal.cut_back(2)
+
+
+def test_what_is_no_file_is_no_journal(tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to("file")
+
+    with pytest.raises(RunDirectoryError, match="link: it is a symbolic link"):
+        list(read_entries(tmp_path / "link"))

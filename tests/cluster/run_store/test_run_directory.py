@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from reinforce.cluster.errors import RunDirectoryError
@@ -53,6 +55,22 @@ def test_a_discarded_run_leaves_nothing(make_config):
 def test_a_folder_without_a_configuration_is_no_run(tmp_path):
     with pytest.raises(RunDirectoryError, match="is not a run directory"):
         RunDirectory.open(tmp_path)
+
+
+def test_a_name_that_no_folder_can_have_is_no_run(tmp_path):
+    with pytest.raises(RunDirectoryError, match=r"cannot look into .*: File name too long"):
+        RunDirectory.open(tmp_path / ("a" * 300))
+
+
+@pytest.mark.parametrize("name", ["control.json", "metrics.jsonl", "tracking.log", "checkpoints"])
+@pytest.mark.parametrize("put", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_a_pipe_or_a_link_in_the_place_of_a_file_is_refused_by_name(put, name, make_config):
+    run = RunDirectory.create(make_config())
+    run.checkpoints.rmdir()
+    put(run.path / name)
+
+    with pytest.raises(RunDirectoryError, match=f"/{name} is no (regular file|folder); "):
+        RunDirectory.open(run.path)
 
 
 def test_a_file_is_replaced_as_a_whole(tmp_path):

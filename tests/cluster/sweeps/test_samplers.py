@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from reinforce.cluster.sweeps.samplers import make_sampler, num_trials
+from reinforce.cluster.sweeps.samplers import make_sampler
 from reinforce.configs.sweep import SweepConfig
 
 RATE = {"low": 1e-4, "high": 1e-1, "log": True}
@@ -21,7 +21,7 @@ def test_a_grid_tries_every_combination_once():
     )
     sampler = make_sampler(sweep)
 
-    tried = [tuple(map(str, sampler(trial, []).values())) for trial in range(num_trials(sweep))]
+    tried = [tuple(map(str, sampler(trial, []).values())) for trial in range(sweep.num_trials)]
 
     assert len(tried) == len(set(tried)) == 6
 
@@ -36,7 +36,7 @@ def test_random_draws_keep_to_their_ranges_and_spread_over_orders_of_magnitude()
     sweep = sweep_of("random", settings, trials=300)
     sampler = make_sampler(sweep)
 
-    drawn = [sampler(trial, []) for trial in range(num_trials(sweep))]
+    drawn = [sampler(trial, []) for trial in range(sweep.num_trials)]
 
     rates = [each["learner.learning_rate"] for each in drawn]
     assert all(1e-4 <= rate <= 1e-1 for rate in rates)

@@ -1,0 +1,104 @@
+"""YAML as far as JSON goes, from people who may mean harm: small, shallow, and without surprises.
+
+An alias counts as often as it is used: eight lines of ten aliases each would otherwise become a
+hundred million values. Dates stay text, and no tag makes an object.
+"""
+
+from typing import Any, ClassVar
+
+import yaml
+
+from reinforce.configs.quoting import shown
+
+MAX_BYTES = 2**20
+"""Of a file; and characters of a text."""
+
+_MAX_VALUES = 20_000
+_MAX_DEPTH = 50
+_MAX_NUMBER = 100
+"""Characters of a number: more digits are no value of anything, and take long to be read."""
+
+_TAG = "tag:yaml.org,2002:"
+_TAGS = [_TAG + kind for kind in ("null", "bool", "int", "float", "str", "seq", "map", "merge")]
+
+
+def parse(text: str) -> Any:
+    """Return the values that a YAML text holds.
+
+    Raises:
+        yaml.MarkedYAMLError: It is no YAML, or more than is taken here; ``problem`` says which.
+    """
+    if len(text) > MAX_BYTES:
+        problem = f"it has {len(text):,} characters, and more than {MAX_BYTES:,} are not read"
+        raise yaml.MarkedYAMLError(problem=problem)
+    try:
+        loader = _StrictLoader(text)
+        loader.name = "the text"  # what errors call it
+        return loader.get_single_data()
+    except yaml.reader.ReaderError as error:
+        problem = f"character {error.position} is #x{int(error.character):04x}, which YAML forbids"
+        raise yaml.MarkedYAMLError(problem=problem) from None
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Refuses besides a key that stands twice in a mapping, where YAML itself takes the last."""
+
+    yaml_constructors: ClassVar = {
+        tag: make
+        for tag, make in yaml.SafeLoader.yaml_constructors.items()
+        if tag is None or tag in _TAGS
+    }
+    yaml_implicit_resolvers = {  # noqa: RUF012  (as PyYAML declares it)
+        first: [(tag, pattern) for tag, pattern in resolvers if tag in _TAGS]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._num_values = self._depth = 0
+        self._sizes: dict[yaml.Node, int] = {}  # by node that is complete, with all below it
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        mark: yaml.Mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+        before = self._num_values
+        self._num_values += 1
+        self._depth += 1
+        if self._depth > _MAX_DEPTH:
+            raise _refused(f"more than {_MAX_DEPTH} levels", mark)
+        is_alias = self.check_event(yaml.AliasEvent)
+        node = super().compose_node(parent, index)
+        if node and is_alias:
+            if node not in self._sizes:
+                raise _refused("a value that holds itself", mark)
+            self._num_values = before + self._sizes[node]
+        elif node:
+            self._sizes[node] = self._num_values - before
+        if self._num_values > _MAX_VALUES:
+            what = f"more than {_MAX_VALUES:,} values, counted wherever they are used"
+            raise _refused(what, mark)
+        self._depth -= 1
+        return node
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: FBT001, FBT002
+        kind = node.tag.removeprefix(_TAG)
+        if kind in ("int", "float") and len(node.value) > _MAX_NUMBER:
+            raise _refused(f"a number of {len(node.value):,} characters", node.start_mark)
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, LookupError, OverflowError):  # as of `!!int x`
+            raise _refused(f"{shown(node.value)}, which is no {kind}", node.start_mark) from None
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = True) -> dict[Any, Any]:  # noqa: FBT001, FBT002
+        seen: set[str] = set()
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if not isinstance(key, yaml.ScalarNode):
+                raise _refused("a list or a mapping as a key", key.start_mark)
+            if key.value in seen:
+                text = f"the key {shown(key.value)} stands twice in a mapping"
+                raise yaml.constructor.ConstructorError(None, None, text, key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep=True)  # before a merge could add its keys
+
+
+def _refused(what: str, mark: yaml.Mark) -> yaml.MarkedYAMLError:
+    return yaml.constructor.ConstructorError(None, None, f"it holds {what}", mark)
