@@ -20,6 +20,7 @@ import yaml
 from reinforce.cluster.cli import main
 from reinforce.cluster.commands.ui import UiCommand, what_to_show
 from reinforce.cluster.errors import UsageError
+from reinforce.configs.errors import ConfigError
 
 SECRET = "the-secret-of-whoever-looks-at-it"
 
@@ -121,6 +122,39 @@ def linked(name, target=""):
     return change
 
 
+def piped(name):
+    """Put a pipe, whose reader waits for ever, in place of a file of the run."""
+
+    def change(run, canaries):
+        (run / name).unlink(missing_ok=True)
+        os.mkfifo(run / name)
+
+    return change
+
+
+def huge(name):
+    def change(run, canaries):
+        (run / name).unlink(missing_ok=True)
+        with (run / name).open("wb") as file:
+            file.truncate(2**42)  # of nothing
+
+    return change
+
+
+def bomb(run, canaries):
+    levels = ["a: &a [x, x, x, x, x, x, x, x, x]"]
+    for one, other in zip("abcdefgh", "bcdefghi", strict=True):
+        levels.append(f"{other}: &{other} [{', '.join([f'*{one}'] * 9)}]")
+    (run / "config.yaml").write_text("\n".join(levels))
+
+
+def lying(run, canaries):
+    """Claim tensors of petabytes in the headers of checkpoints."""
+    header = json.dumps({"weights": {"dtype": "F32", "shape": [2**50], "data_offsets": [0, 2**52]}})
+    for file in (run / "checkpoints").iterdir():
+        file.write_bytes(len(header).to_bytes(8, "little") + header.encode())
+
+
 TOUCH = {"args": ["touch", "CANARY"]}
 STRANGERS = {
     "function": configured("environment", id="canary_module:touch"),
@@ -149,6 +183,13 @@ STRANGERS = {
     "temporary file of tracking": linked("tracking.json.tmp", "secret.png"),
     "temporary file of pictures": linked("plots/overview.png.tmp", "secret.png"),
     "temporary file of requests": linked("control.json.tmp", "secret.png"),
+    "pipe as summary": piped("summary.json"),
+    "pipe as journal": piped("metrics.jsonl"),
+    "pipe as requests": piped("control.json"),
+    "endless summary": huge("summary.json"),
+    "endless journal": huge("metrics.jsonl"),
+    "bomb as configuration": bomb,
+    "lying checkpoints": lying,
 }
 
 VERBS = {
@@ -186,7 +227,7 @@ def test_nothing_of_a_stranger_s_directory_runs_or_gets_secrets(
         assert not canaries.file.exists(), verb
         assert canaries.requests == [], verb
 
-    with suppress(UsageError):  # `ui` would serve what it finds here
+    with suppress(UsageError, ConfigError):  # `ui` would serve what it finds here
         what_to_show(UiCommand(run=run))
 
     assert canaries.requests == []
