@@ -15,6 +15,7 @@ from reinforce.cluster.backends.ray.actors import LearnerActor, RolloutActor
 from reinforce.cluster.backends.ray.capacity import WorkerTarget
 from reinforce.cluster.backends.ray.learner import RayLearner
 from reinforce.cluster.backends.ray.pool import RayPool
+from reinforce.configs.given_objects import UserProgram
 from reinforce.workers.rollout_worker import RolloutWorker
 
 
@@ -37,7 +38,7 @@ class ReusedLearnerActor(LearnerActor):
         """Wait to begin."""
 
     def begin(self, config: Any, spec: Any, state: Any) -> None:
-        LearnerActor.__init__(self, config, spec, state, "")
+        LearnerActor.__init__(self, config, spec, state, UserProgram.of_this_process())
 
 
 class ReusedActors:

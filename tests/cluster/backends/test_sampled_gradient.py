@@ -11,6 +11,7 @@ from reinforce.cluster.backends.ray.actors import RolloutActor
 from reinforce.cluster.backends.ray.capacity import WorkerTarget
 from reinforce.cluster.backends.ray.pool import RayPool
 from reinforce.configs.config import Config
+from reinforce.configs.given_objects import UserProgram
 from reinforce.learner.learner import Learner
 from reinforce.learner.policies.weights import Weights
 from reinforce.learner.state import LearnerState
@@ -40,8 +41,11 @@ def test_a_hundred_thousand_episodes_give_the_true_gradient(tmp_path, interrupts
     spec = inspect_environment(config.environment)
     actor = ray.remote(RolloutActor).options(num_cpus=0, max_restarts=0)
     worker_target = WorkerTarget(config, lambda: None)
+    program = UserProgram.of_this_process()
     pool = RayPool(
-        config.workers, worker_target, lambda: actor.remote(config, spec, ""), Driver(interrupts)
+        *(config.workers, worker_target),
+        lambda: actor.remote(config, spec, program),
+        Driver(interrupts),
     )
     pool.wait_until_ready()
     tickets = draw_tickets(0, Purpose.TRAINING, 0, NUM_EPISODES, EPISODES_PER_TICKET)

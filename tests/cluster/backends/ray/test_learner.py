@@ -21,6 +21,7 @@ from reinforce.cluster.errors import (
     LearnerStateLostError,
     TrajectoriesLostError,
 )
+from reinforce.configs.given_objects import UserProgram
 from reinforce.learner.learner import Learner
 from reinforce.workers.environment import inspect_environment
 from reinforce.workers.rollout_worker import RolloutWorker, architecture_of
@@ -286,8 +287,9 @@ def test_the_real_learner_killed_in_its_fit_goes_on_as_if_nothing_had_happened(
         batches.append([worker.play(t, weights)[1] for t in training_tickets(config, update, 16)])
         _, weights = undisturbed.update(batches[-1])
     make_actor = ray.remote(LearnerActor).options(num_cpus=0).remote
+    program = UserProgram.of_this_process()
     learner = RayLearner(
-        lambda state: make_actor(config, spec, state, ""), None, Driver(interrupts)
+        lambda state: make_actor(config, spec, state, program), None, Driver(interrupts)
     )
 
     for batch in batches:

@@ -17,6 +17,7 @@ from reinforce.cluster.backends.ray.capacity import WorkerTarget
 from reinforce.cluster.backends.ray.pool import RayPool
 from reinforce.cluster.backends.ray.scheduler import TIMEOUT_S, WorkerState, key_of
 from reinforce.cluster.errors import TicketFailedError
+from reinforce.configs.given_objects import UserProgram
 from reinforce.learner.policies.weights import Weights
 from reinforce.workers.environment import inspect_environment
 from reinforce.workers.rollout_worker import RolloutWorker, architecture_of
@@ -38,7 +39,7 @@ def make_pool(config, interrupts, num_workers=2, pool_class=RayPool, actors=None
     pool = pool_class(
         config.workers,
         worker_target,
-        lambda: next(actors).remote(config, spec, ""),
+        lambda: next(actors).remote(config, spec, UserProgram.of_this_process()),
         Driver(interrupts, tell=tell),
     )
     pool.wait_until_ready()
@@ -200,7 +201,7 @@ def test_a_worker_that_hangs_is_replaced_and_its_ticket_played_again(
 class HangingActor(RolloutActor):
     """Leaves a sign that its constructor has begun, which never ends."""
 
-    def __init__(self, config, spec, user_path):
+    def __init__(self, config, spec, program):
         (Path(config.run.directory).parent / "hangs").touch()
         time.sleep(3600)
 
