@@ -12,6 +12,7 @@
       - LearnerStateLostError
     + TrajectoriesLostError
     + StorageError
+    + MissingMetricError
     + JobLostError
   * ServerError                1: a server that this command needs does not start
   * ExportError                1: what was exported does not act as the policy did
@@ -97,6 +98,10 @@ class TrajectoriesLostError(TrainingError):
 
 class StorageError(TrainingError):
     """The run directory or the place of the checkpoints cannot be written."""
+
+
+class MissingMetricError(TrainingError):
+    """No episode has the metric that the run is to go by."""
 
 
 class ServerError(ReinforceError):

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from reinforce.cluster.console import PlainConsole
-from reinforce.cluster.evaluation import Evaluation, mean_and_interval
+from reinforce.cluster.evaluation import Evaluation, in_words, mean_and_interval
 from reinforce.cluster.files import write_json
 from reinforce.cluster.progress import Progress
 from reinforce.cluster.run_store.run_directory import RunDirectory
@@ -87,6 +87,8 @@ def print_summary(console: PlainConsole, run: RunDirectory, summary: dict[str, A
     if evaluation:
         result = mean_and_interval(evaluation["return_mean"], *evaluation["return_ci95"])
         rows["evaluation"] = f"mean return {result} over {evaluation['episodes']} fresh episodes"
+        if evaluation["metrics"]:
+            rows["metrics"] = in_words(evaluation)
     rows["training"] = (
         f"{summary['environment_steps']:,} steps, {summary['episodes']:,} episodes, "
         f"{summary['updates']:,} updates in {summary['training_time_s']:.1f} s"
