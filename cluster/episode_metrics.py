@@ -63,13 +63,14 @@ class MetricFaults:
             for name, fault in report.metric_faults.items():
                 self._tell(
                     name,
-                    f"{name} in info is {fault} in ticket {report.ticket}, which is no finite "
+                    f"info[{name!r}] is {fault} in ticket {report.ticket}, which is no finite "
                     "number: an episode with such a value counts as one without this metric",
                 )
         for name in self._requested:
             if not any(name in report.episode_metrics for report in reports):
                 self._tell(
-                    name, f"no episode of {where} has {name} in info: it is missing in the metrics"
+                    name,
+                    f"no episode of {where} has {name!r} in info: it is missing in the metrics",
                 )
 
     def _tell(self, name: str, sentence: str) -> None:

@@ -1,5 +1,6 @@
 """Metrics from ``info``: what the steps of an episode say of it becomes one number per episode."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -88,6 +89,8 @@ class InfoMetrics:
 
     def _number(self, name: str, value: Any) -> float:
         """Return a number as a float, NaN for anything else, of which note is taken."""
+        if isinstance(value, float) and math.isfinite(value):
+            return value
         if isinstance(value, _NUMBERS):
             array = np.asarray(value)
             if array.ndim == 0 and array.dtype.kind in "biuf" and np.isfinite(array):

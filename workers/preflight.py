@@ -158,8 +158,8 @@ def _missing_metrics(config: Config, rollout: RandomRollout) -> list[str]:
     where = "an episode of random actions" if rollout.ended else f"{rollout.num_steps} random steps"
     there = ", ".join(map(str, rollout.said)) or "nothing"
     return [
-        f"{' and '.join(missing)} did not come in the info of {where}, in which there was {there}; "
-        "episodes without a metric are left out of its mean"
+        f"{' and '.join(map(repr, missing))} did not come in the info of {where}, in which there "
+        f"was {there}; episodes without a metric are left out of its mean"
     ]
 
 

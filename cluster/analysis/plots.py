@@ -190,6 +190,7 @@ def _episode_metrics(entries: Sequence[JournalEntry], title: str) -> "Figure":
         ):
             key = f"{section}/{name}_mean"
             points = [(e.environment_steps, e.metrics[key]) for e in entries if key in e.metrics]
-            axes.plot(*np.array(points).reshape(-1, 2).T, style, markersize=3, label=label)
+            if points:
+                axes.plot(*np.array(points).T, style, markersize=3, label=label)
         _finish(axes, "environment steps", name)
     return figure

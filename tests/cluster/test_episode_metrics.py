@@ -143,8 +143,8 @@ def test_what_is_missing_is_said_once_per_run(make_config, display):
 
     faults = sorted(display.warnings)
     assert len(faults) == 2
-    assert faults[0].startswith("no episode of an evaluation has speed in info")
-    assert faults[1].startswith("noise in info is float nan in ticket evaluation 0:")
+    assert faults[1].startswith("no episode of an evaluation has 'speed' in info")
+    assert faults[0].startswith("info['noise'] is float nan in ticket evaluation 0:")
 
 
 def test_a_journal_without_metrics_is_read(make_config):
