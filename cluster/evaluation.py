@@ -147,11 +147,12 @@ class Evaluator:
             return None
         evaluations = self._play(Purpose.EVALUATION, 0, weights)
         if updates == 0 and self.score(evaluations.deciding) is None:
+            given = ", ".join(evaluations.deciding.metrics)
             raise MissingMetricError(
                 f"stop.target_metric = {self._config.stop.target_metric!r}: none of the "
                 f"{evaluations.deciding.episodes} episodes of the first evaluation has it in info; "
-                "have the environment put it there, as a number, when an episode ends, or choose "
-                f"one that it gives ({', '.join(evaluations.deciding.metrics) or 'there is none'})"
+                "have the environment put it there, as a number, when an episode ends"
+                + (f", or choose one that it gives: {given}" if given else "")
             )
         return evaluations
 
