@@ -91,13 +91,13 @@ class Bookkeeping:
 
     def note_evaluation(self, evaluations: Evaluations, evaluation_s: float) -> None:
         """Write down a regular evaluation; the weights are kept if they are the best so far."""
-        best, return_mean = self.progress.best_return, evaluations.deciding.return_mean
-        if best is None or return_mean > best:
-            best = return_mean
-            self.progress = replace(self.progress, best_return=best)
+        metric = self._config.stop.target_metric
+        best, score = self.progress.best_return, evaluations.deciding.score(metric)
+        if score is not None and (best is None or score > best):
+            self.progress = replace(self.progress, best_return=score)
             self._checkpoints.note_best(self._checkpoint())
         self.progress = self.now()
-        self._write(evaluation_entry(self.progress, evaluations, best, evaluation_s))
+        self._write(evaluation_entry(self.progress, evaluations, metric, evaluation_s))
 
     def note_confirmation(self, evaluation: Evaluation) -> None:
         """Write down an evaluation on seeds of its own."""

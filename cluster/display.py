@@ -1,6 +1,7 @@
 """What one sees while a run runs: a live panel in a terminal, plain lines anywhere else."""
 
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Self
 
@@ -16,6 +17,7 @@ from reinforce.cluster.evaluation import mean_and_interval
 from reinforce.cluster.progress import Progress
 from reinforce.cluster.run_store.journal import JournalEntry
 from reinforce.configs.config import Config
+from reinforce.configs.experiment import SUCCESS_METRICS
 
 _PLAIN_INTERVAL_S = 2.0
 _EVALUATIONS = {"evaluation": "", "sampled": "sampled_", "on other seeds": "confirmed_"}
@@ -25,8 +27,8 @@ _EVALUATIONS = {"evaluation": "", "sampled": "sampled_", "on other seeds": "conf
 class PlainDisplay:
     """One line per evaluation, and one per update but not more than one in two seconds."""
 
-    def __init__(self, console: PlainConsole) -> None:
-        self._console = console
+    def __init__(self, console: PlainConsole, target_metric: str | None = None) -> None:
+        self._console, self._target_metric = console, target_metric
         self._shown_at_s = float("-inf")
 
     def __enter__(self) -> Self:
@@ -42,12 +44,14 @@ class PlainDisplay:
             names = [f"evaluation/{prefix}return_{part}" for part in ("mean", "ci_low", "ci_high")]
             if names[0] in metrics:
                 result = mean_and_interval(*(metrics[name] for name in names))
-                self.warn(f"{head}  {name}: mean return {result}")
+                metric = _metric_of(metrics, f"evaluation/{prefix}", self._target_metric)
+                self.warn(f"{head}  {name}: mean return {result}{metric}")
         if entry.batch and time.monotonic() - self._shown_at_s >= _PLAIN_INTERVAL_S:
             self._shown_at_s = time.monotonic()
             self.warn(
                 f"{head}  steps {entry.environment_steps:,}  "
-                f"return {metrics['rollout/return_mean']:.1f}  "
+                f"return {metrics['rollout/return_mean']:.1f}"
+                f"{_metric_of(metrics, 'rollout/', self._target_metric)}  "
                 f"{metrics['time/environment_steps_per_s']:,.0f} steps/s  "
                 f"workers {metrics['cluster/workers_alive']:.0f}"
             )
@@ -81,7 +85,8 @@ class LiveDisplay:
         """Take note; the panel redraws itself."""
         metrics = entry.metrics
         if "evaluation/return_mean" in metrics:
-            self._evaluated = f"{metrics['evaluation/return_mean']:.1f}"
+            metric = _metric_of(metrics, "evaluation/", self._stop.target_metric)
+            self._evaluated = f"{metrics['evaluation/return_mean']:.1f}{metric}"
             self._seconds["evaluating"] += metrics["time/evaluation_s"]
         if entry.batch:
             self._update = entry
@@ -96,16 +101,17 @@ class LiveDisplay:
         title = PlainConsole.cell(self._run_name)
         if self._update is None:
             return Panel(Text("waiting for the first batch"), title=title)
-        entry, target = self._update, self._stop.target_return
+        entry, metric = self._update, self._stop.target_metric
+        target = self._stop.target_return
         total_s = sum(self._seconds.values()) or 1.0
         shares = (f"{name} {part_s / total_s:.0%}" for name, part_s in self._seconds.items())
         shown = {
             "update": f"{entry.updates:,}",
             "steps": f"{entry.environment_steps:,}",
-            "return": "{rollout/return_mean:.1f}",
+            "return": f"{{rollout/return_mean:.1f}}{_metric_of(entry.metrics, 'rollout/', metric)}",
             "range": "{rollout/return_min:.1f} to {rollout/return_max:.1f}",
             "evaluated": self._evaluated,
-            "target": "none" if target is None else f"{target:g}",
+            "target": "none" if target is None else f"{metric or ''} {target:g}".strip(),
             "steps/s": "{time/environment_steps_per_s:,.0f}",
             "time": ", ".join(shares),
             "workers": "{cluster/workers_alive:.0f} ({cluster/worker_restarts:.0f} replaced)",
@@ -125,10 +131,18 @@ class LiveDisplay:
         return Panel(Group(table, bar), title=title)
 
 
+def _metric_of(metrics: Mapping[str, float], prefix: str, target: str | None) -> str:
+    """Return, to follow a mean return, the metric that is shown beside it; "" if there is none."""
+    for name in filter(None, (target, *SUCCESS_METRICS)):
+        if f"{prefix}{name}_mean" in metrics:
+            return f", {name} {metrics[f'{prefix}{name}_mean']:.3g}"
+    return ""
+
+
 def make_display(
     console: PlainConsole, config: Config, run_name: str
 ) -> LiveDisplay | PlainDisplay:
     """Return the display that suits the console."""
     if console.is_terminal:
         return LiveDisplay(console, config, run_name)
-    return PlainDisplay(console)
+    return PlainDisplay(console, config.stop.target_metric)

@@ -14,6 +14,7 @@
       - LearnerStateLostError
     + TrajectoriesLostError
     + StorageError
+    + MissingMetricError
     + JobLostError
     + CallbackError
   * ServerError                1: a server that this command needs does not start
@@ -98,6 +99,10 @@ class StorageError(TrainingError):
 
 class CallbackError(TrainingError):
     """A callback of the user raised."""
+
+
+class MissingMetricError(TrainingError):
+    """No episode has the metric that the run is to go by."""
 
 
 class ServerError(ReinforceError):

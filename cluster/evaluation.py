@@ -1,13 +1,23 @@
 """Evaluation: how good one version of the weights is, on tickets that are never learned from."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reinforce.cluster.backends.backend import Pool, WeightsHandle
+from reinforce.cluster.episode_metrics import (
+    EpisodeMetrics,
+    MetricFaults,
+    episode_metrics,
+    means,
+    num_episodes_with,
+)
+from reinforce.cluster.errors import MissingMetricError
 from reinforce.configs.config import Config
+from reinforce.workers.rollout_worker import RolloutReport
 from reinforce.workers.tickets import Purpose, Ticket, draw_tickets
 
 
@@ -23,6 +33,8 @@ class Evaluation:
             that of training, and may reach beyond the returns that are possible.
         return_min: Worst episode.
         return_max: Best episode.
+        metrics: By name, the mean of what ``info`` says, over the episodes that have it.
+        metric_episodes: How many those are, of metrics that some episodes lack.
     """
 
     episodes: int
@@ -31,10 +43,20 @@ class Evaluation:
     return_ci95: tuple[float, float]
     return_min: float
     return_max: float
+    metrics: dict[str, float] = field(default_factory=dict)
+    metric_episodes: dict[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, returns: NDArray[np.float64], *, greedy: bool) -> "Evaluation":
-        """Return the statistics of [E >= 2] episode returns."""
+    def of_reports(cls, reports: Sequence[RolloutReport], *, greedy: bool) -> "Evaluation":
+        """Return the statistics of played tickets of at least two episodes."""
+        returns = np.concatenate([report.episode_returns for report in reports])
+        return cls.of(returns, greedy=greedy, metrics=episode_metrics(reports))
+
+    @classmethod
+    def of(
+        cls, returns: NDArray[np.float64], *, greedy: bool, metrics: EpisodeMetrics | None = None
+    ) -> "Evaluation":
+        """Return the statistics of [E >= 2] episode returns, and of their metrics."""
         from scipy.special import stdtrit
 
         mean = float(returns.mean())
@@ -47,7 +69,13 @@ class Evaluation:
             return_ci95=(mean - half_width, mean + half_width),
             return_min=float(returns.min()),
             return_max=float(returns.max()),
+            metrics=means(metrics or {}),
+            metric_episodes=num_episodes_with(metrics or {}),
         )
+
+    def score(self, metric: str | None) -> float | None:
+        """Return the mean of a metric, None if no episode has it; or of the return, if None."""
+        return self.return_mean if metric is None else self.metrics.get(metric)
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields as ``summary.json`` holds them."""
@@ -81,6 +109,15 @@ def evaluation_tickets(config: Config, purpose: Purpose, update: int) -> list[Ti
     return tickets
 
 
+def in_words(evaluation: dict[str, Any]) -> str:
+    """Return the metrics of an evaluation as ``summary.json`` holds it, in words; "" if none."""
+    counts = evaluation.get("metric_episodes", {})
+    return ", ".join(
+        f"{name} {mean:.4g}" + (f" (in {counts[name]} episodes)" if name in counts else "")
+        for name, mean in evaluation.get("metrics", {}).items()
+    )
+
+
 def mean_and_interval(mean: float, low: float, high: float) -> str:
     """Return a mean return and its 95 % interval, in words."""
     return f"{mean:.1f} (95 % interval {low:.1f} to {high:.1f})"
@@ -94,22 +131,40 @@ class Evaluator:
     many looks better than it is.
     """
 
-    def __init__(self, config: Config, pool: Pool) -> None:
+    def __init__(self, config: Config, pool: Pool, metric_faults: MetricFaults) -> None:
         import scipy.special  # noqa: F401 - takes 0.2 s: now, so that no evaluation waits for it
 
-        self._config, self._pool = config, pool
+        self._config, self._pool, self._metric_faults = config, pool, metric_faults
 
     def evaluate_if_due(self, updates: int, weights: WeightsHandle) -> Evaluations | None:
-        """Play the fixed seeds after every so many updates, before the first one included."""
+        """Play the fixed seeds after every so many updates, before the first one included.
+
+        Raises:
+            MissingMetricError: Before anything is learned: the metric to go by is in no episode.
+        """
         every = self._config.evaluation.every_updates
         if every is None or updates % every != 0:
             return None
-        return self._play(Purpose.EVALUATION, 0, weights)
+        evaluations = self._play(Purpose.EVALUATION, 0, weights)
+        if updates == 0 and self.score(evaluations.deciding) is None:
+            given = ", ".join(evaluations.deciding.metrics)
+            raise MissingMetricError(
+                f"stop.target_metric = {self._config.stop.target_metric!r}: none of the "
+                f"{evaluations.deciding.episodes} episodes of the first evaluation has it in info; "
+                "have the environment put it there, as a number, when an episode ends"
+                + (f", or choose one that it gives: {given}" if given else "")
+            )
+        return evaluations
+
+    def score(self, evaluation: Evaluation) -> float | None:
+        """Return what versions are compared by; None if no episode has it."""
+        return evaluation.score(self._config.stop.target_metric)
 
     def at_target(self, evaluation: Evaluation | None) -> bool:
         """Return whether an evaluation reaches ``stop.target_return``."""
         target = self._config.stop.target_return
-        return evaluation is not None and target is not None and evaluation.return_mean >= target
+        score = self.score(evaluation) if evaluation else None
+        return score is not None and target is not None and score >= target
 
     def confirm(self, updates: int, weights: WeightsHandle) -> Evaluation:
         """Play seeds that no other evaluation plays."""
@@ -117,10 +172,12 @@ class Evaluator:
 
     def _play(self, purpose: Purpose, update: int, weights: WeightsHandle) -> Evaluations:
         self._pool.submit(evaluation_tickets(self._config, purpose, update), weights)
-        returns: dict[bool, list[NDArray[np.float64]]] = {}
-        for report in self._pool.collect(purpose, update).reports:
-            returns.setdefault(report.ticket.greedy, []).append(report.episode_returns)
+        played = self._pool.collect(purpose, update).reports
+        self._metric_faults.look_for(played, "an evaluation")
+        reports: dict[bool, list[RolloutReport]] = {}
+        for report in played:
+            reports.setdefault(report.ticket.greedy, []).append(report)
         deciding, *others = (
-            Evaluation.of(np.concatenate(parts), greedy=greedy) for greedy, parts in returns.items()
+            Evaluation.of_reports(parts, greedy=greedy) for greedy, parts in reports.items()
         )
         return Evaluations(deciding, *others)

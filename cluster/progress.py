@@ -71,7 +71,8 @@ class Progress:
         batch_size: Size of the batch that is drawn next.
         training_time_s: Seconds since the first ticket was issued, evaluations included, without
             those between an interruption and the resumption.
-        best_return: Highest mean return of the regular evaluations; None before the first.
+        best_return: Highest mean return of the regular evaluations, or mean of
+            ``stop.target_metric``; None before the first.
         tickets: What became of the tickets.
         worker_restarts: Workers that had to be replaced.
         learner_restarts: Times that the learner's process had to be replaced.

@@ -9,6 +9,7 @@ from contextlib import suppress
 from reinforce.cluster.backends.backend import Backend
 from reinforce.cluster.batches import Batches
 from reinforce.cluster.bookkeeping import Bookkeeping, RunContext
+from reinforce.cluster.episode_metrics import MetricFaults
 from reinforce.cluster.errors import InterruptedRunError, TrainingError
 from reinforce.cluster.evaluation import Evaluation, Evaluator
 from reinforce.cluster.run_store.checkpoint import Checkpoint
@@ -29,7 +30,8 @@ class Training:
         start: Checkpoint | None = None,
     ) -> None:
         self._config, self._context = config, context
-        self._evaluator = Evaluator(config, backend.pool)
+        self._metric_faults = MetricFaults(config, context.warn)
+        self._evaluator = Evaluator(config, backend.pool, self._metric_faults)
         self._batches = Batches(config, backend, start, context.warn)
         self._books = Bookkeeping(config, backend, self._batches, context, start)
         self._weights = backend.learner.weights()
@@ -61,6 +63,7 @@ class Training:
         sampled_s = time.perf_counter()
         batch, report, self._weights = self._batches.learn(batch)  # version v -> v + 1
         learned_s = time.perf_counter()
+        self._metric_faults.look_for(batch.reports, "a batch")
         self._books.note_update(batch, report, sampled_s - started_s, learned_s - sampled_s)
 
     def _evaluate_if_due(self) -> Evaluation | None:

@@ -34,6 +34,12 @@ class Config(Section):
     checkpoint: CheckpointConfig = CheckpointConfig()
     tracking: TrackingConfig = TrackingConfig()
 
+    @property
+    def requested_metrics(self) -> list[str]:
+        """Return what the user wants from ``info``: the goal, and what to measure besides."""
+        target = self.stop.target_metric
+        return list(dict.fromkeys([*([target] if target else []), *self.environment.info_metrics]))
+
     @model_validator(mode="after")
     def _sections_fit_together(self) -> Self:
         for message in chain(
@@ -44,6 +50,7 @@ class Config(Section):
             cross_checks.of_returns_and_schedules(self.learner, self.cluster),
             cross_checks.of_workers(self.workers),
             cross_checks.of_execution(self.stop, self.evaluation, self.cluster),
+            cross_checks.of_metrics(self.environment, self.stop),
             cross_checks.of_secrets(self.tracking, self.checkpoint),
         ):
             raise ConfigError(message)

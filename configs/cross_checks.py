@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from reinforce.configs.errors import suggestion
 from reinforce.configs.execution import (
     CheckpointConfig,
     ClusterConfig,
@@ -161,6 +162,17 @@ def of_execution(
         yield (
             f"cluster.address = {cluster.address!r} has no meaning with cluster.backend = "
             "'inline'; use cluster.backend ray"
+        )
+
+
+def of_metrics(environment: EnvironmentConfig, stop: StopConfig) -> Iterator[str]:
+    """Yield a goal that nothing would measure."""
+    name, measured = stop.target_metric, environment.metrics
+    if name is not None and name not in measured:
+        near = suggestion(name, measured)
+        yield (
+            f"stop.target_metric = {name!r} is not measured; {near + ' Else ' if near else ''}take "
+            f"it from info with environment.info_metrics, such as {{{name}: last}}"
         )
 
 

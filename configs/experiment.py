@@ -1,14 +1,26 @@
 """What is learned and when it is enough: run, environment, stop and evaluation sections."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from reinforce.configs.errors import ConfigError
 from reinforce.configs.section import MAX_TEXT, Role, Section
 
 WrapperConfig = str | dict[str, dict[str, Any]]
 """A name, or a mapping of one name to keyword arguments."""
+
+Reduction = Literal["last", "sum", "mean", "min", "max"]
+"""How the numbers that the steps of an episode give become one."""
+
+SUCCESS_METRICS = ("is_success", "success")
+"""Names in ``info`` by which environments say how an episode ended, the first one the usual one."""
+
+_METRIC_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,49}")
+_RESERVED_METRICS = re.compile(r"return|episode_length|num|(confirmed|sampled)_.*")
+"""Their names in the journal would be those of other metrics."""
 
 
 RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
@@ -89,6 +101,35 @@ class EnvironmentConfig(Section):
         description="Use the environment's own vectorised implementation where it has one (many "
         "times faster); false: step single environments one by one.",
     )
+    info_metrics: Annotated[dict[str, Reduction], Role.RECORD] = Field(
+        default_factory=dict,
+        max_length=10,
+        description="Numbers in the environment's info that become metrics of an episode, at most "
+        "10, as a YAML mapping of name to last, sum, mean, min or max over its steps, such as "
+        "'{energy: sum, x_position: last}'. is_success and success are always taken, of the last "
+        "step.",
+    )
+
+    @field_validator("info_metrics")
+    @classmethod
+    def _have_names_of_their_own(cls, metrics: dict[str, Reduction]) -> dict[str, Reduction]:
+        for name in metrics:
+            if not _METRIC_NAME.fullmatch(name):
+                raise ConfigError(
+                    f"environment.info_metrics: {name!r} is no name of a metric, which is a letter "
+                    "or '_', then up to 49 more and digits; give it such a name in info"
+                )
+            if _RESERVED_METRICS.fullmatch(name):
+                raise ConfigError(
+                    f"environment.info_metrics: {name!r} would be taken for another metric of the "
+                    "run; give it another name in info"
+                )
+        return metrics
+
+    @property
+    def metrics(self) -> dict[str, Reduction]:
+        """Return what is taken from ``info``: what is asked for, and whether it was a success."""
+        return {**dict.fromkeys(SUCCESS_METRICS, "last"), **self.info_metrics}
 
 
 class StopConfig(Section):
@@ -113,7 +154,14 @@ class StopConfig(Section):
         None,
         description="Mean return, in the environment's unit, that an evaluation has to reach and a "
         "second one on other seeds to confirm; where that falls short, training goes on. None: no "
-        "target.",
+        "target. With target_metric: the mean of that metric.",
+    )
+    target_metric: Annotated[str | None, Role.RESULT] = Field(
+        None,
+        description="Metric from the environment's info whose mean, the higher the better, decides "
+        "in place of the mean return: when target_return is reached, which checkpoint is the best, "
+        "and how a sweep scores; is_success, success, or one of environment.info_metrics. None: "
+        "the mean return.",
     )
 
 

@@ -17,7 +17,8 @@ _SECTIONS: dict[str, type[Section]] = {
     for name, field in Config.model_fields.items()
     if isinstance(field.annotation, type)
 }
-_NOT_SWEPT = ("run.name", "run.directory", "run.seed")
+_NOT_SWEPT = ("run.name", "run.directory", "run.seed", "stop.target_metric")
+"""Names and places, and what the score is: that of one trial would not compare with another's."""
 
 _MAX_INTEGER = 2**53
 """Beyond it, a float is not every whole number."""

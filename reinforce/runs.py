@@ -17,6 +17,7 @@ from reinforce.cluster.commands.export import ExportCommand
 from reinforce.cluster.commands.record import RecordCommand
 from reinforce.cluster.commands.resume import go_on
 from reinforce.cluster.console import PlainConsole
+from reinforce.cluster.episode_metrics import episode_metrics
 from reinforce.cluster.evaluation import Evaluation
 from reinforce.cluster.export.trained_policy import TrainedPolicy
 from reinforce.cluster.run_store.journal import is_being_written, read_entries
@@ -37,12 +38,14 @@ class EvaluationResult:
     Attributes:
         returns: [E] undiscounted, in the environment's unit.
         lengths: [E] in steps.
+        metrics: By name, [E] what ``info`` said of each episode; NaN where it said nothing.
         greedy: Whether the most probable action was taken.
         update: Updates that made the weights.
     """
 
     returns: NDArray[np.float64]
     lengths: NDArray[np.int64]
+    metrics: Mapping[str, NDArray[np.float64]]
     greedy: bool
     update: int
 
@@ -118,24 +121,27 @@ class Run:
     def episodes(self) -> pd.DataFrame:
         """One row per episode that was learned from, in ticket order.
 
-        Columns: update, ticket, episode, return, length, terminated, truncated. Runs of version 0.1
-        do not say how an episode ended.
+        Columns: update, ticket, episode, return, length, terminated, truncated, and the metrics
+        from ``info``, such as is_success. Runs of version 0.1 do not say how an episode ended.
         """
-        size, rows = self.config.workers.episodes_per_ticket, []
+        size, tables = self.config.workers.episodes_per_ticket, []
         for entry in read_entries(self._directory.journal_file):
-            if entry.batch is None:
-                continue
-            batch = entry.batch
-            unknown: list[bool | None] = [None] * len(batch.episode_returns)
-            ends = batch.episode_truncated or unknown
-            ordered = zip(batch.episode_returns, batch.episode_lengths, ends, strict=True)
-            for index, (value, length, truncated) in enumerate(ordered):
-                ticket, episode = divmod(index, size)
-                terminated = None if truncated is None else not truncated
-                which = entry.updates - 1, ticket, episode
-                rows.append((*which, value, length, terminated, truncated))
-        columns = ["update", "ticket", "episode", "return", "length", "terminated", "truncated"]
-        return pd.DataFrame(rows, columns=columns)
+            if entry.batch:
+                num = len(entry.batch.episode_returns)
+                ticket, episode = np.divmod(np.arange(num), size)
+                truncated = pd.array(entry.batch.episode_truncated or [None] * num, dtype="boolean")
+                table = {
+                    "update": entry.updates - 1,
+                    "ticket": ticket,
+                    "episode": episode,
+                    "return": entry.batch.episode_returns,
+                    "length": entry.batch.episode_lengths,
+                    "terminated": ~truncated,
+                    "truncated": truncated,
+                    **entry.batch.episode_metrics,
+                }
+                tables.append(pd.DataFrame(table))
+        return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
     def _rows(self, *, are_updates: bool) -> Iterator[dict[str, Any]]:
         for entry in read_entries(self._directory.journal_file):
@@ -187,6 +193,7 @@ class Run:
         return EvaluationResult(
             np.concatenate([report.episode_returns for report in reports]),
             np.concatenate([report.episode_lengths for report in reports]),
+            {name: np.array(said, float) for name, said in episode_metrics(reports).items()},
             greedy=not sampled,
             update=trained.weights.version,
         )

@@ -34,6 +34,7 @@ from reinforce.workers.image_checks import (
 )
 from reinforce.workers.observations import InvalidMaskError
 from reinforce.workers.random_rollout import (
+    RandomRollout,
     play_random_rollout,
     play_vector_rollout,
 )
@@ -88,6 +89,7 @@ def preflight(config: Config) -> Preflight:
         *_try_vector_implementation(config.environment, spec),
         *rollouts[0].warnings,
         *rollouts[0].ranges.warnings(),
+        *_missing_metrics(config, rollouts[0]),
         *closing.complaints,
         *dim_images(spec.observation, rollouts),
         *large_images(architecture_of(config, spec)),
@@ -141,6 +143,24 @@ def _check_policy(config: Config, spec: EnvironmentSpec) -> None:
     require_channels(config, spec.observation)
     if ":" in config.policy.kind:
         make_policy(architecture_of(config, spec))
+
+
+def _missing_metrics(config: Config, rollout: RandomRollout) -> list[str]:
+    """Say what is to be taken from ``info`` and was not there; it may come in other episodes."""
+    missing = []
+    for name in config.requested_metrics:
+        is_last = config.environment.metrics[name] == "last"
+        said = rollout.said_last if is_last else rollout.said
+        if name not in said and (rollout.ended or not is_last):
+            missing.append(name)
+    if not missing:
+        return []
+    where = "an episode of random actions" if rollout.ended else f"{rollout.num_steps} random steps"
+    there = ", ".join(map(str, rollout.said)) or "nothing"
+    return [
+        f"{' and '.join(map(repr, missing))} did not come in the info of {where}, in which there "
+        f"was {there}; episodes without a metric are left out of its mean"
+    ]
 
 
 def _nondeterminism(name: str, digests: list[list[bytes]]) -> list[str]:

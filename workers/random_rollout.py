@@ -40,6 +40,8 @@ class RandomRollout:
         brightest: The brightest pixel of each image, by its name.
         ranges: From where to where each number went.
         ended: The episode came to its end.
+        said: Names in ``info`` of its steps.
+        said_last: Names in ``info`` of the last step that was taken.
         warnings: What is odd and does no harm, each once.
     """
 
@@ -47,6 +49,8 @@ class RandomRollout:
     digests: list[bytes] = field(default_factory=list)
     brightest: dict[str, int] = field(default_factory=dict)
     ended: bool = False
+    said: dict[str, None] = field(default_factory=dict)
+    said_last: tuple[str, ...] = ()
     warnings: dict[str, None] = field(default_factory=dict)
 
     @property
@@ -99,6 +103,8 @@ def play_random_rollout(
         result = _call(where, environment.step, action)
         observation, reward, terminated, truncated, info = checked_step(where, result)
         rollout.ended = terminated or truncated
+        rollout.said_last = tuple(info)
+        rollout.said |= dict.fromkeys(info)
 
 
 def play_vector_rollout(

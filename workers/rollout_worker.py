@@ -1,6 +1,7 @@
 """The worker: an environment in lanes and a copy of the policy. It keeps nothing worth saving."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from reinforce.learner.policies.weights import Weights
 from reinforce.workers.closing import Closing
 from reinforce.workers.environment import EnvironmentFactory, EnvironmentSpec, make_environment
 from reinforce.workers.environment_faults import check_finite
+from reinforce.workers.info_metrics import InfoMetrics
 from reinforce.workers.observations import num_unknown
 from reinforce.workers.single_lanes import SingleLanes
 from reinforce.workers.tickets import Ticket
@@ -34,6 +36,9 @@ class RolloutReport:
         num_unknown: Steps that showed a category which is not in its space.
         trajectories_sha256: Digest of every recorded bit.
         rollout_s: Seconds that playing took.
+        episode_metrics: By name, [E] what ``info`` said of each episode, NaN where it said nothing;
+            only names of which it said something.
+        metric_faults: By name, what stood in ``info`` and was no finite number.
     """
 
     ticket: Ticket
@@ -44,6 +49,8 @@ class RolloutReport:
     num_unknown: int
     trajectories_sha256: str
     rollout_s: float
+    episode_metrics: Mapping[str, NDArray[np.float64]]
+    metric_faults: Mapping[str, str]
 
 
 class RolloutWorker:
@@ -74,10 +81,11 @@ class RolloutWorker:
             self._policy.load(weights)
         if self._lanes is None:
             self._lanes = self._make_lanes()
+        metrics = InfoMetrics(self._config.environment.metrics, ticket.num_episodes)
         try:
             # What is not finite is named below, by ticket and step, instead of warned about here.
             with np.errstate(invalid="ignore", over="ignore"):
-                trajectories = self._lanes.play(self._policy, ticket)
+                trajectories = self._lanes.play(self._policy, ticket, metrics)
         except BaseException as error:
             for complaint in self.close():
                 error.add_note(f"After that, {complaint}.")
@@ -93,6 +101,8 @@ class RolloutWorker:
             num_unknown=num_unknown(self._spec.observation, trajectories.observations),
             trajectories_sha256=trajectories.sha256,
             rollout_s=time.perf_counter() - started,
+            episode_metrics=metrics.values(),
+            metric_faults=metrics.faults,
         ), trajectories
 
     def close(self) -> list[str]:

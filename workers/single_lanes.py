@@ -15,6 +15,7 @@ from reinforce.learner.policies.trajectories import Trajectories
 from reinforce.workers.closing import close_all
 from reinforce.workers.environment import EnvironmentSpec
 from reinforce.workers.environment_faults import NOTHING, check_flags, note_place
+from reinforce.workers.info_metrics import InfoMetrics
 from reinforce.workers.observations import ObservationRows
 from reinforce.workers.seeds import EpisodeUniforms, environment_seed, uniforms_shape
 from reinforce.workers.spaces import ActionDecoder
@@ -30,7 +31,7 @@ class SingleLanes:
         self._spec = spec
         self._decoder = ActionDecoder(spec.action)
 
-    def play(self, policy: Policy, ticket: Ticket) -> Trajectories:
+    def play(self, policy: Policy, ticket: Ticket, metrics: InfoMetrics) -> Trajectories:
         """Play all episodes of the ticket, each seeded by itself, and return them in its order."""
         builder = TrajectoryBuilder(ticket.num_episodes, self._spec)
         lanes = self._environments[: ticket.num_episodes]
@@ -44,7 +45,9 @@ class SingleLanes:
             _begin(lane, ticket, row, row, seen, uniforms)
         while lanes:
             actions, parameters = _act(policy, ticket, seen, uniforms)
-            rewards, ended = self._step(ticket, lanes, episodes, actions, builder, following)
+            rewards, ended = self._step(
+                ticket, lanes, episodes, actions, builder, following, metrics
+            )
             builder.add_steps(episodes, seen.observations, seen.masks, actions, parameters, rewards)
             seen, following = following, seen
             over = []
@@ -77,6 +80,7 @@ class SingleLanes:
         actions: NDArray[Any],
         builder: TrajectoryBuilder,
         following: ObservationRows,
+        metrics: InfoMetrics,
     ) -> tuple[list[float], list[int]]:
         """Step every lane, write what is seen next, and return rewards and the rows that ended."""
         rewards, ended = [], []
@@ -86,6 +90,8 @@ class SingleLanes:
                 result = lanes[row].step(action)
                 observation, reward, terminated, truncated, info = result
                 rewards.append(float(reward))
+                if info:
+                    metrics.add(int(episodes[row]), info, ended=terminated or truncated)
                 if terminated or truncated:
                     check_flags("the last step", terminated, truncated)
                     # Nothing is done on it, so nothing has to be allowed.

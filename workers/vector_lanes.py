@@ -23,6 +23,7 @@ from reinforce.workers.environment import (
     make_vector_environment,
 )
 from reinforce.workers.environment_faults import EnvironmentFaultError
+from reinforce.workers.info_metrics import InfoMetrics
 from reinforce.workers.observations import (
     InvalidMaskError,
     lane_masks,
@@ -41,17 +42,19 @@ class VectorLanes:
     def __init__(self, config: EnvironmentConfig, spec: EnvironmentSpec, num_lanes: int) -> None:
         self._environment = make_vector_environment(config, num_lanes)
         self._autoreset = autoreset_mode(config, self._environment)
+        # With the start of the next episode; what stood there before is in ``info``.
+        self._replaces_ends = self._autoreset is AutoresetMode.SAME_STEP
         self._spec = spec
         self._decoder = ActionDecoder(spec.action)
         self._num_lanes = num_lanes
 
-    def play(self, policy: Policy, ticket: Ticket) -> Trajectories:
+    def play(self, policy: Policy, ticket: Ticket, metrics: InfoMetrics) -> Trajectories:
         """Play all episodes of the ticket and return them in its order."""
         builder = TrajectoryBuilder(ticket.num_episodes, self._spec)
         for first in range(0, ticket.num_episodes, self._num_lanes):
             count = min(self._num_lanes, ticket.num_episodes - first)
             try:
-                self._play_round(policy, ticket, first, count, builder)
+                self._play_round(policy, ticket, first, count, builder, metrics)
             except SystemExit as error:  # it would end the worker, and nobody would hear why
                 fault = EnvironmentFaultError(f"the environment raises SystemExit: {error}")
                 fault.add_note(_place(ticket, first, count, builder))
@@ -66,7 +69,13 @@ class VectorLanes:
         return close_all([self._environment])
 
     def _play_round(
-        self, policy: Policy, ticket: Ticket, first: int, count: int, builder: TrajectoryBuilder
+        self,
+        policy: Policy,
+        ticket: Ticket,
+        first: int,
+        count: int,
+        builder: TrajectoryBuilder,
+        metrics: InfoMetrics,
     ) -> None:
         seed = ticket.episode_seeds[first]
         observations, info = self._environment.reset(seed=environment_seed(seed))
@@ -86,6 +95,9 @@ class VectorLanes:
                 self._decoder.batch(all_actions)
             )
             builder.add_steps(live + first, seen, masks, actions, parameters, rewards[live])
+            if info:
+                finals = info.get("final_info") if self._replaces_ends else info
+                metrics.add_lanes(first, live, terminated | truncated, info, finals)
             ended = terminated[live] | truncated[live]
             if ended.any():
                 lanes = live[ended]
@@ -119,9 +131,8 @@ class VectorLanes:
     def _final_rows(
         self, observations: Any, info: dict[str, Any], lanes: NDArray[np.int64]
     ) -> NDArray[Any]:
-        """Return what stood at the end; with SAME_STEP the next episode's start has replaced it."""
-        is_replaced = self._autoreset is AutoresetMode.SAME_STEP
-        finals = info["final_obs"] if is_replaced else observations
+        """Return what stood at the end."""
+        finals = info["final_obs"] if self._replaces_ends else observations
         if isinstance(finals, np.ndarray) and finals.dtype == object:  # one observation per lane
             rows = self._spec.observation.empty(len(lanes))
             write = row_writer(self._spec.observation, rows)

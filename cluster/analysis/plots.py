@@ -1,4 +1,4 @@
-"""The pictures of a run (an overview, and the length of every episode) and of a comparison.
+"""The pictures of a run (an overview, lengths and metrics of its episodes) and of a comparison.
 
 Matplotlib is imported late and without pyplot: it takes a second, and needs no screen.
 """
@@ -38,6 +38,8 @@ def draw_run(journal: Path, folder: Path, title: str) -> list[Path]:
         return []
     folder.mkdir(parents=True, exist_ok=True)
     pictures = {"overview.png": _overview, "episode_length.png": _episode_lengths}
+    if any(entry.batch and entry.batch.episode_metrics for entry in entries):
+        pictures["episode_metrics.png"] = _episode_metrics
     for name, picture in pictures.items():
         content = io.BytesIO()
         picture(entries, title).savefig(content)
@@ -169,4 +171,26 @@ def _episode_lengths(entries: Sequence[JournalEntry], title: str) -> "Figure":
     axes.set_title(title)
     axes.set_ylim(bottom=0)
     _finish(axes, "episode", "length (steps)", fontsize="medium", loc="upper left")
+    return figure
+
+
+def _episode_metrics(entries: Sequence[JournalEntry], title: str) -> "Figure":
+    """Each metric from ``info``: its mean in every batch, and in the regular evaluations."""
+    from matplotlib.figure import Figure
+
+    names = sorted(
+        {name for entry in entries if entry.batch for name in entry.batch.episode_metrics}
+    )
+    figure = Figure(figsize=(9, 1 + 2.6 * len(names)), dpi=100, layout="constrained")
+    figure.suptitle(title)
+    for axes, name in zip(figure.subplots(len(names), squeeze=False).flat, names, strict=True):
+        for section, style, label in (
+            ("rollout", "-", "mean of a batch"),
+            ("evaluation", "o-", "evaluation"),
+        ):
+            key = f"{section}/{name}_mean"
+            points = [(e.environment_steps, e.metrics[key]) for e in entries if key in e.metrics]
+            if points:
+                axes.plot(*np.array(points).T, style, markersize=3, label=label)
+        _finish(axes, "environment steps", name)
     return figure

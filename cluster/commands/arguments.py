@@ -20,7 +20,7 @@ from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, Pri
 from reinforce.cluster.errors import UsageError
 from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
-from reinforce.configs.experiment import WrapperConfig
+from reinforce.configs.experiment import Reduction, WrapperConfig
 from reinforce.configs.loading import load_config, parse_yaml
 
 RunDir = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN_DIR")]
@@ -103,6 +103,7 @@ _REGISTRY = ConstructorRegistry()
 _YAML_METAVARS: dict[Any, str] = {
     bool: "{true,false}",
     dict[str, Any]: "YAML",
+    dict[str, Reduction]: "YAML",
     tuple[WrapperConfig, ...]: "YAML",
 }
 

@@ -8,7 +8,7 @@ import numpy as np
 from reinforce.cluster.commands.arguments import Flag, PlayCommand
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import UsageError
-from reinforce.cluster.evaluation import Evaluation, mean_and_interval
+from reinforce.cluster.evaluation import Evaluation, in_words, mean_and_interval
 from reinforce.cluster.export.trained_policy import TrainedPolicy
 
 
@@ -33,9 +33,8 @@ class EvaluateCommand(PlayCommand):
         seed = policy.config.run.seed if self.seed is None else self.seed
         tickets = policy.tickets(seed, self.episodes, greedy=not self.sampled)
         reports = [report for report, _ in policy.play(tickets)]
-        returns = np.concatenate([report.episode_returns for report in reports])
         length = float(np.concatenate([report.episode_lengths for report in reports]).mean())
-        result = Evaluation.of(returns, greedy=not self.sampled)
+        result = Evaluation.of_reports(reports, greedy=not self.sampled)
         if self.json:
             values = {
                 "run": str(policy.run.path),
@@ -48,10 +47,12 @@ class EvaluateCommand(PlayCommand):
             }
             PlainConsole().say_data(json.dumps(values))
             return 0
+        metrics = {"metrics": in_words(result.as_json())} if result.metrics else {}
         rows = {
             "policy": str(policy),
             "return": f"mean {mean_and_interval(result.return_mean, *result.return_ci95)}, "
             f"from {result.return_min:.1f} to {result.return_max:.1f}",
+            **metrics,
             "episodes": f"{result.episodes} fresh ones of {length:.1f} steps on average, "
             f"{'sampled' if self.sampled else 'most probable'} actions",
         }

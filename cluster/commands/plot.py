@@ -16,6 +16,7 @@ class PlotCommand(Command):
 
     overview.png: returns against steps and against time, lengths, where the time went.
     episode_length.png: the length of every episode.
+    episode_metrics.png: metrics from the environment's info, if there are any.
 
     Attributes:
         run: A run directory; the run may still be going on.

@@ -70,10 +70,10 @@ class SweepCommand(Command):
             tracking = SweepTracking(folder, base, ledger, console.say)
 
             def say(done: TrialRun) -> None:
-                console.say(_line(done, sweep.num_trials))
+                console.say(_line(done, sweep.num_trials, base.stop.target_metric))
 
             _run(Sweep(sweep, base, folder, ledger, self.parallel, say), tracking, console)
-        _print_trials(console, ledger, sweep.num_trials)
+        _print_trials(console, ledger, sweep.num_trials, base.stop.target_metric)
         if all(ledger.score(trial) is None for trial in range(sweep.num_trials)):
             console.say(f"no run finished; {folder}/logs says why", "red")
             return 1
@@ -134,9 +134,16 @@ def _claim(folder: Path, sweep: SweepConfig, base: Config) -> None:
         ) from None
 
 
-def _line(done: TrialRun, num: int) -> str:
-    outcome = f"failed: {done.error}" if done.score is None else f"mean return {done.score:.1f}"
+def _line(done: TrialRun, num: int, metric: str | None) -> str:
+    title, shown = _scored(done.score, metric)
+    outcome = f"failed: {done.error}" if done.score is None else f"{title} {shown}"
     return f"trial {done.trial + 1} of {num}, seed {done.seed}: {_words(done)}: {outcome}"
+
+
+def _scored(score: float | None, metric: str | None) -> tuple[str, str]:
+    """Return what the score is, and how it reads: a return, or the mean of a metric."""
+    shown = "-" if score is None else f"{score:.4g}" if metric else f"{score:.1f}"
+    return f"mean {metric or 'return'}", shown
 
 
 def _words(done: TrialRun) -> str:
@@ -146,19 +153,19 @@ def _words(done: TrialRun) -> str:
     )
 
 
-def _print_trials(console: PlainConsole, ledger: SweepLedger, num: int) -> None:
+def _print_trials(console: PlainConsole, ledger: SweepLedger, num: int, metric: str | None) -> None:
     def rank(trial: int) -> float:
         score = ledger.score(trial)
         return float("inf") if score is None else -score
 
     table = Table(box=None, pad_edge=False)
     table.add_column("settings", overflow="fold")
-    for title in ("trial", "finished", "failed", "mean return"):
+    for title in ("trial", "finished", "failed", _scored(None, metric)[0]):
         table.add_column(title, justify="right")
     for trial in sorted(range(num), key=rank):
         runs, score = ledger.runs_of(trial), ledger.score(trial)
         finished = sum(each.score is not None for each in runs)
-        shown = "-" if score is None else f"{score:.1f}"
+        _, shown = _scored(score, metric)
         counts = (str(trial + 1), str(finished), str(len(runs) - finished), shown)
         table.add_row(console.cell(_words(runs[0])), *counts)
     console.print(table)

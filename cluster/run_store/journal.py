@@ -6,8 +6,8 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import Field
 
 from reinforce.cluster.backends.backend import Batch
+from reinforce.cluster.episode_metrics import episode_metrics, means, num_episodes_with
 from reinforce.cluster.errors import RunDirectoryError, StorageError
 from reinforce.cluster.evaluation import Evaluation, Evaluations
 from reinforce.cluster.files import (
@@ -47,12 +48,14 @@ class BatchEntry:
         episode_lengths: One per episode, in steps.
         episode_truncated: One per episode, whether a limit of time ended it; None in journals of
             version 0.1.
+        episode_metrics: By name, what ``info`` said of each episode; None where it said nothing.
     """
 
     sha256: str
     episode_returns: Annotated[list[Finite], Field(min_length=1)]
     episode_lengths: Annotated[list[Count], Field(min_length=1)]
     episode_truncated: list[bool] | None = None
+    episode_metrics: dict[str, list[Finite | None]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, batch: Batch) -> "BatchEntry":
@@ -63,6 +66,7 @@ class BatchEntry:
             np.concatenate([report.episode_returns for report in batch.reports]).tolist(),
             np.concatenate([report.episode_lengths for report in batch.reports]).tolist(),
             np.concatenate([report.truncated for report in batch.reports]).tolist(),
+            episode_metrics(batch.reports),
         )
 
 
@@ -110,6 +114,7 @@ def update_entry(
     """Return the entry of one update; times are wall clock as the driver saw them."""
     episodes = BatchEntry.of(batch)
     returns, lengths = episodes.episode_returns, episodes.episode_lengths
+    said = episodes.episode_metrics
     metrics = {
         "rollout/return_mean": sum(returns) / len(returns),
         "rollout/return_min": min(returns),
@@ -119,6 +124,7 @@ def update_entry(
         "rollout/truncated_fraction": sum(episodes.episode_truncated or ()) / len(lengths),
         "rollout/unknown_category_fraction": sum(report.num_unknown for report in batch.reports)
         / sum(lengths),
+        **_from_info("rollout/", means(said), num_episodes_with(said)),
         **{f"learner/{name}": value for name, value in report.metrics.items()},
         **{f"tickets/{name}": count for name, count in asdict(progress.tickets).items()},
         "time/sampling_s": sampling_s,
@@ -136,13 +142,14 @@ def update_entry(
 
 
 def evaluation_entry(
-    progress: Progress, evaluations: Evaluations, best: float, evaluation_s: float
+    progress: Progress, evaluations: Evaluations, target_metric: str | None, evaluation_s: float
 ) -> JournalEntry:
-    """Return the entry of an evaluation; ``best`` is the highest mean return so far."""
+    """Return the entry of an evaluation, with the best so far of what versions are compared by."""
+    name = f"evaluation/{target_metric or 'return'}_best"
     metrics = {
-        **_return_metrics("", evaluations.deciding),
-        **(_return_metrics("sampled_", evaluations.sampled) if evaluations.sampled else {}),
-        "evaluation/return_best": best,
+        **_evaluation_metrics("", evaluations.deciding),
+        **(_evaluation_metrics("sampled_", evaluations.sampled) if evaluations.sampled else {}),
+        **({} if progress.best_return is None else {name: progress.best_return}),
         "time/evaluation_s": evaluation_s,
     }
     return _entry(progress, metrics, None)
@@ -150,15 +157,26 @@ def evaluation_entry(
 
 def confirmation_entry(progress: Progress, evaluation: Evaluation) -> JournalEntry:
     """Return the entry of an evaluation on seeds of its own, which ends a run or fails to."""
-    return _entry(progress, _return_metrics("confirmed_", evaluation), None)
+    return _entry(progress, _evaluation_metrics("confirmed_", evaluation), None)
 
 
-def _return_metrics(prefix: str, evaluation: Evaluation) -> dict[str, float]:
+def _evaluation_metrics(prefix: str, evaluation: Evaluation) -> dict[str, float]:
     low, high = evaluation.return_ci95
     return {
         f"evaluation/{prefix}return_mean": evaluation.return_mean,
         f"evaluation/{prefix}return_ci_low": low,
         f"evaluation/{prefix}return_ci_high": high,
+        **_from_info(f"evaluation/{prefix}", evaluation.metrics, evaluation.metric_episodes),
+    }
+
+
+def _from_info(
+    prefix: str, metrics: Mapping[str, float], num_episodes: Mapping[str, int]
+) -> dict[str, float]:
+    """Return the means of metrics, and of how many episodes, where that is not of all."""
+    return {
+        **{f"{prefix}{name}_mean": mean for name, mean in metrics.items()},
+        **{f"{prefix}{name}_episodes": count for name, count in num_episodes.items()},
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from reinforce.cluster.console import PlainConsole
-from reinforce.cluster.evaluation import Evaluation, mean_and_interval
+from reinforce.cluster.evaluation import Evaluation, in_words, mean_and_interval
 from reinforce.cluster.files import read_json, write_json
 from reinforce.cluster.progress import Progress
 from reinforce.cluster.run_store.run_directory import RunDirectory
@@ -19,6 +19,7 @@ class _Evaluation(BaseModel, extra="allow"):
     return_mean: Finite
     return_ci95: tuple[Finite, Finite]
     episodes: Count
+    metrics: dict[str, Finite | None] = {}
 
 
 class _Summary(BaseModel, extra="allow"):
@@ -116,6 +117,8 @@ def print_summary(console: PlainConsole, run: RunDirectory, summary: dict[str, A
     if evaluation:
         result = mean_and_interval(evaluation["return_mean"], *evaluation["return_ci95"])
         rows["evaluation"] = f"mean return {result} over {evaluation['episodes']} fresh episodes"
+        if evaluation["metrics"]:
+            rows["metrics"] = in_words(evaluation)
     rows["training"] = (
         f"{summary['environment_steps']:,} steps, {summary['episodes']:,} episodes, "
         f"{summary['updates']:,} updates in {summary['training_time_s']:.1f} s"

@@ -29,7 +29,8 @@ class TrialRun:
 
     Attributes:
         status: ``finished``, or ``failed``.
-        score: Mean return of the last weights on fresh episodes; None if it failed.
+        score: Mean return of the last weights on fresh episodes, or mean of
+            ``stop.target_metric``; None if it failed.
         run: Name of the run directory under ``runs/``.
         error: The last line that a failed run said; None otherwise.
     """

@@ -135,6 +135,7 @@ class TrialProcess:
     def __init__(self, trial: int, settings: dict[str, Any], config: Config, folder: Path) -> None:
         self._trial, self._seed, self._settings = trial, config.run.seed, settings
         name = str(config.run.name)
+        self._target_metric = config.stop.target_metric
         self._run = RunDirectory(config.run.directory / name)
         self._log = folder / "logs" / f"{name}.log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -176,7 +177,13 @@ class TrialProcess:
         about = self._trial, self._seed, self._settings
         summary = self._summary()
         if summary["status"] == "finished" and summary.get("evaluation"):
-            score = summary["evaluation"]["return_mean"]
+            metric, evaluation = self._target_metric, summary["evaluation"]
+            score = (
+                evaluation.get("metrics", {}).get(metric) if metric else evaluation["return_mean"]
+            )
+            if score is None:
+                error = f"no episode of its last evaluation has stop.target_metric = {metric!r}"
+                return TrialRun(*about, "failed", None, self._run.name, error)
             return TrialRun(*about, "finished", score, self._run.name)
         said = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return TrialRun(*about, "failed", None, self._run.name, (said or ["nothing"])[-1])

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from reinforce.cluster.evaluation import mean_and_interval
+from reinforce.cluster.evaluation import in_words, mean_and_interval
 from reinforce.configs.config import Config
 from reinforce.configs.roles import decides_the_result, flat
 
@@ -130,6 +130,8 @@ def _result(summary: Mapping[str, Any] | None) -> str:
             f": mean return **{result}** over {evaluation['episodes']} fresh episodes after "
             f"{summary['environment_steps']:,} steps and {summary['training_time_s']:.1f} s"
         )
+        metrics = in_words(evaluation)
+        text += f"; {metrics}" if metrics else ""
     return text + "."
 
 

@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.display import LiveDisplay, PlainDisplay, make_display
@@ -68,6 +69,38 @@ def test_the_panel_shows_progress_returns_speed_time_and_workers():
         *("50%", "nearest limit"),
     ):
         assert word in shown
+
+
+def test_a_goal_from_info_or_else_the_rate_of_success_stands_beside_the_return():
+    said = {"energy": 3.25, "is_success": 0.4, "x": 9.0}
+    means = {f"rollout/{name}_mean": mean for name, mean in said.items()}
+    update = replace(UPDATE, metrics=METRICS | means)
+    evaluation = {f"evaluation/{name}_mean": 2 * mean for name, mean in said.items()}
+    evaluation = replace(EVALUATION, metrics=EVALUATION.metrics | evaluation)
+    goal = {
+        "environment": {"info_metrics": {"energy": "sum"}},
+        "stop": {"target_metric": "energy", "target_return": 8.0},
+    }
+    shown = {}
+    for sections in ({}, goal):
+        lines, panel = console(terminal=False), console(terminal=True)
+        config = Config.model_validate(sections)
+        with make_display(lines, config, "") as display:
+            display.show(update)
+            display.show(evaluation)
+        with make_display(panel, config, "") as display:
+            display.show(update)
+            display.show(evaluation)
+            panel.print(display._panel())
+        shown[bool(sections)] = lines.file.getvalue(), panel.file.getvalue()
+
+    assert "return 123.4, is_success 0.4  50,000" in shown[False][0]
+    assert "444.2), is_success 0.8" in shown[False][0]
+    assert "123.4, is_success 0.4" in shown[False][1]
+    assert "432.1, is_success 0.8" in shown[False][1]
+    assert "return 123.4, energy 3.25  50,000" in shown[True][0]
+    for words in ("123.4, energy 3.25", "432.1, energy 6.5", "energy 8"):
+        assert words in shown[True][1]
 
 
 def test_before_the_first_batch_the_panel_says_what_it_waits_for():

@@ -17,6 +17,30 @@ from reinforce.configs.errors import ConfigError
             "evaluation.every_updates is None; set it",
         ),
         (
+            {"stop": {"target_metric": "is_sucess"}},
+            "stop.target_metric = 'is_sucess' is not measured; did you mean 'is_success'",
+        ),
+        (
+            {"stop": {"target_metric": "energy"}},
+            "take it from info with environment.info_metrics, such as {energy: last}",
+        ),
+        (
+            {"environment": {"info_metrics": {"episode/r": "last"}}},
+            "'episode/r' is no name of a metric, which is a letter or '_', then",
+        ),
+        (
+            {"environment": {"info_metrics": {"confirmed_return": "last"}}},
+            "'confirmed_return' would be taken for another metric of the run",
+        ),
+        (
+            {"environment": {"info_metrics": {"energy": "median"}}},
+            "it should be 'last', 'sum', 'mean', 'min' or 'max'",
+        ),
+        (
+            {"environment": {"info_metrics": {f"x{number}": "sum" for number in range(11)}}},
+            "it has too many values",
+        ),
+        (
             {"cluster": {"backend": "inline", "address": "auto"}},
             "cluster.address = 'auto' has no meaning",
         ),

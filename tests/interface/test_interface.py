@@ -39,7 +39,7 @@ class Line(gymnasium.Env):
     def step(self, action):
         self.place += 1 if action else -1
         self.steps += 1
-        return self._seen(), float(action), self.steps == 8, False, {}
+        return self._seen(), float(action), self.steps == 8, False, {"is_success": self.place > 1}
 
     def _seen(self):
         return np.array([self.place], np.float32)
@@ -159,9 +159,12 @@ def test_a_mask_that_is_needed_is_asked_for(tmp_path):
 
 def test_environment_and_policy_may_be_classes_of_the_program(tmp_path):
     run = train(environment=Line, policy=Net, directory=tmp_path, name="line")
+    episodes, result = run.episodes, run.evaluate(episodes=20, sampled=True)
 
     assert run.config.environment.id == f"{__name__}:Line"
-    assert run.evaluate(episodes=5).returns.shape == (5,)
+    # Right of 1 after eight steps: five of them to the right, or more.
+    assert (episodes["is_success"] == (episodes["return"] >= 5)).all()
+    np.testing.assert_array_equal(result.metrics["is_success"], result.returns >= 5)
     assert run.policy().act(np.zeros(1, np.float32))[0] in (0, 1)
 
 

@@ -78,6 +78,7 @@ def test_every_kind_of_value_is_taken():
         *["--policy.hidden_sizes", "--evaluation.greedy", "both", "--checkpoint.keep", "2", "5"],
         *["--environment.wrappers", "[ClipAction, {A: {b: 1}}]", "--tracking.enabled", "false"],
         *["--policy.normalize_observations", "true"],
+        *["--environment.info_metrics", "{energy: sum}", "--stop.target_metric", "energy"],
     ]
 
     config = parse_command("config", ConfigCommand, ["cartpole", *words]).config
@@ -91,6 +92,8 @@ def test_every_kind_of_value_is_taken():
     assert config.evaluation.greedy == "both"
     assert config.checkpoint.keep == (2, 5)
     assert config.environment.wrappers == ("ClipAction", {"A": {"b": 1}})
+    assert config.environment.info_metrics == {"energy": "sum"}
+    assert config.stop.target_metric == "energy"
     assert config.tracking.enabled is False
 
 

@@ -87,6 +87,38 @@ def test_a_trial_runs_with_every_seed_and_none_runs_twice(write, capsys):
 
 
 @pytest.mark.usefixtures("_runs_in_this_process")
+def test_a_goal_from_info_is_the_score(write, capsys):
+    folder = write(
+        {"settings": {"learner.learning_rate": [0.01]}},
+        environment={"id": "talkative_corridor:Corridor-v0", "use_vector_implementation": False},
+        stop={"max_updates": 1, "target_metric": "is_success"},
+        evaluation={"episodes": 7, "every_updates": None, "greedy": False},
+    )
+
+    assert main(["sweep", "sweep.yaml"]) == 0
+
+    (line,) = lines_of(folder)
+    summary = read_json(folder / "runs" / line["run"] / "summary.json")
+    assert line["score"] == summary["evaluation"]["metrics"]["is_success"]
+    assert line["score"] != summary["evaluation"]["return_mean"]
+    assert f"mean is_success {line['score']:.4g}" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("_runs_in_this_process")
+def test_a_run_without_the_goal_from_info_has_failed(write):
+    folder = write(
+        {"settings": {"learner.learning_rate": [0.01]}},
+        stop={"max_updates": 1, "target_metric": "is_success"},
+    )
+
+    assert main(["sweep", "sweep.yaml"]) == 1
+
+    (line,) = lines_of(folder)
+    assert (line["status"], line["score"]) == ("failed", None)
+    assert "has stop.target_metric = 'is_success'" in line["error"]
+
+
+@pytest.mark.usefixtures("_runs_in_this_process")
 def test_a_run_that_fails_is_noted_and_the_others_run(write, capsys):
     fault = [{"fault": "none"}, {"fault": "raise"}]
     folder = write(
@@ -326,6 +358,10 @@ GRID = (
 BAD = {
     "no such setting": ({"settings": {"learner.rate": [1]}}, "'learner.rate' cannot be swept"),
     "the seed": ({"settings": {"run.seed": [1]}}, "'run.seed' cannot be swept"),
+    "the goal": (
+        {"settings": {"stop.target_metric": ["success", None]}},
+        "'stop.target_metric' cannot be swept",
+    ),
     "a value out of range": (
         {"settings": {"learner.learning_rate": [0.1, -1]}},
         "learner.learning_rate = -1 is refused",

@@ -72,6 +72,15 @@ def test_the_note_says_what_how_to_repeat_it_and_the_result(make_config):
     assert "`reinforce train cartpole --run.name 'a b'` at commit `0123456789ab` with" in note
 
 
+def test_the_note_has_the_metrics_from_info(make_config):
+    metrics = {"metrics": {"energy": 2.5, "is_success": 0.93125}, "metric_episodes": {"energy": 7}}
+    summary = {**SUMMARY, "evaluation": {**SUMMARY["evaluation"], **metrics}}
+
+    note = note_of(make_config(), ORIGIN, [], summary)
+
+    assert "66,726 steps and 0.9 s; energy 2.5 (in 7 episodes), is_success 0.9313." in note
+
+
 def test_the_note_of_a_run_without_command_or_repository_leaves_them_out(make_config):
     note = note_of(make_config(), {**ORIGIN, "command": [], "git": None}, [], None)
 

@@ -1,0 +1,79 @@
+"""Metrics of episodes from ``info``: of a batch or an evaluation, added up in ticket order."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reinforce.configs.config import Config
+from reinforce.workers.rollout_worker import RolloutReport
+
+EpisodeMetrics = Mapping[str, Sequence[float | None]]
+"""By name, a value per episode in ticket order; None where an episode has none."""
+
+
+def episode_metrics(reports: Sequence[RolloutReport]) -> dict[str, list[float | None]]:
+    """Return the metrics of the episodes of some tickets, by name in alphabetical order."""
+    names = sorted({name for report in reports for name in report.episode_metrics})
+    return {
+        name: [
+            None if np.isnan(value) else value
+            for report in reports
+            for value in _values_of(report, name).tolist()
+        ]
+        for name in names
+    }
+
+
+def _values_of(report: RolloutReport, name: str) -> NDArray[np.float64]:
+    absent = np.full(len(report.episode_lengths), np.nan)
+    return report.episode_metrics.get(name, absent)
+
+
+def means(metrics: EpisodeMetrics) -> dict[str, float]:
+    """Return each metric's mean over the episodes that have it."""
+    present = {name: [v for v in values if v is not None] for name, values in metrics.items()}
+    return {name: sum(values) / len(values) for name, values in present.items()}
+
+
+def num_episodes_with(metrics: EpisodeMetrics) -> dict[str, int]:
+    """Return of how many episodes a mean is, for metrics that some episodes lack."""
+    return {
+        name: sum(value is not None for value in values)
+        for name, values in metrics.items()
+        if None in values
+    }
+
+
+class MetricFaults:
+    """Tells once per run and metric what ``info`` lacks, or has in a form that does not count.
+
+    Args:
+        config: Which metrics are asked for.
+        warn: Called with a sentence for the user.
+    """
+
+    def __init__(self, config: Config, warn: Callable[[str], None]) -> None:
+        self._requested, self._warn = config.requested_metrics, warn
+        self._told: set[str] = set()
+
+    def look_for(self, reports: Sequence[RolloutReport], where: str) -> None:
+        """Look at what was played; ``where`` names it."""
+        for report in reports:
+            for name, fault in report.metric_faults.items():
+                self._tell(
+                    name,
+                    f"info[{name!r}] is {fault} in ticket {report.ticket}, which is no finite "
+                    "number: an episode with such a value counts as one without this metric",
+                )
+        for name in self._requested:
+            if not any(name in report.episode_metrics for report in reports):
+                self._tell(
+                    name,
+                    f"no episode of {where} has {name!r} in info: it is missing in the metrics",
+                )
+
+    def _tell(self, name: str, sentence: str) -> None:
+        if name not in self._told:
+            self._told.add(name)
+            self._warn(sentence)
