@@ -129,7 +129,8 @@ class Run:
             if entry.batch:
                 num = len(entry.batch.episode_returns)
                 ticket, episode = np.divmod(np.arange(num), size)
-                truncated = pd.array(entry.batch.episode_truncated or [None] * num, dtype="boolean")
+                unknown: list[bool | None] = [None] * num
+                truncated = pd.array(entry.batch.episode_truncated or unknown, dtype="boolean")
                 table = {
                     "update": entry.updates - 1,
                     "ticket": ticket,
