@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 
 from reinforce.cluster.errors import InterruptedRunError, UsageError
@@ -60,7 +61,8 @@ REINFORCE on a Ray cluster in which the number of workers changes only the speed
 
 {lines}
 
-`reinforce VERB --help` explains a verb, `reinforce train --help` every setting.
+`reinforce VERB --help` explains a verb, `reinforce train --help` every setting, and
+`reinforce --version` says which version this is.
 Start with: reinforce train cartpole"""
 
 
@@ -93,6 +95,9 @@ def _run(words: list[str]) -> int:
         sys.stdout.write(f"{_usage()}\n")
         return 0 if words else 2
     verb, *rest = words
+    if verb == "--version":
+        sys.stdout.write(f"reinforce {version('distributed-reinforce')}\n")
+        return 0
     if verb not in _VERBS:
         near = suggestion(verb, _VERBS)
         hint = f"; {near}" if near else "."

@@ -35,6 +35,10 @@ def load_config(source: str) -> Config:
     if is_path(source):
         hint = f"the presets are: {', '.join(names)}"
         text = read_file(Path(source), "the configuration file", hint)
+        if not text.strip():
+            raise ConfigError(
+                f"{source} is empty; '{{}}' in it stands for the defaults alone; {hint}"
+            )
     elif source in names:
         text = (_PRESETS / f"{source}.yaml").read_text(encoding="utf-8")
     else:

@@ -38,7 +38,7 @@ def test_the_wheel_holds_every_module_and_every_preset(wheel):
 def test_the_console_script_is_the_command_line():
     (script,) = metadata.entry_points(group="console_scripts", name="reinforce")
 
-    assert script.value == "reinforce.cluster.cli:main"
+    assert script.value == "reinforce.__main__:main"
 
 
 def test_no_other_installed_distribution_uses_our_name():

@@ -54,6 +54,8 @@ class CompareCommand(Command):
     json: Flag = False
 
     def execute(self) -> int:
+        if self.plot and self.plot.suffix.lower() not in (".png", ".svg", ".pdf"):
+            raise UsageError(f"--plot {str(self.plot)!r} must end in .png, .svg or .pdf")
         console = PlainConsole()
         groups = group_runs(self._histories())
         name, statistic = _STATISTICS[self.statistic]

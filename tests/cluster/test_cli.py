@@ -1,6 +1,7 @@
 """The command line as users meet it: what is wrong is said once, clearly, and leaves nothing."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -189,6 +190,11 @@ def test_an_unwritable_run_directory_is_refused_by_name(tmp_path, capsys):
 
     assert "cannot write to run.directory = '/proc/runs'" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_version_is_that_of_the_distribution(capsys):
+    assert main(["--version"]) == 0
+    assert re.fullmatch(r"reinforce \d+\.\d+\.\d+\n", capsys.readouterr().out)
 
 
 def test_an_unknown_verb_names_the_near_one_and_lists_the_verbs(capsys):

@@ -28,6 +28,8 @@ def test_the_article_preset_holds_the_article_s_settings():
 def test_a_near_name_is_offered_for_an_unknown_preset():
     with pytest.raises(ConfigError, match="did you mean 'cartpole'"):
         load_config("cartpol")
+    with pytest.raises(ConfigError, match=r"there is no preset 'nope'\. The presets are"):
+        load_config("nope")  # and not: did you mean 'hopper'?
 
 
 @pytest.mark.parametrize(
@@ -38,6 +40,7 @@ def test_a_near_name_is_offered_for_an_unknown_preset():
         ("run: {seed: 1}\nstop: {}\nrun: {seed: 2}\n", "the key 'run' stands twice"),
         ("learner: {discount: 1.0, discount: 0.9}\n", "the key 'discount' stands twice"),
         ("learner:\n  gamma: 1\n", "unknown key 'learner.gamma'"),
+        (" \n", "is empty"),  # a template that was not filled in
     ],
 )
 def test_a_file_that_is_no_configuration_is_refused_by_name(tmp_path, text, message):
@@ -55,9 +58,9 @@ def test_a_missing_file_is_refused_by_name(tmp_path):
         load_config(str(tmp_path / "none.yaml"))
 
 
-def test_an_empty_file_is_the_defaults(tmp_path):
-    path = tmp_path / "empty.yaml"
-    path.write_text("")
+def test_a_file_that_changes_nothing_is_the_defaults(tmp_path):
+    path = tmp_path / "none.yaml"
+    path.write_text("{}")
 
     assert load_config(str(path)) == Config()
 

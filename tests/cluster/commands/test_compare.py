@@ -138,7 +138,7 @@ BAD = {
         ["--experiment", "none", "--uri", "STORE"],
         "there is no experiment 'none'; there are: 'reinforce', 'Default'",
     ),
-    "no picture": (["RUN", "--plot", "curves.xyz"], "--plot 'curves.xyz': Format 'xyz' is not"),
+    "no picture": (["RUN", "--plot", "curves.xyz"], "--plot 'curves.xyz' must end in .png"),
     "no folder": (["RUN", "--plot", "none/a.png"], "--plot 'none/a.png': No such file"),
 }
 
