@@ -19,6 +19,7 @@ ALLOWED = {
         *("numpy", "scipy", "ray", "mlflow", "tyro", "rich", "yaml", "safetensors"),
         *("matplotlib", "fsspec", "psutil", "pydantic"),
         *("av", "onnx", "onnxruntime", "optuna"),  # extras
+        "torch",  # in the program of a bundle
     },
     "reinforce": {"gymnasium", "numpy", "pandas"},
 }
@@ -27,6 +28,7 @@ WITH_TORCH = {
     "learner/networks",
     *(f"learner/{name}.py" for name in ("learner", "gradient", "loss", "optimizer", "device")),
     "learner/advantages/value_baseline.py",
+    "cluster/export/predict.py",  # which runs by itself, and only for a network of the user's own
 }
 """Nothing else may import it: drivers and rollout workers would wait seconds for it."""
 

@@ -7,14 +7,13 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from reinforce.cluster.commands.arguments import Command, Flag, RunDir, Trust
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import ExportError, UsageError
 from reinforce.cluster.export.bundle import write_bundle
 from reinforce.cluster.export.drawn_steps import Step, drawn_steps
-from reinforce.cluster.export.onnx_graph import actions_of_onnx, check_onnx_support, write_onnx
+from reinforce.cluster.export.onnx_graph import check_onnx_support
+from reinforce.cluster.export.onnx_replay import different_steps
 from reinforce.cluster.export.trained_policy import TrainedPolicy
 
 _CHECK_TIMEOUT_S = 600.0
@@ -24,9 +23,10 @@ _CHECK_TIMEOUT_S = 600.0
 class ExportCommand(Command):
     """Write a trained policy as a bundle of files that runs without this project.
 
-    The bundle's predict.py needs NumPy and safetensors. Before it is put in place, it acts in a
-    process of its own on observations of all kinds, and is refused if one action differs from the
-    trained policy's. Nothing that the run directory names is imported.
+    The bundle's predict.py needs NumPy and safetensors, or Torch where the network is a class of
+    your own. Before it is put in place, it acts in a process of its own on observations of all
+    kinds, and is refused if one action differs from the trained policy's. Nothing that the run
+    directory names is imported but such a class.
 
     Attributes:
         run: A run directory; the run may still be going on.
@@ -76,13 +76,12 @@ def write_checked(bundle: Path, policy: TrainedPolicy, steps: list[Step], *, onn
 
     Raises:
         ExportError: An action differs.
+        UnexportableNetworkError: The network of a user's own class cannot be exported.
     """
-    about, tensors = write_bundle(bundle, policy, steps, has_onnx=onnx)
+    about = write_bundle(bundle, policy, steps, onnx=onnx)
     if onnx:
-        write_onnx(bundle / "policy.onnx", about, tensors)
-        actions = actions_of_onnx(bundle / "policy.onnx", [step.observation for step in steps])
-        different = np.flatnonzero(actions != [step.action for step in steps])
-        if len(different):
+        different = different_steps(bundle / "policy.onnx", about, steps)
+        if different:
             raise ExportError(
                 f"policy.onnx acts differently in {len(different)} of {len(steps)} steps, first in "
                 f"step {different[0]}; nothing was exported"

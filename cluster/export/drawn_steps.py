@@ -69,7 +69,7 @@ def _observations(policy: TrainedPolicy, num: int, generator: np.random.Generato
     """Return a batch of observations in the form of Gymnasium's vector environments."""
     layout = policy.spec.observation
     statistics = np.repeat(np.array([0.0, 1.0], np.float32), layout.vector_size)
-    if policy.config.policy.normalize_observations:
+    if policy.config.policy.normalize_observations and layout.vector_size:  # of pixels are none
         statistics = policy.weights.values[-2 * layout.vector_size :]
     means, inverses = np.split(statistics, 2)
     values, start = {}, 0

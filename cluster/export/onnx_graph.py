@@ -1,6 +1,12 @@
-"""A policy as an ONNX graph: a few kinds of nodes, which need no exporter."""
+"""A policy as an ONNX graph: a few kinds of nodes, which need no exporter.
 
-from collections.abc import Sequence
+Torch writes only the network of a user's own class; what stands before it and behind it, from the
+parts of the observation and to those of the action, is the same for all.
+"""
+
+import tempfile
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +14,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reinforce.cluster.errors import UsageError
+from reinforce.cluster.export.onnx_nodes import Nodes
+from reinforce.cluster.export.onnx_ports import (
+    Port,
+    component_sizes,
+    input_ports,
+    output_ports,
+    parameters_name,
+)
 from reinforce.configs.learning import Channels
 from reinforce.learner.policies.architecture import image_size
+from reinforce.learner.policies.distributions import IMPOSSIBLE
 
-_OPSET = 17
+OPSET = 17
 """Of 2022: every runtime in use knows it."""
 
-_Step = tuple[str, list[str], dict[str, Any]]
-"""Kind of a node, its inputs but for the result of the step before, and its attributes."""
+Tensors = dict[str, NDArray[np.float32]]
+
+WriteNetwork = Callable[[Path, list[str], list[str]], None]
+"""Writes a user's network as a graph whose inputs and outputs have the given names."""
 
 
 def check_onnx_support() -> None:
@@ -29,111 +46,211 @@ def check_onnx_support() -> None:
         ) from None
 
 
-def write_onnx(path: Path, about: dict[str, Any], tensors: dict[str, NDArray[np.float32]]) -> None:
-    """Write the graph: ``observation`` [n, ...] -> ``action`` [n] int64, ``logits`` float32.
+def write_onnx(
+    path: Path, about: dict[str, Any], tensors: Tensors, write_network: WriteNetwork
+) -> None:
+    """Write the graph from the inputs to the outputs that ``onnx_ports`` names.
 
-    Observations are float32, or uint8 if they are images. Description and weights of the policy are
-    those of ``describe``.
+    Args:
+        path: To write.
+        about: Of the policy, as ``describe`` returns it.
+        tensors: Likewise.
+        write_network: Is called if the network is the user's own.
 
     Raises:
-        UsageError: Its spaces are other than one array and one choice, or it remembers.
+        UsageError: Two outputs would have the same name.
     """
-    from onnx import TensorProto, checker, helper, save_model
+    from onnx import checker, helper, save_model
 
-    observation, action = _only_leaves(about)
-    nodes, constants = _nodes(about, tensors)
-    named = helper.make_tensor_value_info
-    seen = TensorProto.UINT8 if observation["kind"] == "pixels" else TensorProto.FLOAT
-    inputs = [named("observation", seen, ["n", *observation["shape"]])]
-    outputs = [
-        named("action", TensorProto.INT64, ["n"]),
-        named("logits", TensorProto.FLOAT, ["n", action["counts"][0]]),
-    ]
-    graph = helper.make_graph(nodes, "policy", inputs, outputs, constants)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=8)
+    graph = Nodes()
+    inputs, outputs = input_ports(about), output_ports(about)
+    twice = [name for name, count in Counter(port.name for port in outputs).items() if count > 1]
+    if twice:
+        raise UsageError(
+            f"--onnx: two parts of the action have the name {twice[0]!r}; leave --onnx out, or "
+            "rename a key of the Dict"
+        )
+    vector, images = _parts(graph, about, inputs)
+    if about["program"]:
+        _include(graph, about, [*vector, *images], write_network)
+    else:
+        features = _normalized(graph, about, tensors, vector)
+        features += [_seen(graph, about, tensors, image) for image in enumerate(images)]
+        _network(graph, about, tensors, graph.joined(features))
+    _actions(graph, about)
+    model = helper.make_model(
+        helper.make_graph(
+            graph.nodes, "policy", _described(inputs), _described(outputs), graph.constants
+        ),
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=8,
+    )
     checker.check_model(model, full_check=True)
     save_model(model, str(path))
 
 
-def _nodes(
-    about: dict[str, Any], tensors: dict[str, NDArray[np.float32]]
-) -> tuple[list[Any], list[Any]]:
-    """Return the nodes from ``observation`` to ``action``, and the constants that they name."""
-    from onnx import helper, numpy_helper
+def _described(ports: list[Port]) -> list[Any]:
+    from onnx import helper
 
-    first_action = np.array(about["action"][0]["starts"][0], np.int64)
-    constants: dict[str, NDArray[Any]] = {**tensors, "first_action": first_action}
-    is_image = about["observation"][0]["kind"] == "pixels"
-    steps = _image_steps(about, constants) if is_image else []
-    steps.append(("Flatten", [], {"axis": 1}))
-    if "observation.mean" in tensors:
-        limit = np.array(about["observation_limit"], np.float32)
-        constants |= {"lowest": -limit, "highest": limit}
-        steps += [
-            ("Sub", ["observation.mean"], {}),
-            ("Mul", ["observation.inverse_deviation"], {}),
-            ("Clip", ["lowest", "highest"], {}),
-        ]
-    for layer in range(about["num_layers"]):
-        if layer > 0:
-            steps.append(_activation(about))
-        names = [f"layers.{layer}.weight", f"layers.{layer}.bias"]
-        steps.append(("Gemm", names, {"transB": 1}))
-    nodes, result = [], "observation"
-    for number, (kind, others, attributes) in enumerate(steps):
-        output = "logits" if number == len(steps) - 1 else f"step.{number}"
-        nodes.append(helper.make_node(kind, [result, *others], [output], **attributes))
-        result = output
-    nodes.append(helper.make_node("ArgMax", ["logits"], ["choice"], axis=1, keepdims=0))
-    nodes.append(helper.make_node("Add", ["choice", "first_action"], ["action"]))
-    return nodes, [numpy_helper.from_array(array, name) for name, array in constants.items()]
+    return [
+        helper.make_tensor_value_info(port.name, _code(port.dtype), ["n", *port.shape])
+        for port in ports
+    ]
 
 
-def _image_steps(about: dict[str, Any], constants: dict[str, NDArray[Any]]) -> list[_Step]:
-    """Return the steps from a uint8 image to its features; their constants are added."""
-    from onnx import TensorProto
+def _code(dtype: str) -> int:
+    """Return ONNX's number for a dtype."""
+    from onnx import helper
 
-    constants["white"] = np.array(255, np.float32)
-    steps: list[_Step] = [("Cast", [], {"to": TensorProto.FLOAT}), ("Div", ["white"], {})]
-    if not about["images"]:
-        return steps
-    shape = tuple(about["observation"][0]["shape"])
-    if about["channels_are_last"][0]:
-        *stack, height, width, channels = range(len(shape) + 1)
-        steps.append(("Transpose", [], {"perm": [*stack, channels, height, width]}))
-    place: Channels = "last" if about["channels_are_last"][0] else "first"
-    constants["image"] = np.array([0, *image_size(shape, place)], np.int64)  # 0 keeps the rows
-    steps.append(("Reshape", ["image"], {}))
-    for layer, options in enumerate(about["images"][0]):
-        strides, pads = options["stride"], [options["padding"]] * 4
-        names = [f"images.0.{layer}.weight", f"images.0.{layer}.bias"]
-        steps += [("Conv", names, {"strides": strides, "pads": pads}), _activation(about)]
-    return steps
+    return int(helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
 
-def _activation(about: dict[str, Any]) -> _Step:
-    return {"tanh": "Tanh", "relu": "Relu"}[about["activation"]], [], {}
+def _parts(graph: Nodes, about: dict[str, Any], inputs: list[Port]) -> tuple[list[str], list[str]]:
+    """Return the names of the vector of all numbers, if there are any, and of each image."""
+    numbers, images = [], []
+    for leaf, port in zip(about["observation"], inputs, strict=False):
+        if leaf["kind"] == "pixels":
+            images.append(port.name)
+            continue
+        if 0 in port.shape:  # nothing to see
+            continue
+        flat = graph.add("Flatten", port.name, axis=1)
+        if leaf["kind"] == "categories":  # one-hot
+            counts, starts = leaf["counts"], leaf["starts"]
+            components = np.repeat(np.arange(len(counts)), counts)
+            pairs = zip(counts, starts, strict=True)
+            values = np.concatenate([start + np.arange(count) for count, start in pairs])
+            repeated = graph.add("Gather", flat, components, axis=1)
+            flat = graph.add("Cast", graph.add("Equal", repeated, values), to=_code("float32"))
+        numbers.append(flat)
+    return ([graph.joined(numbers)] if numbers else []), images
 
 
-def actions_of_onnx(path: Path, observations: Sequence[Any]) -> NDArray[np.int64]:
-    """Return [n] what the graph does on n observations, one by one."""
-    import onnxruntime
+def _include(
+    graph: Nodes, about: dict[str, Any], parts: list[str], write_network: WriteNetwork
+) -> None:
+    """Append the network of the user's own class."""
+    from onnx import load_model
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    dtype = np.uint8 if session.get_inputs()[0].type == "tensor(uint8)" else np.float32
-    rows = np.array(observations, dtype)[:, None]
-    return np.array([session.run(["action"], {"observation": row})[0][0] for row in rows])
+    remembers = bool(about["memory"])
+    inputs = [*parts, *(["memory"] if remembers else [])]
+    outputs = [parameters_name(about), *(["next_memory"] if remembers else [])]
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "network.onnx"
+        write_network(file, inputs, outputs)
+        network = load_model(str(file)).graph
+    graph.nodes += network.node
+    graph.constants += network.initializer
 
 
-def _only_leaves(about: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    (observation, *more_seen), (action, *more_done) = about["observation"], about["action"]
-    is_plain = observation["kind"] != "categories" and action["kind"] == "categorical"
-    is_asked_more = about["memory"] or about["action_mask"]
-    if more_seen or more_done or not is_plain or action["shape"] or is_asked_more:
-        raise UsageError(
-            "--onnx knows policies that see one Box and take one Discrete action, without memory "
-            "and masks; leave it out: predict.py acts with all of them"
+def _normalized(
+    graph: Nodes, about: dict[str, Any], tensors: Tensors, vector: list[str]
+) -> list[str]:
+    if not vector or "observation.mean" not in tensors:
+        return vector
+    limit = np.float32(about["observation_limit"])
+    centred = graph.add("Sub", *vector, tensors["observation.mean"])
+    scaled = graph.add("Mul", centred, tensors["observation.inverse_deviation"])
+    return [graph.add("Clip", scaled, np.array(-limit), np.array(limit))]
+
+
+def _seen(graph: Nodes, about: dict[str, Any], tensors: Tensors, image: tuple[int, str]) -> str:
+    """Return the name of what an image is to the network, from its number and name."""
+    number, name = image
+    seen = graph.add("Div", graph.add("Cast", name, to=_code("float32")), np.array(255, np.float32))
+    if about["images"]:
+        leaf = [leaf for leaf in about["observation"] if leaf["kind"] == "pixels"][number]
+        shape, channels_last = tuple(leaf["shape"]), about["channels_are_last"][number]
+        if channels_last:
+            *stack, height, width, channels = range(len(shape) + 1)
+            seen = graph.add("Transpose", seen, perm=[*stack, channels, height, width])
+        place: Channels = "last" if channels_last else "first"
+        size = np.array([0, *image_size(shape, place)], np.int64)  # 0 keeps the rows
+        seen = graph.add("Reshape", seen, size)
+        for layer, options in enumerate(about["images"][number]):
+            parameters = [tensors[f"images.{number}.{layer}.{x}"] for x in ("weight", "bias")]
+            strides, pads = options["stride"], [options["padding"]] * 4
+            seen = graph.add("Conv", seen, *parameters, strides=strides, pads=pads)
+            seen = _activated(graph, about, seen)
+    return graph.add("Flatten", seen, axis=1)
+
+
+def _activated(graph: Nodes, about: dict[str, Any], values: str) -> str:
+    return graph.add({"tanh": "Tanh", "relu": "Relu"}[about["activation"]], values)
+
+
+def _network(graph: Nodes, about: dict[str, Any], tensors: Tensors, features: str) -> None:
+    """Append the layers, up to the parameters of the distribution."""
+    hidden, last = features, about["num_layers"] - 1
+    for layer in range(last):
+        weight, bias = tensors[f"layers.{layer}.weight"], tensors[f"layers.{layer}.bias"]
+        hidden = graph.add("Gemm", hidden, weight, bias, transB=1)
+        hidden = _activated(graph, about, hidden)
+    if about["memory"]:
+        hidden = _remembered(graph, tensors, hidden)
+    weight, bias = tensors[f"layers.{last}.weight"], tensors[f"layers.{last}.bias"]
+    # Deviations are the same whatever is seen: units without weights.
+    deviations = tensors.get("log_std", np.zeros(0, np.float32))
+    weight = np.pad(weight, ((0, len(deviations)), (0, 0)))
+    bias = np.concatenate([bias, deviations])
+    graph.add("Gemm", hidden, weight, bias, transB=1, name=parameters_name(about))
+
+
+def _remembered(graph: Nodes, tensors: Tensors, values: str) -> str:
+    """Append the gated recurrent unit, whose gates ONNX has in another order than Torch."""
+    first = np.array([0], np.int64)
+    weights, known, *biases = (
+        np.concatenate([update, reset, new])
+        for reset, update, new in (
+            np.split(tensors[f"gru.{name}"], 3)
+            for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         )
-    return observation, action
+    )
+    state = graph.gru(
+        graph.add("Unsqueeze", values, first),
+        graph.add("Unsqueeze", "memory", first),
+        *(array[None] for array in (weights, known, np.concatenate(biases))),
+    )
+    return graph.add("Squeeze", state, first, name="next_memory")
+
+
+def _actions(graph: Nodes, about: dict[str, Any]) -> None:
+    """Append what makes of the parameters the greedy action."""
+    outputs: str = parameters_name(about)
+    if about["action_mask"]:
+        outputs = graph.add("Where", "mask", outputs, np.array(IMPOSSIBLE))
+    sizes = [component_sizes(leaf) for leaf in about["action"]]
+    ports = output_ports(about)
+    num_deviations = ports[len(sizes)].shape[0] - sum(map(sum, sizes))
+    widths = [size for own in sizes for size in own]
+    parts = graph.split(outputs, widths + ([num_deviations] if num_deviations else []))
+    kinds = {"categorical": _choices, "binary": _decisions, "gaussian": _numbers}
+    for leaf, port, own in zip(about["action"], ports, sizes, strict=False):
+        values = kinds[leaf["kind"]](graph, leaf, parts[: len(own)])
+        parts = parts[len(own) :]
+        cast = graph.add("Cast", values, to=_code(port.dtype))
+        graph.add("Reshape", cast, np.array([-1, *port.shape], np.int64), name=port.name)
+
+
+def _choices(graph: Nodes, leaf: dict[str, Any], logits: list[str]) -> str:
+    chosen = graph.joined([graph.add("ArgMax", part, axis=1, keepdims=1) for part in logits])
+    return graph.add("Add", chosen, np.array(leaf["starts"], np.int64))
+
+
+def _decisions(graph: Nodes, leaf: dict[str, Any], logits: list[str]) -> str:
+    return graph.add("Greater", *logits, np.array(0, np.float32))
+
+
+def _numbers(graph: Nodes, leaf: dict[str, Any], means: list[str]) -> str:
+    """Append the squashing by tanh into two bounds, and the cut at a bound that stands alone."""
+    low, high = (
+        np.array([end if bound is None else bound for bound in leaf[name]], np.float64)
+        for name, end in (("low", -np.inf), ("high", np.inf))
+    )
+    both = np.isfinite(low) & np.isfinite(high)
+    bottom, top = np.where(both, low, -1.0), np.where(both, high, 1.0)
+    numbers = graph.add("Cast", *means, to=_code("float64"))
+    squashed = graph.add("Where", both, graph.add("Tanh", numbers), numbers)
+    stretched = graph.add("Mul", squashed, (top - bottom) / 2)
+    moved = graph.add("Add", stretched, (bottom + top) / 2)
+    return graph.add("Min", graph.add("Max", moved, low), high)

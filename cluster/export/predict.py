@@ -1,5 +1,7 @@
 """Acts with the policy in this folder. It needs NumPy and safetensors, and nothing else.
 
+Beside a ``policy.pt2``, which is a network as a program of Torch, it needs NumPy and Torch.
+
     from predict import Policy
     policy = Policy()
     policy.begin()                               # an episode begins
@@ -19,7 +21,6 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from safetensors.numpy import load_file
 
 _TOLERANCE = 1e-5
 """Of actions that are real numbers; all others have to be equal."""
@@ -31,13 +32,20 @@ class Policy:
     def __init__(self, folder: Path | None = None) -> None:
         folder = folder or Path(__file__).parent
         self.about = json.loads((folder / "policy.json").read_text(encoding="utf-8"))
-        path = folder / "policy.safetensors"
-        self._tensors: dict[str, NDArray[np.float32]] = load_file(path)
+        self._tensors: dict[str, NDArray[np.float32]] = {}
+        if self.about.get("program"):
+            import torch
+
+            self._program = torch.export.load(folder / self.about["program"]).module()
+        else:
+            from safetensors.numpy import load_file
+
+            self._tensors = load_file(folder / "policy.safetensors")
         self.begin()
 
     def begin(self) -> None:
         """Begin an episode: a policy that remembers forgets the one before."""
-        self._memory = np.zeros(self.about["memory"], np.float32)
+        self._memory = np.zeros((1, self.about["memory"]), np.float32)
 
     def act(
         self, observation: Any, generator: np.random.Generator | None = None, mask: Any = None
@@ -51,14 +59,34 @@ class Policy:
         """
         if self.about["action_mask"] == "observation":
             mask = observation["action_mask"]
-        outputs = self.outputs(self.encode(observation)[None])[0]
+        outputs = self.parameters(observation)
         if mask is not None:  # one array, or one for each component
             is_allowed = np.concatenate([np.ravel(part) for part in mask]).astype(np.bool_)
             outputs = np.where(is_allowed, outputs, -np.inf)
         return self.decode(outputs, generator)
 
-    def encode(self, observation: Any) -> NDArray[np.float32]:
-        """Return [features] what the first layer sees: numbers and categories, then images."""
+    def parameters(self, observation: Any) -> NDArray[np.float32]:
+        """Return logits and means, then the logarithms of standard deviations, if there are any."""
+        if self.about.get("program"):
+            return self._computed(self.parts(observation))
+        outputs = self.outputs(self.encode(observation)[None])[0]
+        return np.concatenate([outputs, self._tensors.get("log_std", outputs[:0])])
+
+    def _computed(self, parts: list[NDArray[Any]]) -> NDArray[np.float32]:
+        """Return what the program of Torch says, and keep the memory that it returns."""
+        import torch
+
+        parts = [part[None] for part in parts] + ([self._memory] if self.about["memory"] else [])
+        with torch.no_grad():
+            parameters = self._program(*map(torch.tensor, parts))
+        if self.about["memory"]:
+            parameters, memory = parameters
+            self._memory = memory.numpy()
+        row: NDArray[np.float32] = parameters[0].numpy()
+        return row
+
+    def parts(self, observation: Any) -> list[NDArray[Any]]:
+        """Return the vector of all numbers and categories, if there are any, then each image."""
         numbers, images = [np.zeros(0, np.float32)], []
         for leaf in self.about["observation"]:
             value = np.asarray(_at(observation, leaf["path"]))
@@ -70,8 +98,16 @@ class Policy:
                 parts = zip(value.ravel(), leaf["counts"], leaf["starts"], strict=True)
                 for number, count, start in parts:
                     numbers.append((np.arange(count) + start == number).astype(np.float32))
-        features = [self._normalized(np.concatenate(numbers))]
-        features += [self._seen(image, number) for number, image in enumerate(images)]
+        vector = np.concatenate(numbers)
+        return [vector, *images] if len(vector) else images
+
+    def encode(self, observation: Any) -> NDArray[np.float32]:
+        """Return [features] what the first layer sees: numbers and categories, then images."""
+        parts = self.parts(observation)
+        num_images = sum(leaf["kind"] == "pixels" for leaf in self.about["observation"])
+        num_vectors = len(parts) - num_images
+        features = [self._normalized(vector) for vector in parts[:num_vectors]]
+        features += [self._seen(image, number) for number, image in enumerate(parts[num_vectors:])]
         return np.concatenate(features)
 
     def _normalized(self, numbers: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -117,7 +153,7 @@ class Policy:
         """Return [1, memory] the new memory: a gated recurrent unit, in the order of Torch."""
         weights = self._tensors
         seen = np.split(inputs @ weights["gru.weight_ih"].T + weights["gru.bias_ih"], 3, 1)
-        memory = self._memory.reshape(1, -1)
+        memory = self._memory
         known = np.split(memory @ weights["gru.weight_hh"].T + weights["gru.bias_hh"], 3, 1)
         with np.errstate(over="ignore"):  # beyond what exp can say, a gate is closed
             reset, update = (1 / (1 + np.exp(-(seen[gate] + known[gate]))) for gate in (0, 1))
@@ -125,22 +161,25 @@ class Policy:
         return np.asarray((1 - update) * new + update * memory)
 
     def decode(
-        self, outputs: NDArray[np.float32], generator: np.random.Generator | None = None
+        self, parameters: NDArray[np.float32], generator: np.random.Generator | None = None
     ) -> Any:
-        """Return the action that [num_outputs] logits and means stand for."""
-        values, log_deviations = [], self._tensors.get("log_std", np.zeros(0, np.float32))
-        for leaf in self.about["action"]:
-            is_choice = leaf["kind"] == "categorical"
-            size = sum(leaf["counts"]) if is_choice else int(np.prod(leaf["shape"]))
-            own, outputs = outputs[:size], outputs[size:]
-            if is_choice:
+        """Return the action that logits, means and logarithms of deviations stand for."""
+        leaves = self.about["action"]
+        sizes = [
+            sum(leaf["counts"]) if leaf["kind"] == "categorical" else int(np.prod(leaf["shape"]))
+            for leaf in leaves
+        ]
+        *parts, log_deviations = np.split(parameters, np.cumsum(sizes))
+        values = []
+        for leaf, own in zip(leaves, parts, strict=True):
+            if leaf["kind"] == "categorical":
                 values.append(_choices(leaf, own, generator))
             elif leaf["kind"] == "binary":
                 values.append(_decisions(leaf, own, generator))
             else:
-                values.append(_numbers(leaf, own, log_deviations[:size], generator))
-                log_deviations = log_deviations[size:]
-        return _nested([leaf["path"] for leaf in self.about["action"]], values)
+                values.append(_numbers(leaf, own, log_deviations[: len(own)], generator))
+                log_deviations = log_deviations[len(own) :]
+        return _nested([leaf["path"] for leaf in leaves], values)
 
 
 def _channels_first(image: NDArray[np.float32], *, are_last: bool) -> NDArray[np.float32]:
@@ -230,20 +269,22 @@ def _unpacked(observation: Any, leaves: list[dict[str, Any]]) -> Any:
     return observation
 
 
-def _is_equal(one: Any, other: Any) -> bool:
-    """Return whether two actions are the same: real numbers up to rounding, all others exactly."""
-    if isinstance(one, dict):
-        return all(_is_equal(part, other[key]) for key, part in one.items())
-    if isinstance(one, tuple):
-        return all(_is_equal(*pair) for pair in zip(one, other, strict=True))
-    if np.issubdtype(np.asarray(one).dtype, np.floating):
-        return np.allclose(one, other, rtol=_TOLERANCE, atol=_TOLERANCE)
-    return np.array_equal(one, other)
+def is_equal(leaf: dict[str, Any], one: Any, other: Any) -> bool:
+    """Return whether a part of two actions is the same; real numbers up to rounding.
+
+    Rounding grows with the bounds that the numbers are stretched to.
+    """
+    if leaf["kind"] != "gaussian":
+        return np.array_equal(one, other)
+    bounds = [abs(bound) for bound in (*leaf["low"], *leaf["high"]) if bound is not None]
+    tolerance = _TOLERANCE * max([1.0, *bounds])
+    return np.allclose(one, other, rtol=_TOLERANCE, atol=tolerance)
 
 
 def main() -> int:
     """Act on the recorded steps again and return 1 if an action differs."""
     policy = Policy()
+    leaves = policy.about["action"]
     with (Path(__file__).parent / "steps.jsonl").open(encoding="utf-8") as lines:
         steps = [json.loads(line) for line in lines]
     different = []
@@ -251,7 +292,9 @@ def main() -> int:
         if step.get("begins"):
             policy.begin()
         observation = _unpacked(step["observation"], policy.about["observation"])
-        if not _is_equal(policy.act(observation, mask=step.get("mask")), step["action"]):
+        action = policy.act(observation, mask=step.get("mask"))
+        pairs = [(x, _at(action, x["path"]), _at(step["action"], x["path"])) for x in leaves]
+        if not all(is_equal(*pair) for pair in pairs):
             different.append(number)
     print(f"{len(steps) - len(different)} of {len(steps)} recorded actions are equal")
     if different:

@@ -13,7 +13,7 @@ from reinforce.cluster.run_store.checkpoint import Checkpoint, CorruptCheckpoint
 from reinforce.cluster.run_store.checkpoints import Checkpoints
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.stored_environment import read_environment
-from reinforce.cluster.run_store.trust import CHECKPOINTS, CODE, require_trust
+from reinforce.cluster.run_store.trust import CHECKPOINTS, CODE, POLICY_CLASS, require_trust
 from reinforce.configs.config import Config
 from reinforce.configs.loading import load_config
 from reinforce.learner.policies.trajectories import Trajectories
@@ -63,19 +63,16 @@ class TrainedPolicy:
             best: The version with the best evaluation.
             trust: Use code and places that the directory names, whoever made it.
             plays: Make the environment and see whether it is what it was. Else nothing that the
-                directory names is imported.
+                directory names is imported but the class of a policy of the user's own.
 
         Raises:
             ConfigError, UnsuitableEnvironmentError, UsageError: It cannot be played, or read, here.
         """
         run = RunDirectory.open(path)
         config = load_config(str(run.config_file))
-        if not plays and ":" in config.policy.kind:
-            raise UsageError(
-                f"policy.kind = {config.policy.kind!r} cannot be exported: a network of yours is "
-                "your code, and a bundle holds none of it; mlp, cnn and gru can"
-            )
-        require_trust(run, config, (*CHECKPOINTS, *(CODE if plays else ())), trust=trust)
+        own_class = (POLICY_CLASS,) if ":" in config.policy.kind else ()
+        uses = (*CHECKPOINTS, *(CODE if plays else own_class))
+        require_trust(run, config, uses, trust=trust)
         checkpoint = (_best if best else _newest)(Checkpoints(run, config))
         if plays:
             spec = inspect_environment(config.environment)

@@ -20,7 +20,8 @@ from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.tracking_state import read_tracking_state
 from reinforce.configs.config import Config
 
-CODE = ("environment.id", "environment.wrappers", "policy.kind")
+POLICY_CLASS = "policy.kind"
+CODE = ("environment.id", "environment.wrappers", POLICY_CLASS)
 """Settings that may name a module."""
 
 CHECKPOINTS = ("checkpoint.directory",)
@@ -152,7 +153,7 @@ def _risks(run: RunDirectory, config: Config) -> Iterator[tuple[str, str]]:
         if ":" in name:
             yield "environment.wrappers", f"import {name!r} (environment.wrappers)"
     if ":" in config.policy.kind:
-        yield "policy.kind", f"import {config.policy.kind!r} (policy.kind)"
+        yield POLICY_CLASS, f"import {config.policy.kind!r} (policy.kind)"
     if config.checkpoint.directory:
         where = f"use {config.checkpoint.directory!r} (checkpoint.directory)"
         yield "checkpoint.directory", where

@@ -51,7 +51,7 @@ class CustomBody(nn.Module):
                 continue
             columns = parts[VECTOR][:, start : start + leaf.size]
             shape = leaf.shape if leaf.kind == "numbers" else (leaf.size,)
-            named[leaf.name] = columns.reshape(len(columns), *shape)
+            named[leaf.name] = columns.reshape(columns.shape[0], *shape)
             start += leaf.size
         return named
 

@@ -73,14 +73,17 @@ class PolicyNetwork(nn.Module):
         layout = self.layout
         parts: Parts = {}
         if layout.vector_size:
-            vector = torch.from_numpy(layout.vector(observations))
-            if self._statistics is not None:
-                vector = (vector - self._statistics[0]) * self._statistics[1]
-                vector = vector.clamp(-OBSERVATION_LIMIT, OBSERVATION_LIMIT)
-            parts[VECTOR] = vector
+            parts[VECTOR] = self.normalized(torch.from_numpy(layout.vector(observations)))
         for name, image in layout.pixels(observations).items():
             parts[name] = torch.from_numpy(image)
         return {name: part.to(self._device, non_blocking=True) for name, part in parts.items()}
+
+    def normalized(self, vector: Tensor) -> Tensor:
+        """Return [n, vector_size] numbers normalised, if the architecture says so."""
+        if self._statistics is None:
+            return vector
+        vector = (vector - self._statistics[0]) * self._statistics[1]
+        return vector.clamp(-OBSERVATION_LIMIT, OBSERVATION_LIMIT)
 
     def forward(
         self,
@@ -98,13 +101,13 @@ class PolicyNetwork(nn.Module):
         """
         body, parts = self.body if body is None else body, self.parts(observations)
         outputs = body(parts, episode_lengths) if self.state_size else body(parts)
-        return self._with_log_stds(outputs)
+        return self.with_log_stds(outputs)
 
     def step(self, observations: NDArray[Any], states: Tensor) -> tuple[Tensor, Tensor]:
         """Return the parameters of one step of n episodes, and their new [n, state_size] states."""
         step: Callable[..., tuple[Tensor, Tensor]] = self.body.step  # type: ignore[assignment]
         outputs, states = step(self.parts(observations), states)
-        return self._with_log_stds(outputs), states
+        return self.with_log_stds(outputs), states
 
     def flat_weights(self) -> NDArray[np.float32]:
         """Return a copy of all parameters as one vector, then buffers, then the statistics."""
@@ -142,10 +145,11 @@ class PolicyNetwork(nn.Module):
         buffers = [buffer for buffer in self.buffers() if buffer.is_floating_point()]
         return [*self.parameters(), *buffers]
 
-    def _with_log_stds(self, outputs: Tensor) -> Tensor:
+    def with_log_stds(self, outputs: Tensor) -> Tensor:
+        """Return the parameters of distributions from what the body says of them."""
         if self.log_stds is None:
             return outputs
-        return torch.cat([outputs, self.log_stds.expand(len(outputs), -1)], dim=1)
+        return torch.cat([outputs, self.log_stds.expand(outputs.shape[0], -1)], dim=1)
 
 
 def loaded_network(architecture: PolicyArchitecture, weights: Weights) -> PolicyNetwork:

@@ -248,6 +248,19 @@ def test_verbs_that_play_say_what_they_would_import(verb, canaries, run, capsys)
     assert "add --trust" in said
 
 
+def test_an_export_says_which_network_s_class_it_would_import(canaries, run, capsys):
+    STRANGERS["policy"](run, canaries)
+    configured("environment", id="canary_module:touch")(run, canaries)
+
+    assert main(["export", str(run), "--output", "bundle"]) == 2
+
+    said = capsys.readouterr().err
+    assert "import 'canary_module:touch' (policy.kind)" in said
+    assert "environment.id" not in said  # which is not imported
+    assert "add --trust" in said
+    assert not canaries.file.exists()
+
+
 def test_a_run_is_trusted_once_its_user_says_so_and_no_other_in_its_place(canaries, run, capsys):
     configured("environment", id="fake_environments:Countdown-v0")(run, canaries)
     words = ["evaluate", str(run), "--episodes", "5"]

@@ -73,6 +73,21 @@ class Twinned(nn.Module):
         return self.last(seen) + (self.first + self.second)
 
 
+class Branching(Attentive):
+    """Decides by what it sees how it goes on."""
+
+    def forward(self, observations: dict[str, Tensor]) -> Tensor:
+        outputs = super().forward(observations)
+        return outputs if outputs.sum() < 1e6 else -outputs
+
+
+class Rare(Attentive):
+    """Uses a function that ONNX does not know."""
+
+    def forward(self, observations: dict[str, Tensor]) -> Tensor:
+        return super().forward({x: torch.special.bessel_j0(y) for x, y in observations.items()})
+
+
 class Dropping(Attentive):
     """Random."""
 
