@@ -163,8 +163,7 @@ class Run:
         Raises:
             UsageError: There is no checkpoint of it, or the run is not known to be yours.
         """
-        is_own = ":" in self.config.policy.kind
-        return Policy(TrainedPolicy.load(self.path, best=best, plays=is_own))
+        return Policy(TrainedPolicy.load(self.path, best=best, plays=False))
 
     def evaluate(
         self,

@@ -28,7 +28,10 @@ from reinforce.workers.environment import inspect_environment
 from reinforce.workers.rollout_worker import architecture_of
 
 KINDS = ("mlp", "cnn", "gru", "user_package:Attentive")
-ALL = list(itertools.product(KINDS, OBSERVATION_SPACES, ACTION_SPACES))
+PAIRS = [
+    (KINDS[i % 4], *pair)  # each pair once, and each kind with a quarter of them
+    for i, pair in enumerate(itertools.product(OBSERVATION_SPACES, ACTION_SPACES))
+]
 EACH_ONCE = [
     (KINDS[i % 4], list(OBSERVATION_SPACES)[i % 10], action)
     for i, action in enumerate(ACTION_SPACES)
@@ -182,6 +185,6 @@ def test_two_parts_of_an_action_under_one_name_are_refused(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "observation", "action"), ALL)
+@pytest.mark.parametrize(("kind", "observation", "action"), PAIRS)
 def test_every_pair_of_spaces_leaves(kind, observation, action, untrained, tmp_path):
     check(untrained(kind, observation, action), tmp_path, 200)
