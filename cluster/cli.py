@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
 from importlib import import_module
 from importlib.metadata import version
-from pathlib import Path
 
 from reinforce.cluster.errors import InterruptedRunError, UsageError
+from reinforce.cluster.self_command import search_current_directory
 from reinforce.configs.errors import ConfigError, ReinforceError, suggestion
 from reinforce.configs.quoting import message_text, shown
 from reinforce.workers.environment import UnsuitableEnvironmentError
@@ -45,6 +45,9 @@ _VERBS = {
 
 _EXPECTED = (ReinforceError, KeyboardInterrupt)
 """What ends a verb with a message and an exit code, and without a traceback."""
+
+_READING = ("sync", "plot", "compare", "ui", "export", "scale", "pause", "unpause")
+"""Verbs that run no code of the user's: nothing is imported from where they are called."""
 
 _MODULES = {"scale": "control", "pause": "control", "unpause": "control", "presets": "config"}
 """Of the verbs that share one with others in ``cluster.commands``."""
@@ -102,9 +105,8 @@ def _run(words: list[str]) -> int:
         near = suggestion(verb, _VERBS)
         hint = f"; {near}" if near else "."
         return _fail(f"there is no verb {shown(verb)}{hint} The verbs are: {', '.join(_VERBS)}", 2)
-    # The user's own environments may lie in the current directory; last, so that no installed
-    # package is shadowed.
-    sys.path.append(str(Path.cwd()))
+    if verb not in _READING:
+        search_current_directory()
     try:
         from reinforce.cluster.commands.arguments import Command, parse_command
 

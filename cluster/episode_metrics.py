@@ -55,6 +55,7 @@ class MetricFaults:
 
     def __init__(self, config: Config, warn: Callable[[str], None]) -> None:
         self._requested, self._warn = config.requested_metrics, warn
+        self._goal = config.stop.target_metric
         self._told: set[str] = set()
 
     def look_for(self, reports: Sequence[RolloutReport], where: str) -> None:
@@ -66,6 +67,14 @@ class MetricFaults:
                     f"info[{name!r}] is {fault} in ticket {report.ticket}, which is no finite "
                     "number: an episode with such a value counts as one without this metric",
                 )
+        counts = num_episodes_with(episode_metrics(reports))
+        if self._goal in counts:
+            self._tell(
+                f"{self._goal} in all",
+                f"only {counts[self._goal]} episodes of {where} have stop.target_metric = "
+                f"{self._goal!r}: the target does not count as reached until all have it; have the "
+                "environment give it at the end of every episode",
+            )
         for name in self._requested:
             if not any(name in report.episode_metrics for report in reports):
                 self._tell(

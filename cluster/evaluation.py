@@ -161,9 +161,12 @@ class Evaluator:
         return evaluation.score(self._config.stop.target_metric)
 
     def at_target(self, evaluation: Evaluation | None) -> bool:
-        """Return whether an evaluation reaches ``stop.target_return``."""
+        """Return whether an evaluation reaches ``stop.target_return`` in all its episodes."""
         target = self._config.stop.target_return
         score = self.score(evaluation) if evaluation else None
+        # A mean over those episodes alone that have it: of successes, perhaps.
+        if evaluation and self._config.stop.target_metric in evaluation.metric_episodes:
+            return False
         return score is not None and target is not None and score >= target
 
     def confirm(self, updates: int, weights: WeightsHandle) -> Evaluation:

@@ -84,7 +84,7 @@ def read_json(path: Path, kind: Any = dict[str, Any]) -> Any:
         return None
 
 
-def open_for_appending(path: Path, *, create: bool = True) -> io.FileIO:
+def open_for_appending(path: Path, *, create: bool = True, mode: int = 0o666) -> io.FileIO:
     """Open a file for appending, made if it is missing.
 
     Raises:
@@ -94,7 +94,7 @@ def open_for_appending(path: Path, *, create: bool = True) -> io.FileIO:
     """
     flags = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
-        descriptor = os.open(path, flags | (os.O_CREAT if create else 0), 0o666)
+        descriptor = os.open(path, flags | (os.O_CREAT if create else 0), mode)
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
@@ -108,8 +108,12 @@ def append_json_line(path: Path, values: dict[str, Any]) -> None:
         file.write((json.dumps(values) + "\n").encode())
 
 
-def open_locked(path: Path, timeout_s: float = 0.0, *, create: bool = True) -> io.FileIO:
+def open_locked(
+    path: Path, timeout_s: float = 0.0, *, create: bool = True, mode: int = 0o666
+) -> io.FileIO:
     """Open a file for appending and hold its lock until it is closed.
+
+    Whoever may read a file can hold its lock: one that is nothing else is made with mode 0600.
 
     Raises:
         BlockingIOError: Another process holds the lock, and still does after ``timeout_s``.
@@ -117,7 +121,7 @@ def open_locked(path: Path, timeout_s: float = 0.0, *, create: bool = True) -> i
     """
     deadline_s = time.monotonic() + timeout_s
     while True:
-        file = open_for_appending(path, create=create)
+        file = open_for_appending(path, create=create, mode=mode)
         with suppress(BlockingIOError, FileNotFoundError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.fstat(file.fileno()).st_ino == path.stat().st_ino:

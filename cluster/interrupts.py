@@ -80,4 +80,4 @@ class Interrupts:
         self._received, self._received_at_s = number, now_s
         signal.alarm(0)  # by which Ray's handler would abort us, if it was in place still
         with suppress(OSError):
-            os.write(2, b"\nreinforce: stopping at the next safe point; once more to abandon\n")
+            os.write(2, b"\nreinforce: stopping at the next safe point; again to abort\n")

@@ -72,7 +72,7 @@ class RunLifecycle:
         started_s: float,
         callbacks: Sequence[Callback] = (),
     ) -> None:
-        self._callbacks = Callbacks(callbacks)
+        self._callbacks = callbacks
         self._config, self._spec, self._run = config, spec, run
         self._journal, self._console, self._started_s = journal, console, started_s
         self._checkpoints = Checkpoints(run, config)
@@ -150,7 +150,7 @@ class RunLifecycle:
             ):
                 context = RunContext(
                     *(self._journal, self._checkpoints, show, display.warn),
-                    *(self._interrupts, requests, self._callbacks),
+                    *(self._interrupts, requests, Callbacks(self._callbacks)),
                 )
                 outcome = Training(self._config, backend, context, start).run()
             # While Ray is still up: the follower sends the rest as Ray goes down.

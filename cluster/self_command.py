@@ -19,6 +19,17 @@ def module_command(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-P", "-m", module, *arguments]
 
 
+def search_current_directory() -> None:
+    """Let the user's own modules be found in the current directory, after all that is installed.
+
+    Not in a run directory: what lies there may be a stranger's.
+    """
+    here = Path.cwd()
+    in_a_run = any((each / "metrics.jsonl").exists() for each in (here, *here.parents))
+    if str(here) not in sys.path and not in_a_run:
+        sys.path.append(str(here))
+
+
 def self_search_path() -> list[str]:
     """Return the folder that other processes need on their search path to find this package.
 

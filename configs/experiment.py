@@ -19,8 +19,11 @@ SUCCESS_METRICS = ("is_success", "success")
 """Names in ``info`` by which environments say how an episode ended, the first one the usual one."""
 
 _METRIC_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,49}")
-_RESERVED_METRICS = re.compile(r"return|episode_length|num|(confirmed|sampled)_.*")
-"""Their names in the journal would be those of other metrics."""
+_RESERVED_METRICS = re.compile(
+    r"return|episode_length|num|(confirmed|sampled)_.*"
+    r"|update|ticket|episode|length|terminated|truncated"
+)
+"""Their names would be those of other metrics of the journal, or of columns of its episodes."""
 
 
 RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"

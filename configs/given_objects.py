@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,11 @@ def name_of(thing: Callable[..., Any]) -> str:
         if found is thing:
             return f"{module}:{name}"
     short = PREFIX + (re.sub(r"\W", "", name.rpartition(".")[2]) or type(thing).__name__)
-    give(short, thing)
-    return short
+    # Another object of that name is another environment or policy: runs of the first keep theirs.
+    numbered = chain([short], (f"{short}-{number}" for number in count(2)))
+    free = next(each for each in numbered if _given.get(each, thing) is thing)
+    give(free, thing)
+    return free
 
 
 def give(name: str, thing: Any) -> None:
@@ -78,15 +82,18 @@ class UserProgram:
     given: Mapping[str, Any]
 
     @classmethod
-    def of_this_process(cls) -> "UserProgram":
-        """Return that of this process."""
+    def of_this_process(cls, *names: str) -> "UserProgram":
+        """Return that of this process, with those objects that some settings name."""
         installed = {Path(sys.prefix), Path(sys.base_prefix)}
         folders = [
             str(folder)
             for folder in map(Path, sys.path)
             if folder.is_dir() and not installed & {folder, *folder.absolute().parents}
         ]
-        return cls(tuple(dict.fromkeys([*folders, str(Path.cwd())])), dict(_given))
+        return cls(
+            tuple(dict.fromkeys([*folders, str(Path.cwd())])),
+            {name: _given[name] for name in names if name in _given},
+        )
 
     def adopt(self) -> None:
         """Know in this process what was known there; its folders come last, as they do there."""

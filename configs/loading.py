@@ -67,8 +67,8 @@ def with_overrides(config: Config, overrides: Mapping[str, Any]) -> Config:
         section, _, field = name.partition(".")
         if not field or section not in sections:
             raise ConfigError(
-                f"{name!r} is no setting; name them as 'learner.learning_rate', with one of the "
-                f"sections {', '.join(sections)}"
+                f"there is no setting {name!r}; write settings as 'learner.learning_rate', with "
+                f"one of the sections {', '.join(sections)}"
             )
         sections[section] = {**sections[section], field: value}
     return Config.model_validate(sections)

@@ -5,8 +5,8 @@
 >>> run.evaluate(episodes=100).mean
 500.0
 
-``train`` trains and returns a ``Run``; ``load`` returns one that is there; ``compare`` holds runs
-against each other. A ``Run`` has its tables as DataFrames (``updates``, ``episodes``,
+``train`` trains and returns a ``Run``; ``load`` opens an existing one; ``compare`` compares
+configurations over seeds. A ``Run`` has its tables as DataFrames (``updates``, ``episodes``,
 ``evaluations``) and its ``policy()``, which acts. The command line does the same for those who do
 not write Python.
 """

@@ -1,6 +1,7 @@
 """The command ``reinforce``, the same as ``python -m reinforce``."""
 
 import sys
+from pathlib import Path
 
 
 def main() -> int:
@@ -15,4 +16,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    if sys.path[0] == str(Path.cwd()):  # where Python puts it, before all that is installed
+        del sys.path[0]
     sys.exit(main())

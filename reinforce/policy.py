@@ -1,4 +1,4 @@
-"""A trained policy that acts: in the forms of its environment, and without making that."""
+"""A trained policy: takes the environment's observations and returns its actions, without it."""
 
 from typing import Any
 
@@ -47,7 +47,7 @@ class Policy:
             mask: The action mask, if the environment gives one in ``info``; one that is part of the
                 observation is found there.
             greedy: Take the most probable action; otherwise sample as in training.
-            generator: Source of chance for sampled actions. None: one of the policy's own, seeded
+            generator: Random generator for sampled actions. None: one of the policy's own, seeded
                 with the run's seed.
 
         Returns:

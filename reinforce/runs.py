@@ -220,7 +220,11 @@ class Run:
         """
         config = with_overrides(self.config, overrides or {})
         started_s, console = time.monotonic(), console_of(progress=progress)
-        code = go_on(self._directory, config, console, started_s, callbacks, forget_requests=True)
+        code = go_on(
+            *(self._directory, config, console, started_s, callbacks),
+            forget_requests=True,
+            said=tuple(overrides or ()),
+        )
         raise_if_interrupted(code)
         return Run(self.path)
 

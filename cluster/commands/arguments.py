@@ -29,7 +29,7 @@ RunDir = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN_DIR")]
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 """An option without a value; absent means no."""
 
-TRUST_HELP = "Use the code and the places that the run names, although it is not known to be yours."
+TRUST_HELP = "Trust this run: import the code and use the addresses and folders that it names."
 """Of the option ``--trust``, which all verbs have that would do so."""
 
 Trust = Annotated[Flag, tyro.conf.arg(help=TRUST_HELP)]

@@ -1,6 +1,6 @@
 """``reinforce resume``: goes on from the newest good checkpoint, as if nothing had happened."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -19,7 +19,8 @@ from reinforce.cluster.run_store.checkpoints import Checkpoints, require_same_fi
 from reinforce.cluster.run_store.journal import Journal
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.summary import read_summary
-from reinforce.cluster.run_store.trust import CHECKPOINTS, CLUSTER, CODE, TRACKING, require_trust
+from reinforce.cluster.run_store.trust import CHECKPOINTS, EVERYTHING, is_known, require_trust
+from reinforce.cluster.run_store.warm_start import with_stored_start
 from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
 from reinforce.configs.loading import load_config
@@ -55,10 +56,11 @@ class ResumeCommand(ConfiguredCommand):
         console = PlainConsole(quiet_when_unread=True)
         run = RunDirectory.open(Path(self.source))
         said = [word.partition("=")[0].removeprefix("--") for word in self.words]
-        uses = (*CODE, *CHECKPOINTS, *CLUSTER, *TRACKING)
-        require_trust(run, self.config, uses, trust=self.trust, said=said)
-        callbacks = [*map(callback_named, self.callback)]
-        return go_on(run, self.config, console, STARTED_S, callbacks, forget_requests=True)
+        return go_on(
+            *(run, self.config, console, STARTED_S, [*map(callback_named, self.callback)]),
+            forget_requests=True,
+            said=EVERYTHING if self.trust else said,
+        )
 
 
 def go_on(
@@ -69,6 +71,7 @@ def go_on(
     callbacks: Sequence[Callback] = (),
     *,
     forget_requests: bool = False,
+    said: Collection[str] = (),
 ) -> int:
     """Go on with a run under a configuration that differs in what may be changed, or not at all.
 
@@ -79,13 +82,18 @@ def go_on(
         started_s: ``time.monotonic()`` when the program began.
         callbacks: Functions of the user that see each update and each evaluation.
         forget_requests: Drop the requests of the earlier process: a pause, a number of workers.
+        said: Settings, of those in ``run_store.trust``, that the user vouches for.
 
     Raises:
         ConfigError, UnsuitableEnvironmentError, UsageError: It cannot go on like this.
         TrainingError: The run failed again; its directory says why.
         InterruptedRunError: The user stopped it before it had begun.
     """
-    changes = changes_between(load_config(str(run.config_file)), config)
+    stored = load_config(str(run.config_file))
+    is_vouched = is_known(run, stored) or set(CHECKPOINTS) <= set(said)
+    require_trust(run, stored, EVERYTHING, said=said)
+    config = with_stored_start(stored, config)
+    changes = changes_between(stored, config)
     summary = read_summary(run.summary_file) or {}
     if summary.get("status") == "finished" and not any(key.startswith("stop.") for key in changes):
         if submitted_files():  # else there is nothing to ask a store for
@@ -109,7 +117,7 @@ def go_on(
             run.write_config(config)
             run.summary_file.unlink(missing_ok=True)
             # The directory may be new: go on in the same MLflow run, unless its store is gone, too.
-            tracking = newest.tracking if newest else {}
+            tracking = newest.tracking if newest and is_vouched else {}
             if not (tracking.get("is_default_store", True) or run.tracking_file.exists()):
                 write_json(run.tracking_file, tracking)
 

@@ -14,6 +14,7 @@ from reinforce.cluster.run_store.checkpoints import Checkpoints
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.stored_environment import read_environment
 from reinforce.cluster.run_store.trust import CHECKPOINTS, CODE, POLICY_CLASS, require_trust
+from reinforce.cluster.self_command import search_current_directory
 from reinforce.configs.config import Config
 from reinforce.configs.loading import load_config
 from reinforce.learner.policies.trajectories import Trajectories
@@ -73,6 +74,8 @@ class TrainedPolicy:
         own_class = (POLICY_CLASS,) if ":" in config.policy.kind else ()
         uses = (*CHECKPOINTS, *(CODE if plays else own_class))
         require_trust(run, config, uses, trust=trust)
+        if plays or own_class:
+            search_current_directory()
         checkpoint = (_best if best else _newest)(Checkpoints(run, config))
         if plays:
             spec = inspect_environment(config.environment)

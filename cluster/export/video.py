@@ -117,7 +117,7 @@ def film_last_and_best(
     for options in [[], ["--best"]] if config.every_updates else [[]]:
         try:
             result = subprocess.run(  # noqa: S603  (our own command and an existing folder)
-                self_command("record", str(run.path), "--episodes", "1", *options),
+                self_command("record", str(run.path), "--trust", "--episodes", "1", *options),
                 env=self_environment(),
                 capture_output=True,
                 text=True,

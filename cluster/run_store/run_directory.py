@@ -67,7 +67,8 @@ class RunDirectory:
         name = config.run.name or free_name(config)
         run = cls(config.run.directory / name)
         try:
-            run.path.mkdir(parents=True)
+            run.path.parent.mkdir(parents=True, exist_ok=True)
+            run.path.mkdir(mode=0o700)  # yours alone, and nobody else can hold its locks
             run.plots.mkdir()
             run.checkpoints.mkdir()
             run.write_config(config)  # the last: a folder that holds it is whole

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from reinforce.cluster.errors import UsageError
+from reinforce.cluster.errors import RunDirectoryError, UsageError
 from reinforce.cluster.files import append_json_line, whole_lines
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.tracking_state import read_tracking_state
@@ -27,6 +27,7 @@ CODE = ("environment.id", "environment.wrappers", POLICY_CLASS)
 CHECKPOINTS = ("checkpoint.directory",)
 TRACKING = ("tracking.uri", "tracking.json")
 CLUSTER = ("cluster.address",)
+EVERYTHING = (*CODE, *CHECKPOINTS, *TRACKING, *CLUSTER)
 
 
 def require_trust(
@@ -34,7 +35,7 @@ def require_trust(
     config: Config,
     uses: Collection[str],
     *,
-    trust: bool,
+    trust: bool = False,
     said: Collection[str] = (),
 ) -> None:
     """Refuse to use what a run directory names, unless the user has made or trusts the run.
@@ -44,23 +45,23 @@ def require_trust(
         config: What its ``config.yaml`` says.
         uses: Which settings the verb would act upon, of those above.
         trust: The user says so; the run is noted as trusted.
-        said: Settings that the user has typed.
+        said: Settings that come from the user, not from the directory.
 
     Raises:
         UsageError: It would import code or contact places that the user does not vouch for, or, if
             code may run, something in the directory belongs to another user.
     """
     if trust:
-        note_trusted(run, config)
+        note_own(run, config, lambda text: None)
+    if trust or is_known(run, config):
         return
-    risks = list(_foreign_files(run)) if set(uses) & set(CODE) else []
-    if not _is_known(run, config):
-        risks += [risk for name, risk in _risks(run, config) if name in uses and name not in said]
+    risks = list(_foreign_files(run)) if set(CODE) & set(uses) - set(said) else []
+    risks += [risk for name, risk in _risks(run, config) if name in uses and name not in said]
     if risks:
         listed = "\n".join(f"  {risk}" for risk in risks)
         raise UsageError(
-            f"{run.path} is not known to be yours, and this would trust what it says:\n{listed}\n"
-            "If you know where it comes from, add --trust"
+            f"you have neither made nor trusted {run.path}. This would:\n{listed}\n"
+            "If you know where it comes from, add --trust (from Python: trust=True)"
         )
 
 
@@ -71,10 +72,10 @@ def note_own(run: RunDirectory, config: Config, tell: Callable[[str], None]) -> 
     """
     try:
         note_trusted(run, config)
-    except OSError as error:
+    except (OSError, RuntimeError, RunDirectoryError) as error:  # read-only, no home, or a link
         tell(
-            f"cannot note in {_list_file()} that this run is yours ({error.strerror}): verbs that "
-            "use code or places it names will ask for --trust"
+            f"cannot note that {run.path} is yours ({error}): verbs that use code or places it "
+            "names will ask for --trust"
         )
 
 
@@ -82,20 +83,21 @@ def note_trusted(run: RunDirectory, config: Config) -> None:
     """Add a run to the user's list, unless it is there.
 
     Raises:
-        OSError: The list cannot be written.
+        OSError, RuntimeError, RunDirectoryError: The list cannot be written.
     """
-    if _is_known(run, config):
+    if is_known(run, config):
         return
     file = _list_file()
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     append_json_line(file, _note(run, config))
 
 
-def _is_known(run: RunDirectory, config: Config) -> bool:
+def is_known(run: RunDirectory, config: Config) -> bool:
+    """Return whether the user has made or trusted a run with this configuration."""
     note = _note(run, config)
     try:
         return any(_parsed(line) == note for line in whole_lines(_list_file()))
-    except OSError:
+    except (OSError, RuntimeError):
         return False
 
 
@@ -145,7 +147,7 @@ def _user_name(uid: int) -> str:
 
 
 def _risks(run: RunDirectory, config: Config) -> Iterator[tuple[str, str]]:
-    """Yield the settings that name code or places which the user's environment does not name."""
+    """Yield what names code or places that the user's environment does not name, in words."""
     if ":" in config.environment.id:
         yield "environment.id", f"import {config.environment.id!r} (environment.id)"
     for wrapper in config.environment.wrappers:
@@ -157,9 +159,15 @@ def _risks(run: RunDirectory, config: Config) -> Iterator[tuple[str, str]]:
     if config.checkpoint.directory:
         where = f"use {config.checkpoint.directory!r} (checkpoint.directory)"
         yield "checkpoint.directory", where
+    if run.checkpoints.is_symlink():
+        yield "checkpoint.directory", f"follow the link {run.checkpoints}"
     address = config.cluster.address
     if address and address != os.environ.get("RAY_ADDRESS"):
         yield "cluster.address", f"show your token to {address!r} (cluster.address)"
+    yield from _tracking_risks(run, config)
+
+
+def _tracking_risks(run: RunDirectory, config: Config) -> Iterator[tuple[str, str]]:
     uri = config.tracking.uri
     if uri and uri != os.environ.get("MLFLOW_TRACKING_URI"):
         yield "tracking.uri", f"send to {uri!r} (tracking.uri)"
@@ -168,5 +176,5 @@ def _risks(run: RunDirectory, config: Config) -> Iterator[tuple[str, str]]:
     if not directory or is_at_server:
         return
     folder = Path(str(directory)).resolve()
-    if folder != Path.cwd() and not (folder / "mlflow.db").is_file():
-        yield "tracking.json", f"make a store of MLflow in {directory!r} (tracking.json)"
+    if folder != Path.cwd() or folder.is_relative_to(run.path.resolve()):
+        yield "tracking.json", f"use the store of MLflow in {directory!r} (tracking.json)"

@@ -12,6 +12,7 @@ from reinforce.cluster.run_store.checkpoint import Checkpoint, CorruptCheckpoint
 from reinforce.cluster.run_store.checkpoints import Checkpoints
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.stored_environment import read_environment
+from reinforce.cluster.run_store.trust import CHECKPOINTS, require_trust
 from reinforce.configs.config import Config
 from reinforce.configs.loading import load_config, with_overrides
 from reinforce.learner.make_policy import make_policy
@@ -66,9 +67,11 @@ def _found(start_from: str) -> tuple[RunDirectory, Checkpoint]:
 
     A checkpoint of an update that is no longer kept may still be the best one.
     """
-    path, _, which = start_from.rpartition("@") if "@" in start_from else (start_from, "", "")
+    path, which = _split(start_from)
     run = RunDirectory.open(Path(path))
-    checkpoints = Checkpoints(run, load_config(str(run.config_file)))
+    config = load_config(str(run.config_file))
+    require_trust(run, config, CHECKPOINTS)
+    checkpoints = Checkpoints(run, config)
     try:
         best = checkpoints.best()
         if which == "best":
@@ -91,29 +94,59 @@ def _found(start_from: str) -> tuple[RunDirectory, Checkpoint]:
     return run, found
 
 
+def _split(start_from: str) -> tuple[str, str]:
+    """Return the run directory and what stands behind its ``@``."""
+    path, _, which = start_from.rpartition("@")
+    return (path, which) if path and not Path(start_from).is_dir() else (start_from, "")
+
+
+def with_stored_start(stored: Config, config: Config) -> Config:
+    """Return a configuration that says of its start what the run has noted, if it is the same.
+
+    Whoever starts the same command again names the run as they did the first time.
+    """
+    if not (stored.run.start_from and config.run.start_from):
+        return config
+    path, which = _split(config.run.start_from)
+    noted_path, noted = _split(stored.run.start_from)
+    if Path(path).absolute() != Path(noted_path) or which not in ("", "best", noted):
+        return config
+    kept = ("start_from", "start_from_sha256")
+    return with_overrides(config, {f"run.{name}": getattr(stored.run, name) for name in kept})
+
+
 def _require_fit(
     run: RunDirectory, checkpoint: Checkpoint, config: Config, spec: EnvironmentSpec
 ) -> None:
+    their_config = load_config(str(run.config_file))
     ours = architecture_of(config, spec)
-    try:
-        make_policy(ours).load(checkpoint.weights)
-    except ValueError as error:
-        theirs = architecture_of(
-            load_config(str(run.config_file)), read_environment(run.environment_file)
-        )
+    theirs = architecture_of(their_config, read_environment(run.environment_file))
+    differing = _differences(theirs, ours)
+    if config.run.start_from_optimizer:
+        for name in ("optimizer", "baseline", "advantage_scale"):
+            one, other = getattr(their_config.learner, name), getattr(config.learner, name)
+            differing += f"\n  learner.{name}: {one} there, {other} here" * (one != other)
+    if differing:
         raise UsageError(
-            f"run.start_from = {config.run.start_from!r} does not fit: {error}"
-            f"{_differences(theirs, ours)}"
-        ) from None
+            f"run.start_from = {config.run.start_from!r} does not fit this run:{differing}"
+        )
+    make_policy(ours).load(checkpoint.weights)
 
 
 def _differences(theirs: PolicyArchitecture, ours: PolicyArchitecture) -> str:
-    """Return a line for each tensor in which two policies differ."""
-    if {theirs.kind, ours.kind} != {"mlp"}:
-        return f"; it is a {theirs.kind} policy, and this one is {ours.kind}"
-    pairs = zip_longest(theirs.parameter_shapes, ours.parameter_shapes)
-    return "".join(
-        f"\n  tensor {index}: {list(one or ()) or 'none'} there, {list(other or ()) or 'none'} here"
-        for index, (one, other) in enumerate(pairs)
+    """Return a line for each part, and of ``mlp`` each tensor, in which two policies differ."""
+    lines = [
+        f"{name}: {one} there, {other} here"
+        for name, one, other in (
+            (name, getattr(theirs, name), getattr(ours, name)) for name in vars(theirs)
+        )
         if one != other
-    )
+    ]
+    if {theirs.kind, ours.kind} == {"mlp"}:
+        pairs = zip_longest(theirs.parameter_shapes, ours.parameter_shapes)
+        lines += [
+            f"tensor {index}: {list(one or ()) or 'none'} there, {list(other or ()) or 'none'} here"
+            for index, (one, other) in enumerate(pairs)
+            if one != other
+        ]
+    return "".join(f"\n  {line}" for line in lines)

@@ -107,7 +107,7 @@ class Sweep:
         identity = {"name": name, "seed": seed, "directory": str(self._folder / "runs")}
         try:
             values = self._sweep.config(self._base, settings).model_dump(mode="json")
-            config = Config.model_validate({**values, "run": identity})
+            config = Config.model_validate({**values, "run": {**values["run"], **identity}})
         except ConfigError as error:
             return TrialRun(trial, seed, settings, "failed", None, name, str(error))
         self._running.append(TrialProcess(trial, settings, config, self._folder))

@@ -274,8 +274,6 @@ def main() -> int:
     path, command = start
     # Whoever stops a job may signal all its processes. This one ends when the driver has.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    # An environment of the user's may lie in the current directory, as for the driver.
-    sys.path.append(str(Path.cwd()))
     run = RunDirectory(path)
     with open_for_appending(run.tracking_log) as log:
         os.dup2(log.fileno(), sys.stdout.fileno())

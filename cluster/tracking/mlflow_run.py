@@ -100,7 +100,7 @@ def _alone_in(sqlite_file: Path | None) -> Iterator[None]:
         return
     sqlite_file.parent.mkdir(parents=True, exist_ok=True)
     lock = sqlite_file.with_name(f".{sqlite_file.name}.lock")
-    with closing(open_locked(lock, _FIRST_START_TIMEOUT_S)):
+    with closing(open_locked(lock, _FIRST_START_TIMEOUT_S, mode=0o600)):
         try:
             yield
         finally:

@@ -8,6 +8,7 @@ other.
 import json
 import os
 import shutil
+import subprocess
 import sys
 import threading
 from contextlib import suppress
@@ -17,6 +18,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import reinforce
 from reinforce.cluster.cli import main
 from reinforce.cluster.commands.ui import UiCommand, what_to_show
 from reinforce.cluster.errors import UsageError
@@ -173,6 +175,8 @@ STRANGERS = {
     "cluster": configured("cluster", backend="ray", address="SERVER"),
     "checkpoints of a server": configured("checkpoint", directory="http://SERVER/checkpoints"),
     "checkpoints elsewhere": configured("checkpoint", directory="OUTSIDE/new"),
+    "checkpoints elsewhere, linked": linked("checkpoints"),
+    "store in the run": tracked(directory="runs/theirs", is_default_store=True),
     "plots elsewhere": linked("plots"),
     "secret among plots": linked("plots/overview.png", "secret.png"),
     "secret among videos": linked("videos/step_1.mp4", "secret.png"),
@@ -234,6 +238,32 @@ def test_nothing_of_a_stranger_s_directory_runs_or_gets_secrets(
     assert sorted(canaries.outside.rglob("*")) == before
     assert SECRET in canaries.secret.read_text()
     assert SECRET.encode() not in stored_files(tmp_path / "mlartifacts")
+
+
+def test_python_asks_for_trust_as_the_verbs_do(canaries, run):
+    STRANGERS["shell"](run, canaries)
+    theirs = reinforce.load(run)
+
+    for play in (theirs.evaluate, theirs.record, lambda: theirs.resume({"stop.max_updates": 4})):
+        with pytest.raises(UsageError, match="trust=True"):
+            play()
+    STRANGERS["checkpoints of a server"](run, canaries)
+    with pytest.raises(UsageError, match="use 'http"):
+        reinforce.train("cartpole", {"run.start_from": str(run)}, backend="inline")
+    assert not canaries.file.exists()
+    assert canaries.requests == []
+
+
+def test_nothing_is_imported_from_a_run_directory_one_is_in(canaries, run, monkeypatch):
+    """Packages look for optional modules, which a stranger may have put there."""
+    (run / "uarray.py").write_text(CANARY_MODULE.format(file=str(canaries.file)))
+
+    for words in (["compare", "."], ["evaluate", ".", "--episodes", "5"]):
+        found = subprocess.run(
+            [sys.executable, "-m", "reinforce", *words], cwd=run, capture_output=True, check=False
+        )
+        assert found.returncode == 0, found.stderr
+    assert not canaries.file.exists()
 
 
 @pytest.mark.parametrize("verb", ["evaluate", "record", "replay", "resume"])
@@ -300,4 +330,5 @@ def test_a_file_of_another_user_has_to_be_trusted_by_verbs_that_play(canaries, r
 
     assert "theirs.png belongs to" in capsys.readouterr().err
     assert main(["evaluate", str(run), "--episodes", "5", "--trust"]) == 0
+    assert main(["evaluate", str(run), "--episodes", "5"]) == 0  # it is remembered
     assert main(["plot", str(run)]) == 0

@@ -189,7 +189,7 @@ ON_RUNS = [
     ["replay", "run", "evaluation:0:0"],
     ["evaluate", "run", "--episodes", "5"],
     ["evaluate", "run", "--episodes", "5", "--best"],
-    ["export", "run", "--output", "out", "--episodes", "1"],
+    ["export", "run", "--output", "out", "--steps", "5"],
     ["plot", "run", "--output", "out"],
     ["compare", "run", "--json"],
     ["pause", "run"],

@@ -37,7 +37,10 @@ def ray_backend(
         UsageError: It has no room for a single worker, or no GPU for the learner, and no
             autoscaler.
     """
-    is_local, program = config.cluster.address is None, UserProgram.of_this_process()
+    is_local, program = (
+        config.cluster.address is None,
+        UserProgram.of_this_process(config.environment.id, config.policy.kind),
+    )
     with ray_session(config, driver) as check_session:
         if not is_local:
             require_room(config)

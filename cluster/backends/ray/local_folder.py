@@ -85,7 +85,10 @@ def local_folder(tell: Callable[[str], None]) -> Iterator[LocalFolder]:
     with closing(open_locked(private / _LOCK)):
         folder = LocalFolder(private)
         if parent != Path(tempfile.gettempdir()):
-            tell(f"{tempfile.gettempdir()} does not suit Ray's sockets: its files are in {private}")
+            tell(
+                f"{tempfile.gettempdir()} is too long for Ray's sockets, or others may rename "
+                f"files in it; Ray's files are in {private}"
+            )
         try:
             yield folder
         finally:
@@ -116,6 +119,8 @@ def _remove_stale(parent: Path) -> None:
         with suppress(OSError, RunDirectoryError):  # somebody else's, in use, or gone by now
             found = private.lstat()
             if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid():
+                if {path.name for path in private.iterdir()} - {_LOCK, "r"}:
+                    continue  # it is something else
                 lock = private / _LOCK
                 with closing(open_locked(lock, create=False)):
                     shutil.rmtree(private, ignore_errors=True)

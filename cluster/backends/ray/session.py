@@ -63,9 +63,10 @@ def ray_session(config: Config, driver: Driver) -> Iterator[Callable[[], None]]:
         try:
             if folder:
                 interrupts.when_abandoned(remove_at_once)
-                with processes.started_here():
-                    _start_locally(start, folder, config)
-                yield folder.check
+                with _own_token():
+                    with processes.started_here():
+                        _start_locally(start, folder, config)
+                    yield folder.check
             else:
                 _join(start, str(address))
                 yield lambda: None
@@ -76,6 +77,19 @@ def ray_session(config: Config, driver: Driver) -> Iterator[Callable[[], None]]:
                 processes.kill()
             start.let_thread_end()
             interrupts.when_abandoned(lambda: None)
+
+
+@contextmanager
+def _own_token() -> Iterator[None]:
+    """Context in which this process has a token, made for it unless the user has one."""
+    is_made = "RAY_AUTH_TOKEN" not in os.environ and "RAY_AUTH_TOKEN_PATH" not in os.environ
+    if is_made:
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    try:
+        yield
+    finally:
+        if is_made:  # the next run of this process may be on a cluster, whose token is another
+            del os.environ["RAY_AUTH_TOKEN"]
 
 
 def num_learner_gpus(config: Config) -> int:
@@ -154,8 +168,6 @@ class _Start:
 
 
 def _start_locally(start: _Start, folder: LocalFolder, config: Config) -> None:
-    if "RAY_AUTH_TOKEN" not in os.environ and "RAY_AUTH_TOKEN_PATH" not in os.environ:
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     try:
         start.init(
             address="local",  # whatever RAY_ADDRESS says
@@ -166,6 +178,8 @@ def _start_locally(start: _Start, folder: LocalFolder, config: Config) -> None:
             # Nobody reads them here, and any user of the machine could.
             _system_config={"enable_metrics_collection": False},
             _temp_dir=str(folder.path),
+            # Whatever Ray was told when it was imported: by a program, or for a cluster.
+            _node_ip_address="127.0.0.1",
         )
         folder.watch()
     except (InterruptedRunError, UsageError):
