@@ -1,5 +1,6 @@
 """Evaluation: how good one version of the weights is, on tickets that are never learned from."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 
 from reinforce.cluster.backends.backend import Pool, WeightsHandle
 from reinforce.configs.config import Config
+from reinforce.workers.rollout_worker import RolloutReport
 from reinforce.workers.tickets import Purpose, Ticket, draw_tickets
 
 
@@ -23,6 +25,7 @@ class Evaluation:
             that of training, and may reach beyond the returns that are possible.
         return_min: Worst episode.
         return_max: Best episode.
+        num_cut: Episodes that did not end and were cut; their returns count as they stood.
     """
 
     episodes: int
@@ -31,9 +34,10 @@ class Evaluation:
     return_ci95: tuple[float, float]
     return_min: float
     return_max: float
+    num_cut: int = 0
 
     @classmethod
-    def of(cls, returns: NDArray[np.float64], *, greedy: bool) -> "Evaluation":
+    def of(cls, returns: NDArray[np.float64], *, greedy: bool, num_cut: int = 0) -> "Evaluation":
         """Return the statistics of [E >= 2] episode returns."""
         from scipy.special import stdtrit
 
@@ -47,6 +51,24 @@ class Evaluation:
             return_ci95=(mean - half_width, mean + half_width),
             return_min=float(returns.min()),
             return_max=float(returns.max()),
+            num_cut=num_cut,
+        )
+
+    @classmethod
+    def of_reports(cls, reports: Sequence[RolloutReport]) -> "Evaluation":
+        """Return the statistics of played tickets, all of them greedy or none."""
+        return cls.of(
+            np.concatenate([report.episode_returns for report in reports]),
+            greedy=reports[0].ticket.greedy,
+            num_cut=sum(report.num_cut for report in reports),
+        )
+
+    def cuts_in_words(self) -> str:
+        """Return a sentence for an evaluation with episodes that were cut."""
+        return (
+            f"{self.num_cut} of {self.episodes} evaluation episodes did not end and were cut "
+            "(evaluation.max_episode_steps); their returns count as they stood. Set "
+            "environment.max_episode_steps, so that training ends them, too"
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -117,10 +139,8 @@ class Evaluator:
 
     def _play(self, purpose: Purpose, update: int, weights: WeightsHandle) -> Evaluations:
         self._pool.submit(evaluation_tickets(self._config, purpose, update), weights)
-        returns: dict[bool, list[NDArray[np.float64]]] = {}
+        reports: dict[bool, list[RolloutReport]] = {}
         for report in self._pool.collect(purpose, update).reports:
-            returns.setdefault(report.ticket.greedy, []).append(report.episode_returns)
-        deciding, *others = (
-            Evaluation.of(np.concatenate(parts), greedy=greedy) for greedy, parts in returns.items()
-        )
+            reports.setdefault(report.ticket.greedy, []).append(report)
+        deciding, *others = map(Evaluation.of_reports, reports.values())
         return Evaluations(deciding, *others)

@@ -15,6 +15,7 @@ from reinforce.learner.policies.trajectories import Trajectories
 from reinforce.learner.policies.weights import Weights
 from reinforce.workers.environment import EnvironmentSpec, inspect_environment
 from reinforce.workers.environment_faults import EnvironmentFaultError, NonFiniteError, check_finite
+from reinforce.workers.episode_watch import EpisodeWatch
 from reinforce.workers.rollout_worker import RolloutWorker, architecture_of
 from reinforce.workers.seeds import environment_seed
 from reinforce.workers.single_lanes import SingleLanes
@@ -124,7 +125,7 @@ def test_what_would_be_repeated_or_cut_without_a_word_is_refused(make_config, sp
     policy.load(Weights(0, np.zeros(architecture_of(config, spec).num_parameters, np.float32)))
 
     with pytest.raises(EnvironmentFaultError) as caught:
-        lanes.play(policy, TICKET)
+        lanes.play(policy, TICKET, EpisodeWatch())
 
     assert f"step 1: the observation {says}" in str(caught.value)
 
