@@ -33,9 +33,8 @@ class EvaluateCommand(PlayCommand):
         seed = policy.config.run.seed if self.seed is None else self.seed
         tickets = policy.tickets(seed, self.episodes, greedy=not self.sampled)
         reports = [report for report, _ in policy.play(tickets)]
-        returns = np.concatenate([report.episode_returns for report in reports])
         length = float(np.concatenate([report.episode_lengths for report in reports]).mean())
-        result = Evaluation.of(returns, greedy=not self.sampled)
+        result = Evaluation.of_reports(reports)
         if self.json:
             values = {
                 "run": str(policy.run.path),
@@ -56,4 +55,6 @@ class EvaluateCommand(PlayCommand):
             f"{'sampled' if self.sampled else 'most probable'} actions",
         }
         PlainConsole().say_rows(rows)
+        if result.num_cut:
+            PlainConsole(stderr=True).say(result.cuts_in_words(), "yellow")
         return 0

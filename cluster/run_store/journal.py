@@ -23,6 +23,7 @@ from reinforce.cluster.files import (
     whole_lines,
     write_atomically,
 )
+from reinforce.cluster.long_tickets import LongTicket
 from reinforce.cluster.progress import Progress
 from reinforce.learner.state import UpdateReport
 
@@ -149,12 +150,18 @@ def confirmation_entry(progress: Progress, evaluation: Evaluation) -> JournalEnt
     return _entry(progress, _return_metrics("confirmed_", evaluation), None)
 
 
+def long_ticket_entry(progress: Progress, long: LongTicket) -> JournalEntry:
+    """Return the entry of a ticket that lasts."""
+    return _entry(progress, long.metrics, None)
+
+
 def _return_metrics(prefix: str, evaluation: Evaluation) -> dict[str, float]:
     low, high = evaluation.return_ci95
     return {
         f"evaluation/{prefix}return_mean": evaluation.return_mean,
         f"evaluation/{prefix}return_ci_low": low,
         f"evaluation/{prefix}return_ci_high": high,
+        f"evaluation/{prefix}num_cut": evaluation.num_cut,
     }
 
 
