@@ -171,6 +171,8 @@ class RayPool:
 
     def close(self) -> None:
         """Have the workers close their environments, and wait for it a little."""
+        # It refers to the books, and they to this pool: in a circle, the actors would live on.
+        self.on_long_ticket = lambda long: None
         busy = {call.worker for call in self._calls.values()}
         closing = {actor.close.remote(): n not in busy for n, actor in self._actors.items()}
         idle = [reference for reference, is_idle in closing.items() if is_idle]
