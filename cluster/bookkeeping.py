@@ -10,6 +10,7 @@ from reinforce.cluster.callbacks import Callbacks
 from reinforce.cluster.errors import TrainingError
 from reinforce.cluster.evaluation import Evaluation, Evaluations
 from reinforce.cluster.interrupts import Interrupts
+from reinforce.cluster.long_tickets import LongTicket
 from reinforce.cluster.progress import BatchSize, Progress
 from reinforce.cluster.run_requests import RequestsReader
 from reinforce.cluster.run_store.checkpoint import Checkpoint
@@ -19,6 +20,7 @@ from reinforce.cluster.run_store.journal import (
     JournalEntry,
     confirmation_entry,
     evaluation_entry,
+    long_ticket_entry,
     update_entry,
 )
 from reinforce.configs.config import Config
@@ -68,6 +70,7 @@ class Bookkeeping:
         first = Progress(batch_size=BatchSize.first(config.learner))
         self._earlier = self.progress = start.progress.resumed() if start else first
         self._began_s = time.perf_counter()
+        self._has_told_of_cuts = False
 
     def note_update(
         self, batch: Batch, report: UpdateReport, sampling_s: float, learning_s: float
@@ -98,11 +101,18 @@ class Bookkeeping:
             self._checkpoints.note_best(self._checkpoint())
         self.progress = self.now()
         self._write(evaluation_entry(self.progress, evaluations, metric, evaluation_s))
+        self._tell_of_cuts(evaluations.deciding)
 
     def note_confirmation(self, evaluation: Evaluation) -> None:
         """Write down an evaluation on seeds of its own."""
         self.progress = self.now()
         self._write(confirmation_entry(self.progress, evaluation))
+        self._tell_of_cuts(evaluation)
+
+    def note_long_ticket(self, long: LongTicket) -> None:
+        """Say and write down that a ticket lasts."""
+        self._context.warn(str(long))
+        self._write(long_ticket_entry(self.now(), long))
 
     def note_pause(self, paused_s: float) -> None:
         """Leave a pause out of the training time."""
@@ -136,6 +146,12 @@ class Bookkeeping:
         """Return the counters with those of the clock and of the backend brought up to date."""
         elapsed_s = time.perf_counter() - self._began_s
         return self.progress.now(self._earlier, self._backend, elapsed_s)
+
+    def _tell_of_cuts(self, evaluation: Evaluation) -> None:
+        """Say once in a run that an evaluation was cut short; evaluation/num_cut goes on to."""
+        if evaluation.num_cut and not self._has_told_of_cuts:
+            self._has_told_of_cuts = True
+            self._context.warn(evaluation.cuts_in_words())
 
     def _write(self, entry: JournalEntry) -> None:
         callbacks = self._context.callbacks

@@ -32,7 +32,7 @@ class TrainingEvent:
     """
 
     def __init__(self, entry: JournalEntry) -> None:
-        self.is_evaluation = entry.batch is None
+        self.is_evaluation = entry.is_evaluation
         self.updates = entry.updates
         self.environment_steps = entry.environment_steps
         self.training_time_s = entry.training_time_s
@@ -85,7 +85,7 @@ class Callbacks:
 
     def call(self, entry: JournalEntry) -> tuple[JournalEntry, CallbackError | None]:
         """Return the entry with what was recorded, and what a callback raised, if one did."""
-        if not self._callbacks:
+        if not self._callbacks or not (entry.batch or entry.is_evaluation):
             return entry, None
         event, failure = TrainingEvent(entry), None
         for callback in self._callbacks:

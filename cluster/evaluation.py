@@ -35,6 +35,7 @@ class Evaluation:
         return_max: Best episode.
         metrics: By name, the mean of what ``info`` says, over the episodes that have it.
         metric_episodes: How many those are, of metrics that some episodes lack.
+        num_cut: Episodes that did not end and were cut; their returns count as they stood.
     """
 
     episodes: int
@@ -45,16 +46,26 @@ class Evaluation:
     return_max: float
     metrics: dict[str, float] = field(default_factory=dict)
     metric_episodes: dict[str, int] = field(default_factory=dict)
+    num_cut: int = 0
 
     @classmethod
-    def of_reports(cls, reports: Sequence[RolloutReport], *, greedy: bool) -> "Evaluation":
-        """Return the statistics of played tickets of at least two episodes."""
-        returns = np.concatenate([report.episode_returns for report in reports])
-        return cls.of(returns, greedy=greedy, metrics=episode_metrics(reports))
+    def of_reports(cls, reports: Sequence[RolloutReport]) -> "Evaluation":
+        """Return the statistics of played tickets of two episodes or more, all greedy or none."""
+        return cls.of(
+            np.concatenate([report.episode_returns for report in reports]),
+            greedy=reports[0].ticket.greedy,
+            metrics=episode_metrics(reports),
+            num_cut=sum(report.num_cut for report in reports),
+        )
 
     @classmethod
     def of(
-        cls, returns: NDArray[np.float64], *, greedy: bool, metrics: EpisodeMetrics | None = None
+        cls,
+        returns: NDArray[np.float64],
+        *,
+        greedy: bool,
+        metrics: EpisodeMetrics | None = None,
+        num_cut: int = 0,
     ) -> "Evaluation":
         """Return the statistics of [E >= 2] episode returns, and of their metrics."""
         from scipy.special import stdtrit
@@ -71,6 +82,15 @@ class Evaluation:
             return_max=float(returns.max()),
             metrics=means(metrics or {}),
             metric_episodes=num_episodes_with(metrics or {}),
+            num_cut=num_cut,
+        )
+
+    def cuts_in_words(self) -> str:
+        """Return a sentence for an evaluation with episodes that were cut."""
+        return (
+            f"{self.num_cut} of {self.episodes} evaluation episodes did not end and were cut "
+            "(evaluation.max_episode_steps); their returns count as they stood. Set "
+            "environment.max_episode_steps, so that training ends them, too"
         )
 
     def score(self, metric: str | None) -> float | None:
@@ -180,7 +200,5 @@ class Evaluator:
         reports: dict[bool, list[RolloutReport]] = {}
         for report in played:
             reports.setdefault(report.ticket.greedy, []).append(report)
-        deciding, *others = (
-            Evaluation.of_reports(parts, greedy=greedy) for greedy, parts in reports.items()
-        )
+        deciding, *others = map(Evaluation.of_reports, reports.values())
         return Evaluations(deciding, *others)

@@ -1,4 +1,7 @@
-"""SIGINT, SIGTERM and SIGHUP: noted at once, obeyed at the next safe point; twice, at once."""
+"""SIGINT, SIGTERM and SIGHUP: noted at once, obeyed at the next safe point; twice, at once.
+
+While a ticket is played in this process, every point is safe: nothing of it is kept.
+"""
 
 import os
 import signal
@@ -7,9 +10,11 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
-from typing import Self
+from typing import Self, TypeVar
 
 from reinforce.cluster.errors import InterruptedRunError
+
+_T = TypeVar("_T")
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -30,6 +35,7 @@ class Interrupts:
         self._is_entered = False
         # Python gives signals to the main thread alone, and lets no other handle them.
         self._is_possible = threading.current_thread() is threading.main_thread()
+        self._raises = False
         self._when_abandoned: Callable[[], None] = lambda: None
         self._previous = {number: signal.getsignal(number) for number in _SIGNALS}
 
@@ -70,6 +76,26 @@ class Interrupts:
         if self.received:
             raise self.received
 
+    def call(self, function: Callable[[], _T], *, obey_at_once: bool) -> _T:
+        """Call a function in which a signal raises InterruptedRunError on the spot, or does not.
+
+        On the spot: for what may take for ever and leaves nothing half done. The code in there sees
+        a KeyboardInterrupt. Not so, within such a call: for what must not be torn.
+        """
+        before = self._raises
+        try:
+            try:
+                self._raises = obey_at_once
+                self.check()  # one may have come before
+                result = function()
+            finally:
+                self._raises = before
+        except KeyboardInterrupt:
+            self.check()
+            raise  # not of ours
+        self.check()  # one may have come that the function caught, or that had to wait
+        return result
+
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         now_s = time.monotonic()
         if self._received is not None:
@@ -81,3 +107,5 @@ class Interrupts:
         signal.alarm(0)  # by which Ray's handler would abort us, if it was in place still
         with suppress(OSError):
             os.write(2, b"\nreinforce: stopping at the next safe point; again to abort\n")
+        if self._raises and self._is_entered:
+            raise KeyboardInterrupt

@@ -185,8 +185,22 @@ class RunLifecycle:
         except (OSError, RunDirectoryError) as error:
             self._warn(f"no picture was drawn: {error}")
         if self._config.evaluation.video and not outcome.exit_code:
-            film_last_and_best(self._run, self._config.evaluation, self._warn)
+            self._film()
         return summary
+
+    def _film(self) -> None:
+        """Film what was trained, unless a signal comes: the run is over already."""
+
+        def film() -> None:
+            film_last_and_best(self._run, self._config.evaluation, self._warn)
+
+        try:
+            self._interrupts.call(film, obey_at_once=True)
+        except InterruptedRunError as interruption:
+            self._warn(
+                f"the last film was not made ({interruption}); `reinforce record {self._run.path}` "
+                "makes it"
+            )
 
     def _warn(self, text: str) -> None:
         with suppress(OSError, UnicodeError):  # the run is worth more than what is said of it

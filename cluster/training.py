@@ -34,6 +34,7 @@ class Training:
         self._evaluator = Evaluator(config, backend.pool, self._metric_faults)
         self._batches = Batches(config, backend, start, context.warn)
         self._books = Bookkeeping(config, backend, self._batches, context, start)
+        backend.pool.on_long_ticket = self._books.note_long_ticket
         self._weights = backend.learner.weights()
 
     def run(self) -> Outcome:

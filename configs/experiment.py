@@ -188,6 +188,13 @@ class EvaluationConfig(Section):
         "training. both: the first decides what is best and when the target is reached, and the "
         "regular evaluations play as many sampled episodes besides.",
     )
+    max_episode_steps: int | None = Field(
+        None,
+        ge=1,
+        description="Steps after which an episode is cut that is only measured, >= 1; "
+        "evaluation/num_cut counts them. None: the environment's own limit, or where none is known "
+        "50,000, fewer where observations are so large that a ticket would fill 1 GiB.",
+    )
     video: Annotated[bool, Role.SPEED] = Field(
         default=False,
         description="Film one episode of the last and one of the best weights when the run is over "

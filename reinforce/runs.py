@@ -146,7 +146,7 @@ class Run:
 
     def _rows(self, *, are_updates: bool) -> Iterator[dict[str, Any]]:
         for entry in read_entries(self._directory.journal_file):
-            if (entry.batch is not None) == are_updates:
+            if entry.batch is not None if are_updates else entry.is_evaluation:
                 yield {
                     "updates": entry.updates,
                     "environment_steps": entry.environment_steps,

@@ -116,6 +116,11 @@ def registers_vector_implementation(config: EnvironmentConfig) -> bool:
     return not config.wrappers and _registration(config).vector_entry_point is not None
 
 
+def registered_limit(config: EnvironmentConfig) -> int | None:
+    """Return the limit of time, in steps, that the environment is registered with, if any."""
+    return _registration(config).max_episode_steps
+
+
 def make_environment(config: EnvironmentConfig) -> gymnasium.Env[Any, Any]:
     """Return one environment, in the wrappers that its registration and the configuration name.
 

@@ -15,6 +15,7 @@ from reinforce.configs.config import Config
 from reinforce.configs.experiment import EnvironmentConfig
 from reinforce.learner.make_policy import make_policy
 from reinforce.workers.closing import Closing
+from reinforce.workers.endless_play import find_endless_play, find_ignored_limit
 from reinforce.workers.environment import (
     SINGLE_ENVIRONMENTS,
     EnvironmentSpec,
@@ -26,6 +27,7 @@ from reinforce.workers.environment import (
     registers_vector_implementation,
 )
 from reinforce.workers.environment_faults import EnvironmentFaultError
+from reinforce.workers.episode_limits import MAX_STEPS_WITHOUT_LIMIT, limit_of
 from reinforce.workers.image_checks import (
     dim_images,
     images_as_read,
@@ -42,7 +44,6 @@ from reinforce.workers.rollout_worker import architecture_of
 from reinforce.workers.vector_lanes import autoreset_mode
 
 _ROLLOUT_STEPS = 200
-_MAX_STEPS_WITHOUT_LIMIT = 50_000
 _MAX_SECONDS_WITHOUT_LIMIT = 10.0
 
 
@@ -79,14 +80,18 @@ def preflight(config: Config) -> Preflight:
                 play_random_rollout(instance, spec, seed=0, max_steps=_ROLLOUT_STEPS)
                 for instance in (environment, environment, other)
             ]
-            if not _has_limit(environment):
-                _require_an_end(environment, spec)
+            endless = []
+            if not limit_of(environment):
+                random_steps = _require_an_end(environment, spec)
+                endless = find_endless_play(config, spec, environment, random_steps)
         except (EnvironmentFaultError, InvalidMaskError) as error:
             raise UnsuitableEnvironmentError(f"{name}: {error}") from error.__cause__
     _check_policy(config, spec)
     warnings = [
         *_nondeterminism(name, [rollout.digests for rollout in rollouts]),
         *_try_vector_implementation(config.environment, spec),
+        *endless,
+        *find_ignored_limit(config, spec),
         *rollouts[0].warnings,
         *rollouts[0].ranges.warnings(),
         *_missing_metrics(config, rollouts[0]),
@@ -102,21 +107,12 @@ def preflight(config: Config) -> Preflight:
     return Preflight(spec, tuple(warnings), images_as_read(config, spec.observation))
 
 
-def _has_limit(environment: gymnasium.Env[Any, Any]) -> bool:
-    wrapper: Any = environment
-    while isinstance(wrapper, gymnasium.Wrapper):
-        if isinstance(wrapper, gymnasium.wrappers.TimeLimit):
-            return True
-        wrapper = wrapper.env
-    return False
-
-
-def _require_an_end(environment: gymnasium.Env[Any, Any], spec: EnvironmentSpec) -> None:
+def _require_an_end(environment: gymnasium.Env[Any, Any], spec: EnvironmentSpec) -> int:
     rollout = play_random_rollout(
         environment,
         spec,
         seed=1,
-        max_steps=_MAX_STEPS_WITHOUT_LIMIT,
+        max_steps=MAX_STEPS_WITHOUT_LIMIT,
         deadline_s=time.monotonic() + _MAX_SECONDS_WITHOUT_LIMIT,
     )
     if not rollout.ended:
@@ -125,6 +121,7 @@ def _require_an_end(environment: gymnasium.Env[Any, Any], spec: EnvironmentSpec)
             "limit of time is set; REINFORCE learns from whole episodes: set "
             "environment.max_episode_steps"
         )
+    return rollout.num_steps
 
 
 def _check_policy(config: Config, spec: EnvironmentSpec) -> None:
@@ -198,7 +195,7 @@ def _try_vector_implementation(config: EnvironmentConfig, spec: EnvironmentSpec)
         with refusing(f"{name} fails", SINGLE_ENVIRONMENTS):
             autoreset_mode(config, one)
             digests = [
-                play_vector_rollout(instance, spec, seed=0, max_steps=_ROLLOUT_STEPS)
+                play_vector_rollout(instance, spec, seed=0, max_steps=_ROLLOUT_STEPS)[0]
                 for instance in (one, one, other)
             ]
     return [*_nondeterminism(name, digests), *closing.complaints]

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from reinforce.configs.user_code import described
 from reinforce.learner.policies.distributions import Masks, make_distribution, masked
+from reinforce.learner.policies.policy import Policy
 from reinforce.learner.policies.spaces import ActionLayout, ObservationLayout
 from reinforce.workers.environment import EnvironmentSpec
 from reinforce.workers.environment_faults import (
@@ -72,9 +73,11 @@ def play_random_rollout(
     seed: int,
     max_steps: int,
     deadline_s: float = float("inf"),
+    greedy_policy: Policy | None = None,
 ) -> RandomRollout:
     """Reset with a seed and take random actions, until a deadline of ``time.monotonic``.
 
+    With a policy, its most probable actions instead.
     EnvironmentFaultError or InvalidMaskError if anything raises or has the wrong form.
     """
     rollout = RandomRollout(NumberRanges(spec.observation))
@@ -98,7 +101,11 @@ def play_random_rollout(
         if rollout.ended or rollout.num_steps == max_steps or time.monotonic() > deadline_s:
             return rollout
         # Through the decoder, as in training: what it makes of them is tried, too.
-        (action,) = decoder.singles(_random_actions(spec.action, generator, rows.masks))
+        if greedy_policy:
+            actions = greedy_policy.act_greedily(rows.observations, rows.masks)
+        else:
+            actions = _random_actions(spec.action, generator, rows.masks)
+        (action,) = decoder.singles(actions)
         where = f"step {rollout.num_steps + 1}"
         result = _call(where, environment.step, action)
         observation, reward, terminated, truncated, info = checked_step(where, result)
@@ -108,24 +115,38 @@ def play_random_rollout(
 
 
 def play_vector_rollout(
-    environment: VectorEnv[Any, Any, Any], spec: EnvironmentSpec, *, seed: int, max_steps: int
-) -> list[bytes]:
-    """Do the same with a vector environment, and return the digests of what all lanes return.
+    environment: VectorEnv[Any, Any, Any],
+    spec: EnvironmentSpec,
+    *,
+    seed: int,
+    max_steps: int,
+    deadline_s: float = float("inf"),
+    greedy_policy: Policy | None = None,
+) -> tuple[list[bytes], bool]:
+    """Do the same with a vector environment.
 
     The first end of an episode ends it: what a lane does afterwards does not matter.
+
+    Returns:
+        The digests of what all lanes return, and whether an episode ended.
     """
     generator, decoder = np.random.default_rng(seed), ActionDecoder(spec.action)
     num_lanes = environment.num_envs
     observations, info = environment.reset(seed=seed)
-    digests = [_digest(observation_rows(spec.observation, observations))]
+    rows = observation_rows(spec.observation, observations)
+    digests = [_digest(rows)]
     has_end = False
-    while len(digests) <= max_steps and not has_end:
+    while len(digests) <= max_steps and not has_end and time.monotonic() <= deadline_s:
         masks = lane_masks(spec, observations, info, range(num_lanes))
-        actions = _random_actions(spec.action, generator, masks, num_lanes)
+        if greedy_policy:
+            actions = greedy_policy.act_greedily(rows, masks)
+        else:
+            actions = _random_actions(spec.action, generator, masks, num_lanes)
         observations, rewards, *ends, info = environment.step(decoder.batch(actions))
-        digests.append(_digest(observation_rows(spec.observation, observations), rewards, *ends))
+        rows = observation_rows(spec.observation, observations)
+        digests.append(_digest(rows, rewards, *ends))
         has_end = bool(np.any(ends))
-    return digests
+    return digests, has_end
 
 
 def _call(where: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

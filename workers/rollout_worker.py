@@ -16,10 +16,12 @@ from reinforce.learner.policies.weights import Weights
 from reinforce.workers.closing import Closing
 from reinforce.workers.environment import EnvironmentFactory, EnvironmentSpec, make_environment
 from reinforce.workers.environment_faults import check_finite
+from reinforce.workers.episode_limits import evaluation_limit
+from reinforce.workers.episode_watch import EpisodeWatch, OnPulse
 from reinforce.workers.info_metrics import InfoMetrics
 from reinforce.workers.observations import num_unknown
 from reinforce.workers.single_lanes import SingleLanes
-from reinforce.workers.tickets import Ticket
+from reinforce.workers.tickets import Purpose, Ticket
 from reinforce.workers.vector_lanes import VectorLanes
 
 
@@ -33,6 +35,7 @@ class RolloutReport:
         episode_returns: [E] undiscounted, in the environment's unit.
         episode_lengths: [E] steps.
         truncated: [E] whether a limit of time ended the episode.
+        num_cut: Of these, how many the environment would have gone on with.
         num_unknown: Steps that showed a category which is not in its space.
         trajectories_sha256: Digest of every recorded bit.
         rollout_s: Seconds that playing took.
@@ -46,6 +49,7 @@ class RolloutReport:
     episode_returns: NDArray[np.float64]
     episode_lengths: NDArray[np.int64]
     truncated: NDArray[np.bool_]
+    num_cut: int
     num_unknown: int
     trajectories_sha256: str
     rollout_s: float
@@ -67,8 +71,19 @@ class RolloutWorker:
         self._policy = make_policy(architecture_of(config, spec))
         self._lanes: SingleLanes | VectorLanes | None = None
 
-    def play(self, ticket: Ticket, weights: Weights) -> tuple[RolloutReport, Trajectories]:
+    def play(
+        self,
+        ticket: Ticket,
+        weights: Weights,
+        on_pulse: OnPulse = lambda num_steps, seconds: None,
+    ) -> tuple[RolloutReport, Trajectories]:
         """Play every episode of the ticket with these weights.
+
+        Args:
+            ticket: What to play. Where it is only measured, episodes that do not end are cut.
+            weights: With what.
+            on_pulse: Called a few times a second with the steps and seconds of the longest episode
+                in play; what it raises ends the ticket.
 
         Raises:
             NonFiniteError: The environment gave a NaN or an infinity.
@@ -82,10 +97,11 @@ class RolloutWorker:
         if self._lanes is None:
             self._lanes = self._make_lanes()
         metrics = InfoMetrics(self._config.environment.metrics, ticket.num_episodes)
+        watch = EpisodeWatch(self._max_steps(ticket, self._lanes.limit), on_pulse)
         try:
             # What is not finite is named below, by ticket and step, instead of warned about here.
             with np.errstate(invalid="ignore", over="ignore"):
-                trajectories = self._lanes.play(self._policy, ticket, metrics)
+                trajectories = self._lanes.play(self._policy, ticket, metrics, watch)
         except BaseException as error:
             for complaint in self.close():
                 error.add_note(f"After that, {complaint}.")
@@ -98,6 +114,7 @@ class RolloutWorker:
             episode_returns=trajectories.episode_returns,
             episode_lengths=trajectories.episode_lengths,
             truncated=trajectories.truncated,
+            num_cut=watch.num_cut,
             num_unknown=num_unknown(self._spec.observation, trajectories.observations),
             trajectories_sha256=trajectories.sha256,
             rollout_s=time.perf_counter() - started,
@@ -109,6 +126,11 @@ class RolloutWorker:
         """Release the environments, whatever their ``close`` raises; return what that was."""
         lanes, self._lanes = self._lanes, None
         return [] if lanes is None else lanes.close()
+
+    def _max_steps(self, ticket: Ticket, known: int | None) -> float:
+        if ticket.purpose is Purpose.TRAINING:
+            return float("inf")  # whatever is learned from is played to its end
+        return evaluation_limit(self._config, self._spec, known)
 
     def _make_lanes(self) -> SingleLanes | VectorLanes:
         environment, workers = self._config.environment, self._config.workers

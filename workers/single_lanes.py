@@ -15,6 +15,8 @@ from reinforce.learner.policies.trajectories import Trajectories
 from reinforce.workers.closing import close_all
 from reinforce.workers.environment import EnvironmentSpec
 from reinforce.workers.environment_faults import NOTHING, check_flags, note_place
+from reinforce.workers.episode_limits import limit_of
+from reinforce.workers.episode_watch import EpisodeWatch
 from reinforce.workers.info_metrics import InfoMetrics
 from reinforce.workers.observations import ObservationRows
 from reinforce.workers.seeds import EpisodeUniforms, environment_seed, uniforms_shape
@@ -30,9 +32,16 @@ class SingleLanes:
         self._environments = environments
         self._spec = spec
         self._decoder = ActionDecoder(spec.action)
+        self.limit = limit_of(environments[0])
+        """Steps after which the environments end an episode; None if they may go on for ever."""
 
-    def play(self, policy: Policy, ticket: Ticket, metrics: InfoMetrics) -> Trajectories:
-        """Play all episodes of the ticket, each seeded by itself, and return them in its order."""
+    def play(
+        self, policy: Policy, ticket: Ticket, metrics: InfoMetrics, watch: EpisodeWatch
+    ) -> Trajectories:
+        """Play all episodes of the ticket, each seeded by itself, and return them in its order.
+
+        An episode that becomes longer than the watch allows is cut, as by a limit of time.
+        """
         builder = TrajectoryBuilder(ticket.num_episodes, self._spec)
         lanes = self._environments[: ticket.num_episodes]
         episodes = np.arange(len(lanes))  # what each lane plays
@@ -41,6 +50,7 @@ class SingleLanes:
         # Used in turn: what was seen is recorded when what follows has been written.
         seen, following = (ObservationRows(self._spec, len(lanes)) for _ in range(2))
         policy.begin(len(lanes))
+        watch.begin(len(lanes))
         for row, lane in enumerate(lanes):
             _begin(lane, ticket, row, row, seen, uniforms)
         while lanes:
@@ -48,6 +58,8 @@ class SingleLanes:
             rewards, ended = self._step(
                 ticket, lanes, episodes, actions, builder, following, metrics
             )
+            if watch.tick():
+                ended = _cut(watch, episodes, ended, builder, following)
             builder.add_steps(episodes, seen.observations, seen.masks, actions, parameters, rewards)
             seen, following = following, seen
             over = []
@@ -59,10 +71,11 @@ class SingleLanes:
                 episodes[row] = episode
                 _begin(lanes[row], ticket, episode, row, seen, uniforms)
                 policy.begin_row(row)
+                watch.begin_row(row)
             if over:
                 going_on = np.ones(len(lanes), np.bool_)
                 going_on[over] = False
-                for rows in (seen, following, policy, uniforms):
+                for rows in (seen, following, policy, uniforms, watch):
                     rows.keep(going_on)
                 episodes = episodes[going_on]
                 lanes = [lane for lane, goes_on in zip(lanes, going_on, strict=True) if goes_on]
@@ -130,6 +143,22 @@ def _begin(
         note_place(error, ticket, episode, 0, lane.observation_space, result)
         raise
     uniforms.begin_row(row, episode_seed)
+
+
+def _cut(
+    watch: EpisodeWatch,
+    episodes: NDArray[np.int64],
+    ended: list[int],
+    builder: TrajectoryBuilder,
+    following: ObservationRows,
+) -> list[int]:
+    """End the episodes that are as long as they may be; return all rows that ended."""
+    cut = [row for row in watch.overlong_rows() if row not in ended]
+    for row in cut:
+        last = following.observations[row]
+        builder.end_episode(int(episodes[row]), last, terminated=False, truncated=True)
+    watch.num_cut += len(cut)
+    return sorted(ended + cut)
 
 
 def _act(

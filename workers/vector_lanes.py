@@ -23,6 +23,8 @@ from reinforce.workers.environment import (
     make_vector_environment,
 )
 from reinforce.workers.environment_faults import EnvironmentFaultError
+from reinforce.workers.episode_limits import vector_limit
+from reinforce.workers.episode_watch import EpisodeWatch
 from reinforce.workers.info_metrics import InfoMetrics
 from reinforce.workers.observations import (
     InvalidMaskError,
@@ -47,14 +49,21 @@ class VectorLanes:
         self._spec = spec
         self._decoder = ActionDecoder(spec.action)
         self._num_lanes = num_lanes
+        self.limit = vector_limit(config)
+        """Steps after which the environment should end an episode; None if none is known."""
 
-    def play(self, policy: Policy, ticket: Ticket, metrics: InfoMetrics) -> Trajectories:
-        """Play all episodes of the ticket and return them in its order."""
+    def play(
+        self, policy: Policy, ticket: Ticket, metrics: InfoMetrics, watch: EpisodeWatch
+    ) -> Trajectories:
+        """Play all episodes of the ticket, and return them in its order.
+
+        An episode that becomes longer than the watch allows is cut, as by a limit of time.
+        """
         builder = TrajectoryBuilder(ticket.num_episodes, self._spec)
         for first in range(0, ticket.num_episodes, self._num_lanes):
             count = min(self._num_lanes, ticket.num_episodes - first)
             try:
-                self._play_round(policy, ticket, first, count, builder, metrics)
+                self._play_round(policy, ticket, first, count, builder, metrics, watch)
             except SystemExit as error:  # it would end the worker, and nobody would hear why
                 fault = EnvironmentFaultError(f"the environment raises SystemExit: {error}")
                 fault.add_note(_place(ticket, first, count, builder))
@@ -76,6 +85,7 @@ class VectorLanes:
         count: int,
         builder: TrajectoryBuilder,
         metrics: InfoMetrics,
+        watch: EpisodeWatch,
     ) -> None:
         seed = ticket.episode_seeds[first]
         observations, info = self._environment.reset(seed=environment_seed(seed))
@@ -86,6 +96,7 @@ class VectorLanes:
         none_ended = np.zeros(self._num_lanes, np.bool_)
         self._keep_idle_going(live, observations, info, none_ended, all_actions)
         policy.begin(count)
+        watch.begin(count)
         while len(live) > 0:
             seen = observation_rows(self._spec.observation, observations)[live]
             masks = lane_masks(self._spec, observations, info, live)
@@ -111,9 +122,25 @@ class VectorLanes:
                     )
                 live = live[~ended]
                 policy.keep(~ended)
+            if len(live) > 0 and watch.tick():
+                self._cut(live, first, observations, builder)
+                watch.num_cut += len(live)
+                live = live[:0]
             if len(live) > 0:
                 all_ended = terminated | truncated
                 self._keep_idle_going(live, observations, info, all_ended, all_actions)
+
+    def _cut(
+        self,
+        live: NDArray[np.int64],
+        first: int,
+        observations: Any,
+        builder: TrajectoryBuilder,
+    ) -> None:
+        """End the episodes that are as long as they may be: all of a round began together."""
+        rows = observation_rows(self._spec.observation, observations)
+        for lane in live.tolist():
+            builder.end_episode(first + lane, rows[lane], terminated=False, truncated=True)
 
     def _act(
         self,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self, TypeAlias
 
 from reinforce.cluster.interrupts import Interrupts
+from reinforce.cluster.long_tickets import LongTicket
 from reinforce.learner.policies.weights import Weights
 from reinforce.learner.state import LearnerState, UpdateReport
 from reinforce.workers.rollout_worker import RolloutReport
@@ -87,6 +88,9 @@ class Driver:
 
 class Pool(Protocol):
     """Plays tickets. Whatever fails is played again; what fails for good raises TrainingError."""
+
+    on_long_ticket: Callable[[LongTicket], None]
+    """Called with a ticket that lasts, while it is waited for."""
 
     def submit(self, tickets: Sequence[Ticket], weights: WeightsHandle) -> None:
         """Start to play a batch of tickets with these weights."""

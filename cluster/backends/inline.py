@@ -1,6 +1,6 @@
 """Everything in this process, one ticket after the other: for debugging, and as the reference."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from reinforce.cluster.backends.backend import Backend, Batch, Driver, TicketCounts
@@ -11,12 +11,13 @@ from reinforce.cluster.errors import (
     traceback_of,
 )
 from reinforce.cluster.interrupts import Interrupts
+from reinforce.cluster.long_tickets import LongTicket, Patience
 from reinforce.configs.config import Config
 from reinforce.learner.policies.trajectories import Trajectories
 from reinforce.learner.policies.weights import Weights
 from reinforce.learner.state import LearnerState, UpdateReport
 from reinforce.workers.environment import EnvironmentSpec
-from reinforce.workers.rollout_worker import RolloutWorker, architecture_of
+from reinforce.workers.rollout_worker import RolloutReport, RolloutWorker, architecture_of
 from reinforce.workers.tickets import Purpose, Ticket
 
 
@@ -32,6 +33,8 @@ class InlinePool:
         self._submitted: dict[tuple[Purpose, int], tuple[Sequence[Ticket], Weights]] = {}
         self._issued = 0
         self._completed = 0
+        self._patience = Patience()
+        self.on_long_ticket: Callable[[LongTicket], None] = lambda long: None
 
     @property
     def counts(self) -> TicketCounts:
@@ -45,15 +48,28 @@ class InlinePool:
         tickets, weights = self._submitted.pop((purpose, update))
         batch = Batch(tickets, weights, [], [])
         for ticket in tickets:
-            self._interrupts.check()
-            try:
-                report, trajectories = self._worker.play(ticket, weights)
-            except (Exception, SystemExit) as error:
-                raise TicketFailedError.of(ticket, 1, traceback_of(error)) from error
+            report, trajectories = self._play(ticket, weights)
             batch.reports.append(report)
             batch.trajectories.append(trajectories)
             self._completed += 1
         return batch
+
+    def _play(self, ticket: Ticket, weights: Weights) -> tuple[RolloutReport, Trajectories]:
+        """Play a ticket; a signal ends it in the middle of a step, and nothing of it is kept."""
+
+        def on_pulse(num_steps: int, seconds: float) -> None:
+            self._interrupts.check()  # the environment may have caught what the signal raised
+            long = self._patience.note(ticket, seconds, num_steps)
+            if long:
+                self._interrupts.call(lambda: self.on_long_ticket(long), obey_at_once=False)
+
+        try:
+            return self._interrupts.call(
+                lambda: self._worker.play(ticket, weights, on_pulse), obey_at_once=True
+            )
+        except (Exception, SystemExit) as error:
+            self._interrupts.check()  # it failed because of the signal
+            raise TicketFailedError.of(ticket, 1, traceback_of(error)) from error
 
 
 class InlineLearner:

@@ -34,7 +34,7 @@ class EvaluateCommand(PlayCommand):
         tickets = policy.tickets(seed, self.episodes, greedy=not self.sampled)
         reports = [report for report, _ in policy.play(tickets)]
         length = float(np.concatenate([report.episode_lengths for report in reports]).mean())
-        result = Evaluation.of_reports(reports, greedy=not self.sampled)
+        result = Evaluation.of_reports(reports)
         if self.json:
             values = {
                 "run": str(policy.run.path),
@@ -57,4 +57,6 @@ class EvaluateCommand(PlayCommand):
             f"{'sampled' if self.sampled else 'most probable'} actions",
         }
         PlainConsole().say_rows(rows)
+        if result.num_cut:
+            PlainConsole(stderr=True).say(result.cuts_in_words(), "yellow")
         return 0

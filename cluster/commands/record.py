@@ -48,6 +48,7 @@ class RecordCommand(PlayCommand):
         check_video_support()
         # Pygame would open a window, where there is a screen; where there is none, it would fail.
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+        os.environ.setdefault("SDL_NO_SIGNAL_HANDLERS", "1")  # it would take SIGTERM for itself
         os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
         policy = TrainedPolicy.load(self.run, best=self.best, trust=self.trust).one_by_one()
         seed = policy.config.run.seed if self.seed is None else self.seed

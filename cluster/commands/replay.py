@@ -3,6 +3,7 @@
 import re
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 
 import tyro
@@ -12,6 +13,7 @@ from reinforce.cluster.commands.arguments import Command, RunDir, Trust
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.evaluation import evaluation_tickets
+from reinforce.cluster.long_tickets import LongTicketNotice
 from reinforce.cluster.run_store.checkpoint import Checkpoint, CorruptCheckpointError, require_fit
 from reinforce.cluster.run_store.checkpoints import Checkpoints
 from reinforce.cluster.run_store.run_directory import RunDirectory
@@ -60,7 +62,8 @@ class ReplayCommand(Command):
         spec = inspect_environment(config.environment)
         require_fit(checkpoint, config, spec)
         with closing(RolloutWorker(config, spec)) as worker:
-            report, _ = worker.play(tickets[index], weights)
+            notice = LongTicketNotice(PlainConsole(stderr=True))
+            report, _ = worker.play(tickets[index], weights, partial(notice, tickets[index]))
         _print(report, read_summary(run.summary_file) or {})
         return 0
 
@@ -69,6 +72,8 @@ def _print(report: RolloutReport, summary: dict[str, Any]) -> None:
     say, ticket = PlainConsole().say, report.ticket
     say(f"ticket {ticket} was played; its {ticket.num_episodes} episodes return")
     say(", ".join(f"{value:g}" for value in report.episode_returns))
+    if report.num_cut:
+        say(f"{report.num_cut} did not end and were cut (evaluation.max_episode_steps)")
     say(f"sha256 of its trajectories: {report.trajectories_sha256}")
     is_named = re.search(rf"ticket {ticket}\b", str(summary.get("stop_reason")))
     if summary.get("status") == "failed" and is_named:

@@ -3,12 +3,14 @@
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from rich.progress import track
 
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import TicketFailedError, UsageError
+from reinforce.cluster.long_tickets import LongTicketNotice
 from reinforce.cluster.run_store.checkpoint import Checkpoint, CorruptCheckpointError, require_fit
 from reinforce.cluster.run_store.checkpoints import Checkpoints
 from reinforce.cluster.run_store.run_directory import RunDirectory
@@ -124,11 +126,12 @@ class TrainedPolicy:
         """
         worker = RolloutWorker(self.config, self.spec, make)
         console = PlainConsole(stderr=True)
+        notice = LongTicketNotice(console)
         shown = track(tickets, "playing", console=console, transient=True)
         with closing(worker):
             for ticket in shown if console.is_terminal else tickets:
                 try:
-                    played = worker.play(ticket, self.weights)
+                    played = worker.play(ticket, self.weights, partial(notice, ticket))
                 except (UnsuitableEnvironmentError, UsageError):  # of ``make``, not of the episode
                     raise
                 except Exception as error:

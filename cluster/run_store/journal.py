@@ -25,6 +25,7 @@ from reinforce.cluster.files import (
     whole_lines,
     write_atomically,
 )
+from reinforce.cluster.long_tickets import LongTicket
 from reinforce.cluster.progress import Progress
 from reinforce.cluster.typed_json import Count, Finite, parse_json
 from reinforce.configs.regular_files import IrregularFileError, open_regular_file
@@ -89,6 +90,11 @@ class JournalEntry:
     timestamp_ms: Count
     metrics: dict[str, Finite]
     batch: BatchEntry | None = None
+
+    @property
+    def is_evaluation(self) -> bool:
+        """Whether it is an evaluation; what is neither that nor an update tells of a long ticket."""
+        return self.batch is None and any(name.startswith("evaluation/") for name in self.metrics)
 
     @classmethod
     def parse(cls, line: str | bytes) -> "JournalEntry":
@@ -160,12 +166,18 @@ def confirmation_entry(progress: Progress, evaluation: Evaluation) -> JournalEnt
     return _entry(progress, _evaluation_metrics("confirmed_", evaluation), None)
 
 
+def long_ticket_entry(progress: Progress, long: LongTicket) -> JournalEntry:
+    """Return the entry of a ticket that lasts."""
+    return _entry(progress, long.metrics, None)
+
+
 def _evaluation_metrics(prefix: str, evaluation: Evaluation) -> dict[str, float]:
     low, high = evaluation.return_ci95
     return {
         f"evaluation/{prefix}return_mean": evaluation.return_mean,
         f"evaluation/{prefix}return_ci_low": low,
         f"evaluation/{prefix}return_ci_high": high,
+        f"evaluation/{prefix}num_cut": evaluation.num_cut,
         **_from_info(f"evaluation/{prefix}", evaluation.metrics, evaluation.metric_episodes),
     }
 

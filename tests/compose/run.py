@@ -139,7 +139,7 @@ def prove(services: Services) -> None:
     expect("and 200 with it", status_of(f"{RAY}/api/jobs/", services.token) == 200)
     expect("a wrong one is refused", status_of(f"{RAY}/api/jobs/", "0" * 64) in (401, 403))
     code, said = services.run("-e", "RAY_AUTH_TOKEN=wrong", "train", "cartpole")
-    expect("submit says so", code == 2 and "must share a token" in said)
+    expect(f"submit says so ({code}): {said[-300:]}", code == 2 and "must share a token" in said)
 
     step("train, and kill a worker's container meanwhile")
     said = train_and_kill(services)

@@ -15,6 +15,7 @@ from reinforce.learner.policies.trajectories import Trajectories
 from reinforce.learner.policies.weights import Weights
 from reinforce.workers.environment import EnvironmentSpec, inspect_environment
 from reinforce.workers.environment_faults import EnvironmentFaultError, NonFiniteError, check_finite
+from reinforce.workers.episode_watch import EpisodeWatch
 from reinforce.workers.info_metrics import InfoMetrics
 from reinforce.workers.rollout_worker import RolloutWorker, architecture_of
 from reinforce.workers.seeds import environment_seed
@@ -125,7 +126,7 @@ def test_what_would_be_repeated_or_cut_without_a_word_is_refused(make_config, sp
     policy.load(Weights(0, np.zeros(architecture_of(config, spec).num_parameters, np.float32)))
 
     with pytest.raises(EnvironmentFaultError) as caught:
-        lanes.play(policy, TICKET, InfoMetrics({}, TICKET.num_episodes))
+        lanes.play(policy, TICKET, InfoMetrics({}, TICKET.num_episodes), EpisodeWatch())
 
     assert f"step 1: the observation {says}" in str(caught.value)
 

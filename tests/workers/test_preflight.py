@@ -45,7 +45,7 @@ REFUSALS = {
 
 @pytest.mark.parametrize("fault", REFUSALS)
 def test_a_fault_is_refused_with_its_own_message(make_config, monkeypatch, fault):
-    monkeypatch.setattr("reinforce.workers.preflight._MAX_STEPS_WITHOUT_LIMIT", 1000)
+    monkeypatch.setattr("reinforce.workers.preflight.MAX_STEPS_WITHOUT_LIMIT", 1000)
 
     with pytest.raises(UnsuitableEnvironmentError, match=REFUSALS[fault]) as caught:
         check(make_config, fault)

@@ -27,6 +27,7 @@ from ray.exceptions import (
 
 from reinforce.cluster.backends.backend import Driver
 from reinforce.cluster.backends.ray.actors import WrongVersionError
+from reinforce.cluster.backends.ray.answer_deadlines import AnswerDeadlines
 from reinforce.cluster.backends.ray.private import has_process
 from reinforce.cluster.errors import (
     LearnerLostError,
@@ -39,10 +40,13 @@ from reinforce.learner.state import LearnerState, UpdateReport
 
 _POLL_S = 0.05
 _TIMEOUT_S = 600.0
-"""For one call of the learner, its start included."""
+"""For one call of the learner, as long as nobody knows how long those take; and for its place."""
+
+_CONSTRUCTOR_TIMEOUT_S = 120.0
+"""For its constructor, once it has a place."""
 
 _REPORT_AFTER_S = 15.0
-"""Until the user hears that the learner has no place yet."""
+"""Until the user hears that the learner has no place yet, and between two looks for it."""
 
 _NEEDS_A_GPU = "with learner.device cuda it takes a GPU that nothing else has taken"
 
@@ -90,6 +94,9 @@ class RayLearner:
         self._starts = [_Start(self._actor.state.remote()), _Start(ray.put(state))]
         """What a lost learner can be started from, the newest first."""
         self._version = state.version if state else 0
+        self._deadlines = AnswerDeadlines()
+        self._is_up = False  # the actor has answered once, so its constructor is over
+        self._fitting_since_s: float | None = None
         self._restarts_in_a_row = 0
         self.while_waiting: Callable[[], None] = lambda: None
         """Called again and again while the learner works, so that the workers are not idle."""
@@ -124,13 +131,19 @@ class RayLearner:
             LearnerLostError: The learner fails whenever it is started again.
         """
         while True:
+            kind = "update" if self._fitting_since_s is None else "update and the fit before it"
+            began_s = self._fitting_since_s or time.monotonic()
             call = self._actor.update.remote(list(trajectories), self._version)
             report, weights, state = call
             try:
-                result: UpdateReport = self._get(report, "update")
+                result: UpdateReport = self._get(report, "update", kind)
             except _ActorGoneError as error:
                 self._start_again(str(error))
                 continue
+            now_s = time.monotonic()
+            if not self._restarts_in_a_row:  # else it was made again meanwhile
+                self._deadlines.note(kind, now_s - began_s)
+            self._fitting_since_s = now_s if result.is_fit_due else None
             if result.is_fit_due:
                 before = _Start(self._starts[0].state, trajectories)
                 self._starts = [_Start(self._actor.state.remote()), before]
@@ -151,11 +164,12 @@ class RayLearner:
             LearnerLostError: The fit failed, or the learner fails whenever it is started again.
         """
         while True:
-            newest = self._starts[0]
+            newest, began_s = self._starts[0], time.monotonic()
             references = [newest.state, *([ahead] if ahead else [])]
             try:
                 self._wait(newest.state, "state", is_saving=True)
                 state, *weights = self._result(references, "state", _FETCH_TIMEOUT_S)
+                self._deadlines.note("state", time.monotonic() - began_s)
             except _ActorGoneError as error:
                 if self._driver.interrupts.received or len(self._starts) == 1:
                     raise LearnerStateLostError(str(error)) from error
@@ -182,7 +196,7 @@ class RayLearner:
         with suppress(RayError):  # it must not go on somewhere out of sight
             ray.kill(self._actor)
         start, state = self._newest_complete()
-        self._actor = self._make_actor(state)
+        self._actor, self._is_up = self._make_actor(state), False
         self._driver.tell(
             f"{reason.splitlines()[0].rstrip('.')}; it starts again from its last complete state, "
             "and the result is the same"
@@ -209,39 +223,58 @@ class RayLearner:
             f"the learner's state was lost with its node: {without_colours(str(lost))}"
         ) from lost
 
-    def _get(self, reference: Any, call: str) -> Any:
+    def _get(self, reference: Any, call: str, kind: str = "") -> Any:
         """Wait for a call and return its result."""
-        self._wait(reference, call)
+        self._wait(reference, call, kind)
         return self._result(reference, call, _TIMEOUT_S)
 
-    def _wait(self, reference: Any, call: str, *, is_saving: bool = False) -> None:
+    def _wait(self, reference: Any, call: str, kind: str = "", *, is_saving: bool = False) -> None:
         """Wait until a call is over, and look out for signals and workers meanwhile.
 
-        Not while a checkpoint is saved: a signal or their failure may be why.
+        Not while a checkpoint is saved: a signal or their failure may be why. ``kind`` is that of
+        the answer, whose deadline holds, if it is not named as the call.
 
         Raises:
             InterruptedRunError: The user asked to stop.
             LearnerLostError: No node has room for the learner; as _ActorGoneError, it hangs.
         """
-        started_s, is_reported = time.monotonic(), False
+        started_s = placed_s = time.monotonic()
+        next_look_s, is_reported = started_s + _REPORT_AFTER_S, False
         while not ray.wait([reference], timeout=_POLL_S)[0]:
-            limit_s = _TIMEOUT_S
+            limit_s = self._allowed_s(kind or call)
             if not is_saving:
                 self._driver.interrupts.check()
                 self.while_waiting()
             elif self._driver.interrupts.received:
                 limit_s = _FIT_TIMEOUT_S
-            waited_s = time.monotonic() - started_s
-            if waited_s > limit_s:
+            now_s = time.monotonic()
+            if now_s >= next_look_s:
+                next_look_s = now_s + _REPORT_AFTER_S
                 if not has_process(self._actor):
-                    raise LearnerLostError(
-                        f"no node had room for the learner for {waited_s:.0f} s: {_NEEDS_A_GPU}"
-                    )
-                raise _ActorGoneError(f"the learner has not answered {call!r} for {waited_s:.0f} s")
-            if waited_s > _REPORT_AFTER_S and not is_reported:
-                is_reported = True
-                if not has_process(self._actor):
-                    self._driver.tell(f"still waiting for room for the learner: {_NEEDS_A_GPU}")
+                    placed_s = now_s  # at the earliest: what it does counts from there
+                    self._note_no_room(now_s - started_s, is_reported=is_reported)
+                    is_reported = True
+            if now_s - placed_s > limit_s:
+                raise _ActorGoneError(
+                    f"the learner has not answered {call!r} for {now_s - placed_s:.0f} s"
+                )
+        self._is_up = True
+
+    def _note_no_room(self, waited_s: float, *, is_reported: bool) -> None:
+        if waited_s > _TIMEOUT_S:
+            raise LearnerLostError(
+                f"no node had room for the learner for {waited_s:.0f} s: {_NEEDS_A_GPU}"
+            )
+        if not is_reported:
+            self._driver.tell(f"still waiting for room for the learner: {_NEEDS_A_GPU}")
+
+    def _allowed_s(self, kind: str) -> float:
+        """Return the seconds that an answer may take, a constructor before it included."""
+        attempt = self._restarts_in_a_row + 1
+        if kind == "weights":  # which are there as soon as the constructor is over
+            return float(_CONSTRUCTOR_TIMEOUT_S * 2 ** (attempt - 1))
+        answer_s = self._deadlines.allowed_s(kind, attempt, _TIMEOUT_S)
+        return answer_s if self._is_up else answer_s + _CONSTRUCTOR_TIMEOUT_S
 
     def _result(self, reference: Any, call: str, timeout_s: float) -> Any:
         """Return what a call that is over has returned, or raise what became of it."""

@@ -35,6 +35,7 @@ from reinforce.cluster.errors import (
     WorkerStartError,
     without_colours,
 )
+from reinforce.cluster.long_tickets import LongTicket, Patience
 from reinforce.configs.execution import WorkersConfig
 from reinforce.workers.rollout_worker import RolloutReport
 from reinforce.workers.tickets import Purpose, Ticket
@@ -96,6 +97,8 @@ class RayPool:
         self._last_errors: dict[TicketKey, Exception] = {}
         self._last_alive_s = time.monotonic()
         self._incidents = Incidents()
+        self._patience = Patience()
+        self.on_long_ticket: Callable[[LongTicket], None] = lambda long: None
         self._carry_out()
 
     @property
@@ -168,6 +171,8 @@ class RayPool:
 
     def close(self) -> None:
         """Have the workers close their environments, and wait for it a little."""
+        # It refers to the books, and they to this pool: in a circle, the actors would live on.
+        self.on_long_ticket = lambda long: None
         busy = {call.worker for call in self._calls.values()}
         closing = {actor.close.remote(): n not in busy for n, actor in self._actors.items()}
         idle = [reference for reference, is_idle in closing.items() if is_idle]
@@ -185,6 +190,12 @@ class RayPool:
             self._scheduler.avoid(self._worker_target.leaving_nodes)
         self._carry_out()
         self.tell_incidents()
+        self._tell_long_ticket()
+
+    def _tell_long_ticket(self) -> None:
+        longest = self._scheduler.longest(time.monotonic())
+        if longest and (long := self._patience.note(*longest)):
+            self.on_long_ticket(long)
 
     def _carry_out(self) -> None:
         for action in self._scheduler.decide(time.monotonic()):
@@ -214,7 +225,10 @@ class RayPool:
                 self._end(worker)
                 self._incidents.add(Incident.WORKER, reason, ticket)
                 if ticket:
-                    self._last_errors[key_of(ticket)] = TimeoutError(reason)
+                    self._last_errors[key_of(ticket)] = TimeoutError(
+                        f"{reason}: its environment hangs, or an episode has no end, for which "
+                        "there is environment.max_episode_steps"
+                    )
 
     def _end(self, worker: int) -> None:
         ray.kill(self._actors.pop(worker))

@@ -205,6 +205,16 @@ class Scheduler:
             self._requeue(state.ticket)
         return state.ticket
 
+    def longest(self, now_s: float) -> tuple[Ticket, float] | None:
+        """Return the ticket that has been out for longest, and for how many seconds."""
+        out = [
+            (worker.since_s, worker.ticket) for worker in self._workers.values() if worker.ticket
+        ]
+        if not out:
+            return None
+        since_s, ticket = min(out, key=lambda item: item[0])
+        return ticket, now_s - since_s
+
     def avoid(self, nodes: Collection[str]) -> None:
         """Give no new ticket to the workers on these nodes, which are about to go."""
         self._avoided = nodes

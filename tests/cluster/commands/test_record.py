@@ -1,5 +1,8 @@
 """Films of a trained policy: decoded again, they show what was played, and nothing half-made."""
 
+import signal
+import subprocess
+import sys
 import time
 
 import av
@@ -152,3 +155,19 @@ def test_filming_that_fails_is_said_and_the_run_is_finished_all_the_same(train, 
     )
 
     assert read_json(run / "summary.json")["status"] == "finished"
+
+
+def test_filming_leaves_sigterm_to_the_system(trained_run, tmp_path):
+    """SDL, by which CartPole is drawn, would catch it and go on."""
+    program = (
+        "from reinforce.cluster.cli import main; from pathlib import Path; import sys;"
+        "code = main(sys.argv[1:]);"
+        "print('SigCgt', Path('/proc/self/status').read_text().split('SigCgt:')[1].split()[0]);"
+        "sys.exit(code)"
+    )
+    words = ["record", str(trained_run), "--episodes", "1", "--output", str(tmp_path)]
+
+    said = subprocess.check_output([sys.executable, "-c", program, *words], text=True, timeout=120)
+
+    caught = int(said.split()[-1], 16)
+    assert not caught >> (signal.SIGTERM - 1) & 1

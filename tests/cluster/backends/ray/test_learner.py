@@ -10,6 +10,7 @@ import ray
 from failing_learners import DyingLearner, FittingLearner, LosingLearner
 
 from reinforce.cluster.backends.backend import Driver
+from reinforce.cluster.backends.ray import answer_deadlines
 from reinforce.cluster.backends.ray import learner as ray_learner
 from reinforce.cluster.backends.ray.actors import LearnerActor
 from reinforce.cluster.backends.ray.learner import RayLearner
@@ -23,6 +24,7 @@ from reinforce.cluster.errors import (
 )
 from reinforce.configs.given_objects import UserProgram
 from reinforce.learner.learner import Learner
+from reinforce.learner.state import LearnerState
 from reinforce.workers.environment import inspect_environment
 from reinforce.workers.rollout_worker import RolloutWorker, architecture_of
 
@@ -199,6 +201,37 @@ def test_a_learner_that_hangs_in_a_fit_is_replaced_when_a_checkpoint_is_due(
     monkeypatch.setattr(ray_learner, "_TIMEOUT_S", 0.5)
 
     assert done_in(learner) == TWO_UPDATES[:2]
+    assert learner.restarts == 1
+
+
+@pytest.mark.parametrize("place", ["an update", "its constructor"])
+def test_a_learner_that_hangs_is_replaced_after_a_time_of_its_own(
+    interrupts, orders, batches, monkeypatch, place
+):
+    """Long before what one may take of which nothing is known."""
+    monkeypatch.setattr(answer_deadlines, "_SHORTEST_S", 0.5)
+    monkeypatch.setattr(ray_learner, "_CONSTRUCTOR_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(ray_learner, "_REPORT_AFTER_S", 0.1)
+    learner = fitting_learner(interrupts, orders)
+    make_actor = learner._make_actor
+
+    def make_another_with_patience(state):
+        monkeypatch.setattr(ray_learner, "_CONSTRUCTOR_TIMEOUT_S", 60.0)
+        orders.write_text("")
+        return make_actor(state)
+
+    learner._make_actor = make_another_with_patience
+    learner.update(batches[:1])
+    learner.update(batches[1:])
+    orders.write_text("waits" if place == "an update" else "waits at once")
+    if place == "its constructor":
+        learner._actor, learner._is_up = make_actor(None), False
+        learner._starts = [Start(ray.put(LearnerState(0, {"done": []})))]
+        learner._version = 0
+        assert ray.get(learner.weights(), timeout=60) == "weights 0"
+    else:
+        learner.update(batches[:1])
+        assert done_in(learner) == [*TWO_UPDATES, *TWO_UPDATES[:2]]
     assert learner.restarts == 1
 
 

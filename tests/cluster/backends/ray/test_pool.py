@@ -313,3 +313,19 @@ def test_a_run_on_ray_leaves_no_environment_open(make_config, tmp_path):
 
     num_opened, num_closed = opened_and_closed(log)
     assert num_closed == num_opened >= 3  # two lanes, and the one that was inspected
+
+
+def test_a_ticket_that_lasts_is_told_with_its_seconds(make_config, interrupts, monkeypatch):
+    monkeypatch.setattr("reinforce.cluster.long_tickets._FIRST_S", 0.5)
+    environment = {"id": "fake_environments:ShortOrLong-v0", "kwargs": {"step_s": 0.5}}
+    config, told = make_config(environment=environment), []
+    pool = make_pool(config, interrupts, num_workers=1)
+    pool.on_long_ticket = told.append
+
+    play(pool, config, count=2)
+
+    text, *others = map(str, told)
+    assert re.match(r"ticket training 0:0 has been played for \d s and has not returned; if", text)
+    assert len(others) <= 1, "not each time that it is looked at"
+    assert set(told[0].metrics) == {"tickets/longest_s"}
+    pool.close()

@@ -430,3 +430,17 @@ def test_hundreds_of_workers_all_get_their_share(num_workers):
         now_s += 1.0
 
     assert min(played) == max(played) == 10
+
+
+def test_the_ticket_that_is_out_for_longest_is_known():
+    scheduler = scheduler_with(2)
+    assert scheduler.longest(0.0) is None
+    first, second, third = tickets(3)
+    scheduler.submit([first, second, third])
+    scheduler.decide(1.0)
+
+    assert scheduler.longest(4.0) == (first, 3.0)
+    scheduler.completed(0, 4.0)
+    scheduler.decide(4.0)
+    scheduler.completed(1, 6.0)
+    assert scheduler.longest(9.0) == (third, 5.0)
