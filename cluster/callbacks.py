@@ -6,7 +6,7 @@ do changes what is learned, except when it ends.
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -69,6 +69,21 @@ class TrainingEvent:
 
 
 Callback = Callable[[TrainingEvent], None]
+
+
+def checked_callbacks(callbacks: Sequence[Callback]) -> tuple[Callback, ...]:
+    """Return the callbacks, or say at once what is none of them.
+
+    Raises:
+        UsageError: It is no list, or something in it cannot be called.
+    """
+    if isinstance(callbacks, str) or not isinstance(callbacks, Iterable):
+        raise UsageError(f"callbacks = {callbacks!r} is no list of functions: write [function]")
+    found = tuple(callbacks)
+    for callback in found:
+        if not callable(callback):
+            raise UsageError(f"callbacks: {callback!r} cannot be called")
+    return found
 
 
 class Callbacks:

@@ -17,5 +17,5 @@ class ConfigError(ReinforceError):
 
 def suggestion(name: str, known: Iterable[str]) -> str:
     """Return a question such as ``did you mean 'a' or 'b'?``, or an empty text if none is near."""
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.65)
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.62)
     return f"did you mean {' or '.join(map(repr, near))}?" if near else ""

@@ -8,7 +8,7 @@ which this process knows it; other processes are sent the object (``UserProgram`
 import importlib
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
@@ -75,27 +75,35 @@ class UserProgram:
 
     Attributes:
         search_path: Folders in which this process finds the user's modules.
-        given: Objects by the names that configurations have for them.
+        given: A reference to objects by the names that configurations have for them; what is
+            behind it may need modules from those folders to be made again.
     """
 
     search_path: tuple[str, ...]
-    given: Mapping[str, Any]
+    given: Any = None
 
     @classmethod
-    def of_this_process(cls, *names: str) -> "UserProgram":
-        """Return that of this process, with those objects that some settings name."""
+    def of_this_process(
+        cls, names: Collection[str] = (), put: Callable[[Any], Any] | None = None
+    ) -> "UserProgram":
+        """Return that of this process.
+
+        Args:
+            names: Settings; what they name of the objects goes along.
+            put: Hands classes and functions out by value, and returns a reference to them.
+        """
         installed = {Path(sys.prefix), Path(sys.base_prefix)}
         folders = [
             str(folder)
             for folder in map(Path, sys.path)
             if folder.is_dir() and not installed & {folder, *folder.absolute().parents}
         ]
-        return cls(
-            tuple(dict.fromkeys([*folders, str(Path.cwd())])),
-            {name: _given[name] for name in names if name in _given},
-        )
+        search_path = tuple(dict.fromkeys([*folders, str(Path.cwd())]))
+        objects = {name: _given[name] for name in names if name in _given}
+        return cls(search_path, put(objects) if put and objects else None)
 
-    def adopt(self) -> None:
+    def adopt(self, get: Callable[[Any], Mapping[str, Any]]) -> None:
         """Know in this process what was known there; its folders come last, as they do there."""
         sys.path.extend(folder for folder in self.search_path if folder not in sys.path)
-        _given.update(self.given)
+        if self.given is not None:
+            _given.update(get(self.given))

@@ -57,21 +57,42 @@ def load_config(source: str) -> Config:
 
 
 def with_overrides(config: Config, overrides: Mapping[str, Any]) -> Config:
-    """Return a configuration with some settings replaced.
+    """Return a configuration with some settings replaced; errors as for ``overlaid``."""
+    return overlaid(config.model_dump(), overrides)
+
+
+def overlaid(sections: Mapping[str, Any], overrides: Mapping[str, Any]) -> Config:
+    """Return the configuration of some sections with settings on top, ``{"section.field": value}``.
 
     Raises:
         ConfigError: There is no such setting, or it does not take this value.
     """
-    sections = config.model_dump()
+    merged = dict(sections)
     for name, value in overrides.items():
         section, _, field = name.partition(".")
-        if not field or section not in sections:
+        if not field or section not in Config.model_fields:
             raise ConfigError(
                 f"there is no setting {name!r}; write settings as 'learner.learning_rate', with "
-                f"one of the sections {', '.join(sections)}"
+                f"one of the sections {', '.join(Config.model_fields)}"
             )
-        sections[section] = {**sections[section], field: value}
-    return Config.model_validate(sections)
+        given = merged.get(section) or {}
+        merged[section] = {**given, field: value} if isinstance(given, Mapping) else given
+    return Config.model_validate(merged)
+
+
+def checked_overrides(overrides: Any) -> Mapping[str, Any]:
+    """Return settings by name, or say at once that they are none.
+
+    Raises:
+        ConfigError: It is no mapping, or a key is no text.
+    """
+    if overrides is None:
+        return {}
+    if not isinstance(overrides, Mapping) or not all(isinstance(key, str) for key in overrides):
+        raise ConfigError(
+            f"{shown(overrides)} is no mapping of settings such as {{'learner.learning_rate': 0.1}}"
+        )
+    return overrides
 
 
 def is_path(source: str) -> bool:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from reinforce.cluster.analysis.comparison import Group, group_runs, history_of
 from reinforce.cluster.analysis.seed_statistics import Statistic, interquartile_mean
+from reinforce.cluster.errors import UsageError
 from reinforce.runs import Run
 
 _STATISTICS: dict[str, Statistic] = {"iqm": interquartile_mean, "mean": np.mean}
@@ -60,5 +61,7 @@ def compare(
     Raises:
         UsageError: One is no run directory, or holds no update yet.
     """
+    if isinstance(runs, str | Path | Run):
+        raise UsageError(f"{runs!r} is one run: give a list of them")
     paths = [run.path if isinstance(run, Run) else Path(run) for run in runs]
     return Comparison(group_runs([history_of(path) for path in paths]), _STATISTICS[statistic])

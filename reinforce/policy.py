@@ -73,6 +73,8 @@ class Policy:
 
     def _masks(self, observation: Any, mask: Any) -> NDArray[np.bool_] | None:
         if self._spec.action_mask is None:
+            if mask is not None:
+                raise UsageError("the environment of training had no action masks: leave mask out")
             return None
         if self._spec.action_mask == "observation":
             return read_mask(observation, self._spec.action)[None]

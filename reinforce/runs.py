@@ -4,7 +4,9 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -12,12 +14,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from reinforce.cluster.analysis.plots import draw_run
-from reinforce.cluster.callbacks import Callback
+from reinforce.cluster.callbacks import Callback, checked_callbacks
 from reinforce.cluster.commands.export import ExportCommand
 from reinforce.cluster.commands.record import RecordCommand
 from reinforce.cluster.commands.resume import go_on
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.episode_metrics import episode_metrics
+from reinforce.cluster.errors import RunDirectoryError, UsageError
 from reinforce.cluster.evaluation import Evaluation
 from reinforce.cluster.export.trained_policy import TrainedPolicy
 from reinforce.cluster.run_store.journal import is_being_written, read_entries
@@ -27,7 +30,7 @@ from reinforce.cluster.run_store.trust import note_trusted
 from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
 from reinforce.configs.given_objects import PREFIX, give
-from reinforce.configs.loading import load_config, with_overrides
+from reinforce.configs.loading import checked_overrides, load_config, with_overrides
 from reinforce.policy import Policy
 
 
@@ -76,6 +79,8 @@ class Run:
         Raises:
             RunDirectoryError: There is none at this path.
         """
+        if not isinstance(path, str | Path):
+            raise RunDirectoryError(f"{path!r} is no path of a run directory")
         self._directory = RunDirectory.open(Path(path))
         self.path = self._directory.path
         self.name = self._directory.name
@@ -186,6 +191,9 @@ class Run:
             UnsuitableEnvironmentError, UsageError: It cannot be played here.
             TicketFailedError: The environment failed.
         """
+        for number in (episodes, *(() if seed is None else (seed,))):
+            if not isinstance(number, int):
+                raise UsageError(f"episodes and seed are whole numbers, and {number!r} is none")
         trained = TrainedPolicy.load(self.path, best=best)
         seed = trained.config.run.seed if seed is None else seed
         tickets = trained.tickets(seed, episodes, greedy=not sampled)
@@ -218,7 +226,8 @@ class Run:
             TrainingError: The run failed again.
             KeyboardInterrupt: The user stopped it; a checkpoint is written.
         """
-        config = with_overrides(self.config, overrides or {})
+        callbacks = checked_callbacks(callbacks)
+        config = with_overrides(self.config, checked_overrides(overrides))
         started_s, console = time.monotonic(), console_of(progress=progress)
         code = go_on(
             *(self._directory, config, console, started_s, callbacks),
@@ -295,6 +304,8 @@ def load(
     for name, thing in ((run.config.environment.id, environment), (run.config.policy.kind, policy)):
         if thing is None:
             continue
+        if not isinstance(thing, type | FunctionType | partial):
+            raise ConfigError(f"{thing!r} is neither a class nor a function")
         if not name.startswith(PREFIX):
             raise ConfigError(f"{run.path} names {name!r}, which is imported: leave the object out")
         give(name, thing)

@@ -5,13 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from reinforce.cluster.callbacks import Callback
+from reinforce.cluster.callbacks import Callback, checked_callbacks
 from reinforce.cluster.commands.train import run_training
 from reinforce.cluster.run_store.run_directory import free_name
 from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
 from reinforce.configs.given_objects import name_of
-from reinforce.configs.loading import load_config, with_overrides
+from reinforce.configs.loading import checked_overrides, load_config, overlaid, with_overrides
 from reinforce.runs import Run, console_of, raise_if_interrupted
 
 
@@ -56,32 +56,43 @@ def train(  # noqa: PLR0913  (a program says as much as a command line)
         TrainingError: The run failed; its directory says why, and ``load(...).resume()`` goes on.
         KeyboardInterrupt: The user stopped it; a checkpoint is written.
     """
-    started_s = time.monotonic()
+    started_s, callbacks = time.monotonic(), checked_callbacks(callbacks)
     named = {
-        "environment.id": _name(environment),
-        "policy.kind": _name(policy),
+        "environment.id": name_checked(environment),
+        "policy.kind": name_checked(policy),
         "run.seed": seed,
         "run.name": name,
         "run.directory": None if directory is None else str(directory),
         "cluster.backend": backend,
     }
     said = {key: value for key, value in named.items() if value is not None}
-    config = with_overrides(_base(source), {**(overrides or {}), **said})
+    config = overlaid(_sections(source), {**checked_overrides(overrides), **said})
     config = with_overrides(config, {"run.name": config.run.name or free_name(config)})
     code = run_training(config, console_of(progress=progress), started_s, callbacks)
     raise_if_interrupted(code)
     return Run(config.run.directory / str(config.run.name))
 
 
-def _base(source: str | Path | Mapping[str, Any] | Config | None) -> Config:
+def _sections(source: str | Path | Mapping[str, Any] | Config | None) -> Mapping[str, Any]:
+    """Return the sections that a source holds; a mapping as it is, so that more can be laid on it.
+
+    Raises:
+        ConfigError: It is no source.
+    """
     if isinstance(source, Config):
-        return source
+        return source.model_dump()
     if isinstance(source, str | Path):
-        return load_config(str(source))
-    return Config.model_validate(dict(source or {}))
+        return load_config(str(source)).model_dump()
+    if source is None or isinstance(source, Mapping):
+        return source or {}
+    hint = "; give a class or a function as environment=..." if callable(source) else ""
+    raise ConfigError(
+        f"{source!r} is neither a preset, the path of a YAML file, a mapping of sections nor a "
+        f"Config{hint}"
+    )
 
 
-def _name(thing: str | Callable[..., Any] | None) -> str | None:
+def name_checked(thing: str | Callable[..., Any] | None) -> str | None:
     """Return what stands in a configuration for a class, a function, or a name of one.
 
     Raises:
@@ -89,7 +100,8 @@ def _name(thing: str | Callable[..., Any] | None) -> str | None:
     """
     if thing is None or isinstance(thing, str):
         return thing
-    if not callable(thing) or (hasattr(thing, "action_space") and not isinstance(thing, type)):
+    is_one = hasattr(thing, "action_space") or hasattr(thing, "parameters")
+    if not callable(thing) or (is_one and not isinstance(thing, type)):
         raise ConfigError(
             f"{thing!r} is one object, and every worker needs its own: give the class, or a "
             "function that makes one"

@@ -114,12 +114,8 @@ class VectorLanes:
                 lanes = live[ended]
                 finals = self._final_rows(observations, info, lanes)
                 for lane, final in zip(lanes, finals, strict=True):
-                    builder.end_episode(
-                        first + lane,
-                        final,
-                        terminated=terminated[lane],
-                        truncated=truncated[lane],
-                    )
+                    ends = {"terminated": terminated[lane], "truncated": truncated[lane]}
+                    builder.end_episode(first + lane, final, **ends)
                 live = live[~ended]
                 policy.keep(~ended)
             if len(live) > 0 and watch.tick():

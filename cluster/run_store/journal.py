@@ -93,7 +93,7 @@ class JournalEntry:
 
     @property
     def is_evaluation(self) -> bool:
-        """Whether it is an evaluation; what is neither that nor an update tells of a long ticket."""
+        """Whether it is an evaluation; what is neither that nor an update is of a long ticket."""
         return self.batch is None and any(name.startswith("evaluation/") for name in self.metrics)
 
     @classmethod
@@ -198,7 +198,7 @@ def _entry(progress: Progress, metrics: dict[str, float], batch: BatchEntry | No
         environment_steps=progress.environment_steps,
         training_time_s=progress.training_time_s,
         timestamp_ms=(_BEGAN_NS + time.monotonic_ns()) // 1_000_000,
-        metrics={name: value for name, value in metrics.items() if math.isfinite(value)},
+        metrics={name: float(value) for name, value in metrics.items() if math.isfinite(value)},
         batch=batch,
     )
 

@@ -12,9 +12,9 @@ PROGRAM = """
 import sys
 import gymnasium, numpy as np, torch
 import reinforce
-from beside import DISTANCE
+from beside import DISTANCE, Base
 
-class Line(gymnasium.Env):
+class Line(Base):
     observation_space = gymnasium.spaces.Box(-8, 8, (1,), np.float32)
     action_space = gymnasium.spaces.Discrete(2)
 
@@ -50,7 +50,8 @@ for backend in ("inline", "ray"):
 def test_they_are_sent_by_value(tmp_path):
     folder = tmp_path / "elsewhere"
     folder.mkdir()
-    (folder / "beside.py").write_text("DISTANCE = 2\n")
+    beside = "import gymnasium\nDISTANCE = 2\nclass Base(gymnasium.Env):\n    pass\n"
+    (folder / "beside.py").write_text(beside)
     (folder / "program.py").write_text(PROGRAM)
 
     result = subprocess.run(

@@ -208,6 +208,54 @@ def test_settings_that_do_not_exist_are_refused_as_in_the_shell(overrides, messa
     assert list(tmp_path.iterdir()) == []
 
 
+WRONG = {
+    "a class as source": ([Line], {}, "give a class or a function as environment="),
+    "no source": ([5], {}, "5 is neither a preset"),
+    "one callback": (["cartpole"], {"callbacks": print}, "is no list of functions"),
+    "no callback": (["cartpole"], {"callbacks": [5]}, "5 cannot be called"),
+    "no overrides": (["cartpole", 5], {}, "5 is no mapping of settings"),
+    "a number as setting": (["cartpole", {3: 4}], {}, "is no mapping of settings"),
+    "an instance as policy": (
+        ["cartpole"],
+        {"policy": Net({"observation": (4,)}, 2)},
+        "one object",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_is_no_argument_is_refused_before_anything_is_made(case, tmp_path):
+    arguments, options, message = WRONG[case]
+    with chdir(tmp_path), pytest.raises(reinforce.ReinforceError, match=message):
+        reinforce.train(*arguments, **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_goes_with_a_policy_may_stand_in_the_mapping(tmp_path):
+    mapping = {"environment": {"id": "CartPole-v1"}, "policy": {"arguments": {"width": 3}}}
+
+    class Wide(Net):
+        def __init__(self, observation_shapes, num_outputs, width):
+            super().__init__(observation_shapes, num_outputs)
+            self.wide = torch.nn.Linear(width, 1)
+
+        def forward(self, observations):
+            return self.layer(observations["observation"]) + self.wide.weight.sum()
+
+    assert train(mapping, policy=Wide, directory=tmp_path).config.policy.arguments == {"width": 3}
+
+
+@pytest.mark.parametrize("wrong", [{"episodes": 1.5}, {"seed": "1"}, {"episodes": 0}])
+def test_numbers_of_an_evaluation_are_checked(run, wrong):
+    with pytest.raises(reinforce.UsageError):
+        run.evaluate(**wrong)
+
+
+def test_a_mask_that_training_had_not_is_refused(run):
+    with pytest.raises(reinforce.UsageError, match="leave mask out"):
+        run.policy().act(np.zeros(4), mask=[0, 1])
+
+
 def test_a_source_may_be_a_mapping_a_file_or_a_config(tmp_path):
     file = tmp_path / "mine.yaml"
     file.write_text("environment: {id: CartPole-v1}\npolicy: {hidden_sizes: [4]}\n")

@@ -6,6 +6,7 @@ the learner lives and nowhere else.
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import ray
 
@@ -25,6 +26,10 @@ _FETCH_TIMEOUT_S = 300.0
 """For the trajectories of a batch to arrive; they are complete, so this is the network alone."""
 
 
+def _fetched(reference: Any) -> Any:
+    return ray.get(reference, timeout=_FETCH_TIMEOUT_S)
+
+
 class WrongVersionError(Exception):
     """The learner has not the version that an update is for."""
 
@@ -34,7 +39,7 @@ class RolloutActor:
 
     def __init__(self, config: Config, spec: EnvironmentSpec, program: UserProgram) -> None:
         os.nice(_WORKER_NICENESS)
-        program.adopt()  # the user's environments may be there
+        program.adopt(_fetched)  # the user's environments may be there
         self._worker = RolloutWorker(config, spec)
 
     def ready(self) -> str:
@@ -62,7 +67,7 @@ class LearnerActor:
         state: LearnerState | None,
         program: UserProgram,
     ) -> None:
-        program.adopt()  # the user's policies may be there
+        program.adopt(_fetched)  # the user's policies may be there
         from reinforce.learner.learner import Learner
 
         self._learner = Learner(config.learner, architecture_of(config, spec), config.run.seed)

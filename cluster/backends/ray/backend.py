@@ -37,14 +37,13 @@ def ray_backend(
         UsageError: It has no room for a single worker, or no GPU for the learner, and no
             autoscaler.
     """
-    is_local, program = (
-        config.cluster.address is None,
-        UserProgram.of_this_process(config.environment.id, config.policy.kind),
-    )
+    is_local = config.cluster.address is None
     with ray_session(config, driver) as check_session:
         if not is_local:
             require_room(config)
         learner_actor = _learner_actor(config)
+        names = config.environment.id, config.policy.kind
+        program = UserProgram.of_this_process(names, ray.put)
         rollout_actor = ray.remote(RolloutActor).options(
             num_cpus=_CPUS_ON_LOCAL_RAY if is_local else config.cluster.cpus_per_worker,
             max_restarts=0,
