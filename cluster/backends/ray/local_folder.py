@@ -37,6 +37,7 @@ class LocalFolder:
         self._private = private
         self.path = private / "r"
         self.path.mkdir()
+        self._inode = _inode(self.path)
         self._sockets: dict[Path, int | None] = {}
         self._checked_at_s = 0.0
 
@@ -55,7 +56,7 @@ class LocalFolder:
         if now_s - self._checked_at_s < _CHECK_EVERY_S:
             return
         self._checked_at_s = now_s
-        for path, inode in self._sockets.items():
+        for path, inode in {self.path: self._inode, **self._sockets}.items():
             if _inode(path) != inode:
                 gone = self._private if not self._private.exists() else path
                 raise LocalRayError(

@@ -59,7 +59,7 @@ def ray_session(config: Config, driver: Driver) -> Iterator[Callable[[], None]]:
             if folder:
                 folder.remove()
 
-        start = _Start(interrupts)
+        start = _Start(interrupts, folder.check if folder else lambda: None)
         try:
             if folder:
                 interrupts.when_abandoned(remove_at_once)
@@ -121,8 +121,8 @@ class _Start:
     has to live on because the system kills the processes that it started when it ends.
     """
 
-    def __init__(self, interrupts: Interrupts) -> None:
-        self._interrupts = interrupts
+    def __init__(self, interrupts: Interrupts, check: Callable[[], None]) -> None:
+        self._interrupts, self._check = interrupts, check
         self._outcome: Future[Any] | None = None
         self._thread_may_end = threading.Event()
         self.let_thread_end = self._thread_may_end.set
@@ -159,6 +159,7 @@ class _Start:
     def _wait_for(self, outcome: "Future[Any]") -> None:
         deadline_s, is_stopped = time.monotonic() + _START_TIMEOUT_S, False
         while not wait([outcome], _POLL_S).done:
+            self._check()
             now_s = time.monotonic()
             if self._interrupts.received and not is_stopped:
                 deadline_s, is_stopped = min(deadline_s, now_s + _AFTER_A_SIGNAL_S), True
@@ -182,7 +183,7 @@ def _start_locally(start: _Start, folder: LocalFolder, config: Config) -> None:
             _node_ip_address="127.0.0.1",
         )
         folder.watch()
-    except (InterruptedRunError, UsageError):
+    except (InterruptedRunError, LocalRayError, UsageError):
         raise
     except Exception as error:  # as many types as there are ways to fail
         raise LocalRayError(

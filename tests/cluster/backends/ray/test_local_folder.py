@@ -106,6 +106,16 @@ def test_a_place_where_others_may_rename_is_not_used(place, monkeypatch):
         assert folder.path.parent.parent == Path("/tmp")
 
 
+def test_a_folder_that_vanishes_before_ray_is_up_is_an_error(place):
+    with opened() as folder:
+        folder.check()
+        folder._checked_at_s = 0.0  # a second later
+        folder.remove()
+
+        with pytest.raises(LocalRayError, match=r"was removed or replaced"):
+            folder.check()
+
+
 @pytest.mark.parametrize(
     "touch",
     [
