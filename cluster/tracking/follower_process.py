@@ -57,7 +57,8 @@ class Tracking:
             start_new_session=True,
         )
         with suppress(ProcessLookupError):  # it has ended already; print_link() will tell
-            os.setpriority(os.PRIO_PROCESS, process.pid, _NICENESS)
+            niceness = os.getpriority(os.PRIO_PROCESS, 0)  # nobody may lower what `nice` set
+            os.setpriority(os.PRIO_PROCESS, process.pid, max(niceness, _NICENESS))
         return process
 
     def __exit__(self, *error: object) -> None:
