@@ -9,6 +9,7 @@ if __name__ != "reinforce.cluster":
     raise ImportError("this package is called reinforce.cluster")
 
 import os
+import sys
 import time
 
 STARTED_S = time.monotonic()
@@ -28,6 +29,9 @@ _LIBRARY_ENVIRONMENT = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
+
+RAY_CAME_FIRST = "ray" in sys.modules and "RAY_AUTH_MODE" not in os.environ
+"""Ray was imported before it could be told that clusters ask for a token."""
 
 for _name, _value in _LIBRARY_ENVIRONMENT.items():
     os.environ.setdefault(_name, _value)

@@ -14,6 +14,8 @@ not write Python.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import reinforce.cluster  # noqa: F401  (light, and before Ray and MLflow read their environment)
+
 if TYPE_CHECKING:
     from reinforce.cluster.callbacks import Callback, TrainingEvent
     from reinforce.cluster.errors import (

@@ -1,5 +1,6 @@
 """Classes of a program that nobody can import reach Ray's workers, and the weights are the same."""
 
+import os
 import subprocess
 import sys
 
@@ -45,6 +46,22 @@ for backend in ("inline", "ray"):
                           name=backend, progress=False)
     print(run.config.environment.id, run.config.policy.kind, run.weights_sha256)
 """
+
+
+def test_ray_that_was_imported_first_is_an_error_with_a_way_out(tmp_path):
+    program = "import ray, reinforce; reinforce.train('cartpole', backend='ray', progress=False)"
+    own = {name: value for name, value in os.environ.items() if name != "RAY_AUTH_MODE"}
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env=own,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert "UsageError: Ray was imported before reinforce" in result.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_they_are_sent_by_value(tmp_path):

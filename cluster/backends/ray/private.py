@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
-from ray._private import services, worker
+from ray._private import ray_constants, services, worker
 from ray._private.node import Node
 from ray._private.state import state
 from ray._raylet import GcsClient  # type: ignore[attr-defined]
@@ -48,9 +48,12 @@ class RayProcesses:
                 groups.append(self.pid)
 
         with ExitStack() as replaced:
-            replaced.enter_context(_replaced(services, "ConsolePopen", LeaderOfItsGroup))
+            enter = replaced.enter_context
+            enter(_replaced(services, "ConsolePopen", replacement=LeaderOfItsGroup))
+            # All servers on loopback, also where a program has imported Ray before us.
+            enter(_replaced(ray_constants, "ENABLE_RAY_CLUSTER", replacement=False))
             for name in _LEFT_OUT:
-                replaced.enter_context(_replaced(Node, name, _start_nothing))
+                enter(_replaced(Node, name, replacement=_start_nothing))
             yield
 
     def kill(self) -> None:
@@ -61,7 +64,7 @@ class RayProcesses:
 
 
 @contextmanager
-def _replaced(owner: Any, name: str, replacement: Any) -> Iterator[None]:
+def _replaced(owner: Any, name: str, *, replacement: Any) -> Iterator[None]:
     original = getattr(owner, name)
     setattr(owner, name, replacement)
     try:

@@ -12,6 +12,7 @@ from typing import Any
 
 import ray
 
+from reinforce.cluster import RAY_CAME_FIRST
 from reinforce.cluster.backends.backend import Driver
 from reinforce.cluster.backends.ray.local_folder import LocalFolder, local_folder
 from reinforce.cluster.backends.ray.private import RayProcesses, job_config
@@ -50,7 +51,13 @@ def ray_session(config: Config, driver: Driver) -> Iterator[Callable[[], None]]:
         ClusterUnreachableError: There is no cluster, or it does not let us in.
         LocalRayError: Ray does not start on this machine.
         InterruptedRunError: The user asked to stop.
+        UsageError: Ray was imported too early.
     """
+    if RAY_CAME_FIRST:
+        raise UsageError(
+            "Ray was imported before reinforce, and so does not show the token that clusters ask "
+            "for: import reinforce first, or set RAY_AUTH_MODE=token in the environment"
+        )
     address, processes, interrupts = config.cluster.address, RayProcesses(), driver.interrupts
     with nullcontext() if address else local_folder(driver.tell) as folder:
 
@@ -179,8 +186,6 @@ def _start_locally(start: _Start, folder: LocalFolder, config: Config) -> None:
             # Nobody reads them here, and any user of the machine could.
             _system_config={"enable_metrics_collection": False},
             _temp_dir=str(folder.path),
-            # Whatever Ray was told when it was imported: by a program, or for a cluster.
-            _node_ip_address="127.0.0.1",
         )
         folder.watch()
     except (InterruptedRunError, LocalRayError, UsageError):

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.ray
 # process.
 LOOK_AROUND = """
 import json, os, subprocess, sys
+import reinforce, ray  # as a program does: it is not told to stay on this machine in time
 from contextlib import suppress
 from pathlib import Path
 
@@ -38,7 +39,6 @@ with open_backend(config, spec, Driver(Interrupts())):
             cells = line.split()
             if cells[3] == "0A" and f"socket:[{cells[9]}]" in inodes:
                 listeners.append(cells[1].split(":")[0])
-    import ray  # by now it is: what it reads when it is imported has been set
     address = ray.get_runtime_context().gcs_address
     stranger = subprocess.run(
         [sys.executable, "-m", "reinforce", "doctor", "cartpole", "--cluster.address", address],
