@@ -123,7 +123,8 @@ class Learner:
         """Continue from a state that ``state`` returned."""
         self._to_fit = self._fit_error = None
         self._network.load_flat_weights(state.arrays["weights"])
-        load_arrays_of(state.arrays, **self._parts)
+        policy = {"statistics": self._statistics}
+        load_arrays_of(state.arrays, **(policy if state.is_warm_start else self._parts))
         self.version = state.version
 
     def _fit_if_due(self) -> None:

@@ -14,10 +14,12 @@ class LearnerState:
         version: Number of updates applied, >= 0.
         arrays: By name: ``weights`` (the flat vector of the policy), ``optimizer.*`` (its moments)
             and ``estimator.*`` (scales and fitted baselines).
+        is_warm_start: Whether it holds the policy alone: weights and ``statistics.*``.
     """
 
     version: int
     arrays: dict[str, NDArray[Any]]
+    is_warm_start: bool = False
 
 
 class Stateful(Protocol):
@@ -41,16 +43,12 @@ def arrays_of(**parts: Stateful | None) -> dict[str, NDArray[Any]]:
 
 
 def load_arrays_of(arrays: dict[str, NDArray[Any]], **parts: Stateful | None) -> None:
-    """Let each part continue from its own arrays among those that ``arrays_of`` returned.
-
-    A part that has none there stays as it is: at the beginning of a warm start.
-    """
+    """Let each part continue from its own arrays among those that ``arrays_of`` returned."""
     for prefix, part in parts.items():
         if part:
             start = f"{prefix}."
             own = {n.removeprefix(start): x for n, x in arrays.items() if n.startswith(start)}
-            if own:
-                part.load_arrays(own)
+            part.load_arrays(own)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import pytest
 sys.path.append(str(Path(__file__).parent / "fuzz"))
 
 from explore import explore, finished_run
-from judge import Judge
+from verdict import Judge
 
 NUM_CASES = {
     "configurations": 100,

@@ -177,7 +177,7 @@ def _evaluation_metrics(prefix: str, evaluation: Evaluation) -> dict[str, float]
         f"evaluation/{prefix}return_mean": evaluation.return_mean,
         f"evaluation/{prefix}return_ci_low": low,
         f"evaluation/{prefix}return_ci_high": high,
-        f"evaluation/{prefix}num_cut": evaluation.num_cut,
+        **({f"evaluation/{prefix}num_cut": evaluation.num_cut} if evaluation.num_cut else {}),
         **_from_info(f"evaluation/{prefix}", evaluation.metrics, evaluation.metric_episodes),
     }
 

@@ -72,12 +72,12 @@ class RunDirectory:
             run.plots.mkdir()
             run.checkpoints.mkdir()
             run.write_config(config)  # the last: a folder that holds it is whole
-        except FileExistsError:
-            raise RunDirectoryError(
-                f"run.name = {name!r}: {run.path} exists already; choose another run.name, or "
-                "leave it out to have one made"
-            ) from None
         except OSError as error:
+            if isinstance(error, FileExistsError) and run.path.exists():
+                raise RunDirectoryError(
+                    f"run.name = {name!r}: {run.path} exists already; choose another run.name, or "
+                    "leave it out to have one made"
+                ) from None
             raise RunDirectoryError(
                 f"cannot write to run.directory = {str(config.run.directory)!r} "
                 f"({error.strerror}: {error.filename}); choose another with --run.directory"

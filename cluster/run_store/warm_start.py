@@ -57,9 +57,11 @@ def first_state(config: Config, spec: EnvironmentSpec) -> LearnerState | None:
             f"sha256 {config.run.start_from_sha256}"
         )
     _require_fit(run, checkpoint, config, spec)
-    kept = "" if config.run.start_from_optimizer else _KEPT
     arrays = checkpoint.learner.arrays
-    return LearnerState(0, {name: arrays[name] for name in arrays if name.startswith(kept)})
+    if config.run.start_from_optimizer:
+        return LearnerState(0, arrays)
+    policy = {name: arrays[name] for name in arrays if name.startswith(_KEPT)}
+    return LearnerState(0, policy, is_warm_start=True)
 
 
 def _found(start_from: str) -> tuple[RunDirectory, Checkpoint]:

@@ -258,21 +258,21 @@ def test_a_failing_run_says_why_and_its_directory_keeps_it(tmp_path, capsys):
         [
             *["train", "cartpole", "--cluster.backend", "inline", "--run.name", "faulty"],
             *["--environment.id", "fake_environments:Faulty-v0"],
-            *["--environment.kwargs", "{fault: raise, after_episodes: 5}"],
+            *["--environment.kwargs", "{fault: raise, after_episodes: 8}"],
             *["--tracking.enabled", "false"],
         ]
     )
 
     assert code == 1
     said = capsys.readouterr().err
-    assert said.startswith("reinforce: ticket training 0:1 failed:\nTraceback (most recent call ")
+    assert said.startswith("reinforce: ticket training 2:0 failed:\nTraceback (most recent call ")
     assert "fake_environments.py" in said
     *_, error, place, way_out = said.splitlines()
     assert error == "ArithmeticError: the environment is faulty"
     assert place.startswith("This was in step 2 of episode ")
-    assert " of ticket training 0:1, which began with reset(seed=" in place
-    assert way_out.startswith("`reinforce replay RUN_DIR training:0:1` plays it alone")
-    assert (tmp_path / "runs" / "faulty" / "checkpoints" / "update-000000000.safetensors").exists()
+    assert " of ticket training 2:0, which began with reset(seed=" in place
+    assert way_out.startswith("`reinforce replay RUN_DIR training:2:0` plays it alone")
+    assert (tmp_path / "runs" / "faulty" / "checkpoints" / "update-000000002.safetensors").exists()
     summary = read_json(tmp_path / "runs" / "faulty" / "summary.json")
     assert summary["status"] == "failed"
     assert "ArithmeticError" in summary["stop_reason"]

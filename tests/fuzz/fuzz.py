@@ -19,7 +19,7 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
 
 from explore import STRATEGIES, explore, finished_run  # noqa: E402
-from judge import Judge  # noqa: E402
+from verdict import Judge  # noqa: E402
 
 
 def report(findings):
