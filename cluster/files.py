@@ -64,6 +64,17 @@ def write_json(path: Path, values: dict[str, Any]) -> None:
     write_atomically(path, (json.dumps(values, indent=2) + "\n").encode())
 
 
+def load_json(path: Path, kind: type[Value]) -> Value:
+    """Return what a JSON file holds.
+
+    Raises:
+        FileNotFoundError: There is none.
+        IrregularFileError: It is a link, no file, or larger than a mapping ever is.
+        ValueError: It is no JSON, or holds another kind.
+    """
+    return parse_json(read_regular_file(path, _MAX_JSON, follow_links=False), kind)
+
+
 @overload
 def read_json(path: Path) -> dict[str, Any] | None: ...
 
@@ -79,7 +90,7 @@ def read_json(path: Path, kind: Any = dict[str, Any]) -> Any:
     somebody broke, or replaced by something else, counts as missing, and nothing dies of it.
     """
     try:
-        return parse_json(read_regular_file(path, _MAX_JSON, follow_links=False), kind)
+        return load_json(path, kind)
     except (FileNotFoundError, IrregularFileError, ValueError):
         return None
 

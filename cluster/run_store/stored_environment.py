@@ -4,23 +4,23 @@ With it a policy can be loaded, sent and exported without making the environment
 whatever code the run directory names.
 """
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
 
 from reinforce.cluster.errors import RunDirectoryError
-from reinforce.cluster.files import read_json, write_json
+from reinforce.cluster.files import load_json, write_json
+from reinforce.configs.regular_files import IrregularFileError
 from reinforce.workers.environment import EnvironmentSpec
 
-_ADAPTER = TypeAdapter(EnvironmentSpec)
 _MAX_SIZE = 100_000_000
 """Numbers in an observation or an action; more do not fit into memory a thousand times."""
 
 
 def write_environment(file: Path, spec: EnvironmentSpec) -> None:
     """Store what a policy has to know of the environment."""
-    write_json(file, _ADAPTER.dump_python(spec, mode="json"))
+    write_json(file, asdict(spec))
 
 
 def read_environment(file: Path) -> EnvironmentSpec:
@@ -29,22 +29,21 @@ def read_environment(file: Path) -> EnvironmentSpec:
     Raises:
         RunDirectoryError: Nothing was, or something else.
     """
-    values = read_json(file)
-    if values is None:
+    try:
+        spec = load_json(file, EnvironmentSpec)
+    except FileNotFoundError:
         raise RunDirectoryError(
             f"{file} is missing, which says what the environment looks like: runs of version 0.1 "
             "have none; `reinforce resume` adds it"
-        )
-    try:
-        spec = _ADAPTER.validate_python(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    else:
-        reason = _oddity(spec)
-        if not reason:
-            return spec
-    raise RunDirectoryError(f"{file} is damaged: {reason}")
+        ) from None
+    except IrregularFileError as error:
+        raise RunDirectoryError(f"{file} is damaged: {error.strerror}") from None
+    except ValueError as error:
+        raise RunDirectoryError(f"{file} is damaged: {error}") from None
+    oddity = _oddity(spec)
+    if oddity:
+        raise RunDirectoryError(f"{file} is damaged: {oddity}")
+    return spec
 
 
 def _oddity(spec: EnvironmentSpec) -> str:
