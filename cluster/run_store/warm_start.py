@@ -75,15 +75,14 @@ def _found(start_from: str) -> tuple[RunDirectory, Checkpoint]:
     require_trust(run, config, CHECKPOINTS)
     checkpoints = Checkpoints(run, config)
     try:
-        best = checkpoints.best()
-        if which == "best":
-            found = best
-        elif not which:
+        if not which:
             found = checkpoints.newest(lambda text: None)
         elif which.isdigit() and int(which) in checkpoints.versions():
             found = checkpoints.load(int(which))
         else:
-            found = best if best and str(best.learner.version) == which else None
+            best = checkpoints.best()
+            is_meant = best is not None and which in ("best", str(best.learner.version))
+            found = best if is_meant else None
     except (CorruptCheckpointError, OSError) as error:
         raise UsageError(f"run.start_from = {start_from!r}: {error}") from None
     if found is None:
