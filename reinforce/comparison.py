@@ -8,11 +8,9 @@ import numpy as np
 import pandas as pd
 
 from reinforce.cluster.analysis.comparison import Group, group_runs, history_of
-from reinforce.cluster.analysis.seed_statistics import Statistic, interquartile_mean
+from reinforce.cluster.analysis.seed_statistics import STATISTICS, Statistic
 from reinforce.cluster.errors import UsageError
 from reinforce.runs import Run
-
-_STATISTICS: dict[str, Statistic] = {"iqm": interquartile_mean, "mean": np.mean}
 
 
 class Comparison:
@@ -64,4 +62,5 @@ def compare(
     if isinstance(runs, str | Path | Run):
         raise UsageError(f"{runs!r} is one run: give a list of them")
     paths = [run.path if isinstance(run, Run) else Path(run) for run in runs]
-    return Comparison(group_runs([history_of(path) for path in paths]), _STATISTICS[statistic])
+    _, function = STATISTICS[statistic]
+    return Comparison(group_runs([history_of(path) for path in paths]), function)

@@ -6,7 +6,7 @@ arXiv:2108.13264. Runs of one configuration are one stratum of their stratified 
 ``scipy.stats`` takes a second to import: only whoever compares waits for it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,13 @@ def interquartile_mean(values: NDArray[np.float64], axis: int = 0) -> NDArray[np
 
     result: NDArray[np.float64] = trim_mean(values, 0.25, axis=axis)
     return result
+
+
+STATISTICS: Mapping[str, tuple[str, Statistic]] = {
+    "iqm": ("interquartile mean", interquartile_mean),
+    "mean": ("mean", np.mean),
+}
+"""By the names that users give them: what they are called in full, and the functions."""
 
 
 def bootstrap_interval(

@@ -7,21 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
 import tyro
 from rich.table import Table
 
 from reinforce.cluster.analysis.comparison import Group, RunHistory, group_runs, history_of
 from reinforce.cluster.analysis.plots import plot_comparison
-from reinforce.cluster.analysis.seed_statistics import Statistic, interquartile_mean
+from reinforce.cluster.analysis.seed_statistics import STATISTICS, Statistic
 from reinforce.cluster.commands.arguments import Command, Flag
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import UsageError
-
-_STATISTICS: dict[str, tuple[str, Statistic]] = {
-    "iqm": ("interquartile mean", interquartile_mean),
-    "mean": ("mean", np.mean),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +52,7 @@ class CompareCommand(Command):
             raise UsageError(f"--plot {str(self.plot)!r} must end in .png, .svg or .pdf")
         console = PlainConsole()
         groups = group_runs(self._histories())
-        name, statistic = _STATISTICS[self.statistic]
+        name, statistic = STATISTICS[self.statistic]
         rows = [_row(group, statistic) for group in groups]
         if self.json:
             console.say_data(json.dumps(rows))
