@@ -1,7 +1,7 @@
 """Looks for episodes without an end before anything is started: greedy policies walk into walls.
 
 Random play leads out of most mazes, and an untrained policy's most probable actions seldom do. A
-limit of time ends both; where there is none, or a vector implementation ignores it, that is told.
+limit of time ends both; without one, or if a vector implementation ignores it, a warning says so.
 """
 
 import time

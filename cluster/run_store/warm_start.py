@@ -1,7 +1,7 @@
 """Warm starts: a run that begins with the weights of another (``run.start_from``).
 
 Weights and the statistics that normalise observations are taken over; optimizer, scales and
-baselines begin anew unless ``run.start_from_optimizer`` says otherwise.
+baselines start fresh unless ``run.start_from_optimizer`` says otherwise.
 """
 
 from itertools import zip_longest
