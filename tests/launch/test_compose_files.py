@@ -73,6 +73,16 @@ def test_no_image_of_others_starts_as_root(services):
         assert "build" in service or service["user"] not in ("root", "0", 0), name
 
 
+def test_the_list_of_trusted_runs_lies_on_a_volume_like_the_runs(services):
+    dockerfile = (ROOT / "cluster" / "Dockerfile").read_text()
+    (state,) = re.findall(r"XDG_STATE_HOME=(\S+)", dockerfile)
+    assert any(
+        state.startswith(f"{place.partition(':')[2]}/") and not place.startswith(".")
+        for place in services["ray-head"]["volumes"]
+        if ":" in place
+    )
+
+
 def test_ray_spills_to_a_disk_and_not_into_memory(services):
     for name in ("ray-head", "ray-worker"):
         assert "/tmp" in services[name]["volumes"]
