@@ -5,17 +5,18 @@ can be reached and outlive a restart of the run.
 """
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field
 
-from reinforce.cluster.files import read_json, write_json
+from reinforce.cluster.files import open_locked, read_json, write_json
 
 MAX_WORKERS = 10_000
 
 _POLL_S = 0.5
+_LOCK_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,15 @@ class RunRequests:
         except OSError:  # its disk is away
             return cls()
 
-    def write(self, path: Path) -> None:
-        """Leave these requests for the run."""
-        write_json(path, asdict(self))
+    @classmethod
+    def change(cls, path: Path, **changes: Any) -> None:
+        """Ask for something else, and keep what others asked for, also at the same moment.
+
+        Raises:
+            BlockingIOError, RunDirectoryError: Another process holds the file, or it is a link.
+        """
+        with open_locked(path, _LOCK_TIMEOUT_S):
+            write_json(path, asdict(replace(cls.read(path), **changes)))
 
 
 class RequestsReader:

@@ -1,6 +1,6 @@
 """``reinforce scale``, ``pause`` and ``unpause``: requests to a run that is going on."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import tyro
@@ -31,7 +31,7 @@ class RequestCommand(Command):
             raise UsageError(
                 f"nobody trains {self.run} at the moment; `reinforce resume {self.run}` goes on"
             )
-        replace(RunRequests.read(run.control_file), **changes).write(run.control_file)
+        RunRequests.change(run.control_file, **changes)
         PlainConsole().say(f"{self.run} {answer}")
         return 0
 

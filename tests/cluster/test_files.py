@@ -1,4 +1,5 @@
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -56,6 +57,19 @@ def giant(path):
 def link(path):
     path.with_name("other").write_text("{}\n")
     path.symlink_to("other")
+
+
+def test_requests_of_the_same_moment_are_all_kept(tmp_path):
+    path = tmp_path / "control.json"
+
+    def ask(number):
+        RunRequests.change(path, **({"paused": True} if number % 2 else {"num_workers": 3}))
+
+    for _ in range(5):
+        path.unlink(missing_ok=True)
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(ask, range(4)))
+        assert RunRequests.read(path) == RunRequests(num_workers=3, paused=True)
 
 
 @pytest.mark.parametrize("put", [pipe, giant, link, os.mkdir])
