@@ -159,6 +159,12 @@ class StopConfig(Section):
         "second one on other seeds to confirm; where that falls short, training goes on. None: no "
         "target. With target_metric: the mean of that metric.",
     )
+    patience_evaluations: int | None = Field(
+        None,
+        ge=1,
+        description="Regular evaluations in a row without a new best one, >= 1; needs "
+        "evaluation.every_updates. None: no limit.",
+    )
     target_metric: Annotated[str | None, Role.RESULT] = Field(
         None,
         description="Metric from the environment's info whose mean, the higher the better, decides "
