@@ -41,6 +41,14 @@ class BatchSize:
             return cls(config.episodes_bounds[0])
         return cls(config.episodes_per_update)
 
+    def under(self, config: LearnerConfig) -> Self:
+        """Return the size to go on with when the configuration has been changed."""
+        if config.episodes_per_update != "auto":
+            return type(self)(config.episodes_per_update)
+        smallest, largest = config.episodes_bounds
+        episodes = min(max(self.episodes, smallest), largest)
+        return self if episodes == self.episodes else type(self)(episodes)
+
     def after_update(self, signal: float, noise: float, config: LearnerConfig) -> Self:
         """Return the size after an update whose gradient had this signal and noise; NaN if none.
 
