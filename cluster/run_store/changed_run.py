@@ -5,7 +5,7 @@ configuration and without what does not fit it. So whatever happens next, every 
 from it, and what was made before it keeps its own configuration (``configs.roles.config_at``).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from reinforce.cluster.errors import UsageError
@@ -16,7 +16,7 @@ from reinforce.cluster.run_store.warm_start import differences
 from reinforce.configs.config import Config
 from reinforce.configs.experiment import Change
 from reinforce.configs.loading import with_overrides
-from reinforce.configs.roles import changes_between, role_of
+from reinforce.configs.roles import changes_between, flat, role_of
 from reinforce.configs.section import Role
 from reinforce.learner.state import LearnerState
 from reinforce.workers.environment import EnvironmentSpec
@@ -46,7 +46,7 @@ def changed(
         ConfigError: A setting differs that this run keeps.
     """
     before = Config.model_validate(checkpoint.config)
-    config = with_overrides(config, {"run.changes": before.run.changes})
+    config = _caught_up(config, before.run.changes)
     differing = changes_between(before, config, on_purpose=on_purpose)
     settings = {name: both for name, both in differing.items() if role_of(name) is Role.RESULT}
     if not settings:
@@ -54,6 +54,18 @@ def changed(
     change = Change(update=checkpoint.progress.updates, settings=settings)
     config = with_overrides(config, {"run.changes": [*before.run.changes, change]})
     return _carried_over(checkpoint, config, change), config
+
+
+def _caught_up(config: Config, changes: Sequence[Change]) -> Config:
+    """Return a configuration with the changes of a checkpoint that ``config.yaml`` lacks.
+
+    Its process was killed before it wrote that, or the file went with a machine.
+    """
+    for change in changes[len(config.run.changes) :]:
+        values = flat(config.model_dump(mode="json"))
+        missed = {name: new for name, (old, new) in change.settings.items() if values[name] == old}
+        config = with_overrides(config, missed)
+    return with_overrides(config, {"run.changes": changes})
 
 
 def _carried_over(checkpoint: Checkpoint, config: Config, change: Change) -> Checkpoint:

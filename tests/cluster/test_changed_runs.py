@@ -151,6 +151,20 @@ def test_a_changed_run_is_a_learner_that_is_changed_there_also_after_a_kill(
     assert [e.updates for e in read_entries(run.path / "metrics.jsonl") if e.changes] == [3]
 
 
+def test_a_kill_before_the_configuration_is_written_is_made_good_by_the_checkpoint(train):
+    run = train()
+    old = (run.path / "config.yaml").read_bytes()
+    with pytest.raises(KilledError):
+        changed(run, HALVED, callbacks=[kill])
+    (run.path / "config.yaml").write_bytes(old)
+
+    run = run.resume({"stop.max_updates": 5}, progress=False)
+
+    assert run.weights_sha256 == by_hand(({}, 3, ()), (HALVED, 5, ()))
+    assert run.summary["changes"][0]["settings"] == {"learner.learning_rate": [0.02, 0.01]}
+    assert run.config.learner.learning_rate == 0.01
+
+
 def test_looking_ahead_a_batch_that_is_fixed_keeps_its_size_also_after_a_kill(train):
     began, more = {"cluster.lookahead": 1}, {"learner.episodes_per_update": 6}
     undisturbed = changed(train(began), more, until=6)
