@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from reinforce.cluster.backends.backend import Backend, Batch
 from reinforce.cluster.batches import Batches
@@ -95,12 +95,14 @@ class Bookkeeping:
     def note_evaluation(self, evaluations: Evaluations, evaluation_s: float) -> None:
         """Write down a regular evaluation; the weights are kept if they are the best so far."""
         metric = self._config.stop.target_metric
-        best, score = self.progress.best_return, evaluations.deciding.score(metric)
-        if score is not None and (best is None or score > best):
-            self.progress = replace(self.progress, best_return=score)
+        before = self.progress
+        self.progress = before.with_evaluation(evaluations.deciding.score(metric))
+        if self.progress is not before:
             self._checkpoints.note_best(self._checkpoint())
+        is_best = self.progress.best_update == self.progress.updates
         self.progress = self.now()
-        self._write(evaluation_entry(self.progress, evaluations, metric, evaluation_s))
+        entry = evaluation_entry(self.progress, evaluations, metric, evaluation_s)
+        self._write(entry, is_best=is_best)
         self._tell_of_cuts(evaluations.deciding)
 
     def note_confirmation(self, evaluation: Evaluation) -> None:
@@ -118,21 +120,21 @@ class Bookkeeping:
         """Leave a pause out of the training time."""
         self._began_s += paused_s
 
-    def save(self) -> Checkpoint:
-        """Save a checkpoint.
+    def save(self, *, for_good: bool = False) -> Checkpoint:
+        """Save a checkpoint, which later ones replace unless it is for good.
 
         Raises:
             TrainingError: It cannot be saved.
         """
         checkpoint = self._checkpoint()
         self._context.journal.flush_to_disk()  # no checkpoint is ahead of its journal
-        self._checkpoints.save(checkpoint)
+        self._checkpoints.save(checkpoint, for_good=for_good)
         return checkpoint
 
-    def try_to_save(self) -> Checkpoint | None:
+    def try_to_save(self, *, for_good: bool = False) -> Checkpoint | None:
         """Save a checkpoint; a failure is reported and counted, and tried again in time."""
         try:
-            return self.save()
+            return self.save(for_good=for_good)
         except TrainingError as error:
             self._context.warn(str(error))
             return None
@@ -153,15 +155,16 @@ class Bookkeeping:
             self._has_told_of_cuts = True
             self._context.warn(evaluation.cuts_in_words())
 
-    def _write(self, entry: JournalEntry) -> None:
+    def _write(self, entry: JournalEntry, *, is_best: bool = False) -> None:
         callbacks = self._context.callbacks
-        entry, failure = callbacks.call(entry)
+        entry, failure = callbacks.call(entry, is_best=is_best)
         self._context.journal.append(entry)
         self._context.show(entry)
         if failure:  # only now: the checkpoint that is saved next must not be ahead of its journal
             raise failure
-        if callbacks.take_checkpoint_request():
-            self.try_to_save()
+        request = callbacks.take_checkpoint_request()
+        if request:
+            self.try_to_save(for_good=request.for_good)
 
     def _checkpoint(self) -> Checkpoint:
         state, ahead = self._batches.snapshot()

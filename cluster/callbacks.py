@@ -6,8 +6,9 @@ do changes what is learned, except when it ends.
 
 import math
 import re
+from ast import literal_eval
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from reinforce.cluster.errors import CallbackError, UsageError, traceback_of
@@ -15,14 +16,29 @@ from reinforce.cluster.run_store.journal import JournalEntry
 from reinforce.configs.errors import ConfigError
 from reinforce.configs.given_objects import imported
 
-_NAME = re.compile(r"[A-Za-z0-9_.\-][A-Za-z0-9_.\- ]{0,99}")
+_NAME = re.compile(r"[A-Za-z0-9_.\-]{1,100}")
+_IMPORTED = re.compile(r"([^:()]+:[^:()]+)(?:\((.*)\))?", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class CheckpointRequest:
+    """A checkpoint that a callback has asked for.
+
+    Attributes:
+        for_good: Whether later ones leave it in place.
+    """
+
+    for_good: bool
 
 
 class TrainingEvent:
     """An update or an evaluation that has just been made, as a callback sees it.
 
+    Its methods are for the callback while it is called; later they raise RuntimeError.
+
     Attributes:
         is_evaluation: Whether it is an evaluation; otherwise it is an update.
+        is_best: Whether it is a regular evaluation, and the best so far.
         updates: Updates applied so far.
         environment_steps: Steps learned from so far.
         training_time_s: Seconds since the first ticket was issued.
@@ -31,8 +47,8 @@ class TrainingEvent:
         episode_lengths: Likewise, in steps.
     """
 
-    def __init__(self, entry: JournalEntry) -> None:
-        self.is_evaluation = entry.is_evaluation
+    def __init__(self, entry: JournalEntry, *, is_best: bool = False) -> None:
+        self.is_evaluation, self.is_best = entry.is_evaluation, is_best
         self.updates = entry.updates
         self.environment_steps = entry.environment_steps
         self.training_time_s = entry.training_time_s
@@ -41,7 +57,8 @@ class TrainingEvent:
         self.episode_lengths = tuple(entry.batch.episode_lengths) if entry.batch else ()
         self._recorded: dict[str, float] = {}
         self._stop_reason: str | None = None
-        self._wants_checkpoint = False
+        self._checkpoint_request: CheckpointRequest | None = None
+        self._is_over = False
 
     def record(self, name: str, value: float) -> None:
         """Have a number stand in journal and MLflow as ``custom/NAME``.
@@ -53,6 +70,7 @@ class TrainingEvent:
         Raises:
             ValueError: The name has other characters, or the value is not finite.
         """
+        self._require_not_over()
         if not _NAME.fullmatch(name):
             raise ValueError(f"{name!r} is no name of a metric: up to 100 letters, digits, _ . -")
         if not math.isfinite(value):
@@ -61,11 +79,25 @@ class TrainingEvent:
 
     def stop(self, reason: str) -> None:
         """End the run after this event, with a last evaluation; the summary has the reason."""
+        self._require_not_over()
         self._stop_reason = reason
 
-    def save_checkpoint(self) -> None:
-        """Have a checkpoint written after this event."""
-        self._wants_checkpoint = True
+    def save_checkpoint(self, *, for_good: bool = False) -> None:
+        """Have a checkpoint written after this event.
+
+        Args:
+            for_good: Keep it; otherwise it goes when ``checkpoint.keep`` newer ones are there.
+        """
+        self._require_not_over()
+        is_asked = self._checkpoint_request is not None and self._checkpoint_request.for_good
+        self._checkpoint_request = CheckpointRequest(for_good or is_asked)
+
+    def _require_not_over(self) -> None:
+        if self._is_over:
+            raise RuntimeError(
+                f"the event of update {self.updates} is over: nothing can be asked of it after the "
+                "callback has returned; use the event that the callback is called with"
+            )
 
 
 Callback = Callable[[TrainingEvent], None]
@@ -96,13 +128,15 @@ class Callbacks:
     def __init__(self, callbacks: Sequence[Callback] = ()) -> None:
         self._callbacks = callbacks
         self.stop_reason: str | None = None
-        self._wants_checkpoint = False
+        self._checkpoint_request: CheckpointRequest | None = None
 
-    def call(self, entry: JournalEntry) -> tuple[JournalEntry, CallbackError | None]:
+    def call(
+        self, entry: JournalEntry, *, is_best: bool = False
+    ) -> tuple[JournalEntry, CallbackError | None]:
         """Return the entry with what was recorded, and what a callback raised, if one did."""
         if not self._callbacks or not (entry.batch or entry.is_evaluation):
             return entry, None
-        event, failure = TrainingEvent(entry), None
+        event, failure = TrainingEvent(entry, is_best=is_best), None
         for callback in self._callbacks:
             try:
                 callback(event)
@@ -110,31 +144,36 @@ class Callbacks:
                 failure = CallbackError(f"a callback raised:\n{traceback_of(error)}")
                 failure.__cause__ = error
                 break
+        event._is_over = True
         self.stop_reason = self.stop_reason or event._stop_reason
-        self._wants_checkpoint |= event._wants_checkpoint
+        self._checkpoint_request = event._checkpoint_request
         return replace(entry, metrics={**entry.metrics, **event._recorded}), failure
 
-    def take_checkpoint_request(self) -> bool:
-        """Return whether a checkpoint was asked for since the last call."""
-        wanted, self._wants_checkpoint = self._wants_checkpoint, False
-        return wanted
+    def take_checkpoint_request(self) -> CheckpointRequest | None:
+        """Return the checkpoint that was asked for since the last call, if one was."""
+        request, self._checkpoint_request = self._checkpoint_request, None
+        return request
 
 
 def callback_named(name: str) -> Callback:
-    """Return the callback that ``module:name`` stands for.
+    """Return the callback that ``module:name`` or ``module:Class(arguments)`` stands for.
 
-    A class is made one by calling it without arguments.
+    A class is made one by calling it; its arguments are literals of Python.
 
     Raises:
         UsageError: There is none.
     """
-    if ":" not in name:
+    match = _IMPORTED.fullmatch(name)
+    if not match:
         raise UsageError(
-            f"--callback {name!r} is not module:function, such as callbacks:stop_early"
+            f"--callback {name!r} is not module:function, such as callbacks:watch, or "
+            "module:Class(arguments), such as 'reinforce.callbacks:MaxUpdateTime(60)'"
         )
     try:
-        found = imported(name)
-        callback: Callback = found() if isinstance(found, type) else found
+        found = imported(match[1])
+        arguments = literal_eval(f"({match[2]},)") if match[2] else ()
+        is_made = isinstance(found, type) or match[2] is not None
+        callback: Callback = found(*arguments) if is_made else found
     except ConfigError:
         raise
     except Exception as error:

@@ -41,6 +41,14 @@ class BatchSize:
             return cls(config.episodes_bounds[0])
         return cls(config.episodes_per_update)
 
+    def under(self, config: LearnerConfig) -> Self:
+        """Return the size to go on with when the configuration has been changed."""
+        if config.episodes_per_update != "auto":
+            return type(self)(config.episodes_per_update)
+        smallest, largest = config.episodes_bounds
+        episodes = min(max(self.episodes, smallest), largest)
+        return self if episodes == self.episodes else type(self)(episodes)
+
     def after_update(self, signal: float, noise: float, config: LearnerConfig) -> Self:
         """Return the size after an update whose gradient had this signal and noise; NaN if none.
 
@@ -76,6 +84,8 @@ class Progress:
         tickets: What became of the tickets.
         worker_restarts: Workers that had to be replaced.
         learner_restarts: Times that the learner's process had to be replaced.
+        best_update: Updates that made the weights that reached ``best_return``; None before the
+            first evaluation, and in checkpoints of version 0.1.
     """
 
     updates: Count = 0
@@ -87,6 +97,7 @@ class Progress:
     tickets: TicketCounts = field(default_factory=TicketCounts)
     worker_restarts: Count = 0
     learner_restarts: Count = 0
+    best_update: Count | None = None
 
     def after_update(self, batch: Batch, batch_size: BatchSize) -> Self:
         """Return the counters after one more update, which learned from this batch."""
@@ -119,7 +130,13 @@ class Progress:
         """Return the counters to go on from: what was in flight is drawn again."""
         return replace(self, tickets=self.tickets.closed())
 
-    def reached_limit(self, stop: StopConfig) -> str | None:
+    def with_evaluation(self, score: float | None) -> Self:
+        """Return the counters after a regular evaluation: others if it is the best so far."""
+        if score is None or (self.best_return is not None and score <= self.best_return):
+            return self
+        return replace(self, best_return=score, best_update=self.updates)
+
+    def reached_limit(self, stop: StopConfig, updates_per_evaluation: int | None) -> str | None:
         """Return the name of the limit that is reached, or None."""
         if self.updates >= stop.max_updates:
             return "max_updates"
@@ -127,6 +144,11 @@ class Progress:
             return "max_environment_steps"
         if stop.max_wall_time_s and self.training_time_s >= stop.max_wall_time_s:
             return "max_wall_time_s"
+        if stop.patience_evaluations and updates_per_evaluation and self.best_update is not None:
+            # Not counted one by one: a run that is resumed plays its last evaluation again.
+            first, last = (n // updates_per_evaluation for n in (self.best_update, self.updates))
+            if last - first >= stop.patience_evaluations:
+                return "patience_evaluations"
         return None
 
     def fraction_used(self, stop: StopConfig) -> float:

@@ -26,7 +26,7 @@ from reinforce.cluster.progress import Progress
 from reinforce.cluster.run_requests import RequestsReader
 from reinforce.cluster.run_store.checkpoint import Checkpoint
 from reinforce.cluster.run_store.checkpoints import Checkpoints
-from reinforce.cluster.run_store.journal import Journal, JournalEntry
+from reinforce.cluster.run_store.journal import Journal, JournalEntry, change_entry
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.stored_environment import write_environment
 from reinforce.cluster.run_store.summary import (
@@ -143,6 +143,9 @@ class RunLifecycle:
             write_environment(self._run.environment_file, self._spec)
             if not self._journal.cut_back(_updates(start)):
                 self._warn(f"{self._run.journal_file} lacks the entry of update {_updates(start)}")
+            for change in self._config.run.changes:  # cut off just now, or not yet written
+                if start and change.update == _updates(start):
+                    self._journal.append(change_entry(start.progress, change))
             self._tracking.follow(self._run)
             with (
                 make_display(self._console, self._config, self._run.name) as display,
@@ -178,7 +181,8 @@ class RunLifecycle:
             yield show
 
     def _conclude(self, outcome: Outcome) -> dict[str, Any]:
-        summary = write_summary(self._run, outcome, time.monotonic() - self._started_s)
+        wall_time_s = time.monotonic() - self._started_s
+        summary = write_summary(self._run, outcome, wall_time_s, self._config.run.changes)
         try:
             plots = self._run.require_inside(self._run.plots)
             draw_run(self._run.journal_file, plots, self._run.name)

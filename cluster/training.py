@@ -79,7 +79,9 @@ class Training:
     def _ending(self, evaluation: Evaluation | None) -> tuple[str, Evaluation] | None:
         """Return why the run is over and the confirmed evaluation, or None to go on."""
         progress = self._books.progress
-        limit = progress.reached_limit(self._config.stop) or self._context.callbacks.stop_reason
+        every = self._config.evaluation.every_updates
+        limit = progress.reached_limit(self._config.stop, every)
+        limit = limit or self._context.callbacks.stop_reason
         at_target = self._evaluator.at_target(evaluation)
         if not limit and not at_target:
             return None

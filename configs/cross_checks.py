@@ -153,11 +153,13 @@ def of_execution(
     stop: StopConfig, evaluation: EvaluationConfig, cluster: ClusterConfig
 ) -> Iterator[str]:
     """Yield what cannot be executed as it is written."""
-    if stop.target_return is not None and evaluation.every_updates is None:
-        yield (
-            f"stop.target_return = {stop.target_return} is compared with evaluations, but "
-            "evaluation.every_updates is None; set it to a number of updates"
-        )
+    for name in ("target_return", "patience_evaluations"):
+        value = getattr(stop, name)
+        if value is not None and evaluation.every_updates is None:
+            yield (
+                f"stop.{name} = {value} goes by regular evaluations, but evaluation.every_updates "
+                "is None; set it to a number of updates"
+            )
     if cluster.backend == "inline" and cluster.address is not None:
         yield (
             f"cluster.address = {cluster.address!r} has no meaning with cluster.backend = "

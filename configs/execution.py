@@ -41,7 +41,7 @@ class WorkersConfig(Section):
         description="Lanes: environments that one worker steps together with one call of the "
         "policy, >= 1. Another number gives other, equally good episodes.",
     )
-    episodes_per_ticket: Annotated[int, Role.RESULT] = Field(
+    episodes_per_ticket: Annotated[int, Role.FIXED] = Field(
         16,
         ge=1,
         description="Episodes of one ticket, the unit of work, >= 1. A ticket should take tens "
@@ -79,7 +79,7 @@ class ClusterConfig(Section):
         description="Ray cluster to join: HOST:PORT, or 'auto' on a node of it. None: start a "
         "local Ray and stop it at the end.",
     )
-    lookahead: Annotated[int, Role.RESULT] = Field(
+    lookahead: Annotated[int, Role.FIXED] = Field(
         0,
         ge=0,
         le=1,

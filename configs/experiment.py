@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from reinforce.configs.errors import ConfigError
+from reinforce.configs.secret_names import without_secrets
 from reinforce.configs.section import MAX_TEXT, Role, Section
 
 WrapperConfig = str | dict[str, dict[str, Any]]
@@ -28,6 +29,22 @@ _RESERVED_METRICS = re.compile(
 
 RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 """A name that is the name of a folder, too, and of none but its own."""
+
+
+class Change(Section):
+    """Settings that a run was given on purpose while it trained."""
+
+    section: ClassVar[str] = "run.changes"
+
+    update: int = Field(ge=0, description="Update from which on they hold, >= 0.")
+    settings: dict[str, tuple[Any, Any]] = Field(
+        description="What each was before and is since, as JSON, by section.field."
+    )
+
+    def __str__(self) -> str:
+        shown = without_secrets(self.settings)
+        settings = (f"{name} {old} -> {new}" for name, (old, new) in shown.items())
+        return f"from update {self.update} on {', '.join(settings)}"
 
 
 class RunConfig(Section):
@@ -54,20 +71,25 @@ class RunConfig(Section):
         Path("runs"),
         description="Folder that receives one folder per run; relative to the current directory.",
     )
-    start_from: Annotated[str | None, Role.RESULT] = Field(
+    start_from: Annotated[str | None, Role.FIXED] = Field(
         None,
         min_length=1,
         description="Run whose weights this one begins with: RUN_DIR, RUN_DIR@best or "
         "RUN_DIR@UPDATE. Spaces and policy have to be the same. None: random weights.",
     )
-    start_from_optimizer: Annotated[bool, Role.RESULT] = Field(
+    start_from_optimizer: Annotated[bool, Role.FIXED] = Field(
         default=False,
         description="With start_from, go on with that run's optimizer, scales and baselines, too.",
     )
-    start_from_sha256: Annotated[str | None, Role.RESULT] = Field(
+    start_from_sha256: Annotated[str | None, Role.FIXED] = Field(
         None,
         pattern=r"^[0-9a-f]{64}$",
         description="Digest of the weights of start_from; written by `train`.",
+    )
+    changes: Annotated[tuple[Change, ...], Role.FIXED] = Field(
+        (),
+        description="What was changed on purpose while the run trained, oldest first; written by "
+        "`resume --change`.",
     )
 
 
@@ -76,7 +98,7 @@ class EnvironmentConfig(Section):
 
     section: ClassVar[str] = "environment"
 
-    id: str = Field(
+    id: Annotated[str, Role.FIXED] = Field(
         "CartPole-v1",
         min_length=1,
         max_length=MAX_TEXT,
@@ -159,7 +181,13 @@ class StopConfig(Section):
         "second one on other seeds to confirm; where that falls short, training goes on. None: no "
         "target. With target_metric: the mean of that metric.",
     )
-    target_metric: Annotated[str | None, Role.RESULT] = Field(
+    patience_evaluations: int | None = Field(
+        None,
+        ge=1,
+        description="Regular evaluations in a row without a new best one, >= 1; needs "
+        "evaluation.every_updates. None: no limit.",
+    )
+    target_metric: Annotated[str | None, Role.FIXED] = Field(
         None,
         description="Metric from the environment's info whose mean, the higher the better, decides "
         "in place of the mean return: when target_return is reached, which checkpoint is the best, "

@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from reinforce.configs.section import MAX_TEXT, Section
+from reinforce.configs.section import MAX_TEXT, Role, Section
 
 Baseline = Literal["none", "leave_one_out", "time", "linear", "value"]
 ReturnKind = Literal["reward_to_go", "total"]
@@ -26,6 +26,7 @@ class PolicyConfig(Section):
     """The network that maps observations to a distribution over actions."""
 
     section: ClassVar[str] = "policy"
+    role: ClassVar[Role] = Role.FIXED
 
     kind: str = Field(
         "mlp",

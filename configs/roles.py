@@ -8,8 +8,17 @@ from typing import Any
 
 from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
+from reinforce.configs.loading import with_overrides
 from reinforce.configs.quoting import shown
 from reinforce.configs.section import Role, Section
+
+_KEPT = {
+    Role.FIXED: "the weights and records that it has would not fit; begin a new run, which "
+    "run.start_from gives these weights if its policy and spaces are the same",
+    Role.RECORD: "it says which run this is, where it is kept or what is recorded of it; begin a "
+    "new run",
+}
+"""Why settings of some roles stay as they are, even if somebody asks for it."""
 
 
 def flat(sections: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -31,11 +40,18 @@ def role_of(name: str) -> Role:
 
 def decides_the_result(name: str) -> bool:
     """Return whether runs are of one group only if they share this setting."""
-    return role_of(name) in (Role.RESULT, Role.LIMIT)
+    return role_of(name) in (Role.RESULT, Role.FIXED, Role.LIMIT)
 
 
-def changes_between(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
+def changes_between(
+    old: Config, new: Config, *, on_purpose: bool = False
+) -> dict[str, tuple[Any, Any]]:
     """Return (old, new) of each setting that differs, as JSON has it, by ``section.field``.
+
+    Args:
+        old: What a run has.
+        new: What it is to go on with.
+        on_purpose: It may go on as a run of neither.
 
     Raises:
         ConfigError: A setting differs that a run keeps to its end.
@@ -43,9 +59,22 @@ def changes_between(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
     was, becomes = flat(old.model_dump(mode="json")), flat(new.model_dump(mode="json"))
     changes = {name: (was[name], becomes[name]) for name in was if was[name] != becomes[name]}
     for name, (before, after) in changes.items():
-        if role_of(name) in (Role.RESULT, Role.RECORD):
+        role = role_of(name)
+        refused = f"{name} = {shown(after)} cannot be changed in a run that began with "
+        if role in _KEPT:
+            raise ConfigError(f"{refused}{shown(before)}, --change or not: {_KEPT[role]}")
+        if role is Role.RESULT and not on_purpose:
             raise ConfigError(
-                f"{name} = {shown(after)} cannot be changed in a run that began with "
-                f"{shown(before)}: its results would be those of neither; begin a new run"
+                f"{refused}{shown(before)}: its results would be those of neither; begin a new "
+                "run, or change this one on purpose with `reinforce resume RUN_DIR --change` (from "
+                "Python: change=True)"
             )
     return changes
+
+
+def config_at(config: Config, update: int) -> Config:
+    """Return the configuration with which a run made an update, before what changed later."""
+    later = [change for change in config.run.changes if change.update > update]
+    before = {name: old for change in reversed(later) for name, (old, _) in change.settings.items()}
+    kept = [change for change in config.run.changes if change not in later]
+    return with_overrides(config, {**before, "run.changes": kept}) if later else config

@@ -38,7 +38,10 @@ class Role(Enum):
     """What a setting is for, and so whether runs that differ in it can be compared or resumed."""
 
     RESULT = auto()
-    """Decides what is computed: runs of one group share it, and a run keeps it to its end."""
+    """Decides what is computed: runs of one group share it; a run that changes it is of another."""
+
+    FIXED = auto()
+    """Likewise, and what a run has would not fit another: it is kept to the end."""
 
     LIMIT = auto()
     """Decides when it is enough: runs of one group share it; a resumed run may have another."""

@@ -1,4 +1,7 @@
-"""A callback: watch a run, record numbers of your own, and end it when it is good enough."""
+"""A callback: watch a run, record numbers of your own, and end it when it is good enough.
+
+To end one that no longer gets better needs no callback: ``stop.patience_evaluations``.
+"""
 
 import statistics
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import reinforce.cluster  # noqa: F401  (light, and before Ray and MLflow read their environment)
 
 if TYPE_CHECKING:
+    from reinforce.callbacks import MaxUpdateTime, SaveEachBest
     from reinforce.cluster.callbacks import Callback, TrainingEvent
     from reinforce.cluster.errors import (
         CallbackError,
@@ -42,6 +43,8 @@ _ERRORS = (
 _HOMES = {
     "Callback": "cluster.callbacks",
     "TrainingEvent": "cluster.callbacks",
+    "MaxUpdateTime": "callbacks",
+    "SaveEachBest": "callbacks",
     "Comparison": "comparison",
     "compare": "comparison",
     "Config": "configs.config",
@@ -66,10 +69,12 @@ __all__ = [
     "Config",
     "ConfigError",
     "EvaluationResult",
+    "MaxUpdateTime",
     "Policy",
     "ReinforceError",
     "Run",
     "RunDirectoryError",
+    "SaveEachBest",
     "StorageError",
     "TicketFailedError",
     "TrainingError",

@@ -17,7 +17,7 @@ from reinforce.cluster.analysis.plots import draw_run
 from reinforce.cluster.callbacks import Callback, checked_callbacks
 from reinforce.cluster.commands.export import ExportCommand
 from reinforce.cluster.commands.record import RecordCommand
-from reinforce.cluster.commands.resume import go_on
+from reinforce.cluster.commands.resume import Consent, go_on
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.episode_metrics import episode_metrics
 from reinforce.cluster.errors import RunDirectoryError, UsageError
@@ -210,6 +210,7 @@ class Run:
         self,
         overrides: Mapping[str, Any] | None = None,
         *,
+        change: bool = False,
         callbacks: Sequence[Callback] = (),
         progress: bool = True,
     ) -> "Run":
@@ -217,7 +218,9 @@ class Run:
 
         Args:
             overrides: Settings that do not decide what is computed, such as
-                ``{"stop.max_updates": 200}``.
+                ``{"stop.max_updates": 200}``; with ``change``, others as well.
+            change: Go on with other settings on purpose, such as another learning rate: from here
+                on the run is one of neither configuration, and is counted apart.
             callbacks: As for ``train``.
             progress: Print how far it is.
 
@@ -232,7 +235,7 @@ class Run:
         code = go_on(
             *(self._directory, config, console, started_s, callbacks),
             forget_requests=True,
-            said=tuple(overrides or ()),
+            consent=Consent(tuple(overrides or ()), change),
         )
         raise_if_interrupted(code)
         return Run(self.path)

@@ -15,12 +15,13 @@ from typing import Annotated, Any, ClassVar, TypeVar
 
 import tyro
 import yaml
+from pydantic import TypeAdapter
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from reinforce.cluster.errors import UsageError
 from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
-from reinforce.configs.experiment import Reduction, WrapperConfig
+from reinforce.configs.experiment import Change, Reduction, WrapperConfig
 from reinforce.configs.loading import load_config, parse_yaml
 
 RunDir = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN_DIR")]
@@ -36,7 +37,7 @@ Trust = Annotated[Flag, tyro.conf.arg(help=TRUST_HELP)]
 """The user vouches for a run directory."""
 
 CallbackNames = Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME")]
-"""``module:function`` of the user's own, as often as there are callbacks."""
+"""As often as there are callbacks; ``cluster.callbacks.callback_named`` reads them."""
 
 Settings = Annotated[Config, tyro.conf.arg(name=""), tyro.conf.FlagConversionOff]
 """Every setting of a run as an option of its own."""
@@ -105,6 +106,7 @@ _YAML_METAVARS: dict[Any, str] = {
     dict[str, Any]: "YAML",
     dict[str, Reduction]: "YAML",
     tuple[WrapperConfig, ...]: "YAML",
+    tuple[Change, ...]: "YAML",
 }
 
 
@@ -121,7 +123,7 @@ def _as_in_yaml(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None
             raise ConfigError(f"{words[0]!r} is not valid YAML: {error.problem}") from None
 
     def words_of(value: Any) -> list[str]:
-        plain = list(value) if isinstance(value, tuple) else value
+        plain = TypeAdapter(info.type).dump_python(value, mode="json")
         text: str = yaml.safe_dump(plain, default_flow_style=True, width=math.inf)
         return [text.removesuffix("\n").removesuffix("\n...")]
 

@@ -21,6 +21,7 @@ from reinforce.cluster.run_store.summary import read_summary
 from reinforce.cluster.run_store.trust import CHECKPOINTS, CODE, require_trust
 from reinforce.configs.config import Config
 from reinforce.configs.loading import load_config
+from reinforce.configs.roles import config_at
 from reinforce.learner.policies.weights import Weights
 from reinforce.workers.environment import inspect_environment
 from reinforce.workers.rollout_worker import RolloutReport, RolloutWorker
@@ -54,6 +55,10 @@ class ReplayCommand(Command):
         purpose = Purpose[(match[1] or "training").upper()]
         update, index = int(match[2]), int(match[3])
         checkpoint = _load(Checkpoints(run, config), config.cluster.lookahead, purpose, update)
+        # A run may have been changed on purpose since.
+        played_at = checkpoint.learner.version if purpose is Purpose.EVALUATION else update
+        config = config_at(config, played_at)
+        require_trust(run, config, CODE, trust=self.trust)
         tickets, weights = _batch(config, checkpoint, purpose, update)
         if index >= len(tickets):
             last = len(tickets) - 1

@@ -1,19 +1,21 @@
 """``reinforce resume``: goes on from the newest good checkpoint, as if nothing had happened."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import tyro
 
 from reinforce.cluster import STARTED_S
 from reinforce.cluster.callbacks import Callback, callback_named
-from reinforce.cluster.commands.arguments import CallbackNames, ConfiguredCommand, Trust
+from reinforce.cluster.commands.arguments import CallbackNames, ConfiguredCommand, Flag, Trust
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import RunDirectoryError
 from reinforce.cluster.files import write_json
 from reinforce.cluster.run_lifecycle import RunLifecycle, check_environment
+from reinforce.cluster.run_store.changed_run import changed, consequences, require_same_spaces
 from reinforce.cluster.run_store.checkpoint import Checkpoint, require_fit
 from reinforce.cluster.run_store.checkpoints import Checkpoints, require_same_files, submitted_files
 from reinforce.cluster.run_store.journal import Journal
@@ -23,8 +25,9 @@ from reinforce.cluster.run_store.trust import CHECKPOINTS, EVERYTHING, is_known,
 from reinforce.cluster.run_store.warm_start import with_stored_start
 from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
-from reinforce.configs.loading import load_config
+from reinforce.configs.loading import load_config, with_overrides
 from reinforce.configs.roles import changes_between
+from reinforce.configs.secret_names import without_secrets
 from reinforce.workers.environment import EnvironmentSpec
 
 
@@ -32,12 +35,14 @@ from reinforce.workers.environment import EnvironmentSpec
 class ResumeCommand(ConfiguredCommand):
     """Go on with a run from its newest good checkpoint, as if nothing had happened.
 
-    Only settings that do not decide what is computed can be changed.
+    Settings that decide what is computed can be changed only with --change.
 
     Attributes:
         source: The run directory.
-        callback: module:function of yours, called after each update and each evaluation. May be
-            given several times.
+        change: Go on with other settings on purpose: from here on the run is one of neither
+            configuration, and is counted apart.
+        callback: module:function or 'module:Class(arguments)' of yours, called after each update
+            and each evaluation. May be given several times.
     """
 
     needs: ClassVar[str] = "a run directory first, such as `reinforce {verb} runs/NAME`"
@@ -46,6 +51,7 @@ class ResumeCommand(ConfiguredCommand):
         str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN_DIR", help_behavior_hint="(required)")
     ]
     trust: Trust = False
+    change: Flag = False
     callback: CallbackNames = ()
 
     @classmethod
@@ -59,8 +65,21 @@ class ResumeCommand(ConfiguredCommand):
         return go_on(
             *(run, self.config, console, STARTED_S, [*map(callback_named, self.callback)]),
             forget_requests=True,
-            said=EVERYTHING if self.trust else said,
+            consent=Consent(EVERYTHING if self.trust else said, self.change),
         )
+
+
+@dataclass(frozen=True)
+class Consent:
+    """What the user agrees to, besides the settings.
+
+    Attributes:
+        said: Settings, of those in ``run_store.trust``, that the user vouches for.
+        change: The settings may differ in what decides the result, from here on.
+    """
+
+    said: Collection[str] = ()
+    change: bool = False
 
 
 def go_on(
@@ -71,7 +90,7 @@ def go_on(
     callbacks: Sequence[Callback] = (),
     *,
     forget_requests: bool = False,
-    said: Collection[str] = (),
+    consent: Consent = Consent(),
 ) -> int:
     """Go on with a run under a configuration that differs in what may be changed, or not at all.
 
@@ -82,7 +101,7 @@ def go_on(
         started_s: ``time.monotonic()`` when the program began.
         callbacks: Functions of the user that see each update and each evaluation.
         forget_requests: Drop the requests of the earlier process: a pause, a number of workers.
-        said: Settings, of those in ``run_store.trust``, that the user vouches for.
+        consent: What the user agrees to.
 
     Raises:
         ConfigError, UnsuitableEnvironmentError, UsageError: It cannot go on like this.
@@ -90,66 +109,121 @@ def go_on(
         InterruptedRunError: The user stopped it before it had begun.
     """
     stored = load_config(str(run.config_file))
-    is_vouched = is_known(run, stored) or set(CHECKPOINTS) <= set(said)
-    require_trust(run, stored, EVERYTHING, said=said)
-    config = with_stored_start(stored, config)
-    changes = changes_between(stored, config)
+    is_vouched = is_known(run, stored) or set(CHECKPOINTS) <= set(consent.said)
+    require_trust(run, stored, EVERYTHING, said=consent.said)
+    config = _with_notes_of(stored, config)
+    changes = changes_between(stored, config, on_purpose=consent.change)
     summary = read_summary(run.summary_file) or {}
     if summary.get("status") == "finished" and not any(key.startswith("stop.") for key in changes):
-        if submitted_files():  # else there is nothing to ask a store for
-            require_same_files(run, Checkpoints(run, config).newest(lambda text: None))
-        console.say(
-            f"{run.path} has finished already ({summary['stop_reason']}); to train on, change what "
-            "ended it, such as --stop.max_updates or --stop.target_return None"
-        )
+        _say_that_it_has_finished(run, config, console, summary)
         return 0
     # Once more: the environment, its packages or the machine may be others than at the start.
     spec = check_environment(config, console)
     with Journal(run.journal_file) as journal:
-        newest = _start_of(run, config, spec, console, summary)
+        start = _start_of(run, config, console, summary, consent)
+        start.require_fit(run, spec)
         # Read before anything is changed, so that what is refused stays as it was.
-        journal.end_of(newest.progress.updates if newest else 0)
+        journal.end_of(start.updates)
         if forget_requests:
             run.control_file.unlink(missing_ok=True)
+        for name, (old, new) in without_secrets(changes).items():
+            console.say(f"{name}: {old} is now {new}")
+        for sentence in consequences(start.config.run.changes[-1]) if start.is_changed else ():
+            console.say(sentence, "yellow")
+        lifecycle = RunLifecycle(start.config, spec, run, journal, console, started_s, callbacks)
+        return lifecycle.conduct(
+            start.checkpoint, start.writer(run, changes, is_vouched=is_vouched)
+        )
 
-        def note_start() -> None:
-            run.note_start("resume", newest.progress.updates if newest else 0, changes)
-            run.write_config(config)
+
+def _with_notes_of(stored: Config, config: Config) -> Config:
+    """Return a configuration with what the run has noted, which the same command does not say."""
+    config = with_stored_start(stored, config)
+    notes = config.run.changes or stored.run.changes
+    return with_overrides(config, {"run.changes": notes})
+
+
+def _say_that_it_has_finished(
+    run: RunDirectory, config: Config, console: PlainConsole, summary: dict[str, Any]
+) -> None:
+    if submitted_files():  # else there is nothing to ask a store for
+        require_same_files(run, Checkpoints(run, config).newest(lambda text: None))
+    console.say(
+        f"{run.path} has finished already ({summary['stop_reason']}); to train on, change what "
+        "ended it, such as --stop.max_updates or --stop.target_return None"
+    )
+
+
+@dataclass(frozen=True)
+class _Start:
+    """Where a run goes on from, and how.
+
+    Attributes:
+        checkpoint: None: from the beginning.
+        config: With all that was changed on purpose, now included.
+        is_changed: Whether it was now.
+    """
+
+    checkpoint: Checkpoint | None
+    config: Config
+    is_changed: bool = False
+
+    @property
+    def updates(self) -> int:
+        return self.checkpoint.progress.updates if self.checkpoint else 0
+
+    def require_fit(self, run: RunDirectory, spec: EnvironmentSpec) -> None:
+        """Raise UsageError if the checkpoint is of no use for this environment and policy."""
+        if self.is_changed:
+            require_same_spaces(run, self.config, spec)
+        if self.checkpoint:
+            require_fit(self.checkpoint, self.config, spec)
+
+    def writer(
+        self, run: RunDirectory, changes: dict[str, tuple[Any, Any]], *, is_vouched: bool
+    ) -> Callable[[], None]:
+        """Return what writes down that the run goes on; once it is called, there is no way back."""
+
+        @cache  # the learner may be lost and made again, when the run is further on already
+        def save_change() -> None:
+            if self.checkpoint and self.is_changed:
+                Checkpoints(run, self.config).save(self.checkpoint)
+
+        def write() -> None:
+            save_change()
+            run.note_start("resume", self.updates, changes)
+            run.write_config(self.config)
             run.summary_file.unlink(missing_ok=True)
             # The directory may be new: go on in the same MLflow run, unless its store is gone, too.
-            tracking = newest.tracking if newest and is_vouched else {}
+            tracking = self.checkpoint.tracking if self.checkpoint and is_vouched else {}
             if not (tracking.get("is_default_store", True) or run.tracking_file.exists()):
                 write_json(run.tracking_file, tracking)
 
-        for name, (old, new) in changes.items():
-            console.say(f"{name}: {old} is now {new}")
-        lifecycle = RunLifecycle(config, spec, run, journal, console, started_s, callbacks)
-        return lifecycle.conduct(newest, note_start)
+        return write
 
 
 def _start_of(
     run: RunDirectory,
     config: Config,
-    spec: EnvironmentSpec,
     console: PlainConsole,
-    summary: dict[str, object],
-) -> Checkpoint | None:
-    """Return the checkpoint to go on from; None if there is none yet."""
+    summary: dict[str, Any],
+    consent: Consent,
+) -> _Start:
     newest = Checkpoints(run, config).newest(lambda text: console.say(text, "yellow"))
     require_same_files(run, newest)
     if newest is None:
         _refuse_if_its_checkpoints_are_gone(run, summary)
         console.say(f"{run.path} has no checkpoint yet: it starts from the beginning")
-        return None
+        # What was changed is so from the first update on.
+        return _Start(None, with_overrides(config, {"run.changes": ()}))
     try:
-        changes_between(Config.model_validate(newest.config), config)
+        checkpoint, config = changed(newest, config, on_purpose=consent.change)
     except ConfigError as error:
         raise ConfigError(f"the newest checkpoint of {run.path}: {error}") from None
-    require_fit(newest, config, spec)
-    return newest
+    return _Start(checkpoint, config, is_changed=checkpoint is not newest)
 
 
-def _refuse_if_its_checkpoints_are_gone(run: RunDirectory, summary: dict[str, object]) -> None:
+def _refuse_if_its_checkpoints_are_gone(run: RunDirectory, summary: dict[str, Any]) -> None:
     """A run with updates that ended in good order has saved a checkpoint, wherever it is now."""
     if summary.get("status") in ("finished", "interrupted") and summary.get("updates") != 0:
         raise RunDirectoryError(

@@ -7,7 +7,7 @@ from typing import Literal
 from reinforce.cluster import STARTED_S
 from reinforce.cluster.callbacks import Callback, callback_named
 from reinforce.cluster.commands.arguments import CallbackNames, ConfiguredCommand
-from reinforce.cluster.commands.resume import go_on
+from reinforce.cluster.commands.resume import Consent, go_on
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import (
     InterruptedRunError,
@@ -32,8 +32,8 @@ class TrainCommand(ConfiguredCommand):
 
     Attributes:
         resume: auto: go on with the run of this name if there is one, else begin it.
-        callback: module:function of yours, called after each update and each evaluation. May be
-            given several times.
+        callback: module:function or 'module:Class(arguments)' of yours, called after each update
+            and each evaluation. May be given several times.
     """
 
     resume: Literal["auto"] | None = None
@@ -64,6 +64,13 @@ def run_training(
         InterruptedRunError, UnsuitableEnvironmentError, UsageError: It never began, and nothing is
             left behind.
     """
+    if config.run.changes:
+        raise ConfigError(
+            "run.changes says that this is the configuration of a run that was changed while it "
+            "trained, "
+            + "; ".join(map(str, config.run.changes))
+            + ": a new run has its settings from the start; leave run.changes out"
+        )
     spec = check_environment(config, console)
     config = with_start_noted(config, spec)
     if config.evaluation.video:
@@ -104,4 +111,4 @@ def train_or_resume(
         RunDirectory.create(config)
     # All but the place of tracking.json stands in the user's own configuration.
     said = (*CODE, *CHECKPOINTS, *CLUSTER, "tracking.uri")
-    return go_on(run, config, console, started_s, callbacks, said=said)
+    return go_on(run, config, console, started_s, callbacks, consent=Consent(said))

@@ -33,7 +33,7 @@ was edited would go on with a run of the old one, or never run since that has fi
 """
 
 _BEST = "best.safetensors"
-_NAME = re.compile(r"update-(\d{9,})\.safetensors")
+_NAME = re.compile(r"update-(\d{9,})(\.kept)?\.safetensors")
 
 
 class Checkpoints:
@@ -73,8 +73,10 @@ class Checkpoints:
         """Keep this one as the best so far; it is written together with the next checkpoint."""
         self._best = checkpoint
 
-    def save(self, checkpoint: Checkpoint) -> None:
+    def save(self, checkpoint: Checkpoint, *, for_good: bool = False) -> None:
         """Write a checkpoint, and the best one if it is new; remove those beyond ``keep``.
+
+        One that is for good has a name of its own, so that every later process knows it.
 
         Raises:
             StorageError: The place cannot be written. What was there before is as it was.
@@ -84,11 +86,9 @@ class Checkpoints:
             if self._best:
                 self._folder.write(_BEST, self._encode(self._best))
                 self._best = None
-            for version in self.versions():
-                if version > checkpoint.learner.version:  # of a future that was given up
-                    self._folder.remove(_name(version))
-            self._folder.write(_name(checkpoint.learner.version), self._encode(checkpoint))
-            passing = [v for v in self.versions() if not self._is_for_good(v)]
+            self._write(checkpoint, for_good=for_good)
+            passing = [v for v, name in self._files() if name == _name(v)]
+            passing = [v for v in passing if not self._is_for_good(v)]
             for version in passing[: -self._num_newest]:
                 self._folder.remove(_name(version))
         except Exception as error:  # each store behind fsspec raises types of its own
@@ -97,6 +97,18 @@ class Checkpoints:
                 f"cannot write a checkpoint to {self.location}: {type(error).__name__}: {error}"
             ) from error
 
+    def _write(self, checkpoint: Checkpoint, *, for_good: bool) -> None:
+        version, there = checkpoint.learner.version, self._files()
+        for later, name in there:
+            if later > version:  # of a future that was given up
+                self._folder.remove(name)
+        names = [name for each, name in there if each == version]
+        name = _name(version, kept=for_good or _name(version, kept=True) in names)
+        self._folder.write(name, self._encode(checkpoint))
+        for other in names:
+            if other != name:
+                self._folder.remove(other)
+
     def versions(self) -> list[int]:
         """Return the versions that there are checkpoints of, oldest first.
 
@@ -104,14 +116,18 @@ class Checkpoints:
             RunDirectoryError: Their place cannot be looked into.
         """
         try:
-            names = self._folder.names()
+            return sorted({version for version, _ in self._files()})
         except Exception as error:  # each store behind fsspec raises types of its own
             raise RunDirectoryError(
                 f"cannot read the checkpoints in {self.location}: {type(error).__name__}: {error}; "
                 "check checkpoint.directory, and the credentials if it is a URL"
             ) from error
-        matches = map(_NAME.fullmatch, names)
-        return sorted(int(match[1]) for match in matches if match)
+
+    def _files(self) -> list[tuple[int, str]]:
+        """Return (version, name) of each file, oldest version first, what is for good last."""
+        matches = filter(None, map(_NAME.fullmatch, self._folder.names()))
+        files = sorted(((int(match[1]), bool(match[2])), match[0]) for match in matches)
+        return [(version, name) for (version, _), name in files]
 
     def newest(self, report: Callable[[str], None]) -> Checkpoint | None:
         """Return the newest checkpoint that is whole; None if there is no checkpoint at all.
@@ -147,7 +163,7 @@ class Checkpoints:
             CorruptCheckpointError: It is torn, or was altered.
             OSError: It cannot be read.
         """
-        return self._read(_name(version))
+        return self._read(dict(self._files()).get(version, _name(version)))
 
     def best(self) -> Checkpoint | None:
         """Return the checkpoint with the highest evaluation, or None if none was evaluated yet.
@@ -177,8 +193,8 @@ class Checkpoints:
         return every is not None and updates > 0 and updates % every == 0
 
 
-def _name(version: int) -> str:
-    return f"update-{version:09d}.safetensors"
+def _name(version: int, *, kept: bool = False) -> str:
+    return f"update-{version:09d}{'.kept' * kept}.safetensors"
 
 
 class CheckpointFolder:

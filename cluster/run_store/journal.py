@@ -7,9 +7,9 @@ import math
 import os
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 from pydantic import Field
@@ -28,6 +28,7 @@ from reinforce.cluster.files import (
 from reinforce.cluster.long_tickets import LongTicket
 from reinforce.cluster.progress import Progress
 from reinforce.cluster.typed_json import Count, Finite, parse_json
+from reinforce.configs.experiment import Change
 from reinforce.configs.regular_files import IrregularFileError, open_regular_file
 from reinforce.learner.state import UpdateReport
 
@@ -73,7 +74,7 @@ class BatchEntry:
 
 @dataclass(frozen=True)
 class JournalEntry:
-    """One line of the journal: an update, or an evaluation of the weights that it made.
+    """One line of the journal: an update, an evaluation of the weights that it made, or an event.
 
     Attributes:
         updates: Updates applied so far.
@@ -82,6 +83,8 @@ class JournalEntry:
         timestamp_ms: Unix time in milliseconds.
         metrics: Finite numbers by name ``section/name``.
         batch: The episodes that the update learned from; None for an evaluation.
+        changes: Settings that were changed on purpose and hold from the next update on: what they
+            were and what they are, by ``section.field``.
     """
 
     updates: Count
@@ -90,10 +93,11 @@ class JournalEntry:
     timestamp_ms: Count
     metrics: dict[str, Finite]
     batch: BatchEntry | None = None
+    changes: dict[str, tuple[Any, Any]] = field(default_factory=dict)
 
     @property
     def is_evaluation(self) -> bool:
-        """Whether it is an evaluation; what is neither that nor an update is of a long ticket."""
+        """Whether it is one; what is neither that nor an update is a change or a long ticket."""
         return self.batch is None and any(name.startswith("evaluation/") for name in self.metrics)
 
     @classmethod
@@ -104,8 +108,10 @@ class JournalEntry:
     def line(self) -> str:
         """Return the entry as one line of the journal."""
         # vars() and not asdict(), which copies every return of every episode one by one.
-        batch = vars(self.batch) if self.batch else None
-        return json.dumps({**vars(self), "batch": batch}, allow_nan=False) + "\n"
+        values = {**vars(self), "batch": vars(self.batch) if self.batch else None}
+        if not self.changes:
+            del values["changes"]
+        return json.dumps(values, allow_nan=False) + "\n"
 
 
 def update_entry(
@@ -169,6 +175,11 @@ def confirmation_entry(progress: Progress, evaluation: Evaluation) -> JournalEnt
 def long_ticket_entry(progress: Progress, long: LongTicket) -> JournalEntry:
     """Return the entry of a ticket that lasts."""
     return _entry(progress, long.metrics, None)
+
+
+def change_entry(progress: Progress, change: Change) -> JournalEntry:
+    """Return the entry of settings that were changed on purpose."""
+    return replace(_entry(progress, {}, None), changes=change.settings)
 
 
 def _evaluation_metrics(prefix: str, evaluation: Evaluation) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """The summary: how a run ended, as ``summary.json`` and as a table for people."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +14,8 @@ from reinforce.cluster.files import read_json, write_json
 from reinforce.cluster.progress import Progress
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.typed_json import Count, Finite
+from reinforce.configs.experiment import Change
+from reinforce.configs.secret_names import without_secrets
 
 
 class _Evaluation(BaseModel, extra="allow"):
@@ -64,6 +67,7 @@ def write_summary(
     run: RunDirectory,
     outcome: Outcome,
     wall_time_s: float,
+    changes: Sequence[Change] = (),
 ) -> dict[str, Any]:
     """Write the summary of a run that reached a limit or was interrupted, and return it."""
     progress = outcome.progress
@@ -83,6 +87,8 @@ def write_summary(
         "tickets": asdict(progress.tickets.closed()),
         "worker_restarts": progress.worker_restarts,
         "learner_restarts": progress.learner_restarts,
+        # Without secrets: the file goes to MLflow.
+        "changes": [without_secrets(change.model_dump(mode="json")) for change in changes],
     }
     write_json(run.summary_file, summary)
     return summary

@@ -122,7 +122,7 @@ def _require_fit(
     their_config = load_config(str(run.config_file))
     ours = architecture_of(config, spec)
     theirs = architecture_of(their_config, read_environment(run.environment_file))
-    differing = _differences(theirs, ours)
+    differing = differences(theirs, ours)
     if config.run.start_from_optimizer:
         for name in ("optimizer", "baseline", "advantage_scale"):
             one, other = getattr(their_config.learner, name), getattr(config.learner, name)
@@ -134,7 +134,7 @@ def _require_fit(
     make_policy(ours).load(checkpoint.weights)
 
 
-def _differences(theirs: PolicyArchitecture, ours: PolicyArchitecture) -> str:
+def differences(theirs: PolicyArchitecture, ours: PolicyArchitecture) -> str:
     """Return a line for each part, and of ``mlp`` each tensor, in which two policies differ."""
     lines = [
         f"{name}: {one} there, {other} here"

@@ -13,7 +13,7 @@ from mlflow.exceptions import MlflowException
 
 from reinforce.cluster.files import open_locked, write_json
 from reinforce.cluster.run_store.tracking_state import read_tracking_state
-from reinforce.cluster.tracking.store import TrackingStore, http_status
+from reinforce.cluster.tracking.store import CHANGED, TrackingStore, http_status
 from reinforce.configs.execution import TrackingConfig
 
 POINTS_PER_REQUEST = 1000
@@ -177,17 +177,17 @@ class MLflowRun:
                 f"{self.run_id}`, or remove tracking.json from the run directory to send a new one"
             )
         values = {key: value[:_MAX_VALUE_LENGTH] for key, value in params.items()}
-        known = run.data.params
+        known, tags_before = run.data.params, run.data.tags
         new = [Param(key, value) for key, value in values.items() if key not in known]
         changed = {
-            f"changed.{key}": value
+            f"{CHANGED}{key}": value
             for key, value in values.items()
-            if known.get(key, value) != value
+            if known.get(key, value) != value or f"{CHANGED}{key}" in tags_before
         }
         self.client.update_run(self.run_id, status="RUNNING")
         self.client.log_batch(self.run_id, params=new)
         self.set_tags({**tags, **changed})
-        if INCOMPLETE_TAG in run.data.tags:
+        if INCOMPLETE_TAG in tags_before:
             self.client.delete_tag(self.run_id, INCOMPLETE_TAG)
 
     def log_metrics(self, points: Sequence[Point]) -> list[str]:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 import shlex
 from collections.abc import Mapping
 from typing import Any
@@ -12,15 +11,7 @@ import yaml
 from reinforce.cluster.evaluation import in_words, mean_and_interval
 from reinforce.configs.config import Config
 from reinforce.configs.roles import decides_the_result, flat
-
-_SECRET_NAME = re.compile(
-    r"password|passwd|pwd|passphrase|secret|token|credential"
-    r"|auth(?!or(?!i[sz]))"  # authorization, but not author
-    r"|(?:api|access|license|private)_?key"
-    r"|(?<![a-z0-9])key(?![a-z0-9])",  # as a word: not monkey, keyboard or num_keys
-    re.IGNORECASE,
-)
-"""In the name of a setting, and in a word of the command that holds names and values."""
+from reinforce.configs.secret_names import SECRET_NAME, without_secrets
 
 _DIRTY = {
     True: ("true", " with uncommitted changes"),
@@ -39,7 +30,7 @@ def status_of(summary: Mapping[str, Any] | None) -> str:
 
 def shown_settings(config: Config) -> dict[str, Any]:
     """Return the configuration as others may see it: without what is called a secret."""
-    shown: dict[str, Any] = _without_secrets(config.model_dump(mode="json"))
+    shown: dict[str, Any] = without_secrets(config.model_dump(mode="json"))
     return shown
 
 
@@ -102,14 +93,12 @@ def note_of(
         else "outside a git repository"
     )
     # Mappings may hold something called a secret.
-    words = ["***" if _SECRET_NAME.search(word) else word for word in origin["command"]]
+    words = ["***" if SECRET_NAME.search(word) else word for word in origin["command"]]
     lines = [
         f"**What.** REINFORCE on `{environment}`, seed {config.run.seed}, "
         f"{config.learner.episodes_per_update} episodes per update.",
         f"**Result.** {_result(summary)}",
-        "**How to repeat it.** With the artifact `config.yaml`, "
-        "`reinforce train config.yaml --run.name NEW_NAME` gives the same weights, bit by bit on "
-        "one type of machine.",
+        _how_to_repeat(config),
     ]
     if words:
         lines.append(f"It was started as `reinforce {shlex.join(words)}` {code}.")
@@ -117,6 +106,20 @@ def note_of(
         starts = ", ".join(str(start.get("from_update", 0)) for start in history)
         lines.append(f"**Starts.** {len(history)}, from the updates {starts}.")
     return "\n\n".join(lines)
+
+
+def _how_to_repeat(config: Config) -> str:
+    if config.run.changes:
+        changes = "; ".join(map(str, config.run.changes))
+        return (
+            f"**Changed on purpose.** {changes} (`reinforce resume --change`)."
+            " The result is that of no single configuration: params show the first one, tags "
+            "`changed.SETTING` and the artifact `config.yaml` the last one."
+        )
+    return (
+        "**How to repeat it.** With the artifact `config.yaml`, `reinforce train config.yaml "
+        "--run.name NEW_NAME` gives the same weights, bit by bit on one type of machine."
+    )
 
 
 def _result(summary: Mapping[str, Any] | None) -> str:
@@ -133,15 +136,3 @@ def _result(summary: Mapping[str, Any] | None) -> str:
         metrics = in_words(evaluation)
         text += f"; {metrics}" if metrics else ""
     return text + "."
-
-
-def _without_secrets(value: Any) -> Any:
-    """Return a setting, with ``***`` for whatever is called a secret at any depth of it."""
-    if isinstance(value, dict):
-        return {
-            key: "***" if _SECRET_NAME.search(key) and inner else _without_secrets(inner)
-            for key, inner in value.items()
-        }
-    if isinstance(value, list | tuple):
-        return [_without_secrets(each) for each in value]
-    return value

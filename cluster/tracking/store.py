@@ -17,6 +17,9 @@ from reinforce.cluster.errors import UsageError
 from reinforce.cluster.tracking.provenance import without_user
 from reinforce.configs.execution import TrackingConfig
 
+CHANGED = "changed."
+"""How tags begin that hold what a resumption changed: the params of a run cannot be overwritten."""
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
@@ -232,7 +235,12 @@ def _history(client: "MlflowClient", run: "Run") -> RunHistory:
         )
         for name in (*CURVES, SCORE)
     }
-    return RunHistory(run.info.run_name, run.data.params, metrics)
+    changed = {
+        key.removeprefix(CHANGED): value
+        for key, value in run.data.tags.items()
+        if key.startswith(CHANGED)
+    }
+    return RunHistory(run.info.run_name, {**run.data.params, **changed}, metrics)
 
 
 def http_status(error: Exception) -> int | None:

@@ -112,10 +112,12 @@ class Estimator:
         return arrays | arrays_of(value=self._value)
 
     def load_arrays(self, arrays: dict[str, NDArray[Any]]) -> None:
+        """Continue from a state; a baseline that it lacks, since it was changed, is a new one."""
         self._running_scale = RunningScale(*map(float, arrays["running_scale"]))
-        if self._linear:
+        if self._linear and "linear" in arrays:
             self._linear.coefficients = arrays["linear"]
-        load_arrays_of(arrays, value=self._value)
+        if any(name.startswith("value.") for name in arrays):
+            load_arrays_of(arrays, value=self._value)
 
     def _with_batch_or_linear_baseline(
         self, batch: Trajectories, weights: ImportanceWeights, returns: NDArray[np.float64]

@@ -1,0 +1,110 @@
+"""Runs that are changed on purpose while they train (``resume --change``).
+
+A change is a checkpoint: the one that the run goes on from is written again, under the new
+configuration and without what does not fit it. So whatever happens next, every later start goes on
+from it, and what was made before it keeps its own configuration (``configs.roles.config_at``).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from reinforce.cluster.errors import UsageError
+from reinforce.cluster.run_store.checkpoint import Checkpoint
+from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.run_store.stored_environment import read_environment
+from reinforce.cluster.run_store.warm_start import differences
+from reinforce.configs.config import Config
+from reinforce.configs.experiment import Change
+from reinforce.configs.loading import with_overrides
+from reinforce.configs.roles import changes_between, flat, role_of
+from reinforce.configs.section import Role
+from reinforce.learner.state import LearnerState
+from reinforce.workers.environment import EnvironmentSpec
+from reinforce.workers.rollout_worker import architecture_of
+
+_FRESH = {
+    "learner.optimizer": ("optimizer.",),
+    "learner.baseline": ("estimator.linear", "estimator.value."),
+}
+"""What of a learner's state is of no use to another value of a setting, by how names begin."""
+
+_MEASURED_BY = ("environment.", "evaluation.")
+"""Settings without which evaluations before and after a change cannot be compared."""
+
+
+def changed(
+    checkpoint: Checkpoint, config: Config, *, on_purpose: bool
+) -> tuple[Checkpoint, Config]:
+    """Return the checkpoint to go on from under a configuration, which then lists all changes.
+
+    Args:
+        checkpoint: Where the run stands, with the configuration that it was made under.
+        config: How it is to go on.
+        on_purpose: It may go on with other settings that decide what is computed.
+
+    Raises:
+        ConfigError: A setting differs that this run keeps.
+    """
+    before = Config.model_validate(checkpoint.config)
+    config = _caught_up(config, before.run.changes)
+    differing = changes_between(before, config, on_purpose=on_purpose)
+    settings = {name: both for name, both in differing.items() if role_of(name) is Role.RESULT}
+    if not settings:
+        return checkpoint, config
+    change = Change(update=checkpoint.progress.updates, settings=settings)
+    config = with_overrides(config, {"run.changes": [*before.run.changes, change]})
+    return _carried_over(checkpoint, config, change), config
+
+
+def _caught_up(config: Config, changes: Sequence[Change]) -> Config:
+    """Return a configuration with the changes of a checkpoint that ``config.yaml`` lacks.
+
+    Its process was killed before it wrote that, or the file went with a machine.
+    """
+    for change in changes[len(config.run.changes) :]:
+        values = flat(config.model_dump(mode="json"))
+        missed = {name: new for name, (old, new) in change.settings.items() if values[name] == old}
+        config = with_overrides(config, missed)
+    return with_overrides(config, {"run.changes": changes})
+
+
+def _carried_over(checkpoint: Checkpoint, config: Config, change: Change) -> Checkpoint:
+    """Return a checkpoint without what does not fit a changed configuration."""
+    state, progress = checkpoint.learner, checkpoint.progress
+    fresh = tuple(start for name in _FRESH.keys() & change.settings for start in _FRESH[name])
+    arrays = {name: array for name, array in state.arrays.items() if not name.startswith(fresh)}
+    progress = replace(progress, batch_size=progress.batch_size.under(config.learner))
+    if _is_measured_anew(change):
+        progress = replace(progress, best_return=None, best_update=None)
+    return replace(checkpoint, learner=LearnerState(state.version, arrays), progress=progress)
+
+
+def _is_measured_anew(change: Change) -> bool:
+    return any(name.startswith(_MEASURED_BY) for name in change.settings)
+
+
+def consequences(change: Change) -> Iterator[str]:
+    """Yield what a change means for the run, a sentence each."""
+    yield (
+        f"changed on purpose {change}: the result is no longer that of either configuration, and "
+        "comparisons and MLflow's groups count this run apart"
+    )
+    for name in _FRESH.keys() & change.settings:
+        yield f"the {name.removeprefix('learner.')} starts fresh"
+    if _is_measured_anew(change):
+        yield "the best evaluation so far is forgotten: later ones measure something else"
+
+
+def require_same_spaces(run: RunDirectory, config: Config, spec: EnvironmentSpec) -> None:
+    """Raise if a changed environment is not what the run's weights are for.
+
+    Raises:
+        UsageError: Its spaces are others.
+        RunDirectoryError: Nobody noted what they were.
+    """
+    before = architecture_of(config, read_environment(run.environment_file))
+    differing = differences(before, architecture_of(config, spec))
+    if differing:
+        raise UsageError(
+            f"the environment of {run.path} cannot be changed to one with other spaces:{differing}"
+        )

@@ -1,0 +1,42 @@
+"""Ready-made callbacks: ``callbacks=[MaxUpdateTime(60)]``, or ``--callback`` with their names.
+
+To end a run that no longer gets better, there is the setting ``stop.patience_evaluations``.
+"""
+
+from reinforce.cluster.callbacks import TrainingEvent
+from reinforce.cluster.errors import UsageError
+
+
+class MaxUpdateTime:
+    """Ends a run after an update that took too long: an environment slows down, a node is lost."""
+
+    def __init__(self, max_s: float) -> None:
+        """Say how long an update may take.
+
+        Args:
+            max_s: Seconds of sampling and learning together, > 0.
+
+        Raises:
+            UsageError: It is no such number.
+        """
+        if not isinstance(max_s, int | float) or not max_s > 0:
+            raise UsageError(f"MaxUpdateTime({max_s!r}): give a number of seconds, > 0")
+        self._max_s = max_s
+
+    def __call__(self, event: TrainingEvent) -> None:
+        if event.is_evaluation:
+            return
+        took_s = event.metrics["time/sampling_s"] + event.metrics["time/learning_s"]
+        if took_s > self._max_s:
+            event.stop(f"update {event.updates} took {took_s:.3g} s, more than {self._max_s:g} s")
+
+
+class SaveEachBest:
+    """Keeps a checkpoint of every evaluation that was the best so far, not of the last one alone.
+
+    ``run.start_from RUN_DIR@UPDATE`` and ``reinforce replay`` find them.
+    """
+
+    def __call__(self, event: TrainingEvent) -> None:
+        if event.is_best:
+            event.save_checkpoint(for_good=True)
