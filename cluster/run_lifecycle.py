@@ -156,8 +156,12 @@ class RunLifecycle:
                     *(self._interrupts, requests, Callbacks(self._callbacks)),
                 )
                 outcome = Training(self._config, backend, context, start).run()
-            # While Ray is still up: the follower sends the rest as Ray goes down.
             summary = self._conclude(outcome)
+            is_filmed = self._config.evaluation.video and not outcome.exit_code
+            if not is_filmed:  # while Ray is still up: the follower sends the rest as it goes down
+                self._tracking.let_go()
+        if is_filmed:  # not before: the simulators of the workers may hold what a film needs
+            self._film()
             self._tracking.let_go()
         return summary, outcome.exit_code
 
@@ -188,8 +192,6 @@ class RunLifecycle:
             draw_run(self._run.journal_file, plots, self._run.name)
         except (OSError, RunDirectoryError) as error:
             self._warn(f"no picture was drawn: {error}")
-        if self._config.evaluation.video and not outcome.exit_code:
-            self._film()
         return summary
 
     def _film(self) -> None:

@@ -40,6 +40,23 @@ class Config(Section):
         target = self.stop.target_metric
         return list(dict.fromkeys([*([target] if target else []), *self.environment.info_metrics]))
 
+    @property
+    def evaluation_environment(self) -> EnvironmentConfig:
+        """Return what is played where nothing is learned: that of training, if nothing differs.
+
+        Raises:
+            ConfigError: It cannot be as ``evaluation.environment`` says; never once validated.
+        """
+        try:
+            return self.environment.with_changes(self.evaluation.environment)
+        except ConfigError as error:
+            raise ConfigError(f"evaluation.environment: {error}") from None
+
+    def played_in(self, environment: EnvironmentConfig) -> Self:
+        """Return the configuration with this environment for everything."""
+        evaluation = self.evaluation.model_copy(update={"environment": {}})
+        return self.model_copy(update={"environment": environment, "evaluation": evaluation})
+
     @model_validator(mode="after")
     def _sections_fit_together(self) -> Self:
         for message in chain(
@@ -54,4 +71,5 @@ class Config(Section):
             cross_checks.of_secrets(self.tracking, self.checkpoint),
         ):
             raise ConfigError(message)
+        _ = self.evaluation_environment  # raises
         return self

@@ -1,12 +1,15 @@
 """What is learned and when it is enough: run, environment, stop and evaluation sections."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
 from reinforce.configs.errors import ConfigError
+from reinforce.configs.given_objects import name_of
+from reinforce.configs.quoting import shown
 from reinforce.configs.secret_names import without_secrets
 from reinforce.configs.section import MAX_TEXT, Role, Section
 
@@ -135,6 +138,13 @@ class EnvironmentConfig(Section):
         "step.",
     )
 
+    seeded_only: Annotated[bool, Role.SPEED] = Field(
+        default=False,
+        description="Of an environment that is told where it stands (worker_index, num_workers, "
+        "instance_index): true says that episodes depend on their seed all the same, as where they "
+        "choose a port; then no warning withdraws the promise of equal results.",
+    )
+
     @field_validator("info_metrics")
     @classmethod
     def _have_names_of_their_own(cls, metrics: dict[str, Reduction]) -> dict[str, Reduction]:
@@ -155,6 +165,34 @@ class EnvironmentConfig(Section):
     def metrics(self) -> dict[str, Reduction]:
         """Return what is taken from ``info``: what is asked for, and whether it was a success."""
         return {**dict.fromkeys(SUCCESS_METRICS, "last"), **self.info_metrics}
+
+    def with_changes(self, changes: Mapping[str, Any]) -> "EnvironmentConfig":
+        """Return this environment with settings replaced, but ``kwargs`` merged key by key.
+
+        Raises:
+            ConfigError: There is no such setting, it does not take this value, or it is that of
+                the metrics, which are one set for the whole run.
+        """
+        if not isinstance(changes, Mapping):
+            raise ConfigError(
+                f"{shown(changes)} is no mapping of what is other than in training, such as "
+                "{'kwargs': {'gravity': -5.0}}"
+            )
+        if "info_metrics" in changes:
+            raise ConfigError(
+                "environment.info_metrics are the same in training and evaluations: name them all "
+                "there; an episode without one is left out of its mean"
+            )
+        changes = _with_name(changes)
+        kwargs = changes.get("kwargs", {})
+        merged = {**self.kwargs, **kwargs} if isinstance(kwargs, Mapping) else kwargs
+        return EnvironmentConfig.model_validate({**self.model_dump(), **changes, "kwargs": merged})
+
+
+def _with_name(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings of an environment in which a class or function is named."""
+    made_by = changes.get("id")
+    return {**changes, "id": name_of(made_by)} if callable(made_by) else dict(changes)
 
 
 class StopConfig(Section):
@@ -223,8 +261,19 @@ class EvaluationConfig(Section):
         "evaluation/num_cut counts them. None: the environment's own limit, or where none is known "
         "50,000, fewer where observations are so large that a ticket would fill 1 GiB.",
     )
+    environment: dict[str, Any] = Field(
+        default_factory=dict,
+        description="What evaluations, films and `evaluate` play otherwise than training, as a "
+        "YAML mapping of settings of the section environment, such as '{kwargs: {gravity: -5.0}}': "
+        "kwargs are merged key by key, the rest is replaced. The spaces have to be the same.",
+    )
     video: Annotated[bool, Role.SPEED] = Field(
         default=False,
         description="Film one episode of the last and one of the best weights when the run is over "
         "(videos/*.mp4); needs the extra `video`.",
     )
+
+    @field_validator("environment")
+    @classmethod
+    def _is_text(cls, changes: dict[str, Any]) -> dict[str, Any]:
+        return _with_name(changes)

@@ -177,6 +177,7 @@ class Run:
         seed: int | None = None,
         sampled: bool = False,
         best: bool = False,
+        environment: Mapping[str, Any] | None = None,
     ) -> EvaluationResult:
         """Play fresh episodes, in this process; nothing is written.
 
@@ -186,15 +187,17 @@ class Run:
                 training nor its evaluations play. None: that of the run.
             sampled: Sample actions as in training.
             best: Take the checkpoint of the best evaluation instead of the newest one.
+            environment: What is played otherwise than in the run's evaluations: settings of the
+                section ``environment``, such as ``{"kwargs": {"gravity": -5.0}}``.
 
         Raises:
-            UnsuitableEnvironmentError, UsageError: It cannot be played here.
+            ConfigError, UnsuitableEnvironmentError, UsageError: It cannot be played here.
             TicketFailedError: The environment failed.
         """
         for number in (episodes, *(() if seed is None else (seed,))):
             if not isinstance(number, int):
                 raise UsageError(f"episodes and seed are whole numbers, and {number!r} is none")
-        trained = TrainedPolicy.load(self.path, best=best)
+        trained = TrainedPolicy.load(self.path, best=best, changes=environment or {})
         seed = trained.config.run.seed if seed is None else seed
         tickets = trained.tickets(seed, episodes, greedy=not sampled)
         reports = [report for report, _ in trained.play(tickets)]
@@ -258,6 +261,7 @@ class Run:
         sampled: bool = False,
         best: bool = False,
         directory: str | Path | None = None,
+        environment: Mapping[str, Any] | None = None,
     ) -> list[Path]:
         """Film episodes as mp4 and return the paths; arguments as for ``evaluate``.
 
@@ -268,7 +272,7 @@ class Run:
         films = RecordCommand(
             run=self.path, episodes=episodes, seed=seed, sampled=sampled, best=best, output=output
         )
-        return list(films.record())
+        return list(films.record(environment or {}))
 
     def export(self, directory: str | Path, *, best: bool = False, onnx: bool = False) -> Path:
         """Write a policy that runs without this project, and return its folder.
@@ -289,6 +293,7 @@ def load(
     *,
     environment: Callable[..., Any] | None = None,
     policy: Callable[..., Any] | None = None,
+    evaluation_environment: Callable[..., Any] | None = None,
     trust: bool = False,
 ) -> Run:
     """Return a run that is there; nothing that it names is imported.
@@ -297,6 +302,7 @@ def load(
         path: The run directory; the run may still be going on.
         environment: The class or function that a run was given from Python.
         policy: The class of the policy, likewise.
+        evaluation_environment: The one of ``evaluation.environment``, if that is another.
         trust: Use the code and the places that the run names, although you have not made it.
 
     Raises:
@@ -304,7 +310,12 @@ def load(
         RunDirectoryError: There is no run at this path.
     """
     run = Run(path)
-    for name, thing in ((run.config.environment.id, environment), (run.config.policy.kind, policy)):
+    config = run.config
+    for name, thing in (
+        (config.environment.id, environment),
+        (config.policy.kind, policy),
+        (config.evaluation_environment.id, evaluation_environment),
+    ):
         if thing is None:
             continue
         if not isinstance(thing, type | FunctionType | partial):
@@ -313,7 +324,7 @@ def load(
             raise ConfigError(f"{run.path} names {name!r}, which is imported: leave the object out")
         give(name, thing)
     if trust:
-        note_trusted(run._directory, run.config)
+        note_trusted(run._directory, config)
     return run
 
 

@@ -9,7 +9,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import gymnasium
@@ -23,6 +23,7 @@ from reinforce.configs.user_code import described
 from reinforce.learner.policies.spaces import ActionLayout, ObservationLayout
 from reinforce.workers.closing import Closing
 from reinforce.workers.mask_method import with_masks_in_info
+from reinforce.workers.placement import ALONE, Placement
 from reinforce.workers.spaces import (
     MASK_KEY,
     UnsupportedSpaceError,
@@ -59,7 +60,7 @@ _REFUSED_WRAPPERS = {
     "RecordVideo": "every worker would write over the videos of the others",
 }
 
-EnvironmentFactory = Callable[[EnvironmentConfig], gymnasium.Env[Any, Any]]
+EnvironmentFactory = Callable[[EnvironmentConfig, Placement], gymnasium.Env[Any, Any]]
 """Makes one environment: ``make_environment``, or one that adds to what it makes."""
 
 
@@ -92,23 +93,41 @@ def inspect_environment(config: EnvironmentConfig) -> EnvironmentSpec:
         UnsuitableEnvironmentError: It cannot be made, or no policy here can see or act in it.
     """
     with Closing() as closing:
-        return describe_environment(config, closing.add(make_environment(config)))
+        spec = describe_environment(config, closing.add(make_environment(config)))
+    return with_vector_implementation(config, spec)
 
 
 def describe_environment(
     config: EnvironmentConfig, environment: gymnasium.Env[Any, Any]
 ) -> EnvironmentSpec:
-    """Return what the rest of the system needs to know; errors as for ``inspect_environment``."""
+    """Return what one environment alone says; errors as for ``inspect_environment``."""
     try:
         action = action_layout(environment.action_space)
         is_masked = action.num_choices > 0
         observation = observation_layout(environment.observation_space, is_masked=is_masked)
     except UnsupportedSpaceError as error:
         raise UnsuitableEnvironmentError(f"environment.id = {config.id!r}: {error}") from None
+    masks = _mask_source(environment, action)
+    return EnvironmentSpec(observation, action, has_vector_implementation=False, action_mask=masks)
+
+
+def with_vector_implementation(config: EnvironmentConfig, spec: EnvironmentSpec) -> EnvironmentSpec:
+    """Return the description with whether the environment steps many copies of itself.
+
+    Its vector implementation may be made for that, so no other instance should be open.
+    """
     steps_as_vector = registers_vector_implementation(config) and (
-        not config.use_vector_implementation or _has_the_spaces(config, observation, action)
+        not config.use_vector_implementation or _has_the_spaces(config, spec)
     )
-    return EnvironmentSpec(observation, action, steps_as_vector, _mask_source(environment, action))
+    return replace(spec, has_vector_implementation=steps_as_vector)
+
+
+def placement_of(config: EnvironmentConfig, spec: EnvironmentSpec) -> list[str]:
+    """Return the names by which the environment is told where it stands."""
+    registration = _registration(config)
+    steps_as_vector = config.use_vector_implementation and spec.has_vector_implementation
+    played = registration.vector_entry_point if steps_as_vector else registration.entry_point
+    return list(ALONE.asked_by(played, {**registration.kwargs, **config.kwargs}))
 
 
 def registers_vector_implementation(config: EnvironmentConfig) -> bool:
@@ -121,20 +140,24 @@ def registered_limit(config: EnvironmentConfig) -> int | None:
     return _registration(config).max_episode_steps
 
 
-def make_environment(config: EnvironmentConfig) -> gymnasium.Env[Any, Any]:
+def make_environment(
+    config: EnvironmentConfig, placement: Placement = ALONE
+) -> gymnasium.Env[Any, Any]:
     """Return one environment, in the wrappers that its registration and the configuration name.
 
-    Its action masks are in ``info`` or among its observations, if it has any.
+    Its action masks are in ``info`` or among its observations, if it has any. Its constructor is
+    told where it stands, if it asks for it.
 
     UnsuitableEnvironmentError if there is no such id or wrapper, or a constructor fails.
     """
     registration = _registration(config)
-    with refusing(f"environment.id = {config.id!r} cannot be made with kwargs {config.kwargs}"):
+    kwargs = _placed_kwargs(config, registration, registration.entry_point, placement)
+    with refusing(f"environment.id = {config.id!r} cannot be made with kwargs {kwargs}"):
         environment = gymnasium.make(
             registration,
             max_episode_steps=config.max_episode_steps,
             disable_env_checker=True,
-            **config.kwargs,
+            **kwargs,
         )
     with Closing() as closing:
         closing.add(environment)
@@ -146,9 +169,15 @@ def make_environment(config: EnvironmentConfig) -> gymnasium.Env[Any, Any]:
     return with_masks_in_info(environment)
 
 
-def make_vector_environment(config: EnvironmentConfig, num_lanes: int) -> VectorEnv[Any, Any, Any]:
-    """Return the environment's own vector implementation with ``num_lanes`` copies."""
-    kwargs = dict(config.kwargs)
+def make_vector_environment(
+    config: EnvironmentConfig, num_lanes: int, placement: Placement = ALONE
+) -> VectorEnv[Any, Any, Any]:
+    """Return the environment's own vector implementation with ``num_lanes`` copies.
+
+    It is one instance, and told where it stands like one.
+    """
+    registration = _registration(config)
+    kwargs = _placed_kwargs(config, registration, registration.vector_entry_point, placement)
     if config.max_episode_steps is not None:
         kwargs["max_episode_steps"] = config.max_episode_steps
     name = f"the vector implementation of environment.id = {config.id!r}"
@@ -200,6 +229,17 @@ def _registration(config: EnvironmentConfig) -> EnvSpec:
                 f"environment.id = {config.id!r} does not exist here ({reason})"
                 f"{_near(name, _known_names(module_name))}{_missing_extra(error)}"
             ) from None
+
+
+def _placed_kwargs(
+    config: EnvironmentConfig,
+    registration: EnvSpec,
+    entry_point: Any,
+    placement: Placement,
+) -> dict[str, Any]:
+    """Return the arguments of a constructor; those of the user have the last word."""
+    given = {**registration.kwargs, **config.kwargs}
+    return {**placement.asked_by(entry_point, given), **config.kwargs}
 
 
 def _known_names(module_name: str) -> list[str]:
@@ -295,15 +335,14 @@ def _refuse_wrapper(name: str, attribute: str) -> None:
         )
 
 
-def _has_the_spaces(
-    config: EnvironmentConfig, observation: ObservationLayout, action: ActionLayout
-) -> bool:
+def _has_the_spaces(config: EnvironmentConfig, spec: EnvironmentSpec) -> bool:
     """Return whether a lane of the vector implementation sees and does the same as one alone."""
     with Closing() as closing, suppress(UnsupportedSpaceError):
         vector = closing.add(make_vector_environment(config, 2))
-        is_masked = action.num_choices > 0
+        is_masked = spec.action.num_choices > 0
         seen = observation_layout(vector.single_observation_space, is_masked=is_masked)
-        return (seen, action_layout(vector.single_action_space)) == (observation, action)
+        done = action_layout(vector.single_action_space)
+        return (seen, done) == (spec.observation, spec.action)
     return False
 
 

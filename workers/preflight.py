@@ -3,9 +3,13 @@
 What would fail or mislead later is found here in seconds. It either refuses the environment, with
 the way out, or is a warning that says what it means for the run. Each worker makes its own
 environments from the configuration, so none has to be pickled.
+
+No two instances are open at once: some simulators hold a port, a licence or a lock.
 """
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,11 +27,14 @@ from reinforce.workers.environment import (
     describe_environment,
     make_environment,
     make_vector_environment,
+    placement_of,
     refusing,
     registers_vector_implementation,
+    with_vector_implementation,
 )
 from reinforce.workers.environment_faults import EnvironmentFaultError
 from reinforce.workers.episode_limits import MAX_STEPS_WITHOUT_LIMIT, limit_of
+from reinforce.workers.evaluation_environment import require_equal_spaces
 from reinforce.workers.image_checks import (
     dim_images,
     images_as_read,
@@ -45,6 +52,11 @@ from reinforce.workers.vector_lanes import autoreset_mode
 
 _ROLLOUT_STEPS = 200
 _MAX_SECONDS_WITHOUT_LIMIT = 10.0
+
+_PROMISE_WITHDRAWN = (
+    "training goes on, but the promise is withdrawn that a run gives the same results again, for "
+    "any number of workers, after a crash and when it is resumed"
+)
 
 
 @dataclass(frozen=True)
@@ -65,46 +77,79 @@ class Preflight:
 def preflight(config: Config) -> Preflight:
     """Make and try the environment and the policy of a configuration.
 
+    If evaluations play another environment, that is tried, too.
+
     Raises:
         UnsuitableEnvironmentError: The environment cannot be made, breaks Gymnasium's interface, or
             has a space that is not supported; the message says which and what to do.
         UnsuitablePolicyError: The user's policy cannot be used.
     """
-    name = f"environment.id = {config.environment.id!r}"
-    with Closing() as closing:
-        environment = closing.add(make_environment(config.environment))
-        other = closing.add(make_environment(config.environment))
-        spec = describe_environment(config.environment, environment)
-        try:
-            rollouts = [
-                play_random_rollout(instance, spec, seed=0, max_steps=_ROLLOUT_STEPS)
-                for instance in (environment, environment, other)
-            ]
-            endless = []
-            if not limit_of(environment):
-                random_steps = _require_an_end(environment, spec)
-                endless = find_endless_play(config, spec, environment, random_steps)
-        except (EnvironmentFaultError, InvalidMaskError) as error:
-            raise UnsuitableEnvironmentError(f"{name}: {error}") from error.__cause__
+    spec, warnings = _try_environment(config)
     _check_policy(config, spec)
+    warnings += large_images(architecture_of(config, spec))
+    if config.policy.normalize_observations and not spec.observation.is_continuous.any():
+        warnings.append(
+            "policy.normalize_observations has no effect: the observations of "
+            f"environment.id = {config.environment.id!r} are categories or images, which are not "
+            "normalised"
+        )
+    if config.evaluation_environment != config.environment:
+        found = _try_evaluation_environment(config, spec)
+        warnings += [f"evaluation.environment: {w}" for w in found if w not in warnings]
+    return Preflight(spec, tuple(warnings), images_as_read(config, spec.observation))
+
+
+def _try_environment(config: Config) -> tuple[EnvironmentSpec, list[str]]:
+    """Return what one environment is, and what is odd about it."""
+    name = f"environment.id = {config.environment.id!r}"
+    with Closing() as closing, _faults_refused(name):
+        environment = closing.add(make_environment(config.environment))
+        spec = describe_environment(config.environment, environment)
+        rollouts = [_short_rollout(environment, spec) for _ in range(2)]
+        endless = []
+        if not limit_of(environment):
+            random_steps = _require_an_end(environment, spec)
+            endless = find_endless_play(config, spec, environment, random_steps)
+    with Closing() as other_closing, _faults_refused(name):
+        other = other_closing.add(make_environment(config.environment))
+        rollouts.append(_short_rollout(other, spec))
+    spec = with_vector_implementation(config.environment, spec)
     warnings = [
         *_nondeterminism(name, [rollout.digests for rollout in rollouts]),
+        *_dependence_on_place(config.environment, spec),
         *_try_vector_implementation(config.environment, spec),
         *endless,
         *find_ignored_limit(config, spec),
         *rollouts[0].warnings,
         *rollouts[0].ranges.warnings(),
         *_missing_metrics(config, rollouts[0]),
-        *closing.complaints,
+        *dict.fromkeys(closing.complaints + other_closing.complaints),
         *dim_images(spec.observation, rollouts),
-        *large_images(architecture_of(config, spec)),
     ]
-    if config.policy.normalize_observations and not spec.observation.is_continuous.any():
-        warnings.append(
-            "policy.normalize_observations has no effect: the observations of "
-            f"{name} are categories or images, which are not normalised"
-        )
-    return Preflight(spec, tuple(warnings), images_as_read(config, spec.observation))
+    return spec, warnings
+
+
+def _short_rollout(environment: gymnasium.Env[Any, Any], spec: EnvironmentSpec) -> RandomRollout:
+    return play_random_rollout(environment, spec, seed=0, max_steps=_ROLLOUT_STEPS)
+
+
+@contextmanager
+def _faults_refused(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (EnvironmentFaultError, InvalidMaskError) as error:
+        raise UnsuitableEnvironmentError(f"{name}: {error}") from error.__cause__
+
+
+def _try_evaluation_environment(config: Config, spec: EnvironmentSpec) -> list[str]:
+    """Return what is odd about it; refuse one of other spaces than those of training."""
+    environment = config.evaluation_environment
+    try:
+        found, warnings = _try_environment(config.played_in(environment))
+        require_equal_spaces(config.environment, spec, environment, found)
+    except UnsuitableEnvironmentError as error:
+        raise UnsuitableEnvironmentError(f"evaluation.environment: {error}") from error.__cause__
+    return warnings
 
 
 def _require_an_end(environment: gymnasium.Env[Any, Any], spec: EnvironmentSpec) -> int:
@@ -173,12 +218,21 @@ def _nondeterminism(name: str, digests: list[list[bytes]]) -> list[str]:
             if one != two:
                 return [
                     f"{name} is not deterministic under a seed: the same seed and actions gave "
-                    f"another episode {where}, from step {step} on; training goes on, but the "
-                    "promise is withdrawn that a run gives the same results again, for any number "
-                    "of workers, after a crash and when it is resumed. Draw all chance from "
-                    "self.np_random, and let reset(seed=...) begin anew"
+                    f"another episode {where}, from step {step} on; {_PROMISE_WITHDRAWN}. Draw all "
+                    "chance from self.np_random, and let reset(seed=...) begin anew"
                 ]
     return []
+
+
+def _dependence_on_place(config: EnvironmentConfig, spec: EnvironmentSpec) -> list[str]:
+    names = placement_of(config, spec)
+    if not names or config.seeded_only:
+        return []
+    return [
+        f"environment.id = {config.id!r} is told its {', '.join(names)}, and its episodes may "
+        f"depend on that: {_PROMISE_WITHDRAWN}. If they do not, because it only chooses a port or "
+        "a folder by it, set environment.seeded_only to true"
+    ]
 
 
 def _try_vector_implementation(config: EnvironmentConfig, spec: EnvironmentSpec) -> list[str]:
@@ -190,12 +244,14 @@ def _try_vector_implementation(config: EnvironmentConfig, spec: EnvironmentSpec)
             f"{name} has other spaces than the environment alone, so single environments are "
             "stepped; set environment.use_vector_implementation to false to silence this"
         ]
-    with Closing() as closing:
-        one, other = (closing.add(make_vector_environment(config, 2)) for _ in range(2))
-        with refusing(f"{name} fails", SINGLE_ENVIRONMENTS):
-            autoreset_mode(config, one)
-            digests = [
-                play_vector_rollout(instance, spec, seed=0, max_steps=_ROLLOUT_STEPS)[0]
-                for instance in (one, one, other)
-            ]
-    return [*_nondeterminism(name, digests), *closing.complaints]
+    digests, complaints = [], []
+    for num_rollouts in (2, 1):
+        with Closing() as closing:
+            vector = closing.add(make_vector_environment(config, 2))
+            with refusing(f"{name} fails", SINGLE_ENVIRONMENTS):
+                autoreset_mode(config, vector)
+                for _ in range(num_rollouts):
+                    played = play_vector_rollout(vector, spec, seed=0, max_steps=_ROLLOUT_STEPS)
+                    digests.append(played[0])
+        complaints += closing.complaints
+    return [*_nondeterminism(name, digests), *dict.fromkeys(complaints)]

@@ -14,6 +14,7 @@ from reinforce.workers.environment import (
     UnsuitableEnvironmentError,
     make_environment,
 )
+from reinforce.workers.placement import Placement
 
 _RENDER_MODE = "rgb_array"
 _DEFAULT_FRAMES_PER_S = 30
@@ -24,9 +25,9 @@ FrameSink = Callable[[NDArray[np.uint8]], None]
 def recording_frames(sink: FrameSink) -> EnvironmentFactory:
     """Return a factory of environments that hand their pictures to ``sink``."""
 
-    def make(config: EnvironmentConfig) -> gymnasium.Env[Any, Any]:
+    def make(config: EnvironmentConfig, placement: Placement) -> gymnasium.Env[Any, Any]:
         kwargs = {**config.kwargs, "render_mode": _RENDER_MODE}
-        environment = make_environment(config.model_copy(update={"kwargs": kwargs}))
+        environment = make_environment(config.model_copy(update={"kwargs": kwargs}), placement)
         return FrameRecorder(environment, sink, config.id)
 
     return make

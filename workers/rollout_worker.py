@@ -2,24 +2,31 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from reinforce.configs.config import Config
+from reinforce.configs.experiment import EnvironmentConfig
 from reinforce.learner.make_policy import make_policy
 from reinforce.learner.policies.architecture import PolicyArchitecture
 from reinforce.learner.policies.trajectories import Trajectories
 from reinforce.learner.policies.weights import Weights
 from reinforce.workers.closing import Closing
-from reinforce.workers.environment import EnvironmentFactory, EnvironmentSpec, make_environment
+from reinforce.workers.environment import (
+    EnvironmentFactory,
+    EnvironmentSpec,
+    make_environment,
+    with_vector_implementation,
+)
 from reinforce.workers.environment_faults import check_finite
 from reinforce.workers.episode_limits import evaluation_limit
 from reinforce.workers.episode_watch import EpisodeWatch, OnPulse
 from reinforce.workers.info_metrics import InfoMetrics
 from reinforce.workers.observations import num_unknown
+from reinforce.workers.placement import ALONE, Placement
 from reinforce.workers.single_lanes import SingleLanes
 from reinforce.workers.tickets import Purpose, Ticket
 from reinforce.workers.vector_lanes import VectorLanes
@@ -58,18 +65,37 @@ class RolloutReport:
 
 
 class RolloutWorker:
-    """Plays tickets, one at a time, with the weights that come along with each."""
+    """Plays tickets, one at a time, with the weights that come along with each.
+
+    Where evaluations play another environment, that is made when the first of them is played, and
+    kept beside the one of training.
+    """
 
     def __init__(
-        self, config: Config, spec: EnvironmentSpec, make: EnvironmentFactory = make_environment
+        self,
+        config: Config,
+        spec: EnvironmentSpec,
+        make: EnvironmentFactory = make_environment,
+        placement: Placement = ALONE,
     ) -> None:
+        """Make no environment yet.
+
+        Args:
+            config: What is run.
+            spec: The environment of training.
+            make: Makes single environments.
+            placement: Where the first instance stands.
+        """
         # One BLAS thread: workers share the machine, and the batches are small.
         threadpool_limits(1)
         self._config = config
         self._spec = spec
         self._make = make
         self._policy = make_policy(architecture_of(config, spec))
-        self._lanes: SingleLanes | VectorLanes | None = None
+        self._evaluation_environment = config.evaluation_environment
+        self._placement = placement
+        self._lanes: dict[bool, SingleLanes | VectorLanes] = {}
+        """Of training; under True, those of another environment for evaluations."""
 
     def play(
         self,
@@ -94,14 +120,13 @@ class RolloutWorker:
         started = time.perf_counter()
         if weights.version != self._policy.version:
             self._policy.load(weights)
-        if self._lanes is None:
-            self._lanes = self._make_lanes()
+        lanes = self._lanes_for(ticket)
         metrics = InfoMetrics(self._config.environment.metrics, ticket.num_episodes)
-        watch = EpisodeWatch(self._max_steps(ticket, self._lanes.limit), on_pulse)
+        watch = EpisodeWatch(self._max_steps(ticket, lanes.limit), on_pulse)
         try:
             # What is not finite is named below, by ticket and step, instead of warned about here.
             with np.errstate(invalid="ignore", over="ignore"):
-                trajectories = self._lanes.play(self._policy, ticket, metrics, watch)
+                trajectories = lanes.play(self._policy, ticket, metrics, watch)
         except BaseException as error:
             for complaint in self.close():
                 error.add_note(f"After that, {complaint}.")
@@ -124,23 +149,40 @@ class RolloutWorker:
 
     def close(self) -> list[str]:
         """Release the environments, whatever their ``close`` raises; return what that was."""
-        lanes, self._lanes = self._lanes, None
-        return [] if lanes is None else lanes.close()
+        lanes, self._lanes = self._lanes, {}
+        return [complaint for each in lanes.values() for complaint in each.close()]
 
     def _max_steps(self, ticket: Ticket, known: int | None) -> float:
         if ticket.purpose is Purpose.TRAINING:
             return float("inf")  # whatever is learned from is played to its end
         return evaluation_limit(self._config, self._spec, known)
 
-    def _make_lanes(self) -> SingleLanes | VectorLanes:
-        environment, workers = self._config.environment, self._config.workers
+    def _lanes_for(self, ticket: Ticket) -> SingleLanes | VectorLanes:
+        training, evaluation = self._config.environment, self._evaluation_environment
+        is_other = ticket.purpose is not Purpose.TRAINING and evaluation != training
+        if is_other not in self._lanes:
+            spec = with_vector_implementation(evaluation, self._spec) if is_other else self._spec
+            made = self._make_lanes(evaluation if is_other else training, spec, is_other=is_other)
+            self._lanes[is_other] = made
+        return self._lanes[is_other]
+
+    def _make_lanes(
+        self, environment: EnvironmentConfig, spec: EnvironmentSpec, *, is_other: bool
+    ) -> SingleLanes | VectorLanes:
+        workers = self._config.workers
         num_lanes = min(workers.envs_per_worker, workers.episodes_per_ticket)
-        if environment.use_vector_implementation and self._spec.has_vector_implementation:
-            return VectorLanes(environment, self._spec, num_lanes)
+        # Both environments are open at once, so no two instances have the same number.
+        first = num_lanes if is_other else 0
+        places = [
+            replace(self._placement, instance_index=index)
+            for index in range(first, first + num_lanes)
+        ]
+        if environment.use_vector_implementation and spec.has_vector_implementation:
+            return VectorLanes(environment, spec, num_lanes, places[0])
         with Closing() as closing:
-            made = [closing.add(self._make(environment)) for _ in range(num_lanes)]
+            made = [closing.add(self._make(environment, place)) for place in places]
             closing.keep_open()
-        return SingleLanes(made, self._spec)
+        return SingleLanes(made, spec)
 
 
 def architecture_of(config: Config, spec: EnvironmentSpec) -> PolicyArchitecture:

@@ -32,6 +32,7 @@ from reinforce.workers.observations import (
     observation_rows,
     row_writer,
 )
+from reinforce.workers.placement import Placement
 from reinforce.workers.seeds import action_generator, environment_seed, uniforms_shape
 from reinforce.workers.spaces import ActionDecoder
 from reinforce.workers.tickets import Ticket
@@ -41,8 +42,14 @@ from reinforce.workers.trajectory_builder import TrajectoryBuilder
 class VectorLanes:
     """Plays tickets in rounds of ``num_lanes`` episodes; one seed per round decides all chance."""
 
-    def __init__(self, config: EnvironmentConfig, spec: EnvironmentSpec, num_lanes: int) -> None:
-        self._environment = make_vector_environment(config, num_lanes)
+    def __init__(
+        self,
+        config: EnvironmentConfig,
+        spec: EnvironmentSpec,
+        num_lanes: int,
+        placement: Placement,
+    ) -> None:
+        self._environment = make_vector_environment(config, num_lanes, placement)
         self._autoreset = autoreset_mode(config, self._environment)
         # With the start of the next episode; what stood there before is in ``info``.
         self._replaces_ends = self._autoreset is AutoresetMode.SAME_STEP

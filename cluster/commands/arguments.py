@@ -8,7 +8,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
@@ -81,6 +81,28 @@ class ConfiguredCommand(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
+class EnvironmentChanges:
+    """What is played otherwise than in the evaluations of the run.
+
+    Attributes:
+        id: Another environment with the same spaces.
+        kwargs: Keyword arguments that are added or replaced.
+        wrappers: All wrappers, in place of those that there are.
+        max_episode_steps: Length in steps at which an episode is truncated, >= 1.
+    """
+
+    id: str | None = None
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    wrappers: tuple[WrapperConfig, ...] | None = None
+    max_episode_steps: int | None = None
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """Return the settings that were given."""
+        return {name: value for name, value in vars(self).items() if value not in (None, {})}
+
+
+@dataclass(frozen=True, kw_only=True)
 class PlayCommand(Command):
     """Which policy plays which episodes: the same for all verbs that play with a trained one.
 
@@ -90,6 +112,7 @@ class PlayCommand(Command):
             run.
         sampled: Sample actions as in training. Without it: the most probable ones.
         best: Take the checkpoint of the best evaluation instead of the newest one.
+        environment: What is played otherwise than in the run's evaluations.
     """
 
     run: RunDir
@@ -97,6 +120,7 @@ class PlayCommand(Command):
     sampled: Flag = False
     best: Flag = False
     trust: Trust = False
+    environment: EnvironmentChanges = EnvironmentChanges()
 
 
 _REGISTRY = ConstructorRegistry()
@@ -107,6 +131,7 @@ _YAML_METAVARS: dict[Any, str] = {
     dict[str, Reduction]: "YAML",
     tuple[WrapperConfig, ...]: "YAML",
     tuple[Change, ...]: "YAML",
+    tuple[WrapperConfig, ...] | None: "YAML",
 }
 
 

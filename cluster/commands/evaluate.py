@@ -10,6 +10,7 @@ from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.evaluation import Evaluation, in_words, mean_and_interval
 from reinforce.cluster.export.trained_policy import TrainedPolicy
+from reinforce.configs.quoting import shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +30,9 @@ class EvaluateCommand(PlayCommand):
     def execute(self) -> int:
         if self.episodes < 5:
             raise UsageError(f"--episodes {self.episodes} must be >= 5 for an interval")
-        policy = TrainedPolicy.load(self.run, best=self.best, trust=self.trust)
+        policy = TrainedPolicy.load(
+            self.run, best=self.best, trust=self.trust, changes=self.environment.given
+        )
         seed = policy.config.run.seed if self.seed is None else self.seed
         tickets = policy.tickets(seed, self.episodes, greedy=not self.sampled)
         reports = [report for report, _ in policy.play(tickets)]
@@ -42,14 +45,17 @@ class EvaluateCommand(PlayCommand):
                 "update": policy.weights.version,
                 "environment_steps": policy.environment_steps,
                 "seed": seed,
+                "environment": dict(policy.differs),
                 **result.as_json(),
                 "episode_length_mean": length,
             }
             PlainConsole().say_data(json.dumps(values))
             return 0
         metrics = {"metrics": in_words(result.as_json())} if result.metrics else {}
+        where = ", ".join(f"{name} {shown(value)}" for name, value in policy.differs.items())
         rows = {
             "policy": str(policy),
+            **({"environment": f"not as in training: {where}"} if where else {}),
             "return": f"mean {mean_and_interval(result.return_mean, *result.return_ci95)}, "
             f"from {result.return_min:.1f} to {result.return_max:.1f}",
             **metrics,

@@ -1,10 +1,11 @@
 """``reinforce record``: films a trained policy."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,12 +36,15 @@ class RecordCommand(PlayCommand):
     webm: Flag = False
 
     def execute(self) -> int:
-        for path in self.record():
+        for path in self.record(self.environment.given):
             PlainConsole().say(str(path))
         return 0
 
-    def record(self) -> Iterator[Path]:
+    def record(self, changes: Mapping[str, Any]) -> Iterator[Path]:
         """Film the episodes, and yield the path of each file once it is whole.
+
+        Args:
+            changes: Settings by which what is played differs from the run's evaluations.
 
         Raises:
             UnsuitableEnvironmentError, UsageError: It cannot be filmed here.
@@ -50,7 +54,9 @@ class RecordCommand(PlayCommand):
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
         os.environ.setdefault("SDL_NO_SIGNAL_HANDLERS", "1")  # it would take SIGTERM for itself
         os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-        policy = TrainedPolicy.load(self.run, best=self.best, trust=self.trust).one_by_one()
+        policy = TrainedPolicy.load(
+            self.run, best=self.best, trust=self.trust, changes=changes
+        ).one_by_one()
         seed = policy.config.run.seed if self.seed is None else self.seed
         for report, films in self._films(policy, seed):
             name = (

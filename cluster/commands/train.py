@@ -74,7 +74,7 @@ def run_training(
     spec = check_environment(config, console)
     config = with_start_noted(config, spec)
     if config.evaluation.video:
-        check_filming(config.environment)
+        check_filming(config.evaluation_environment)
     run = RunDirectory.create(config)
     try:
         checkpoints = Checkpoints(run, config)

@@ -118,7 +118,7 @@ def _print_trial() -> None:
         tried = preflight(config)
         found = _Trial(warnings=tried.warnings, images=tried.images)
         if config.evaluation.video:
-            check_filming(config.environment)
+            check_filming(config.evaluation_environment)
     except (ConfigError, UnsuitableEnvironmentError, UsageError) as error:
         found = found._replace(problem=str(error))
     except Exception as error:  # noqa: BLE001 - whatever the user's environment raises is news

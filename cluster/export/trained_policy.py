@@ -1,10 +1,12 @@
 """A trained policy as a run directory holds it: only read, also while the run goes on."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from rich.progress import track
 
@@ -17,7 +19,9 @@ from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.stored_environment import read_environment
 from reinforce.cluster.run_store.trust import CHECKPOINTS, CODE, POLICY_CLASS, require_trust
 from reinforce.cluster.self_command import search_current_directory
+from reinforce.cluster.tracking.run_description import shown_settings
 from reinforce.configs.config import Config
+from reinforce.configs.experiment import EnvironmentConfig
 from reinforce.configs.loading import load_config
 from reinforce.learner.policies.trajectories import Trajectories
 from reinforce.learner.policies.weights import Weights
@@ -28,6 +32,7 @@ from reinforce.workers.environment import (
     inspect_environment,
     make_environment,
 )
+from reinforce.workers.evaluation_environment import require_equal_spaces
 from reinforce.workers.rollout_worker import RolloutReport, RolloutWorker
 from reinforce.workers.tickets import Purpose, Ticket, draw_tickets
 
@@ -41,11 +46,13 @@ class TrainedPolicy:
 
     Attributes:
         run: Where it comes from.
-        config: The resolved configuration of the run.
+        config: The resolved configuration of the run; ``environment`` is what is played with the
+            policy, if it was loaded to play.
         spec: The environment.
         checkpoint: ``newest`` or ``best``.
         weights: The version.
         environment_steps: Steps that it was learned from.
+        differs: Settings of the environment that are others than in training, without secrets.
     """
 
     run: RunDirectory
@@ -54,10 +61,17 @@ class TrainedPolicy:
     checkpoint: str
     weights: Weights
     environment_steps: int
+    differs: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def load(
-        cls, path: Path, *, best: bool, trust: bool = False, plays: bool = True
+        cls,
+        path: Path,
+        *,
+        best: bool,
+        trust: bool = False,
+        plays: bool = True,
+        changes: Mapping[str, Any] = MappingProxyType({}),
     ) -> "TrainedPolicy":
         """Return the newest version of a run, or the one with the best evaluation.
 
@@ -67,6 +81,7 @@ class TrainedPolicy:
             trust: Use code and places that the directory names, whoever made it.
             plays: Make the environment and see whether it is what it was. Else nothing that the
                 directory names is imported but the class of a policy of the user's own.
+            changes: Settings by which it differs from the environment of the run's evaluations.
 
         Raises:
             ConfigError, UnsuitableEnvironmentError, UsageError: It cannot be played, or read, here.
@@ -79,13 +94,23 @@ class TrainedPolicy:
         if plays or own_class:
             search_current_directory()
         checkpoint = (_best if best else _newest)(Checkpoints(run, config))
+        training, differs = config.environment, {}
         if plays:
-            spec = inspect_environment(config.environment)
+            played = config.evaluation_environment.with_changes(changes)
+            config = config.played_in(played)
+            differs = _differences(training, config)
+            spec = inspect_environment(played)
+            if differs:
+                learned_in = read_environment(run.environment_file)
+                require_equal_spaces(training, learned_in, played, spec)
         else:
             spec = read_environment(run.environment_file)
         require_fit(checkpoint, config, spec)
-        steps = checkpoint.progress.environment_steps
-        return cls(run, config, spec, "best" if best else "newest", checkpoint.weights, steps)
+        return cls(
+            *(run, config, spec, "best" if best else "newest", checkpoint.weights),
+            environment_steps=checkpoint.progress.environment_steps,
+            differs=differs,
+        )
 
     def __str__(self) -> str:
         return (
@@ -137,6 +162,12 @@ class TrainedPolicy:
                 except Exception as error:
                     raise TicketFailedError.in_review(ticket, error) from error
                 yield played
+
+
+def _differences(training: EnvironmentConfig, config: Config) -> dict[str, Any]:
+    played = shown_settings(config)["environment"]
+    there, here = (each.model_dump(mode="json") for each in (config.environment, training))
+    return {name: played[name] for name in here if there[name] != here[name]}
 
 
 def _newest(checkpoints: Checkpoints) -> Checkpoint:

@@ -19,9 +19,11 @@ from reinforce.cluster.files import append_json_line, whole_lines
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.tracking_state import read_tracking_state
 from reinforce.configs.config import Config
+from reinforce.configs.experiment import EnvironmentConfig
 
 POLICY_CLASS = "policy.kind"
-CODE = ("environment.id", "environment.wrappers", POLICY_CLASS)
+EVALUATION_ENVIRONMENT = "evaluation.environment"
+CODE = ("environment.id", "environment.wrappers", EVALUATION_ENVIRONMENT, POLICY_CLASS)
 """Settings that may name a module."""
 
 CHECKPOINTS = ("checkpoint.directory",)
@@ -119,6 +121,8 @@ def _note(run: RunDirectory, config: Config) -> dict[str, str]:
         *(policy.kind, policy.arguments),
         *(config.checkpoint.directory, config.tracking.uri, config.cluster.address),
     ]
+    if config.evaluation.environment:  # so that notes of earlier versions hold
+        named.append(config.evaluation.environment)
     digest = hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
     return {"run": str(run.path.resolve()), "sha256": digest}
 
@@ -148,12 +152,11 @@ def _user_name(uid: int) -> str:
 
 def _risks(run: RunDirectory, config: Config) -> Iterator[tuple[str, str]]:
     """Yield what names code or places that the user's environment does not name, in words."""
-    if ":" in config.environment.id:
-        yield "environment.id", f"import {config.environment.id!r} (environment.id)"
-    for wrapper in config.environment.wrappers:
-        name = wrapper if isinstance(wrapper, str) else ", ".join(wrapper)
-        if ":" in name:
-            yield "environment.wrappers", f"import {name!r} (environment.wrappers)"
+    for setting, name in _modules(config.environment):
+        yield setting, f"import {name!r} ({setting})"
+    if config.evaluation_environment != config.environment:
+        for _, name in _modules(config.evaluation_environment):
+            yield EVALUATION_ENVIRONMENT, f"import {name!r} ({EVALUATION_ENVIRONMENT})"
     if ":" in config.policy.kind:
         yield POLICY_CLASS, f"import {config.policy.kind!r} (policy.kind)"
     if config.checkpoint.directory:
@@ -165,6 +168,16 @@ def _risks(run: RunDirectory, config: Config) -> Iterator[tuple[str, str]]:
     if address and address != os.environ.get("RAY_ADDRESS"):
         yield "cluster.address", f"show your token to {address!r} (cluster.address)"
     yield from _tracking_risks(run, config)
+
+
+def _modules(environment: EnvironmentConfig) -> Iterator[tuple[str, str]]:
+    """Yield the settings that name modules, with what they name."""
+    if ":" in environment.id:
+        yield "environment.id", environment.id
+    for wrapper in environment.wrappers:
+        name = wrapper if isinstance(wrapper, str) else ", ".join(wrapper)
+        if ":" in name:
+            yield "environment.wrappers", name
 
 
 def _tracking_risks(run: RunDirectory, config: Config) -> Iterator[tuple[str, str]]:

@@ -164,6 +164,13 @@ STRANGERS = {
     "package": configured("environment", id="canary_module:CartPole-v1"),
     "wrapper": configured("environment", wrappers=["canary_module:touch"]),
     "wrapper with arguments": configured("environment", wrappers=[{"subprocess:call": TOUCH}]),
+    "evaluation": configured("evaluation", environment={"id": "canary_module:touch"}),
+    "evaluation by a shell": configured(
+        "evaluation", environment={"id": "subprocess:check_output", "kwargs": TOUCH}
+    ),
+    "evaluation in a wrapper": configured(
+        "evaluation", environment={"wrappers": ["canary_module:touch"]}
+    ),
     "policy": configured("policy", kind="canary_module:touch"),
     "policy with arguments": configured("policy", kind="subprocess:Popen", arguments=TOUCH),
     "tracking server": configured("tracking", uri="http://SERVER"),
@@ -276,6 +283,27 @@ def test_verbs_that_play_say_what_they_would_import(verb, canaries, run, capsys)
     said = capsys.readouterr().err
     assert "import 'canary_module:touch' (environment.id)" in said
     assert "add --trust" in said
+
+
+def test_what_evaluations_play_is_trusted_or_not_like_the_environment(canaries, run, capsys):
+    STRANGERS["evaluation"](run, canaries)
+
+    assert main(["evaluate", str(run), "--episodes", "5"]) == 2
+    assert "import 'canary_module:touch' (evaluation.environment)" in capsys.readouterr().err
+    assert not canaries.file.exists()
+    assert main(["evaluate", str(run), "--trust"]) == 2  # it is no environment
+    assert canaries.file.exists()
+    configured("evaluation", environment={"id": "subprocess:check_output"})(run, canaries)
+    assert main(["evaluate", str(run), "--episodes", "5"]) == 2
+    assert "--trust" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_an_environment_that_the_user_names_asks_for_nothing(run, canaries, capsys):
+    same = ["--environment.id", "user_wrappers:cart_pole", "--environment.kwargs", "{gravity: 5}"]
+
+    assert main(["evaluate", str(run), "--episodes", "5", *same]) == 0
+
+    assert "not as in training: id 'user_wrappers:cart_pole'" in capsys.readouterr().out
 
 
 def test_an_export_says_which_network_s_class_it_would_import(canaries, run, capsys):

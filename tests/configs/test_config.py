@@ -2,6 +2,8 @@ import pytest
 
 from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
+from reinforce.configs.loading import with_overrides
+from reinforce.configs.roles import changes_between
 
 
 @pytest.mark.parametrize(
@@ -39,6 +41,22 @@ from reinforce.configs.errors import ConfigError
         (
             {"environment": {"info_metrics": {f"x{number}": "sum" for number in range(11)}}},
             "it has too many values",
+        ),
+        (
+            {"evaluation": {"environment": {"kwrgs": {}}}},
+            "evaluation.environment: unknown key 'environment.kwrgs'; did you mean 'kwargs'",
+        ),
+        (
+            {"evaluation": {"environment": {"max_episode_steps": 0}}},
+            "evaluation.environment: environment.max_episode_steps = 0 is refused",
+        ),
+        (
+            {"evaluation": {"environment": {"kwargs": 5}}},
+            "environment.kwargs = 5 is refused: it should be a mapping of keys",
+        ),
+        (
+            {"evaluation": {"environment": {"info_metrics": {"energy": "sum"}}}},
+            "environment.info_metrics are the same in training and evaluations",
         ),
         (
             {"cluster": {"backend": "inline", "address": "auto"}},
@@ -145,3 +163,35 @@ def test_each_field_is_described():
     ]
 
     assert [name for name, field in fields if not field.description] == []
+
+
+def test_evaluations_play_the_environment_of_training_unless_something_differs():
+    environment = {
+        "id": "A-v0",
+        "kwargs": {"gravity": -10, "wind": True},
+        "wrappers": ["ClipAction"],
+        "info_metrics": {"energy": "sum"},
+    }
+    differs = {"kwargs": {"gravity": -5, "goal": [1, 2]}, "wrappers": [], "max_episode_steps": 9}
+    usual = Config.model_validate({"environment": environment})
+    config = Config.model_validate(
+        {"environment": environment, "evaluation": {"environment": differs}}
+    )
+
+    played = config.evaluation_environment
+
+    assert usual.evaluation_environment == usual.environment == config.environment
+    assert played.kwargs == {"gravity": -5, "wind": True, "goal": [1, 2]}
+    assert (played.id, played.wrappers, played.max_episode_steps) == ("A-v0", (), 9)
+    assert played.info_metrics == {"energy": "sum"}
+    assert config.played_in(played).evaluation_environment == played
+
+
+def test_what_evaluations_play_is_kept_to_the_end_and_what_is_said_of_seeds_is_not():
+    config = Config()
+    seeded = with_overrides(config, {"environment.seeded_only": True})
+    elsewhere = with_overrides(config, {"evaluation.environment": {"kwargs": {"gravity": -5.0}}})
+
+    assert changes_between(config, seeded) == {"environment.seeded_only": (False, True)}
+    with pytest.raises(ConfigError, match=r"cannot be changed in a run that began with \{\}"):
+        changes_between(config, elsewhere)

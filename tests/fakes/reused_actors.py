@@ -25,10 +25,10 @@ class ReusedRolloutActor(RolloutActor):
     def __init__(self) -> None:
         """Wait to begin."""
 
-    def begin(self, config: Any, spec: Any) -> None:
+    def begin(self, config: Any, spec: Any, placement: Any) -> None:
         if hasattr(self, "_worker"):
             self._worker.close()
-        self._worker = RolloutWorker(config, spec)
+        self._worker = RolloutWorker(config, spec, placement=placement)
 
 
 class ReusedLearnerActor(LearnerActor):
@@ -58,9 +58,9 @@ class ReusedActors:
             ray.get(self._learner.begin.remote(config, spec, state))
             return self._learner
 
-        def begun_worker() -> Any:
+        def begun_worker(placement: Any) -> Any:
             worker = next(idle)
-            ray.get(worker.begin.remote(config, spec))
+            ray.get(worker.begin.remote(config, spec, placement))
             return worker
 
         learner = RayLearner(begun_learner, state, driver)

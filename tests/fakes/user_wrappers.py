@@ -1,4 +1,4 @@
-"""A user's own wrapper."""
+"""A user's own wrappers, and an environment of another kind of gravity."""
 
 import gymnasium
 
@@ -8,6 +8,13 @@ class Doubled(gymnasium.RewardWrapper):
 
     def reward(self, reward):
         return 2 * reward
+
+
+def cart_pole(gravity):
+    """Return CartPole with this gravity."""
+    environment = gymnasium.make("CartPole-v1")
+    environment.unwrapped.gravity = gravity
+    return environment
 
 
 class Scaled(gymnasium.wrappers.NormalizeReward):

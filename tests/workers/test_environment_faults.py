@@ -80,7 +80,7 @@ def test_a_fault_is_named_with_its_part_step_episode_and_ticket(make_config, fau
 def test_a_reset_that_fails_is_said_to_be_one(make_config):
     config = make_config(environment={"id": "late_faults:LateFault"})
 
-    error = failure_of(config, lambda config: LateFault("reset"))
+    error = failure_of(config, lambda config, placement: LateFault("reset"))
 
     assert "EnvironmentFaultError: reset returned None, not (observation, info)" in told(error)
     assert "This was in the reset of episode 0 of ticket training 12:0, which" in told(error)

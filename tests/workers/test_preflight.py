@@ -71,6 +71,56 @@ def test_chance_without_a_seed_withdraws_the_promise_aloud(make_config, fault, w
     assert "the promise is withdrawn that a run gives the same results again" in warning
 
 
+def test_another_environment_for_evaluations_is_tried_too_and_named(make_config):
+    evaluation = {"environment": {"kwargs": {"fault": "bounds"}}}
+
+    (warning,) = check(make_config, evaluation=evaluation).warnings
+    with pytest.raises(
+        UnsuitableEnvironmentError, match=r"^evaluation\.environment: .*step 3 raises ZeroDivision"
+    ):
+        check(make_config, evaluation={"environment": {"kwargs": {"fault": "step raises"}}})
+
+    assert warning.startswith("evaluation.environment: ")
+    assert "leaves the bounds of its space" in warning
+
+
+def test_what_both_environments_do_is_said_once(make_config):
+    evaluation = {"environment": {"max_episode_steps": 9}}
+
+    (warning,) = check(make_config, "bounds", evaluation=evaluation).warnings
+
+    assert warning.startswith("the observation")
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (
+            {"observation": "image"},
+            "the observations are not .*kind numbers.* in training, and it has .*kind pixels",
+        ),
+        (
+            {"action": "unbounded box"},
+            "the actions are not the same: .*kind categorical.*kind gaussian",
+        ),
+        (
+            {"masks": "info"},
+            "the action masks are not the same: .* has none in training, and it has info in evalu",
+        ),
+    ],
+)
+def test_one_policy_acts_in_both_environments(make_config, other, message):
+    kwargs = {"observation": "box", "action": "discrete"}
+    environment = {"id": "space_tasks:Samples", "kwargs": kwargs}
+
+    with pytest.raises(UnsuitableEnvironmentError, match=r"^evaluation\.environment: ") as caught:
+        preflight(
+            make_config(environment=environment, evaluation={"environment": {"kwargs": other}})
+        )
+
+    assert re.search(message, str(caught.value))
+
+
 def test_bounds_that_are_left_do_no_harm(make_config):
     (warning,) = check(make_config, "bounds").warnings
 

@@ -16,6 +16,7 @@ from reinforce.learner.policies.trajectories import Trajectories
 from reinforce.learner.policies.weights import Weights
 from reinforce.learner.state import LearnerState, UpdateReport
 from reinforce.workers.environment import EnvironmentSpec
+from reinforce.workers.placement import ALONE, Placement
 from reinforce.workers.rollout_worker import RolloutReport, RolloutWorker, architecture_of
 from reinforce.workers.tickets import Purpose, Ticket
 
@@ -37,10 +38,16 @@ class WrongVersionError(Exception):
 class RolloutActor:
     """A rollout worker in a process of its own."""
 
-    def __init__(self, config: Config, spec: EnvironmentSpec, program: UserProgram) -> None:
+    def __init__(
+        self,
+        config: Config,
+        spec: EnvironmentSpec,
+        program: UserProgram,
+        placement: Placement = ALONE,
+    ) -> None:
         os.nice(_WORKER_NICENESS)
         program.adopt(_fetched)  # the user's environments may be there
-        self._worker = RolloutWorker(config, spec)
+        self._worker = RolloutWorker(config, spec, placement=placement)
 
     def ready(self) -> str:
         """Return the id of the node, once the constructor has succeeded."""

@@ -42,7 +42,7 @@ def ray_backend(
         if not is_local:
             require_room(config)
         learner_actor = _learner_actor(config)
-        names = config.environment.id, config.policy.kind
+        names = config.environment.id, config.evaluation_environment.id, config.policy.kind
         program = UserProgram.of_this_process(names, ray.put)
         rollout_actor = ray.remote(RolloutActor).options(
             num_cpus=_CPUS_ON_LOCAL_RAY if is_local else config.cluster.cpus_per_worker,
@@ -59,7 +59,7 @@ def ray_backend(
         pool = RayPool(
             config.workers,
             WorkerTarget(config, driver.requested_workers),
-            lambda: rollout_actor.remote(config, spec, program),
+            lambda placement: rollout_actor.remote(config, spec, program, placement),
             driver,
             check_session,
         )

@@ -37,6 +37,7 @@ from reinforce.cluster.errors import (
 )
 from reinforce.cluster.long_tickets import LongTicket, Patience
 from reinforce.configs.execution import WorkersConfig
+from reinforce.workers.placement import Placement
 from reinforce.workers.rollout_worker import RolloutReport
 from reinforce.workers.tickets import Purpose, Ticket
 
@@ -80,7 +81,7 @@ class RayPool:
         self,
         config: WorkersConfig,
         worker_target: WorkerTarget,
-        make_actor: Callable[[], Any],
+        make_actor: Callable[[Placement], Any],
         driver: Driver,
         check_session: Callable[[], None] = lambda: None,
     ) -> None:
@@ -203,8 +204,9 @@ class RayPool:
 
     def _act(self, action: Action) -> None:
         match action:
-            case Start(worker):
-                self._actors[worker] = self._make_actor()
+            case Start(worker, index):
+                placement = Placement(index, self._scheduler.target)
+                self._actors[worker] = self._make_actor(placement)
                 self._calls[self._actors[worker].ready.remote()] = _Call(worker)
             case Probe(worker):
                 self._calls[self._actors[worker].ready.remote()] = _Call(worker)

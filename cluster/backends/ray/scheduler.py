@@ -10,6 +10,7 @@ from collections import Counter, deque
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from itertools import count, islice
 
 from reinforce.cluster.backends.backend import TicketCounts
 from reinforce.configs.execution import WorkersConfig
@@ -51,9 +52,15 @@ TIMEOUT_S = {WorkerState.STARTING: 600.0, WorkerState.SUSPECT: 60.0}
 
 @dataclass(frozen=True)
 class Start:
-    """Start a worker of this number."""
+    """Start a worker of this number.
+
+    Attributes:
+        worker: No other one ever has it.
+        index: The lowest number that no other worker has now, >= 0.
+    """
 
     worker: int
+    index: int
 
 
 @dataclass(frozen=True)
@@ -92,6 +99,7 @@ Action = Start | Play | Probe | Stop | GiveUp
 
 @dataclass
 class _Worker:
+    index: int
     state: WorkerState
     since_s: float
     node: str | None = None
@@ -272,11 +280,13 @@ class Scheduler:
         staying = sum(w.state is not WorkerState.DRAINING for w in self._workers.values())
         if now_s < self._restart_backoff.ends_at_s:
             return
-        for _ in range(self.target - staying):
+        taken = {worker.index for worker in self._workers.values()}
+        free = (index for index in count() if index not in taken)
+        for index in islice(free, max(0, self.target - staying)):
             number = self._num_started
             self._num_started += 1
-            self._workers[number] = _Worker(WorkerState.STARTING, now_s)
-            yield Start(number)
+            self._workers[number] = _Worker(index, WorkerState.STARTING, now_s)
+            yield Start(number, index)
 
     def _probe_suspects(self, now_s: float) -> Iterable[Probe]:
         for number, worker in self._workers.items():

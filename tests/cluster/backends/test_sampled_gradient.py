@@ -44,7 +44,7 @@ def test_a_hundred_thousand_episodes_give_the_true_gradient(tmp_path, interrupts
     program = UserProgram.of_this_process()
     pool = RayPool(
         *(config.workers, worker_target),
-        lambda: actor.remote(config, spec, program),
+        lambda _: actor.remote(config, spec, program),
         Driver(interrupts),
     )
     pool.wait_until_ready()

@@ -8,6 +8,7 @@ import time
 import av
 import numpy as np
 import pytest
+from free_port import free_port
 
 from reinforce.cluster.cli import main
 from reinforce.cluster.commands.train import run_training
@@ -129,15 +130,21 @@ def test_a_film_that_is_not_kept_leaves_no_file(tmp_path):
 
 
 def test_a_run_films_its_last_and_its_best_weights_when_it_is_over(train):
-    run = train("fake_environments:Drawn-v0", evaluation={"video": True, "every_updates": 1})
+    """Of this simulator there can be one at a time; that of the worker is closed by then."""
+    run = train(
+        "ports:OnePort",
+        env={"kwargs": {"port": free_port()}},
+        workers={"envs_per_worker": 1},
+        evaluation={"video": True, "every_updates": 1},
+    )
 
     films = sorted((run / "videos").iterdir())
     assert [film.name for film in films] == [
         # All versions are equally good here, so the first is the best.
-        "step_000000000000_best_seed_0_episode_0_return_4.0.mp4",
-        "step_000000000032_seed_0_episode_0_return_4.0.mp4",
+        "step_000000000000_best_seed_0_episode_0_return_5.0.mp4",
+        "step_000000000040_seed_0_episode_0_return_5.0.mp4",
     ]
-    assert [len(frames_of(film)[1]) for film in films] == [5, 5]
+    assert [len(frames_of(film)[1]) for film in films] == [6, 6]
 
 
 def test_a_run_that_could_not_be_filmed_in_the_end_does_not_begin(train, tmp_path):

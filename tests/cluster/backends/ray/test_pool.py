@@ -39,7 +39,7 @@ def make_pool(config, interrupts, num_workers=2, pool_class=RayPool, actors=None
     pool = pool_class(
         config.workers,
         worker_target,
-        lambda: next(actors).remote(config, spec, UserProgram.of_this_process()),
+        lambda _: next(actors).remote(config, spec, UserProgram.of_this_process()),
         Driver(interrupts, tell=tell),
     )
     pool.wait_until_ready()

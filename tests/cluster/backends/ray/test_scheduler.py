@@ -35,7 +35,7 @@ def scheduler_with(num_workers, now_s=0.0, **config):
 def test_it_starts_the_workers_that_are_wanted_and_no_more():
     scheduler = Scheduler(WorkersConfig(), target=2)
 
-    assert scheduler.decide(0.0) == [Start(0), Start(1)]
+    assert scheduler.decide(0.0) == [Start(0, 0), Start(1, 1)]
     assert scheduler.decide(0.0) == []
     assert scheduler.num_alive == 0
 
@@ -59,8 +59,20 @@ def test_the_ticket_of_a_lost_worker_is_the_next_to_be_played_and_the_others_go_
     scheduler.completed(1, 1.0)
 
     assert scheduler.lost(0, 1.0, to_blame=False) is first
-    assert scheduler.decide(1.0) == [Start(2), Play(1, first)]
+    assert scheduler.decide(1.0) == [Start(2, 0), Play(1, first)]
     assert (scheduler.counts.reissued, scheduler.restarts) == (1, 1)
+
+
+def test_a_worker_has_the_lowest_index_that_none_has():
+    """Indices choose ports and shards, so they are few and used again; numbers never are."""
+    scheduler = scheduler_with(3)
+
+    scheduler.lost(0, 1.0, to_blame=False)
+    scheduler.lost(1, 1.0, to_blame=False)
+
+    assert scheduler.decide(1.0) == [Start(3, 0), Start(4, 1)]
+    scheduler.target = 4
+    assert scheduler.decide(1.0) == [Start(5, 3)]
 
 
 def test_a_failed_environment_leaves_its_worker_in_service():
@@ -119,7 +131,7 @@ def test_a_node_that_was_taken_away_is_not_held_against_the_ticket():
     scheduler.lost(0, 1.0, to_blame=False)
 
     assert scheduler.exhausted is None
-    assert scheduler.decide(1.0) == [Start(1)]
+    assert scheduler.decide(1.0) == [Start(1, 0)]
 
 
 def test_a_worker_past_the_deadline_is_stopped_and_its_ticket_played_elsewhere():
@@ -176,13 +188,13 @@ def test_a_worker_that_stays_silent_is_replaced():
 
 def test_a_worker_whose_constructor_hangs_is_replaced_while_others_play_on():
     scheduler = Scheduler(WorkersConfig(), target=2)
-    assert scheduler.decide(0.0) == [Start(0), Start(1)]
+    assert scheduler.decide(0.0) == [Start(0, 0), Start(1, 1)]
     scheduler.started(0, "node", 1.0)
 
     assert scheduler.decide(TIMEOUT_S[WorkerState.STARTING]) == []
     assert scheduler.decide(TIMEOUT_S[WorkerState.STARTING] + 0.1) == [
         GiveUp(1),
-        Start(2),
+        Start(2, 1),
     ]
     assert scheduler.num_alive == 1
 
@@ -235,7 +247,7 @@ def test_a_worker_that_has_done_something_is_replaced_at_once():
 
     scheduler.lost(0, 2.0)
 
-    assert scheduler.decide(2.0) == [Start(1)]
+    assert scheduler.decide(2.0) == [Start(1, 0)]
 
 
 def test_the_surplus_is_let_go_idle_workers_first_and_busy_ones_after_their_ticket():
@@ -274,7 +286,7 @@ def test_a_node_that_is_about_to_go_gets_no_new_ticket():
     scheduler.decide(0.0)
 
     scheduler.avoid({"leaving"})
-    assert scheduler.decide(1.0) == [Start(2)], "a worker elsewhere takes its place"
+    assert scheduler.decide(1.0) == [Start(2, 2)], "a worker elsewhere takes its place"
     assert scheduler.completed(0, 2.0) is first, "what it plays is finished and used"
     assert scheduler.decide(2.0) == [Stop(0, None)]
 
