@@ -23,11 +23,13 @@ from ray.exceptions import (
     RayActorError,
     RayError,
     RayTaskError,
+    RuntimeEnvSetupError,
 )
 
 from reinforce.cluster.backends.backend import Driver
 from reinforce.cluster.backends.ray.actors import WrongVersionError
 from reinforce.cluster.backends.ray.answer_deadlines import AnswerDeadlines
+from reinforce.cluster.backends.ray.incidents import fails_to_start
 from reinforce.cluster.backends.ray.private import has_process
 from reinforce.cluster.errors import (
     LearnerLostError,
@@ -289,9 +291,9 @@ class RayLearner:
                 raise TrajectoriesLostError(without_colours(str(error.cause))) from error
             text = without_colours(str(error))
             raise LearnerLostError(f"the learner failed in {call!r}: {text}") from error
-        except RayActorError as error:
+        except (RayActorError, RuntimeEnvSetupError) as error:
             text = without_colours(str(error))
-            if error.actor_init_failed:
+            if fails_to_start(error):
                 raise LearnerLostError(f"the learner fails to start: {text}") from error
             raise _ActorGoneError(f"the learner was lost in {call!r}: {text}") from error
         except RayError as error:

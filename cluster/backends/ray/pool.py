@@ -9,14 +9,19 @@ import ray
 from ray.exceptions import (
     ActorUnavailableError,
     ObjectLostError,
-    RayActorError,
     RayError,
     RayTaskError,
 )
 
 from reinforce.cluster.backends.backend import Batch, Driver, TicketCounts
 from reinforce.cluster.backends.ray.capacity import WorkerTarget
-from reinforce.cluster.backends.ray.incidents import Incident, Incidents, cause_of, node_is_alive
+from reinforce.cluster.backends.ray.incidents import (
+    Incident,
+    Incidents,
+    cause_of,
+    fails_to_start,
+    node_is_alive,
+)
 from reinforce.cluster.backends.ray.private import has_process
 from reinforce.cluster.backends.ray.scheduler import (
     Action,
@@ -286,8 +291,7 @@ class RayPool:
             self._last_errors[key_of(ticket)] = error
 
     def _give_up_if_none_starts(self, error: RayError) -> None:
-        init_failed = isinstance(error, RayActorError) and error.actor_init_failed
-        if init_failed and self._scheduler.failed_starts >= _MAX_FAILED_STARTS:
+        if fails_to_start(error) and self._scheduler.failed_starts >= _MAX_FAILED_STARTS:
             text = without_colours(str(error))
             raise WorkerStartError(f"rollout workers fail to start: {text}") from error
 

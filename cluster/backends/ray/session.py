@@ -76,6 +76,8 @@ def ray_session(config: Config, driver: Driver) -> Iterator[Callable[[], None]]:
                     yield folder.check
             else:
                 _join(start, str(address))
+                joined = ray.get_runtime_context().gcs_address
+                driver.tell(f"joined the Ray cluster at {joined}")
                 yield lambda: None
         finally:
             if start.is_over:
