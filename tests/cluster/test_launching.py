@@ -177,9 +177,7 @@ def test_a_runtime_environment_that_fails_ends_the_run_with_its_reason(nodes, re
 
     assert result.returncode == 1
     assert time.monotonic() - began_s < 120, "it is 14 s, and were 321 s"
-    assert f"it did not start: OSError: Failed to download runtime_env file package {lost[:20]}" in (
-        result.stdout
-    )
+    assert "it did not start: OSError: Failed to download runtime_env file" in result.stdout
     assert "rollout workers fail to start: Failed to set up runtime environment" in result.stderr
     assert lost in result.stderr
 
