@@ -76,6 +76,7 @@ class Progress:
         tickets: What became of the tickets.
         worker_restarts: Workers that had to be replaced.
         learner_restarts: Times that the learner's process had to be replaced.
+        spilled_bytes: What Ray's object stores had no room for, and put on a disk.
     """
 
     updates: Count = 0
@@ -87,6 +88,7 @@ class Progress:
     tickets: TicketCounts = field(default_factory=TicketCounts)
     worker_restarts: Count = 0
     learner_restarts: Count = 0
+    spilled_bytes: Count = 0
 
     def after_update(self, batch: Batch, batch_size: BatchSize) -> Self:
         """Return the counters after one more update, which learned from this batch."""
@@ -113,6 +115,7 @@ class Progress:
             tickets=earlier.tickets + backend.pool.counts,
             worker_restarts=earlier.worker_restarts + backend.pool.worker_restarts,
             learner_restarts=earlier.learner_restarts + backend.learner.restarts,
+            spilled_bytes=earlier.spilled_bytes + backend.pool.spilled_bytes,
         )
 
     def resumed(self) -> Self:

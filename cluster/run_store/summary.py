@@ -83,6 +83,7 @@ def write_summary(
         "tickets": asdict(progress.tickets.closed()),
         "worker_restarts": progress.worker_restarts,
         "learner_restarts": progress.learner_restarts,
+        "spilled_bytes": progress.spilled_bytes,
     }
     write_json(run.summary_file, summary)
     return summary

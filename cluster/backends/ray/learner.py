@@ -30,6 +30,7 @@ from reinforce.cluster.backends.backend import Driver
 from reinforce.cluster.backends.ray.actors import WrongVersionError
 from reinforce.cluster.backends.ray.answer_deadlines import AnswerDeadlines
 from reinforce.cluster.backends.ray.incidents import fails_to_start
+from reinforce.cluster.backends.ray.object_store import require_disk
 from reinforce.cluster.backends.ray.private import has_process
 from reinforce.cluster.errors import (
     LearnerLostError,
@@ -283,6 +284,7 @@ class RayLearner:
         try:
             return ray.get(reference, timeout=timeout_s)
         except RayTaskError as error:
+            require_disk(error)
             if isinstance(error.cause, WrongVersionError):
                 raise LearnerStateLostError(
                     f"what the learner's state is made from is lost: {error.cause}"

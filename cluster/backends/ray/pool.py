@@ -22,6 +22,7 @@ from reinforce.cluster.backends.ray.incidents import (
     fails_to_start,
     node_is_alive,
 )
+from reinforce.cluster.backends.ray.object_store import Spilling, require_disk
 from reinforce.cluster.backends.ray.private import has_process
 from reinforce.cluster.backends.ray.scheduler import (
     Action,
@@ -102,6 +103,7 @@ class RayPool:
         self._last_errors: dict[TicketKey, Exception] = {}
         self._last_alive_s = time.monotonic()
         self._incidents = Incidents()
+        self._spilling = Spilling(driver.tell)
         self._patience = Patience()
         self.on_long_ticket: Callable[[LongTicket], None] = lambda long: None
         self._carry_out()
@@ -117,6 +119,10 @@ class RayPool:
     @property
     def worker_restarts(self) -> int:
         return self._scheduler.restarts
+
+    @property
+    def spilled_bytes(self) -> int:
+        return self._spilling.num_bytes
 
     def submit(self, tickets: Sequence[Ticket], weights: Any) -> None:
         """Start to play a batch with the weights behind a reference."""
@@ -194,6 +200,7 @@ class RayPool:
             self._scheduler.target = self._worker_target.target
             self._scheduler.avoid(self._worker_target.leaving_nodes)
         self._carry_out()
+        self._spilling.look()
         self.tell_incidents()
         self._tell_long_ticket()
 
@@ -271,6 +278,7 @@ class RayPool:
 
     def _note_failure(self, call: _Call, error: RayError) -> None:
         now_s = time.monotonic()
+        require_disk(error)
         if isinstance(error, RayTaskError) and isinstance(error.cause, ObjectLostError):
             raise LearnerStateLostError(f"weights vanished with their node: {error.cause}")
         if isinstance(error, RayTaskError) and call.data is not None:
