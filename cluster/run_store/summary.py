@@ -99,7 +99,12 @@ def add_run_id(
 
 
 def write_failure(run: RunDirectory, error: BaseException, wall_time_s: float) -> None:
-    """Write the summary of a run that failed."""
+    """Write the summary of a run that failed, unless it had finished, and only what follows failed.
+
+    So it is while Ray is taken down, and while a run that is to train on does not get so far.
+    """
+    if (read_summary(run.summary_file) or {}).get("status") == "finished":
+        return
     write_json(
         run.summary_file,
         {
