@@ -132,6 +132,7 @@ class RayLearner:
             TrajectoriesLostError: They vanished with a node; the learner is as it was before.
             LearnerStateLostError: The learner and its state vanished with a node.
             LearnerLostError: The learner fails whenever it is started again.
+            StorageError: Ray has no disk to spill to.
         """
         while True:
             kind = "update" if self._fitting_since_s is None else "update and the fit before it"

@@ -71,10 +71,11 @@ def store_bytes(batches: int, shared_memory: int, memory: int) -> int | None:
         shared_memory: Free in /dev/shm, in bytes.
         memory: Free on this machine, or in its container, in bytes.
     """
-    room = min(_SHARE_OF_SHARED_MEMORY * shared_memory, _SHARE_OF_MEMORY * memory)
+    room = _SHARE_OF_SHARED_MEMORY * shared_memory
     if room < _LEAST_BYTES:
         return None
-    return int(min(max(_USUAL_BYTES, _ROOM * batches), room))
+    wanted = min(max(_USUAL_BYTES, _ROOM * batches), room, _SHARE_OF_MEMORY * memory)
+    return int(max(wanted, _LEAST_BYTES))
 
 
 def local_store(batches: int, folder: Path, tell: Callable[[str], None]) -> dict[str, Any]:

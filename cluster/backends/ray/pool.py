@@ -145,6 +145,7 @@ class RayPool:
         Raises:
             TicketFailedError: A ticket failed as often as it may be started.
             WorkerStartError: Workers were lost and none comes up again.
+            StorageError: Ray has no disk to spill to.
             InterruptedRunError: The user asked to stop.
         """
         batch = self._submitted[purpose, update]
