@@ -19,7 +19,6 @@ from reinforce.cluster.backends.ray.private import (
 )
 from reinforce.cluster.background_call import start_in_background
 from reinforce.cluster.errors import StorageError
-from reinforce.cluster.progress import BatchSize
 from reinforce.configs.config import Config
 from reinforce.workers.environment import EnvironmentSpec, registered_limit
 
@@ -52,13 +51,13 @@ _LESS = (
 def batches_bytes(config: Config, spec: EnvironmentSpec) -> int:
     """Return what the batches that are alive at the same time take, if all episodes are long."""
     limit = config.environment.max_episode_steps or registered_limit(config.environment)
-    size = BatchSize.first(config.learner)
-    if config.learner.episodes_per_update == "auto":
-        size = BatchSize(config.learner.episodes_bounds[1])
+    episodes = config.learner.episodes_per_update
+    if episodes == "auto":
+        episodes = config.learner.episodes_bounds[1]
     step_bytes = spec.observation.empty(1).nbytes + _BYTES_BESIDE_OBSERVATION
     # One is learned from while the next is played, or two with lookahead.
     num_batches = 2 + config.cluster.lookahead
-    return num_batches * size.episodes * (limit or _ASSUMED_STEPS) * step_bytes
+    return num_batches * episodes * (limit or _ASSUMED_STEPS) * step_bytes
 
 
 def store_bytes(batches: int, shared_memory: int, memory: int) -> int | None:

@@ -100,7 +100,7 @@ def test_a_learner_whose_runtime_environment_fails_is_given_up_with_its_text(int
     learner = RayLearner(lambda state: make_actor(), None, Driver(interrupts))
 
     with pytest.raises(LearnerLostError, match=r"fails to start(.|\n)*_ray_pkg_0a62fe483960e4e9"):
-        learner.weights()
+        learner.update([])
     assert learner.restarts == 0
 
 
