@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import results
 
+from reinforce.cluster.backends.backend import Driver
 from reinforce.cluster.backends.ray.session import ray_session
 from reinforce.cluster.interrupts import Interrupts
 from reinforce.configs.config import Config
@@ -85,7 +86,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=results.FOLDER)
     arguments = parser.parse_args()
     with ExitStack() as stack:
-        stack.enter_context(ray_session(Config(), stack.enter_context(Interrupts())))
+        stack.enter_context(ray_session(Config(), Driver(stack.enter_context(Interrupts()))))
         import ray
 
         actor_class = ray.remote(Receiver).options(num_cpus=0.001)

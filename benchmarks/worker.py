@@ -19,6 +19,7 @@ import numpy as np
 import psutil
 import results
 
+from reinforce.cluster.backends.backend import Driver
 from reinforce.cluster.backends.ray.actors import RolloutActor
 from reinforce.cluster.backends.ray.session import ray_session
 from reinforce.cluster.interrupts import Interrupts
@@ -78,7 +79,7 @@ def main() -> None:
     config = Config.model_validate({"environment": {"id": "CartPole-v1"}})
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        stack.enter_context(ray_session(config, stack.enter_context(Interrupts())))
+        stack.enter_context(ray_session(config, Driver(stack.enter_context(Interrupts()))))
         found = measure(config, arguments.workers, folder)
     later = [row["start_s"] for row in found[1:]] or [found[0]["start_s"]]
     row: dict[str, Any] = {

@@ -94,7 +94,7 @@ class TrajectoriesLostError(TrainingError):
 
 
 class StorageError(TrainingError):
-    """The run directory or the place of the checkpoints cannot be written."""
+    """The run directory, the place of the checkpoints or Ray's disk cannot be written."""
 
 
 class CallbackError(TrainingError):

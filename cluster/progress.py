@@ -86,6 +86,7 @@ class Progress:
         learner_restarts: Times that the learner's process had to be replaced.
         best_update: Updates that made the weights that reached ``best_return``; None before the
             first evaluation, and in checkpoints of version 0.1.
+        spilled_bytes: What Ray's object stores had no room for, and put on a disk.
     """
 
     updates: Count = 0
@@ -98,6 +99,7 @@ class Progress:
     worker_restarts: Count = 0
     learner_restarts: Count = 0
     best_update: Count | None = None
+    spilled_bytes: Count = 0
 
     def after_update(self, batch: Batch, batch_size: BatchSize) -> Self:
         """Return the counters after one more update, which learned from this batch."""
@@ -124,6 +126,7 @@ class Progress:
             tickets=earlier.tickets + backend.pool.counts,
             worker_restarts=earlier.worker_restarts + backend.pool.worker_restarts,
             learner_restarts=earlier.learner_restarts + backend.learner.restarts,
+            spilled_bytes=earlier.spilled_bytes + backend.pool.spilled_bytes,
         )
 
     def resumed(self) -> Self:

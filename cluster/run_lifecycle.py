@@ -9,6 +9,7 @@ from typing import Any
 
 from reinforce.cluster.analysis.plots import draw_run
 from reinforce.cluster.backends.backend import Backend, Driver
+from reinforce.cluster.backends.ray.job import as_in_its_job, warn_of_its_folder
 from reinforce.cluster.bookkeeping import RunContext
 from reinforce.cluster.callbacks import Callback, Callbacks
 from reinforce.cluster.console import PlainConsole
@@ -170,7 +171,7 @@ class RunLifecycle:
         self, display: LiveDisplay | PlainDisplay
     ) -> Iterator[Callable[[JournalEntry], None]]:
         """Yield what shows an entry; on a cluster, it exports the entry's numbers, too."""
-        if self._config.cluster.is_this_machine:
+        if as_in_its_job(self._config).cluster.is_this_machine:
             yield display.show
             return
         from reinforce.cluster.backends.ray.metrics import MetricsExporter
@@ -225,9 +226,15 @@ def open_backend(
         from reinforce.cluster.backends.inline import inline_backend
 
         return inline_backend(config, spec, driver, state)
+    config, configured = as_in_its_job(config), config
     if config.cluster.address is None:
         # Read when Ray is imported: every server of a local Ray then listens on loopback only.
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    elif configured.cluster.address is None:
+        driver.tell(
+            "this is a Ray job: it trains on the job's own cluster, which RAY_ADDRESS names "
+            "(--cluster.backend inline: in this process)"
+        )
     from reinforce.cluster.backends.ray.backend import ray_backend
 
     return ray_backend(config, spec, driver, state)
@@ -238,16 +245,17 @@ def check_environment(config: Config, console: PlainConsole) -> EnvironmentSpec:
 
     Raises:
         UnsuitableEnvironmentError, UnsuitablePolicyError: As ``preflight``.
+        ClusterUnreachableError: This is a Ray job of a cluster that nothing names.
         NoGPUError: The learner is to compute on a GPU of this machine, which has none.
     """
-    if config.learner.device == "cuda" and config.cluster.is_this_machine:
+    if config.learner.device == "cuda" and as_in_its_job(config).cluster.is_this_machine:
         # Imports Torch, seconds that only who asks for a GPU has to wait.
         from reinforce.learner.device import require_device
 
         require_device(config.learner.device)
     with told_if_slow(console, config.environment.id):
         found = preflight(config)
-    for warning in found.warnings:
+    for warning in filter(None, (*found.warnings, warn_of_its_folder(config))):
         console.say(f"warning: {warning}", "yellow")
     return found.spec
 

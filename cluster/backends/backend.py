@@ -110,6 +110,10 @@ class Pool(Protocol):
     def worker_restarts(self) -> int:
         """Workers that had to be replaced so far."""
 
+    @property
+    def spilled_bytes(self) -> int:
+        """What had no room in memory on its way to the learner, and was put on a disk so far."""
+
 
 class LearnerHandle(Protocol):
     """The one learner of a run. It survives the process it runs in."""

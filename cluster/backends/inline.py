@@ -25,6 +25,7 @@ class InlinePool:
     """A pool of one worker, which is called and not awaited."""
 
     workers_alive = 1
+    spilled_bytes = 0
     worker_restarts = 0
 
     def __init__(self, worker: RolloutWorker, interrupts: Interrupts) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated
 import tyro
 
 from reinforce.cluster.backends.ray.auth_token import token_is_expected, token_source
+from reinforce.cluster.backends.ray.job import as_in_its_job
 from reinforce.cluster.background_call import start_in_background
 from reinforce.cluster.commands.arguments import ConfiguredCommand
 from reinforce.cluster.console import PlainConsole
@@ -62,6 +63,7 @@ class DoctorCommand(ConfiguredCommand):
 
 
 def _findings(config: Config) -> Iterator[Finding]:
+    config = as_in_its_job(config)
     # Begun first, for importing MLflow takes seconds.
     tracking = start_in_background(partial(check_tracking, config.tracking))
     here = report_of_this_machine(config, str(Path.cwd()), _ENVIRONMENT_TIMEOUT_S)

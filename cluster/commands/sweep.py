@@ -34,9 +34,9 @@ class SweepCommand(Command):
     """Try settings: a grid, random draws, or draws by Optuna, each with several seeds.
 
     The file names a base and what varies; docs/tools.md shows one. Every trial is a normal run in a
-    process of its own. Called again after an interruption, a sweep goes on; a run that came to its
-    end is not run again, and a run that fails is noted and does not end the sweep. If all fail, it
-    ends with 1.
+    process of its own; if the sweep is killed, its runs stop after a checkpoint. Called again after
+    an interruption, a sweep goes on; a run that came to its end is not run again, and a run that
+    fails is noted and does not end the sweep. If all fail, it ends with 1.
 
     Attributes:
         file: YAML file of the sweep.
@@ -72,7 +72,8 @@ class SweepCommand(Command):
             def say(done: TrialRun) -> None:
                 console.say(_line(done, sweep.num_trials, base.stop.target_metric))
 
-            _run(Sweep(sweep, base, folder, ledger, self.parallel, say), tracking, console)
+            trials = Sweep(sweep, base, folder, ledger, self.parallel, say, console.say)
+            _run(trials, tracking, console)
         _print_trials(console, ledger, sweep.num_trials, base.stop.target_metric)
         if all(ledger.score(trial) is None for trial in range(sweep.num_trials)):
             console.say(f"no run finished; {folder}/logs says why", "red")

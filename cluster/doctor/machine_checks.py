@@ -41,8 +41,8 @@ def check_machine(report: NodeReport) -> Iterator[Finding]:
         yield warning(
             "shared memory",
             size,
-            "Ray puts its objects on disk instead: in a container, set shm_size to a tenth more "
-            "than --object-store-memory",
+            "what has no room there is put on disk, which is slow: in a container, set shm_size to "
+            "a tenth more than --object-store-memory",
         )
     else:
         yield ok("shared memory", size)

@@ -145,6 +145,7 @@ def update_entry(
         "cluster/workers_alive": workers_alive,
         "cluster/worker_restarts": progress.worker_restarts,
         "cluster/learner_restarts": progress.learner_restarts,
+        **({"cluster/spilled_bytes": progress.spilled_bytes} if progress.spilled_bytes else {}),
         "checkpoint/failed": checkpoints_failed,
         "progress/updates": progress.updates,
         "progress/episodes": progress.episodes,

@@ -89,6 +89,7 @@ def write_summary(
         "learner_restarts": progress.learner_restarts,
         # Without secrets: the file goes to MLflow.
         "changes": [without_secrets(change.model_dump(mode="json")) for change in changes],
+        "spilled_bytes": progress.spilled_bytes,
     }
     write_json(run.summary_file, summary)
     return summary
@@ -104,7 +105,12 @@ def add_run_id(
 
 
 def write_failure(run: RunDirectory, error: BaseException, wall_time_s: float) -> None:
-    """Write the summary of a run that failed."""
+    """Write the summary of a run that failed, unless it had finished, and only what follows failed.
+
+    So it is while Ray is taken down, and while a run that is to train on does not get so far.
+    """
+    if (read_summary(run.summary_file) or {}).get("status") == "finished":
+        return
     write_json(
         run.summary_file,
         {

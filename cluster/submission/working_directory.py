@@ -1,14 +1,16 @@
 """The working directory of a job: what of the current folder travels to the cluster, and as what.
 
 In a checkout of git, what git tracks or would track; elsewhere, everything that is not hidden.
-Never what runs leave behind.
+Never what runs leave behind, logs among it: the files decide whether a run is the same
+(``require_same_files``), and one that grows while they travel would make it another.
 """
 
 import hashlib
 import os
 import subprocess
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +21,10 @@ LIMIT_BYTES = 512 << 20
 
 _GENERATED = {"runs", "mlruns", "mlartifacts", "__pycache__", "node_modules", "venv"}
 _GENERATED_PREFIXES = (".", "mlflow.db")
+_LOGS = ("*.log", "*.log.*", "nohup.out", "slurm-*.out", "events.out.tfevents.*")
+_MARKS = (("metrics.jsonl", "config.yaml"), ("settings.jsonl", "sweep.yaml"))
+"""Files that a run directory, or the folder of a sweep, has beside each other."""
+
 _OURS = Path("reinforce", "cluster", "training.py")
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
 
@@ -30,7 +36,8 @@ class WorkingDirectory:
     Attributes:
         root: The folder.
         files: Paths relative to it, sorted.
-        left_out: Names at the top of the folder of which nothing is taken, sorted.
+        left_out: Names at the top of the folder of which nothing is taken, and outputs below,
+            sorted.
     """
 
     root: Path
@@ -52,9 +59,12 @@ class WorkingDirectory:
             for path in (entry, *_behind(root, entry, entries))
             if _is_wanted(path) and (root / path).is_file()
         }
+        outputs = set(_outputs(root, paths))
+        paths = {path for path in paths if outputs.isdisjoint((path, *path.parents))}
         tops = {path.parts[0] for path in paths}
-        left_out = sorted(path.name for path in root.iterdir() if path.name not in tops)
-        directory = cls(root, tuple(sorted(paths)), tuple(left_out))
+        left_out = {path.name for path in root.iterdir() if path.name not in tops}
+        left_out |= {str(path) for path in outputs if path.parts[0] in tops}
+        directory = cls(root, tuple(sorted(paths)), tuple(sorted(left_out)))
         if directory.num_bytes > LIMIT_BYTES:
             sizes = {path: (root / path).stat().st_size for path in paths}
             largest = sorted(sizes, key=lambda path: -sizes[path])[:3]
@@ -108,6 +118,21 @@ def _is_wanted(path: Path) -> bool:
     return not any(
         part in _GENERATED or part.startswith(_GENERATED_PREFIXES) for part in path.parts
     )
+
+
+def _outputs(root: Path, paths: Collection[Path]) -> Iterator[Path]:
+    """Yield logs, what this very command prints into, and folders of runs and sweeps."""
+    printed_into = []
+    for descriptor in (1, 2):
+        with suppress(OSError):  # it is closed
+            printed_into.append(os.fstat(descriptor))
+    for path in paths:
+        about = (root / path).stat()
+        if any(map(path.match, _LOGS)) or any(os.path.samestat(about, o) for o in printed_into):
+            yield path
+        for mark, other in _MARKS:
+            if path.name == mark and path.with_name(other) in paths and path.parent != Path():
+                yield path.parent
 
 
 def _listed_by_git(root: Path) -> list[Path] | None:

@@ -4,15 +4,16 @@ import math
 import subprocess
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from reinforce.cluster.files import open_for_appending, write_atomically
 from reinforce.cluster.interrupts import Interrupts
+from reinforce.cluster.run_store.journal import is_being_written
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.summary import read_summary
-from reinforce.cluster.self_command import self_command, self_environment
+from reinforce.cluster.self_command import module_command, self_environment
 from reinforce.cluster.sweeps.ledger import SweepLedger, TrialRun
 from reinforce.cluster.sweeps.samplers import make_sampler
 from reinforce.configs.config import Config
@@ -22,6 +23,8 @@ from reinforce.configs.sweep import SweepConfig
 
 _POLL_S = 0.2
 
+_PROGRAM = "reinforce.cluster.sweeps.trial_program"
+
 _STOP_TIMEOUT_S = 120.0
 """For a run that was told to stop: it writes a checkpoint first."""
 
@@ -29,7 +32,8 @@ _STOP_TIMEOUT_S = 120.0
 class Sweep:
     """A sweep in its folder: settings laid over a base, in so many runs at a time.
 
-    ``ledger`` holds what is done already, and ``say`` is called with every run that ends.
+    ``ledger`` holds what is done already, ``say`` is called with every run that ends, and ``tell``
+    with what is waited for.
     """
 
     def __init__(
@@ -40,9 +44,10 @@ class Sweep:
         ledger: SweepLedger,
         parallel: int,
         say: Callable[[TrialRun], None],
+        tell: Callable[[str], None],
     ) -> None:
         self._sweep, self._base = sweep, base
-        self._folder, self._ledger, self._say = folder, ledger, say
+        self._folder, self._ledger, self._say, self._tell = folder, ledger, say, tell
         self._parallel = parallel
         self._sampler = make_sampler(sweep)
         # The trials that are under way when another begins: what Optuna has not heard of by then is
@@ -68,7 +73,8 @@ class Sweep:
             for seed in self._sweep.seeds
             if self._ledger.find(trial, seed) is None
         )
-        interrupts.when_abandoned(self._tell_to_stop)
+        interrupts.when_abandoned(self._abandon)
+        self._wait_for_others(waiting, interrupts, keep_up)
         try:
             while waiting or self._running:
                 interrupts.check()
@@ -83,15 +89,41 @@ class Sweep:
                 if not ended:
                     time.sleep(_POLL_S)
         finally:
-            self._tell_to_stop()
+            for process in self._running:
+                process.let_go()
             for process in self._running:
                 process.wait()
+
+    def _wait_for_others(
+        self,
+        waiting: Iterable[tuple[int, int]],
+        interrupts: Interrupts,
+        keep_up: Callable[[], None],
+    ) -> None:
+        """Wait for runs that others have in hand: those of a sweep that was killed are ending."""
+        runs = [self._directory_of(trial, seed) for trial, seed in waiting]
+        is_said = False
+        while alive := [run for run in runs if is_being_written(run.journal_file)]:
+            if not is_said:
+                self._tell(
+                    f"{len(alive)} of its runs are still made by other processes: waits for their "
+                    f"end, such as {alive[0].path}"
+                )
+            is_said = True
+            interrupts.check()
+            keep_up()
+            time.sleep(_POLL_S)
+
+    def _directory_of(self, trial: int, seed: int) -> RunDirectory:
+        return RunDirectory(self._folder / "runs" / _run_name(trial, seed))
 
     def _take_ended(self) -> list[TrialRun]:
         """Return what came of the runs that are over, and go on with the others."""
         # Each is asked once: one that ended between two questions would be in neither list.
         over = [each for each in self._running if each.is_over()]
         self._running = [each for each in self._running if each not in over]
+        for each in over:
+            each.let_go()
         return [each.outcome() for each in over]
 
     def _is_due(self, trial: int, seed: int) -> bool:
@@ -103,7 +135,7 @@ class Sweep:
     def _begin(self, trial: int, seed: int) -> TrialRun | None:
         """Start a run; return its end if its settings do not go together."""
         settings = self._settings_of(trial)
-        name = f"trial-{trial:04d}-seed-{seed}"
+        name = _run_name(trial, seed)
         identity = {"name": name, "seed": seed, "directory": str(self._folder / "runs")}
         try:
             values = self._sweep.config(self._base, settings).model_dump(mode="json")
@@ -121,9 +153,13 @@ class Sweep:
             self._ledger.begin(trial, settings)
         return settings
 
-    def _tell_to_stop(self) -> None:
+    def _abandon(self) -> None:
         for process in self._running:
-            process.tell_to_stop()
+            process.abandon()
+
+
+def _run_name(trial: int, seed: int) -> str:
+    return f"trial-{trial:04d}-seed-{seed}"
 
 
 class TrialProcess:
@@ -147,8 +183,9 @@ class TrialProcess:
         write_atomically(file, to_yaml(config).encode())
         with open_for_appending(self._log) as output:
             self._process = subprocess.Popen(  # noqa: S603  (our own command)
-                self_command("train", str(file), "--resume", "auto"),
+                module_command(_PROGRAM, "train", str(file), "--resume", "auto"),
                 env=self_environment(),
+                stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,
                 # Out of the terminal's group: Ctrl-C reaches it once, through us.
@@ -156,14 +193,22 @@ class TrialProcess:
             )
 
     def is_over(self) -> bool:
-        return self._process is None or self._process.poll() is not None
+        """Return whether nobody is at work on it any more, this process or another."""
+        is_ended = self._process is None or self._process.poll() is not None
+        return is_ended and not is_being_written(self._run.journal_file)
 
-    def tell_to_stop(self) -> None:
-        if self._process and self._process.poll() is None:
+    def let_go(self) -> None:
+        """Let go of its lifeline: it ends in good order, if it has not ended yet."""
+        if self._process and self._process.stdin:
+            self._process.stdin.close()
+
+    def abandon(self) -> None:
+        """Have it end at once, if it was let go before."""
+        if self._process:
             self._process.terminate()
 
     def wait(self) -> None:
-        """Wait for its end, after it was told to stop, and kill it if it does not come."""
+        """Wait for its end, after it was let go, and kill it if it does not come."""
         if self._process is None:
             return
         try:

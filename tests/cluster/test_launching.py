@@ -145,6 +145,43 @@ def test_the_doctor_looks_at_every_node(nodes, reinforce):
     assert int(seconds) < 60, "it is ten seconds where nobody else is at work"
 
 
+def test_a_job_of_rays_own_trains_on_the_cluster_that_it_is_a_job_of(nodes, submitted):
+    command = [Path(sys.executable).parent / "ray", "job", "submit", "--address", nodes.dashboard]
+    command += ["--working-dir", ".", "--", "reinforce", "train", "mine.yaml", *SHORT]
+
+    result = subprocess.run(
+        command,
+        cwd=submitted.folder,
+        env=os.environ | {"RAY_AUTH_MODE": "token"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "this is a Ray job: it trains on the job's own cluster" in result.stdout
+    assert "joined the Ray cluster at" in result.stdout
+    assert "lies in the folder of this Ray job" in result.stdout
+    assert weights_in(result.stdout) == weights_in(submitted.here.stdout)
+
+
+def test_a_runtime_environment_that_fails_ends_the_run_with_its_reason(nodes, reinforce):
+    lost = "gcs://_ray_pkg_0a62fe483960e4e9.zip"
+    job = json.dumps({"runtime_env": {"working_dir": lost}, "metadata": {}})
+    began_s = time.monotonic()
+
+    result = reinforce(
+        *["train", "cartpole", *SHORT], RAY_JOB_CONFIG_JSON_ENV_VAR=job, RAY_ADDRESS=nodes.address
+    )
+
+    assert result.returncode == 1
+    assert time.monotonic() - began_s < 120, "it is 14 s, and were 321 s"
+    assert "it did not start: OSError: Failed to download runtime_env file" in result.stdout
+    assert "rollout workers fail to start: Failed to set up runtime environment" in result.stderr
+    assert lost in result.stderr
+
+
 def metrics_with(nodes, *names):
     deadline_s = time.monotonic() + 120
     while missing := [name for name in names if name not in (text := nodes.metrics())]:

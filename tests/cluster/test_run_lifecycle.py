@@ -1,6 +1,7 @@
 """The lifecycle: what happens around the loop when it cannot go on from where it is."""
 
 import io
+from contextlib import contextmanager
 
 import pytest
 from runs import records_of, train
@@ -95,6 +96,29 @@ def test_what_ends_it_while_it_goes_back_never_costs_what_was_reached(
         assert code == 143
         assert read_json(run.summary_file)["status"] == "interrupted"
         assert read_json(run.summary_file)["updates"] == 3
+
+
+def test_a_run_that_has_finished_stays_so_when_its_backend_fails_to_end(
+    conduct, monkeypatch, make_config
+):
+    from reinforce.cluster import run_lifecycle
+
+    open_backend = run_lifecycle.open_backend
+
+    @contextmanager
+    def open_and_fail_to_end(*arguments):
+        with open_backend(*arguments) as backend:
+            yield backend
+        raise OSError("the raylet is gone")
+
+    monkeypatch.setattr(run_lifecycle, "open_backend", open_and_fail_to_end)
+
+    with pytest.raises(OSError, match="the raylet is gone"):
+        conduct(monkeypatch, {})
+
+    (summary,) = make_config().run.directory.glob("test/summary.json")
+    assert read_json(summary)["status"] == "finished"
+    assert read_json(summary)["evaluation"]
 
 
 def test_what_the_backend_has_to_tell_is_printed(make_config, monkeypatch):

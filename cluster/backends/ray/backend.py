@@ -11,6 +11,7 @@ from reinforce.cluster.backends.backend import Backend, Driver
 from reinforce.cluster.backends.ray.actors import LearnerActor, RolloutActor
 from reinforce.cluster.backends.ray.capacity import WorkerTarget, require_room
 from reinforce.cluster.backends.ray.learner import RayLearner
+from reinforce.cluster.backends.ray.object_store import batches_bytes
 from reinforce.cluster.backends.ray.pool import RayPool
 from reinforce.cluster.backends.ray.session import num_learner_gpus, ray_session
 from reinforce.configs.config import Config
@@ -38,7 +39,7 @@ def ray_backend(
             autoscaler.
     """
     is_local = config.cluster.address is None
-    with ray_session(config, driver) as check_session:
+    with ray_session(config, driver, batches_bytes(config, spec)) as check_session:
         if not is_local:
             require_room(config)
         learner_actor = _learner_actor(config)

@@ -4,7 +4,13 @@ from collections import Counter
 from enum import Enum
 
 import ray
-from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
+from ray.exceptions import (
+    OutOfMemoryError,
+    RayActorError,
+    RayError,
+    RayTaskError,
+    RuntimeEnvSetupError,
+)
 
 from reinforce.cluster.errors import without_colours
 from reinforce.workers.tickets import Ticket
@@ -81,10 +87,17 @@ def cause_of(error: RayError, *, has_node: bool = True) -> str:
         return "its node is gone"
     if isinstance(error, OutOfMemoryError):
         return "Ray ended it because its node ran out of memory"
-    if isinstance(error, RayActorError) and error.actor_init_failed:
+    if fails_to_start(error):
         last_line = without_colours(str(error)).strip().splitlines()[-1]
         return f"it did not start: {last_line}"[:_MAX_CAUSE_LENGTH]
     return "its process was killed, or crashed, or memory ran out"
+
+
+def fails_to_start(error: RayError) -> bool:
+    """Return whether an actor's constructor raised, or had no environment to run in."""
+    if isinstance(error, RayActorError):
+        return bool(error.actor_init_failed)
+    return isinstance(error, RuntimeEnvSetupError)
 
 
 def node_is_alive(node: str | None) -> bool:

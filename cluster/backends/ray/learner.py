@@ -23,11 +23,14 @@ from ray.exceptions import (
     RayActorError,
     RayError,
     RayTaskError,
+    RuntimeEnvSetupError,
 )
 
 from reinforce.cluster.backends.backend import Driver
 from reinforce.cluster.backends.ray.actors import WrongVersionError
 from reinforce.cluster.backends.ray.answer_deadlines import AnswerDeadlines
+from reinforce.cluster.backends.ray.incidents import fails_to_start
+from reinforce.cluster.backends.ray.object_store import require_disk
 from reinforce.cluster.backends.ray.private import has_process
 from reinforce.cluster.errors import (
     LearnerLostError,
@@ -129,6 +132,7 @@ class RayLearner:
             TrajectoriesLostError: They vanished with a node; the learner is as it was before.
             LearnerStateLostError: The learner and its state vanished with a node.
             LearnerLostError: The learner fails whenever it is started again.
+            StorageError: Ray has no disk to spill to.
         """
         while True:
             kind = "update" if self._fitting_since_s is None else "update and the fit before it"
@@ -281,6 +285,7 @@ class RayLearner:
         try:
             return ray.get(reference, timeout=timeout_s)
         except RayTaskError as error:
+            require_disk(error)
             if isinstance(error.cause, WrongVersionError):
                 raise LearnerStateLostError(
                     f"what the learner's state is made from is lost: {error.cause}"
@@ -289,9 +294,9 @@ class RayLearner:
                 raise TrajectoriesLostError(without_colours(str(error.cause))) from error
             text = without_colours(str(error))
             raise LearnerLostError(f"the learner failed in {call!r}: {text}") from error
-        except RayActorError as error:
+        except (RayActorError, RuntimeEnvSetupError) as error:
             text = without_colours(str(error))
-            if error.actor_init_failed:
+            if fails_to_start(error):
                 raise LearnerLostError(f"the learner fails to start: {text}") from error
             raise _ActorGoneError(f"the learner was lost in {call!r}: {text}") from error
         except RayError as error:

@@ -25,6 +25,9 @@ what we and Ray put below takes up to 85."""
 
 _CHECK_EVERY_S = 1.0
 
+_LEAST_FREE_BYTES = 1 << 20
+"""For sockets, addresses and the first lines of logs; without it, Ray waits for its own files."""
+
 
 class LocalFolder:
     """A folder for the files of one Ray; whoever made it holds its lock.
@@ -78,10 +81,12 @@ def local_folder(tell: Callable[[str], None]) -> Iterator[LocalFolder]:
         tell: Called with a sentence if the folder does not lie where TMPDIR says.
 
     Raises:
-        LocalRayError: There is no place for it that other users cannot tamper with.
+        LocalRayError: There is no place for it that has room and that other users cannot tamper
+            with.
     """
     parent = _place()
     _remove_stale(parent)
+    require_room(parent)
     private = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))  # mode 0700, a random name
     with closing(open_locked(private / _LOCK)):
         folder = LocalFolder(private)
@@ -96,8 +101,27 @@ def local_folder(tell: Callable[[str], None]) -> Iterator[LocalFolder]:
             folder.remove()
 
 
+def require_room(folder: Path) -> None:
+    """Raise if the disk is full on which Ray has, or would have, its files.
+
+    Raises:
+        LocalRayError: It is. Ray itself gives another reason after half a minute.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < _LEAST_FREE_BYTES:
+        raise LocalRayError(
+            f"{folder} is full ({free >> 10} KiB are free), and a local Ray has its files there: "
+            "make room, set TMPDIR to another folder, or use --cluster.backend inline to train "
+            "without Ray"
+        )
+
+
 def _place() -> Path:
     """Return the folder for temporary files, or /tmp if its path is too long for Ray's sockets."""
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError as error:  # none can be written, which it has tried
+        raise LocalRayError(f"a local Ray needs a folder for its files: {error.strerror}") from None
     for place in dict.fromkeys((tempfile.gettempdir(), "/tmp")):  # noqa: S108
         if len(os.fsencode(place)) <= _MAX_PARENT_BYTES and _others_cannot_rename_in(place):
             return Path(place)

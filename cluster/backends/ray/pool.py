@@ -9,14 +9,20 @@ import ray
 from ray.exceptions import (
     ActorUnavailableError,
     ObjectLostError,
-    RayActorError,
     RayError,
     RayTaskError,
 )
 
 from reinforce.cluster.backends.backend import Batch, Driver, TicketCounts
 from reinforce.cluster.backends.ray.capacity import WorkerTarget
-from reinforce.cluster.backends.ray.incidents import Incident, Incidents, cause_of, node_is_alive
+from reinforce.cluster.backends.ray.incidents import (
+    Incident,
+    Incidents,
+    cause_of,
+    fails_to_start,
+    node_is_alive,
+)
+from reinforce.cluster.backends.ray.object_store import Spilling, require_disk
 from reinforce.cluster.backends.ray.private import has_process
 from reinforce.cluster.backends.ray.scheduler import (
     Action,
@@ -98,6 +104,7 @@ class RayPool:
         self._last_errors: dict[TicketKey, Exception] = {}
         self._last_alive_s = time.monotonic()
         self._incidents = Incidents()
+        self._spilling = Spilling(driver.tell)
         self._patience = Patience()
         self.on_long_ticket: Callable[[LongTicket], None] = lambda long: None
         self._carry_out()
@@ -113,6 +120,10 @@ class RayPool:
     @property
     def worker_restarts(self) -> int:
         return self._scheduler.restarts
+
+    @property
+    def spilled_bytes(self) -> int:
+        return self._spilling.num_bytes
 
     def submit(self, tickets: Sequence[Ticket], weights: Any) -> None:
         """Start to play a batch with the weights behind a reference."""
@@ -135,6 +146,7 @@ class RayPool:
         Raises:
             TicketFailedError: A ticket failed as often as it may be started.
             WorkerStartError: Workers were lost and none comes up again.
+            StorageError: Ray has no disk to spill to.
             InterruptedRunError: The user asked to stop.
         """
         batch = self._submitted[purpose, update]
@@ -190,6 +202,7 @@ class RayPool:
             self._scheduler.target = self._worker_target.target
             self._scheduler.avoid(self._worker_target.leaving_nodes)
         self._carry_out()
+        self._spilling.look()
         self.tell_incidents()
         self._tell_long_ticket()
 
@@ -268,6 +281,7 @@ class RayPool:
 
     def _note_failure(self, call: _Call, error: RayError) -> None:
         now_s = time.monotonic()
+        require_disk(error)
         if isinstance(error, RayTaskError) and isinstance(error.cause, ObjectLostError):
             raise LearnerStateLostError(f"weights vanished with their node: {error.cause}")
         if isinstance(error, RayTaskError) and call.data is not None:
@@ -288,8 +302,7 @@ class RayPool:
             self._last_errors[key_of(ticket)] = error
 
     def _give_up_if_none_starts(self, error: RayError) -> None:
-        init_failed = isinstance(error, RayActorError) and error.actor_init_failed
-        if init_failed and self._scheduler.failed_starts >= _MAX_FAILED_STARTS:
+        if fails_to_start(error) and self._scheduler.failed_starts >= _MAX_FAILED_STARTS:
             text = without_colours(str(error))
             raise WorkerStartError(f"rollout workers fail to start: {text}") from error
 

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
-from ray._private import ray_constants, services, worker
+from ray._private import internal_api, ray_constants, services, utils, worker
 from ray._private.node import Node
 from ray._private.state import state
 from ray._raylet import GcsClient  # type: ignore[attr-defined]
@@ -22,6 +22,9 @@ _LEFT_OUT = ("start_api_server", "start_monitor", "start_log_monitor")
 not shown; the autoscaler, where there is one machine; what carries the workers' output to the
 driver, which is switched off. Each is a Python process, and ``ray.init`` waits for the first
 (docs/decisions/0072-a-local-ray-starts-less.md)."""
+
+
+_STORE_TIMEOUT_S = 10.0
 
 
 class RayProcesses:
@@ -155,6 +158,29 @@ def has_process(actor: Any) -> bool:
     """
     look_up = getattr(state, "actor_table", lambda _: {"Pid": True})
     return bool(look_up(actor._actor_id.hex()).get("Pid"))
+
+
+def spilled_bytes() -> int:
+    """Return what the object stores of all nodes have spilled to disk since they began.
+
+    Should the name vanish, nothing counts as spilled.
+
+    Raises:
+        Exception: A node does not answer.
+    """
+    ask = getattr(internal_api, "get_memory_info_reply", None)
+    reply = ask(state, timeout_seconds=_STORE_TIMEOUT_S) if ask else None
+    return int(reply.store_stats.spilled_bytes_total) if reply else 0
+
+
+def session_folder() -> str:
+    """Return the folder of this node's Ray, below which it spills unless it was told otherwise."""
+    return str(worker._global_node.get_session_dir_path())
+
+
+def available_memory_bytes() -> int:
+    """Return the memory that is free on this machine, or within the limit of its container."""
+    return int(utils.estimate_available_memory())
 
 
 def job_client(address: str, timeouts_s: tuple[float, float]) -> Any:

@@ -14,7 +14,12 @@ import ray
 
 from reinforce.cluster import RAY_CAME_FIRST
 from reinforce.cluster.backends.backend import Driver
-from reinforce.cluster.backends.ray.local_folder import LocalFolder, local_folder
+from reinforce.cluster.backends.ray.local_folder import (
+    LocalFolder,
+    local_folder,
+    require_room,
+)
+from reinforce.cluster.backends.ray.object_store import local_store
 from reinforce.cluster.backends.ray.private import RayProcesses, job_config
 from reinforce.cluster.backends.ray.probe import find_cluster
 from reinforce.cluster.background_call import start_in_background
@@ -33,15 +38,20 @@ _POLL_S = 0.2
 _AFTER_A_SIGNAL_S = 8.0
 """What Ray may still take to start: ended halfway, it would leave more behind."""
 
-_LOCAL_OBJECT_STORE_BYTES = 512 << 20
-
 _ENCODINGS = {"text": "TEXT", "json": "JSON"}
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
 @contextmanager
-def ray_session(config: Config, driver: Driver) -> Iterator[Callable[[], None]]:
+def ray_session(
+    config: Config, driver: Driver, batches_bytes: int = 0
+) -> Iterator[Callable[[], None]]:
     """Connect to the cluster of ``cluster.address``, or start a local Ray; disconnect at the end.
+
+    Args:
+        config: Which cluster.
+        driver: The process that this runs in.
+        batches_bytes: What is to lie in the object store of a local Ray.
 
     Yields:
         A check to call while waiting: it raises LocalRayError if the files of a local Ray were
@@ -72,10 +82,13 @@ def ray_session(config: Config, driver: Driver) -> Iterator[Callable[[], None]]:
                 interrupts.when_abandoned(remove_at_once)
                 with _own_token():
                     with processes.started_here():
-                        _start_locally(start, folder, config)
+                        store = local_store(batches_bytes, folder.path, driver.tell)
+                        _start_locally(start, folder, config, store)
                     yield folder.check
             else:
                 _join(start, str(address))
+                joined = ray.get_runtime_context().gcs_address
+                driver.tell(f"joined the Ray cluster at {joined}")
                 yield lambda: None
         finally:
             if start.is_over:
@@ -175,14 +188,16 @@ class _Start:
                 raise TimeoutError(f"it has not answered for {_START_TIMEOUT_S:g} s")
 
 
-def _start_locally(start: _Start, folder: LocalFolder, config: Config) -> None:
+def _start_locally(
+    start: _Start, folder: LocalFolder, config: Config, store: dict[str, Any]
+) -> None:
     try:
         start.init(
             address="local",  # whatever RAY_ADDRESS says
             num_cpus=len(os.sched_getaffinity(0)),
             num_gpus=num_learner_gpus(config),
             include_dashboard=False,
-            object_store_memory=_LOCAL_OBJECT_STORE_BYTES,
+            **store,
             # Nobody reads them here, and any user of the machine could.
             _system_config={"enable_metrics_collection": False},
             _temp_dir=str(folder.path),
@@ -191,6 +206,7 @@ def _start_locally(start: _Start, folder: LocalFolder, config: Config) -> None:
     except (InterruptedRunError, LocalRayError, UsageError):
         raise
     except Exception as error:  # as many types as there are ways to fail
+        require_room(folder.path)  # else that is why
         raise LocalRayError(
             f"cannot start Ray on this machine: {type(error).__name__}: {error}\n"
             "Use --cluster.backend inline to train without it."

@@ -7,13 +7,16 @@ import subprocess
 import sys
 import time
 from contextlib import redirect_stderr, redirect_stdout
+from threading import Timer
 from types import SimpleNamespace
 
 import pytest
 import yaml
+from processes import processes_in, wait_for
 
 from reinforce.cluster.cli import main
 from reinforce.cluster.files import read_json
+from reinforce.cluster.run_store.journal import Journal
 from reinforce.cluster.sweeps.ledger import SweepLedger, TrialRun, sweep_lock
 
 BASE = {
@@ -44,6 +47,8 @@ def write(tmp_path, monkeypatch):
 class InThisProcess:
     """Stands for the process of a run, which is over when it has been started."""
 
+    stdin = None
+
     def __init__(self, command, *, stdout, **_):
         with (
             os.fdopen(os.dup(stdout.fileno()), "w") as log,
@@ -59,7 +64,7 @@ class InThisProcess:
 @pytest.fixture
 def _runs_in_this_process(monkeypatch, without_plots):
     """Processes, which cost seconds, are left to those tests that are about them."""
-    processes = SimpleNamespace(Popen=InThisProcess)
+    processes = SimpleNamespace(Popen=InThisProcess, PIPE=subprocess.PIPE)
     monkeypatch.setattr("reinforce.cluster.sweeps.sweep.subprocess", processes)
 
 
@@ -176,6 +181,66 @@ def test_ctrl_c_stops_the_run_in_good_order_and_the_same_command_goes_on(write, 
     assert again.wait(120) == 143
 
 
+@pytest.mark.slow
+def test_runs_stop_in_good_order_when_their_sweep_is_killed_and_the_same_command_goes_on(
+    write, tmp_path
+):
+    folder = write(
+        {"settings": {"learner.discount": [0.9, 1.0]}},
+        stop={"max_updates": 1000},
+        environment={"id": "fake_environments:ShortOrLong-v0", "kwargs": {"step_s": 0.001}},
+    )
+    runs = [folder / "runs" / f"trial-000{number}-seed-0" for number in (0, 1)]
+    command = [sys.executable, "-m", "reinforce", "sweep", "sweep.yaml", "--parallel", "2"]
+
+    def begin():
+        return subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL)
+
+    def played():
+        journals = [run / "metrics.jsonl" for run in runs]
+        return [path.exists() and path.read_text().count('"batch": {') for path in journals]
+
+    sweep = begin()
+    wait_for(lambda: all(played()))
+    sweep.kill()
+    sweep.wait()
+    wait_for(lambda: processes_in(tmp_path) == [])
+
+    for run in runs:
+        assert read_json(run / "summary.json")["stop_reason"] == "stopped by SIGTERM"
+        assert list((run / "checkpoints").glob("*.safetensors"))
+    assert not (folder / "trials.jsonl").exists()
+
+    before = played()
+    again = begin()
+    wait_for(lambda: all(now > then for now, then in zip(played(), before, strict=True)))
+    again.terminate()
+    assert again.wait(120) == 143
+    assert processes_in(tmp_path) == []
+
+
+@pytest.mark.usefixtures("_runs_in_this_process")
+def test_a_run_that_another_process_still_makes_is_waited_for(write, capsys):
+    """Of a sweep that was killed: it was refused as in use, and failed although it finished."""
+    folder = write({"settings": {"learner.discount": [0.9]}})
+    assert main(["sweep", "sweep.yaml"]) == 0
+    lines, run = lines_of(folder), folder / "runs" / "trial-0000-seed-0"
+    (folder / "trials.jsonl").unlink()
+    (run / "summary.json").rename(run / "not yet")
+
+    with Journal(run / "metrics.jsonl") as journal:
+
+        def finish():
+            (run / "not yet").rename(run / "summary.json")
+            journal.__exit__()
+
+        Timer(1.0, finish).start()
+        assert main(["sweep", "sweep.yaml"]) == 0
+
+    assert lines_of(folder) == lines
+    assert f"waits for their end, such as {run}" in capsys.readouterr().out
+
+
 def test_runs_side_by_side_give_what_each_gives_alone(write):
     folder = write({"settings": {"learner.discount": [0.8, 0.9]}})
 
@@ -244,7 +309,7 @@ def test_a_run_that_ends_just_after_it_was_asked_is_not_lost(write, monkeypatch)
         def outcome(self):
             return self._run
 
-        def tell_to_stop(self):
+        def let_go(self):
             pass
 
     monkeypatch.setattr("reinforce.cluster.sweeps.sweep.TrialProcess", EndsBetweenQuestions)

@@ -1,6 +1,7 @@
 """What of the current directory a job takes along, and what is said before it is sent."""
 
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -28,6 +29,54 @@ def test_what_runs_leave_behind_and_what_is_hidden_stays_here(folder):
 
     assert names(directory) == ["envs/maze.py", "mine.yaml"]
     assert directory.left_out == (".venv", "mlflow.db", "runs")
+
+
+OUTPUTS = (
+    *("train.log", "train.log.1", "envs/maze.log", "nohup.out", "slurm-17.out"),
+    *("results/a/config.yaml", "results/a/metrics.jsonl", "results/a/checkpoints/1.safetensors"),
+    *("tried/sweep.yaml", "tried/settings.jsonl", "tried/configs/trial-0000-seed-0.yaml"),
+)
+
+
+@pytest.mark.parametrize("is_checkout", [False, True])
+def test_logs_runs_and_sweeps_change_nothing_and_are_said_to_stay(
+    folder, tmp_path_factory, is_checkout
+):
+    """The same --run.name would be refused after them, as one with other files."""
+    if is_checkout:
+        subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
+    first = WorkingDirectory.of(folder).pack(tmp_path_factory.mktemp("one"))
+    for name in OUTPUTS:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("")
+
+    directory = WorkingDirectory.of(folder)
+
+    assert directory.pack(tmp_path_factory.mktemp("two")).name == first.name
+    assert {"train.log", "envs/maze.log", "results", "tried"} <= set(directory.left_out)
+
+
+def test_files_that_only_look_like_a_runs_are_taken_along(folder):
+    for name in ("data/metrics.jsonl", "logs/maze.py", "sweeps/sweep.yaml", "metrics.jsonl"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("")
+    (folder / "config.yaml").write_text("")  # the folder itself is what was asked for
+
+    taken = set(names(WorkingDirectory.of(folder)))
+
+    assert {"data/metrics.jsonl", "logs/maze.py", "sweeps/sweep.yaml", "metrics.jsonl"} <= taken
+
+
+def test_what_the_command_prints_into_stays_whatever_its_name(folder):
+    program = (
+        "from pathlib import Path\n"
+        "from reinforce.cluster.submission.working_directory import WorkingDirectory\n"
+        "assert 'said.txt' not in map(str, WorkingDirectory.of(Path.cwd()).files)\n"
+    )
+    with (folder / "said.txt").open("w") as said:
+        subprocess.run([sys.executable, "-c", program], cwd=folder, stdout=said, check=True)
+
+    assert "said.txt" in names(WorkingDirectory.of(folder))
 
 
 def test_in_a_checkout_git_says_what_belongs_to_it(folder):

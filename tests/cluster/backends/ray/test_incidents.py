@@ -1,9 +1,14 @@
 """What is said of losses: one sentence at once, then all that came meanwhile in one more."""
 
 import pytest
-from ray.exceptions import ActorDiedError, OutOfMemoryError, RayTaskError
+from ray.exceptions import ActorDiedError, OutOfMemoryError, RayTaskError, RuntimeEnvSetupError
 
-from reinforce.cluster.backends.ray.incidents import Incident, Incidents, cause_of
+from reinforce.cluster.backends.ray.incidents import (
+    Incident,
+    Incidents,
+    cause_of,
+    fails_to_start,
+)
 from reinforce.workers.tickets import Purpose, draw_tickets
 
 FIRST, SECOND = draw_tickets(0, Purpose.TRAINING, 12, 64, 32)
@@ -78,3 +83,11 @@ def test_a_hundred_losses_are_one_sentence_that_fits_a_few_lines():
 )
 def test_causes_are_named_without_the_words_of_ray(error, is_alive, cause):
     assert cause_of(error, has_node=is_alive) == cause
+
+
+def test_a_runtime_environment_that_fails_is_a_start_that_fails_with_its_last_line():
+    error = RuntimeEnvSetupError("Traceback ...\nOSError: the package my_envs is not to be had\n")
+
+    assert fails_to_start(error)
+    assert cause_of(error) == "it did not start: OSError: the package my_envs is not to be had"
+    assert not fails_to_start(ActorDiedError())

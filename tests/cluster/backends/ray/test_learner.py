@@ -94,6 +94,16 @@ def test_a_learner_that_no_node_has_room_for_is_said_and_then_given_up(interrupt
     assert [text.split(":")[0] for text in told] == ["still waiting for room for the learner"]
 
 
+def test_a_learner_whose_runtime_environment_fails_is_given_up_with_its_text(interrupts):
+    lost = {"working_dir": "gcs://_ray_pkg_0a62fe483960e4e9.zip"}
+    make_actor = ray.remote(DyingLearner).options(num_cpus=0, runtime_env=lost).remote
+    learner = RayLearner(lambda state: make_actor(), None, Driver(interrupts))
+
+    with pytest.raises(LearnerLostError, match=r"fails to start(.|\n)*_ray_pkg_0a62fe483960e4e9"):
+        learner.update([])
+    assert learner.restarts == 0
+
+
 @ray.remote(num_cpus=0)
 def never():
     time.sleep(3600)

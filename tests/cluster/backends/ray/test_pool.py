@@ -16,7 +16,7 @@ from reinforce.cluster.backends.ray.actors import RolloutActor
 from reinforce.cluster.backends.ray.capacity import WorkerTarget
 from reinforce.cluster.backends.ray.pool import RayPool
 from reinforce.cluster.backends.ray.scheduler import TIMEOUT_S, WorkerState, key_of
-from reinforce.cluster.errors import TicketFailedError
+from reinforce.cluster.errors import TicketFailedError, WorkerStartError
 from reinforce.configs.given_objects import UserProgram
 from reinforce.learner.policies.weights import Weights
 from reinforce.workers.environment import inspect_environment
@@ -329,3 +329,16 @@ def test_a_ticket_that_lasts_is_told_with_its_seconds(make_config, interrupts, m
     assert len(others) <= 1, "not each time that it is looked at"
     assert set(told[0].metrics) == {"tickets/longest_s"}
     pool.close()
+
+
+def test_a_runtime_environment_that_fails_ends_the_run_with_its_text(make_config, interrupts):
+    """As that of a job whose files its cluster no longer has."""
+    import ray
+
+    lost = {"working_dir": "gcs://_ray_pkg_0a62fe483960e4e9.zip"}
+    bad = ray.remote(RolloutActor).options(num_cpus=0, max_restarts=0, runtime_env=lost)
+    told = []
+
+    with pytest.raises(WorkerStartError, match=r"fail to start(.|\n)*_ray_pkg_0a62fe483960e4e9"):
+        make_pool(make_config(), interrupts, actors=repeat(bad, 20), tell=told.append)
+    assert "it did not start: OSError: Failed to download" in told[0]
