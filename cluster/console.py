@@ -1,5 +1,6 @@
 """Where everything is printed: as it is written, whatever rich or a terminal would make of it."""
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,8 +19,15 @@ class PlainConsole(Console):
     """
 
     def __init__(self, *, quiet_when_unread: bool = False, **options: Any) -> None:
-        super().__init__(emoji=False, **options)
+        # Rich would make a page of HTML of every line in a notebook.
+        super().__init__(emoji=False, force_jupyter=False, **options)
         self._quiet_when_unread = quiet_when_unread
+
+    @property
+    def is_notebook(self) -> bool:
+        """Whether this is the process of a notebook, and the output of a cell is written to."""
+        shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+        return getattr(shell, "kernel", None) is not None and self.file is sys.stdout
 
     def say(self, text: str, style: str | None = None) -> None:
         """Print a message without wrapping, highlighting or markup; an endless line is cut."""

@@ -60,7 +60,7 @@ def test_the_panel_shows_progress_returns_speed_time_and_workers():
     with LiveDisplay(out, config, "my-run") as display:
         display.show(UPDATE)
         display.show(EVALUATION)
-        out.print(display._panel())
+        out.print(display._panel.drawn())
 
     shown = out.file.getvalue()
     for word in (
@@ -91,7 +91,7 @@ def test_a_goal_from_info_or_else_the_rate_of_success_stands_beside_the_return()
         with make_display(panel, config, "") as display:
             display.show(update)
             display.show(evaluation)
-            panel.print(display._panel())
+            panel.print(display._panel.drawn())
         shown[bool(sections)] = lines.file.getvalue(), panel.file.getvalue()
 
     assert "return 123.4, is_success 0.4  50,000" in shown[False][0]
@@ -106,7 +106,7 @@ def test_a_goal_from_info_or_else_the_rate_of_success_stands_beside_the_return()
 def test_before_the_first_batch_the_panel_says_what_it_waits_for():
     out = console(terminal=True)
     with LiveDisplay(out, Config(), "my-run") as display:
-        out.print(display._panel())
+        out.print(display._panel.drawn())
 
     assert "waiting for the first batch" in out.file.getvalue()
 
@@ -121,7 +121,7 @@ def test_what_users_write_is_shown_as_it_is():
 def test_a_title_and_a_cell_are_a_user_s_text_without_markup_and_control_characters():
     shown = console(terminal=False)
     with LiveDisplay(console(terminal=True), Config(), "[red]\x1b[31m") as display:
-        shown.print(display._panel())
+        shown.print(display._panel.drawn())
     shown.print(shown.cell("[red]\x1b[31m"))
 
     assert shown.file.getvalue().count(r"[red]\x1b[31m") == 2

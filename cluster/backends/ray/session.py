@@ -14,6 +14,7 @@ import ray
 
 from reinforce.cluster import RAY_CAME_FIRST
 from reinforce.cluster.backends.backend import Driver
+from reinforce.cluster.backends.ray.breakpoints import users_choice_kept
 from reinforce.cluster.backends.ray.local_folder import LocalFolder, local_folder
 from reinforce.cluster.backends.ray.private import RayProcesses, job_config
 from reinforce.cluster.backends.ray.probe import find_cluster
@@ -155,9 +156,10 @@ class _Start:
             job_config=job_config(self_search_path()),
             **arguments,
         )
-        self._outcome = start_in_background(function, self._thread_may_end.wait)
         try:
-            self._wait_for(self._outcome)
+            with users_choice_kept():
+                self._outcome = start_in_background(function, self._thread_may_end.wait)
+                self._wait_for(self._outcome)
         finally:
             self._interrupts.take_back()
         self._interrupts.check()
