@@ -5,7 +5,6 @@ the way out, or is a warning that says what it means for the run. Each worker ma
 environments from the configuration, so none has to be pickled.
 """
 
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +36,7 @@ from reinforce.workers.image_checks import (
 from reinforce.workers.observations import InvalidMaskError
 from reinforce.workers.random_rollout import (
     RandomRollout,
+    TimeAllowance,
     play_random_rollout,
     play_vector_rollout,
 )
@@ -113,7 +113,7 @@ def _require_an_end(environment: gymnasium.Env[Any, Any], spec: EnvironmentSpec)
         spec,
         seed=1,
         max_steps=MAX_STEPS_WITHOUT_LIMIT,
-        deadline_s=time.monotonic() + _MAX_SECONDS_WITHOUT_LIMIT,
+        allowance=TimeAllowance(_MAX_SECONDS_WITHOUT_LIMIT),
     )
     if not rollout.ended:
         raise EnvironmentFaultError(

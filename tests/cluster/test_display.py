@@ -1,4 +1,6 @@
 import io
+import logging
+import sys
 from dataclasses import replace
 
 from reinforce.cluster.console import PlainConsole
@@ -135,3 +137,42 @@ def test_messages_are_cut_and_data_is_not():
     first, second = shown.file.getvalue().splitlines()
     assert " ... (9,999 characters) ... " in first
     assert second == "x" * 9999
+
+
+def test_a_debugger_stops_where_it_was_called_and_the_panel_is_out_of_its_way(monkeypatch):
+    seen, out, streams = [], console(terminal=True), (sys.stdout, sys.stderr)
+
+    def debugger(*arguments, **options):
+        frame = sys._getframe(1).f_code.co_name
+        seen.append((frame, arguments, options, (sys.stdout, sys.stderr) == streams))
+
+    monkeypatch.setattr(sys, "breakpointhook", debugger)
+    with LiveDisplay(out, Config(), "my-run") as display:
+        assert sys.stdout is not streams[0]
+        breakpoint(1, header="here")
+        shown = len(out.file.getvalue())
+        display.show(UPDATE)
+
+    name = test_a_debugger_stops_where_it_was_called_and_the_panel_is_out_of_its_way.__name__
+    assert seen == [(name, (1,), {"header": "here"}, True)]
+    assert out.file.getvalue()[shown:].startswith("update    12  steps 6,000  return 123.4")
+    assert sys.breakpointhook is debugger
+
+
+def test_what_is_printed_and_logged_comes_above_the_panel(monkeypatch):
+    out, streams = console(terminal=True), (io.StringIO(), io.StringIO())
+    monkeypatch.setattr(sys, "stdout", streams[0])
+    monkeypatch.setattr(sys, "stderr", streams[1])
+    handler = logging.StreamHandler()
+    logging.getLogger().addHandler(handler)
+    try:
+        with LiveDisplay(out, Config(), "my-run"):
+            print("printed [red]", flush=True)  # noqa: T201
+            logging.getLogger("mine").warning("logged")
+        logging.getLogger("mine").warning("afterwards")
+    finally:
+        logging.getLogger().removeHandler(handler)
+
+    assert "printed [red]\n" in out.file.getvalue()
+    assert "logged\n" in out.file.getvalue()
+    assert [stream.getvalue() for stream in streams] == ["", "afterwards\n"]

@@ -7,6 +7,7 @@ function says what that costs.
 import logging
 import os
 import signal
+import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
@@ -82,8 +83,10 @@ logging.getLogger("ray._private.worker").addFilter(
     lambda record: "SIGTERM handler is not set" not in record.getMessage()
 )
 # Which package a job's client uploads, and that a log ended, we say ourselves or not at all.
-for _name in ("dashboard_sdk", "job.sdk"):
-    logging.getLogger(f"ray.dashboard.modules.{_name}").setLevel(logging.WARNING)
+for _name in ("dashboard.modules.dashboard_sdk", "dashboard.modules.job.sdk", "widgets.util"):
+    logging.getLogger(f"ray.{_name}").setLevel(logging.WARNING)
+# In a notebook Ray looks for widgets, which nothing of ours shows.
+warnings.filterwarnings("ignore", "IProgress not found")
 
 
 class _FixedSearchPath(list[str]):
