@@ -28,7 +28,7 @@ class EvaluateCommand(PlayCommand):
 
     def execute(self) -> int:
         if self.episodes < 5:
-            raise UsageError(f"--episodes {self.episodes} must be >= 5 for an interval")
+            raise UsageError(f"episodes = {self.episodes} must be >= 5 for an interval")
         policy = TrainedPolicy.load(self.run, best=self.best, trust=self.trust)
         seed = policy.config.run.seed if self.seed is None else self.seed
         tickets = policy.tickets(seed, self.episodes, greedy=not self.sampled)

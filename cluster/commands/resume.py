@@ -100,7 +100,7 @@ def go_on(
             require_same_files(run, Checkpoints(run, config).newest(lambda text: None))
         console.say(
             f"{run.path} has finished already ({summary['stop_reason']}); to train on, change what "
-            "ended it, such as --stop.max_updates or --stop.target_return None"
+            "ended it, such as stop.max_updates, or stop.target_return to None"
         )
         return 0
     # Once more: the environment, its packages or the machine may be others than at the start.

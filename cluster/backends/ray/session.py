@@ -195,7 +195,7 @@ def _start_locally(start: _Start, folder: LocalFolder, config: Config) -> None:
     except Exception as error:  # as many types as there are ways to fail
         raise LocalRayError(
             f"cannot start Ray on this machine: {type(error).__name__}: {error}\n"
-            "Use --cluster.backend inline to train without it."
+            "Use cluster.backend inline to train without it."
         ) from error
 
 
