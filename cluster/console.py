@@ -1,5 +1,6 @@
 """Where everything is printed: as it is written, whatever rich or a terminal would make of it."""
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,8 +19,16 @@ class PlainConsole(Console):
     """
 
     def __init__(self, *, quiet_when_unread: bool = False, **options: Any) -> None:
-        super().__init__(emoji=False, **options)
+        if _is_notebook():
+            # Below a cell a terminal's codes are garbage, and rich would make each line a page.
+            options = {"force_terminal": False, **options}
+        super().__init__(emoji=False, force_jupyter=False, **options)
         self._quiet_when_unread = quiet_when_unread
+
+    @property
+    def is_notebook(self) -> bool:
+        """Whether this writes below the cells of a notebook."""
+        return _is_notebook() and self.file is sys.stdout
 
     def say(self, text: str, style: str | None = None) -> None:
         """Print a message without wrapping, highlighting or markup; an endless line is cut."""
@@ -48,3 +57,9 @@ class PlainConsole(Console):
             self.quiet = True
         else:
             raise BrokenPipeError
+
+
+def _is_notebook() -> bool:
+    """Return whether this is the process of a notebook: a shell with a kernel behind it."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return getattr(shell, "kernel", None) is not None

@@ -1,9 +1,12 @@
-"""What one sees while a run runs: a live panel in a terminal, plain lines anywhere else."""
+"""What one sees while a run runs: a panel in a terminal or notebook, plain lines anywhere else."""
 
+import logging
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Self
+from io import StringIO
+from typing import Any, Self, TypeAlias
 
 from rich.console import Group
 from rich.live import Live
@@ -20,6 +23,8 @@ from reinforce.configs.config import Config
 from reinforce.configs.experiment import SUCCESS_METRICS
 
 _PLAIN_INTERVAL_S = 2.0
+_NOTEBOOK_INTERVAL_S = 1.0
+_NOTEBOOK_WIDTH = 100
 _EVALUATIONS = {"evaluation": "", "sampled": "sampled_", "on other seeds": "confirmed_"}
 """What a line calls an evaluation, and how its metrics begin."""
 
@@ -62,27 +67,17 @@ class PlainDisplay:
             self._console.say(text)
 
 
-class LiveDisplay:
-    """A panel that is redrawn in place."""
+class RunPanel:
+    """What a panel shows of a run so far."""
 
-    def __init__(self, console: PlainConsole, config: Config, run_name: str) -> None:
-        self._console, self._stop, self._run_name = console, config.stop, run_name
+    def __init__(self, config: Config, run_name: str) -> None:
+        self._stop, self._run_name = config.stop, run_name
         self._update: JournalEntry | None = None
         self._evaluated = "not yet"
         self._seconds = {"sampling": 0.0, "learning": 0.0, "evaluating": 0.0}
-        self._live = Live(
-            console=console, get_renderable=self._panel, refresh_per_second=8, transient=True
-        )
 
-    def __enter__(self) -> Self:
-        self._live.__enter__()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._live.stop()
-
-    def show(self, entry: JournalEntry) -> None:
-        """Take note; the panel redraws itself."""
+    def note(self, entry: JournalEntry) -> None:
+        """Take note of an update or an evaluation."""
         metrics = entry.metrics
         if "evaluation/return_mean" in metrics:
             metric = _metric_of(metrics, "evaluation/", self._stop.target_metric)
@@ -93,11 +88,8 @@ class LiveDisplay:
             self._seconds["sampling"] += metrics["time/sampling_s"]
             self._seconds["learning"] += metrics["time/learning_s"]
 
-    def warn(self, text: str) -> None:
-        """Print it above the panel."""
-        self._console.say(text, "yellow")
-
-    def _panel(self) -> Panel:
+    def drawn(self) -> Panel:
+        """Return the panel as it is now."""
         title = PlainConsole.cell(self._run_name)
         if self._update is None:
             return Panel(Text("waiting for the first batch"), title=title)
@@ -131,6 +123,106 @@ class LiveDisplay:
         return Panel(Group(table, bar), title=title)
 
 
+class LiveDisplay:
+    """A panel that is redrawn in place, and goes out of the way of a debugger.
+
+    What environments print in this process, and what is logged, comes above it.
+    """
+
+    def __init__(self, console: PlainConsole, config: Config, run_name: str) -> None:
+        self._console, self._panel = console, RunPanel(config, run_name)
+        self._lines = PlainDisplay(console, config.stop.target_metric)
+        self._live = Live(
+            console=console, get_renderable=self._panel.drawn, refresh_per_second=8, transient=True
+        )
+
+    def __enter__(self) -> Self:
+        streams = sys.stdout, sys.stderr
+        self._live.__enter__()
+        _redirect_log(dict(zip(streams, (sys.stdout, sys.stderr), strict=True)))
+        self._hook = sys.breakpointhook
+        sys.breakpointhook = _HookAfter(self._hook, self._give_way)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        sys.breakpointhook = self._hook
+        self._give_way()
+
+    def show(self, entry: JournalEntry) -> None:
+        """Take note; the panel redraws itself."""
+        self._panel.note(entry)
+        if not self._live.is_started:
+            self._lines.show(entry)
+
+    def warn(self, text: str) -> None:
+        """Print it above the panel."""
+        self._console.say(text, "yellow")
+
+    def _give_way(self) -> None:
+        """Remove the panel; lines follow, for nobody says when a debugger is done."""
+        streams = sys.stdout, sys.stderr
+        self._live.stop()
+        _redirect_log(dict(zip(streams, (sys.stdout, sys.stderr), strict=True)))
+
+
+class _HookAfter:
+    """``sys.breakpointhook``, with something to be done before.
+
+    A property is asked for before the call and is no frame of it, so a debugger stops where
+    ``breakpoint()`` stands, and not here.
+    """
+
+    def __init__(self, hook: Callable[..., Any], before: Callable[[], None]) -> None:
+        self._hook, self._before = hook, before
+
+    @property
+    def __call__(self) -> Callable[..., Any]:
+        self._before()
+        return self._hook
+
+
+def _redirect_log(streams: Mapping[Any, Any]) -> None:
+    """Have the handlers of the root logger that write to one stream write to another."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.StreamHandler) and handler.stream in streams:
+            handler.setStream(streams[handler.stream])
+
+
+class NotebookDisplay:
+    """The panel below a cell of a notebook, replaced at most once a second."""
+
+    def __init__(self, console: PlainConsole, config: Config, run_name: str) -> None:
+        self._console, self._panel = console, RunPanel(config, run_name)
+        self._shown_at_s = time.monotonic()
+
+    def __enter__(self) -> Self:
+        from IPython.display import display  # there is no notebook without it
+
+        self._output = display(  # type: ignore[no-untyped-call]
+            self._drawn(), raw=True, display_id=True
+        )
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._output.update(self._drawn(), raw=True)
+
+    def show(self, entry: JournalEntry) -> None:
+        """Take note, and show it if it is time."""
+        self._panel.note(entry)
+        if time.monotonic() - self._shown_at_s >= _NOTEBOOK_INTERVAL_S:
+            self._shown_at_s = time.monotonic()
+            self._output.update(self._drawn(), raw=True)
+
+    def warn(self, text: str) -> None:
+        """Print it below the panel."""
+        self._console.say(text)
+
+    def _drawn(self) -> dict[str, str]:
+        text = PlainConsole(file=StringIO(), width=_NOTEBOOK_WIDTH)
+        text.print(self._panel.drawn())
+        return {"text/plain": text.file.getvalue()}  # type: ignore[attr-defined]
+
+
 def _metric_of(metrics: Mapping[str, float], prefix: str, target: str | None) -> str:
     """Return, to follow a mean return, the metric that is shown beside it; "" if there is none."""
     for name in filter(None, (target, *SUCCESS_METRICS)):
@@ -139,10 +231,13 @@ def _metric_of(metrics: Mapping[str, float], prefix: str, target: str | None) ->
     return ""
 
 
-def make_display(
-    console: PlainConsole, config: Config, run_name: str
-) -> LiveDisplay | PlainDisplay:
+Display: TypeAlias = LiveDisplay | NotebookDisplay | PlainDisplay
+
+
+def make_display(console: PlainConsole, config: Config, run_name: str) -> Display:
     """Return the display that suits the console."""
     if console.is_terminal:
         return LiveDisplay(console, config, run_name)
+    if console.is_notebook and not console.quiet:
+        return NotebookDisplay(console, config, run_name)
     return PlainDisplay(console, config.stop.target_metric)

@@ -59,12 +59,20 @@ class TicketFailedError(TrainingError):
             attempts: How often it was started; 1 where none is played again.
             error: The last failure, with its traceback.
         """
-        name = f"{ticket.purpose.name.lower()}:{ticket.update}:{ticket.index}"
         times = f"{attempts} times (workers.max_ticket_attempts); the last failure" * (attempts > 1)
         return cls(
             f"ticket {ticket} failed{' ' + times if times else ''}:\n{error.strip()}\n"
-            f"`reinforce replay RUN_DIR {name}` plays it alone, in one process, where a debugger "
-            "can follow"
+            f"`reinforce replay RUN_DIR {_name(ticket)}` plays it alone, in one process, "
+            "where a debugger can follow"
+        )
+
+    @classmethod
+    def at_breakpoint(cls, ticket: Ticket, where: str) -> Self:
+        """Return the error of a ticket that has come to a ``breakpoint()`` in another process."""
+        return cls(
+            f"ticket {ticket} has come to a {where}; `reinforce replay RUN_DIR {_name(ticket)}` "
+            "plays it alone, in a process of its own, and stops there (PYTHONBREAKPOINT=0 passes "
+            "over every breakpoint)"
         )
 
     @classmethod
@@ -115,6 +123,10 @@ class ExportError(ReinforceError):
 
 class JobLostError(TrainingError):
     """A job was submitted, and the cluster no longer answers."""
+
+
+def _name(ticket: Ticket) -> str:
+    return f"{ticket.purpose.name.lower()}:{ticket.update}:{ticket.index}"
 
 
 def traceback_of(error: BaseException) -> str:

@@ -13,7 +13,7 @@ from reinforce.cluster.backends.ray.job import as_in_its_job, warn_of_its_folder
 from reinforce.cluster.bookkeeping import RunContext
 from reinforce.cluster.callbacks import Callback, Callbacks
 from reinforce.cluster.console import PlainConsole
-from reinforce.cluster.display import LiveDisplay, PlainDisplay, make_display
+from reinforce.cluster.display import Display, make_display
 from reinforce.cluster.errors import (
     InterruptedRunError,
     LearnerLostError,
@@ -135,7 +135,9 @@ class RunLifecycle:
         self, start: Checkpoint | None, note_start: Callable[[], None]
     ) -> tuple[dict[str, Any], int]:
         requests = RequestsReader(self._run.control_file)
-        driver = Driver(self._interrupts, lambda: requests.current.num_workers, self._warn)
+        driver = Driver(
+            *(self._interrupts, lambda: requests.current.num_workers, self._warn, self._say)
+        )
         state = start.learner if start else first_state(self._config, self._spec)
         with open_backend(self._config, self._spec, driver, state) as backend:
             # From here on the run is another than before; what was refused has left it as it was.
@@ -167,9 +169,7 @@ class RunLifecycle:
         return summary, outcome.exit_code
 
     @contextmanager
-    def _exporting(
-        self, display: LiveDisplay | PlainDisplay
-    ) -> Iterator[Callable[[JournalEntry], None]]:
+    def _exporting(self, display: Display) -> Iterator[Callable[[JournalEntry], None]]:
         """Yield what shows an entry; on a cluster, it exports the entry's numbers, too."""
         if as_in_its_job(self._config).cluster.is_this_machine:
             yield display.show
@@ -210,8 +210,11 @@ class RunLifecycle:
             )
 
     def _warn(self, text: str) -> None:
+        self._say(text, "yellow")
+
+    def _say(self, text: str, style: str | None = None) -> None:
         with suppress(OSError, UnicodeError):  # the run is worth more than what is said of it
-            self._console.say(text, "yellow")
+            self._console.say(text, style)
 
 
 def _updates(checkpoint: Checkpoint | None) -> int:

@@ -59,6 +59,11 @@ class WorkersConfig(Section):
         ge=1,
         description="Starts of one ticket before the run ends with its error, >= 1.",
     )
+    show_output: bool = Field(
+        default=True,
+        description="On Ray, show what environments print and log in the workers, each line with "
+        "worker and ticket; false: it stays in Ray's log files.",
+    )
 
 
 class ClusterConfig(Section):

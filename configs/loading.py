@@ -47,7 +47,7 @@ def load_config(source: str) -> Config:
         raise ConfigError(
             f"there is no preset {shown(source)}{hint} The presets are: {', '.join(names)}. A file "
             "of your own is given by its path, such as ./my.yaml, another environment by "
-            "--environment.id after a preset"
+            "environment.id on top of a preset"
         )
     example = "a mapping of sections such as 'learner:' with 'learning_rate: 0.01' below it"
     try:

@@ -17,7 +17,7 @@ def shown(value: object) -> str:
         text = repr(value)
     except ValueError:  # Python writes out no integer of thousands of digits
         return f"a {type(value).__name__} with too long a number"
-    return _cut(printable(text).replace("\n", "\\n"), _MAX_QUOTED)
+    return cut_line(printable(text).replace("\n", "\\n"), _MAX_QUOTED)
 
 
 def printable(text: str) -> str:
@@ -48,7 +48,8 @@ def _without_middle(line: str) -> str:
     return f"{line[: _MAX_LINE - _MAX_END]} ... ({len(line):,} characters) ... {line[-_MAX_END:]}"
 
 
-def _cut(line: str, limit: int) -> str:
+def cut_line(line: str, limit: int) -> str:
+    """Return a line, or its first ``limit`` characters and how many there were."""
     if len(line) <= limit:
         return line
     return f"{line[:limit]}... ({len(line):,} characters)"

@@ -37,7 +37,7 @@ def require_device(name: Device) -> None:
         is_built = torch.version.cuda is not None
         cause = "finds no GPU on this machine" if is_built else "is built without CUDA"
         raise NoGPUError(
-            f"learner.device = 'cuda', and Torch {torch.__version__} {cause}; use --learner.device "
+            f"learner.device = 'cuda', and Torch {torch.__version__} {cause}; use learner.device "
             "cpu (a new run can), or a machine with an NVIDIA GPU, its driver and a Torch that is "
             "built for CUDA"
         )

@@ -1,16 +1,22 @@
 """``reinforce.compare``: configurations side by side, over their seeds, as tables."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
 
-from reinforce.cluster.analysis.comparison import Group, group_runs, history_of
+from reinforce.cluster.analysis.comparison import (
+    Group,
+    RunHistory,
+    group_of,
+    group_runs,
+    history_of,
+)
 from reinforce.cluster.analysis.seed_statistics import STATISTICS, Statistic
 from reinforce.cluster.errors import UsageError
-from reinforce.runs import Run
+from reinforce.runs import Run, path_of
 
 
 class Comparison:
@@ -46,21 +52,39 @@ class Comparison:
         return str(self.scores._repr_html_())
 
 
+Runs: TypeAlias = Sequence[Run | str | Path]
+
+
 def compare(
-    runs: Sequence[Run | str | Path], *, statistic: Literal["iqm", "mean"] = "iqm"
+    runs: Runs | Mapping[str, Runs], *, statistic: Literal["iqm", "mean"] = "iqm"
 ) -> Comparison:
     """Compare configurations over their seeds (Agarwal et al. 2021, arXiv:2108.13264).
 
     Args:
         runs: Runs or run directories; those that differ only in seed, name, place or speed are one
-            group, and each seed counts once.
+            group, and each seed counts once. The weights that a run started from are part of its
+            configuration. Or a mapping of names to such lists, which says itself what is a group:
+            warm starts from the runs of several seeds, for example.
         statistic: ``iqm``: mean of the middle half of the runs. ``mean``: of all.
 
     Raises:
-        UsageError: One is no run directory, or holds no update yet.
+        UsageError: One is no run directory, or holds no update yet; there is no such statistic.
     """
-    if isinstance(runs, str | Path | Run):
-        raise UsageError(f"{runs!r} is one run: give a list of them")
-    paths = [run.path if isinstance(run, Run) else Path(run) for run in runs]
-    _, function = STATISTICS[statistic]
-    return Comparison(group_runs([history_of(path) for path in paths]), function)
+    if statistic not in STATISTICS:
+        raise UsageError(f"statistic = {statistic!r} is none of {', '.join(STATISTICS)}")
+    if isinstance(runs, Mapping):
+        groups = [group_of(str(name), _histories(members)) for name, members in runs.items()]
+    else:
+        groups = group_runs(_histories(runs))
+    return Comparison(groups, STATISTICS[statistic][1])
+
+
+def _histories(runs: Runs) -> list[RunHistory]:
+    if isinstance(runs, str | Path | Run) or not isinstance(runs, Iterable):
+        raise UsageError(f"{runs!r} is no list of runs")
+    found = [
+        history_of(run.path if isinstance(run, Run) else path_of(run, "a run")) for run in runs
+    ]
+    if not found:
+        raise UsageError("there is no run to compare")
+    return found

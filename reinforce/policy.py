@@ -7,8 +7,14 @@ from numpy.typing import NDArray
 
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.export.trained_policy import TrainedPolicy
+from reinforce.configs.quoting import shown
 from reinforce.learner.make_policy import make_policy
-from reinforce.workers.observations import read_mask, row_writer
+from reinforce.workers.observations import (
+    InvalidMaskError,
+    num_unknown,
+    read_mask,
+    row_writer,
+)
 from reinforce.workers.rollout_worker import architecture_of
 from reinforce.workers.spaces import MASK_KEY, ActionDecoder
 
@@ -56,20 +62,47 @@ class Policy:
 
         Raises:
             UsageError: The environment has action masks, and none was given.
-            ValueError: The observation has another shape than those of training.
+            ValueError: The observation has another shape than those of training, or holds a NaN, an
+                infinity or a category outside its space; state or mask are none of this policy.
         """
-        rows = self._layout.empty(1)
-        row_writer(self._layout, rows)(0, observation)
-        masks = self._masks(observation, mask)
-        if state is None:
-            self._actor.begin(1)
-        else:
-            self._actor.remember(state)
+        rows = self._row(observation)
+        try:
+            masks = self._masks(observation, mask)
+        except InvalidMaskError as error:
+            raise ValueError(str(error)) from None
+        self._actor.begin(1)
+        if state is not None:
+            self._actor.remember(self._checked_state(state))
         if greedy:
             actions = self._actor.act_greedily(rows, masks)
         else:
             actions = self._sample(rows, masks, generator or self._generator)
         return self._decoder.singles(actions)[0], self._actor.states
+
+    def _row(self, observation: Any) -> NDArray[Any]:
+        rows = self._layout.empty(1)
+        try:
+            row_writer(self._layout, rows)(0, observation)
+        except (ValueError, TypeError, LookupError) as error:
+            raise ValueError(
+                f"the observation {shown(observation)} does not fit: {error}"
+            ) from None
+        if not np.isfinite(self._layout.vector(rows)).all():
+            raise ValueError(f"the observation {shown(observation)} holds a NaN or an infinity")
+        if num_unknown(self._layout, rows):
+            raise ValueError(
+                f"the observation {shown(observation)} holds a category that is not in its space"
+            )
+        return rows
+
+    def _checked_state(self, state: Any) -> NDArray[np.float32]:
+        shape = self._actor.states.shape
+        if not isinstance(state, np.ndarray) or state.shape != shape:
+            raise ValueError(
+                f"state = {shown(state)} is not what the step before returned: an array of shape "
+                f"{shape}, or None at the beginning of an episode"
+            )
+        return state.astype(np.float32, copy=False)
 
     def _masks(self, observation: Any, mask: Any) -> NDArray[np.bool_] | None:
         if self._spec.action_mask is None:

@@ -23,7 +23,7 @@ from reinforce.cluster.episode_metrics import episode_metrics
 from reinforce.cluster.errors import RunDirectoryError, UsageError
 from reinforce.cluster.evaluation import Evaluation
 from reinforce.cluster.export.trained_policy import TrainedPolicy
-from reinforce.cluster.run_store.journal import is_being_written, read_entries
+from reinforce.cluster.run_store.journal import JournalEntry, is_being_written, read_entries
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.summary import read_summary
 from reinforce.cluster.run_store.trust import note_trusted
@@ -32,6 +32,34 @@ from reinforce.configs.errors import ConfigError
 from reinforce.configs.given_objects import PREFIX, give
 from reinforce.configs.loading import checked_overrides, load_config, with_overrides
 from reinforce.policy import Policy
+
+
+class FinalEvaluation(dict[str, Any]):
+    """What ``summary.json`` says of a run's last evaluation, with the names of EvaluationResult.
+
+    The returns of its episodes are not kept.
+    """
+
+    @property
+    def episodes(self) -> int:
+        """How many were played."""
+        return int(self["episodes"])
+
+    @property
+    def greedy(self) -> bool:
+        """Whether the most probable action was taken."""
+        return bool(self["greedy"])
+
+    @property
+    def mean(self) -> float:
+        """Mean return."""
+        return float(self["return_mean"])
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of the mean by Student's t."""
+        low, high = self["return_ci95"]
+        return low, high
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +79,11 @@ class EvaluationResult:
     metrics: Mapping[str, NDArray[np.float64]]
     greedy: bool
     update: int
+
+    @property
+    def episodes(self) -> int:
+        """How many were played: E."""
+        return len(self.returns)
 
     @property
     def mean(self) -> float:
@@ -77,11 +110,9 @@ class Run:
         """Open a run directory.
 
         Raises:
-            RunDirectoryError: There is none at this path.
+            UsageError: It is no path, or there is none at it.
         """
-        if not isinstance(path, str | Path):
-            raise RunDirectoryError(f"{path!r} is no path of a run directory")
-        self._directory = RunDirectory.open(Path(path))
+        self._directory = RunDirectory.open(path_of(path, "the run directory"))
         self.path = self._directory.path
         self.name = self._directory.name
 
@@ -108,13 +139,18 @@ class Run:
         return self.summary.get("weights_sha256")
 
     @property
-    def evaluation(self) -> Mapping[str, Any] | None:
+    def evaluation(self) -> FinalEvaluation | None:
         """The last evaluation, on seeds of its own; None if the run did not come to its end."""
-        return self.summary.get("evaluation")
+        found = self.summary.get("evaluation")
+        return None if found is None else FinalEvaluation(found)
 
     @property
     def updates(self) -> pd.DataFrame:
-        """One row per update: counters, and metrics by the names that MLflow has."""
+        """One row per update: counters, and metrics by the names that MLflow has.
+
+        ``updates`` counts those applied, this one included. ``update`` is its number, from 0, as
+        tickets and ``episodes`` have it: ``run.episodes.merge(run.updates, on="update")``.
+        """
         return pd.DataFrame(self._rows(are_updates=True))
 
     @property
@@ -130,7 +166,7 @@ class Run:
         from ``info``, such as is_success. Runs of version 0.1 do not say how an episode ended.
         """
         size, tables = self.config.workers.episodes_per_ticket, []
-        for entry in read_entries(self._directory.journal_file):
+        for entry in self._entries():
             if entry.batch:
                 num = len(entry.batch.episode_returns)
                 ticket, episode = np.divmod(np.arange(num), size)
@@ -149,10 +185,17 @@ class Run:
                 tables.append(pd.DataFrame(table))
         return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
+    def _entries(self) -> Iterator[JournalEntry]:
+        file = self._directory.journal_file
+        if not file.exists():
+            raise RunDirectoryError(f"{file} is missing: what was measured stands there alone")
+        return read_entries(file)
+
     def _rows(self, *, are_updates: bool) -> Iterator[dict[str, Any]]:
-        for entry in read_entries(self._directory.journal_file):
+        for entry in self._entries():
             if entry.batch is not None if are_updates else entry.is_evaluation:
                 yield {
+                    **({"update": entry.updates - 1} if are_updates else {}),
                     "updates": entry.updates,
                     "environment_steps": entry.environment_steps,
                     "training_time_s": entry.training_time_s,
@@ -250,7 +293,7 @@ class Run:
             directory: Where to. None: ``plots/`` in the run directory.
         """
         own = self._directory.plots
-        folder = Path(directory) if directory else self._directory.require_inside(own)
+        folder = path_of(directory) if directory else self._directory.require_inside(own)
         return draw_run(self._directory.journal_file, folder, self.name)
 
     def record(
@@ -268,7 +311,7 @@ class Run:
         Raises:
             UnsuitableEnvironmentError, UsageError: It cannot be filmed here.
         """
-        output = Path(directory) if directory else None
+        output = path_of(directory) if directory else None
         films = RecordCommand(
             run=self.path, episodes=episodes, seed=seed, sampled=sampled, best=best, output=output
         )
@@ -281,8 +324,9 @@ class Run:
             ExportError: It would not act as the policy does; nothing was written.
             UsageError: It cannot be exported.
         """
-        ExportCommand(run=self.path, output=Path(directory), best=best, onnx=onnx).execute()
-        return Path(directory)
+        output = path_of(directory)
+        ExportCommand(run=self.path, output=output, best=best, onnx=onnx).execute()
+        return output
 
     def __repr__(self) -> str:
         return f"<Run {str(self.path)!r}, {self.status}>"
@@ -307,8 +351,10 @@ def load(
 
     Raises:
         ConfigError: The run was given no object, but named one that is imported.
-        RunDirectoryError: There is no run at this path.
+        UsageError: There is no run at this path, or trust is neither True nor False.
     """
+    if not isinstance(trust, bool):
+        raise UsageError(f"trust = {trust!r} is neither True nor False")
     run = Run(path)
     config = run.config
     for name, thing in (
@@ -326,6 +372,17 @@ def load(
     if trust:
         note_trusted(run._directory, config)
     return run
+
+
+def path_of(thing: object, name: str = "directory") -> Path:
+    """Return a path that a program gives.
+
+    Raises:
+        UsageError: It is none.
+    """
+    if not isinstance(thing, str | Path):
+        raise UsageError(f"{name} = {thing!r} is no path")
+    return Path(thing)
 
 
 def console_of(*, progress: bool) -> PlainConsole:

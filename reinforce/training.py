@@ -12,7 +12,7 @@ from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
 from reinforce.configs.given_objects import name_of
 from reinforce.configs.loading import checked_overrides, load_config, overlaid, with_overrides
-from reinforce.runs import Run, console_of, raise_if_interrupted
+from reinforce.runs import Run, console_of, path_of, raise_if_interrupted
 
 
 def train(  # noqa: PLR0913  (a program says as much as a command line)
@@ -62,7 +62,7 @@ def train(  # noqa: PLR0913  (a program says as much as a command line)
         "policy.kind": name_checked(policy),
         "run.seed": seed,
         "run.name": name,
-        "run.directory": None if directory is None else str(directory),
+        "run.directory": None if directory is None else str(path_of(directory)),
         "cluster.backend": backend,
     }
     said = {key: value for key, value in named.items() if value is not None}

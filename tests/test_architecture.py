@@ -20,6 +20,7 @@ ALLOWED = {
         *("matplotlib", "fsspec", "psutil", "pydantic"),
         *("av", "onnx", "onnxruntime", "optuna"),  # extras
         "torch",  # in the program of a bundle
+        "IPython",  # in the process of a notebook, which is built on it
     },
     "reinforce": {"gymnasium", "numpy", "pandas"},
 }

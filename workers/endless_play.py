@@ -4,7 +4,6 @@ Random play leads out of most mazes, and an untrained policy's most probable act
 limit of time ends both; without one, or if a vector implementation ignores it, a warning says so.
 """
 
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -24,7 +23,7 @@ from reinforce.workers.environment import (
     refusing,
 )
 from reinforce.workers.episode_limits import vector_limit
-from reinforce.workers.random_rollout import play_random_rollout, play_vector_rollout
+from reinforce.workers.random_rollout import TimeAllowance, play_random_rollout, play_vector_rollout
 from reinforce.workers.rollout_worker import architecture_of
 
 _MAX_SECONDS = 5.0
@@ -51,14 +50,14 @@ def find_endless_play(
         EnvironmentFaultError, InvalidMaskError: Anything raises or has the wrong form.
     """
     max_steps = max(_LEAST_STEPS, _TIMES_RANDOM * random_steps)
-    deadline_s = time.monotonic() + _MAX_SECONDS
+    allowance = TimeAllowance(_MAX_SECONDS)
     for policy in _random_policies(config, spec):
         rollout = play_random_rollout(
             environment,
             spec,
             seed=1,
             max_steps=max_steps,
-            deadline_s=deadline_s,
+            allowance=allowance,
             greedy_policy=policy,
         )
         if rollout.num_steps == max_steps and not rollout.ended:
@@ -79,7 +78,7 @@ def find_ignored_limit(config: Config, spec: EnvironmentSpec) -> list[str]:
     if not (is_used and limit):
         return []
     name = f"the vector implementation of environment.id = {config.environment.id!r}"
-    deadline_s = time.monotonic() + _MAX_SECONDS
+    allowance = TimeAllowance(_MAX_SECONDS)
     with Closing() as closing, refusing(f"{name} fails", SINGLE_ENVIRONMENTS):
         vector = closing.add(make_vector_environment(config.environment, 1))
         for policy in _random_policies(config, spec):
@@ -88,7 +87,7 @@ def find_ignored_limit(config: Config, spec: EnvironmentSpec) -> list[str]:
                 spec,
                 seed=1,
                 max_steps=limit,
-                deadline_s=deadline_s,
+                allowance=allowance,
                 greedy_policy=policy,
             )
             if not ended and len(digests) > limit:

@@ -7,7 +7,6 @@ environments from the configuration, so none has to be pickled.
 No two instances are open at once: some simulators hold a port, a licence or a lock.
 """
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,6 +43,7 @@ from reinforce.workers.image_checks import (
 from reinforce.workers.observations import InvalidMaskError
 from reinforce.workers.random_rollout import (
     RandomRollout,
+    TimeAllowance,
     play_random_rollout,
     play_vector_rollout,
 )
@@ -158,7 +158,7 @@ def _require_an_end(environment: gymnasium.Env[Any, Any], spec: EnvironmentSpec)
         spec,
         seed=1,
         max_steps=MAX_STEPS_WITHOUT_LIMIT,
-        deadline_s=time.monotonic() + _MAX_SECONDS_WITHOUT_LIMIT,
+        allowance=TimeAllowance(_MAX_SECONDS_WITHOUT_LIMIT),
     )
     if not rollout.ended:
         raise EnvironmentFaultError(

@@ -66,16 +66,33 @@ class RandomRollout:
             self.brightest[name] = max(self.brightest.get(name, 0), int(image.max()))
 
 
+class TimeAllowance:
+    """Seconds that a rollout may take. A step counts as one at most: in a debugger, time stops."""
+
+    def __init__(self, seconds: float) -> None:
+        self._left_s, self._looked_at_s = seconds, time.monotonic()
+
+    def is_over(self) -> bool:
+        """Return whether the steps so far took longer; asked after each of them."""
+        now_s = time.monotonic()
+        self._left_s -= min(now_s - self._looked_at_s, 1.0)
+        self._looked_at_s = now_s
+        return self._left_s < 0
+
+
+FOREVER = TimeAllowance(float("inf"))
+
+
 def play_random_rollout(
     environment: gymnasium.Env[Any, Any],
     spec: EnvironmentSpec,
     *,
     seed: int,
     max_steps: int,
-    deadline_s: float = float("inf"),
+    allowance: TimeAllowance = FOREVER,
     greedy_policy: Policy | None = None,
 ) -> RandomRollout:
-    """Reset with a seed and take random actions, until a deadline of ``time.monotonic``.
+    """Reset with a seed and take random actions, until the allowance is used up.
 
     With a policy, its most probable actions instead.
     EnvironmentFaultError or InvalidMaskError if anything raises or has the wrong form.
@@ -98,7 +115,7 @@ def play_random_rollout(
             rows.write(0, observation, info)
         rollout.note(spec.observation, rows.observations, reward)
         rollout.ranges.note(observation)
-        if rollout.ended or rollout.num_steps == max_steps or time.monotonic() > deadline_s:
+        if rollout.ended or rollout.num_steps == max_steps or allowance.is_over():
             return rollout
         # Through the decoder, as in training: what it makes of them is tried, too.
         if greedy_policy:
@@ -120,7 +137,7 @@ def play_vector_rollout(
     *,
     seed: int,
     max_steps: int,
-    deadline_s: float = float("inf"),
+    allowance: TimeAllowance = FOREVER,
     greedy_policy: Policy | None = None,
 ) -> tuple[list[bytes], bool]:
     """Do the same with a vector environment.
@@ -136,7 +153,7 @@ def play_vector_rollout(
     rows = observation_rows(spec.observation, observations)
     digests = [_digest(rows)]
     has_end = False
-    while len(digests) <= max_steps and not has_end and time.monotonic() <= deadline_s:
+    while len(digests) <= max_steps and not has_end and not allowance.is_over():
         masks = lane_masks(spec, observations, info, range(num_lanes))
         if greedy_policy:
             actions = greedy_policy.act_greedily(rows, masks)

@@ -146,14 +146,18 @@ def group_runs(runs: Sequence[RunHistory]) -> list[Group]:
     groups = []
     for each, found in zip(settings, members.values(), strict=True):
         label = ", ".join(f"{key} {each.get(key, '-')}" for key in differing)
-        groups.append(_group(label or each.get("environment.id", "all runs"), found))
+        groups.append(group_of(label or each.get("environment.id", "all runs"), found))
     return groups
 
 
-def _group(label: str, members: Sequence[RunHistory]) -> Group:
-    """Return a group in which each seed counts once, by a run that came to its end if one did."""
-    of_seed: dict[str, RunHistory] = {}
+def group_of(label: str, members: Sequence[RunHistory]) -> Group:
+    """Return a group in which each seed counts once, by a run that came to its end if one did.
+
+    The same seed after a start from other weights is not the same.
+    """
+    of_seed: dict[tuple[str | None, str], RunHistory] = {}
     for run in sorted(members, key=lambda run: run.score is None):
-        of_seed.setdefault(run.settings.get("run.seed", run.name), run)
+        start = run.settings.get("run.start_from_sha256")
+        of_seed.setdefault((start, run.settings.get("run.seed", run.name)), run)
     runs = [run for run in members if run in of_seed.values()]
     return Group(label, runs, [run for run in members if run not in runs])

@@ -79,11 +79,13 @@ class Driver:
         interrupts: Looked at wherever that process waits.
         requested_workers: Returns how many workers the user wants by now; None: as configured.
         tell: Called with a sentence on what was lost and is made again.
+        print_line: Called with a line that an environment has printed elsewhere.
     """
 
     interrupts: Interrupts
     requested_workers: Callable[[], int | None] = lambda: None
     tell: Callable[[str], None] = lambda text: None
+    print_line: Callable[[str], None] = lambda line: None
 
 
 class Pool(Protocol):

@@ -29,7 +29,7 @@ class EvaluateCommand(PlayCommand):
 
     def execute(self) -> int:
         if self.episodes < 5:
-            raise UsageError(f"--episodes {self.episodes} must be >= 5 for an interval")
+            raise UsageError(f"episodes = {self.episodes} must be >= 5 for an interval")
         policy = TrainedPolicy.load(
             self.run, best=self.best, trust=self.trust, changes=self.environment.given
         )

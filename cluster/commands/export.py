@@ -47,9 +47,9 @@ class ExportCommand(Command):
         if self.onnx:
             check_onnx_support()
         if self.steps < 1:
-            raise UsageError(f"--steps {self.steps} must be >= 1")
+            raise UsageError(f"steps = {self.steps} must be >= 1")
         if self.output.exists():
-            raise UsageError(f"--output {str(self.output)!r} exists already; choose a new folder")
+            raise UsageError(f"{str(self.output)!r} exists already; choose a new folder")
         policy = TrainedPolicy.load(self.run, best=self.best, trust=self.trust, plays=False)
         steps = drawn_steps(policy, self.steps, policy.config.run.seed)
         parent = self.output.absolute().parent
@@ -61,9 +61,7 @@ class ExportCommand(Command):
                 write_checked(bundle, policy, steps, onnx=self.onnx)
                 bundle.rename(self.output)
         except OSError as error:
-            raise UsageError(
-                f"cannot write --output {str(self.output)!r}: {error.strerror}"
-            ) from None
+            raise UsageError(f"cannot write {str(self.output)!r}: {error.strerror}") from None
         what = "predict.py and policy.onnx act" if self.onnx else "predict.py acts"
         PlainConsole().say(
             f"{self.output}: {what} as the policy does on {len(steps):,} drawn observations"

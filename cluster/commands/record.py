@@ -94,5 +94,5 @@ class RecordCommand(PlayCommand):
             return [VideoWriter(folder, each, frames_per_s) for each in formats]
         except OSError as error:
             raise UsageError(
-                f"cannot write to {str(folder)!r} ({error.strerror}); choose a folder with --output"
+                f"cannot write to {str(folder)!r} ({error.strerror}); choose another"
             ) from None

@@ -150,7 +150,7 @@ def _say_that_it_has_finished(
         require_same_files(run, Checkpoints(run, config).newest(lambda text: None))
     console.say(
         f"{run.path} has finished already ({summary['stop_reason']}); to train on, change what "
-        "ended it, such as --stop.max_updates or --stop.target_return None"
+        "ended it, such as stop.max_updates, or stop.target_return to None"
     )
 
 

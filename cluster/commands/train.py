@@ -81,7 +81,7 @@ def run_training(
         if checkpoints.versions():
             raise RunDirectoryError(
                 f"{checkpoints.location} holds checkpoints of another run of this name; choose "
-                "another run.name, or go on from them with --resume auto"
+                "another run.name, or go on from them: `reinforce train ... --resume auto`"
             )
         with Journal(run.journal_file) as journal:
             lifecycle = RunLifecycle(config, spec, run, journal, console, started_s, callbacks)

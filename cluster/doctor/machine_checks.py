@@ -63,7 +63,7 @@ def check_run_directory(config: Config) -> Finding:
             probe.write(b"probe")
     except OSError as error:
         return failure(
-            "run directory", f"{folder}: {error.strerror}", "choose another with --run.directory"
+            "run directory", f"{folder}: {error.strerror}", "choose another run.directory"
         )
     return ok("run directory", f"{folder} can be written")
 

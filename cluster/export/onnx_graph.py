@@ -42,7 +42,7 @@ def check_onnx_support() -> None:
         import onnxruntime  # noqa: F401
     except ImportError:
         raise UsageError(
-            "--onnx needs the extra `onnx`: pip install 'distributed-reinforce[onnx]'"
+            "an ONNX graph needs the extra `onnx`: pip install 'distributed-reinforce[onnx]'"
         ) from None
 
 
@@ -67,8 +67,8 @@ def write_onnx(
     twice = [name for name, count in Counter(port.name for port in outputs).items() if count > 1]
     if twice:
         raise UsageError(
-            f"--onnx: two parts of the action have the name {twice[0]!r}; leave --onnx out, or "
-            "rename a key of the Dict"
+            f"an ONNX graph cannot have two outputs of the name {twice[0]!r}: leave the graph out, "
+            "or rename a key of the action's Dict"
         )
     vector, images = _parts(graph, about, inputs)
     if about["program"]:

@@ -134,9 +134,9 @@ class TrainedPolicy:
         Raises:
             UsageError: The seed is below 0, or the number of episodes below 1.
         """
-        for name, number, least in (("--seed", seed, 0), ("--episodes", episodes, 1)):
+        for name, number, least in (("seed", seed, 0), ("episodes", episodes, 1)):
             if number < least:
-                raise UsageError(f"{name} {number} must be >= {least}")
+                raise UsageError(f"{name} = {number} must be >= {least}")
         size = self.config.workers.episodes_per_ticket
         return draw_tickets(seed, Purpose.REVIEW, 0, episodes, size, greedy=greedy)
 
@@ -186,10 +186,10 @@ def _best(checkpoints: Checkpoints) -> Checkpoint:
     try:
         checkpoint = checkpoints.best()
     except (CorruptCheckpointError, OSError) as error:
-        raise UsageError(f"{error}; leave out --best for the newest checkpoint") from None
+        raise UsageError(f"{error}; without `best`, the newest checkpoint is taken") from None
     if checkpoint is None:
         raise UsageError(
             f"{checkpoints.location} holds no best checkpoint: there is one after the first "
-            "regular evaluation (evaluation.every_updates); leave out --best for the newest one"
+            "regular evaluation (evaluation.every_updates); without `best`, the newest is taken"
         )
     return checkpoint

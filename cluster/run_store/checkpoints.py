@@ -278,6 +278,6 @@ def require_same_files(run: RunDirectory, newest: Checkpoint | None) -> None:
         theirs = f"submitted as {newest.files}" if newest.files else "that are not known"
         raise UsageError(
             f"run.name = {run.name!r}: {run.path} was made with files {theirs}, and these are "
-            f"{ours}; for a new run choose another --run.name; to go on with it all the same, call "
+            f"{ours}; for a new run choose another run.name; to go on with it all the same, call "
             f"`reinforce resume {run.path}` on that machine, from a folder with these files"
         )

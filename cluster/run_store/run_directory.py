@@ -80,7 +80,7 @@ class RunDirectory:
                 ) from None
             raise RunDirectoryError(
                 f"cannot write to run.directory = {str(config.run.directory)!r} "
-                f"({error.strerror}: {error.filename}); choose another with --run.directory"
+                f"({error.strerror}: {error.filename}); choose another run.directory"
             ) from None
         return run
 

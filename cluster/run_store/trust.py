@@ -77,7 +77,7 @@ def note_own(run: RunDirectory, config: Config, tell: Callable[[str], None]) -> 
     except (OSError, RuntimeError, RunDirectoryError) as error:  # read-only, no home, or a link
         tell(
             f"cannot note that {run.path} is yours ({error}): verbs that use code or places it "
-            "names will ask for --trust"
+            "names will ask whether you trust it"
         )
 
 

@@ -124,7 +124,7 @@ def find_or_create_experiment(client: MlflowClient, store: TrackingStore, name: 
     if found.lifecycle_stage != "active":
         raise MlflowException(
             f"the experiment {name!r} is deleted; restore it with `mlflow experiments restore "
-            f"--experiment-id {found.experiment_id}`, or choose another --tracking.experiment"
+            f"--experiment-id {found.experiment_id}`, or choose another tracking.experiment"
         )
     return str(found.experiment_id)
 

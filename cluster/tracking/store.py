@@ -28,7 +28,7 @@ _DATABASES = ("sqlite:", "postgresql", "mysql", "mssql")
 _DEFAULT_UI = "http://127.0.0.1:5000"
 
 _MAX_ERROR_LENGTH = 600
-_CHOOSE_ANOTHER = "choose another store with --tracking.uri or MLFLOW_TRACKING_URI"
+_CHOOSE_ANOTHER = "choose another store with tracking.uri or MLFLOW_TRACKING_URI"
 _ADVICE = {
     "HTTP 401": "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
     "Invalid Host header": "the server must allow this host name: MLFLOW_SERVER_ALLOWED_HOSTS",
@@ -43,7 +43,7 @@ _ADVICE = {
     "No module named 'psycopg": "PostgreSQL needs a driver: `pip install psycopg2-binary`, and an "
     "address that begins with postgresql+psycopg2://",
     "mlflow-artifacts URI": "a server made this experiment and keeps its files: give the server's "
-    "address, or choose another --tracking.experiment",
+    "address, or choose another tracking.experiment",
     "Run with id=": "the store does not have the run: set MLFLOW_TRACKING_URI to the one that has, "
     "or remove tracking.json from the run directory to send a new one",
     "Connection refused": "no server listens there: start it, or correct the address",

@@ -130,7 +130,7 @@ def write_network_graph(
         warnings.catch_warnings(),
         _blamed(
             f"policy.kind = {kind!r} cannot be written as an ONNX graph",
-            "leave out --onnx: predict.py and policy.pt2 act",
+            "without the graph, predict.py and policy.pt2 act",
         ),
         torch.no_grad(),
     ):

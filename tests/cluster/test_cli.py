@@ -61,7 +61,7 @@ BAD_INPUT = {
     "unknown preset": (["cartpol"], "there is no preset 'cartpol'; did you mean 'cartpole'?"),
     "an environment as a preset": (
         ["CartPole-v1"],
-        "another environment by --environment.id after a preset",
+        "another environment by environment.id on top of a preset",
     ),
     "no preset": ([], "needs a preset or a YAML file first"),
     "missing file": (["./none.yaml"], "cannot read the configuration file 'none.yaml'"),
@@ -165,7 +165,7 @@ def test_a_learner_on_a_gpu_that_is_not_there_is_refused_before_the_run_begins(
 
     said = capsys.readouterr().err
     assert said.startswith("reinforce: learner.device = 'cuda', and Torch ")
-    assert "use --learner.device cpu (a new run can), or a machine with an" in said
+    assert "use learner.device cpu (a new run can), or a machine with an" in said
     assert "Traceback" not in said
     assert list(tmp_path.iterdir()) == []
 

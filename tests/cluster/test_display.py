@@ -1,4 +1,6 @@
 import io
+import logging
+import sys
 from dataclasses import replace
 
 from reinforce.cluster.console import PlainConsole
@@ -60,7 +62,7 @@ def test_the_panel_shows_progress_returns_speed_time_and_workers():
     with LiveDisplay(out, config, "my-run") as display:
         display.show(UPDATE)
         display.show(EVALUATION)
-        out.print(display._panel())
+        out.print(display._panel.drawn())
 
     shown = out.file.getvalue()
     for word in (
@@ -91,7 +93,7 @@ def test_a_goal_from_info_or_else_the_rate_of_success_stands_beside_the_return()
         with make_display(panel, config, "") as display:
             display.show(update)
             display.show(evaluation)
-            panel.print(display._panel())
+            panel.print(display._panel.drawn())
         shown[bool(sections)] = lines.file.getvalue(), panel.file.getvalue()
 
     assert "return 123.4, is_success 0.4  50,000" in shown[False][0]
@@ -106,7 +108,7 @@ def test_a_goal_from_info_or_else_the_rate_of_success_stands_beside_the_return()
 def test_before_the_first_batch_the_panel_says_what_it_waits_for():
     out = console(terminal=True)
     with LiveDisplay(out, Config(), "my-run") as display:
-        out.print(display._panel())
+        out.print(display._panel.drawn())
 
     assert "waiting for the first batch" in out.file.getvalue()
 
@@ -121,7 +123,7 @@ def test_what_users_write_is_shown_as_it_is():
 def test_a_title_and_a_cell_are_a_user_s_text_without_markup_and_control_characters():
     shown = console(terminal=False)
     with LiveDisplay(console(terminal=True), Config(), "[red]\x1b[31m") as display:
-        shown.print(display._panel())
+        shown.print(display._panel.drawn())
     shown.print(shown.cell("[red]\x1b[31m"))
 
     assert shown.file.getvalue().count(r"[red]\x1b[31m") == 2
@@ -135,3 +137,42 @@ def test_messages_are_cut_and_data_is_not():
     first, second = shown.file.getvalue().splitlines()
     assert " ... (9,999 characters) ... " in first
     assert second == "x" * 9999
+
+
+def test_a_debugger_stops_where_it_was_called_and_the_panel_is_out_of_its_way(monkeypatch):
+    seen, out, streams = [], console(terminal=True), (sys.stdout, sys.stderr)
+
+    def debugger(*arguments, **options):
+        frame = sys._getframe(1).f_code.co_name
+        seen.append((frame, arguments, options, (sys.stdout, sys.stderr) == streams))
+
+    monkeypatch.setattr(sys, "breakpointhook", debugger)
+    with LiveDisplay(out, Config(), "my-run") as display:
+        assert sys.stdout is not streams[0]
+        breakpoint(1, header="here")
+        shown = len(out.file.getvalue())
+        display.show(UPDATE)
+
+    name = test_a_debugger_stops_where_it_was_called_and_the_panel_is_out_of_its_way.__name__
+    assert seen == [(name, (1,), {"header": "here"}, True)]
+    assert out.file.getvalue()[shown:].startswith("update    12  steps 6,000  return 123.4")
+    assert sys.breakpointhook is debugger
+
+
+def test_what_is_printed_and_logged_comes_above_the_panel(monkeypatch):
+    out, streams = console(terminal=True), (io.StringIO(), io.StringIO())
+    monkeypatch.setattr(sys, "stdout", streams[0])
+    monkeypatch.setattr(sys, "stderr", streams[1])
+    handler = logging.StreamHandler()
+    logging.getLogger().addHandler(handler)
+    try:
+        with LiveDisplay(out, Config(), "my-run"):
+            print("printed [red]", flush=True)  # noqa: T201
+            logging.getLogger("mine").warning("logged")
+        logging.getLogger("mine").warning("afterwards")
+    finally:
+        logging.getLogger().removeHandler(handler)
+
+    assert "printed [red]\n" in out.file.getvalue()
+    assert "logged\n" in out.file.getvalue()
+    assert [stream.getvalue() for stream in streams] == ["", "afterwards\n"]

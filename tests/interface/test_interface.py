@@ -1,5 +1,6 @@
 """The Python interface, as its documentation shows it."""
 
+import shutil
 import subprocess
 import sys
 import threading
@@ -83,7 +84,10 @@ def test_a_run_says_what_it_is_and_what_it_came_to(run):
     assert run.status == "finished"
     assert run.config.run.seed == 1
     assert len(run.weights_sha256) == 64
-    assert run.evaluation["episodes"] == 6
+    assert run.evaluation["episodes"] == run.evaluation.episodes == 6
+    assert run.evaluation["return_mean"] == run.evaluation.mean
+    assert run.evaluation["return_ci95"] == run.evaluation.interval
+    assert run.evaluation.greedy
     assert reinforce.load(run.path).weights_sha256 == run.weights_sha256
     assert repr(run) == f"<Run {str(run.path)!r}, finished>"
 
@@ -93,6 +97,7 @@ def test_its_tables_are_data_frames_that_agree_with_each_other(run):
 
     assert isinstance(updates, pd.DataFrame)
     assert updates["updates"].tolist() == [1, 2, 3]
+    assert updates["update"].tolist() == [0, 1, 2]
     assert len(episodes) == 24
     columns = ["update", "ticket", "episode", "return", "length", "terminated", "truncated"]
     assert episodes.columns.tolist() == columns
@@ -102,6 +107,10 @@ def test_its_tables_are_data_frames_that_agree_with_each_other(run):
     assert (episodes["terminated"] ^ episodes["truncated"]).all()
     assert episodes["length"].sum() == updates["environment_steps"].iloc[-1]
     assert run.evaluations["updates"].tolist() == [0, 2, 3]
+    joined = episodes.merge(updates, on="update")
+    assert len(joined) == 24
+    steps = joined.groupby("update").agg({"length": "sum", "environment_steps": "first"})
+    assert steps["length"].cumsum().tolist() == steps["environment_steps"].tolist()
 
 
 def test_fresh_episodes_are_the_same_for_the_same_seed(run):
@@ -156,6 +165,26 @@ def test_a_memory_is_handed_from_step_to_step(tmp_path):
     assert first.shape == (1, 8)
     assert not np.array_equal(first, second)
     np.testing.assert_array_equal(first, again)
+    for wrong in ("first", first[0], [[0.0] * 8]):
+        with pytest.raises(ValueError, match=r"not what the step before returned.* \(1, 8\)"):
+            policy.act(observation, wrong)
+    with pytest.raises(ValueError, match="observation 99 holds a category that is not in its"):
+        policy.act(99)
+
+
+@pytest.mark.parametrize(
+    ("observation", "message"),
+    [
+        ([0, np.nan, 0, 0], r"observation \[0, nan, 0, 0\] holds a NaN or an infinity"),
+        ([0, 0, np.inf, 0], "holds a NaN or an infinity"),
+        ([0, 0, 0], r"observation \[0, 0, 0\] does not fit: .*shape \(3,\) instead of \(4,\)"),
+        ("left", "observation 'left' does not fit"),
+        (None, "observation None does not fit"),
+    ],
+)
+def test_an_observation_that_the_environment_never_shows_is_one_error(observation, message, run):
+    with pytest.raises(ValueError, match=message):
+        run.policy().act(observation)
 
 
 def test_a_mask_that_is_needed_is_asked_for(tmp_path):
@@ -165,7 +194,9 @@ def test_a_mask_that_is_needed_is_asked_for(tmp_path):
     policy = run.policy()
 
     with pytest.raises(reinforce.UsageError, match="hand it over as mask="):
-        policy.act(0)
+        policy.act(2)
+    with pytest.raises(ValueError, match="it has to hold"):
+        policy.act(2, mask=[1])
 
 
 def test_environment_and_policy_may_be_classes_of_the_program(tmp_path):
@@ -229,6 +260,40 @@ def test_what_is_no_argument_is_refused_before_anything_is_made(case, tmp_path):
     with chdir(tmp_path), pytest.raises(reinforce.ReinforceError, match=message):
         reinforce.train(*arguments, **options)
     assert list(tmp_path.iterdir()) == []
+
+
+WRONG_LATER = {
+    "trust": (lambda run: reinforce.load(run.path, trust="no"), "trust = 'no' is neither True nor"),
+    "load": (lambda run: reinforce.load(5), "the run directory = 5 is no path"),
+    "plot": (lambda run: run.plot(5), "directory = 5 is no path"),
+    "record": (lambda run: run.record(directory=5), "directory = 5 is no path"),
+    "export": (lambda run: run.export(5), "directory = 5 is no path"),
+    "train": (lambda run: train("cartpole", directory=5), "directory = 5 is no path"),
+    "compare": (lambda run: reinforce.compare([run, 5]), "a run = 5 is no path"),
+    "one run": (reinforce.compare, "is no list of runs"),
+    "no run": (lambda run: reinforce.compare({"mine": []}), "there is no run to compare"),
+    "statistic": (
+        lambda run: reinforce.compare([run], statistic="median"),
+        "statistic = 'median' is none of iqm, mean",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_LATER)
+def test_arguments_of_a_wrong_type_are_named(case, run):
+    call, message = WRONG_LATER[case]
+    with pytest.raises(reinforce.UsageError, match=message):
+        call(run)
+
+
+def test_a_journal_that_is_gone_is_no_empty_run(run, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(run.path, copy)
+    (copy / "metrics.jsonl").unlink()
+
+    for table in ("updates", "episodes", "evaluations"):
+        with pytest.raises(reinforce.RunDirectoryError, match=r"copy/metrics.jsonl is missing"):
+            getattr(reinforce.load(copy), table)
 
 
 def test_what_goes_with_a_policy_may_stand_in_the_mapping(tmp_path):
@@ -398,6 +463,17 @@ def test_runs_are_compared_over_their_seeds(run, tmp_path):
     curves = comparison.curves()
     assert set(curves.columns) == {"group", "steps", "value", "low", "high"}
     assert curves["group"].nunique() == 2
+
+
+def test_warm_starts_from_several_runs_are_a_group_where_it_is_said(run, tmp_path):
+    other = train("cartpole", seed=2, directory=tmp_path)
+    overrides = [{"run.start_from": str(parent.path)} for parent in (run, other)]
+    warm = [train("cartpole", seed=5, overrides=each, directory=tmp_path) for each in overrides]
+
+    assert reinforce.compare(warm).scores["runs"].tolist() == [1, 1]
+    scores = reinforce.compare({"cold": [run, other], "warm": warm}).scores
+    assert scores["group"].tolist() == ["cold", "warm"]
+    assert scores["runs"].tolist() == [2, 2]
 
 
 def test_a_run_in_a_thread_leaves_signals_alone(run, tmp_path):

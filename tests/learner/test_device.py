@@ -132,7 +132,7 @@ def test_every_tensor_follows_the_policy_to_another_device(architecture, optimiz
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_without_a_gpu_a_learner_on_one_says_what_to_do():
-    with pytest.raises(NoGPUError, match=r"learner.device = 'cuda', .* use --learner.device cpu"):
+    with pytest.raises(NoGPUError, match=r"learner.device = 'cuda', .* use learner.device cpu"):
         Learner(LearnerConfig(device="cuda"), POLICIES["mlp"], seed=0)
 
 

@@ -1,6 +1,8 @@
 """What would fail or mislead later is found before anything starts, each with its own message."""
 
+import itertools
 import re
+import time
 import tracemalloc
 
 import pytest
@@ -14,7 +16,7 @@ from reinforce.workers.environment import (
     make_environment,
 )
 from reinforce.workers.preflight import preflight
-from reinforce.workers.random_rollout import play_random_rollout
+from reinforce.workers.random_rollout import TimeAllowance, play_random_rollout
 
 
 def check(make_config, fault="", **sections):
@@ -435,3 +437,12 @@ def test_what_is_no_policy_is_refused_with_the_reason(make_config, name, message
         check(make_config, policy={"kind": f"user_package:{name}"})
 
     assert type(caught.value).__name__ == "UnsuitablePolicyError"
+
+
+def test_a_pause_in_a_debugger_uses_up_no_more_time_than_a_slow_step(monkeypatch):
+    # Made at 0, one step in a debugger, then a second for each.
+    clock = itertools.chain([0, 600], itertools.count(601))
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    allowance = TimeAllowance(3)
+
+    assert [allowance.is_over() for _ in range(5)] == [False, False, False, True, True]

@@ -6,10 +6,13 @@ the learner lives and nowhere else.
 
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import ray
 
+from reinforce.cluster.backends.ray.breakpoints import refuse_breakpoints
+from reinforce.cluster.backends.ray.worker_output import WorkerOutput
 from reinforce.configs.config import Config
 from reinforce.configs.given_objects import UserProgram
 from reinforce.learner.policies.trajectories import Trajectories
@@ -36,7 +39,17 @@ class WrongVersionError(Exception):
 
 
 class RolloutActor:
-    """A rollout worker in a process of its own."""
+    """A rollout worker in a process of its own.
+
+    Args:
+        config: What is played.
+        spec: Its spaces.
+        program: The user's.
+        placement: Where its first instance stands.
+        debugger: The user's choice (``breakpoints.users_choice``).
+    """
+
+    _output: WorkerOutput | None = None
 
     def __init__(
         self,
@@ -44,8 +57,13 @@ class RolloutActor:
         spec: EnvironmentSpec,
         program: UserProgram,
         placement: Placement = ALONE,
+        debugger: str = "",
     ) -> None:
         os.nice(_WORKER_NICENESS)
+        refuse_breakpoints(debugger)
+        if config.workers.show_output:
+            self._output = WorkerOutput(placement.worker_index)
+            self._output.begin()
         program.adopt(_fetched)  # the user's environments may be there
         self._worker = RolloutWorker(config, spec, placement=placement)
 
@@ -56,12 +74,15 @@ class RolloutActor:
     @ray.method(num_returns=2)  # type: ignore[untyped-decorator]
     def play(self, ticket: Ticket, weights: Weights) -> tuple[RolloutReport, Trajectories | None]:
         """Play a ticket. Only what is learned from is sent on; an evaluation needs the report."""
-        report, trajectories = self._worker.play(ticket, weights)
+        with self._output.of_ticket(ticket) if self._output else nullcontext():
+            report, trajectories = self._worker.play(ticket, weights)
         return report, trajectories if ticket.purpose is Purpose.TRAINING else None
 
     def close(self) -> None:
         """Release the environments, whatever their ``close`` raises."""
         self._worker.close()
+        if self._output:
+            self._output.end()
 
 
 class LearnerActor:
@@ -73,7 +94,9 @@ class LearnerActor:
         spec: EnvironmentSpec,
         state: LearnerState | None,
         program: UserProgram,
+        debugger: str = "",
     ) -> None:
+        refuse_breakpoints(debugger)
         program.adopt(_fetched)  # the user's policies may be there
         from reinforce.learner.learner import Learner
 

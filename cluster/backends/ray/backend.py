@@ -9,11 +9,13 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from reinforce.cluster.backends.backend import Backend, Driver
 from reinforce.cluster.backends.ray.actors import LearnerActor, RolloutActor
+from reinforce.cluster.backends.ray.breakpoints import users_choice
 from reinforce.cluster.backends.ray.capacity import WorkerTarget, require_room
 from reinforce.cluster.backends.ray.learner import RayLearner
 from reinforce.cluster.backends.ray.object_store import batches_bytes
 from reinforce.cluster.backends.ray.pool import RayPool
 from reinforce.cluster.backends.ray.session import num_learner_gpus, ray_session
+from reinforce.cluster.backends.ray.worker_output import shown_output
 from reinforce.configs.config import Config
 from reinforce.configs.given_objects import UserProgram
 from reinforce.learner.state import LearnerState
@@ -38,31 +40,32 @@ def ray_backend(
         UsageError: It has no room for a single worker, or no GPU for the learner, and no
             autoscaler.
     """
-    is_local = config.cluster.address is None
-    with ray_session(config, driver, batches_bytes(config, spec)) as check_session:
-        if not is_local:
+    with (
+        ray_session(config, driver, batches_bytes(config, spec)) as check_session,
+        shown_output(config.workers, driver.print_line) as show_output,
+    ):
+        if config.cluster.address:
             require_room(config)
-        learner_actor = _learner_actor(config)
+        learner_actor, rollout_actor = _learner_actor(config), _rollout_actor(config)
         names = config.environment.id, config.evaluation_environment.id, config.policy.kind
-        program = UserProgram.of_this_process(names, ray.put)
-        rollout_actor = ray.remote(RolloutActor).options(
-            num_cpus=_CPUS_ON_LOCAL_RAY if is_local else config.cluster.cpus_per_worker,
-            max_restarts=0,
-            max_task_retries=0,
-            scheduling_strategy="SPREAD",
-        )
+        program, debugger = UserProgram.of_this_process(names, ray.put), users_choice()
         # The learner first: it imports Torch, which takes longest.
         learner = RayLearner(
-            lambda state: learner_actor.remote(config, spec, state, program),
+            lambda state: learner_actor.remote(config, spec, state, program, debugger),
             state,
             driver,
         )
+
+        def look_out() -> None:
+            check_session()
+            show_output()
+
         pool = RayPool(
             config.workers,
             WorkerTarget(config, driver.requested_workers),
-            lambda placement: rollout_actor.remote(config, spec, program, placement),
+            lambda placement: rollout_actor.remote(config, spec, program, placement, debugger),
             driver,
-            check_session,
+            look_out,
         )
         learner.while_waiting = pool.keep_busy
         try:
@@ -71,6 +74,17 @@ def ray_backend(
         finally:
             pool.tell_incidents(at_once=True)
             pool.close()
+
+
+def _rollout_actor(config: Config) -> "ActorClass[RolloutActor]":
+    """Return the actor's class with what it needs, and where it is placed."""
+    is_local = config.cluster.address is None
+    return ray.remote(RolloutActor).options(
+        num_cpus=_CPUS_ON_LOCAL_RAY if is_local else config.cluster.cpus_per_worker,
+        max_restarts=0,
+        max_task_retries=0,
+        scheduling_strategy="SPREAD",
+    )
 
 
 def _learner_actor(config: Config) -> "ActorClass[LearnerActor]":

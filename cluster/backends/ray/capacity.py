@@ -67,7 +67,7 @@ class Capacity:
         return (
             "the learner fits nowhere: learner.device = 'cuda', none of "
             f"{len(self.node_cpus)} nodes has a GPU, and there is no autoscaler that starts one; "
-            "use --learner.device cpu (a new run can), or add a node with a GPU with `ray start "
+            "use learner.device cpu (a new run can), or add a node with a GPU with `ray start "
             "--address HOST:PORT`"
         )
 

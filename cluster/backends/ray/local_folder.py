@@ -128,7 +128,7 @@ def _place() -> Path:
     raise LocalRayError(
         f"Ray needs a folder whose path has at most {_MAX_PARENT_BYTES} bytes and in which other "
         f"users can neither remove nor rename your files; neither TMPDIR ({tempfile.gettempdir()}) "
-        "nor /tmp is one. Set TMPDIR, or use --cluster.backend inline to train without Ray"
+        "nor /tmp is one. Set TMPDIR, or use cluster.backend inline to train without Ray"
     )
 
 

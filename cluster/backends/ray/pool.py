@@ -14,6 +14,7 @@ from ray.exceptions import (
 )
 
 from reinforce.cluster.backends.backend import Batch, Driver, TicketCounts
+from reinforce.cluster.backends.ray.breakpoints import BreakpointReachedError
 from reinforce.cluster.backends.ray.capacity import WorkerTarget
 from reinforce.cluster.backends.ray.incidents import (
     Incident,
@@ -280,13 +281,16 @@ class RayPool:
             self._submitted[key[:2]].num_missing -= 1
 
     def _note_failure(self, call: _Call, error: RayError) -> None:
-        now_s = time.monotonic()
+        now_s, ticket = time.monotonic(), None
         require_disk(error)
         if isinstance(error, RayTaskError) and isinstance(error.cause, ObjectLostError):
             raise LearnerStateLostError(f"weights vanished with their node: {error.cause}")
+        if isinstance(error, RayTaskError) and isinstance(error.cause, BreakpointReachedError):
+            ticket = self._scheduler.failed(call.worker, now_s)
+            raise TicketFailedError.at_breakpoint(ticket, str(error.cause)) from None
         if isinstance(error, RayTaskError) and call.data is not None:
             # The environment raised; its worker lives and has thrown the environment away.
-            ticket: Ticket | None = self._scheduler.failed(call.worker, now_s)
+            ticket = self._scheduler.failed(call.worker, now_s)
             self._incidents.add(Incident.EPISODE, cause_of(error), ticket)
         elif isinstance(error, ActorUnavailableError):
             ticket = self._scheduler.unreachable(call.worker, now_s)

@@ -7,6 +7,7 @@ function says what that costs.
 import logging
 import os
 import signal
+import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 from ray._private import internal_api, ray_constants, services, utils, worker
 from ray._private.node import Node
 from ray._private.state import state
-from ray._raylet import GcsClient  # type: ignore[attr-defined]
+from ray._raylet import GcsClient, GcsLogSubscriber  # type: ignore[attr-defined]
 from ray.job_config import JobConfig
 
 _LEFT_OUT = ("start_api_server", "start_monitor", "start_log_monitor")
@@ -85,8 +86,10 @@ logging.getLogger("ray._private.worker").addFilter(
     lambda record: "SIGTERM handler is not set" not in record.getMessage()
 )
 # Which package a job's client uploads, and that a log ended, we say ourselves or not at all.
-for _name in ("dashboard_sdk", "job.sdk"):
-    logging.getLogger(f"ray.dashboard.modules.{_name}").setLevel(logging.WARNING)
+for _name in ("dashboard.modules.dashboard_sdk", "dashboard.modules.job.sdk", "widgets.util"):
+    logging.getLogger(f"ray.{_name}").setLevel(logging.WARNING)
+# In a notebook Ray looks for widgets, which nothing of ours shows.
+warnings.filterwarnings("ignore", "IProgress not found")
 
 
 class _FixedSearchPath(list[str]):
@@ -181,6 +184,52 @@ def session_folder() -> str:
 def available_memory_bytes() -> int:
     """Return the memory that is free on this machine, or within the limit of its container."""
     return int(utils.estimate_available_memory())
+
+
+_LINES = "reinforce"
+"""In the place of an actor's name, it tells our lines from those of Ray's log files."""
+
+_PUBLISH_TIMEOUT_S = 1.0
+
+
+def publish_line(line: str) -> None:
+    """Send a line to those who listen to this job's logs; nothing of it is kept.
+
+    Raises:
+        Exception: The cluster does not take it; one of several types.
+    """
+    own = worker.global_worker
+    own.gcs_client.publish_logs(
+        {
+            "job": own.current_job_id.hex(),
+            "actor_name": _LINES,
+            "lines": [line],
+            **dict.fromkeys(("ip", "pid", "task_name"), ""),
+            "is_err": False,
+        },
+        _PUBLISH_TIMEOUT_S,
+    )
+
+
+class PublishedLines:
+    """What the processes of this job publish from now on."""
+
+    def __init__(self) -> None:
+        own = worker.global_worker
+        self._job = own.current_job_id.hex()
+        self._subscriber = GcsLogSubscriber(worker_id=own.worker_id, address=own.gcs_client.address)
+        self._subscriber.subscribe()
+        self.close = self._subscriber.close
+
+    def next(self, timeout_s: float) -> list[str]:
+        """Wait for lines and return them; empty if none came in time.
+
+        Raises:
+            Exception: The cluster does not answer.
+        """
+        message = self._subscriber.poll(timeout=timeout_s)
+        is_ours = message and (message["job"], message["actor_name"]) == (self._job, _LINES)
+        return list(message["lines"]) if is_ours else []
 
 
 def job_client(address: str, timeouts_s: tuple[float, float]) -> Any:

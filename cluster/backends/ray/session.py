@@ -14,6 +14,7 @@ import ray
 
 from reinforce.cluster import RAY_CAME_FIRST
 from reinforce.cluster.backends.backend import Driver
+from reinforce.cluster.backends.ray.breakpoints import users_choice_kept
 from reinforce.cluster.backends.ray.local_folder import (
     LocalFolder,
     local_folder,
@@ -168,9 +169,10 @@ class _Start:
             job_config=job_config(self_search_path()),
             **arguments,
         )
-        self._outcome = start_in_background(function, self._thread_may_end.wait)
         try:
-            self._wait_for(self._outcome)
+            with users_choice_kept():
+                self._outcome = start_in_background(function, self._thread_may_end.wait)
+                self._wait_for(self._outcome)
         finally:
             self._interrupts.take_back()
         self._interrupts.check()
@@ -209,7 +211,7 @@ def _start_locally(
         require_room(folder.path)  # else that is why
         raise LocalRayError(
             f"cannot start Ray on this machine: {type(error).__name__}: {error}\n"
-            "Use --cluster.backend inline to train without it."
+            "Use cluster.backend inline to train without it."
         ) from error
 
 

@@ -76,10 +76,10 @@ def test_the_newest_whole_checkpoint_counts(trained_run, tmp_path, capsys):
 
 BAD = {
     "no run directory": (["none"], "none does not exist"),
-    "too few episodes": (["RUN", "--episodes", "4"], "--episodes 4 must be >= 5"),
-    "seed below zero": (["RUN", "--seed", "-1"], "--seed -1 must be >= 0\n"),
+    "too few episodes": (["RUN", "--episodes", "4"], "episodes = 4 must be >= 5"),
+    "seed below zero": (["RUN", "--seed", "-1"], "seed = -1 must be >= 0\n"),
     "no checkpoint": (["EMPTY"], "holds no checkpoint that can be read"),
-    "no best checkpoint": (["EMPTY", "--best"], "leave out --best for the newest one"),
+    "no best checkpoint": (["EMPTY", "--best"], "without `best`, the newest is taken"),
 }
 
 

@@ -158,8 +158,8 @@ def test_nested_observations_and_actions_of_every_kind_are_translated(bundle):
 
 BAD = {
     "no output": (["RUN"], "--output"),
-    "existing output": (["RUN", "--output", "."], "--output '.' exists already"),
-    "unwritable output": (["RUN", "--output", "/proc/x/y"], "cannot write --output '/proc/x/y'"),
+    "existing output": (["RUN", "--output", "."], "'.' exists already; choose"),
+    "unwritable output": (["RUN", "--output", "/proc/x/y"], "cannot write '/proc/x/y'"),
     "no run": (["none", "--output", "new"], "none does not exist"),
 }
 

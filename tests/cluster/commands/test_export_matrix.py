@@ -107,7 +107,7 @@ REFUSED = {
         "cannot be exported by torch.export",
         "must not depend on what is in its tensors",
     ),
-    "Rare": ("the operator 'aten::special_bessel_j0' to ONNX", "leave out --onnx"),
+    "Rare": ("the operator 'aten::special_bessel_j0' to ONNX", "without the graph, predict.py and"),
 }
 
 

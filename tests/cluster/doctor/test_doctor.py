@@ -111,7 +111,7 @@ def test_a_gpu_that_is_asked_for_is_looked_for_on_all_nodes():
 
     assert check_gpus(asked, without).level == "failure"
     assert "none of 2 nodes has a GPU" in check_gpus(asked, without).message
-    assert "use --learner.device cpu" in check_gpus(asked, without).advice
+    assert "use learner.device cpu" in check_gpus(asked, without).advice
     assert (check_gpus(asked, one).level, check_gpus(asked, one).message) == ("ok", "1 now")
     assert check_gpus(asked, growing).message == "none now, more with the autoscaler"
 
@@ -132,7 +132,7 @@ def test_without_a_gpu_a_learner_on_one_is_a_failure_here():
         assert found.level == "ok"
     else:
         assert (found.subject, found.level) == ("GPU", "failure")
-        assert found.advice.startswith("use --learner.device cpu")
+        assert found.advice.startswith("use learner.device cpu")
     assert check_own_gpu(config()).level == "ok"
 
 

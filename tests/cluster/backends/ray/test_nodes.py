@@ -3,6 +3,7 @@
 Several raylets on this machine, by the class with which Ray tests itself.
 """
 
+import re
 import signal
 import threading
 import time
@@ -17,6 +18,9 @@ from runs import RecordingDisplay, train
 from reinforce.cluster.backends.backend import Driver
 from reinforce.cluster.backends.ray.learner import RayLearner
 from reinforce.cluster.errors import LearnerStateLostError
+from reinforce.cluster.run_lifecycle import open_backend
+from reinforce.workers.environment import inspect_environment
+from reinforce.workers.tickets import Purpose, draw_tickets
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -188,3 +192,32 @@ def test_a_state_that_vanishes_with_its_node_is_told_apart(cluster, interrupts):
 
     with pytest.raises(LearnerStateLostError, match="the learner's state was lost with its node"):
         learner.update([])
+
+
+def test_what_the_workers_of_all_nodes_print_is_heard(make_config, cluster, interrupts, tmp_path):
+    """Each of them plays on only once both were heard."""
+    cluster.add_node(num_cpus=1)
+    lines, marker = [], tmp_path / "heard"
+    config = make_config(
+        environment={
+            "id": "printing_environment:Printing",
+            "kwargs": {"text": "I wait", "waits_for": str(marker)},
+        },
+        workers={"num_workers": 2, "episodes_per_ticket": 1},
+        cluster={"backend": "ray", "address": cluster.address},
+    )
+
+    def hear(line):
+        lines.append(line)
+        if len({said[: len("[worker 0")] for said in lines if "I wait" in said}) == 2:
+            marker.touch()
+
+    driver = Driver(interrupts, print_line=hear)
+    with open_backend(config, inspect_environment(config.environment), driver) as backend:
+        backend.pool.submit(draw_tickets(0, Purpose.TRAINING, 0, 2, 1), backend.learner.weights())
+        backend.pool.collect(Purpose.TRAINING, 0)
+
+    said = sorted(re.sub(r"ticket 0:[01]", "ticket 0:N", line) for line in lines)
+    assert said == [
+        f"[worker {worker}, ticket 0:N] {text}" for worker in (0, 1) for text in ("I wait", "made")
+    ]

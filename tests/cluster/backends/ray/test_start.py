@@ -90,6 +90,6 @@ def test_ray_that_does_not_start_in_time_is_given_up_with_a_way_out(tmp_path, te
 
     assert process.returncode == 1
     assert "cannot start Ray on this machine: TimeoutError: it has not answered for 120 s" in said
-    assert "Use --cluster.backend inline" in said
+    assert "Use cluster.backend inline" in said
     assert ray_folders(temporary_folder) == []
     wait_for(lambda: processes_in(tmp_path) == [])
