@@ -1,7 +1,6 @@
 """What environments print in workers is seen in the driver, and `breakpoint()` says where to go."""
 
 import os
-from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from reinforce.cluster.errors import TicketFailedError
 from reinforce.configs.given_objects import UserProgram
 from reinforce.learner.policies.weights import Weights
 from reinforce.workers.environment import inspect_environment
+from reinforce.workers.placement import Placement
 from reinforce.workers.rollout_worker import architecture_of
 from reinforce.workers.tickets import Purpose, draw_tickets
 
@@ -32,7 +32,7 @@ def play(make_config, interrupts):
         )
         import ray
 
-        spec, lines, numbers = inspect_environment(config.environment), [], count(3)
+        spec, lines = inspect_environment(config.environment), []
         usual = ray.remote(RolloutActor).options(num_cpus=0, max_restarts=0)
         size = architecture_of(config, spec).num_parameters
         with shown_output(config.workers, print_line or lines.append) as show:
@@ -40,7 +40,7 @@ def play(make_config, interrupts):
             pool = RayPool(
                 config.workers,
                 WorkerTarget(config, lambda: None),
-                lambda: usual.remote(config, spec, program, next(numbers), debugger),
+                lambda _: usual.remote(config, spec, program, Placement(worker_index=3), debugger),
                 Driver(interrupts),
                 show,
             )
