@@ -4,6 +4,7 @@ import os
 import re
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from reinforce.cluster.run_store.checkpoint import (
     encode,
 )
 from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.run_store.stored_environment import read_environment
 from reinforce.cluster.run_store.tracking_state import read_tracking_state
 from reinforce.configs.config import Config
 from reinforce.configs.quoting import shown
@@ -32,85 +34,49 @@ A job that is submitted again goes on only with what the same files have made: o
 was edited would go on with a run of the old one, or never run since that has finished.
 """
 
+PORTABLE_CHECKPOINT = "checkpoint.safetensors"
+"""Name of the checkpoint of a policy that has left its run: in a bundle, or a model of MLflow."""
+
 _BEST = "best.safetensors"
 _NAME = re.compile(r"update-(\d{9,})\.safetensors")
 
 
-class Checkpoints:
-    """Checkpoints of a run, in one folder: the newest, the best, and some that are for good.
+class CheckpointReader:
+    """The checkpoints in a folder, wherever that is: the newest, the best, or one of a version.
+
+    Args:
+        location: A path or a URL.
+        setting: Which setting names it, for the message.
 
     Raises:
-        UsageError: ``checkpoint.directory`` is a URL that cannot be opened here.
+        UsageError: The location is a URL that cannot be opened here.
     """
 
-    def __init__(self, run: RunDirectory, config: Config) -> None:
-        self._run = run
-        self._run_config = config.model_dump(mode="json")
-        self._config = config.checkpoint
-        keep, elsewhere = config.checkpoint.keep, config.checkpoint.directory
-        self._num_newest = keep[0] if isinstance(keep, tuple) else keep
-        self._updates_between = keep[1] if isinstance(keep, tuple) else None
-        self._folder = CheckpointFolder(
-            f"{elsewhere.rstrip('/')}/{run.name}" if elsewhere else str(run.checkpoints)
-        )
-        self._saved_at_s = time.monotonic()
-        self._best: Checkpoint | None = None
-        self.num_failed = 0
-        """Checkpoints that could not be written."""
+    def __init__(self, location: str, setting: str = "checkpoint.directory") -> None:
+        self._folder, self._setting = CheckpointFolder(location, setting), setting
 
     @property
     def location(self) -> str:
         """Path or URL of the folder."""
         return self._folder.location
 
-    def is_due(self, updates: int) -> bool:
-        """Return whether one is to be written after this many updates."""
-        return self._is_for_good(updates) or (
-            time.monotonic() - self._saved_at_s >= self._config.every_s
-        )
-
-    def note_best(self, checkpoint: Checkpoint) -> None:
-        """Keep this one as the best so far; it is written together with the next checkpoint."""
-        self._best = checkpoint
-
-    def save(self, checkpoint: Checkpoint) -> None:
-        """Write a checkpoint, and the best one if it is new; remove those beyond ``keep``.
-
-        Raises:
-            StorageError: The place cannot be written. What was there before is as it was.
-        """
-        self._saved_at_s = time.monotonic()
-        try:
-            if self._best:
-                self._folder.write(_BEST, self._encode(self._best))
-                self._best = None
-            for version in self.versions():
-                if version > checkpoint.learner.version:  # of a future that was given up
-                    self._folder.remove(_name(version))
-            self._folder.write(_name(checkpoint.learner.version), self._encode(checkpoint))
-            passing = [v for v in self.versions() if not self._is_for_good(v)]
-            for version in passing[: -self._num_newest]:
-                self._folder.remove(_name(version))
-        except Exception as error:  # each store behind fsspec raises types of its own
-            self.num_failed += 1
-            raise StorageError(
-                f"cannot write a checkpoint to {self.location}: {type(error).__name__}: {error}"
-            ) from error
-
-    def versions(self) -> list[int]:
-        """Return the versions that there are checkpoints of, oldest first.
+    def names(self) -> list[str]:
+        """Return the names of all files there.
 
         Raises:
             RunDirectoryError: Their place cannot be looked into.
         """
         try:
-            names = self._folder.names()
+            return self._folder.names()
         except Exception as error:  # each store behind fsspec raises types of its own
             raise RunDirectoryError(
                 f"cannot read the checkpoints in {self.location}: {type(error).__name__}: {error}; "
-                "check checkpoint.directory, and the credentials if it is a URL"
+                f"check {self._setting}, and the credentials if it is a URL"
             ) from error
-        matches = map(_NAME.fullmatch, names)
+
+    def versions(self) -> list[int]:
+        """Return the versions that there are checkpoints of, oldest first; errors as ``names``."""
+        matches = map(_NAME.fullmatch, self.names())
         return sorted(int(match[1]) for match in matches if match)
 
     def newest(self, report: Callable[[str], None]) -> Checkpoint | None:
@@ -147,7 +113,7 @@ class Checkpoints:
             CorruptCheckpointError: It is torn, or was altered.
             OSError: It cannot be read.
         """
-        return self._read(_name(version))
+        return self.read(_name(version))
 
     def best(self) -> Checkpoint | None:
         """Return the checkpoint with the highest evaluation, or None if none was evaluated yet.
@@ -158,16 +124,78 @@ class Checkpoints:
         """
         if _BEST not in self._folder.names():
             return None
-        return self._read(_BEST)
+        return self.read(_BEST)
 
-    def _read(self, name: str) -> Checkpoint:
+    def read(self, name: str) -> Checkpoint:
+        """Return the checkpoint in the file of this name; errors as for ``load``."""
         try:
             content = self._folder.read(name)
         except IrregularFileError as error:
             raise CorruptCheckpointError(f"{self.location}/{name}: {error.strerror}") from None
         return decode(content, f"{self.location}/{name}")
 
+
+class Checkpoints(CheckpointReader):
+    """Checkpoints of a run, in one folder: the newest, the best, and some that are for good.
+
+    Raises:
+        UsageError: ``checkpoint.directory`` is a URL that cannot be opened here.
+    """
+
+    def __init__(self, run: RunDirectory, config: Config) -> None:
+        self._run = run
+        self._run_config = config.model_dump(mode="json")
+        self._config = config.checkpoint
+        keep, elsewhere = config.checkpoint.keep, config.checkpoint.directory
+        self._num_newest = keep[0] if isinstance(keep, tuple) else keep
+        self._updates_between = keep[1] if isinstance(keep, tuple) else None
+        super().__init__(
+            f"{elsewhere.rstrip('/')}/{run.name}" if elsewhere else str(run.checkpoints)
+        )
+        self._saved_at_s = time.monotonic()
+        self._best: Checkpoint | None = None
+        self.num_failed = 0
+        """Checkpoints that could not be written."""
+
+    def is_due(self, updates: int) -> bool:
+        """Return whether one is to be written after this many updates."""
+        return self._is_for_good(updates) or (
+            time.monotonic() - self._saved_at_s >= self._config.every_s
+        )
+
+    def note_best(self, checkpoint: Checkpoint) -> None:
+        """Keep this one as the best so far; it is written together with the next checkpoint."""
+        self._best = checkpoint
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Write a checkpoint, and the best one if it is new; remove those beyond ``keep``.
+
+        Raises:
+            StorageError: The place cannot be written. What was there before is as it was.
+        """
+        self._saved_at_s = time.monotonic()
+        try:
+            if self._best:
+                self._folder.write(_BEST, self._encode(self._best))
+                self._best = None
+            for version in self.versions():
+                if version > checkpoint.learner.version:  # of a future that was given up
+                    self._folder.remove(_name(version))
+            self._folder.write(_name(checkpoint.learner.version), self._encode(checkpoint))
+            passing = [v for v in self.versions() if not self._is_for_good(v)]
+            for version in passing[: -self._num_newest]:
+                self._folder.remove(_name(version))
+        except Exception as error:  # each store behind fsspec raises types of its own
+            self.num_failed += 1
+            raise StorageError(
+                f"cannot write a checkpoint to {self.location}: {type(error).__name__}: {error}"
+            ) from error
+
     def _encode(self, checkpoint: Checkpoint) -> bytes:
+        with suppress(RunDirectoryError):  # there is none yet
+            checkpoint = replace(
+                checkpoint, environment=read_environment(self._run.environment_file)
+            )
         tracking = read_tracking_state(self._run.tracking_file)
         files = submitted_files()
         return encode(replace(checkpoint, config=self._run_config, tracking=tracking, files=files))
@@ -184,11 +212,12 @@ def _name(version: int) -> str:
 class CheckpointFolder:
     """Files by name. A file that can be listed is whole, or its digest tells that it is not."""
 
-    def __init__(self, location: str) -> None:
+    def __init__(self, location: str, setting: str = "checkpoint.directory") -> None:
         """Open a folder, which need not exist.
 
         Args:
             location: A path, or a URL such as ``s3://bucket/folder``.
+            setting: Which setting names it, for the message.
 
         Raises:
             UsageError: fsspec does not know this kind of URL, lacks the package for it, or cannot
@@ -199,8 +228,7 @@ class CheckpointFolder:
             self._files, self._root = fsspec.url_to_fs(location)
         except Exception as error:  # noqa: BLE001  (each store raises types of its own)
             raise UsageError(
-                f"checkpoint.directory = {shown(location)} cannot be used: "
-                f"{type(error).__name__}: {error}"
+                f"{setting} = {shown(location)} cannot be used: {type(error).__name__}: {error}"
             ) from None
 
     def names(self) -> list[str]:

@@ -2,25 +2,14 @@
 
 import hashlib
 import json
-import re
 import shlex
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
-
 from reinforce.cluster.evaluation import in_words, mean_and_interval
+from reinforce.cluster.shown_settings import SECRET_NAME, shown_settings
 from reinforce.configs.config import Config
 from reinforce.configs.roles import decides_the_result, flat
-
-_SECRET_NAME = re.compile(
-    r"password|passwd|pwd|passphrase|secret|token|credential"
-    r"|auth(?!or(?!i[sz]))"  # authorization, but not author
-    r"|(?:api|access|license|private)_?key"
-    r"|(?<![a-z0-9])key(?![a-z0-9])",  # as a word: not monkey, keyboard or num_keys
-    re.IGNORECASE,
-)
-"""In the name of a setting, and in a word of the command that holds names and values."""
 
 _DIRTY = {
     True: ("true", " with uncommitted changes"),
@@ -35,17 +24,6 @@ _STATUS = {"finished": "FINISHED", "interrupted": "KILLED"}
 def status_of(summary: Mapping[str, Any] | None) -> str:
     """Return MLflow's status of a run that is over: FAILED if it left no summary."""
     return _STATUS.get(summary["status"], "FAILED") if summary else "FAILED"
-
-
-def shown_settings(config: Config) -> dict[str, Any]:
-    """Return the configuration as others may see it: without what is called a secret."""
-    shown: dict[str, Any] = _without_secrets(config.model_dump(mode="json"))
-    return shown
-
-
-def shown_yaml(config: Config) -> str:
-    """Return the configuration as others may see it, as YAML."""
-    return yaml.safe_dump(shown_settings(config), sort_keys=False)
 
 
 def params_of(config: Config) -> dict[str, str]:
@@ -102,7 +80,7 @@ def note_of(
         else "outside a git repository"
     )
     # Mappings may hold something called a secret.
-    words = ["***" if _SECRET_NAME.search(word) else word for word in origin["command"]]
+    words = ["***" if SECRET_NAME.search(word) else word for word in origin["command"]]
     lines = [
         f"**What.** REINFORCE on `{environment}`, seed {config.run.seed}, "
         f"{config.learner.episodes_per_update} episodes per update.",
@@ -113,6 +91,12 @@ def note_of(
     ]
     if words:
         lines.append(f"It was started as `reinforce {shlex.join(words)}` {code}.")
+    if config.run.start_from:
+        start, link = f"`{config.run.start_from}`", config.run.start_from_link
+        lines.append(
+            f"**Start.** It began with the weights of {f'[{start}]({link})' if link else start}, "
+            f"sha256 `{config.run.start_from_sha256}`."
+        )
     if len(history) > 1:
         starts = ", ".join(str(start.get("from_update", 0)) for start in history)
         lines.append(f"**Starts.** {len(history)}, from the updates {starts}.")
@@ -133,15 +117,3 @@ def _result(summary: Mapping[str, Any] | None) -> str:
         metrics = in_words(evaluation)
         text += f"; {metrics}" if metrics else ""
     return text + "."
-
-
-def _without_secrets(value: Any) -> Any:
-    """Return a setting, with ``***`` for whatever is called a secret at any depth of it."""
-    if isinstance(value, dict):
-        return {
-            key: "***" if _SECRET_NAME.search(key) and inner else _without_secrets(inner)
-            for key, inner in value.items()
-        }
-    if isinstance(value, list | tuple):
-        return [_without_secrets(each) for each in value]
-    return value
