@@ -19,6 +19,7 @@ from reinforce.cluster.files import append_json_line, whole_lines
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.tracking_state import read_tracking_state
 from reinforce.configs.config import Config
+from reinforce.configs.given_objects import PREFIX
 
 POLICY_CLASS = "policy.kind"
 CODE = ("environment.id", "environment.wrappers", POLICY_CLASS)
@@ -62,6 +63,29 @@ def require_trust(
         raise UsageError(
             f"you have neither made nor trusted {run.path}. This would:\n{listed}\n"
             "If you know where it comes from, add --trust (from Python: trust=True)"
+        )
+
+
+def require_trust_in_code(
+    source: str, config: Config, uses: Collection[str], *, trust: bool
+) -> None:
+    """Refuse to import what comes with a policy without its run, unless the user trusts it.
+
+    Args:
+        source: Where it comes from.
+        config: What it was trained with.
+        uses: Which settings would be acted upon, of ``CODE``.
+        trust: The user says so.
+
+    Raises:
+        UsageError: It would import code, and nobody vouches for it.
+    """
+    risks = [risk for name, risk in _code_risks(config) if name in uses]
+    if risks and not trust:
+        listed = "\n".join(f"  {risk}" for risk in risks)
+        raise UsageError(
+            f"{source} comes from wherever it comes from. This would:\n{listed}\n"
+            "If you know where that is, say trust=True"
         )
 
 
@@ -148,14 +172,7 @@ def _user_name(uid: int) -> str:
 
 def _risks(run: RunDirectory, config: Config) -> Iterator[tuple[str, str]]:
     """Yield what names code or places that the user's environment does not name, in words."""
-    if ":" in config.environment.id:
-        yield "environment.id", f"import {config.environment.id!r} (environment.id)"
-    for wrapper in config.environment.wrappers:
-        name = wrapper if isinstance(wrapper, str) else ", ".join(wrapper)
-        if ":" in name:
-            yield "environment.wrappers", f"import {name!r} (environment.wrappers)"
-    if ":" in config.policy.kind:
-        yield POLICY_CLASS, f"import {config.policy.kind!r} (policy.kind)"
+    yield from _code_risks(config)
     if config.checkpoint.directory:
         where = f"use {config.checkpoint.directory!r} (checkpoint.directory)"
         yield "checkpoint.directory", where
@@ -165,6 +182,18 @@ def _risks(run: RunDirectory, config: Config) -> Iterator[tuple[str, str]]:
     if address and address != os.environ.get("RAY_ADDRESS"):
         yield "cluster.address", f"show your token to {address!r} (cluster.address)"
     yield from _tracking_risks(run, config)
+
+
+def _code_risks(config: Config) -> Iterator[tuple[str, str]]:
+    wrappers = (w if isinstance(w, str) else ", ".join(w) for w in config.environment.wrappers)
+    named = (
+        ("environment.id", config.environment.id),
+        *(("environment.wrappers", wrapper) for wrapper in wrappers),
+        (POLICY_CLASS, config.policy.kind),
+    )
+    for setting, name in named:
+        if ":" in name and not name.startswith(PREFIX):  # those this process was handed
+            yield setting, f"import {name!r} ({setting})"
 
 
 def _tracking_risks(run: RunDirectory, config: Config) -> Iterator[tuple[str, str]]:
