@@ -57,8 +57,9 @@ class RunConfig(Section):
     start_from: Annotated[str | None, Role.RESULT] = Field(
         None,
         min_length=1,
-        description="Run whose weights this one begins with: RUN_DIR, RUN_DIR@best or "
-        "RUN_DIR@UPDATE. Spaces and policy have to be the same. None: random weights.",
+        description="Weights to begin with: RUN_DIR, RUN_DIR@best or RUN_DIR@UPDATE; the same of a "
+        "folder or URL of checkpoints; the folder of an exported bundle; a model of MLflow such as "
+        "models:/NAME@champion. Spaces and policy have to be the same. None: random weights.",
     )
     start_from_optimizer: Annotated[bool, Role.RESULT] = Field(
         default=False,
@@ -68,6 +69,10 @@ class RunConfig(Section):
         None,
         pattern=r"^[0-9a-f]{64}$",
         description="Digest of the weights of start_from; written by `train`.",
+    )
+    start_from_link: str | None = Field(
+        None,
+        description="Where MLflow shows the run of start_from; written by `train`.",
     )
 
 

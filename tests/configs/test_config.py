@@ -145,3 +145,11 @@ def test_each_field_is_described():
     ]
 
     assert [name for name, field in fields if not field.description] == []
+
+
+def test_a_start_that_may_hold_a_secret_is_refused_and_not_repeated():
+    with pytest.raises(ConfigError, match=r"run\.start_from is not a plain address") as refused:
+        Config.model_validate({"run": {"start_from": "s3://key:s3cret@bucket/runs/mine"}})
+    assert "s3cret" not in str(refused.value)
+    for plain in ("s3://bucket/mine@best", "models:/balancer@champion", "runs/mine@best", "who?"):
+        Config.model_validate({"run": {"start_from": plain}})
