@@ -23,6 +23,7 @@ from reinforce.workers.environment import UnsuitableEnvironmentError
 _SETTINGS = "[--section.field value ...]"
 _VERBS = {
     "train": (f"PRESET_OR_YAML {_SETTINGS}", "train, in a new run directory"),
+    "pretrain": ("PRESET_OR_YAML DATA [...]", "imitate recorded actions, to start from"),
     "resume": (f"RUN_DIR {_SETTINGS}", "go on from the newest good checkpoint"),
     "scale": ("RUN_DIR N", "change the number of workers of a run"),
     "pause": ("RUN_DIR", "have a run wait after its next update"),

@@ -38,9 +38,9 @@ from reinforce.cluster.run_store.summary import (
     write_summary,
 )
 from reinforce.cluster.run_store.trust import note_own
-from reinforce.cluster.run_store.warm_start import first_state
 from reinforce.cluster.tracking.follower_process import Tracking
 from reinforce.cluster.training import Training
+from reinforce.cluster.warm_start import first_state, start_of
 from reinforce.configs.config import Config
 from reinforce.learner.state import LearnerState
 from reinforce.workers.environment import EnvironmentSpec
@@ -187,7 +187,8 @@ class RunLifecycle:
 
     def _conclude(self, outcome: Outcome) -> dict[str, Any]:
         wall_time_s = time.monotonic() - self._started_s
-        summary = write_summary(self._run, outcome, wall_time_s, self._config.run.changes)
+        changes, start = self._config.run.changes, start_of(self._config)
+        summary = write_summary(self._run, outcome, wall_time_s, changes, start)
         try:
             plots = self._run.require_inside(self._run.plots)
             draw_run(self._run.journal_file, plots, self._run.name)

@@ -68,7 +68,7 @@ class Config(Section):
             cross_checks.of_workers(self.workers),
             cross_checks.of_execution(self.stop, self.evaluation, self.cluster),
             cross_checks.of_metrics(self.environment, self.stop),
-            cross_checks.of_secrets(self.tracking, self.checkpoint),
+            cross_checks.of_secrets(self.run, self.tracking, self.checkpoint),
         ):
             raise ConfigError(message)
         _ = self.evaluation_environment  # raises

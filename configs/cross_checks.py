@@ -10,7 +10,7 @@ from reinforce.configs.execution import (
     TrackingConfig,
     WorkersConfig,
 )
-from reinforce.configs.experiment import EnvironmentConfig, EvaluationConfig, StopConfig
+from reinforce.configs.experiment import EnvironmentConfig, EvaluationConfig, RunConfig, StopConfig
 from reinforce.configs.learning import LearnerConfig, PolicyConfig
 
 _NEEDS = (
@@ -178,13 +178,17 @@ def of_metrics(environment: EnvironmentConfig, stop: StopConfig) -> Iterator[str
         )
 
 
-def of_secrets(tracking: TrackingConfig, checkpoint: CheckpointConfig) -> Iterator[str]:
+def of_secrets(
+    run: RunConfig, tracking: TrackingConfig, checkpoint: CheckpointConfig
+) -> Iterator[str]:
     """Yield addresses that would carry a secret into the run directory and into MLflow."""
     mlflow = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+    start_from = run.start_from if run.start_from and "://" in run.start_from else None
     store = "variables such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
     for name, address, way_out in (
         ("tracking.uri", tracking.uri, f"{mlflow}, or the whole address in MLFLOW_TRACKING_URI"),
         ("checkpoint.directory", checkpoint.directory, store),
+        ("run.start_from", start_from, store),
     ):
         if address and _may_hold_a_secret(address):
             yield (

@@ -77,8 +77,9 @@ class RunConfig(Section):
     start_from: Annotated[str | None, Role.FIXED] = Field(
         None,
         min_length=1,
-        description="Run whose weights this one begins with: RUN_DIR, RUN_DIR@best or "
-        "RUN_DIR@UPDATE. Spaces and policy have to be the same. None: random weights.",
+        description="Weights to begin with: RUN_DIR, RUN_DIR@best or RUN_DIR@UPDATE; the same of a "
+        "folder or URL of checkpoints; the folder of an exported bundle; a model of MLflow such as "
+        "models:/NAME@champion. Spaces and policy have to be the same. None: random weights.",
     )
     start_from_optimizer: Annotated[bool, Role.FIXED] = Field(
         default=False,
@@ -93,6 +94,10 @@ class RunConfig(Section):
         (),
         description="What was changed on purpose while the run trained, oldest first; written by "
         "`resume --change`.",
+    )
+    start_from_link: str | None = Field(
+        None,
+        description="Where MLflow shows the run of start_from; written by `train`.",
     )
 
 

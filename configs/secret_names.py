@@ -13,11 +13,14 @@ SECRET_NAME = re.compile(
 """In the name of a setting, and in a word of the command that holds names and values."""
 
 
+HIDDEN = "***"
+
+
 def without_secrets(value: Any) -> Any:
     """Return a setting, with ``***`` for whatever is called a secret at any depth of it."""
     if isinstance(value, dict):
         return {
-            key: "***" if SECRET_NAME.search(key) and inner else without_secrets(inner)
+            key: HIDDEN if SECRET_NAME.search(key) and inner else without_secrets(inner)
             for key, inner in value.items()
         }
     if isinstance(value, list | tuple):

@@ -5,6 +5,9 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
+_OF_THE_POLICY = ("weights", "statistics.")
+"""How names of arrays begin that make the policy."""
+
 
 @dataclass(frozen=True, eq=False)
 class LearnerState:
@@ -20,6 +23,11 @@ class LearnerState:
     version: int
     arrays: dict[str, NDArray[Any]]
     is_warm_start: bool = False
+
+    @property
+    def policy_arrays(self) -> dict[str, NDArray[Any]]:
+        """The arrays that make the policy: weights, and the statistics of observations."""
+        return {name: x for name, x in self.arrays.items() if name.startswith(_OF_THE_POLICY)}
 
 
 class Stateful(Protocol):

@@ -5,10 +5,10 @@
 >>> run.evaluate(episodes=100).mean
 500.0
 
-``train`` trains and returns a ``Run``; ``load`` opens an existing one; ``compare`` compares
-configurations over seeds. A ``Run`` has its tables as DataFrames (``updates``, ``episodes``,
-``evaluations``) and its ``policy()``, which acts. The command line does the same for those who do
-not write Python.
+``train`` trains and returns a ``Run``; ``load`` opens one, or a policy without its run;
+``pretrain`` imitates recorded actions; ``compare`` compares configurations over seeds. A ``Run``
+has its tables as DataFrames (``updates``, ``episodes``, ``evaluations``) and its ``policy()`` acts.
+The command line does the same for those who do not write Python.
 """
 
 from importlib import import_module
@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from reinforce.configs.config import Config
     from reinforce.configs.errors import ConfigError, ReinforceError
     from reinforce.policy import Policy
-    from reinforce.runs import EvaluationResult, Run, load
-    from reinforce.training import train
+    from reinforce.runs import Run, load
+    from reinforce.saved import EvaluationResult, SavedPolicy
+    from reinforce.training import pretrain, train
     from reinforce.workers.environment import UnsuitableEnvironmentError
 
 _ERRORS = (
@@ -51,9 +52,11 @@ _HOMES = {
     "ConfigError": "configs.errors",
     "ReinforceError": "configs.errors",
     "Policy": "policy",
-    "EvaluationResult": "runs",
+    "EvaluationResult": "saved",
     "Run": "runs",
+    "SavedPolicy": "saved",
     "load": "runs",
+    "pretrain": "training",
     "train": "training",
     "UnsuitableEnvironmentError": "workers.environment",
     **dict.fromkeys(_ERRORS, "cluster.errors"),
@@ -75,6 +78,7 @@ __all__ = [
     "Run",
     "RunDirectoryError",
     "SaveEachBest",
+    "SavedPolicy",
     "StorageError",
     "TicketFailedError",
     "TrainingError",
@@ -83,6 +87,7 @@ __all__ = [
     "UsageError",
     "compare",
     "load",
+    "pretrain",
     "train",
 ]
 

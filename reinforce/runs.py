@@ -3,7 +3,6 @@
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import FunctionType
@@ -11,99 +10,30 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from reinforce.cluster.analysis.plots import draw_run
 from reinforce.cluster.callbacks import Callback, checked_callbacks
-from reinforce.cluster.commands.export import ExportCommand
+from reinforce.cluster.commands.export import export_policy
 from reinforce.cluster.commands.record import RecordCommand
 from reinforce.cluster.commands.resume import Consent, go_on
 from reinforce.cluster.console import PlainConsole
-from reinforce.cluster.episode_metrics import episode_metrics
 from reinforce.cluster.errors import RunDirectoryError, UsageError
-from reinforce.cluster.evaluation import Evaluation
 from reinforce.cluster.export.trained_policy import TrainedPolicy
+from reinforce.cluster.policy_sources import find_policy, is_run_directory
 from reinforce.cluster.run_store.journal import JournalEntry, is_being_written, read_entries
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.summary import read_summary
 from reinforce.cluster.run_store.trust import note_trusted
 from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
+from reinforce.configs.execution import TrackingConfig
 from reinforce.configs.given_objects import PREFIX, give
 from reinforce.configs.loading import checked_overrides, load_config, with_overrides
 from reinforce.policy import Policy
+from reinforce.saved import EvaluationResult, FinalEvaluation, SavedPolicy, evaluated
 
 
-class FinalEvaluation(dict[str, Any]):
-    """What ``summary.json`` says of a run's last evaluation, with the names of EvaluationResult.
-
-    The returns of its episodes are not kept.
-    """
-
-    @property
-    def episodes(self) -> int:
-        """How many were played."""
-        return int(self["episodes"])
-
-    @property
-    def greedy(self) -> bool:
-        """Whether the most probable action was taken."""
-        return bool(self["greedy"])
-
-    @property
-    def mean(self) -> float:
-        """Mean return."""
-        return float(self["return_mean"])
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """95 % interval of the mean by Student's t."""
-        low, high = self["return_ci95"]
-        return low, high
-
-
-@dataclass(frozen=True, eq=False)
-class EvaluationResult:
-    """What fresh episodes of a trained policy returned.
-
-    Attributes:
-        returns: [E] undiscounted, in the environment's unit.
-        lengths: [E] in steps.
-        metrics: By name, [E] what ``info`` said of each episode; NaN where it said nothing.
-        greedy: Whether the most probable action was taken.
-        update: Updates that made the weights.
-    """
-
-    returns: NDArray[np.float64]
-    lengths: NDArray[np.int64]
-    metrics: Mapping[str, NDArray[np.float64]]
-    greedy: bool
-    update: int
-
-    @property
-    def episodes(self) -> int:
-        """How many were played: E."""
-        return len(self.returns)
-
-    @property
-    def mean(self) -> float:
-        """Mean return."""
-        return float(self.returns.mean())
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """95 % interval of the mean by Student's t; E >= 2."""
-        return Evaluation.of(self.returns, greedy=self.greedy).return_ci95
-
-    def __repr__(self) -> str:
-        low, high = self.interval
-        return (
-            f"<mean return {self.mean:.1f} (95 % interval {low:.1f} to {high:.1f}) over "
-            f"{len(self.returns)} episodes, update {self.update}>"
-        )
-
-
-class Run:
+class Run(SavedPolicy):
     """A run directory: only read, but for what its methods say."""
 
     def __init__(self, path: str | Path) -> None:
@@ -115,6 +45,7 @@ class Run:
         self._directory = RunDirectory.open(path_of(path, "the run directory"))
         self.path = self._directory.path
         self.name = self._directory.name
+        self.source = str(self.path)
 
     @property
     def config(self) -> Config:
@@ -237,20 +168,8 @@ class Run:
             ConfigError, UnsuitableEnvironmentError, UsageError: It cannot be played here.
             TicketFailedError: The environment failed.
         """
-        for number in (episodes, *(() if seed is None else (seed,))):
-            if not isinstance(number, int):
-                raise UsageError(f"episodes and seed are whole numbers, and {number!r} is none")
         trained = TrainedPolicy.load(self.path, best=best, changes=environment or {})
-        seed = trained.config.run.seed if seed is None else seed
-        tickets = trained.tickets(seed, episodes, greedy=not sampled)
-        reports = [report for report, _ in trained.play(tickets)]
-        return EvaluationResult(
-            np.concatenate([report.episode_returns for report in reports]),
-            np.concatenate([report.episode_lengths for report in reports]),
-            {name: np.array(said, float) for name, said in episode_metrics(reports).items()},
-            greedy=not sampled,
-            update=trained.weights.version,
-        )
+        return evaluated(trained, episodes, seed, sampled=sampled)
 
     def resume(
         self,
@@ -317,47 +236,56 @@ class Run:
         )
         return list(films.record(environment or {}))
 
-    def export(self, directory: str | Path, *, best: bool = False, onnx: bool = False) -> Path:
+    def export(self, directory: str | Path, *, onnx: bool = False, best: bool = False) -> Path:
         """Write a policy that runs without this project, and return its folder.
 
         Raises:
             ExportError: It would not act as the policy does; nothing was written.
             UsageError: It cannot be exported.
         """
-        output = path_of(directory)
-        ExportCommand(run=self.path, output=output, best=best, onnx=onnx).execute()
-        return output
+        trained = TrainedPolicy.load(self.path, best=best, plays=False)
+        return export_policy(trained, path_of(directory), onnx=onnx)
 
     def __repr__(self) -> str:
         return f"<Run {str(self.path)!r}, {self.status}>"
 
 
 def load(
-    path: str | Path,
+    source: str | Path,
     *,
     environment: Callable[..., Any] | None = None,
     policy: Callable[..., Any] | None = None,
     evaluation_environment: Callable[..., Any] | None = None,
     trust: bool = False,
-) -> Run:
-    """Return a run that is there; nothing that it names is imported.
+) -> Run | Any:
+    """Return a run that is there, or a policy without its run; nothing they name is imported.
 
     Args:
-        path: The run directory; the run may still be going on.
+        source: A run directory, whose run may still be going on: then it is a ``Run``. Or one of
+            these, which is a ``SavedPolicy``, with what of a ``Run`` makes sense without it:
+            a folder or URL of checkpoints, or one of its files (``"s3://bucket/runs/mine"``, with
+            ``@best`` or ``@UPDATE`` behind it for another than the newest); the folder of an
+            exported bundle; a model of MLflow (``"models:/NAME@champion"``, ``"models:/NAME/3"``,
+            ``"models:/m-ID"``, ``"runs:/RUN_ID/best"``) in the store that
+            ``mlflow.set_tracking_uri`` or the environment names, or in ``mlflow.db`` here.
         environment: The class or function that a run was given from Python.
         policy: The class of the policy, likewise.
         evaluation_environment: The one of ``evaluation.environment``, if that is another.
-        trust: Use the code and the places that the run names, although you have not made it.
+        trust: Use the code and the places that it names, although you have not made it.
 
     Raises:
         ConfigError: The run was given no object, but named one that is imported.
-        UsageError: There is no run at this path, or trust is neither True nor False.
+        UsageError: It cannot be read, or is not there, or trust is neither True nor False.
     """
     if not isinstance(trust, bool):
         raise UsageError(f"trust = {trust!r} is neither True nor False")
-    run = Run(path)
-    config = run.config
-    for name, thing in (
+    name = str(path_of(source, "source"))
+    if is_run_directory(name):
+        loaded: SavedPolicy = Run(source)
+    else:
+        loaded = SavedPolicy(find_policy(name, "source", TrackingConfig()), trust=trust)
+    config = loaded.config
+    for setting, thing in (
         (config.environment.id, environment),
         (config.policy.kind, policy),
         (config.evaluation_environment.id, evaluation_environment),
@@ -366,12 +294,12 @@ def load(
             continue
         if not isinstance(thing, type | FunctionType | partial):
             raise ConfigError(f"{thing!r} is neither a class nor a function")
-        if not name.startswith(PREFIX):
-            raise ConfigError(f"{run.path} names {name!r}, which is imported: leave the object out")
-        give(name, thing)
-    if trust:
-        note_trusted(run._directory, config)
-    return run
+        if not setting.startswith(PREFIX):
+            raise ConfigError(f"{name} names {setting!r}, which is imported: leave the object out")
+        give(setting, thing)
+    if trust and isinstance(loaded, Run):
+        note_trusted(loaded._directory, config)
+    return loaded
 
 
 def path_of(thing: object, name: str = "directory") -> Path:

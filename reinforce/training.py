@@ -1,12 +1,15 @@
-"""``reinforce.train``: from what a program says to a configuration, and from there to a run."""
+"""Making runs: from what a program says to a configuration, and from there to a run directory."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from numpy.typing import NDArray
+
 from reinforce.cluster.callbacks import Callback, checked_callbacks
 from reinforce.cluster.commands.train import run_training
+from reinforce.cluster.pretraining import Fit, pretrain_run
 from reinforce.cluster.run_store.run_directory import free_name
 from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
@@ -65,12 +68,75 @@ def train(  # noqa: PLR0913  (a program says as much as a command line)
         "run.directory": None if directory is None else str(path_of(directory)),
         "cluster.backend": backend,
     }
-    said = {key: value for key, value in named.items() if value is not None}
-    config = overlaid(_sections(source), {**checked_overrides(overrides), **said})
-    config = with_overrides(config, {"run.name": config.run.name or free_name(config)})
+    config = _config_of(source, overrides, named)
     code = run_training(config, console_of(progress=progress), started_s, callbacks)
     raise_if_interrupted(code)
     return Run(config.run.directory / str(config.run.name))
+
+
+def pretrain(  # noqa: PLR0913  (as above)
+    source: str | Path | Mapping[str, Any] | Config | None,
+    data: str | Path | Mapping[str, NDArray[Any]],
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    environment: str | Callable[..., Any] | None = None,
+    policy: str | Callable[..., Any] | None = None,
+    seed: int | None = None,
+    name: str | None = None,
+    directory: str | Path | None = None,
+    epochs: int = 20,
+    batch_steps: int = 256,
+    held_out: float = 0.1,
+    progress: bool = True,
+) -> Run:
+    """Fit a policy to recorded actions, and return a run without updates that holds it.
+
+    By maximum likelihood (behaviour cloning), with the optimizer and the step size of the section
+    learner. ``train(..., {"run.start_from": str(run.path)})`` goes on from there.
+
+    Args:
+        source: As for ``train``.
+        data: Arrays by name, or the path of an ``.npz`` file: ``observations`` [n, ...] and
+            ``actions`` [n, ...] as the environment has them (of a Dict ``observations/KEY``), and
+            perhaps ``action_masks`` [n, choices] and ``episode_lengths`` [E].
+        overrides: As for ``train``.
+        environment: As for ``train``.
+        policy: As for ``train``.
+        seed: Of the first weights, the order of the data, and what is held out.
+        name: As for ``train``.
+        directory: As for ``train``.
+        epochs: How often all of the data is seen, >= 1.
+        batch_steps: Pairs per gradient, >= 1; of a policy with a memory in whole episodes.
+        held_out: Share of the data that is not learned from; ``run.summary["pretraining"]`` says
+            how likely and how often right its actions are.
+        progress: Print how far it is.
+
+    Raises:
+        ConfigError, UnsuitableEnvironmentError, UsageError: The data does not fit, or it cannot be
+            run; nothing is left.
+        FloatingPointError: The likelihood is not finite; nothing is left.
+    """
+    started_s, fit = time.monotonic(), Fit(epochs, batch_steps, held_out)
+    named = {
+        "environment.id": name_checked(environment),
+        "policy.kind": name_checked(policy),
+        "run.seed": seed,
+        "run.name": name,
+        "run.directory": directory,
+    }
+    config = _config_of(source, overrides, named)
+    return Run(pretrain_run(config, data, fit, console_of(progress=progress), started_s).path)
+
+
+def _config_of(
+    source: str | Path | Mapping[str, Any] | Config | None,
+    overrides: Mapping[str, Any] | None,
+    named: Mapping[str, Any],
+) -> Config:
+    """Return the configuration of a new run, with settings on top and those that are named."""
+    said = {key: value for key, value in named.items() if value is not None}
+    config = overlaid(_sections(source), {**checked_overrides(overrides), **said})
+    return with_overrides(config, {"run.name": config.run.name or free_name(config)})
 
 
 def _sections(source: str | Path | Mapping[str, Any] | Config | None) -> Mapping[str, Any]:

@@ -27,7 +27,10 @@ ALLOWED = {
 
 WITH_TORCH = {
     "learner/networks",
-    *(f"learner/{name}.py" for name in ("learner", "gradient", "loss", "optimizer", "device")),
+    *(
+        f"learner/{name}.py"
+        for name in ("learner", "gradient", "loss", "optimizer", "device", "imitation")
+    ),
     "learner/advantages/value_baseline.py",
     "cluster/export/predict.py",  # which runs by itself, and only for a network of the user's own
 }

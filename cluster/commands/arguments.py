@@ -237,6 +237,7 @@ def parse_command(verb: str, kind: type[Verb], words: Sequence[str]) -> Verb:
     """
     words, program = list(words), f"reinforce {verb}"
     own: list[str] = []
+    first: list[str] = []
     default: Any = None
     if issubclass(kind, ConfiguredCommand):
         asks_for_help = bool(set(words) & {"-h", "--help"})
@@ -244,6 +245,7 @@ def parse_command(verb: str, kind: type[Verb], words: Sequence[str]) -> Verb:
         own, words = _split(kind, words)
         if words and not words[0].startswith("-"):
             source = words.pop(0)
+            first = [source]  # others may stand behind it
         if source is None and not asks_for_help:
             raise UsageError(f"`{program}` needs {kind.needs.format(verb=verb)}")
         base = Config() if source is None else kind.base(source)
@@ -253,7 +255,7 @@ def parse_command(verb: str, kind: type[Verb], words: Sequence[str]) -> Verb:
         parsed: Verb = tyro.cli(
             kind,
             default=default,
-            args=[*words, *own],
+            args=[*first, *words, *own],
             prog=program,
             use_underscores=default is not None,
         )

@@ -40,8 +40,8 @@ class EvaluateCommand(PlayCommand):
         result = Evaluation.of_reports(reports)
         if self.json:
             values = {
-                "run": str(policy.run.path),
-                "checkpoint": policy.checkpoint,
+                "run": policy.place,
+                "checkpoint": policy.which,
                 "update": policy.weights.version,
                 "environment_steps": policy.environment_steps,
                 "seed": seed,

@@ -44,29 +44,40 @@ class ExportCommand(Command):
     trust: Trust = False
 
     def execute(self) -> int:
-        if self.onnx:
-            check_onnx_support()
         if self.steps < 1:
             raise UsageError(f"steps = {self.steps} must be >= 1")
-        if self.output.exists():
-            raise UsageError(f"{str(self.output)!r} exists already; choose a new folder")
         policy = TrainedPolicy.load(self.run, best=self.best, trust=self.trust, plays=False)
-        steps = drawn_steps(policy, self.steps, policy.config.run.seed)
-        parent = self.output.absolute().parent
-        try:
-            parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=parent, prefix=".export-") as folder:
-                bundle = Path(folder) / "bundle"
-                bundle.mkdir()
-                write_checked(bundle, policy, steps, onnx=self.onnx)
-                bundle.rename(self.output)
-        except OSError as error:
-            raise UsageError(f"cannot write {str(self.output)!r}: {error.strerror}") from None
-        what = "predict.py and policy.onnx act" if self.onnx else "predict.py acts"
-        PlainConsole().say(
-            f"{self.output}: {what} as the policy does on {len(steps):,} drawn observations"
-        )
+        export_policy(policy, self.output, onnx=self.onnx, num_steps=self.steps)
         return 0
+
+
+def export_policy(
+    policy: TrainedPolicy, output: Path, *, onnx: bool, num_steps: int = 1000
+) -> Path:
+    """Write a policy as a bundle into a new folder, say so, and return the folder.
+
+    Raises:
+        ExportError, UnexportableNetworkError: As ``write_checked``; nothing was written.
+        UsageError: The folder exists, or cannot be written, or ONNX is not installed.
+    """
+    if onnx:
+        check_onnx_support()
+    if output.exists():
+        raise UsageError(f"{str(output)!r} exists already; choose a new folder")
+    steps = drawn_steps(policy, num_steps, policy.config.run.seed)
+    parent = output.absolute().parent
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=parent, prefix=".export-") as folder:
+            bundle = Path(folder) / "bundle"
+            bundle.mkdir()
+            write_checked(bundle, policy, steps, onnx=onnx)
+            bundle.rename(output)
+    except OSError as error:
+        raise UsageError(f"cannot write {str(output)!r}: {error.strerror}") from None
+    what = "predict.py and policy.onnx act" if onnx else "predict.py acts"
+    PlainConsole().say(f"{output}: {what} as the policy does on {num_steps:,} drawn observations")
+    return output
 
 
 def write_checked(bundle: Path, policy: TrainedPolicy, steps: list[Step], *, onnx: bool) -> None:

@@ -15,6 +15,7 @@ from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.export.trained_policy import TrainedPolicy
 from reinforce.cluster.export.video import MP4, WEBM, VideoWriter, check_video_support
+from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.workers.recording import frames_per_second, recording_frames
 from reinforce.workers.rollout_worker import RolloutReport
 
@@ -73,7 +74,8 @@ class RecordCommand(PlayCommand):
         """Yield each episode with its films; keep them or lose them."""
         frames_per_s = frames_per_second(policy.config.environment)
         tickets = policy.tickets(seed, self.episodes, greedy=not self.sampled)
-        folder = self.output or policy.run.require_inside(policy.run.videos)
+        run = RunDirectory(self.run)
+        folder = self.output or run.require_inside(run.videos)
         films: list[VideoWriter] = []
         with ExitStack() as stack:
 

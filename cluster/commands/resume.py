@@ -22,7 +22,7 @@ from reinforce.cluster.run_store.journal import Journal
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.summary import read_summary
 from reinforce.cluster.run_store.trust import CHECKPOINTS, EVERYTHING, is_known, require_trust
-from reinforce.cluster.run_store.warm_start import with_stored_start
+from reinforce.cluster.warm_start import with_stored_start
 from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
 from reinforce.configs.loading import load_config, with_overrides

@@ -21,7 +21,7 @@ from reinforce.cluster.run_store.checkpoints import Checkpoints
 from reinforce.cluster.run_store.journal import Journal
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.trust import CHECKPOINTS, CLUSTER, CODE
-from reinforce.cluster.run_store.warm_start import with_start_noted
+from reinforce.cluster.warm_start import with_start_noted
 from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
 

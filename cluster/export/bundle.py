@@ -16,6 +16,8 @@ from reinforce.cluster.export.drawn_steps import Step
 from reinforce.cluster.export.onnx_graph import OPSET, write_onnx
 from reinforce.cluster.export.readme import readme
 from reinforce.cluster.export.trained_policy import TrainedPolicy
+from reinforce.cluster.run_store.checkpoint import encode
+from reinforce.cluster.run_store.checkpoints import PORTABLE_CHECKPOINT
 from reinforce.learner.policies.spaces import Path as LeafPath
 
 
@@ -42,6 +44,7 @@ def write_bundle(
         write_program(folder / about["program"], network_of(policy), policy.config.policy.kind)
     else:
         (folder / "policy.safetensors").write_bytes(save(tensors))
+    (folder / PORTABLE_CHECKPOINT).write_bytes(encode(policy.portable()))
     if onnx:
         write_onnx(folder / "policy.onnx", about, tensors, partial(_write_own_network, policy))
     return about

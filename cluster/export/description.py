@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import asdict
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,32 +20,33 @@ if TYPE_CHECKING:
 def describe(policy: TrainedPolicy) -> tuple[dict[str, Any], dict[str, NDArray[np.float32]]]:
     """Return what a program has to know of a policy: its description, and its weights by name.
 
-    This needs Torch; what is written does not, unless the network is the user's own: then there are
-    no weights here. The names: ``layers.I.weight`` [out, in] and
+    This needs Torch for all kinds but ``mlp``; what is written does not, unless the network is the
+    user's own: then there are no weights here. The names: ``layers.I.weight`` [out, in] and
     ``layers.I.bias`` [out]; of image I and its convolution J ``images.I.J.weight`` [out, in,
     height, width] and ``.bias``; ``gru.weight_ih`` and its like, as Torch orders them; ``log_std``
     where an action is a real number; ``observation.mean`` and ``observation.inverse_deviation``
     where they are normalised.
     """
     config, spec = policy.config, policy.spec
-    network = network_of(policy)
+    network = None if config.policy.kind == "mlp" else network_of(policy)
     is_own = ":" in config.policy.kind
     about = {
         "format": 2,
         "environment": config.environment.id,
-        "run": policy.run.name,
+        "run": policy.name,
         "update": policy.weights.version,
         "environment_steps": policy.environment_steps,
         "weights_sha256": policy.weights.sha256,
         "observation": [asdict(leaf) for leaf in spec.observation.leaves],
         "action": [_with_plain_bounds(asdict(leaf)) for leaf in spec.action.leaves],
         "action_mask": spec.action_mask,
-        "memory": network.state_size,
+        "memory": network.state_size if network else 0,
         "program": "policy.pt2" if is_own else None,
     }
     if is_own:
         return about, {}
-    return about | _layers(policy, network), _tensors(policy, network)
+    tensors = _tensors(policy, network) if network else _mlp_tensors(policy)
+    return about | _layers(policy, network), tensors
 
 
 def network_of(policy: TrainedPolicy) -> "PolicyNetwork":
@@ -54,16 +56,31 @@ def network_of(policy: TrainedPolicy) -> "PolicyNetwork":
     return loaded_network(architecture_of(policy.config, policy.spec), policy.weights)
 
 
-def _layers(policy: TrainedPolicy, network: "PolicyNetwork") -> dict[str, Any]:
+def _layers(policy: TrainedPolicy, network: "PolicyNetwork | None") -> dict[str, Any]:
     section, layout = policy.config.policy, policy.spec.observation
     return {
         "observation_limit": OBSERVATION_LIMIT,
         "activation": section.activation,
-        "images": _convolutions_of(network),
+        "images": _convolutions_of(network) if network else [],
         "channels_are_last": [
             channels_are_last(leaf.shape, section.channels) for leaf in layout.pixel_leaves
         ],
-        "num_layers": len(section.hidden_sizes) + (0 if network.state_size else 1),
+        "num_layers": len(section.hidden_sizes) + (0 if network and network.state_size else 1),
+    }
+
+
+def _mlp_tensors(policy: TrainedPolicy) -> dict[str, NDArray[np.float32]]:
+    architecture = architecture_of(policy.config, policy.spec)
+    num_layers = len(architecture.hidden_sizes) + 1
+    names = ["log_std"] if architecture.action.num_gaussians else []
+    names += [f"layers.{i}.{part}" for i in range(num_layers) for part in ("weight", "bias")]
+    if architecture.num_statistics:
+        names += ["observation.mean", "observation.inverse_deviation"]
+    shapes = architecture.parameter_shapes
+    parts = np.split(policy.weights.values, np.cumsum([prod(shape) for shape in shapes])[:-1])
+    return {
+        name: np.ascontiguousarray(part.reshape(shape))
+        for name, part, shape in zip(names, parts, shapes, strict=True)
     }
 
 

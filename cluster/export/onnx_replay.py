@@ -36,7 +36,7 @@ def different_steps(path: Path, about: dict[str, Any], steps: Sequence[Step]) ->
     for number, step in enumerate(steps):
         if step.begins:
             memory = no_memory
-        inputs = _inputs(about, step, memory)
+        inputs = inputs_of(about, step, memory)
         results = session.run(names, inputs)
         if about["memory"]:
             memory = results[-1]
@@ -46,7 +46,8 @@ def different_steps(path: Path, about: dict[str, Any], steps: Sequence[Step]) ->
     return different
 
 
-def _inputs(about: dict[str, Any], step: Step, memory: NDArray[Any]) -> dict[str, NDArray[Any]]:
+def inputs_of(about: dict[str, Any], step: Step, memory: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """Return by name what a step is as inputs, [1, ...] each."""
     inputs = {}
     for port in input_ports(about):
         if port.path is not None:

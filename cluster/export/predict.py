@@ -45,7 +45,7 @@ class Policy:
 
     def begin(self) -> None:
         """Begin an episode: a policy that remembers forgets the one before."""
-        self._memory = np.zeros((1, self.about["memory"]), np.float32)
+        self.memory = np.zeros((1, self.about["memory"]), np.float32)
 
     def act(
         self, observation: Any, generator: np.random.Generator | None = None, mask: Any = None
@@ -55,9 +55,10 @@ class Policy:
         Args:
             observation: As the environment gives it.
             generator: The source of chance.
-            mask: Which choices are allowed, where the environment says so in ``info``.
+            mask: Which choices are allowed, where the environment says so in ``info``. None: what
+                the observation says of it.
         """
-        if self.about["action_mask"] == "observation":
+        if mask is None and self.about["action_mask"] == "observation":
             mask = observation["action_mask"]
         outputs = self.parameters(observation)
         if mask is not None:  # one array, or one for each component
@@ -76,12 +77,12 @@ class Policy:
         """Return what the program of Torch says, and keep the memory that it returns."""
         import torch
 
-        parts = [part[None] for part in parts] + ([self._memory] if self.about["memory"] else [])
+        parts = [part[None] for part in parts] + ([self.memory] if self.about["memory"] else [])
         with torch.no_grad():
             parameters = self._program(*map(torch.tensor, parts))
         if self.about["memory"]:
             parameters, memory = parameters
-            self._memory = memory.numpy()
+            self.memory = memory.numpy()
         row: NDArray[np.float32] = parameters[0].numpy()
         return row
 
@@ -89,7 +90,7 @@ class Policy:
         """Return the vector of all numbers and categories, if there are any, then each image."""
         numbers, images = [np.zeros(0, np.float32)], []
         for leaf in self.about["observation"]:
-            value = np.asarray(_at(observation, leaf["path"]))
+            value = np.asarray(at(observation, leaf["path"]))
             if leaf["kind"] == "pixels":
                 images.append(value)
             elif leaf["kind"] == "numbers":
@@ -139,7 +140,7 @@ class Policy:
         for layer in range(self.about["num_layers"]):
             is_last = layer == self.about["num_layers"] - 1
             if is_last and self.about["memory"]:
-                hidden = self._memory = self._remembered(hidden)
+                hidden = self.memory = self._remembered(hidden)
             weight = np.ascontiguousarray(self._tensors[f"layers.{layer}.weight"].T)
             hidden = hidden @ weight + self._tensors[f"layers.{layer}.bias"]
             if not is_last:
@@ -153,7 +154,7 @@ class Policy:
         """Return [1, memory] the new memory: a gated recurrent unit, in the order of Torch."""
         weights = self._tensors
         seen = np.split(inputs @ weights["gru.weight_ih"].T + weights["gru.bias_ih"], 3, 1)
-        memory = self._memory
+        memory = self.memory
         known = np.split(memory @ weights["gru.weight_hh"].T + weights["gru.bias_hh"], 3, 1)
         with np.errstate(over="ignore"):  # beyond what exp can say, a gate is closed
             reset, update = (1 / (1 + np.exp(-(seen[gate] + known[gate]))) for gate in (0, 1))
@@ -179,7 +180,7 @@ class Policy:
             else:
                 values.append(_numbers(leaf, own, log_deviations[: len(own)], generator))
                 log_deviations = log_deviations[len(own) :]
-        return _nested([leaf["path"] for leaf in leaves], values)
+        return nested([leaf["path"] for leaf in leaves], values)
 
 
 def _channels_first(image: NDArray[np.float32], *, are_last: bool) -> NDArray[np.float32]:
@@ -237,13 +238,15 @@ def _numbers(
     return np.clip(numbers, low, high).astype(leaf["dtype"]).reshape(leaf["shape"])
 
 
-def _at(observation: Any, path: list[Any]) -> Any:
+def at(observation: Any, path: list[Any]) -> Any:
+    """Return the part of an observation or an action to which a path leads."""
     for key in path:
         observation = observation[key]
     return observation
 
 
-def _nested(paths: list[list[Any]], values: list[Any]) -> Any:
+def nested(paths: list[list[Any]], values: list[Any]) -> Any:
+    """Return values put where their paths say: in dicts and tuples, or the only one by itself."""
     if paths == [[]]:
         return values[0]
     groups: dict[Any, tuple[list[list[Any]], list[Any]]] = {}
@@ -251,8 +254,8 @@ def _nested(paths: list[list[Any]], values: list[Any]) -> Any:
         rest, inner = groups.setdefault(path[0], ([], []))
         rest.append(path[1:])
         inner.append(value)
-    nested = {key: _nested(*group) for key, group in groups.items()}
-    return tuple(nested.values()) if isinstance(paths[0][0], int) else nested
+    parts = {key: nested(*group) for key, group in groups.items()}
+    return tuple(parts.values()) if isinstance(paths[0][0], int) else parts
 
 
 def _unpacked(observation: Any, leaves: list[dict[str, Any]]) -> Any:
@@ -260,12 +263,12 @@ def _unpacked(observation: Any, leaves: list[dict[str, Any]]) -> Any:
     for leaf in leaves:
         if leaf["kind"] != "pixels":
             continue
-        packed = zlib.decompress(base64.b64decode(_at(observation, leaf["path"])))
+        packed = zlib.decompress(base64.b64decode(at(observation, leaf["path"])))
         pixels = np.frombuffer(packed, np.uint8).reshape(leaf["shape"])
         if not leaf["path"]:
             return pixels
         *above, last = leaf["path"]
-        _at(observation, above)[last] = pixels
+        at(observation, above)[last] = pixels
     return observation
 
 
@@ -281,11 +284,10 @@ def is_equal(leaf: dict[str, Any], one: Any, other: Any) -> bool:
     return np.allclose(one, other, rtol=_TOLERANCE, atol=tolerance)
 
 
-def main() -> int:
-    """Act on the recorded steps again and return 1 if an action differs."""
-    policy = Policy()
+def replay(policy: Policy, steps_file: Path) -> tuple[int, list[int]]:
+    """Act on recorded steps again; return how many there are, and which actions differ."""
     leaves = policy.about["action"]
-    with (Path(__file__).parent / "steps.jsonl").open(encoding="utf-8") as lines:
+    with steps_file.open(encoding="utf-8") as lines:
         steps = [json.loads(line) for line in lines]
     different = []
     for number, step in enumerate(steps):
@@ -293,13 +295,19 @@ def main() -> int:
             policy.begin()
         observation = _unpacked(step["observation"], policy.about["observation"])
         action = policy.act(observation, mask=step.get("mask"))
-        pairs = [(x, _at(action, x["path"]), _at(step["action"], x["path"])) for x in leaves]
+        pairs = [(x, at(action, x["path"]), at(step["action"], x["path"])) for x in leaves]
         if not all(is_equal(*pair) for pair in pairs):
             different.append(number)
-    print(f"{len(steps) - len(different)} of {len(steps)} recorded actions are equal")
+    return len(steps), different
+
+
+def main() -> int:
+    """Act on the recorded steps again and return 1 if an action differs."""
+    num_steps, different = replay(Policy(), Path(__file__).parent / "steps.jsonl")
+    print(f"{num_steps - len(different)} of {num_steps} recorded actions are equal")
     if different:
         print(f"the first that differs is in line {different[0] + 1} of steps.jsonl")
-    return 1 if different or not steps else 0
+    return 1 if different or not num_steps else 0
 
 
 if __name__ == "__main__":

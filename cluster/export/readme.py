@@ -16,6 +16,7 @@ Trained with REINFORCE: run `{run}`, update {update}, after {environment_steps} 
 | `predict.py` | the policy as a program; needs `numpy` and {needs} |
 {network}
 | `policy.json` | its observations and actions{layers} |
+| `checkpoint.safetensors` | weights and settings for `reinforce.load` and `run.start_from` |
 | `steps.jsonl` | observations drawn at random, and the action that the trained policy takes |
 {onnx}
 ```python

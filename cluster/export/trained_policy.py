@@ -1,5 +1,6 @@
 """A trained policy as a run directory holds it: only read, also while the run goes on."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -17,14 +18,23 @@ from reinforce.cluster.run_store.checkpoint import Checkpoint, CorruptCheckpoint
 from reinforce.cluster.run_store.checkpoints import Checkpoints
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.stored_environment import read_environment
-from reinforce.cluster.run_store.trust import CHECKPOINTS, CODE, POLICY_CLASS, require_trust
+from reinforce.cluster.run_store.tracking_state import read_tracking_state
+from reinforce.cluster.run_store.trust import (
+    CHECKPOINTS,
+    CODE,
+    POLICY_CLASS,
+    require_trust,
+    require_trust_in_code,
+)
 from reinforce.cluster.self_command import search_current_directory
-from reinforce.cluster.tracking.run_description import shown_settings
+from reinforce.cluster.shown_settings import shown_settings
 from reinforce.configs.config import Config
-from reinforce.configs.experiment import EnvironmentConfig
+from reinforce.configs.experiment import RUN_NAME, EnvironmentConfig
 from reinforce.configs.loading import load_config
+from reinforce.configs.secret_names import HIDDEN
 from reinforce.learner.policies.trajectories import Trajectories
 from reinforce.learner.policies.weights import Weights
+from reinforce.learner.state import LearnerState
 from reinforce.workers.environment import (
     EnvironmentFactory,
     EnvironmentSpec,
@@ -36,6 +46,11 @@ from reinforce.workers.evaluation_environment import require_equal_spaces
 from reinforce.workers.rollout_worker import RolloutReport, RolloutWorker
 from reinforce.workers.tickets import Purpose, Ticket, draw_tickets
 
+_PORTABLE_SECTIONS = ("environment", "policy", "learner", "workers", "stop", "evaluation")
+"""What a policy is, and what it was measured with; not where its run was kept."""
+
+_IS_NAME = re.compile(RUN_NAME)
+
 _ATTEMPTS = 3
 """A run that goes on removes old checkpoints at any moment; a newer one is there by then."""
 
@@ -45,23 +60,33 @@ class TrainedPolicy:
     """One version of the weights, and what is needed to act with it.
 
     Attributes:
-        run: Where it comes from.
+        place: Where it comes from: the path of a run, or another name of a policy.
+        name: Of its run.
         config: The resolved configuration of the run; ``environment`` is what is played with the
             policy, if it was loaded to play.
         spec: The environment.
-        checkpoint: ``newest`` or ``best``.
-        weights: The version.
-        environment_steps: Steps that it was learned from.
+        checkpoint: The version.
+        which: ``newest`` or ``best``, or empty where there is but one.
         differs: Settings of the environment that are others than in training, without secrets.
     """
 
-    run: RunDirectory
+    place: str
+    name: str
     config: Config
     spec: EnvironmentSpec
-    checkpoint: str
-    weights: Weights
-    environment_steps: int
+    checkpoint: Checkpoint
+    which: str = ""
     differs: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def weights(self) -> Weights:
+        """The version of the weights."""
+        return self.checkpoint.weights
+
+    @property
+    def environment_steps(self) -> int:
+        """Steps that it was learned from."""
+        return self.checkpoint.progress.environment_steps
 
     @classmethod
     def load(
@@ -94,6 +119,7 @@ class TrainedPolicy:
         if plays or own_class:
             search_current_directory()
         checkpoint = (_best if best else _newest)(Checkpoints(run, config))
+        checkpoint = replace(checkpoint, tracking=read_tracking_state(run.tracking_file))
         training, differs = config.environment, {}
         if plays:
             played = config.evaluation_environment.with_changes(changes)
@@ -106,15 +132,58 @@ class TrainedPolicy:
         else:
             spec = read_environment(run.environment_file)
         require_fit(checkpoint, config, spec)
-        return cls(
-            *(run, config, spec, "best" if best else "newest", checkpoint.weights),
-            environment_steps=checkpoint.progress.environment_steps,
-            differs=differs,
+        which = "best" if best else "newest"
+        return cls(str(run.path), run.name, config, spec, checkpoint, which, differs)
+
+    @classmethod
+    def without_run(
+        cls,
+        place: str,
+        config: Config,
+        spec: EnvironmentSpec,
+        checkpoint: Checkpoint,
+        *,
+        trust: bool,
+        plays: bool = True,
+    ) -> "TrainedPolicy":
+        """Return a version that is kept apart from its run; arguments and errors as for ``load``.
+
+        Nobody knows who made it, so that whatever it would import asks for trust.
+        """
+        own_class = (POLICY_CLASS,) if ":" in config.policy.kind else ()
+        require_trust_in_code(place, config, CODE if plays else own_class, trust=trust)
+        if plays or own_class:
+            search_current_directory()
+        if plays and HIDDEN in str(config.environment.model_dump()):
+            raise UsageError(
+                f"{place} was trained in an environment with secrets among its settings, which do "
+                "not come along: play it from its run directory"
+            )
+        if plays:
+            spec = inspect_environment(config.environment)
+        require_fit(checkpoint, config, spec)
+        return cls(place, config.run.name or place, config, spec, checkpoint)
+
+    def portable(self) -> Checkpoint:
+        """Return a checkpoint of the policy alone, for whoever gets it: without secrets."""
+        shown = shown_settings(self.config)
+        run = {"name": self.name if _IS_NAME.fullmatch(self.name) else None}
+        tracking = self.checkpoint.tracking
+        return Checkpoint(
+            LearnerState(self.weights.version, self.checkpoint.learner.policy_arrays),
+            self.checkpoint.progress,
+            config={
+                "run": {**run, "seed": self.config.run.seed},
+                **{section: shown[section] for section in _PORTABLE_SECTIONS},
+            },
+            tracking={key: tracking[key] for key in ("run_id", "link") if key in tracking},
+            environment=self.spec,
         )
 
     def __str__(self) -> str:
+        which = f"{self.which} checkpoint: " if self.which else ""
         return (
-            f"{self.run.path}, {self.checkpoint} checkpoint: update {self.weights.version:,}, "
+            f"{self.place}, {which}update {self.weights.version:,}, "
             f"{self.environment_steps:,} steps"
         )
 

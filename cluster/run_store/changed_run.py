@@ -12,12 +12,12 @@ from reinforce.cluster.errors import UsageError
 from reinforce.cluster.run_store.checkpoint import Checkpoint
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.stored_environment import read_environment
-from reinforce.cluster.run_store.warm_start import differences
 from reinforce.configs.config import Config
 from reinforce.configs.experiment import Change
 from reinforce.configs.loading import with_overrides
 from reinforce.configs.roles import changes_between, flat, role_of
 from reinforce.configs.section import Role
+from reinforce.learner.policies.architecture import differences
 from reinforce.learner.state import LearnerState
 from reinforce.workers.environment import EnvironmentSpec
 from reinforce.workers.rollout_worker import architecture_of

@@ -12,6 +12,7 @@ from safetensors.numpy import load, save
 
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.progress import Progress
+from reinforce.cluster.run_store.stored_environment import oddity_of
 from reinforce.cluster.run_store.tracking_state import TrackingState
 from reinforce.cluster.typed_json import Count, parse_json
 from reinforce.configs.config import Config
@@ -52,6 +53,7 @@ class Checkpoint:
         config: The resolved configuration, section by section.
         tracking: What ``tracking.json`` held: which MLflow run follows.
         files: Digest of the files that came with the job that made it; None if it was none.
+        environment: What the policy has to know of it, so that it acts without its run directory.
     """
 
     learner: LearnerState
@@ -60,6 +62,7 @@ class Checkpoint:
     config: dict[str, Any] = field(default_factory=dict)
     tracking: dict[str, Any] = field(default_factory=dict)
     files: str | None = None
+    environment: EnvironmentSpec | None = None
 
     @property
     def weights(self) -> Weights:
@@ -83,6 +86,7 @@ class _About:
     config: dict[str, Any]
     tracking: TrackingState
     files: str | None = None  # those of an older version do not say
+    environment: EnvironmentSpec | None = None
 
 
 def encode(checkpoint: Checkpoint) -> bytes:
@@ -98,6 +102,7 @@ def encode(checkpoint: Checkpoint) -> bytes:
             "config": checkpoint.config,
             "tracking": checkpoint.tracking,
             "files": checkpoint.files,
+            "environment": asdict(checkpoint.environment) if checkpoint.environment else None,
         }
     )
     arrays = state.arrays | ({_AHEAD: ahead.weights.values} if ahead else {})
@@ -136,9 +141,14 @@ def _checkpoint(about: _About, arrays: dict[str, NDArray[Any]]) -> Checkpoint:
         weights = Weights(about.ahead.version, arrays.pop(_AHEAD))
         ahead = PlayedAhead(about.ahead.episodes, weights)
     Weights(about.version, arrays["weights"])  # refuses what is none
+    oddity = oddity_of(about.environment) if about.environment else ""
+    if oddity:
+        raise ValueError(oddity)
     tracking = about.tracking.model_dump(exclude_unset=True)
     state = LearnerState(about.version, arrays)
-    return Checkpoint(state, about.progress, ahead, about.config, tracking, about.files)
+    return Checkpoint(
+        *(state, about.progress, ahead, about.config, tracking, about.files, about.environment)
+    )
 
 
 def _digest(about: str, arrays: dict[str, NDArray[Any]]) -> str:

@@ -4,6 +4,7 @@ import os
 import re
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from reinforce.cluster.run_store.checkpoint import (
     encode,
 )
 from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.run_store.stored_environment import read_environment
 from reinforce.cluster.run_store.tracking_state import read_tracking_state
 from reinforce.configs.config import Config
 from reinforce.configs.quoting import shown
@@ -32,11 +34,113 @@ A job that is submitted again goes on only with what the same files have made: o
 was edited would go on with a run of the old one, or never run since that has finished.
 """
 
+PORTABLE_CHECKPOINT = "checkpoint.safetensors"
+"""Name of the checkpoint of a policy that has left its run: in a bundle, or a model of MLflow."""
+
 _BEST = "best.safetensors"
 _NAME = re.compile(r"update-(\d{9,})(\.kept)?\.safetensors")
 
 
-class Checkpoints:
+class CheckpointReader:
+    """The checkpoints in a folder, wherever that is: the newest, the best, or one of a version.
+
+    Args:
+        location: A path or a URL.
+        setting: Which setting names it, for the message.
+
+    Raises:
+        UsageError: The location is a URL that cannot be opened here.
+    """
+
+    def __init__(self, location: str, setting: str = "checkpoint.directory") -> None:
+        self._folder, self._setting = CheckpointFolder(location, setting), setting
+
+    @property
+    def location(self) -> str:
+        """Path or URL of the folder."""
+        return self._folder.location
+
+    def names(self) -> list[str]:
+        """Return the names of all files there.
+
+        Raises:
+            RunDirectoryError: Their place cannot be looked into.
+        """
+        try:
+            return self._folder.names()
+        except Exception as error:  # each store behind fsspec raises types of its own
+            raise RunDirectoryError(
+                f"cannot read the checkpoints in {self.location}: {type(error).__name__}: {error}; "
+                f"check {self._setting}, and the credentials if it is a URL"
+            ) from error
+
+    def versions(self) -> list[int]:
+        """Return the versions that there are checkpoints of, oldest first; errors as ``names``."""
+        return sorted({version for version, _ in self._files()})
+
+    def _files(self) -> list[tuple[int, str]]:
+        """Return (version, name) of each file, oldest version first, what is for good last."""
+        matches = filter(None, map(_NAME.fullmatch, self.names()))
+        files = sorted(((int(match[1]), bool(match[2])), match[0]) for match in matches)
+        return [(version, name) for (version, _), name in files]
+
+    def newest(self, report: Callable[[str], None]) -> Checkpoint | None:
+        """Return the newest checkpoint that is whole; None if there is no checkpoint at all.
+
+        Args:
+            report: Called with a sentence about each one that is passed over.
+
+        Raises:
+            RunDirectoryError: There are some, and none can be read: to begin anew would destroy
+                what they might still be good for.
+        """
+        versions = self.versions()
+        for version in reversed(versions):
+            try:
+                return self.load(version)
+            except (CorruptCheckpointError, FileNotFoundError) as error:
+                report(f"a checkpoint is passed over: {error}")
+            except OSError as error:
+                raise RunDirectoryError(
+                    f"cannot read the checkpoints in {self.location}: {error}"
+                ) from error
+        if versions:
+            raise RunDirectoryError(
+                f"none of the {len(versions)} checkpoints in {self.location} can be read; move "
+                "them away to begin the run anew"
+            )
+        return None
+
+    def load(self, version: int) -> Checkpoint:
+        """Return the checkpoint of a version.
+
+        Raises:
+            CorruptCheckpointError: It is torn, or was altered.
+            OSError: It cannot be read.
+        """
+        return self.read(dict(self._files()).get(version, _name(version)))
+
+    def best(self) -> Checkpoint | None:
+        """Return the checkpoint with the highest evaluation, or None if none was evaluated yet.
+
+        Raises:
+            CorruptCheckpointError: It is torn, or was altered.
+            OSError: It cannot be read.
+        """
+        if _BEST not in self._folder.names():
+            return None
+        return self.read(_BEST)
+
+    def read(self, name: str) -> Checkpoint:
+        """Return the checkpoint in the file of this name; errors as for ``load``."""
+        try:
+            content = self._folder.read(name)
+        except IrregularFileError as error:
+            raise CorruptCheckpointError(f"{self.location}/{name}: {error.strerror}") from None
+        return decode(content, f"{self.location}/{name}")
+
+
+class Checkpoints(CheckpointReader):
     """Checkpoints of a run, in one folder: the newest, the best, and some that are for good.
 
     Raises:
@@ -50,18 +154,13 @@ class Checkpoints:
         keep, elsewhere = config.checkpoint.keep, config.checkpoint.directory
         self._num_newest = keep[0] if isinstance(keep, tuple) else keep
         self._updates_between = keep[1] if isinstance(keep, tuple) else None
-        self._folder = CheckpointFolder(
+        super().__init__(
             f"{elsewhere.rstrip('/')}/{run.name}" if elsewhere else str(run.checkpoints)
         )
         self._saved_at_s = time.monotonic()
         self._best: Checkpoint | None = None
         self.num_failed = 0
         """Checkpoints that could not be written."""
-
-    @property
-    def location(self) -> str:
-        """Path or URL of the folder."""
-        return self._folder.location
 
     def is_due(self, updates: int) -> bool:
         """Return whether one is to be written after this many updates."""
@@ -109,81 +208,11 @@ class Checkpoints:
             if other != name:
                 self._folder.remove(other)
 
-    def versions(self) -> list[int]:
-        """Return the versions that there are checkpoints of, oldest first.
-
-        Raises:
-            RunDirectoryError: Their place cannot be looked into.
-        """
-        try:
-            return sorted({version for version, _ in self._files()})
-        except Exception as error:  # each store behind fsspec raises types of its own
-            raise RunDirectoryError(
-                f"cannot read the checkpoints in {self.location}: {type(error).__name__}: {error}; "
-                "check checkpoint.directory, and the credentials if it is a URL"
-            ) from error
-
-    def _files(self) -> list[tuple[int, str]]:
-        """Return (version, name) of each file, oldest version first, what is for good last."""
-        matches = filter(None, map(_NAME.fullmatch, self._folder.names()))
-        files = sorted(((int(match[1]), bool(match[2])), match[0]) for match in matches)
-        return [(version, name) for (version, _), name in files]
-
-    def newest(self, report: Callable[[str], None]) -> Checkpoint | None:
-        """Return the newest checkpoint that is whole; None if there is no checkpoint at all.
-
-        Args:
-            report: Called with a sentence about each one that is passed over.
-
-        Raises:
-            RunDirectoryError: There are some, and none can be read: to begin anew would destroy
-                what they might still be good for.
-        """
-        versions = self.versions()
-        for version in reversed(versions):
-            try:
-                return self.load(version)
-            except (CorruptCheckpointError, FileNotFoundError) as error:
-                report(f"a checkpoint is passed over: {error}")
-            except OSError as error:
-                raise RunDirectoryError(
-                    f"cannot read the checkpoints in {self.location}: {error}"
-                ) from error
-        if versions:
-            raise RunDirectoryError(
-                f"none of the {len(versions)} checkpoints in {self.location} can be read; move "
-                "them away to begin the run anew"
-            )
-        return None
-
-    def load(self, version: int) -> Checkpoint:
-        """Return the checkpoint of a version.
-
-        Raises:
-            CorruptCheckpointError: It is torn, or was altered.
-            OSError: It cannot be read.
-        """
-        return self._read(dict(self._files()).get(version, _name(version)))
-
-    def best(self) -> Checkpoint | None:
-        """Return the checkpoint with the highest evaluation, or None if none was evaluated yet.
-
-        Raises:
-            CorruptCheckpointError: It is torn, or was altered.
-            OSError: It cannot be read.
-        """
-        if _BEST not in self._folder.names():
-            return None
-        return self._read(_BEST)
-
-    def _read(self, name: str) -> Checkpoint:
-        try:
-            content = self._folder.read(name)
-        except IrregularFileError as error:
-            raise CorruptCheckpointError(f"{self.location}/{name}: {error.strerror}") from None
-        return decode(content, f"{self.location}/{name}")
-
     def _encode(self, checkpoint: Checkpoint) -> bytes:
+        with suppress(RunDirectoryError):  # there is none yet
+            checkpoint = replace(
+                checkpoint, environment=read_environment(self._run.environment_file)
+            )
         tracking = read_tracking_state(self._run.tracking_file)
         files = submitted_files()
         return encode(replace(checkpoint, config=self._run_config, tracking=tracking, files=files))
@@ -200,11 +229,12 @@ def _name(version: int, *, kept: bool = False) -> str:
 class CheckpointFolder:
     """Files by name. A file that can be listed is whole, or its digest tells that it is not."""
 
-    def __init__(self, location: str) -> None:
+    def __init__(self, location: str, setting: str = "checkpoint.directory") -> None:
         """Open a folder, which need not exist.
 
         Args:
             location: A path, or a URL such as ``s3://bucket/folder``.
+            setting: Which setting names it, for the message.
 
         Raises:
             UsageError: fsspec does not know this kind of URL, lacks the package for it, or cannot
@@ -215,8 +245,7 @@ class CheckpointFolder:
             self._files, self._root = fsspec.url_to_fs(location)
         except Exception as error:  # noqa: BLE001  (each store raises types of its own)
             raise UsageError(
-                f"checkpoint.directory = {shown(location)} cannot be used: "
-                f"{type(error).__name__}: {error}"
+                f"{setting} = {shown(location)} cannot be used: {type(error).__name__}: {error}"
             ) from None
 
     def names(self) -> list[str]:

@@ -40,13 +40,13 @@ def read_environment(file: Path) -> EnvironmentSpec:
         raise RunDirectoryError(f"{file} is damaged: {error.strerror}") from None
     except ValueError as error:
         raise RunDirectoryError(f"{file} is damaged: {error}") from None
-    oddity = _oddity(spec)
+    oddity = oddity_of(spec)
     if oddity:
         raise RunDirectoryError(f"{file} is damaged: {oddity}")
     return spec
 
 
-def _oddity(spec: EnvironmentSpec) -> str:
+def oddity_of(spec: EnvironmentSpec) -> str:
     """Return what no environment has; an empty text if there is nothing."""
     seen, done = spec.observation.leaves, spec.action.leaves
     shapes = [(*leaf.shape, *leaf.counts) for leaf in seen]

@@ -68,8 +68,12 @@ def write_summary(
     outcome: Outcome,
     wall_time_s: float,
     changes: Sequence[Change] = (),
+    start_from: dict[str, str | None] | None = None,
 ) -> dict[str, Any]:
-    """Write the summary of a run that reached a limit or was interrupted, and return it."""
+    """Write the summary of a run that reached a limit or was interrupted, and return it.
+
+    ``start_from`` says which weights it began with; None: random ones.
+    """
     progress = outcome.progress
     summary = {
         "status": "interrupted" if outcome.exit_code else "finished",
@@ -85,6 +89,7 @@ def write_summary(
         "evaluation": outcome.evaluation.as_json() if outcome.evaluation else None,
         # Dropped: with a batch that nothing will be learned from, since the run is over.
         "tickets": asdict(progress.tickets.closed()),
+        **({"start_from": start_from} if start_from else {}),
         "worker_restarts": progress.worker_restarts,
         "learner_restarts": progress.learner_restarts,
         # Without secrets: the file goes to MLflow.
@@ -136,6 +141,8 @@ def print_summary(console: PlainConsole, run: RunDirectory, summary: dict[str, A
         f"{summary['updates']:,} updates in {summary['training_time_s']:.1f} s"
     )
     rows["weights"] = f"sha256 {summary['weights_sha256']}"
+    if "start_from" in summary:
+        rows["began with"] = summary["start_from"]["source"]
     rows["run"] = str(run.path)
     if summary["status"] == "interrupted":
         rows["to go on"] = f"reinforce resume {run.path}"

@@ -20,6 +20,7 @@ from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.tracking_state import read_tracking_state
 from reinforce.configs.config import Config
 from reinforce.configs.experiment import EnvironmentConfig
+from reinforce.configs.given_objects import PREFIX
 
 POLICY_CLASS = "policy.kind"
 EVALUATION_ENVIRONMENT = "evaluation.environment"
@@ -64,6 +65,29 @@ def require_trust(
         raise UsageError(
             f"you have neither made nor trusted {run.path}. This would:\n{listed}\n"
             "If you know where it comes from, add --trust (from Python: trust=True)"
+        )
+
+
+def require_trust_in_code(
+    source: str, config: Config, uses: Collection[str], *, trust: bool
+) -> None:
+    """Refuse to import what comes with a policy without its run, unless the user trusts it.
+
+    Args:
+        source: Where it comes from.
+        config: What it was trained with.
+        uses: Which settings would be acted upon, of ``CODE``.
+        trust: The user says so.
+
+    Raises:
+        UsageError: It would import code, and nobody vouches for it.
+    """
+    risks = [risk for name, risk in _code_risks(config) if name in uses]
+    if risks and not trust:
+        listed = "\n".join(f"  {risk}" for risk in risks)
+        raise UsageError(
+            f"{source} comes from wherever it comes from. This would:\n{listed}\n"
+            "If you know where that is, say trust=True"
         )
 
 
@@ -152,13 +176,7 @@ def _user_name(uid: int) -> str:
 
 def _risks(run: RunDirectory, config: Config) -> Iterator[tuple[str, str]]:
     """Yield what names code or places that the user's environment does not name, in words."""
-    for setting, name in _modules(config.environment):
-        yield setting, f"import {name!r} ({setting})"
-    if config.evaluation_environment != config.environment:
-        for _, name in _modules(config.evaluation_environment):
-            yield EVALUATION_ENVIRONMENT, f"import {name!r} ({EVALUATION_ENVIRONMENT})"
-    if ":" in config.policy.kind:
-        yield POLICY_CLASS, f"import {config.policy.kind!r} (policy.kind)"
+    yield from _code_risks(config)
     if config.checkpoint.directory:
         where = f"use {config.checkpoint.directory!r} (checkpoint.directory)"
         yield "checkpoint.directory", where
@@ -170,14 +188,21 @@ def _risks(run: RunDirectory, config: Config) -> Iterator[tuple[str, str]]:
     yield from _tracking_risks(run, config)
 
 
+def _code_risks(config: Config) -> Iterator[tuple[str, str]]:
+    named = [*_modules(config.environment), (POLICY_CLASS, config.policy.kind)]
+    if config.evaluation_environment != config.environment:
+        played = _modules(config.evaluation_environment)
+        named += [(EVALUATION_ENVIRONMENT, name) for _, name in played]
+    for setting, name in named:
+        if ":" in name and not name.startswith(PREFIX):  # those this process was handed
+            yield setting, f"import {name!r} ({setting})"
+
+
 def _modules(environment: EnvironmentConfig) -> Iterator[tuple[str, str]]:
-    """Yield the settings that name modules, with what they name."""
-    if ":" in environment.id:
-        yield "environment.id", environment.id
+    """Yield the settings that may name a module, with what they name."""
+    yield "environment.id", environment.id
     for wrapper in environment.wrappers:
-        name = wrapper if isinstance(wrapper, str) else ", ".join(wrapper)
-        if ":" in name:
-            yield "environment.wrappers", name
+        yield "environment.wrappers", wrapper if isinstance(wrapper, str) else ", ".join(wrapper)
 
 
 def _tracking_risks(run: RunDirectory, config: Config) -> Iterator[tuple[str, str]]:

@@ -251,13 +251,13 @@ def _tell(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _read_start() -> tuple[Path, list[str]] | None:
-    """Wait for the directory to follow and the words of the command; None if none comes."""
+def _read_start() -> tuple[Path, list[str], list[str]] | None:
+    """Wait for what to follow: directory, command, search path; None if nothing comes."""
     line = sys.stdin.buffer.readline()
     if not line.endswith(b"\n"):
         return None
     start = json.loads(line)
-    return Path(start["run_directory"]), start["command"]
+    return Path(start["run_directory"]), start["command"], start["search_path"]
 
 
 def _is_driver_gone(wait_s: float) -> bool:
@@ -271,10 +271,12 @@ def main() -> int:
     start = _read_start()
     if start is None:
         return 0
-    path, command = start
+    path, command, search_path = start
     # Whoever stops a job may signal all its processes. This one ends when the driver has.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     run = RunDirectory(path)
+    if ":" in load_config(str(run.config_file)).policy.kind:  # a class that becomes a model
+        sys.path.extend(folder for folder in search_path if folder not in sys.path)
     with open_for_appending(run.tracking_log) as log:
         os.dup2(log.fileno(), sys.stdout.fileno())
         os.dup2(log.fileno(), sys.stderr.fileno())

@@ -14,6 +14,7 @@ from reinforce.cluster.run_store.tracking_state import read_tracking_state
 from reinforce.cluster.self_command import module_command, self_environment
 from reinforce.cluster.tracking.provenance import words_after_reinforce
 from reinforce.configs.execution import TrackingConfig
+from reinforce.configs.given_objects import UserProgram
 
 _START_TIMEOUT_S = 60.0
 """For the follower to be there at all (after a run of a second it is still importing MLflow), and
@@ -72,7 +73,11 @@ class Tracking:
             return
         self._run = run
         self._sign_at_start = self._sign()
-        start = {"run_directory": str(run.path), "command": words_after_reinforce()}
+        start = {
+            "run_directory": str(run.path),
+            "command": words_after_reinforce(),
+            "search_path": UserProgram.of_this_process().search_path,
+        }
         # If it has ended already, print_link() will tell.
         with suppress(BrokenPipeError):
             self._process.stdin.write(json.dumps(start).encode() + b"\n")

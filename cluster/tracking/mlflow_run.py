@@ -1,10 +1,12 @@
 """One MLflow run: made once, found again by its id, written by one process."""
 
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any, NamedTuple, cast
 
 from mlflow import MlflowClient
@@ -29,6 +31,10 @@ _MAX_VALUE_LENGTH = 6000
 
 _REFUSALS = (400, 413, 422)
 """What would be refused again, so that trying again is of no use."""
+
+_WORK_REPORT_S = 1.0
+_MAX_WORK_S = 120.0
+"""For a policy to be written and tried, with Torch to be imported on a machine that is busy."""
 
 _FIRST_START_TIMEOUT_S = 120.0
 """For another process that makes the tables of a store."""
@@ -154,8 +160,26 @@ class MLflowRun:
         self, store: TrackingStore, run_id: str, on_answer: Callable[[], None] = lambda: None
     ) -> None:
         self.store = store
+        self._on_answer = on_answer
         self.client = cast("MlflowClient", _ReportingClient(store.client(), on_answer))
         self.run_id = run_id
+
+    @contextmanager
+    def working(self, at_most_s: float = _MAX_WORK_S) -> Iterator[None]:
+        """Context of work on this machine that takes a while: nobody need wonder about MLflow."""
+        is_over, deadline_s = Event(), time.monotonic() + at_most_s
+
+        def report() -> None:
+            while not is_over.wait(_WORK_REPORT_S) and time.monotonic() < deadline_s:
+                self._on_answer()
+
+        reporter = Thread(target=report, name="working", daemon=True)
+        reporter.start()
+        try:
+            yield
+        finally:
+            is_over.set()
+            reporter.join()
 
     def latest_steps(self) -> dict[str, int]:
         """Return the last step that is stored of each metric."""

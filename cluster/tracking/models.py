@@ -1,41 +1,37 @@
 """The best and the last policy of a run as models in MLflow, with their metrics."""
 
 import os
-import shutil
 import tempfile
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import mlflow.pyfunc
-import numpy as np
 from mlflow.entities import LoggedModel, LoggedModelOutput, Metric
 from mlflow.exceptions import MlflowException
-from mlflow.models import Model, ModelSignature
-from mlflow.types import Schema, TensorSpec
-from safetensors.numpy import save_file
 
 from reinforce.cluster.errors import RunDirectoryError, UsageError
+from reinforce.cluster.export.trained_policy import TrainedPolicy
 from reinforce.cluster.files import whole_lines
 from reinforce.cluster.run_store.checkpoint import Checkpoint
 from reinforce.cluster.run_store.checkpoints import Checkpoints
 from reinforce.cluster.run_store.journal import JournalEntry
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.stored_environment import read_environment
+from reinforce.cluster.run_store.tracking_state import read_tracking_state
+from reinforce.cluster.run_store.trust import is_known
+from reinforce.cluster.self_command import search_current_directory
 from reinforce.cluster.tracking.mlflow_run import MLflowRun
-from reinforce.cluster.tracking.provenance import installed_versions
-from reinforce.cluster.tracking.run_description import shown_yaml
+from reinforce.cluster.tracking.model_files import save_model, write_checked_bundle
 from reinforce.cluster.tracking.store import http_status
 from reinforce.configs.config import Config
-from reinforce.workers.environment import EnvironmentSpec
+from reinforce.configs.errors import ConfigError
+from reinforce.configs.given_objects import PREFIX
 
 ALIAS = "champion"
 
 _KINDS = ("best", "last")
-_REQUIREMENTS = ("distributed-reinforce", "gymnasium", "mlflow", "numpy", "safetensors")
-_DTYPES = {"numbers": "float32", "pixels": "uint8", "categories": "int64"}
 _REFUSALS = (400, 403, 404, 405, 413, 422, 501)
 """A store may have metrics and no models or no registry, or not for this user."""
 
@@ -59,13 +55,41 @@ def log_policies(
         Why a policy was left out that could have been a model, or was asked for by
         ``tracking.register_as``. What MLflow cannot take at the moment is raised.
     """
-    obstacle, name = _obstacle(run, config), config.tracking.register_as
-    if obstacle:
+    name = config.tracking.register_as
+    try:
+        _require_importable(run, config)
+        return _log_all(mlflow_run, experiment_id, run, config)
+    except ConfigError as obstacle:
         tell(
             f"no policy becomes a model in MLflow: {obstacle}. Nothing is lost: the run directory "
             "holds the policies, for `reinforce evaluate` and the like"
         )
         return [f"tracking.register_as = {name!r}: {obstacle}"] if name else []
+
+
+def _require_importable(run: RunDirectory, config: Config) -> None:
+    """Raise ConfigError if a policy is a class that this process cannot, or may not, import."""
+    kind = config.policy.kind
+    if kind.startswith(PREFIX):
+        raise ConfigError(
+            f"policy.kind = {kind!r} was given from Python, and no other process can import it; "
+            "`export` of the run there writes a bundle"
+        )
+    if ":" not in kind:
+        return
+    if not is_known(run, config):
+        raise ConfigError(
+            f"policy.kind = {kind!r} would have to be imported, and you have neither made nor "
+            "trusted this run (--trust)"
+        )
+    search_current_directory()
+
+
+def _log_all(
+    mlflow_run: MLflowRun, experiment_id: str, run: RunDirectory, config: Config
+) -> list[str]:
+    """Make the policies models, drop earlier ones, register the best; return what was refused."""
+    name = config.tracking.register_as
     reasons: list[str] = []
     kept: dict[str, LoggedModel] = {}
     # The best, unless nothing was evaluated: one that is torn is not replaced by a far worse one.
@@ -90,21 +114,6 @@ def log_policies(
         with _reported_if_refused(f"tracking.register_as = {name!r}", reasons):
             _register(mlflow_run, name, kept[champion])
     return reasons
-
-
-def _obstacle(run: RunDirectory, config: Config) -> str | None:
-    """Return why the policies of a run can be no models, whatever MLflow says; None: they can."""
-    if config.policy.kind not in ("mlp", "cnn"):
-        return f"policy.kind = {config.policy.kind!r} cannot be made a model"
-    try:
-        spec = read_environment(run.environment_file)
-    except RunDirectoryError:  # reported with the policy
-        return None
-    leaves = (spec.observation.leaves, spec.action.leaves)
-    is_nested = any(leaf.path for part in leaves for leaf in part)
-    if is_nested or spec.action_mask:
-        return "nested spaces and action masks do not fit a model's signature"
-    return None
 
 
 def _models_of(mlflow_run: MLflowRun, experiment_id: str) -> list[LoggedModel]:
@@ -162,28 +171,26 @@ def _log(
     checkpoint: Checkpoint,
 ) -> LoggedModel:
     client, progress = mlflow_run.client, checkpoint.progress
-    # Before MLflow is asked for a model: one that cannot be must not leave a trace at every sync.
-    try:
-        spec = read_environment(run.environment_file)
-    except RunDirectoryError as error:
-        raise UnsavablePolicyError(str(error)) from None
-    model = client.create_logged_model(
-        experiment_id,
-        name=_name_of(kind, checkpoint),
-        source_run_id=mlflow_run.run_id,
-        tags={"kind": kind, "updates": str(progress.updates)},
-        model_type="policy",
-    )
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as temporary, mlflow_run.working():
+        folder = Path(temporary)
+        policy = _policy_of(run, config, kind, checkpoint)
+        # Before MLflow is asked for a model: one that cannot be must not leave a trace there.
+        with _made_unsavable():
+            about = write_checked_bundle(folder / "bundle", policy)
+        model = client.create_logged_model(
+            experiment_id,
+            name=_name_of(kind, checkpoint),
+            source_run_id=mlflow_run.run_id,
+            tags={"kind": kind, "updates": str(progress.updates)},
+            model_type="policy",
+        )
         try:
-            with warnings.catch_warnings():
-                # That an example of the input is missing; the signature says it all.
-                warnings.simplefilter("ignore", UserWarning)
-                _save(Path(folder), model, spec, run, config, checkpoint)
-        except Exception as error:
+            with _made_unsavable():
+                save_model(folder / "model", folder / "bundle", about, policy, model)
+        except UnsavablePolicyError:
             client.delete_logged_model(model.model_id)
-            raise UnsavablePolicyError(f"{type(error).__name__}: {error}") from error
-        client.log_model_artifacts(model.model_id, str(Path(folder) / "model"))
+            raise
+        client.log_model_artifacts(model.model_id, str(folder / "model"))
     output = LoggedModelOutput(model.model_id, step=progress.environment_steps)
     client.log_outputs(mlflow_run.run_id, [output])
     metrics = _metrics_of(run, progress.updates, model.model_id)
@@ -192,44 +199,29 @@ def _log(
     return client.finalize_logged_model(model.model_id, "READY")
 
 
-def _save(
-    folder: Path,
-    model: LoggedModel,
-    spec: EnvironmentSpec,
-    run: RunDirectory,
-    config: Config,
-    checkpoint: Checkpoint,
-) -> None:
-    learner = checkpoint.learner
-    arrays = {"weights": learner.arrays["weights"], "version": np.array([learner.version])}
-    files = {"weights": folder / "policy.safetensors", "config": folder / "config.yaml"}
-    save_file(arrays, files["weights"])
-    files["config"].write_text(shown_yaml(config), encoding="utf-8")
-    files["environment"] = folder / run.environment_file.name
-    shutil.copyfile(run.environment_file, files["environment"])
-    versions = installed_versions(_REQUIREMENTS)
-    mlflow.pyfunc.save_model(
-        path=str(folder / "model"),
-        python_model=str(Path(__file__).with_name("policy_model.py")),
-        artifacts={name: str(file) for name, file in files.items()},
-        signature=_signature(spec),
-        pip_requirements=[f"{name}=={version}" for name, version in versions.items()],
-        mlflow_model=Model(
-            run_id=model.source_run_id,
-            model_id=model.model_id,
-            model_uuid=model.model_id,
-            artifact_path=model.artifact_location,
-        ),
-    )
+def _policy_of(
+    run: RunDirectory, config: Config, kind: str, checkpoint: Checkpoint
+) -> TrainedPolicy:
+    try:
+        spec = read_environment(run.environment_file)
+    except RunDirectoryError as error:
+        raise UnsavablePolicyError(str(error)) from None
+    checkpoint = replace(checkpoint, tracking=read_tracking_state(run.tracking_file))
+    return TrainedPolicy(str(run.path), run.name, config, spec, checkpoint, kind)
 
 
-def _signature(spec: EnvironmentSpec) -> ModelSignature:
-    """Return what the model takes and gives: one array of observations, one of actions."""
-    observations, actions = spec.observation.leaves, spec.action.leaves
-    return ModelSignature(
-        Schema([TensorSpec(np.dtype(_DTYPES[observations[0].kind]), (-1, *observations[0].shape))]),
-        Schema([TensorSpec(np.dtype(actions[0].dtype), (-1, *actions[0].shape))]),
-    )
+@contextmanager
+def _made_unsavable() -> Iterator[None]:
+    """Turn what is raised by a policy that is no policy into UnsavablePolicyError.
+
+    But for ConfigError, which blames the class of the user: no policy of the run can be a model.
+    """
+    try:
+        yield
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise UnsavablePolicyError(f"{type(error).__name__}: {error}") from error
 
 
 def _metrics_of(run: RunDirectory, updates: int, model_id: str) -> list[Metric]:

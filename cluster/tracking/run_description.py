@@ -6,12 +6,11 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
-
 from reinforce.cluster.evaluation import in_words, mean_and_interval
+from reinforce.cluster.shown_settings import shown_settings
 from reinforce.configs.config import Config
 from reinforce.configs.roles import decides_the_result, flat
-from reinforce.configs.secret_names import SECRET_NAME, without_secrets
+from reinforce.configs.secret_names import HIDDEN, SECRET_NAME
 
 _DIRTY = {
     True: ("true", " with uncommitted changes"),
@@ -26,17 +25,6 @@ _STATUS = {"finished": "FINISHED", "interrupted": "KILLED"}
 def status_of(summary: Mapping[str, Any] | None) -> str:
     """Return MLflow's status of a run that is over: FAILED if it left no summary."""
     return _STATUS.get(summary["status"], "FAILED") if summary else "FAILED"
-
-
-def shown_settings(config: Config) -> dict[str, Any]:
-    """Return the configuration as others may see it: without what is called a secret."""
-    shown: dict[str, Any] = without_secrets(config.model_dump(mode="json"))
-    return shown
-
-
-def shown_yaml(config: Config) -> str:
-    """Return the configuration as others may see it, as YAML."""
-    return yaml.safe_dump(shown_settings(config), sort_keys=False)
 
 
 def params_of(config: Config) -> dict[str, str]:
@@ -93,7 +81,7 @@ def note_of(
         else "outside a git repository"
     )
     # Mappings may hold something called a secret.
-    words = ["***" if SECRET_NAME.search(word) else word for word in origin["command"]]
+    words = [HIDDEN if SECRET_NAME.search(word) else word for word in origin["command"]]
     lines = [
         f"**What.** REINFORCE on `{environment}`, seed {config.run.seed}, "
         f"{config.learner.episodes_per_update} episodes per update.",
@@ -102,6 +90,12 @@ def note_of(
     ]
     if words:
         lines.append(f"It was started as `reinforce {shlex.join(words)}` {code}.")
+    if config.run.start_from:
+        start, link = f"`{config.run.start_from}`", config.run.start_from_link
+        lines.append(
+            f"**Start.** It began with the weights of {f'[{start}]({link})' if link else start}, "
+            f"sha256 `{config.run.start_from_sha256}`."
+        )
     if len(history) > 1:
         starts = ", ".join(str(start.get("from_update", 0)) for start in history)
         lines.append(f"**Starts.** {len(history)}, from the updates {starts}.")

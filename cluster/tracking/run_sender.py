@@ -11,12 +11,12 @@ from reinforce.cluster.files import LineReader
 from reinforce.cluster.run_store.journal import JournalEntry
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.summary import read_summary
+from reinforce.cluster.shown_settings import shown_yaml
 from reinforce.cluster.tracking.mlflow_run import POINTS_PER_REQUEST, MLflowRun, Point
 from reinforce.cluster.tracking.pacing import MetricWindows
 from reinforce.cluster.tracking.run_description import (
     note_of,
     params_of,
-    shown_yaml,
     status_of,
     tags_of,
 )

@@ -171,7 +171,7 @@ def check_exists(store: TrackingStore) -> None:
 
 
 @contextmanager
-def _reading(store: TrackingStore) -> Iterator["MlflowClient"]:
+def reading(store: TrackingStore) -> Iterator["MlflowClient"]:
     """Yield a client of a store that is there; what it raises becomes UsageError with a way out."""
     check_exists(store)
     try:
@@ -188,7 +188,7 @@ def newest_experiment(store: TrackingStore) -> str:
     Raises:
         UsageError: There is no run, or the store cannot be read.
     """
-    with _reading(store) as client:
+    with reading(store) as client:
         experiments = [each.experiment_id for each in client.search_experiments()]
         newest = client.search_runs(experiments, order_by=["start_time DESC"], max_results=1)
     if not newest:
@@ -206,7 +206,7 @@ def histories_of(store: TrackingStore, experiment: str) -> list[RunHistory]:
     Raises:
         UsageError: There is no such experiment, it holds no run, or the store cannot be read.
     """
-    with _reading(store) as client:
+    with reading(store) as client:
         found = client.get_experiment_by_name(experiment)
         if found is None:
             names = ", ".join(repr(each.name) for each in client.search_experiments())

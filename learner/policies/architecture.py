@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from math import ceil, prod
 from typing import Any, NamedTuple
 
@@ -180,3 +180,22 @@ def num_features(shape: tuple[int, ...], channels: Channels | None) -> int:
         height = (height + 2 * padding - kernel) // stride[0] + 1
         width = (width + 2 * padding - kernel) // stride[1] + 1
     return layers[-1].filters * height * width
+
+
+def differences(theirs: PolicyArchitecture, ours: PolicyArchitecture) -> str:
+    """Return a line for each part, and of ``mlp`` each tensor, in which two policies differ."""
+    lines = [
+        f"{name}: {one} there, {other} here"
+        for name, one, other in (
+            (name, getattr(theirs, name), getattr(ours, name)) for name in vars(theirs)
+        )
+        if one != other
+    ]
+    if {theirs.kind, ours.kind} == {"mlp"}:
+        pairs = zip_longest(theirs.parameter_shapes, ours.parameter_shapes)
+        lines += [
+            f"tensor {index}: {list(one or ()) or 'none'} there, {list(other or ()) or 'none'} here"
+            for index, (one, other) in enumerate(pairs)
+            if one != other
+        ]
+    return "".join(f"\n  {line}" for line in lines)

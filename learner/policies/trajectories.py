@@ -110,6 +110,18 @@ def concatenate(parts: Sequence[Trajectories]) -> Trajectories:
     return Trajectories(policy_version=versions.pop(), **arrays)
 
 
+def select(batch: Trajectories, episodes: NDArray[np.int64]) -> Trajectories:
+    """Return some episodes of a batch, by their numbers and in this order; not none."""
+    lengths = batch.episode_lengths[episodes]
+    first = episode_starts(batch.episode_lengths)[episodes]
+    rows = np.repeat(first, lengths) + step_indices(lengths)
+    arrays = {
+        name: getattr(batch, name)[episodes if name in _PER_EPISODE else rows]
+        for name in batch.array_names
+    }
+    return Trajectories(policy_version=batch.policy_version, **arrays)
+
+
 def episode_starts(episode_lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return [E] the row at which each episode starts."""
     starts: NDArray[np.int64] = np.cumsum(episode_lengths) - episode_lengths

@@ -7,8 +7,10 @@ import secrets
 import shutil
 import tempfile
 from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from runs import RecordingDisplay
 
@@ -154,3 +156,44 @@ def store_uri(empty_store, tmp_path, monkeypatch):
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     return uri
+
+
+@pytest.fixture
+def untrained(make_config, trained_run):
+    """A function that makes a policy of a kind for a pair of spaces."""
+    import torch
+
+    from reinforce.cluster.export.trained_policy import TrainedPolicy
+    from reinforce.learner.networks.network import PolicyNetwork
+    from reinforce.learner.state import LearnerState
+    from reinforce.workers.environment import inspect_environment
+    from reinforce.workers.rollout_worker import architecture_of
+
+    trained = TrainedPolicy.load(trained_run, best=False)
+
+    def make(kind, observation, action, masks=""):
+        spaces = {"observation": observation, "action": action, "masks": masks}
+        config = make_config(
+            environment={"id": "space_tasks:Samples", "kwargs": spaces},
+            policy={
+                "kind": kind,
+                "hidden_sizes": [] if ":" in kind else [8, 6],
+                "normalize_observations": True,
+            },
+        )
+        spec = inspect_environment(config.environment)
+        network = PolicyNetwork(architecture_of(config, spec), torch.Generator().manual_seed(0))
+        generator = np.random.default_rng(0)
+        for parameter in network.parameters():
+            if parameter.ndim > 1:  # biases stay 0, so that what is seen decides
+                scale = parameter[0].numel() ** -0.5
+                noise = generator.normal(0, scale, parameter.shape).astype(np.float32)
+                parameter.data += torch.from_numpy(noise)
+        size = spec.observation.vector_size
+        statistics = [generator.normal(0, 0.3, size), generator.uniform(0.5, 2, size)]
+        network.load_statistics(np.concatenate(statistics).astype(np.float32))
+        weights = network.flat_weights()
+        checkpoint = replace(trained.checkpoint, learner=LearnerState(1, {"weights": weights}))
+        return replace(trained, config=config, spec=spec, checkpoint=checkpoint)
+
+    return make

@@ -200,8 +200,8 @@ def test_the_version_is_that_of_the_distribution(capsys):
 def test_an_unknown_verb_names_the_near_one_and_lists_the_verbs(capsys):
     assert main(["trian"]) == 2
     assert (
-        "there is no verb 'trian'; did you mean 'train'? The verbs are: train, resume, scale, "
-        "pause, unpause, replay, submit, doctor"
+        "there is no verb 'trian'; did you mean 'train'? The verbs are: train, pretrain, "
+        "resume, scale, pause, unpause, replay, submit, doctor"
     ) in capsys.readouterr().err
     assert main(["xyz"]) == 2
     assert "there is no verb 'xyz'. The verbs are: train" in capsys.readouterr().err

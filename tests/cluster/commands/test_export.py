@@ -50,7 +50,7 @@ def test_the_bundle_holds_what_its_readme_says(bundle):
 
     assert names == {
         *("README.md", "predict.py", "policy.safetensors", "policy.json", "policy.onnx"),
-        "steps.jsonl",
+        *("steps.jsonl", "checkpoint.safetensors"),
     }
     readme = (bundle / "README.md").read_text()
     assert all(f"`{name}`" in readme for name in names - {"README.md"})

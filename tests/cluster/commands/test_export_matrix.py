@@ -5,7 +5,6 @@ The policies are not trained: weights far from where they begin say more than tw
 
 import importlib.util
 import itertools
-from dataclasses import replace
 
 import numpy as np
 import onnxruntime
@@ -20,11 +19,8 @@ from reinforce.cluster.export.drawn_steps import drawn_steps
 from reinforce.cluster.export.onnx_graph import write_onnx
 from reinforce.cluster.export.onnx_ports import input_ports, output_ports
 from reinforce.cluster.export.onnx_replay import different_steps
-from reinforce.cluster.export.trained_policy import TrainedPolicy
 from reinforce.learner.networks.exported import UnexportableNetworkError
-from reinforce.learner.networks.network import PolicyNetwork, TorchPolicy
-from reinforce.learner.policies.weights import Weights
-from reinforce.workers.environment import inspect_environment
+from reinforce.learner.networks.network import TorchPolicy
 from reinforce.workers.rollout_worker import architecture_of
 
 KINDS = ("mlp", "cnn", "gru", "user_package:Attentive")
@@ -40,38 +36,6 @@ WITH_MASKS = [
     ("gru", "box", "discrete from 7", "info"),
     ("user_package:Attentive", "dict", "discrete", "observation"),
 ]
-
-
-@pytest.fixture
-def untrained(make_config, trained_run):
-    """A function that makes a policy of a kind for a pair of spaces."""
-    trained = TrainedPolicy.load(trained_run, best=False)
-
-    def make(kind, observation, action, masks=""):
-        spaces = {"observation": observation, "action": action, "masks": masks}
-        config = make_config(
-            environment={"id": "space_tasks:Samples", "kwargs": spaces},
-            policy={
-                "kind": kind,
-                "hidden_sizes": [] if ":" in kind else [8, 6],
-                "normalize_observations": True,
-            },
-        )
-        spec = inspect_environment(config.environment)
-        network = PolicyNetwork(architecture_of(config, spec), torch.Generator().manual_seed(0))
-        generator = np.random.default_rng(0)
-        for parameter in network.parameters():
-            if parameter.ndim > 1:  # biases stay 0, so that what is seen decides
-                scale = parameter[0].numel() ** -0.5
-                noise = generator.normal(0, scale, parameter.shape).astype(np.float32)
-                parameter.data += torch.from_numpy(noise)
-        size = spec.observation.vector_size
-        statistics = [generator.normal(0, 0.3, size), generator.uniform(0.5, 2, size)]
-        network.load_statistics(np.concatenate(statistics).astype(np.float32))
-        weights = network.flat_weights()
-        return replace(trained, config=config, spec=spec, weights=Weights(1, weights))
-
-    return make
 
 
 def check(policy, folder, num_steps):

@@ -1,0 +1,190 @@
+"""Where a trained policy is kept, and how each place names it.
+
+==================================  ==================================================
+``RUN_DIR``                         a run directory
+``DIR``, ``s3://bucket/DIR``        a folder of checkpoints, as ``checkpoint.directory``
+                                    has one per run
+``…/update-000000012.safetensors``  one of its files
+``BUNDLE``                          a folder that ``reinforce export`` has made
+``models:/NAME@ALIAS``              a model in MLflow, or ``models:/NAME/VERSION``,
+                                    ``models:/m-ID``, ``runs:/RUN_ID/best``
+==================================  ==================================================
+
+Of the first two, ``@best`` or ``@UPDATE`` behind the name picks a version other than the newest.
+All of them hold checkpoints: safetensors and JSON, read without importing anything.
+"""
+
+import re
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from reinforce.cluster.background_call import call_within
+from reinforce.cluster.errors import UsageError
+from reinforce.cluster.run_store.checkpoint import Checkpoint, CorruptCheckpointError
+from reinforce.cluster.run_store.checkpoints import (
+    PORTABLE_CHECKPOINT,
+    CheckpointReader,
+    Checkpoints,
+)
+from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.run_store.stored_environment import read_environment
+from reinforce.cluster.run_store.tracking_state import read_tracking_state
+from reinforce.cluster.run_store.trust import CHECKPOINTS, require_trust
+from reinforce.configs.config import Config
+from reinforce.configs.errors import ConfigError
+from reinforce.configs.execution import TrackingConfig
+from reinforce.configs.loading import load_config
+from reinforce.configs.quoting import shown
+from reinforce.workers.environment import EnvironmentSpec
+
+_TIMEOUT_S = 120.0
+"""For a store to find and send one policy."""
+
+_IN_MLFLOW = ("models:/", "runs:/")
+_REGISTERED = re.compile(r"(models:/[^/@]+)[@/]([^/@]+)")
+_WHICH = re.compile(r"(.+)@(best|\d+)")
+
+
+@dataclass(frozen=True, eq=False)
+class StoredPolicy:
+    """One version of a policy, and all that is known of it.
+
+    Attributes:
+        source: By which this very version is found again.
+        checkpoint: Its weights and counters.
+        config: The resolved configuration that it was trained with.
+        spec: Its environment.
+    """
+
+    source: str
+    checkpoint: Checkpoint
+    config: Config
+    spec: EnvironmentSpec
+
+
+def is_run_directory(source: str) -> bool:
+    """Return whether a name is that of a run, or of nothing; else it is a policy without its run.
+
+    Raises:
+        UsageError: It is a folder that cannot be looked into.
+    """
+    if source.startswith(_IN_MLFLOW) or "://" in source:
+        return False
+    where, which = _split(source)
+    return not which and _file_in(where) is None and not _has_checkpoints(where)
+
+
+def find_policy(source: str, setting: str, tracking: TrackingConfig) -> StoredPolicy:
+    """Return the policy of that name.
+
+    Args:
+        source: As above.
+        setting: Which setting names it, for the message.
+        tracking: Which store of MLflow.
+
+    Raises:
+        UsageError: It is not there, cannot be read, or belongs to a run that is not trusted.
+    """
+    is_remote = source.startswith(_IN_MLFLOW) or "://" in source
+    find = partial(_find, source, setting, tracking)
+    try:
+        return call_within(_TIMEOUT_S, find, source) if is_remote else find()
+    except (UsageError, ConfigError, CorruptCheckpointError, OSError) as error:
+        raise UsageError(f"{setting} = {shown(source)}: {error}") from None
+
+
+def names_the_same(noted: str, source: str) -> bool:
+    """Return whether a name may mean the version that was noted under another name of its place.
+
+    Whoever gives the same command again says ``RUN_DIR`` or ``models:/NAME@ALIAS`` as before, and
+    means what it meant then.
+    """
+    (place, version), (other, which) = _split(noted), _split(source)
+    return place == other and not (which.isdigit() and which != version)
+
+
+def _split(source: str) -> tuple[str, str]:
+    """Return the place that a name stands for, and what picks a version of it."""
+    found = (_REGISTERED if source.startswith(_IN_MLFLOW) else _WHICH).fullmatch(source)
+    if found is None or (found.re is _WHICH and Path(source).is_dir()):
+        where, which = source, ""
+    else:
+        where, which = found[1], found[2]
+    is_local = "://" not in where and not where.startswith(_IN_MLFLOW)
+    return (str(Path(where).absolute()) if is_local else where), which
+
+
+def _find(source: str, setting: str, tracking: TrackingConfig) -> StoredPolicy:
+    if source.startswith(_IN_MLFLOW):
+        from reinforce.cluster.tracking.registry import load_model_checkpoint
+
+        return _self_contained(*load_model_checkpoint(source, tracking))
+    where, which = _split(source)
+    file = _file_in(where, setting)
+    if file:
+        if which:
+            raise UsageError(f"it is one version: leave out @{which}")
+        folder, _, name = file.rpartition("/")
+        return _self_contained(where, CheckpointReader(folder, setting).read(name))
+    if "://" in where or _has_checkpoints(where):
+        checkpoint = _chosen(CheckpointReader(where, setting), which)
+        return _self_contained(f"{where}@{checkpoint.learner.version}", checkpoint)
+    run = RunDirectory.open(Path(where))
+    config = load_config(str(run.config_file))
+    require_trust(run, config, CHECKPOINTS)
+    # Which MLflow run follows may be known only since the checkpoint was written.
+    tracking_state = read_tracking_state(run.tracking_file)
+    checkpoint = replace(_chosen(Checkpoints(run, config), which), tracking=tracking_state)
+    spec = read_environment(run.environment_file)
+    return StoredPolicy(f"{where}@{checkpoint.learner.version}", checkpoint, config, spec)
+
+
+def _file_in(where: str, setting: str = "path") -> str | None:
+    """Return the only checkpoint that a place has: a file, or that of a bundle."""
+    if where.endswith(".safetensors"):
+        return where
+    if "://" not in where:
+        return (
+            f"{where}/{PORTABLE_CHECKPOINT}"
+            if (Path(where) / PORTABLE_CHECKPOINT).is_file()
+            else None
+        )
+    names = CheckpointReader(where, setting).names()
+    return f"{where.rstrip('/')}/{PORTABLE_CHECKPOINT}" if PORTABLE_CHECKPOINT in names else None
+
+
+def _has_checkpoints(where: str) -> bool:
+    return next(Path(where).glob("update-*.safetensors"), None) is not None
+
+
+def _chosen(checkpoints: CheckpointReader, which: str) -> Checkpoint:
+    """Return the newest checkpoint, or the best, or that of an update.
+
+    One of an update that is no longer kept may still be the best one.
+    """
+    if not which:
+        found = checkpoints.newest(lambda text: None)
+    elif which.isdigit() and int(which) in checkpoints.versions():
+        found = checkpoints.load(int(which))
+    else:
+        best = checkpoints.best()
+        is_meant = best is not None and which in ("best", str(best.learner.version))
+        found = best if is_meant else None
+    if found is None:
+        there = ", ".join(map(str, checkpoints.versions())) or "none"
+        raise UsageError(
+            f"there is no such checkpoint in {checkpoints.location} (there are those after update: "
+            f"{there}); give its place alone, or with @best or @UPDATE behind it"
+        )
+    return found
+
+
+def _self_contained(source: str, checkpoint: Checkpoint) -> StoredPolicy:
+    if checkpoint.environment is None:
+        raise UsageError(
+            "it does not say what its environment looks like, as those of earlier versions; name "
+            "the run directory"
+        )
+    config = Config.model_validate(checkpoint.config)
+    return StoredPolicy(source, checkpoint, config, checkpoint.environment)

@@ -1,0 +1,174 @@
+"""Pretraining: a run without updates, whose weights imitate recorded actions.
+
+Its run directory is like any other: it can be evaluated, exported, and started from.
+"""
+
+import time
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.lib.npyio import NpzFile
+from numpy.typing import NDArray
+
+from reinforce.cluster.console import PlainConsole
+from reinforce.cluster.errors import UsageError
+from reinforce.cluster.files import write_json
+from reinforce.cluster.progress import BatchSize, Progress
+from reinforce.cluster.run_lifecycle import check_environment
+from reinforce.cluster.run_store.checkpoint import Checkpoint
+from reinforce.cluster.run_store.checkpoints import Checkpoints
+from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.run_store.stored_environment import write_environment
+from reinforce.cluster.run_store.summary import Outcome, write_summary
+from reinforce.cluster.run_store.trust import note_own
+from reinforce.cluster.warm_start import first_state, start_of, with_start_noted
+from reinforce.configs.config import Config
+from reinforce.configs.errors import ConfigError
+from reinforce.configs.quoting import shown
+from reinforce.configs.regular_files import open_regular_file
+from reinforce.learner.policies.trajectories import Trajectories
+from reinforce.learner.policies.weights import arrays_sha256
+from reinforce.learner.state import LearnerState
+from reinforce.workers.demonstrations import ARRAYS, trajectories_of
+from reinforce.workers.environment import EnvironmentSpec
+from reinforce.workers.rollout_worker import architecture_of
+
+if TYPE_CHECKING:
+    from reinforce.learner.imitation import Imitation
+
+_SHOWN_EPOCHS = 10
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How a policy is fitted to data; step size and optimizer are those of the section learner.
+
+    Attributes:
+        epochs: How often all of the data is seen, >= 1.
+        batch_steps: Pairs per gradient, >= 1; of a policy with a memory in whole episodes.
+        held_out: Share of the data that is not learned from and judges the result, in (0, 1).
+    """
+
+    epochs: int = 20
+    batch_steps: int = 256
+    held_out: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_steps"):
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
+                raise UsageError(f"{name} = {getattr(self, name)!r} must be a whole number >= 1")
+        if not 0 < self.held_out < 1:
+            raise UsageError(f"held_out = {self.held_out!r} must be between 0 and 1")
+
+
+def pretrain_run(
+    config: Config,
+    data: str | Path | Mapping[str, NDArray[Any]],
+    fit: Fit,
+    console: PlainConsole,
+    started_s: float,
+) -> RunDirectory:
+    """Fit a policy to recorded actions, and return the directory of a run that begins with it.
+
+    Args:
+        config: Environment, policy, learning rate and seed, and where the run directory goes.
+        data: A file of NumPy, ``.npz``, or what it would hold.
+        fit: How.
+        console: Where the progress goes.
+        started_s: ``time.monotonic()`` when the program began.
+
+    Raises:
+        ConfigError, UnsuitableEnvironmentError, UsageError: It cannot be done; nothing is left.
+        FloatingPointError: The likelihood is not finite; nothing is left.
+    """
+    arrays = data if isinstance(data, Mapping) else _read(Path(data))
+    arrays = {name: arrays[name] for name in arrays if name.partition("/")[0] in ARRAYS}
+    spec = check_environment(config, console)
+    config = with_start_noted(config, spec)
+    pairs = trajectories_of(arrays, spec)
+    run = RunDirectory.create(config)
+    try:
+        state, measured = _fitted(config, spec, pairs, fit, console)
+        write_environment(run.environment_file, spec)
+        run.note_start("pretrain", 0, {})
+        progress = Progress(batch_size=BatchSize.first(config.learner))
+        checkpoint = Checkpoint(state, progress)
+        Checkpoints(run, config).save(checkpoint)
+        note_own(run, config, console.say)
+        sha256 = checkpoint.weights.sha256
+        wall_time_s = time.monotonic() - started_s
+        outcome = Outcome("pretrained", 0, progress, sha256)
+        summary = write_summary(run, outcome, wall_time_s, start_from=start_of(config))
+        about = {"data_sha256": arrays_sha256(arrays), **asdict(fit), **measured}
+        write_json(run.summary_file, {**summary, "pretraining": about})
+    except BaseException:
+        run.discard()
+        raise
+    console.say_rows({"weights": f"sha256 {sha256}", "run": str(run.path)})
+    return run
+
+
+def _read(file: Path) -> dict[str, NDArray[Any]]:
+    """Return the arrays of an ``.npz`` file that have to do with us; objects are refused by NumPy.
+
+    Raises:
+        ConfigError: It is no such file, or cannot be read.
+    """
+    try:
+        with open_regular_file(file) as opened, np.load(opened) as archive:
+            if isinstance(archive, NpzFile):
+                wanted = [name for name in archive.files if name.partition("/")[0] in ARRAYS]
+                return {name: archive[name] for name in wanted}
+        reason = "it is no .npz file of NumPy"
+    except (ValueError, EOFError, MemoryError, LookupError, TypeError) as error:
+        reason = f"it is no .npz file of plain arrays ({error})"
+    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    raise ConfigError(f"cannot read the data in {shown(str(file))}: {reason}")
+
+
+def _fitted(
+    config: Config, spec: EnvironmentSpec, pairs: Trajectories, fit: Fit, console: PlainConsole
+) -> tuple[LearnerState, dict[str, Any]]:
+    """Return the state of a learner that has learned nothing but the data, and how well."""
+    from reinforce.learner.imitation import Imitation, held_out
+    from reinforce.learner.learner import Learner
+
+    architecture, seed = architecture_of(config, spec), config.run.seed
+    learned, judge = held_out(pairs, fit.held_out, seed)
+    start = first_state(config, spec)
+    imitation = Imitation(config.learner, architecture, seed, learned, start)
+    console.say(
+        f"{learned.num_steps:,} steps in {learned.num_episodes:,} episodes to learn from, "
+        f"{judge.num_steps:,} held out; before: {imitation.likelihood(judge)}"
+    )
+    _run_epochs(imitation, learned, judge, fit, console)
+    ours, theirs = imitation.likelihood(learned), imitation.likelihood(judge)
+    console.say(f"learned from: {ours}")
+    console.say(f"held out:     {theirs}")
+    # Optimizer and baselines of learning, which begins here, are as they are in the beginning.
+    learner = Learner(config.learner, architecture, seed)
+    learner.load_state(imitation.state())
+    measured = {"learned_steps": learned.num_steps, "held_out_steps": judge.num_steps}
+    return learner.state(), measured | {"learned": asdict(ours), "judged": asdict(theirs)}
+
+
+def _run_epochs(
+    imitation: "Imitation",
+    learned: Trajectories,
+    judge: Trajectories,
+    fit: Fit,
+    console: PlainConsole,
+) -> None:
+    every = -(-fit.epochs // _SHOWN_EPOCHS)
+    epochs = imitation.epochs(learned, fit.epochs, fit.batch_steps)
+    for number, log_likelihood in enumerate(epochs, start=1):
+        if number % every == 0 or number == fit.epochs:
+            console.say(
+                f"epoch {number}/{fit.epochs}: log-likelihood {log_likelihood:.4f}; "
+                f"held out: {imitation.likelihood(judge)}"
+            )

@@ -1,0 +1,96 @@
+"""A policy that MLflow keeps as a model: found by its name, and read as data.
+
+A model of MLflow is a program. This one is not run: of its files one is downloaded, a checkpoint.
+"""
+
+import re
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+from reinforce.cluster.errors import UsageError
+from reinforce.cluster.run_store.checkpoint import Checkpoint, decode
+from reinforce.cluster.run_store.checkpoints import PORTABLE_CHECKPOINT
+from reinforce.cluster.tracking.store import TrackingStore, explain_error, reading
+from reinforce.configs.execution import TrackingConfig
+from reinforce.configs.regular_files import read_regular_file
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel
+
+BUNDLE = "bundle"
+"""Of a model's artifacts, the folder that holds the policy as `reinforce export` writes it."""
+
+_NAME = re.compile(
+    r"models:/(?P<model_id>m-\w+)"
+    r"|models:/(?P<name>[^/@]+)(@(?P<alias>[^/@]+)|/(?P<version>\d+))"
+    r"|runs:/(?P<run_id>\w+)/(?P<model>[^/]+)"
+)
+
+
+def load_model_checkpoint(uri: str, config: TrackingConfig) -> tuple[str, Checkpoint]:
+    """Return the policy of a model, and a name that always means this version of it.
+
+    Args:
+        uri: ``models:/NAME@ALIAS``, ``models:/NAME/VERSION``, ``models:/m-ID``, or
+            ``runs:/RUN_ID/best`` (or ``last``, or the name of a model of that run).
+        config: Which store; without an address that of the environment, where
+            ``mlflow.set_tracking_uri`` puts its own, too.
+
+    Raises:
+        UsageError: There is no such model, it holds no policy, or the store cannot be read.
+        CorruptCheckpointError: It is torn, or was altered.
+        OSError: It cannot be read.
+    """
+    store = TrackingStore.of(config, Path.cwd())
+    with reading(store) as client:
+        canonical, model = _find(client, uri)
+    with tempfile.TemporaryDirectory() as folder:
+        from mlflow.artifacts import download_artifacts
+
+        place = f"{model.artifact_location}/artifacts/{BUNDLE}/{PORTABLE_CHECKPOINT}"
+        try:
+            file = download_artifacts(place, dst_path=folder, tracking_uri=store.uri)
+        except Exception as error:  # noqa: BLE001  (MLflow's stores raise whatever they like)
+            raise UsageError(
+                f"it holds no policy that can be read ({explain_error(error, store)}); runs of "
+                "this version of reinforce log models that do"
+            ) from None
+        content = read_regular_file(
+            Path(file), psutil.virtual_memory().total // 2, follow_links=False
+        )
+    return canonical, decode(content, uri)
+
+
+def _find(client: "MlflowClient", uri: str) -> tuple[str, "LoggedModel"]:
+    found = _NAME.fullmatch(uri)
+    if found is None:
+        raise UsageError(
+            "give models:/NAME@ALIAS, models:/NAME/VERSION, models:/m-ID or runs:/RUN_ID/best"
+        )
+    if found["model_id"]:
+        return uri, client.get_logged_model(found["model_id"])
+    if found["run_id"]:
+        return _find_in_run(client, found["run_id"], found["model"])
+    name = found["name"]
+    version = (
+        client.get_model_version_by_alias(name, found["alias"])
+        if found["alias"]
+        else client.get_model_version(name, found["version"])
+    )
+    model_id = version.model_id or str(version.source).removeprefix("models:/")
+    model = client.get_logged_model(model_id)
+    return f"models:/{name}/{version.version}", model
+
+
+def _find_in_run(client: "MlflowClient", run_id: str, name: str) -> tuple[str, "LoggedModel"]:
+    run = client.get_run(run_id)
+    models = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run_id}'")
+    for model in models:
+        if name in (model.name, model.tags.get("kind")):
+            return f"runs:/{run_id}/{model.name}", model
+    there = ", ".join(repr(model.name) for model in models) or "none"
+    raise UsageError(f"the run has no model {name!r}; there are: {there}")

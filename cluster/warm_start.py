@@ -1,0 +1,108 @@
+"""Warm starts: a run that begins with the weights of another (``run.start_from``).
+
+Weights and the statistics that normalise observations are taken over; optimizer, scales and
+baselines start fresh unless ``run.start_from_optimizer`` says otherwise.
+"""
+
+from reinforce.cluster.errors import UsageError
+from reinforce.cluster.policy_sources import StoredPolicy, find_policy, names_the_same
+from reinforce.configs.config import Config
+from reinforce.configs.loading import with_overrides
+from reinforce.learner.make_policy import make_policy
+from reinforce.learner.policies.architecture import differences
+from reinforce.learner.state import LearnerState
+from reinforce.workers.environment import EnvironmentSpec
+from reinforce.workers.rollout_worker import architecture_of
+
+_NOTED = ("start_from", "start_from_sha256", "start_from_link")
+"""Settings of the section run that say from which weights exactly a run begins."""
+
+
+def with_start_noted(config: Config, spec: EnvironmentSpec) -> Config:
+    """Return a configuration that says from which weights exactly its run begins.
+
+    Raises:
+        UsageError: There are no such weights, or they do not fit.
+    """
+    if config.run.start_from is None:
+        return config
+    start = _find(config.run.start_from, config)
+    _require_fit(start, config, spec)
+    link = start.checkpoint.tracking.get("link")
+    values = (start.source, start.checkpoint.weights.sha256, link)
+    return with_overrides(
+        config, {f"run.{name}": value for name, value in zip(_NOTED, values, strict=True)}
+    )
+
+
+def first_state(config: Config, spec: EnvironmentSpec) -> LearnerState | None:
+    """Return what the learner of a new run begins with; None: random weights.
+
+    Raises:
+        UsageError: The weights are gone, or are not those that the run began with.
+    """
+    if config.run.start_from is None:
+        return None
+    start = _find(config.run.start_from, config)
+    if start.checkpoint.weights.sha256 != config.run.start_from_sha256:
+        raise UsageError(
+            f"run.start_from = {config.run.start_from!r}: its weights are no longer those with "
+            f"sha256 {config.run.start_from_sha256}"
+        )
+    _require_fit(start, config, spec)
+    state = start.checkpoint.learner
+    if config.run.start_from_optimizer:
+        return LearnerState(0, state.arrays)
+    return LearnerState(0, state.policy_arrays, is_warm_start=True)
+
+
+def start_of(config: Config) -> dict[str, str | None] | None:
+    """Return what the summary says of the weights that a run began with; None: random ones."""
+    if config.run.start_from is None:
+        return None
+    return {
+        "source": config.run.start_from,
+        "weights_sha256": config.run.start_from_sha256,
+        "mlflow": config.run.start_from_link,
+    }
+
+
+def with_stored_start(stored: Config, config: Config) -> Config:
+    """Return a configuration that says of its start what the run has noted, if it is the same.
+
+    Whoever starts the same command again names the start as they did the first time.
+    """
+    if not (stored.run.start_from and config.run.start_from):
+        return config
+    if not names_the_same(stored.run.start_from, config.run.start_from):
+        return config
+    return with_overrides(config, {f"run.{name}": getattr(stored.run, name) for name in _NOTED})
+
+
+def _find(start_from: str, config: Config) -> StoredPolicy:
+    return find_policy(start_from, "run.start_from", config.tracking)
+
+
+def _require_fit(start: StoredPolicy, config: Config, spec: EnvironmentSpec) -> None:
+    theirs, ours = architecture_of(start.config, start.spec), architecture_of(config, spec)
+    differing = differences(theirs, ours)
+    if config.run.start_from_optimizer:
+        differing += _differing_optimizers(start, config)
+    if differing:
+        raise UsageError(
+            f"run.start_from = {config.run.start_from!r} does not fit this run:{differing}"
+        )
+    make_policy(ours).load(start.checkpoint.weights)
+
+
+def _differing_optimizers(start: StoredPolicy, config: Config) -> str:
+    """Return a line for each part beside the policy that cannot be gone on with."""
+    theirs, ours = start.config.learner, config.learner
+    lines = [
+        f"\n  learner.{name}: {getattr(theirs, name)} there, {getattr(ours, name)} here"
+        for name in ("optimizer", "baseline", "advantage_scale")
+        if getattr(theirs, name) != getattr(ours, name)
+    ]
+    if len(start.checkpoint.learner.arrays) == len(start.checkpoint.learner.policy_arrays):
+        lines.append("\n  optimizer: none there; leave out run.start_from_optimizer")
+    return "".join(lines)

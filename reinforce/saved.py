@@ -1,0 +1,175 @@
+"""A trained policy wherever it is kept: what can be done with it, with or without its run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reinforce.cluster.commands.export import export_policy
+from reinforce.cluster.episode_metrics import episode_metrics
+from reinforce.cluster.errors import UsageError
+from reinforce.cluster.evaluation import Evaluation
+from reinforce.cluster.export.trained_policy import TrainedPolicy
+from reinforce.cluster.policy_sources import StoredPolicy
+from reinforce.configs.config import Config
+from reinforce.policy import Policy
+
+
+class FinalEvaluation(dict[str, Any]):
+    """What ``summary.json`` says of a run's last evaluation, with the names of EvaluationResult.
+
+    The returns of its episodes are not kept.
+    """
+
+    @property
+    def episodes(self) -> int:
+        """How many were played."""
+        return int(self["episodes"])
+
+    @property
+    def greedy(self) -> bool:
+        """Whether the most probable action was taken."""
+        return bool(self["greedy"])
+
+    @property
+    def mean(self) -> float:
+        """Mean return."""
+        return float(self["return_mean"])
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of the mean by Student's t."""
+        low, high = self["return_ci95"]
+        return low, high
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluationResult:
+    """What fresh episodes of a trained policy returned.
+
+    Attributes:
+        returns: [E] undiscounted, in the environment's unit.
+        lengths: [E] in steps.
+        metrics: By name, [E] what ``info`` said of each episode; NaN where it said nothing.
+        greedy: Whether the most probable action was taken.
+        update: Updates that made the weights.
+    """
+
+    returns: NDArray[np.float64]
+    lengths: NDArray[np.int64]
+    metrics: Mapping[str, NDArray[np.float64]]
+    greedy: bool
+    update: int
+
+    @property
+    def episodes(self) -> int:
+        """How many were played: E."""
+        return len(self.returns)
+
+    @property
+    def mean(self) -> float:
+        """Mean return."""
+        return float(self.returns.mean())
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of the mean by Student's t; E >= 2."""
+        return Evaluation.of(self.returns, greedy=self.greedy).return_ci95
+
+    def __repr__(self) -> str:
+        low, high = self.interval
+        return (
+            f"<mean return {self.mean:.1f} (95 % interval {low:.1f} to {high:.1f}) over "
+            f"{len(self.returns)} episodes, update {self.update}>"
+        )
+
+
+class SavedPolicy:
+    """A policy without its run: from a checkpoint, an exported bundle, or a model of MLflow.
+
+    A ``Run`` has the same, and more.
+
+    Attributes:
+        source: The name by which this very version is found again.
+    """
+
+    def __init__(self, stored: StoredPolicy, *, trust: bool = False) -> None:
+        self.source = stored.source
+        self._stored, self._trust = stored, trust
+
+    @property
+    def config(self) -> Config:
+        """The configuration that it was trained with; of a bundle or a model, without secrets."""
+        return self._stored.config
+
+    @property
+    def weights_sha256(self) -> str | None:
+        """Digest of the weights."""
+        return self._stored.checkpoint.weights.sha256
+
+    def policy(self) -> Policy:
+        """Return what acts; the environment is not made for it.
+
+        Raises:
+            UsageError: Its class would have to be imported, and nobody vouches for it.
+        """
+        return Policy(self._trained(plays=False))
+
+    def evaluate(
+        self, episodes: int = 100, *, seed: int | None = None, sampled: bool = False
+    ) -> EvaluationResult:
+        """Play fresh episodes, in this process; nothing is written.
+
+        Args:
+            episodes: How many, >= 1.
+            seed: Of the episodes, >= 0; the same seed gives the same episodes, which neither
+                training nor its evaluations play. None: that of the run.
+            sampled: Sample actions as in training.
+
+        Raises:
+            UnsuitableEnvironmentError, UsageError: It cannot be played here.
+            TicketFailedError: The environment failed.
+        """
+        return evaluated(self._trained(plays=True), episodes, seed, sampled=sampled)
+
+    def export(self, directory: str | Path, *, onnx: bool = False) -> Path:
+        """Write a policy that runs without this project, and return its folder.
+
+        Raises:
+            ExportError: It would not act as the policy does; nothing was written.
+            UsageError: It cannot be exported.
+        """
+        return export_policy(self._trained(plays=False), Path(directory), onnx=onnx)
+
+    def _trained(self, *, plays: bool) -> TrainedPolicy:
+        stored = self._stored
+        return TrainedPolicy.without_run(
+            *(stored.source, stored.config, stored.spec, stored.checkpoint),
+            trust=self._trust,
+            plays=plays,
+        )
+
+    def __repr__(self) -> str:
+        return f"<SavedPolicy {self.source!r}>"
+
+
+def evaluated(
+    trained: TrainedPolicy, episodes: int, seed: int | None, *, sampled: bool
+) -> EvaluationResult:
+    """Return what fresh episodes of a policy come to; errors as for ``SavedPolicy.evaluate``."""
+    for number in (episodes, *(() if seed is None else (seed,))):
+        if not isinstance(number, int):
+            raise UsageError(f"episodes and seed are whole numbers, and {number!r} is none")
+    seed = trained.config.run.seed if seed is None else seed
+    tickets = trained.tickets(seed, episodes, greedy=not sampled)
+    reports = [report for report, _ in trained.play(tickets)]
+    return EvaluationResult(
+        np.concatenate([report.episode_returns for report in reports]),
+        np.concatenate([report.episode_lengths for report in reports]),
+        {name: np.array(said, float) for name, said in episode_metrics(reports).items()},
+        greedy=not sampled,
+        update=trained.weights.version,
+    )
