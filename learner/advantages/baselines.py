@@ -1,9 +1,11 @@
 """Baselines, subtracted to lower the variance: means of *other* episodes, and a linear fit.
 
 A baseline costs no bias as long as it is independent of the action it is subtracted for, given what
-happened before: ``E[grad log pi(a|s) b] = 0``. Of data of an earlier policy it is made without
-importance weights. The value function is in ``learner.advantages.value_baseline``.
+happened before: ``E[grad log pi(a|s) b] = 0``. The value function is in
+``learner.advantages.value_baseline``.
 """
+
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,22 +38,48 @@ def leave_one_out(
 
 
 def time_leave_one_out(
-    returns: NDArray[np.float64], episode_lengths: NDArray[np.int64]
+    returns: NDArray[np.float64],
+    episode_lengths: NDArray[np.int64],
+    reach: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
     """Return [B] the mean return, at the same step, of the other episodes that reach it.
 
-    ``b_i[t] = mean_j G_j[t]`` over ``j != i`` with ``T_j > t``, or 0 where no other episode reaches
-    ``t``. Unbiased: it depends on the time and on other episodes, never on the episode's own
-    actions.
+    ``b_i[t] = sum_j G_j[t] / sum_j reach_j[t]`` over ``j != i`` with ``T_j > t``, or 0 where no
+    other episode reaches ``t``. Unbiased: it depends on the time and on other episodes, never on
+    the episode's own actions.
 
     Args:
-        returns: [B] reward-to-go or total return.
+        returns: [B] reward-to-go or total return, importance-weighted where the data is stale.
         episode_lengths: [E] steps of each episode, with sum B.
+        reach: [B] weight with which an episode gets to each step (``ImportanceWeights.reach``);
+            None for data of the current policy, where it is 1.
     """
     steps = step_indices(episode_lengths)
-    num_others = np.bincount(steps)[steps] - 1.0
-    sums_of_others = np.bincount(steps, weights=returns)[steps] - returns
-    return np.where(num_others > 0, sums_of_others / np.maximum(num_others, 1.0), 0.0)
+    counts = np.bincount(steps)[steps]
+    if reach is None or (reach == 1.0).all():
+        other_returns = np.bincount(steps, weights=returns)[steps] - returns
+        other_weights = counts - 1.0
+    else:
+        other_returns, other_weights = _sums_of_others(np.stack([returns, reach]), steps)
+    known = (counts > 1) & (other_weights > 0)
+    return np.where(known, other_returns / np.where(known, other_weights, 1.0), 0.0)
+
+
+def _sums_of_others(values: NDArray[np.float64], steps: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return [n, B] for each row the sum over the other rows at the same step.
+
+    Sums of those before plus sums of those behind: to subtract a row from the sum of all would lose
+    the others where its weight is many orders of magnitude larger than theirs.
+    """
+    order = np.argsort(steps, kind="stable")
+    borders = np.concatenate([[0], np.cumsum(np.bincount(steps))])
+    result = np.zeros_like(values)
+    for first, end in pairwise(borders):
+        rows = order[first:end]
+        group = values[:, rows]
+        result[:, rows[1:]] += np.cumsum(group, axis=1)[:, :-1]
+        result[:, rows[:-1]] += np.cumsum(group[:, ::-1], axis=1)[:, -2::-1]
+    return result
 
 
 _RIDGE = 1e-5

@@ -18,7 +18,11 @@ from numpy.typing import NDArray
 
 from reinforce.configs.learning import LearnerConfig
 from reinforce.learner.advantages.baselines import LinearBaseline, leave_one_out, time_leave_one_out
-from reinforce.learner.advantages.importance import effective_sample_size, importance_weights
+from reinforce.learner.advantages.importance import (
+    ImportanceWeights,
+    effective_sample_size,
+    importance_weights,
+)
 from reinforce.learner.advantages.returns import next_values, rewards_to_go, total_returns
 from reinforce.learner.advantages.scaling import RunningScale, scaled_advantages, without_rounding
 from reinforce.learner.advantages.value_baseline import ValueBaseline
@@ -48,6 +52,7 @@ class Estimator:
 
     def __init__(self, config: LearnerConfig, policy: PolicyArchitecture, seed: int) -> None:
         self._config = config
+        self._returns_of = rewards_to_go if config.return_kind == "reward_to_go" else total_returns
         self._running_scale = RunningScale()
         self._linear = LinearBaseline() if config.baseline == "linear" else None
         self._value = ValueBaseline(config, policy, seed) if config.baseline == "value" else None
@@ -67,14 +72,10 @@ class Estimator:
             cap=config.importance_cap,
             self_normalize=config.importance_self_normalize,
         )
-        returns_of = rewards_to_go if config.return_kind == "reward_to_go" else total_returns
         after_last = self._values_after_last(batch)
-        rewards = batch.rewards.copy()
-        rewards[np.cumsum(lengths) - 1] += config.discount * after_last
-        returns = returns_of(rewards, lengths, config.discount)
-        baseline = self._baseline(batch, returns)
+        baseline, targets = self._baseline_and_targets(batch, weights, after_last)
         credited = self._credited_rewards(batch, weights.prefix, baseline, after_last)
-        credit = returns_of(credited, lengths, config.discount * config.gae_lambda)
+        credit = self._returns_of(credited, lengths, config.discount * config.gae_lambda)
         raw = without_rounding(credit - weights.prefix * baseline, credit, lengths)
         advantages = weights.step * raw
         if config.discount_state_weight:
@@ -86,7 +87,6 @@ class Estimator:
             "baseline_variance_removed": _share_removed(raw, credit),
             "effective_sample_size": effective_sample_size(log_ratios, lengths),
         }
-        targets = returns if self._linear or self._value else None
         if targets is not None:
             metrics["explained_variance"] = _share_explained(targets, baseline)
         return Estimate(scaled, targets, metrics)
@@ -115,22 +115,29 @@ class Estimator:
             self._linear.coefficients = arrays["linear"]
         load_arrays_of(arrays, value=self._value)
 
-    def _baseline(self, batch: Trajectories, returns: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return [B] the baseline of each step, from other episodes or from earlier batches.
-
-        Under importance weights, too, it is made of unweighted [B] returns: those of the policy
-        that acted. A weight of its own could at best make it fit better, at the price of its noise.
-        """
-        if self._value:
-            return self._value.values(batch.observations)
-        if self._linear:
-            return self._linear.values(batch)
-        if self._config.baseline == "none":
-            return np.zeros_like(returns)
-        of_others = (
-            leave_one_out if self._config.baseline == "leave_one_out" else time_leave_one_out
-        )
-        return of_others(returns, batch.episode_lengths)
+    def _baseline_and_targets(
+        self,
+        batch: Trajectories,
+        weights: ImportanceWeights,
+        after_last: NDArray[np.float64],
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+        """Return [B] the baseline of each step, and what a fitted one should have said."""
+        config, lengths = self._config, batch.episode_lengths
+        if self._linear or self._value:
+            rewards = batch.rewards.copy()
+            rewards[np.cumsum(lengths) - 1] += config.discount * after_last
+            targets = rewards_to_go(rewards, lengths, config.discount)
+            if self._value:
+                return self._value.values(batch.observations), targets
+            return self._linear.values(batch), targets
+        if config.baseline == "leave_one_out":
+            # Of what mu earned: weighted sums of few episodes would add more noise than they fit.
+            returns = self._returns_of(batch.rewards, lengths, config.discount)
+            return leave_one_out(returns, lengths), None
+        if config.baseline == "time":
+            returns = self._returns_of(weights.prefix * batch.rewards, lengths, config.discount)
+            return time_leave_one_out(returns, lengths, weights.reach), None
+        return np.zeros(batch.num_steps), None
 
     def _values_after_last(self, batch: Trajectories) -> NDArray[np.float64]:
         """Return [E] what each episode would go on to earn: 0 unless it was cut and counts on."""

@@ -23,10 +23,12 @@ class ImportanceWeights:
     Attributes:
         prefix: Weight of what the baseline did not foresee of each step.
         step: Weight of the whole term of each step.
+        reach: ``prefix`` of the step before, 1 at the first: how much more often pi gets here.
     """
 
     prefix: NDArray[np.float64]
     step: NDArray[np.float64]
+    reach: NDArray[np.float64]
 
 
 def importance_weights(
@@ -62,21 +64,24 @@ def importance_weights(
     """
     ones = np.ones_like(log_ratios)
     if kind == "none" or not log_ratios.any():  # one policy: every product of ratios is 1
-        return ImportanceWeights(ones, ones)
+        return ImportanceWeights(ones, ones, ones)
     if kind == "per_step":
         step = np.exp(np.minimum(log_ratios, _MAX_LOG_WEIGHT))
         if self_normalize:
             steps = step_indices(episode_lengths)
             step /= (np.bincount(steps, weights=step) / np.bincount(steps))[steps]
         step = step if cap is None else np.minimum(step, cap)
-        return ImportanceWeights(ones, step)
+        return ImportanceWeights(ones, step, ones)
     sums = np.cumsum(log_ratios)
     starts = episode_starts(episode_lengths)
     log_prefix = sums - np.repeat(sums[starts] - log_ratios[starts], episode_lengths)
     prefix = np.exp(np.minimum(log_prefix, _MAX_LOG_WEIGHT))
     if self_normalize:
         prefix /= _mean_prefix(prefix, episode_lengths)
-    return ImportanceWeights(prefix if cap is None else np.minimum(prefix, cap), ones)
+    prefix = prefix if cap is None else np.minimum(prefix, cap)
+    reach = np.concatenate([[1.0], prefix[:-1]])
+    reach[starts] = 1.0
+    return ImportanceWeights(prefix, ones, reach)
 
 
 def effective_sample_size(

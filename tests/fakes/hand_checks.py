@@ -73,20 +73,20 @@ def check_bootstrapped_advantages():
 
 
 def check_capped_weights_with_a_baseline():
-    """gamma = 1/2, ratios 2, 2 | 1, 4, cap 3; the baseline is the return of the other episode.
+    """gamma = 1/2, ratios 2, 2 | 1, 4, cap 3; what the baseline foresaw has no weight.
 
-    Returns 4 + 2/2 = 5, 2 | 8 + 4/2 = 10, 4, so baselines 10, 4 | 5, 2 at each step; the weights
-    are 2, 3 | 1, 3. What the baseline foresaw is 0, whatever the weights.
+    Returns 4 + 2/2 = 5 | 8 + 4/2 = 10; the baseline is that of the other episode, at each step. The
+    weights are 2, 3 | 1, 3.
     """
     ended = [True, True]
     batch = batch_of([0] * 4, [4, 2, 8, 4], [2, 2], [0, 0], terminated=ended, truncated=ended)
-    settings = {"baseline": "time", "advantage_scale": "none", "importance_cap": 3.0}
+    settings = {"baseline": "leave_one_out", "advantage_scale": "none", "importance_cap": 3.0}
     estimator = Estimator(LearnerConfig(discount=0.5, **settings), ARCHITECTURE, seed=0)
 
     found = estimator.estimate(batch, np.log([2.0, 2.0, 1.0, 4.0]))
 
-    # deltas: 4 + 4/2 - 10 = -4, 2 - 4 = -2 | 8 + 2/2 - 5 = 4, 4 - 2 = 2; A = w delta + A'/2
-    np.testing.assert_allclose(found.advantages, [2 * -4 - 6 / 2, 3 * -2, 4 + 6 / 2, 3 * 2])
+    # deltas: 4 + 10/2 - 10 = -1, 2 - 10 = -8 | 8 + 5/2 - 5 = 5.5, 4 - 5 = -1; A = w delta + A'/2
+    np.testing.assert_allclose(found.advantages, [2 * -1 - 24 / 2, 3 * -8, 5.5 - 3 / 2, 3 * -1])
 
 
 def check_discounted_steps():

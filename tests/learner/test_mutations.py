@@ -34,7 +34,7 @@ POLICIES = "reinforce.learner.policies.distributions"
 NETWORKS = "reinforce.learner.networks.torch_distributions"
 
 
-def self_including_baseline(returns, episode_lengths):
+def self_including_baseline(returns, episode_lengths, reach=None):
     steps = step_indices(episode_lengths)
     return (np.bincount(steps, weights=returns) / np.bincount(steps))[steps]
 
@@ -72,7 +72,7 @@ def with_sampled_entropy(policy, actions, advantages, num_episodes, entropy_coef
 
 def no_correction(kind, log_ratios, episode_lengths, **options):
     ones = np.ones_like(log_ratios)
-    return importance.ImportanceWeights(ones, ones)
+    return importance.ImportanceWeights(ones, ones, ones)
 
 
 def only_the_current_step(kind, log_ratios, episode_lengths, **options):
@@ -221,8 +221,8 @@ MUTANTS = {
         gradient_checks.check_by_sampling,
     ),
     "bootstrap target without gamma": (
-        ESTIMATE,
-        edited(Estimator.estimate, "+= config.discount * after_last", "+= after_last"),
+        ESTIMATOR + ".Estimator._baseline_and_targets",
+        edited(Estimator._baseline_and_targets, "config.discount * after_last", "after_last"),
         hand_checks.check_bootstrapped_advantages,
     ),
     "gamma twice on the bootstrapped value": (

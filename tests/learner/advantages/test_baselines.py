@@ -67,6 +67,32 @@ def test_no_baseline_depends_on_its_own_episode(episodes, change):
         np.testing.assert_allclose(after, before, atol=1e-9)
 
 
+def test_the_time_baseline_divides_by_the_weights_with_which_others_get_there():
+    returns, lengths = np.array([1.0, 2.0, 3.0, 4.0, 5.0]), np.array([2, 2, 1])
+    reach = np.array([1.0, 0.5, 1.0, 2.0, 1.0])
+
+    result = time_leave_one_out(returns, lengths, reach)
+
+    np.testing.assert_allclose(result, [(3 + 5) / 2, 4 / 2, (1 + 5) / 2, 2 / 0.5, (1 + 3) / 2])
+
+
+def test_a_weight_of_other_magnitude_does_not_swallow_the_others():
+    returns, lengths = np.array([3e20, 5.0, 7.0]), np.array([1, 1, 1])
+    reach = np.array([1e20, 1.0, 1.0])
+
+    assert time_leave_one_out(returns, lengths, reach)[0] == 6.0
+
+
+@given(episodes=episodes_strategy)
+def test_weights_of_almost_one_give_almost_the_unweighted_baseline(episodes):
+    lengths = np.array([len(episode) for episode in episodes])
+    returns = np.concatenate(episodes)
+
+    result = time_leave_one_out(returns, lengths, np.full(len(returns), 1 + 1e-12))
+
+    np.testing.assert_allclose(result, time_leave_one_out(returns, lengths), atol=1e-8)
+
+
 def test_a_single_episode_has_no_others():
     with pytest.raises(ValueError, match="at least 2 episodes, not 1"):
         leave_one_out(np.ones(3), np.array([3]))

@@ -28,12 +28,24 @@ def rows_of(batch):
     ]
 
 
-def to_go_by_the_book(batch, discount, e, t):
+def to_go_by_the_book(batch, discount, e, t, weights=None):
     rows = rows_of(batch)[e]
-    return sum(discount ** (k - t) * float(batch.rewards[rows[k]]) for k in range(t, len(rows)))
+    weight = np.ones(batch.num_steps) if weights is None else weights
+    return sum(
+        discount ** (k - t) * weight[rows[k]] * float(batch.rewards[rows[k]])
+        for k in range(t, len(rows))
+    )
 
 
-def baseline_by_the_book(kind, batch, discount, e, t):
+def weights_by_the_book(batch, log_ratios, cap):
+    return [
+        min(np.exp(sum(log_ratios[row] for row in rows[: k + 1])), cap)
+        for rows in rows_of(batch)
+        for k in range(len(rows))
+    ]
+
+
+def baseline_by_the_book(kind, batch, discount, e, t, weights=None):
     """``b`` of step t of episode e, from its table in docs/derivation.md."""
     episodes = rows_of(batch)
     if kind in ("linear", "value"):
@@ -41,8 +53,12 @@ def baseline_by_the_book(kind, batch, discount, e, t):
     others = [j for j in range(len(episodes)) if j != e]
     if kind == "leave_one_out":
         return np.mean([to_go_by_the_book(batch, discount, j, 0) for j in others])
-    alive = [to_go_by_the_book(batch, discount, j, t) for j in others if len(episodes[j]) > t]
-    return np.mean(alive) if kind == "time" and alive else 0.0
+    alive = [j for j in others if len(episodes[j]) > t]
+    if kind == "none" or not alive:
+        return 0.0
+    total = sum(to_go_by_the_book(batch, discount, j, t, weights) for j in alive)
+    is_weighted = weights is not None and t > 0
+    return total / sum(weights[episodes[j][t - 1]] if is_weighted else 1.0 for j in alive)
 
 
 def advantages_by_the_book(kind, batch, log_ratios, discount, gae_lambda=1, cap=np.inf, cut=0):
@@ -51,18 +67,18 @@ def advantages_by_the_book(kind, batch, log_ratios, discount, gae_lambda=1, cap=
     ``cut`` is 1 where an episode that was cut goes on with its value, 0 where it ends.
     """
     advantages, targets = [], []
+    weights = weights_by_the_book(batch, log_ratios, cap)
     for e, rows in enumerate(rows_of(batch)):
         length = len(rows)
-        values = [baseline_by_the_book(kind, batch, discount, e, t) for t in range(length)]
+        values = [baseline_by_the_book(kind, batch, discount, e, t, weights) for t in range(length)]
         is_cut = batch.truncated[e] and not batch.terminated[e]
         last = cut * is_cut * float(VALUES @ batch.final_observations[e])
         following = [*values[1:], last]
         for t in range(length):
             total = 0.0
             for k in range(t, length):
-                weight = min(np.exp(sum(log_ratios[rows[j]] for j in range(k + 1))), cap)
                 delta = batch.rewards[rows[k]] + discount * following[k] - values[k]
-                total += (discount * gae_lambda) ** (k - t) * weight * delta
+                total += (discount * gae_lambda) ** (k - t) * weights[rows[k]] * delta
             advantages.append(discount**t * total)
             targets.append(
                 to_go_by_the_book(batch, discount, e, t) + discount ** (length - t) * last

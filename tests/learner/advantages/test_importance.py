@@ -21,13 +21,15 @@ def test_per_decision_weights_equal_the_product_of_the_ratios_so_far(episodes):
 
     weights = importance_weights("per_decision", log_ratios, lengths)
 
-    prefix = []
+    prefix, reach = [], []
     for episode in episodes:
         product = 1.0
         for log_ratio in episode:
+            reach.append(product)
             product *= math.exp(log_ratio)
             prefix.append(product)
     np.testing.assert_allclose(weights.prefix, prefix, rtol=1e-9)
+    np.testing.assert_allclose(weights.reach, reach, rtol=1e-9)
     np.testing.assert_array_equal(weights.step, np.ones(len(log_ratios)))
 
 
@@ -35,7 +37,7 @@ def test_per_decision_weights_equal_the_product_of_the_ratios_so_far(episodes):
 def test_data_of_the_current_policy_has_weight_one(kind):
     weights = importance_weights(kind, np.zeros(5), np.array([2, 3]))
 
-    for values in (weights.prefix, weights.step):
+    for values in (weights.prefix, weights.step, weights.reach):
         np.testing.assert_array_equal(values, np.ones(5))
 
 
