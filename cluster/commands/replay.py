@@ -21,6 +21,7 @@ from reinforce.cluster.run_store.summary import read_summary
 from reinforce.cluster.run_store.trust import CHECKPOINTS, CODE, require_trust
 from reinforce.configs.config import Config
 from reinforce.configs.loading import load_config
+from reinforce.learner.policies.seeds import SEED_SCHEME
 from reinforce.learner.policies.weights import Weights
 from reinforce.workers.environment import inspect_environment
 from reinforce.workers.rollout_worker import RolloutReport, RolloutWorker
@@ -54,6 +55,12 @@ class ReplayCommand(Command):
         purpose = Purpose[(match[1] or "training").upper()]
         update, index = int(match[2]), int(match[3])
         checkpoint = _load(Checkpoints(run, config), config.cluster.lookahead, purpose, update)
+        if checkpoint.seed_scheme != SEED_SCHEME:
+            raise UsageError(
+                f"ticket {self.ticket} was drawn by another version of this program, which makes "
+                f"other episodes of run.seed = {config.run.seed}: play it again with the version "
+                f"that played it ({run.origin_file} says which)"
+            )
         tickets, weights = _batch(config, checkpoint, purpose, update)
         if index >= len(tickets):
             last = len(tickets) - 1

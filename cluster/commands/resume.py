@@ -25,6 +25,7 @@ from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
 from reinforce.configs.loading import load_config
 from reinforce.configs.roles import changes_between
+from reinforce.learner.policies.seeds import SEED_SCHEME
 from reinforce.workers.environment import EnvironmentSpec
 
 
@@ -146,6 +147,13 @@ def _start_of(
     except ConfigError as error:
         raise ConfigError(f"the newest checkpoint of {run.path}: {error}") from None
     require_fit(newest, config, spec)
+    if newest.seed_scheme != SEED_SCHEME:
+        console.say(
+            f"{run.path} drew its episodes as another version of this program does: from update "
+            f"{newest.progress.updates} on they are drawn anew, so its weights will not be those "
+            "of a run of either version from the start",
+            "yellow",
+        )
     return newest
 
 

@@ -16,6 +16,7 @@ from reinforce.cluster.run_store.tracking_state import TrackingState
 from reinforce.cluster.typed_json import Count, parse_json
 from reinforce.configs.config import Config
 from reinforce.learner.make_policy import make_policy
+from reinforce.learner.policies.seeds import SEED_SCHEME
 from reinforce.learner.policies.weights import Weights, arrays_sha256
 from reinforce.learner.state import LearnerState
 from reinforce.workers.environment import EnvironmentSpec
@@ -52,6 +53,7 @@ class Checkpoint:
         config: The resolved configuration, section by section.
         tracking: What ``tracking.json`` held: which MLflow run follows.
         files: Digest of the files that came with the job that made it; None if it was none.
+        seed_scheme: How the program that made it draws (``learner.policies.seeds``).
     """
 
     learner: LearnerState
@@ -60,6 +62,7 @@ class Checkpoint:
     config: dict[str, Any] = field(default_factory=dict)
     tracking: dict[str, Any] = field(default_factory=dict)
     files: str | None = None
+    seed_scheme: int = SEED_SCHEME
 
     @property
     def weights(self) -> Weights:
@@ -83,6 +86,7 @@ class _About:
     config: dict[str, Any]
     tracking: TrackingState
     files: str | None = None  # those of an older version do not say
+    seed_scheme: Count = 1  # neither
 
 
 def encode(checkpoint: Checkpoint) -> bytes:
@@ -98,6 +102,7 @@ def encode(checkpoint: Checkpoint) -> bytes:
             "config": checkpoint.config,
             "tracking": checkpoint.tracking,
             "files": checkpoint.files,
+            "seed_scheme": checkpoint.seed_scheme,
         }
     )
     arrays = state.arrays | ({_AHEAD: ahead.weights.values} if ahead else {})
@@ -138,7 +143,9 @@ def _checkpoint(about: _About, arrays: dict[str, NDArray[Any]]) -> Checkpoint:
     Weights(about.version, arrays["weights"])  # refuses what is none
     tracking = about.tracking.model_dump(exclude_unset=True)
     state = LearnerState(about.version, arrays)
-    return Checkpoint(state, about.progress, ahead, about.config, tracking, about.files)
+    return Checkpoint(
+        *(state, about.progress, ahead, about.config, tracking, about.files, about.seed_scheme)
+    )
 
 
 def _digest(about: str, arrays: dict[str, NDArray[Any]]) -> str:

@@ -123,13 +123,15 @@ class Estimator:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
         """Return [B] the baseline of each step, and what a fitted one should have said."""
         config, lengths = self._config, batch.episode_lengths
-        if self._linear or self._value:
+        fitted = None
+        if self._value:
+            fitted = self._value.values(batch.observations)
+        elif self._linear:
+            fitted = self._linear.values(batch)
+        if fitted is not None:
             rewards = batch.rewards.copy()
             rewards[np.cumsum(lengths) - 1] += config.discount * after_last
-            targets = rewards_to_go(rewards, lengths, config.discount)
-            if self._value:
-                return self._value.values(batch.observations), targets
-            return self._linear.values(batch), targets
+            return fitted, rewards_to_go(rewards, lengths, config.discount)
         if config.baseline == "leave_one_out":
             # Of what mu earned: weighted sums of few episodes would add more noise than they fit.
             returns = self._returns_of(batch.rewards, lengths, config.discount)
