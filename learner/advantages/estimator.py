@@ -159,7 +159,7 @@ class Estimator:
 
         ``prefix[k] rewards[k] + discount (prefix[k] - lambda prefix[k+1]) b[k+1]`` adds up to what
         ``prefix[k] delta[k]`` adds up to, but for the baseline at the first step. In this form the
-        later baselines cancel exactly, and not only but for rounding, where all weights are 1.
+        later baselines cancel to the last bit where all weights are 1.
 
         Source: Schulman et al. (2016), arXiv:1506.02438; Jiang & Li (2016), arXiv:1511.03722.
         """
