@@ -94,6 +94,16 @@ CASES = [
     Case("near: per_decision, gamma^t", GAMMA_T, 1, NEAR, objective_discount=0.9),
     *[
         Case(
+            f"near: per_decision, {baseline}, gamma^t",
+            {**GAMMA_T, "baseline": baseline},
+            2,
+            NEAR,
+            objective_discount=0.9,
+        )
+        for baseline in ("time", "leave_one_out", "linear", "value")
+    ],
+    *[
+        Case(
             f"near: per_decision, discount .9 for {label}",
             {"discount": 0.9},
             behavior=NEAR,
@@ -121,6 +131,11 @@ CASES = [
             ("per_decision, linear", {"baseline": "linear"}, 1, True),
             ("per_decision, value", {"baseline": "value"}, 1, True),
             ("cap 1.5", {"importance_cap": 1.5}, 1, False),
+            *[
+                (f"cap {cap}, {name}", {"importance_cap": cap, "baseline": name}, number, False)
+                for cap in (1.5, 1.0)
+                for name, number in (("time", 2), ("leave_one_out", 2), ("linear", 1), ("value", 1))
+            ],
             ("self-normalised", {"importance_self_normalize": True}, 2, False),
         ]
     ],

@@ -16,6 +16,7 @@ from reinforce.learner.networks.network import PolicyNetwork
 from reinforce.learner.optimizer import Optimizer, scheduled_value
 from reinforce.learner.policies.architecture import PolicyArchitecture
 from reinforce.learner.policies.normalizer import ObservationStatistics
+from reinforce.learner.policies.seeds import Stream, seed_of
 from reinforce.learner.policies.trajectories import Trajectories, concatenate
 from reinforce.learner.policies.weights import Weights
 from reinforce.learner.state import LearnerState, Stateful, UpdateReport, arrays_of, load_arrays_of
@@ -40,7 +41,7 @@ class Learner:
         self._config = config
         self._architecture = architecture
         prepare_device(config.device)
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(seed_of(seed, Stream.POLICY_WEIGHTS))
         self._network = PolicyNetwork(architecture, generator, config.device)
         self._parameters = list(self._network.parameters())
         self._passes = PolicyPasses(config, architecture, self._network)

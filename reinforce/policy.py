@@ -9,6 +9,7 @@ from reinforce.cluster.errors import UsageError
 from reinforce.cluster.export.trained_policy import TrainedPolicy
 from reinforce.configs.quoting import shown
 from reinforce.learner.make_policy import make_policy
+from reinforce.learner.policies.seeds import Stream, seed_sequence
 from reinforce.workers.observations import (
     InvalidMaskError,
     num_unknown,
@@ -32,7 +33,8 @@ class Policy:
         self._actor = make_policy(architecture_of(trained.config, trained.spec))
         self._actor.load(trained.weights)
         self._decoder = ActionDecoder(trained.spec.action)
-        self._generator = np.random.default_rng(trained.config.run.seed)
+        seeds = seed_sequence(trained.config.run.seed, Stream.ACTIONS_IN_PYTHON)
+        self._generator = np.random.default_rng(seeds)
         self.update = trained.weights.version
         self.weights_sha256 = trained.weights.sha256
 

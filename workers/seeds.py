@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reinforce.learner.policies.seeds import Stream, seed_of
 from reinforce.learner.policies.spaces import ActionLayout
 
 _STEPS_PER_DRAW = 128
@@ -17,14 +18,22 @@ _STEPS_PER_DRAW = 128
 
 
 def episode_seed(run_seed: int, purpose: int, update: int, ticket: int, episode: int) -> int:
-    """Return the 64-bit seed of an episode, which follows from nothing but these numbers, >= 0."""
-    sequence = np.random.SeedSequence(run_seed, spawn_key=(purpose, update, ticket, episode))
-    return int(sequence.generate_state(1, np.uint64)[0])
+    """Return the 64-bit seed of an episode, which follows from nothing but these numbers, >= 0.
+
+    Its two highest bits are the purpose, 0 to 3: no seed serves two of them.
+    """
+    drawn = seed_of(run_seed, Stream.EPISODES, purpose, update, ticket, episode)
+    return purpose << 62 | drawn >> 2
 
 
 def environment_seed(seed: int) -> int:
-    """Return, from an episode's seed, that of the reset: 31 bits, which every simulator accepts."""
-    return int(np.random.SeedSequence(seed, spawn_key=(0,)).generate_state(1)[0]) >> 1
+    """Return, from an episode's seed, that of the reset: 31 bits, which every simulator accepts.
+
+    Gymnasium takes any whole number >= 0; ``numpy.random.seed``, in many an environment, takes 32
+    bits, and what C calls an int takes 31. Here, too, the two highest ones are the purpose.
+    """
+    drawn = int(np.random.SeedSequence(seed, spawn_key=(0,)).generate_state(1)[0])
+    return seed >> 62 << 29 | drawn >> 3
 
 
 def action_generator(seed: int) -> np.random.Generator:

@@ -7,7 +7,7 @@ from reinforce.workers.seeds import environment_seed, episode_seed
 
 
 class Purpose(IntEnum):
-    """What a ticket's episodes are for. The number enters their seeds, so none is shared."""
+    """What a ticket's episodes are for. The number stands in their seeds, so none is shared."""
 
     TRAINING = 0
     EVALUATION = 1

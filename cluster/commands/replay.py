@@ -22,6 +22,7 @@ from reinforce.cluster.run_store.trust import CHECKPOINTS, CODE, require_trust
 from reinforce.configs.config import Config
 from reinforce.configs.loading import load_config
 from reinforce.configs.roles import config_at
+from reinforce.learner.policies.seeds import SEED_SCHEME
 from reinforce.learner.policies.weights import Weights
 from reinforce.workers.environment import inspect_environment
 from reinforce.workers.rollout_worker import RolloutReport, RolloutWorker
@@ -55,6 +56,12 @@ class ReplayCommand(Command):
         purpose = Purpose[(match[1] or "training").upper()]
         update, index = int(match[2]), int(match[3])
         checkpoint = _load(Checkpoints(run, config), config.cluster.lookahead, purpose, update)
+        if checkpoint.seed_scheme != SEED_SCHEME:
+            raise UsageError(
+                f"ticket {self.ticket} was drawn by another version of this program, which makes "
+                f"other episodes of run.seed = {config.run.seed}: play it again with the version "
+                f"that played it ({run.origin_file} says which)"
+            )
         # A run may have been changed on purpose since.
         played_at = checkpoint.learner.version if purpose is Purpose.EVALUATION else update
         config = config_at(config, played_at)

@@ -28,6 +28,7 @@ from reinforce.configs.errors import ConfigError
 from reinforce.configs.loading import load_config, with_overrides
 from reinforce.configs.roles import changes_between
 from reinforce.configs.secret_names import without_secrets
+from reinforce.learner.policies.seeds import SEED_SCHEME
 from reinforce.workers.environment import EnvironmentSpec
 
 
@@ -220,6 +221,13 @@ def _start_of(
         checkpoint, config = changed(newest, config, on_purpose=consent.change)
     except ConfigError as error:
         raise ConfigError(f"the newest checkpoint of {run.path}: {error}") from None
+    if newest.seed_scheme != SEED_SCHEME:
+        console.say(
+            f"{run.path} drew its episodes as another version of this program does: from update "
+            f"{newest.progress.updates} on they are drawn anew, so its weights will not be those "
+            "of a run of either version from the start",
+            "yellow",
+        )
     return _Start(checkpoint, config, is_changed=checkpoint is not newest)
 
 

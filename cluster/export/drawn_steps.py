@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from reinforce.cluster.export.trained_policy import TrainedPolicy
 from reinforce.learner.make_policy import make_policy
 from reinforce.learner.policies.distributions import Masks
+from reinforce.learner.policies.seeds import Stream, seed_sequence
 from reinforce.learner.policies.spaces import ObservationLeaf
 from reinforce.workers.observations import observation_rows
 from reinforce.workers.rollout_worker import architecture_of
@@ -45,7 +46,8 @@ def drawn_steps(policy: TrainedPolicy, num_steps: int, seed: int) -> list[Step]:
         num_steps: How many, >= 1.
         seed: Of the observations, >= 0.
     """
-    spec, generator = policy.spec, np.random.default_rng(seed)
+    spec = policy.spec
+    generator = np.random.default_rng(seed_sequence(seed, Stream.EXPORTED_STEPS))
     actor = make_policy(architecture_of(policy.config, spec))
     actor.load(policy.weights)
     decoder = ActionDecoder(spec.action)

@@ -17,6 +17,7 @@ from reinforce.cluster.run_store.tracking_state import TrackingState
 from reinforce.cluster.typed_json import Count, parse_json
 from reinforce.configs.config import Config
 from reinforce.learner.make_policy import make_policy
+from reinforce.learner.policies.seeds import SEED_SCHEME
 from reinforce.learner.policies.weights import Weights, arrays_sha256
 from reinforce.learner.state import LearnerState
 from reinforce.workers.environment import EnvironmentSpec
@@ -54,6 +55,7 @@ class Checkpoint:
         tracking: What ``tracking.json`` held: which MLflow run follows.
         files: Digest of the files that came with the job that made it; None if it was none.
         environment: What the policy has to know of it, so that it acts without its run directory.
+        seed_scheme: How the program that made it draws (``learner.policies.seeds``).
     """
 
     learner: LearnerState
@@ -63,6 +65,7 @@ class Checkpoint:
     tracking: dict[str, Any] = field(default_factory=dict)
     files: str | None = None
     environment: EnvironmentSpec | None = None
+    seed_scheme: int = SEED_SCHEME
 
     @property
     def weights(self) -> Weights:
@@ -87,6 +90,7 @@ class _About:
     tracking: TrackingState
     files: str | None = None  # those of an older version do not say
     environment: EnvironmentSpec | None = None
+    seed_scheme: Count = 1  # neither
 
 
 def encode(checkpoint: Checkpoint) -> bytes:
@@ -103,6 +107,7 @@ def encode(checkpoint: Checkpoint) -> bytes:
             "tracking": checkpoint.tracking,
             "files": checkpoint.files,
             "environment": asdict(checkpoint.environment) if checkpoint.environment else None,
+            "seed_scheme": checkpoint.seed_scheme,
         }
     )
     arrays = state.arrays | ({_AHEAD: ahead.weights.values} if ahead else {})
@@ -147,7 +152,8 @@ def _checkpoint(about: _About, arrays: dict[str, NDArray[Any]]) -> Checkpoint:
     tracking = about.tracking.model_dump(exclude_unset=True)
     state = LearnerState(about.version, arrays)
     return Checkpoint(
-        *(state, about.progress, ahead, about.config, tracking, about.files, about.environment)
+        *(state, about.progress, ahead, about.config, tracking, about.files, about.environment),
+        seed_scheme=about.seed_scheme,
     )
 
 

@@ -49,8 +49,12 @@ def _choices(sweep: SweepConfig) -> Mapping[str, list[Any]]:
     return {name: v for name, v in sweep.settings.items() if not isinstance(v, Range)}
 
 
+def _seeds(sweep: SweepConfig, trial: int) -> np.random.SeedSequence:
+    return np.random.SeedSequence(sweep.sampler_seed, spawn_key=(trial,))
+
+
 def _draw(sweep: SweepConfig, trial: int) -> Settings:
-    generator = np.random.default_rng((sweep.sampler_seed, trial))
+    generator = np.random.default_rng(_seeds(sweep, trial))
     settings: Settings = {}
     for name, values in sweep.settings.items():
         if not isinstance(values, Range):
@@ -88,7 +92,8 @@ def _suggest(sweep: SweepConfig, trial: int, history: History) -> Settings:
             space[name] = IntDistribution(int(values.low), int(values.high), log=values.log)
         else:
             space[name] = FloatDistribution(values.low, values.high, log=values.log)
-    sampler = optuna.samplers.TPESampler(seed=sweep.sampler_seed + trial)
+    seed = int(_seeds(sweep, trial).generate_state(1)[0])  # 32 bits: Optuna takes no more
+    sampler = optuna.samplers.TPESampler(seed=seed)
     study = optuna.create_study(direction="maximize", sampler=sampler)
     texts = _choices(sweep)
     for settings, score in history:

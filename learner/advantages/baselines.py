@@ -22,7 +22,7 @@ def leave_one_out(
     at the end; where the reward-to-go shrinks along an episode, ``time`` removes more variance.
 
     Args:
-        returns: [B] importance-weighted where the data is stale; only first steps are read.
+        returns: [B] reward-to-go or total return; only first steps are read.
         episode_lengths: [E] steps of each episode, with sum B.
 
     Raises:

@@ -1,8 +1,10 @@
 """The estimator: from a batch of episodes to the advantage of every step.
 
-With ``w`` the importance weights (all 1 for data of the current policy):
+With ``prefix`` and ``step`` the importance weights (1 for data of the current policy), ``b`` the
+baseline, and ``lambda`` 1 unless that is a value function:
 
-    A[t] = step[t] * (sum_{k >= t} discount^(k-t) prefix[k] rewards[k]  -  prefix[t] b[t])
+    delta[k] = rewards[k] + discount b[k+1] - b[k]
+    A[t] = step[t] * sum_{k >= t} (discount lambda)^(k-t) prefix[k] delta[k]
 
 and the gradient is ``(1/E) sum_b grad log pi(a_b|s_b) A_b``. ``docs/derivation.md`` derives it;
 what an option costs in bias stands with the function that computes it.
@@ -50,6 +52,7 @@ class Estimator:
 
     def __init__(self, config: LearnerConfig, policy: PolicyArchitecture, seed: int) -> None:
         self._config = config
+        self._returns_of = rewards_to_go if config.return_kind == "reward_to_go" else total_returns
         self._running_scale = RunningScale()
         self._linear = LinearBaseline() if config.baseline == "linear" else None
         self._value = ValueBaseline(config, policy, seed) if config.baseline == "value" else None
@@ -69,29 +72,24 @@ class Estimator:
             cap=config.importance_cap,
             self_normalize=config.importance_self_normalize,
         )
-        returns_of = rewards_to_go if config.return_kind == "reward_to_go" else total_returns
-        returns = returns_of(weights.prefix * batch.rewards, lengths, config.discount)
-        targets: NDArray[np.float64] | None
-        if self._value:
-            raw, baseline, targets = self._with_value_function(batch, weights, self._value)
-        else:
-            raw, baseline, targets = self._with_batch_or_linear_baseline(batch, weights, returns)
-        raw = without_rounding(raw, returns, lengths)
+        after_last = self._values_after_last(batch)
+        baseline, targets = self._baseline_and_targets(batch, weights, after_last)
+        credited = self._credited_rewards(batch, weights.prefix, baseline, after_last)
+        credit = self._returns_of(credited, lengths, config.discount * config.gae_lambda)
+        raw = without_rounding(credit - weights.prefix * baseline, credit, lengths)
         advantages = weights.step * raw
         if config.discount_state_weight:
             advantages *= config.discount ** step_indices(lengths)
         scaled = scaled_advantages(config.advantage_scale, advantages, lengths, self._running_scale)
         self._running_scale = self._running_scale.updated(advantages)
-        return Estimate(
-            scaled,
-            targets,
-            {
-                "advantage_std": float(advantages.std()),
-                "baseline_variance_removed": _share_removed(raw, returns),
-                "effective_sample_size": effective_sample_size(log_ratios, lengths),
-                **self._explained_variance(targets, baseline),
-            },
-        )
+        metrics = {
+            "advantage_std": float(advantages.std()),
+            "baseline_variance_removed": _share_removed(raw, credit),
+            "effective_sample_size": effective_sample_size(log_ratios, lengths),
+        }
+        if targets is not None:
+            metrics["explained_variance"] = _share_explained(targets, baseline)
+        return Estimate(scaled, targets, metrics)
 
     def fit(self, batch: Trajectories, targets: NDArray[np.float64]) -> None:
         """Fit what is to be used on the *next* batch."""
@@ -119,57 +117,66 @@ class Estimator:
         if any(name.startswith("value.") for name in arrays):
             load_arrays_of(arrays, value=self._value)
 
-    def _with_batch_or_linear_baseline(
-        self, batch: Trajectories, weights: ImportanceWeights, returns: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None]:
-        """Return advantages before the step weight, the baseline, and targets, [B] each."""
+    def _baseline_and_targets(
+        self,
+        batch: Trajectories,
+        weights: ImportanceWeights,
+        after_last: NDArray[np.float64],
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+        """Return [B] the baseline of each step, and what a fitted one should have said."""
         config, lengths = self._config, batch.episode_lengths
-        baseline, targets = np.zeros_like(returns), None
-        if config.baseline == "leave_one_out":
-            baseline = leave_one_out(returns, lengths)
-        elif config.baseline == "time":
-            baseline = time_leave_one_out(returns, lengths, weights.reach)
+        fitted = None
+        if self._value:
+            fitted = self._value.values(batch.observations)
         elif self._linear:
-            baseline = self._linear.values(batch)
-            targets = rewards_to_go(batch.rewards, lengths, config.discount)
-        return returns - weights.prefix * baseline, baseline, targets
+            fitted = self._linear.values(batch)
+        if fitted is not None:
+            rewards = batch.rewards.copy()
+            rewards[np.cumsum(lengths) - 1] += config.discount * after_last
+            return fitted, rewards_to_go(rewards, lengths, config.discount)
+        if config.baseline == "leave_one_out":
+            # Of what mu earned: weighted sums of few episodes would add more noise than they fit.
+            returns = self._returns_of(batch.rewards, lengths, config.discount)
+            return leave_one_out(returns, lengths), None
+        if config.baseline == "time":
+            returns = self._returns_of(weights.prefix * batch.rewards, lengths, config.discount)
+            return time_leave_one_out(returns, lengths, weights.reach), None
+        return np.zeros(batch.num_steps), None
 
-    def _with_value_function(
-        self, batch: Trajectories, weights: ImportanceWeights, value: ValueBaseline
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """Return advantages before the step weight, the baseline, and targets, [B] each.
+    def _values_after_last(self, batch: Trajectories) -> NDArray[np.float64]:
+        """Return [E] what each episode would go on to earn: 0 unless it was cut and counts on."""
+        if not self._value or self._config.truncation == "as_termination":
+            return np.zeros(batch.num_episodes)
+        cut = batch.truncated & ~batch.terminated
+        return np.where(cut, self._value.values(batch.final_observations), 0.0)
 
-        ``A[t] = sum_{k >= t} (discount * lambda)^(k-t) prefix[k] delta[k]`` with
-        ``delta[k] = rewards[k] + discount V(s[k+1]) - V(s[k])``. For lambda = 1 the sum telescopes,
-        in expectation also under importance weights, to reward-to-go minus baseline.
+    def _credited_rewards(
+        self,
+        batch: Trajectories,
+        prefix: NDArray[np.float64],
+        baseline: NDArray[np.float64],
+        after_last: NDArray[np.float64],
+    ) -> NDArray[np.float64]:
+        """Return [B] the rewards whose (discounted) sum, minus ``prefix * b``, is the advantage.
+
+        ``prefix[k] rewards[k] + discount (prefix[k] - lambda prefix[k+1]) b[k+1]`` adds up to what
+        ``prefix[k] delta[k]`` adds up to, but for the baseline at the first step. In this form the
+        later baselines cancel to the last bit where all weights are 1.
 
         Source: Schulman et al. (2016), arXiv:1506.02438; Jiang & Li (2016), arXiv:1511.03722.
         """
         config, lengths = self._config, batch.episode_lengths
-        baseline = value.values(batch.observations)
-        after_last = np.zeros(batch.num_episodes)
-        if config.truncation == "bootstrap":
-            cut = batch.truncated & ~batch.terminated
-            after_last = np.where(cut, value.values(batch.final_observations), 0.0)
-        following = next_values(baseline, lengths, after_last=after_last)
-        deltas = batch.rewards + config.discount * following - baseline
-        advantages = rewards_to_go(
-            weights.prefix * deltas, lengths, config.discount * config.gae_lambda
-        )
-        rewards = batch.rewards.copy()
-        rewards[np.cumsum(lengths) - 1] += config.discount * after_last
-        targets = rewards_to_go(rewards, lengths, config.discount)
-        return advantages, baseline, targets
+        next_prefix = next_values(prefix, lengths, after_last=np.zeros(len(lengths)))
+        next_baseline = next_values(baseline, lengths, after_last=after_last)
+        weight = config.discount * (prefix - config.gae_lambda * next_prefix)
+        return prefix * batch.rewards + weight * next_baseline
 
-    def _explained_variance(
-        self, targets: NDArray[np.float64] | None, baseline: NDArray[np.float64]
-    ) -> dict[str, float]:
-        """How much of the returns a fitted baseline foresaw: 1 all, 0 nothing, < 0 worse."""
-        if targets is None:
-            return {}
-        variance = float(targets.var())
-        left = float((targets - baseline).var())
-        return {"explained_variance": 1.0 - left / variance if variance > 0 else 0.0}
+
+def _share_explained(targets: NDArray[np.float64], baseline: NDArray[np.float64]) -> float:
+    """Return how much of the returns a fitted baseline foresaw: 1 all, 0 nothing, < 0 worse."""
+    variance = float(targets.var())
+    left = float((targets - baseline).var())
+    return 1.0 - left / variance if variance > 0 else 0.0
 
 
 def _share_removed(advantages: NDArray[np.float64], returns: NDArray[np.float64]) -> float:

@@ -20,10 +20,8 @@ _MAX_LOG_WEIGHT = 30.0
 class ImportanceWeights:
     """Weights of a batch, all [B] float64 and >= 0.
 
-    The estimate of an advantage is ``step * (sum_k gamma^(k-t) prefix[k] r[k] - prefix[t] b[t])``.
-
     Attributes:
-        prefix: Weight of the reward of each step, and of the baseline there.
+        prefix: Weight of what the baseline did not foresee of each step.
         step: Weight of the whole term of each step.
         reach: ``prefix`` of the step before, 1 at the first: how much more often pi gets here.
     """
@@ -45,8 +43,10 @@ def importance_weights(
 
     ``per_decision``: ``prefix[k] = prod_{j <= k} rho_j``. A reward depends on the actions up to
     its time and on no later one, so this is exact: ``E_mu`` of the estimate is what ``E_pi`` is of
-    the unweighted one. That is a gradient for gamma = 1, or with gamma^t in front.
-    Source: Precup, Sutton & Singh (2000), "Eligibility Traces for Off-Policy Policy Evaluation".
+    the unweighted one. That is a gradient for gamma = 1, or with gamma^t in front. Only what the
+    baseline did not foresee is weighted, so whatever a cap cuts falls back on the baseline.
+    Source: Precup, Sutton & Singh (2000), "Eligibility Traces for Off-Policy Policy Evaluation";
+    Jiang & Li (2016), arXiv:1511.03722, and Huang & Jiang (2020), arXiv:1910.09066.
 
     ``per_step``: ``step[t] = rho_t`` alone, as in PPO's ratio. Corrects the action, but not how
     often its state is reached, nor the return that follows: biased by what that leaves out.
@@ -57,8 +57,8 @@ def importance_weights(
         kind: ``none``, ``per_step`` or ``per_decision``.
         log_ratios: [B] log rho (nats).
         episode_lengths: [E] steps of each episode, with sum B.
-        cap: Larger weights are cut to this, >= 1: less variance, for a bias that makes late rewards
-            count less.
+        cap: Larger weights are cut to this, >= 1: less variance, for a bias toward what the
+            baseline says of late rewards.
         self_normalize: Divide by the mean weight at the same step: less variance, for a bias that
             vanishes with E (``per_decision``; for ``per_step`` it adds to that of the correction).
     """

@@ -11,6 +11,7 @@ from reinforce.configs.learning import LearnerConfig
 from reinforce.learner.networks.network import PolicyNetwork
 from reinforce.learner.optimizer import Optimizer
 from reinforce.learner.policies.architecture import PolicyArchitecture
+from reinforce.learner.policies.seeds import Stream, seed_of
 from reinforce.learner.policies.spaces import ActionLayout, ActionLeaf
 from reinforce.learner.policies.trajectories import Trajectories
 from reinforce.learner.state import arrays_of, load_arrays_of
@@ -45,7 +46,7 @@ class ValueBaseline:
         architecture = replace(policy, kind=kind, action=_ONE_NUMBER, arguments={})
         self._seed = seed
         self._config = config
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(seed_of(seed, Stream.VALUE_WEIGHTS))
         self._network = PolicyNetwork(architecture, generator, config.device)
         self._optimizer = Optimizer("adam", self._network.parameters())
         self._mean, self._deviation = 0.0, 1.0
@@ -70,7 +71,8 @@ class ValueBaseline:
         standardized = (targets - self._mean) / self._deviation
         goals = torch.from_numpy(standardized.astype(np.float32))
         # The order is a function of the seed and the number of fits: no generator to checkpoint.
-        generator = torch.Generator().manual_seed(self._seed + self._num_fits)
+        seed = seed_of(self._seed, Stream.VALUE_SHUFFLES, self._num_fits)
+        generator = torch.Generator().manual_seed(seed)
         size = min(self._config.micro_batch_steps, max(1, batch.num_steps // 8))
         for _ in range(_PASSES):
             order = torch.randperm(batch.num_steps, generator=generator)

@@ -91,7 +91,7 @@ def make_custom_body(architecture: PolicyArchitecture, generator: torch.Generato
         if not any(parameter.requires_grad for parameter in parameters):
             raise UnsuitablePolicyError(f"{where} has no parameters to learn")
         _refuse_what_is_not_a_policy(where, module)
-        _refuse_what_does_not_travel(where, module, lambda: make(seed + 1))
+        _refuse_what_does_not_travel(where, module, lambda: make(seed ^ 1))
         with _blamed(f"{where} cannot be tried"):
             body = CustomBody(layout, module)
             _try(where, body, num_outputs)

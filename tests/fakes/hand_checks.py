@@ -22,17 +22,15 @@ VALUES = np.array([2.0, 4.0])
 
 
 def estimator_with(values=VALUES, **options):
-    """Return an estimator whose value function, a linear network, says these values of states."""
+    """Return an estimator whose fitted baseline, if it has one, says these values of states."""
     settings = {"baseline": "value", "advantage_scale": "none", **options}
     estimator = Estimator(LearnerConfig(**settings), ARCHITECTURE, seed=0)
-    weights = np.array([*values, 0.0], np.float32)  # of the two states, and a bias
-    estimator.load_arrays(
-        {
-            **estimator.arrays(),
-            "value.weights": weights,
-            "value.statistics": np.array([0.0, 1.0, 1.0]),  # mean, deviation, number of fits
-        }
-    )
+    fitted = {
+        "linear": np.array([*values, *[0.0] * 6]),  # of o; of o^2, t, t^2, t^3 and 1 nothing
+        "value.weights": np.array([*values, 0.0], np.float32),  # of the two states, and a bias
+        "value.statistics": np.array([0.0, 1.0, 1.0]),  # mean, deviation, number of fits
+    }
+    estimator.load_arrays({**estimator.arrays(), **fitted})
     return estimator
 
 
@@ -72,6 +70,23 @@ def check_bootstrapped_advantages():
     np.testing.assert_array_equal(found.advantages, [1 + 2 / 4, 2, -1, 0 - 2 / 4, -2])
     # to go, after 4/2 was added to the last reward of the first: 1 + 6/2, 6 | 3 | 1 + 0/2, 0
     np.testing.assert_array_equal(found.targets, [4, 6, 3, 1, 0])
+
+
+def check_capped_weights_with_a_baseline():
+    """gamma = 1/2, ratios 2, 2 | 1, 4, cap 3; what the baseline foresaw has no weight.
+
+    Returns 4 + 2/2 = 5 | 8 + 4/2 = 10; the baseline is that of the other episode, at each step. The
+    weights are 2, 3 | 1, 3.
+    """
+    ended = [True, True]
+    batch = batch_of([0] * 4, [4, 2, 8, 4], [2, 2], [0, 0], terminated=ended, truncated=ended)
+    settings = {"baseline": "leave_one_out", "advantage_scale": "none", "importance_cap": 3.0}
+    estimator = Estimator(LearnerConfig(discount=0.5, **settings), ARCHITECTURE, seed=0)
+
+    found = estimator.estimate(batch, np.log([2.0, 2.0, 1.0, 4.0]))
+
+    # deltas: 4 + 10/2 - 10 = -1, 2 - 10 = -8 | 8 + 5/2 - 5 = 5.5, 4 - 5 = -1; A = w delta + A'/2
+    np.testing.assert_allclose(found.advantages, [2 * -1 - 24 / 2, 3 * -8, 5.5 - 3 / 2, 3 * -1])
 
 
 def check_discounted_steps():

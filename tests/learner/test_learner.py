@@ -11,6 +11,7 @@ from reinforce.learner.advantages.value_baseline import ValueBaseline
 from reinforce.learner.learner import Learner, PolicyMismatchError
 from reinforce.learner.networks.network import PolicyNetwork
 from reinforce.learner.policies.architecture import PolicyArchitecture
+from reinforce.learner.policies.seeds import Stream, seed_of
 from reinforce.learner.policies.trajectories import Trajectories, concatenate
 
 ARCHITECTURE = PolicyArchitecture.mlp(3, (8,), "tanh", 2)
@@ -18,6 +19,12 @@ ARCHITECTURE = PolicyArchitecture.mlp(3, (8,), "tanh", 2)
 
 def make_learner(seed=0, **config):
     return Learner(LearnerConfig(**config), ARCHITECTURE, seed)
+
+
+def first_network(architecture=ARCHITECTURE):
+    """The policy that a learner of seed 0 begins with."""
+    seed = seed_of(0, Stream.POLICY_WEIGHTS)
+    return PolicyNetwork(architecture, torch.Generator().manual_seed(seed))
 
 
 def log_probs_of(network, observations, actions):
@@ -30,7 +37,7 @@ def random_part(seed, lengths, version=0, network=None):
     """What a policy did that, unless another is given, is the first one of ``make_learner``."""
     generator = np.random.default_rng(seed)
     steps, episodes = sum(lengths), len(lengths)
-    network = network or PolicyNetwork(ARCHITECTURE, torch.Generator().manual_seed(0))
+    network = network or first_network()
     observations = generator.normal(size=(steps, 3)).astype(np.float32)
     actions = generator.integers(0, 2, steps)
     return Trajectories(
@@ -54,7 +61,7 @@ def test_an_update_equals_reinforce_written_like_the_book():
     learner = make_learner(
         discount=0.9, baseline="time", advantage_scale="none", learning_rate=0.01
     )
-    network = PolicyNetwork(ARCHITECTURE, torch.Generator().manual_seed(0))
+    network = first_network()
     optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
     episodes = []
     for part in PARTS:
@@ -109,7 +116,7 @@ def test_good_actions_become_more_probable():
     """Two-armed bandit: arm 1 pays. All episodes have one step."""
     learner = make_learner(baseline="leave_one_out", learning_rate=0.05, advantage_scale="none")
     actions = np.array([0, 1] * 8)
-    network = PolicyNetwork(ARCHITECTURE, torch.Generator().manual_seed(0))
+    network = first_network()
     part = Trajectories(
         0,
         np.ones((16, 3), np.float32),
@@ -190,7 +197,7 @@ def test_the_gradient_is_clipped_to_its_limit_and_that_is_counted():
 
 def test_gradients_that_are_one_tensor_are_clipped_once():
     architecture = replace(ARCHITECTURE, kind="user_package:Twinned")
-    network = PolicyNetwork(architecture, torch.Generator().manual_seed(0))
+    network = first_network(architecture)
     part = random_part(1, [9], network=network)
     settings = LearnerConfig(baseline="none", advantage_scale="none", optimizer="sgd")
     weights = Learner(settings, architecture, 0).weights().values
@@ -275,8 +282,8 @@ def test_an_update_of_the_article_preset_equals_the_article_s_listing():
 
     config = load_config("article").learner
     architecture = PolicyArchitecture.mlp(3, (128,), "relu", 2)
-    learner = Learner(config, architecture, seed=5)
-    network = PolicyNetwork(architecture, torch.Generator().manual_seed(5))
+    learner = Learner(config, architecture, seed=0)
+    network = first_network(architecture)
     part = random_part(3, [9], network=network)
     optimizer = torch.optim.Adam(network.parameters(), lr=3e-4)
     probabilities = network(torch.from_numpy(part.observations)).softmax(dim=1)

@@ -154,12 +154,10 @@ def finished_in_the_window(lengths):
     return kept
 
 
-def edited_values(old, new):
-    return edited(Estimator._with_value_function, old, new)
-
-
 EXACT = gradient_checks.check_exactly
-WITH_VALUES = ESTIMATOR + ".Estimator._with_value_function"
+ESTIMATE = ESTIMATOR + ".Estimator.estimate"
+AFTER_LAST = ESTIMATOR + ".Estimator._values_after_last"
+CREDITED = ESTIMATOR + ".Estimator._credited_rewards"
 MUTANTS = {
     "sign": (GRADIENT + ".surrogate_loss", downhill, lambda: EXACT("reward_to_go")),
     "reward off by one": (
@@ -223,27 +221,44 @@ MUTANTS = {
         gradient_checks.check_by_sampling,
     ),
     "bootstrap target without gamma": (
-        WITH_VALUES,
-        edited_values("+= config.discount * after_last", "+= after_last"),
+        ESTIMATOR + ".Estimator._baseline_and_targets",
+        edited(Estimator._baseline_and_targets, "config.discount * after_last", "after_last"),
         hand_checks.check_bootstrapped_advantages,
     ),
     "gamma twice on the bootstrapped value": (
-        WITH_VALUES,
-        edited_values("np.where(cut, ", "np.where(cut, config.discount * "),
+        AFTER_LAST,
+        edited(Estimator._values_after_last, "(cut, ", "(cut, self._config.discount * "),
         hand_checks.check_bootstrapped_advantages,
     ),
     "advantages without gamma": (
-        WITH_VALUES,
-        edited_values("config.discount * config.gae_lambda", "config.gae_lambda"),
+        ESTIMATE,
+        edited(Estimator.estimate, "config.discount * config.gae_lambda", "config.gae_lambda"),
         hand_checks.check_bootstrapped_advantages,
     ),
     "bootstrap although terminated": (
-        WITH_VALUES,
-        edited_values("batch.truncated & ~batch.terminated", "batch.truncated"),
+        AFTER_LAST,
+        edited(Estimator._values_after_last, " & ~batch.terminated", ""),
         hand_checks.check_bootstrapped_advantages,
     ),
     "next episode's value after a terminal state": (
-        ESTIMATOR + ".next_values", next_value_of_the_batch, lambda: EXACT("value, gamma^t"),
+        ESTIMATOR + ".next_values",
+        next_value_of_the_batch,
+        hand_checks.check_bootstrapped_advantages,
+    ),
+    "later baselines left out": (
+        CREDITED,
+        edited(Estimator._credited_rewards, " + weight * next_baseline", ""),
+        hand_checks.check_capped_weights_with_a_baseline,
+    ),
+    "next baseline with the next weight": (
+        CREDITED,
+        edited(Estimator._credited_rewards, "(prefix - config", "(next_prefix - config"),
+        hand_checks.check_capped_weights_with_a_baseline,
+    ),
+    "later baselines at the wrong step": (
+        CREDITED,
+        edited(Estimator._credited_rewards, "weight * next_baseline", "weight * baseline"),
+        hand_checks.check_capped_weights_with_a_baseline,
     ),
     "cap before self-normalisation": (
         IMPORTANCE + ".importance_weights",

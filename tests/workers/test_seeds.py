@@ -3,13 +3,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reinforce.workers.seeds import EpisodeUniforms, action_generator, environment_seed
+from reinforce.workers.seeds import (
+    EpisodeUniforms,
+    action_generator,
+    environment_seed,
+    episode_seed,
+)
+from reinforce.workers.tickets import Purpose
+
+HIGH = st.integers(0, 2**63 - 1)
 
 
-def test_environment_seeds_fit_31_bits_and_differ_from_the_action_seeds():
+@given(run_seed=HIGH, purpose=st.sampled_from(Purpose), place=st.tuples(HIGH, HIGH, HIGH))
+def test_every_seed_says_in_its_highest_bits_what_it_is_for(run_seed, purpose, place):
+    """So no training seed of any run is an evaluation seed of any run, at either width."""
+    episode = episode_seed(run_seed, purpose, *place)
+
+    assert episode // 2**62 == purpose
+    assert environment_seed(episode) // 2**29 == purpose
+
+
+def test_reset_and_actions_have_seeds_of_their_own():
     seeds = [environment_seed(seed) for seed in range(1000)]
 
-    assert all(0 <= seed < 2**31 for seed in seeds)
     assert len(set(seeds)) > 990
     assert action_generator(5).random() == action_generator(5).random()
     assert action_generator(5).random() != action_generator(6).random()

@@ -38,8 +38,9 @@ def test_run_update_purpose_ticket_and_episode_all_change_the_seeds():
 def test_seeds_are_those_of_numpy_s_seed_sequence():
     ticket = draw_tickets(7, Purpose.EVALUATION, 5, 8, 4)[1]
 
-    expected = np.random.SeedSequence(7, spawn_key=(1, 5, 1, 2)).generate_state(1, np.uint64)[0]
-    assert ticket.episode_seeds[2] == int(expected)
+    # stream of episodes, purpose, update, ticket, episode; the two highest bits are the purpose
+    drawn = np.random.SeedSequence(7, spawn_key=(0, 1, 5, 1, 2)).generate_state(1, np.uint64)[0]
+    assert ticket.episode_seeds[2] == 2**62 + int(drawn) // 4
 
 
 def test_a_ticket_without_episodes_is_refused():

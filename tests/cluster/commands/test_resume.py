@@ -6,11 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
 from reinforce.cluster.cli import main
 from reinforce.cluster.files import read_json, write_json
+from reinforce.cluster.run_store.checkpoint import decode, encode
 from reinforce.cluster.run_store.checkpoints import SUBMITTED_FILES
 from reinforce.cluster.run_store.journal import read_entries
 from reinforce.cluster.run_store.run_directory import RunDirectory
@@ -418,6 +420,22 @@ def test_a_ticket_that_cannot_be_replayed_is_refused(run, capsys, ticket, messag
     assert main(["replay", "runs/a", ticket]) == 2
 
     assert message in capsys.readouterr().err
+
+
+def test_a_run_of_another_seed_scheme_says_so_and_its_tickets_are_not_replayed(run, capsys):
+    """What the version that made it drew, this one cannot draw."""
+    assert main([*TRAIN, *SHORT, "--stop.max_updates", "1"]) == 0
+    file = run / "checkpoints" / "update-000000001.safetensors"
+    file.write_bytes(encode(replace(decode(file.read_bytes(), "it"), seed_scheme=1)))
+    capsys.readouterr()
+
+    assert main(["replay", "runs/a", "1:0"]) == 2
+    assert "ticket 1:0 was drawn by another version of this program" in capsys.readouterr().err
+    assert main(["resume", "runs/a", "--stop.max_updates", "2"]) == 0
+    assert "from update 1 on they are drawn anew" in " ".join(capsys.readouterr().out.split())
+    assert main(["resume", "runs/a", "--stop.max_updates", "3"]) == 0
+    assert "drawn anew" not in capsys.readouterr().out, "it is of this scheme by now"
+    assert main(["replay", "runs/a", "2:0"]) == 0
 
 
 @pytest.fixture

@@ -1,10 +1,17 @@
 """The advantages of a batch, against numbers worked out by hand and against a slow double loop."""
 
+import math
+
 import hand_checks
 import numpy as np
 import pytest
+from estimator_bias import FAR
 from hand_checks import VALUES, batch_of, estimator_with
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reference_mdp import THETA, all_paths, as_trajectories, log_pi, true_gradient
 
+BASELINES = ["none", "leave_one_out", "time", "linear", "value"]
 CHECKS = [check for name, check in vars(hand_checks).items() if name.startswith("check_")]
 
 
@@ -13,25 +20,69 @@ def test_what_was_worked_out_by_hand(check):
     check()
 
 
-def advantages_by_the_book(batch, log_ratios, discount, gae_lambda, *, bootstrap):
-    """``A[t] = gamma^t sum_{k >= t} (gamma lambda)^(k-t) w[k] delta[k]``, an episode at a time."""
-    advantages, targets, start = [], [], 0
-    for e, length in enumerate(batch.episode_lengths):
-        rows = range(start, start + length)
-        start += length
-        values = [float(VALUES @ batch.observations[row]) for row in rows]
+def rows_of(batch):
+    """The rows of each episode."""
+    ends = np.cumsum(batch.episode_lengths)
+    return [
+        range(end - length, end) for end, length in zip(ends, batch.episode_lengths, strict=True)
+    ]
+
+
+def to_go_by_the_book(batch, discount, e, t, weights=None):
+    rows = rows_of(batch)[e]
+    weight = np.ones(batch.num_steps) if weights is None else weights
+    return sum(
+        discount ** (k - t) * weight[rows[k]] * float(batch.rewards[rows[k]])
+        for k in range(t, len(rows))
+    )
+
+
+def weights_by_the_book(batch, log_ratios, cap):
+    return [
+        min(np.exp(sum(log_ratios[row] for row in rows[: k + 1])), cap)
+        for rows in rows_of(batch)
+        for k in range(len(rows))
+    ]
+
+
+def baseline_by_the_book(kind, batch, discount, e, t, weights=None):
+    """``b`` of step t of episode e, from its table in docs/derivation.md."""
+    episodes = rows_of(batch)
+    if kind in ("linear", "value"):
+        return float(VALUES @ batch.observations[episodes[e][t]])
+    others = [j for j in range(len(episodes)) if j != e]
+    if kind == "leave_one_out":
+        return np.mean([to_go_by_the_book(batch, discount, j, 0) for j in others])
+    alive = [j for j in others if len(episodes[j]) > t]
+    if kind == "none" or not alive:
+        return 0.0
+    total = sum(to_go_by_the_book(batch, discount, j, t, weights) for j in alive)
+    is_weighted = weights is not None and t > 0
+    return total / sum(weights[episodes[j][t - 1]] if is_weighted else 1.0 for j in alive)
+
+
+def advantages_by_the_book(kind, batch, log_ratios, discount, gae_lambda=1, cap=np.inf, cut=0):
+    """``A[t] = gamma^t sum_{k >= t} (gamma lambda)^(k-t) w[k] delta[k]``, an episode at a time.
+
+    ``cut`` is 1 where an episode that was cut goes on with its value, 0 where it ends.
+    """
+    advantages, targets = [], []
+    weights = weights_by_the_book(batch, log_ratios, cap)
+    for e, rows in enumerate(rows_of(batch)):
+        length = len(rows)
+        values = [baseline_by_the_book(kind, batch, discount, e, t, weights) for t in range(length)]
         is_cut = batch.truncated[e] and not batch.terminated[e]
-        last = float(VALUES @ batch.final_observations[e]) if bootstrap and is_cut else 0.0
+        last = cut * is_cut * float(VALUES @ batch.final_observations[e])
         following = [*values[1:], last]
         for t in range(length):
-            total, target = 0.0, discount ** (length - t) * last
+            total = 0.0
             for k in range(t, length):
-                weight = np.exp(sum(log_ratios[rows[j]] for j in range(k + 1)))
                 delta = batch.rewards[rows[k]] + discount * following[k] - values[k]
-                total += (discount * gae_lambda) ** (k - t) * weight * delta
-                target += discount ** (k - t) * batch.rewards[rows[k]]
+                total += (discount * gae_lambda) ** (k - t) * weights[rows[k]] * delta
             advantages.append(discount**t * total)
-            targets.append(target)
+            targets.append(
+                to_go_by_the_book(batch, discount, e, t) + discount ** (length - t) * last
+            )
     return advantages, targets
 
 
@@ -65,7 +116,69 @@ def test_advantages_with_a_value_function_equal_the_double_loop(truncation, disc
         found = estimator.estimate(batch, log_ratios)
 
         advantages, targets = advantages_by_the_book(
-            batch, log_ratios, discount, gae_lambda, bootstrap=truncation == "bootstrap"
+            "value", batch, log_ratios, discount, gae_lambda, cut=truncation == "bootstrap"
         )
         np.testing.assert_allclose(found.advantages, advantages, atol=1e-9)
         np.testing.assert_allclose(found.targets, targets, atol=1e-9)
+
+
+@pytest.mark.parametrize("cap", [None, 1.0, 1.5])
+@pytest.mark.parametrize("baseline", BASELINES)
+def test_advantages_under_importance_weights_equal_the_double_loop(baseline, cap):
+    """Several episodes of unequal length, gamma < 1 with gamma^t, and data of another policy."""
+    estimator = estimator_with(
+        baseline=baseline, discount=0.9, discount_state_weight=True, importance_cap=cap
+    )
+    for seed in range(20):
+        batch, log_ratios = random_batch(seed)
+
+        found = estimator.estimate(batch, log_ratios)
+
+        advantages, _ = advantages_by_the_book(baseline, batch, log_ratios, 0.9, cap=cap or np.inf)
+        np.testing.assert_allclose(found.advantages, advantages, atol=1e-9)
+
+
+@pytest.mark.parametrize("baseline", BASELINES)
+@settings(max_examples=20)
+@given(seed=st.integers(0, 2**32), discount=st.floats(0, 1))
+def test_weights_of_one_give_the_advantages_of_the_current_policy(baseline, seed, discount):
+    """To the last bit: the sum of the later baselines, each times 0, is 0."""
+    batch, log_ratios = random_batch(seed)
+    options = {"baseline": baseline, "discount": discount}
+
+    unweighted = estimator_with(**options, importance_correction="none")
+    found = unweighted.estimate(batch, log_ratios).advantages
+
+    current = estimator_with(**options).estimate(batch, np.zeros(batch.num_steps))
+    np.testing.assert_array_equal(found, current.advantages)
+    expected = [
+        to_go_by_the_book(batch, discount, e, t)
+        - baseline_by_the_book(baseline, batch, discount, e, t)
+        for e, rows in enumerate(rows_of(batch))
+        for t in range(len(rows))
+    ]
+    np.testing.assert_allclose(found, expected, atol=1e-9)
+
+
+@settings(max_examples=10)
+@given(values=st.tuples(st.floats(-100, 100), st.floats(-100, 100)), shift=st.floats(-100, 100))
+def test_no_shift_of_the_baseline_moves_the_expected_gradient(values, shift):
+    """Whole weights of a policy far away, gamma < 1: exact sums over all episodes."""
+
+    def expected_gradient(values):
+        options = {"baseline": "linear", "discount": 0.9, "discount_state_weight": True}
+        estimator = estimator_with(values, **options)
+        total = np.zeros((2, 2))
+        for path in all_paths():
+            batch = as_trajectories((path,), FAR)
+            ratios = [log_pi(THETA, s, a) - log_pi(FAR, s, a) for s, a, _ in path.steps]
+            found = estimator.estimate(batch, np.array(ratios)).advantages
+            for (state, action, _), advantage in zip(path.steps, found, strict=True):
+                score = np.eye(2)[action] - np.exp([log_pi(THETA, state, a) for a in (0, 1)])
+                total[state] += math.exp(path.log_probability(FAR)) * advantage * score
+        return total
+
+    shifted = expected_gradient(np.array(values) + shift)
+
+    np.testing.assert_allclose(shifted, expected_gradient(np.array(values)), atol=1e-9)
+    np.testing.assert_allclose(shifted, true_gradient(0.9), atol=1e-9)
