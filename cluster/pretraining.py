@@ -21,6 +21,7 @@ from reinforce.cluster.progress import BatchSize, Progress
 from reinforce.cluster.run_lifecycle import check_environment
 from reinforce.cluster.run_store.checkpoint import Checkpoint
 from reinforce.cluster.run_store.checkpoints import Checkpoints
+from reinforce.cluster.run_store.journal import Journal
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.stored_environment import write_environment
 from reinforce.cluster.run_store.summary import Outcome, write_summary
@@ -92,19 +93,20 @@ def pretrain_run(
     pairs = trajectories_of(arrays, spec)
     run = RunDirectory.create(config)
     try:
-        state, measured = _fitted(config, spec, pairs, fit, console)
-        write_environment(run.environment_file, spec)
-        run.note_start("pretrain", 0, {})
-        progress = Progress(batch_size=BatchSize.first(config.learner))
-        checkpoint = Checkpoint(state, progress)
-        Checkpoints(run, config).save(checkpoint)
-        note_own(run, config, console.say)
-        sha256 = checkpoint.weights.sha256
-        wall_time_s = time.monotonic() - started_s
-        outcome = Outcome("pretrained", 0, progress, sha256)
-        summary = write_summary(run, outcome, wall_time_s, start_from=start_of(config))
-        about = {"data_sha256": arrays_sha256(arrays), **asdict(fit), **measured}
-        write_json(run.summary_file, {**summary, "pretraining": about})
+        with Journal(run.journal_file):  # empty, and while it is open the run is going on
+            state, measured = _fitted(config, spec, pairs, fit, console)
+            write_environment(run.environment_file, spec)
+            run.note_start("pretrain", 0, {})
+            progress = Progress(batch_size=BatchSize.first(config.learner))
+            checkpoint = Checkpoint(state, progress)
+            Checkpoints(run, config).save(checkpoint)
+            note_own(run, config, console.say)
+            sha256 = checkpoint.weights.sha256
+            wall_time_s = time.monotonic() - started_s
+            outcome = Outcome("pretrained", 0, progress, sha256)
+            summary = write_summary(run, outcome, wall_time_s, start_from=start_of(config))
+            about = {"data_sha256": arrays_sha256(arrays), **asdict(fit), **measured}
+            write_json(run.summary_file, {**summary, "pretraining": about})
     except BaseException:
         run.discard()
         raise

@@ -24,6 +24,7 @@ from reinforce.learner.optimizer import Optimizer, scheduled_value
 from reinforce.learner.policies.architecture import PolicyArchitecture
 from reinforce.learner.policies.distributions import make_distribution, masked
 from reinforce.learner.policies.normalizer import ObservationStatistics
+from reinforce.learner.policies.seeds import Stream, seed_of, seed_sequence
 from reinforce.learner.policies.trajectories import Trajectories, select
 from reinforce.learner.state import LearnerState, arrays_of, load_arrays_of
 
@@ -64,7 +65,7 @@ class Imitation:
         torch.set_num_threads(1)
         threadpool_limits(1)
         prepare_device(config.device)
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(seed_of(seed, Stream.POLICY_WEIGHTS))
         self._config, self._architecture, self._seed = config, architecture, seed
         self._network = PolicyNetwork(architecture, generator, config.device)
         if self._network.state_size and (data.episode_lengths == 1).all():
@@ -96,7 +97,8 @@ class Imitation:
             FloatingPointError: The likelihood is not finite.
         """
         for epoch in range(num_epochs):
-            batches = minibatches(data.episode_lengths, batch_steps, [self._seed, epoch])
+            seeds = seed_sequence(self._seed, Stream.MINIBATCHES, epoch)
+            batches = minibatches(data.episode_lengths, batch_steps, seeds)
             total = 0.0
             for number, episodes in enumerate(batches):
                 batch = select(data, episodes)
@@ -150,10 +152,10 @@ class Imitation:
 
 
 def minibatches(
-    episode_lengths: NDArray[np.int64], batch_steps: int, seed: list[int]
+    episode_lengths: NDArray[np.int64], batch_steps: int, seeds: np.random.SeedSequence
 ) -> list[NDArray[np.int64]]:
     """Return the episodes in random order, in groups of about ``batch_steps`` steps."""
-    order = np.random.default_rng(seed).permutation(len(episode_lengths))
+    order = np.random.default_rng(seeds).permutation(len(episode_lengths))
     groups = (np.cumsum(episode_lengths[order]) - 1) // batch_steps
     return np.split(order, np.flatnonzero(np.diff(groups)) + 1)
 
@@ -166,6 +168,7 @@ def held_out(data: Trajectories, share: float, seed: int) -> tuple[Trajectories,
     """
     if data.num_episodes < 2:
         raise ConfigError("the data holds one episode, and one has to be held out: record more")
-    order = np.random.default_rng([seed]).permutation(data.num_episodes)
+    seeds = seed_sequence(seed, Stream.HELD_OUT)
+    order = np.random.default_rng(seeds).permutation(data.num_episodes)
     num = min(max(1, round(share * data.num_episodes)), data.num_episodes - 1)
     return select(data, np.sort(order[num:])), select(data, np.sort(order[:num]))

@@ -21,6 +21,8 @@ class Stream(IntEnum):
     VALUE_SHUFFLES = 3
     ACTIONS_IN_PYTHON = 4
     EXPORTED_STEPS = 5
+    HELD_OUT = 6
+    MINIBATCHES = 7
 
 
 def seed_sequence(run_seed: int, stream: Stream, *place: int) -> np.random.SeedSequence:
