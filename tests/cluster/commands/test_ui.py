@@ -38,11 +38,15 @@ def started(tracked):
     """Return a function that starts the command and gives (process, lines it says)."""
     processes = []
 
+    # A proxy that does not see this machine: nothing of `ui` goes through it.
+    proxies = dict.fromkeys(("http_proxy", "HTTP_PROXY", "all_proxy"), "http://127.0.0.1:9")
+    others = {name: value for name, value in os.environ.items() if name.lower() != "no_proxy"}
+
     def start(*arguments):
         process = subprocess.Popen(
             [sys.executable, "-u", "-m", "reinforce", "ui", *arguments],
             cwd=tracked,
-            env={**os.environ, "MLFLOW_TRACKING_URI": ""},
+            env={**others, **proxies, "MLFLOW_TRACKING_URI": ""},
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,
