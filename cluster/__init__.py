@@ -2,7 +2,7 @@
 
 The top floor, and the only one that knows Ray and MLflow. Both read some of their environment when
 they are imported, so it is set here, before any module of this floor can import them. Whatever the
-user has set wins.
+user has set wins, but no proxy is asked for this machine itself.
 """
 
 if __name__ != "reinforce.cluster":
@@ -11,6 +11,8 @@ if __name__ != "reinforce.cluster":
 import os
 import sys
 import time
+
+from reinforce.cluster.proxies import keep_loopback_direct
 
 STARTED_S = time.monotonic()
 """When the program began, as far as this project can see: a command's wall time counts from it."""
@@ -37,3 +39,4 @@ RAY_CAME_FIRST = "ray" in sys.modules and "RAY_AUTH_MODE" not in os.environ
 
 for _name, _value in _LIBRARY_ENVIRONMENT.items():
     os.environ.setdefault(_name, _value)
+keep_loopback_direct()

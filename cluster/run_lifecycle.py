@@ -90,6 +90,8 @@ class RunLifecycle:
             UsageError, InterruptedRunError: It ended before it had begun.
             TrainingError: The run failed; its directory says why.
         """
+        for sentence in self._tracking.overruled(self._run):
+            self._warn(sentence)
         with self._interrupts, self._tracking:
             try:
                 summary, exit_code = self._train(start, note_start)

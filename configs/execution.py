@@ -158,11 +158,12 @@ class TrackingConfig(Section):
         description="MLflow tracking URI. None: $MLFLOW_TRACKING_URI, or else the SQLite store "
         "mlflow.db in the current directory, which `reinforce ui` shows.",
     )
-    experiment: str = Field(
-        "reinforce",
+    experiment: str | None = Field(
+        None,
         min_length=1,
         max_length=MAX_TEXT,
-        description="Name of the MLflow experiment.",
+        description="Name of the MLflow experiment. None: $MLFLOW_EXPERIMENT_NAME, or else "
+        "$MLFLOW_EXPERIMENT_ID, or else reinforce.",
     )
     register_as: str | None = Field(
         None,

@@ -17,6 +17,7 @@ from reinforce.cluster.commands.arguments import ConfiguredCommand
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.doctor.finding import Finding, failure, ok
 from reinforce.cluster.doctor.machine_checks import (
+    check_artifacts,
     check_checkpoints,
     check_cores,
     check_machine,
@@ -29,6 +30,7 @@ from reinforce.cluster.doctor.node_report import report_of_this_machine
 from reinforce.cluster.errors import ClusterUnreachableError
 from reinforce.cluster.interrupts import Interrupts
 from reinforce.configs.config import Config
+from reinforce.configs.execution import TrackingConfig
 
 _ENVIRONMENT_TIMEOUT_S = 6.0
 
@@ -38,8 +40,9 @@ class DoctorCommand(ConfiguredCommand):
     """Say in seconds what would fail later.
 
     It looks at packages, shared memory, disk, environment and policy, the run directory,
-    checkpoints, MLflow, the token, the GPU, and room for the workers; with --cluster.address
-    HOST:PORT on every node of that cluster, too, with its versions, clocks and object stores.
+    checkpoints, MLflow and its artifacts, the token, the GPU, and room for the workers; with
+    --cluster.address HOST:PORT on every node of that cluster, too, with its versions, clocks and
+    object stores.
 
     Each line is ok, a warning (it works, and could be better) or a failure, and says what to do.
     The exit code is 1 if there is a failure.
@@ -65,13 +68,13 @@ class DoctorCommand(ConfiguredCommand):
 def _findings(config: Config) -> Iterator[Finding]:
     config = as_in_its_job(config)
     # Begun first, for importing MLflow takes seconds.
-    tracking = start_in_background(partial(check_tracking, config.tracking))
+    tracking = start_in_background(partial(_check_mlflow, config.tracking))
     here = report_of_this_machine(config, str(Path.cwd()), _ENVIRONMENT_TIMEOUT_S)
     yield from check_machine(here)
     yield check_user_files(Path.cwd())
     yield check_run_directory(config)
     yield check_checkpoints(config)
-    yield tracking.result()
+    yield from tracking.result()
     yield check_token()
     if config.cluster.is_this_machine:
         yield check_own_gpu(config)
@@ -93,6 +96,11 @@ def _findings(config: Config) -> Iterator[Finding]:
             yield from check_cluster(config, here)
     except ClusterUnreachableError as error:
         yield failure("cluster", str(error), "what comes after it was not looked at")
+
+
+def _check_mlflow(config: TrackingConfig) -> tuple[Finding, Finding]:
+    tracking = check_tracking(config)
+    return tracking, check_artifacts(config, tracking)
 
 
 def check_token() -> Finding:

@@ -126,10 +126,12 @@ def _entrypoint(words: list[str], config: Config, directory: WorkingDirectory, d
         options += ["--resume", "auto"]
     command = shlex.join([*program, "train", *words, *options])
     home = 'home="${REINFORCE_HOME:-$HOME}"'
-    store = 'export MLFLOW_TRACKING_URI="${MLFLOW_TRACKING_URI:-sqlite:///$home/mlflow.db}"'
+    store = 'export MLFLOW_TRACKING_URI="${MLFLOW_TRACKING_URI:-sqlite:///$home/mlflow.db}"; '
+    if config.tracking.uri:  # which counts
+        store = ""
     if not config.run.directory.is_absolute():
         command += f' --run.directory "$home"/{shlex.quote(str(config.run.directory))}'
-    return f"{home}; {store}; export {SUBMITTED_FILES}={digest}; exec {command}"
+    return f"{home}; {store}export {SUBMITTED_FILES}={digest}; exec {command}"
 
 
 def _follow(jobs: RayJobs, submission_id: str) -> int:

@@ -7,6 +7,7 @@ from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.run_store.journal import is_being_written
 from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.run_store.tracking_state import loss_in_words, read_tracking_state
 from reinforce.cluster.run_store.trust import CHECKPOINTS, TRACKING, require_trust
 from reinforce.configs.loading import load_config
 
@@ -42,6 +43,12 @@ def sync_run_directory(run: RunDirectory) -> None:
             follower.send_rest()
         else:
             follower.follow()
+        loss = loss_in_words(read_tracking_state(run.tracking_file))
+        if loss:
+            raise UsageError(
+                f"MLflow: {loss}\nMetrics and status are there; `reinforce sync {run.path}` tries "
+                "again"
+            )
     except NotSentError as error:
         raise UsageError(f"{error}\nNothing is lost: call `reinforce sync` again") from None
     except OSError as error:

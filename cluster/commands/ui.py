@@ -18,7 +18,8 @@ from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.tracking_state import read_tracking_state
 from reinforce.cluster.run_store.trust import TRACKING, require_trust
 from reinforce.cluster.tracking.server import HOST, free_port, mlflow_server
-from reinforce.cluster.tracking.store import TrackingStore, check_exists, newest_experiment
+from reinforce.cluster.tracking.store import TrackingStore, newest_experiment, require_readable
+from reinforce.cluster.tracking.store_of_run import store_of_run
 from reinforce.configs.execution import TrackingConfig
 from reinforce.configs.loading import load_config
 
@@ -46,7 +47,7 @@ class UiCommand(Command):
     def execute(self) -> int:
         """Serve the pages until a signal comes, which is the normal end."""
         store, link = what_to_show(self)
-        if store.uri.startswith(("http://", "https://")):
+        if store.is_server:
             self._show(link)
             return 0
         port = free_port(self.port)
@@ -71,8 +72,8 @@ def what_to_show(command: UiCommand) -> tuple[TrackingStore, str]:
     """Return the store, and the address of the page on a server at MLflow's usual address."""
     if command.run is None:
         store = TrackingStore.of(TrackingConfig(uri=command.uri), Path.cwd())
-        link = store.link(newest_experiment(store), "")
-        return store, link.replace("/runs/?", "/runs?")
+        link = _known(store.link(newest_experiment(store), ""), store)
+        return store, link.replace("/runs/?", "/runs?").removesuffix("/runs/")
     if command.uri is not None:
         raise UsageError("a run directory says where it is tracked: leave out --uri, or RUN_DIR")
     run = RunDirectory.open(command.run)
@@ -81,9 +82,19 @@ def what_to_show(command: UiCommand) -> tuple[TrackingStore, str]:
     state = read_tracking_state(run.tracking_file)
     if "run_id" not in state:
         raise UsageError(f"{run.path} is not in MLflow; `reinforce sync {run.path}` sends it there")
-    store = TrackingStore.of_run(config.tracking, state)
-    check_exists(store)
-    return store, store.link(state["experiment_id"], state["run_id"])
+    store = store_of_run(run, config.tracking, state)
+    if not store.is_server:
+        require_readable(store)
+    return store, _known(store.link(state["experiment_id"], state["run_id"]), store)
+
+
+def _known(link: str, store: TrackingStore) -> str:
+    """Return the address of a page, if there is one."""
+    if not link:
+        raise UsageError(
+            f"the pages of a store of kind {store.kind!r} are its owner's: open them there"
+        )
+    return link
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from reinforce.cluster.doctor.finding import Finding, failure, ok, warning, with
 from reinforce.cluster.doctor.node_report import NodeReport
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.run_store.checkpoints import CheckpointFolder
+from reinforce.cluster.run_store.tracking_state import has_tables
 from reinforce.cluster.submission.working_directory import hides_this_project
 from reinforce.cluster.tracking.provenance import PACKAGES
 from reinforce.cluster.tracking.store import TrackingStore, diagnose, http_status
@@ -112,12 +113,14 @@ def check_tracking(config: TrackingConfig) -> Finding:
     try:
         if file:
             _lock_database(file)
+            if has_tables(file):
+                within_timeout(store.client, "the database")
         elif store.is_server:
             # Imports MLflow, whose seconds are not the server's.
-            from reinforce.cluster.tracking.mlflow_run import tag_experiment
+            from reinforce.cluster.tracking.experiment import tag_experiment
 
             tag = ("reinforce.doctor", "could write")
-            within_timeout(partial(tag_experiment, store, config.experiment, *tag), "the server")
+            within_timeout(partial(tag_experiment, store, config, *tag), "the server")
         else:
             look = f"a store of kind {kind!r} is not looked at"
             return warning("tracking", look, "start a short run")
@@ -139,6 +142,30 @@ def _lock_database(file: Path) -> None:
             connection.rollback()
     elif not os.access(file.absolute().parent, os.W_OK):
         raise PermissionError(EACCES, os.strerror(EACCES), str(file.parent))
+
+
+def check_artifacts(config: TrackingConfig, tracking: Finding) -> Finding:
+    """Store a small artifact where those of a run would go, and remove it.
+
+    ``tracking`` is what was found of the store itself.
+    """
+    subject, later = "artifacts", "metrics and status go there without, `reinforce sync` sends them"
+    if not config.enabled:
+        return ok(subject, "tracking is off")
+    if tracking.level != "ok":
+        return warning(subject, "not tried: the store of MLflow was not", "see tracking")
+    store = TrackingStore.of(config, Path.cwd())
+    # Imports MLflow, but for a store that is yet to be made.
+    from reinforce.cluster.tracking.artifacts import try_artifact
+
+    try:
+        place = within_timeout(partial(try_artifact, store, config), "the place of artifacts")
+    except NotImplementedError as error:
+        return warning(subject, f"not tried: {error}", "start a short run")
+    except Exception as error:  # noqa: BLE001 - as many types as there are places
+        text, advice = diagnose(error, store)
+        return failure(subject, text, "; ".join(filter(None, (advice, later))))
+    return ok(subject, f"{place} can be written")
 
 
 def check_user_files(directory: Path) -> Finding:

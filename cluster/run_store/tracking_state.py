@@ -1,28 +1,139 @@
 """What ``tracking.json`` says: which MLflow run follows a run directory, and where that is."""
 
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from pydantic import BaseModel
 
 from reinforce.cluster.files import read_json
 from reinforce.cluster.typed_json import Count
 
+_DEFAULT_NAME = "mlflow.db"
+
+_LEVELS = 4
+"""How far above a run its store may lie: PROJECT/sweeps/NAME/runs/RUN, with PROJECT/mlflow.db."""
+
+_MAX_INSTRUCTIONS = 1_000_000
+"""Of SQLite, for a look into a file that somebody else may have made; a few hundred are usual."""
+
 
 class TrackingState(BaseModel, extra="allow"):
     """The types of its keys, each of which may be missing; ``cluster.tracking`` says what for."""
 
     key: str = ""
+    run_directory: str = ""
     directory: str = ""
     run_id: str = ""
     experiment_id: str = ""
     link: str = ""
+    kind: str = ""
     is_default_store: bool = True
     is_server: bool = False
     num_refused: Count = 0
+    unstored: list[str] = []
+    unstored_reason: str = ""
 
 
 def read_tracking_state(file: Path) -> dict[str, Any]:
-    """Return the keys that are there; none if the file is missing or somebody broke it."""
+    """Return the keys that are there; none if the file is missing or somebody broke it.
+
+    None either if it was copied with its directory and the original is still there: two runs must
+    not write to one run of MLflow.
+    """
+    state = _read(file)
+    if "key" in state and _is_copy(file, state):
+        return {}
+    return state
+
+
+def place_in_words(state: Mapping[str, Any]) -> list[str]:
+    """Return lines that say where a run is shown, of which the last is an address, if known."""
+    if not state["link"]:
+        return [
+            f"MLflow has it as run {state['run_id']}; its pages are where that store shows them"
+        ]
+    how = "open" if state.get("is_server") else "run `reinforce ui`, then open"
+    return [f"MLflow: {how}", state["link"]]
+
+
+def loss_in_words(state: Mapping[str, Any], shown: int = 5) -> str:
+    """Return a sentence on the artifacts that could not be stored; empty if all of them are."""
+    names = state.get("unstored") or []
+    if not names:
+        return ""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    listed, reason = ", ".join(names[:shown]) + more, state.get("unstored_reason", "")
+    plural = "s" if len(names) > 1 else ""
+    return f"{len(names)} artifact{plural} could not be stored ({listed}): {reason}"
+
+
+def _read(file: Path) -> dict[str, Any]:
     state = read_json(file, TrackingState)
     return state.model_dump(exclude_unset=True) if state else {}
+
+
+def _is_copy(file: Path, state: Mapping[str, Any]) -> bool:
+    original = Path(state.get("run_directory") or file.parent) / file.name
+    with suppress(OSError, ValueError):
+        is_other = original.exists() and not original.samefile(file)
+        return is_other and _read(original).get("key") == state["key"]
+    return False
+
+
+def sqlite_file(uri: str | None, directory: Path) -> Path | None:
+    """Return the SQLite file that a tracking URI names, relative to a directory, if it is one.
+
+    Without a URI: the default store of that directory.
+    """
+    if not uri:
+        return directory / _DEFAULT_NAME
+    scheme, _, path = uri.partition(":///")
+    if scheme.partition("+")[0] != "sqlite":
+        return None
+    return directory / unquote(path.partition("?")[0])
+
+
+def find_sqlite_file(run: Path, uri: str | None, state: Mapping[str, Any]) -> Path | None:
+    """Return the SQLite file that holds the MLflow run of a run directory, which may have moved.
+
+    Looked at are, in this order: the one that ``uri`` names, or else that of the current directory;
+    one of the same name in the directory that ``tracking.json`` names; and those above the run.
+    Nothing is made. A run that no store has yet belongs in the one that is named, or, without a
+    URI, in that of the recorded directory if it is still there.
+
+    Returns:
+        None if none of them holds the run, or the URI names no file.
+    """
+    named = sqlite_file(uri, Path.cwd())
+    if named is None:
+        return None
+    recorded = Path(state.get("directory") or Path.cwd()) / named.name
+    if "run_id" not in state:
+        return recorded if not uri and recorded.parent.is_dir() else named
+    above = [folder / named.name for folder in run.resolve().parents[:_LEVELS]]
+    query = "SELECT 1 FROM runs WHERE run_uuid = ?"
+    files = (named, recorded, *above)
+    return next((file for file in files if _answers(file, query, state["run_id"])), None)
+
+
+def has_tables(file: Path) -> bool:
+    """Return whether a SQLite file is a store of MLflow already; it is not made into one."""
+    return _answers(file, "SELECT 1 FROM alembic_version")
+
+
+def _answers(file: Path, query: str, *parameters: str) -> bool:
+    """Return whether a SQLite file has a row; one that is locked may have it."""
+    try:
+        if not file.is_file():
+            return False
+        with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as store:
+            store.set_progress_handler(lambda: 1, _MAX_INSTRUCTIONS)
+            return store.execute(query, parameters).fetchone() is not None
+    except sqlite3.Error as error:
+        return "locked" in str(error)
+    except (OSError, ValueError):
+        return False

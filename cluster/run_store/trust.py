@@ -17,7 +17,11 @@ from typing import Any
 from reinforce.cluster.errors import RunDirectoryError, UsageError
 from reinforce.cluster.files import append_json_line, whole_lines
 from reinforce.cluster.run_store.run_directory import RunDirectory
-from reinforce.cluster.run_store.tracking_state import read_tracking_state
+from reinforce.cluster.run_store.tracking_state import (
+    find_sqlite_file,
+    read_tracking_state,
+    sqlite_file,
+)
 from reinforce.configs.config import Config
 from reinforce.configs.experiment import EnvironmentConfig
 from reinforce.configs.given_objects import PREFIX
@@ -210,9 +214,12 @@ def _tracking_risks(run: RunDirectory, config: Config) -> Iterator[tuple[str, st
     if uri and uri != os.environ.get("MLFLOW_TRACKING_URI"):
         yield "tracking.uri", f"send to {uri!r} (tracking.uri)"
     state = read_tracking_state(run.tracking_file)
-    directory, is_at_server = state.get("directory"), state.get("is_server") and "run_id" in state
-    if not directory or is_at_server:
+    if state.get("is_server") and "run_id" in state:
         return
-    folder = Path(str(directory)).resolve()
-    if folder != Path.cwd() or folder.is_relative_to(run.path.resolve()):
-        yield "tracking.json", f"use the store of MLflow in {directory!r} (tracking.json)"
+    named = uri or os.environ.get("MLFLOW_TRACKING_URI")
+    file = find_sqlite_file(run.path, named, state)
+    if file is None:  # none is used
+        return
+    is_theirs = file.resolve().is_relative_to(run.path.resolve())
+    if is_theirs or file != sqlite_file(named, Path.cwd()):
+        yield "tracking.json", f"use the store of MLflow in {str(file.parent)!r} (tracking.json)"

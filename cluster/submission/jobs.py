@@ -19,6 +19,7 @@ from ray.job_submission import JobDetails, JobStatus
 from reinforce.cluster.backends.ray.auth_token import missing_token_advice, request_headers
 from reinforce.cluster.backends.ray.private import job_client
 from reinforce.cluster.errors import ClusterUnreachableError, JobLostError
+from reinforce.cluster.proxies import proxy_note
 
 _PROBE_TIMEOUT_S = 5.0
 _REQUEST_TIMEOUTS_S = (5.0, 60.0)  # to connect, and to answer
@@ -175,7 +176,8 @@ def exit_code_of(job: JobDetails) -> int:
 def _unreachable(address: str, error: Exception) -> ClusterUnreachableError:
     if isinstance(error, AuthenticationError):
         return ClusterUnreachableError(f"{address} refuses us: {missing_token_advice()}")
-    return ClusterUnreachableError(f"{address} gives no answer about jobs: {error}")
+    seen = f"{address} gives no answer about jobs: {error}"
+    return ClusterUnreachableError("; ".join(filter(None, (seen, proxy_note(address)))))
 
 
 def _require_dashboard(address: str) -> None:
@@ -207,4 +209,5 @@ def _require_dashboard(address: str) -> None:
         )
     else:
         return
-    raise ClusterUnreachableError(f"--address {address!r} {problem}")
+    seen = f"--address {address!r} {problem}"
+    raise ClusterUnreachableError("; ".join(filter(None, (seen, proxy_note(address)))))

@@ -184,7 +184,7 @@ class TrialProcess:
         with open_for_appending(self._log) as output:
             self._process = subprocess.Popen(  # noqa: S603  (our own command)
                 module_command(_PROGRAM, "train", str(file), "--resume", "auto"),
-                env=self_environment(),
+                env=_environment_of_a_trial(),
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,
@@ -235,3 +235,10 @@ class TrialProcess:
 
     def _summary(self) -> dict[str, Any]:
         return read_summary(self._run.summary_file) or {"status": "none"}
+
+
+def _environment_of_a_trial() -> dict[str, str]:
+    """Return the variables of a trial, whose run in MLflow is its own, below that of the sweep."""
+    environment = self_environment()
+    environment.pop("MLFLOW_RUN_ID", None)
+    return environment

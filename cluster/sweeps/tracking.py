@@ -97,9 +97,9 @@ class SweepTracking:
     def _open(self) -> MLflowRun:
         """Return the parent run, found or made, as one that is running on this machine."""
         file = self._folder.tracking_file
-        self._store, state = open_state(file, self._config)
+        self._store, state = open_state(self._folder, self._config)
         now_ms = time.time_ns() // 1_000_000
-        find_or_create_run(self._store, state, file, self._config.experiment, now_ms)
+        find_or_create_run(self._store, state, file, self._config, now_ms)
         parent = MLflowRun(self._store, state["run_id"])
         tags = {
             "sweep": self._folder.name,

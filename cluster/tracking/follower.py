@@ -31,6 +31,7 @@ from reinforce.cluster.files import open_for_appending, open_locked, write_json
 from reinforce.cluster.run_store.journal import is_being_written
 from reinforce.cluster.run_store.run_directory import RunDirectory, is_followed
 from reinforce.cluster.run_store.summary import read_summary
+from reinforce.cluster.tracking.experiment import overruled
 from reinforce.cluster.tracking.mlflow_run import (
     INCOMPLETE_TAG,
     MLflowRun,
@@ -50,6 +51,7 @@ _POLL = Pace(per_elapsed_time=30, min_s=2.0, max_s=10.0)
 
 _HEARTBEAT_S = 30.0
 _MAX_BACKOFF_S = 30.0
+_MAX_UPLOAD_PAUSE_S = 3600.0
 _TIMEOUT_S = 3.0
 """For a store that gives nothing but errors when the run is over."""
 
@@ -83,7 +85,9 @@ class Follower:
         self._command = command
         self._config = load_config(str(run.config_file))
         self._over_since_s = math.inf
-        self._last_error = ""
+        self._last_error = self._last_upload_error = ""
+        self._upload_due_s = 0.0
+        self._upload_pause_s = _HEARTBEAT_S
 
     def follow(self) -> None:
         """Send everything until the run is over, and give it its status.
@@ -101,23 +105,26 @@ class Follower:
             opened_s = beaten_s = time.monotonic()
             while not self._check_over(_POLL.interval_s(time.monotonic() - opened_s)):
                 self._send(sender, is_last=False)
+                self._upload(sender)
                 if time.monotonic() - beaten_s >= _HEARTBEAT_S:
                     self._persistently(sender.beat)
                     beaten_s = time.monotonic()
             self._send(sender, is_last=True)
-            self._persistently(sender.upload)
             self._finish(sender)
 
     def send_rest(self) -> None:
         """Send what MLflow lacks of a run whose driver lives on, and leave its status alone."""
         with self._open() as sender:
             self._send(sender, is_last=False)
+            self._keep(sender, sender.upload)
 
     @contextmanager
     def _open(self) -> Iterator[RunSender]:
         with self._lock():
             # What identifies the run is noted before MLflow is asked for anything.
-            self._store, self._state = open_state(self._run.tracking_file, self._config.tracking)
+            self._store, self._state = open_state(self._run, self._config.tracking)
+            for sentence in overruled(self._config.tracking, self._state.get("run_id")):
+                _tell(sentence)
             origin = read_origin(self._run.origin_file)
             if origin is None:
                 origin = describe_provenance(self._command)
@@ -144,7 +151,7 @@ class Follower:
             self._store,
             self._state,
             self._run.tracking_file,
-            self._config.tracking.experiment,
+            self._config.tracking,
             started_ms=int(self._run.config_file.stat().st_mtime * 1000),
         )
         self._mlflow_run = MLflowRun(self._store, self._state["run_id"], self._give_sign)
@@ -155,16 +162,46 @@ class Follower:
         for request in sender.requests(is_last=is_last):
             self._persistently(partial(sender.send, request))
 
+    def _upload(self, sender: RunSender) -> None:
+        """Upload what was drawn or filmed meanwhile; a place that fails is tried more rarely."""
+        if time.monotonic() < self._upload_due_s:
+            return
+        text = ""
+        try:
+            sender.upload()
+        except Exception as error:  # noqa: BLE001  (as many types as places of artifacts)
+            text = f"{explain_error(error, self._store)}; artifacts are sent later"
+        if text != self._last_upload_error:
+            _tell(text or "MLflow: artifacts are stored again")
+        pause_s = 2 * self._upload_pause_s if text else _HEARTBEAT_S
+        self._last_upload_error, self._upload_pause_s = text, min(pause_s, _MAX_UPLOAD_PAUSE_S)
+        self._upload_due_s = time.monotonic() + self._upload_pause_s
+
     def _finish(self, sender: RunSender) -> None:
+        # First what every store takes: artifacts are kept elsewhere, which may be out of reach.
+        self._persistently(partial(sender.finish, time.time_ns() // 1_000_000))
         # Imported late: it takes a second, which the first points should not wait for.
         from reinforce.cluster.tracking.models import log_policies
 
-        where = self._mlflow_run, self._state["experiment_id"]
-        log = partial(log_policies, *where, self._run, self._config, _tell)
-        sender.refuse(self._persistently(log))
-        self._persistently(partial(sender.finish, time.time_ns() // 1_000_000))
-        self._state["num_refused"] = sender.num_refused
+        def keep() -> None:
+            sender.upload()
+            where = self._mlflow_run, self._state["experiment_id"]
+            sender.refuse(log_policies(*where, self._run, self._config, _tell))
+
+        self._keep(sender, keep)
+
+    def _keep(self, sender: RunSender, keep: Callable[[], None]) -> None:
+        """Store artifacts by a function, and note what of them cannot be stored."""
+        reason = ""
+        try:
+            self._persistently(keep)
+        except NotSentError as error:
+            sender.unstored = sender.unstored or ["the models of its policies"]
+            reason, self._last_error = str(error).removeprefix("MLflow: "), ""
+        counts = {"num_refused": sender.num_refused, "unstored": sender.unstored}
+        self._state |= {**counts, "unstored_reason": reason}
         write_json(self._run.tracking_file, self._state)
+        self._persistently(sender.note_losses)
 
     def _check_over(self, wait_s: float) -> bool:
         if self._over_since_s == math.inf and self._is_over(wait_s):

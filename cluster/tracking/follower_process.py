@@ -4,14 +4,20 @@ import json
 import os
 import subprocess
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.run_store.run_directory import RunDirectory
-from reinforce.cluster.run_store.tracking_state import read_tracking_state
+from reinforce.cluster.run_store.tracking_state import (
+    loss_in_words,
+    place_in_words,
+    read_tracking_state,
+)
 from reinforce.cluster.self_command import module_command, self_environment
+from reinforce.cluster.tracking.experiment import overruled
 from reinforce.cluster.tracking.provenance import words_after_reinforce
 from reinforce.configs.execution import TrackingConfig
 from reinforce.configs.given_objects import UserProgram
@@ -83,6 +89,12 @@ class Tracking:
             self._process.stdin.write(json.dumps(start).encode() + b"\n")
             self._process.stdin.flush()
 
+    def overruled(self, run: RunDirectory) -> Iterator[str]:
+        """Yield a sentence on each variable of MLflow's that has no effect on this run."""
+        if self._config.enabled:
+            state = read_tracking_state(run.tracking_file)
+            yield from overruled(self._config, state.get("run_id"))
+
     def run_id(self) -> str | None:
         """Return the id of the MLflow run, if it has been created by now."""
         return self._state().get("run_id")
@@ -104,8 +116,9 @@ class Tracking:
                 f"`reinforce sync {self._run.path}` sends the rest",
             ]
         else:
-            how = "open" if state.get("is_server") else "run `reinforce ui`, then open"
-            lines = [f"MLflow: {how}", state["link"]]
+            lines, loss = place_in_words(state), loss_in_words(state)
+            if loss:
+                lines += [f"MLflow: {loss}", f"`reinforce sync {self._run.path}` sends them"]
             if state.get("num_refused"):
                 lines.append(
                     f"MLflow left out {state['num_refused']}; {self._run.tracking_log} says what"

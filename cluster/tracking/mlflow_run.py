@@ -14,8 +14,12 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
 from reinforce.cluster.files import open_locked, write_json
+from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.tracking_state import read_tracking_state
+from reinforce.cluster.tracking.artifacts import require_place
+from reinforce.cluster.tracking.experiment import find_or_create_experiment, given_run
 from reinforce.cluster.tracking.store import CHANGED, TrackingStore, http_status
+from reinforce.cluster.tracking.store_of_run import store_of_run
 from reinforce.configs.execution import TrackingConfig
 
 POINTS_PER_REQUEST = 1000
@@ -23,6 +27,9 @@ POINTS_PER_REQUEST = 1000
 
 INCOMPLETE_TAG = "tracking.incomplete"
 """Of a run whose processes are gone before everything was sent: how to send the rest."""
+
+UNSTORED_TAG = "tracking.num_unstored"
+"""Of a run some of whose artifacts could not be stored: how many."""
 
 _KEY_TAG = "reinforce.key"
 
@@ -39,58 +46,70 @@ _MAX_WORK_S = 120.0
 _FIRST_START_TIMEOUT_S = 120.0
 """For another process that makes the tables of a store."""
 
-_EXPERIMENT_TAGS = {
-    "mlflow.note.content": (
-        "Runs of `reinforce train`. The x-axis of every metric is the number of environment steps "
-        "learned from. Group the runs by the tag `group` to average over seeds; sort them by "
-        "`evaluation/return_best`."
-    ),
-    "mlflow.experiment.primaryMetric.name": "evaluation/return_mean",
-    "mlflow.experiment.primaryMetric.greaterIsBetter": "True",
-    "mlflow.experimentKind": "custom_model_development",
-}
 
-
-def open_state(file: Path, config: TrackingConfig) -> tuple[TrackingStore, dict[str, Any]]:
+def open_state(run: RunDirectory, config: TrackingConfig) -> tuple[TrackingStore, dict[str, Any]]:
     """Return the store of a run and the content of its ``tracking.json``, without asking MLflow.
 
     Raises:
-        UsageError: The run is in another store than the environment names.
+        UsageError: The run is in another store than the environment names, or in none.
     """
     new = {"key": uuid.uuid4().hex, "directory": str(Path.cwd())}
-    state = {**new, **read_tracking_state(file)}
-    store = TrackingStore.of_run(config, state)
+    known = read_tracking_state(run.tracking_file)
+    state = {**new, **known}
+    store = store_of_run(run, config, state)
+    state["run_directory"] = str(run.path.resolve())
     if "run_id" not in state:  # afterwards it stays where it was made
-        state |= {"is_default_store": store.is_default, "is_server": store.is_server}
-        write_json(file, state)
+        state |= {
+            "directory": str(store.directory),
+            "is_default_store": store.is_default,
+            "is_server": store.is_server,
+            "kind": store.kind,
+        }
+    if state != known:
+        write_json(run.tracking_file, state)
     return store, state
 
 
 def find_or_create_run(
-    store: TrackingStore, state: dict[str, Any], file: Path, experiment: str, started_ms: int
+    store: TrackingStore,
+    state: dict[str, Any],
+    file: Path,
+    config: TrackingConfig,
+    started_ms: int,
 ) -> None:
     """Find or make the run of a ``tracking.json``, named as its folder, and note there where it is.
 
-    An attempt whose answer got lost may have made the run already: its key finds it.
+    An attempt whose answer got lost may have made the run already: its key finds it. Else it is the
+    one that ``MLFLOW_RUN_ID`` names, unless that is another one's: then it is shown below it.
+
+    Raises:
+        MlflowException: The environment names what the store does not have, or it does not answer.
     """
     if "run_id" in state:
         return
     with _alone_in(store.sqlite_file):
         client = store.client()
-        experiment_id = find_or_create_experiment(client, store, experiment)
-    key = state["key"]
-    found = client.search_runs([experiment_id], f"tags.`{_KEY_TAG}` = '{key}'", max_results=1)
-    run = (
-        found[0]
-        if found
-        else client.create_run(
-            experiment_id, started_ms, {_KEY_TAG: key}, run_name=file.parent.name
+        given = given_run(client, config)
+        experiment_id = (
+            given.info.experiment_id if given else find_or_create_experiment(client, store, config)
         )
-    )
+    key = {_KEY_TAG: state["key"]}
+    query = f"tags.`{_KEY_TAG}` = '{state['key']}'"
+    found = client.search_runs([experiment_id], query, max_results=1)
+    if found:
+        run_id = found[0].info.run_id
+    elif given and _KEY_TAG not in given.data.tags:
+        run_id = given.info.run_id
+        client.set_tag(run_id, *next(iter(key.items())))
+    else:
+        parent = {"mlflow.parentRunId": given.info.run_id} if given else {}
+        name = file.parent.name
+        created = client.create_run(experiment_id, started_ms, {**key, **parent}, run_name=name)
+        run_id = created.info.run_id
     state |= {
-        "run_id": run.info.run_id,
+        "run_id": run_id,
         "experiment_id": experiment_id,
-        "link": store.link(experiment_id, run.info.run_id),
+        "link": store.link(experiment_id, run_id),
     }
     write_json(file, state)
 
@@ -111,34 +130,6 @@ def _alone_in(sqlite_file: Path | None) -> Iterator[None]:
             yield
         finally:
             lock.unlink(missing_ok=True)
-
-
-def find_or_create_experiment(client: MlflowClient, store: TrackingStore, name: str) -> str:
-    """Return the id of an experiment, which is made if it does not exist.
-
-    Raises:
-        MlflowException: It is deleted, or the store does not take it.
-    """
-    found = client.get_experiment_by_name(name)
-    if found is None:
-        try:
-            return str(client.create_experiment(name, store.artifact_location, _EXPERIMENT_TAGS))
-        except MlflowException:  # somebody else made it since
-            found = client.get_experiment_by_name(name)
-            if found is None:
-                raise
-    if found.lifecycle_stage != "active":
-        raise MlflowException(
-            f"the experiment {name!r} is deleted; restore it with `mlflow experiments restore "
-            f"--experiment-id {found.experiment_id}`, or choose another tracking.experiment"
-        )
-    return str(found.experiment_id)
-
-
-def tag_experiment(store: TrackingStore, experiment: str, key: str, value: str) -> None:
-    """Set a tag of an experiment: a store that takes it will take a run."""
-    client = store.client()
-    client.set_experiment_tag(find_or_create_experiment(client, store, experiment), key, value)
 
 
 class Point(NamedTuple):
@@ -163,6 +154,7 @@ class MLflowRun:
         self._on_answer = on_answer
         self.client = cast("MlflowClient", _ReportingClient(store.client(), on_answer))
         self.run_id = run_id
+        self._artifact_uri: str | None = None
 
     @contextmanager
     def working(self, at_most_s: float = _MAX_WORK_S) -> Iterator[None]:
@@ -210,9 +202,11 @@ class MLflowRun:
         }
         self.client.update_run(self.run_id, status="RUNNING")
         self.client.log_batch(self.run_id, params=new)
-        self.set_tags({**tags, **changed})
-        if INCOMPLETE_TAG in tags_before:
-            self.client.delete_tag(self.run_id, INCOMPLETE_TAG)
+        # An MLflow Project has made the run, and said who, from where and by what.
+        kept = {key for key in tags if key in tags_before and key.startswith("mlflow.")}
+        self.set_tags({**tags, **changed, **{key: tags_before[key] for key in kept}})
+        for tag in {INCOMPLETE_TAG, UNSTORED_TAG} & tags_before.keys():
+            self.client.delete_tag(self.run_id, tag)
 
     def log_metrics(self, points: Sequence[Point]) -> list[str]:
         """Send up to 1000 points; return why each was refused that the store does not take."""
@@ -229,18 +223,24 @@ class MLflowRun:
 
     def log_artifact(self, path: Path, folder: str | None = None) -> list[str]:
         """Upload a file; return why it was refused, if it was: too large, for example."""
+        return self._upload(path.name, self.client.log_artifact, str(path), folder)
+
+    def log_text(self, text: str, file: str) -> list[str]:
+        """Upload a text as a file; return why it was refused, if it was."""
+        return self._upload(file, self.client.log_text, text, file)
+
+    def _upload(self, name: str, log: Callable[..., None], *what: str | None) -> list[str]:
+        if self._artifact_uri is None:
+            self._artifact_uri = self.client.get_run(self.run_id).info.artifact_uri
+        require_place(self._artifact_uri, self.store)
         try:
-            self.client.log_artifact(self.run_id, str(path), folder)
+            log(self.run_id, *what)
         except Exception as error:
             if http_status(error) not in _REFUSALS:
                 raise
             # It may hold the address to which the file was to go.
-            return [self.store.without_secrets(f"{path.name}: {error}")]
+            return [self.store.without_secrets(f"{name}: {error}")]
         return []
-
-    def log_text(self, text: str, file: str) -> None:
-        """Upload a text as a file."""
-        self.client.log_text(self.run_id, text, file)
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Set tags; MLflow keeps the last value of each."""

@@ -1,8 +1,10 @@
 """What of a run directory goes to MLflow, in which order, and what is there already."""
 
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,7 +14,12 @@ from reinforce.cluster.run_store.journal import JournalEntry
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.summary import read_summary
 from reinforce.cluster.shown_settings import shown_yaml
-from reinforce.cluster.tracking.mlflow_run import POINTS_PER_REQUEST, MLflowRun, Point
+from reinforce.cluster.tracking.mlflow_run import (
+    POINTS_PER_REQUEST,
+    UNSTORED_TAG,
+    MLflowRun,
+    Point,
+)
 from reinforce.cluster.tracking.pacing import MetricWindows
 from reinforce.cluster.tracking.run_description import (
     note_of,
@@ -25,7 +32,10 @@ from reinforce.configs.config import Config
 
 Parsed = TypeVar("Parsed")
 
-_ARTIFACTS = ("plots/*.png", "videos/*.mp4", "videos/*.webm")
+_ARTIFACTS = ("summary.json", "plots/*.png", "videos/*.mp4", "videos/*.webm")
+
+_MAX_TRYING_S = 5.0
+"""For artifacts after the first that cannot be stored: their place may be out of reach for all."""
 
 
 class RunSender:
@@ -50,7 +60,8 @@ class RunSender:
         self._windows = MetricWindows()
         self._num_samples = 0
         self._is_in_doubt = False
-        self._uploaded: dict[Path, int] = {}
+        self._uploaded: dict[str, int] = {}
+        self.unstored: list[str] = []
         self.num_refused = 0
 
     def close(self) -> None:
@@ -63,8 +74,6 @@ class RunSender:
         config, origin = self._config, self._origin
         self._mlflow_run.reopen(params_of(config), tags_of(config, str(self._run.path), origin))
         self._describe(None)
-        self._mlflow_run.log_text(shown_yaml(config), "config.yaml")
-        self._mlflow_run.log_text("\n".join(origin["packages"]) + "\n", "packages.txt")
 
     def notice_cut(self) -> None:
         """Read the journal again if it was cut back: the learner was lost, or the run resumed.
@@ -105,41 +114,70 @@ class RunSender:
         self._is_in_doubt = False
 
     def beat(self) -> None:
-        """Say that the run is alive, and upload what was drawn or filmed."""
+        """Say that the run is alive."""
         self._mlflow_run.beat()
-        self.upload()
 
     def upload(self) -> None:
-        """Upload the pictures and videos that are new or were drawn again."""
+        """Upload the artifacts that are new or have changed; the others are ``unstored``.
+
+        Raises:
+            Exception: The first that kept one back. Each is tried, unless that takes long.
+        """
+        began_s, first_error = time.monotonic(), None
+        self.unstored = []
+        for name, version, upload in self._artifacts():
+            if self._uploaded.get(name) == version:
+                continue
+            if first_error and time.monotonic() - began_s > _MAX_TRYING_S:
+                self.unstored.append(name)
+                continue
+            try:
+                refused = upload()
+            except Exception as error:  # noqa: BLE001  (as many types as places of artifacts)
+                first_error = first_error or error
+                self.unstored.append(name)
+            else:
+                self.refuse(refused)
+                self._uploaded[name] = version
+        if first_error:
+            raise first_error
+
+    def _artifacts(self) -> Iterator[tuple[str, int, Callable[[], list[str]]]]:
+        """Yield the name, the version and the upload of each artifact, which returns refusals."""
+        log_text, packages = self._mlflow_run.log_text, "\n".join(self._origin["packages"]) + "\n"
+        yield "config.yaml", 0, partial(log_text, shown_yaml(self._config), "config.yaml")
+        yield "packages.txt", 0, partial(log_text, packages, "packages.txt")
         for pattern in _ARTIFACTS:
             for path in sorted(self._run.path.glob(pattern)):
-                modified_ns = path.lstat().st_mtime_ns
-                if self._uploaded.get(path) != modified_ns:
-                    self._upload_file(path, path.parent.name)
-                    self._uploaded[path] = modified_ns
+                name = str(path.relative_to(self._run.path))
+                yield name, path.lstat().st_mtime_ns, partial(self._upload_file, path)
 
-    def _upload_file(self, path: Path, folder: str | None = None) -> None:
+    def _upload_file(self, path: Path) -> list[str]:
         try:
             self._run.require_inside(path)
         except RunDirectoryError as error:
-            self.refuse([str(error)])
-        else:
-            self.refuse(self._mlflow_run.log_artifact(path, folder))
+            return [str(error)]
+        folder = path.relative_to(self._run.path).parent
+        return self._mlflow_run.log_artifact(path, str(folder) if folder.name else None)
 
     def finish(self, ended_ms: int) -> None:
-        """Send the summary and set the status."""
+        """Set the status and describe the result."""
         summary = read_summary(self._run.summary_file)
         tags: dict[str, str] = {}
         if summary:
-            self._upload_file(self._run.summary_file)
             kept = ("stop_reason", "weights_sha256")
             tags |= {name: str(summary[name]) for name in kept if name in summary}
             ended_ms = summary["timestamp_ms"]
-        if self.num_refused:
-            tags["tracking.num_refused"] = str(self.num_refused)
         self._mlflow_run.beat(tags)
         self._describe(summary or {"status": "failed", "stop_reason": "its process was lost"})
         self._mlflow_run.finish(status_of(summary), ended_ms)
+
+    def note_losses(self) -> None:
+        """Note how much was refused, and could not be stored."""
+        counts = {"tracking.num_refused": self.num_refused, UNSTORED_TAG: len(self.unstored)}
+        tags = {name: str(count) for name, count in counts.items() if count}
+        if tags:
+            self._mlflow_run.set_tags(tags)
 
     def _describe(self, summary: dict[str, Any] | None) -> None:
         self._starts += self._parsed(self._history, _parse_start, self._run.history_file)

@@ -4,16 +4,19 @@ MLflow itself, which takes seconds, is imported by the first client only.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 from urllib.request import pathname2url
 
 from reinforce.cluster.analysis.comparison import CURVES, SCORE, RunHistory
 from reinforce.cluster.errors import UsageError
+from reinforce.cluster.proxies import proxy_note
+from reinforce.cluster.run_store.tracking_state import sqlite_file
+from reinforce.cluster.tracking.newer_store import advice_for_newer_store
 from reinforce.cluster.tracking.provenance import without_user
 from reinforce.configs.execution import TrackingConfig
 
@@ -25,7 +28,11 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 _DATABASES = ("sqlite:", "postgresql", "mysql", "mssql")
+_WITHOUT_SCHEME = ("databricks", "databricks-uc", "uc")
 _DEFAULT_UI = "http://127.0.0.1:5000"
+
+ARTIFACTS = "mlartifacts"
+"""Folder beside a SQLite store."""
 
 _MAX_ERROR_LENGTH = 600
 _CHOOSE_ANOTHER = "choose another store with tracking.uri or MLFLOW_TRACKING_URI"
@@ -45,7 +52,14 @@ _ADVICE = {
     "mlflow-artifacts URI": "a server made this experiment and keeps its files: give the server's "
     "address, or choose another tracking.experiment",
     "Run with id=": "the store does not have the run: set MLFLOW_TRACKING_URI to the one that has, "
-    "or remove tracking.json from the run directory to send a new one",
+    "or, to send it as a new one, remove tracking.json from the run directory, then `reinforce "
+    "sync` it",
+    "No Experiment with id": "correct or unset MLFLOW_EXPERIMENT_ID",
+    "absolute path within the Databricks": "name one, such as /Users/YOU/reinforce, with "
+    "--tracking.experiment or MLFLOW_EXPERIMENT_NAME",
+    "No module named": "install the package that it names, with pip",
+    "Unable to locate credentials": "give this machine those of the place where artifacts are kept",
+    "No space left": "make room there",
     "Connection refused": "no server listens there: start it, or correct the address",
     "Failed to resolve": "correct the address",
     "has not answered": "start the server, or correct the address",
@@ -61,7 +75,7 @@ class TrackingStore:
     Attributes:
         uri: MLflow tracking URI; may hold credentials, so it is neither shown nor stored.
         is_default: It is ``mlflow.db`` in the directory, where ``reinforce ui`` finds it.
-        directory: Where the run was started.
+        directory: Where it is asked for; of a file with a relative address, the folder it is in.
     """
 
     uri: str
@@ -72,54 +86,42 @@ class TrackingStore:
     def of(cls, config: TrackingConfig, directory: Path) -> "TrackingStore":
         """Return the store that a configuration, the environment or the default names."""
         uri = config.uri or os.environ.get("MLFLOW_TRACKING_URI")
-        if uri:
-            return cls(uri, is_default=False, directory=directory)
-        uri = f"sqlite:///{pathname2url(str(directory / 'mlflow.db'))}"
-        return cls(uri, is_default=True, directory=directory)
+        file = sqlite_file(uri, directory)
+        if file and not (uri and _is_absolute(uri)):
+            return cls.in_file(file.absolute(), is_default=not uri)
+        return cls(str(uri), is_default=False, directory=directory)
 
     @classmethod
-    def of_run(cls, config: TrackingConfig, state: Mapping[str, Any]) -> "TrackingStore":
-        """Return the store that a run is in, by its configuration and its ``tracking.json``.
+    def in_file(cls, file: Path, *, is_default: bool) -> "TrackingStore":
+        """Return the store that is a SQLite file, whose path is absolute."""
+        uri = f"sqlite:///{pathname2url(str(file))}"
+        return cls(uri, is_default=is_default, directory=file.parent)
 
-        Raises:
-            UsageError: The environment names another one.
-        """
-        store = cls.of(config, Path(state["directory"]))
-        if "run_id" not in state or store._may_hold(state):
-            return store
-        if state["is_server"]:
-            raise UsageError(
-                f"this run is at {state['link'].partition('/#/')[0]}; set MLFLOW_TRACKING_URI to "
-                "its address, or, if the server has moved, correct `link` in tracking.json"
-            )
-        if state["is_default_store"]:
-            raise UsageError(
-                f"this run is in the store {store.directory / 'mlflow.db'}, and "
-                "MLFLOW_TRACKING_URI names another one; unset it"
-            )
-        raise UsageError("this run is in a database; set MLFLOW_TRACKING_URI to its address")
+    @property
+    def kind(self) -> str:
+        """What MLflow chooses its store by: ``https``, ``databricks``; empty for a folder."""
+        return urlsplit(self.uri).scheme or (self.uri if self.uri in _WITHOUT_SCHEME else "")
 
-    def _may_hold(self, state: Mapping[str, Any]) -> bool:
-        """Return whether a run can be here; one in a database may be reached by a server, too."""
-        if state["is_server"]:
-            return self.is_server and str(state["link"]).startswith(f"{self._ui}/#/")
-        return bool(self.is_default == state["is_default_store"])
+    @property
+    def is_http(self) -> bool:
+        """Whether MLflow's own server answers at the address, and shows its pages there."""
+        return self.kind in ("http", "https")
 
     @property
     def is_server(self) -> bool:
-        """Whether a server answers at the address, and not a database."""
-        return self.uri.startswith(("http://", "https://"))
+        """Whether somebody else keeps the store: not a database, nor a folder of this machine."""
+        return not (self.uri.startswith(_DATABASES) or self.kind in ("", "file"))
 
     @property
     def sqlite_file(self) -> Path | None:
         """The file that the store is, if it is one."""
-        scheme, _, path = self.uri.partition(":///")
-        return Path(unquote(path)) if scheme == "sqlite" else None
+        return sqlite_file(self.uri, self.directory)
 
     @property
     def artifact_location(self) -> str | None:
-        """Folder for artifacts of a store without a server; a server has its own."""
-        return None if self.is_server else (self.directory / "mlartifacts").as_uri()
+        """Folder for artifacts, beside a store that is a file; everything else has its own."""
+        file = self.sqlite_file
+        return (file.absolute().parent / ARTIFACTS).as_uri() if file else None
 
     def client(self) -> "MlflowClient":
         """Return a client of this store; the first one of a database makes its tables."""
@@ -127,7 +129,9 @@ class TrackingStore:
 
         if self.uri.startswith(_DATABASES):
             self._open_database()
-        return MlflowClient(self.uri, registry_uri=self.uri)
+        # A store of another kind, such as databricks, may keep its models elsewhere.
+        keeps_models = self.is_http or not self.is_server
+        return MlflowClient(self.uri, self.uri if keeps_models else None)
 
     def _open_database(self) -> None:
         """Raise at once what MLflow would raise after ten attempts and 100 s."""
@@ -150,15 +154,32 @@ class TrackingStore:
         return text.replace(parts.password, "***") if parts.password else text
 
     def link(self, experiment_id: str, run_id: str) -> str:
-        """Return the address at which the UI shows a run."""
+        """Return the address at which the UI shows a run; empty if nobody knows it."""
+        if self.kind == "databricks":
+            host = self._workspace()
+            return f"{host}/ml/experiments/{experiment_id}/runs/{run_id}" if host else ""
+        if self.is_server and not self.is_http:
+            return ""
         path = f"#/experiments/{experiment_id}/runs/{run_id}"
         # Without the workflow type a fresh browser opens the view for language models.
-        return f"{self._ui}/{path}?workflowType=machine_learning"
+        return f"{self.ui}/{path}?workflowType=machine_learning"
+
+    def _workspace(self) -> str:
+        """Return the address of a workspace of Databricks, as MLflow finds it."""
+        from mlflow.utils import databricks_utils
+
+        known = databricks_utils.get_workspace_url()  # type: ignore[no-untyped-call]
+        host = known or databricks_utils.get_databricks_host_creds(self.uri).host  # type: ignore[no-untyped-call]
+        return str(host or "").rstrip("/")
 
     @property
-    def _ui(self) -> str:
-        """Address of the UI, without what the one of the store may hold of credentials."""
-        return without_user(self.uri).rstrip("/") if self.is_server else _DEFAULT_UI
+    def ui(self) -> str:
+        """Address of MLflow's pages, without what that of the store may hold of credentials."""
+        return without_user(self.uri).rstrip("/") if self.is_http else _DEFAULT_UI
+
+
+def _is_absolute(uri: str) -> bool:
+    return uri.partition(":///")[2].startswith("/")
 
 
 def check_exists(store: TrackingStore) -> None:
@@ -180,6 +201,12 @@ def reading(store: TrackingStore) -> Iterator["MlflowClient"]:
         raise
     except Exception as error:  # noqa: BLE001  (MLflow's stores raise whatever they like)
         raise UsageError(f"the store cannot be read: {explain_error(error, store)}") from None
+
+
+def require_readable(store: TrackingStore) -> None:
+    """Raise UsageError, with a way out, if the installed MLflow cannot read a store."""
+    with reading(store):
+        pass
 
 
 def newest_experiment(store: TrackingStore) -> str:
@@ -259,9 +286,21 @@ def diagnose(error: Exception, store: TrackingStore) -> tuple[str, str]:
     signs = f"{text} HTTP {http_status(error)}"
     advice = next((advice for sign, advice in _ADVICE.items() if sign in signs), "")
     advice = store.without_secrets(advice.format(uri=store.uri))
+    if "out-of-date database schema" in text:
+        advice = advice_for_newer_store(text, store.sqlite_file) or advice
+    note = proxy_note(store.uri) if store.is_http and _is_of_the_way(error) else ""
+    if note:
+        is_the_proxy = "ProxyError" in text or "SOCKS" in text
+        advice = note if is_the_proxy or not advice else f"{advice}; {note}"
     if " (Caused by " in text:
         text = text.rpartition(" (Caused by ")[2][:-1]
     return store.without_secrets(text)[:_MAX_ERROR_LENGTH], advice
+
+
+def _is_of_the_way(error: Exception) -> bool:
+    """Return whether no answer came, or one that is not MLflow's own: it may be a proxy's."""
+    is_of_requests = isinstance(error, OSError) and error.errno is None
+    return is_of_requests or str(error).startswith("API request to ")
 
 
 def explain_error(error: Exception, store: TrackingStore) -> str:

@@ -4,6 +4,7 @@ import http.client
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
 
 _HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "host"}
 
@@ -64,7 +65,9 @@ class FaultyProxy:
                     if name.lower() not in _HOP_BY_HOP
                 }
                 try:
-                    connection.request(self.command, self.path, body, headers)
+                    # Whoever takes this for their http_proxy names the host in the path, too.
+                    path = urlsplit(self.path)._replace(scheme="", netloc="").geturl()
+                    connection.request(self.command, path, body, headers)
                     response = connection.getresponse()
                     return response.status, response.getheaders(), response.read()
                 finally:

@@ -11,6 +11,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
 from reinforce.cluster.cli import main
 from reinforce.cluster.commands.sync import sync_run_directory
@@ -38,11 +39,15 @@ def started(tracked):
     """Return a function that starts the command and gives (process, lines it says)."""
     processes = []
 
+    # A proxy that does not see this machine: nothing of `ui` goes through it.
+    proxies = dict.fromkeys(("http_proxy", "HTTP_PROXY", "all_proxy"), "http://127.0.0.1:9")
+    others = {name: value for name, value in os.environ.items() if name.lower() != "no_proxy"}
+
     def start(*arguments):
         process = subprocess.Popen(
             [sys.executable, "-u", "-m", "reinforce", "ui", *arguments],
             cwd=tracked,
-            env={**os.environ, "MLFLOW_TRACKING_URI": ""},
+            env={**others, **proxies, "MLFLOW_TRACKING_URI": ""},
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,
@@ -156,16 +161,20 @@ def test_a_run_at_a_server_is_shown_there_however_its_address_is_written(
 
 
 def test_a_run_in_the_default_store_is_not_looked_for_at_a_server(
-    trained_run, tmp_path, monkeypatch, capsys
+    trained_run, empty_store, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
+    uri = f"sqlite:///{shutil.copy(empty_store, tmp_path / 'mlflow.db')}"
+    run_id = MlflowClient(uri).create_run("0").info.run_id
     run = Path(shutil.copytree(trained_run, tmp_path / "mine"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    note_where(run, run_id="a", experiment_id="1", is_default_store=True, link="")
+    note_where(run, run_id=run_id, experiment_id="0", is_default_store=True, link="")
 
     assert main(["ui", str(run)]) == 2
 
-    assert f"this run is in the store {tmp_path}/mlflow.db" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"this run is in the store {tmp_path}/mlflow.db" in said
+    assert f"`export MLFLOW_TRACKING_URI={uri}`" in said
 
 
 def test_a_run_that_no_store_has_taken_yet_is_not_shown(trained_run, tmp_path, monkeypatch, capsys):
@@ -202,8 +211,6 @@ def test_what_cannot_be_shown_is_said_once_and_makes_nothing(
 
 
 def test_an_empty_store_is_said_to_be_empty(tmp_path, capsys):
-    from mlflow import MlflowClient
-
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     MlflowClient(uri).search_experiments()
 

@@ -143,7 +143,9 @@ def test_a_run_in_another_database_is_told_and_stays_where_it_is(
 
     assert main(["sync", str(run.path)]) == 2
 
-    assert "set MLFLOW_TRACKING_URI to the one that has" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"this run is in the store {tmp_path}/mlflow.db" in said
+    assert f"`export MLFLOW_TRACKING_URI={store_uri}`" in said
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri)
     assert main(["sync", str(run.path)]) == 0
     assert run_id_of(run) == first

@@ -228,7 +228,7 @@ def test_a_torn_line_is_told_once_however_often_a_run_is_opened(
     def fail_once(mlflow_run, text, file):
         for error in errors:
             raise error
-        log_text(mlflow_run, text, file)
+        return log_text(mlflow_run, text, file)
 
     monkeypatch.setattr(MLflowRun, "log_text", fail_once)
     polls = iter([False, False, True])

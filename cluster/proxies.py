@@ -1,0 +1,39 @@
+"""HTTP proxies of the environment: never for this machine itself, and named where one is asked."""
+
+import os
+from urllib.parse import urlsplit
+from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
+
+_LOOPBACK = ("localhost", "127.0.0.1", "127.0.0.0/8", "::1", "[::1]")
+"""As the libraries spell it that read ``no_proxy``: only some of them know networks or brackets."""
+
+
+def keep_loopback_direct() -> None:
+    """Have this process, and those that it starts, ask loopback addresses without a proxy."""
+    said = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    hosts = [host.strip() for host in said.split(",") if host.strip()]
+    if hosts != ["*"]:
+        hosts += [host for host in _LOOPBACK if host not in hosts]
+    # Some programs read only the one, some only the other.
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(hosts)
+
+
+def proxy_note(url: str) -> str:
+    """Return a sentence on the proxy that a URL is asked through, without its credentials.
+
+    Empty if the URL is asked directly.
+    """
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    if not host or proxy_bypass_environment(host):
+        return ""
+    for name in (f"{parts.scheme}_proxy", "all_proxy"):
+        for variable in (name, name.upper()):
+            proxy = os.environ.get(variable)
+            if proxy:
+                place = urlsplit(proxy if "://" in proxy else f"//{proxy}").netloc
+                return (
+                    f"it was asked through the proxy {place.rpartition('@')[2]} ({variable}); if "
+                    f"that is wrong, add {parts.hostname} to no_proxy"
+                )
+    return ""

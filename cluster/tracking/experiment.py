@@ -1,0 +1,140 @@
+"""The experiment of a run, and the run itself, where the environment names them as for MLflow."""
+
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from reinforce.cluster.tracking.store import TrackingStore
+from reinforce.configs.execution import TrackingConfig
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Experiment, Run
+
+_DEFAULT_NAME = "reinforce"
+
+_EXPERIMENT_TAGS = {
+    "mlflow.note.content": (
+        "Runs of `reinforce train`. The x-axis of every metric is the number of environment steps "
+        "learned from. Group the runs by the tag `group` to average over seeds; sort them by "
+        "`evaluation/return_best`."
+    ),
+    "mlflow.experiment.primaryMetric.name": "evaluation/return_mean",
+    "mlflow.experiment.primaryMetric.greaterIsBetter": "True",
+    "mlflow.experimentKind": "custom_model_development",
+}
+
+
+def overruled(config: TrackingConfig, run_id: str | None) -> Iterator[str]:
+    """Yield a sentence on each variable of MLflow's that has no effect, since others say more.
+
+    ``run_id`` is that of the MLflow run to go on with, if there is one.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    if config.uri and uri and uri != config.uri:
+        yield f"tracking.uri = {config.uri!r} counts, and not MLFLOW_TRACKING_URI"
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME")
+    if config.experiment and name and name != config.experiment:
+        yield (
+            f"tracking.experiment = {config.experiment!r} counts, and not MLFLOW_EXPERIMENT_NAME = "
+            f"{name!r}"
+        )
+    elif config.experiment and not name and os.environ.get("MLFLOW_EXPERIMENT_ID"):
+        yield f"tracking.experiment = {config.experiment!r} counts, and not MLFLOW_EXPERIMENT_ID"
+    given = os.environ.get("MLFLOW_RUN_ID")
+    if given and run_id and run_id != given:
+        yield f"the run goes on as {run_id} in MLflow, and MLFLOW_RUN_ID has no effect"
+    elif given and not run_id and _id_of("MLFLOW_RUN_ID", config) is None:
+        yield "MLFLOW_RUN_ID has no effect, since tracking.uri or tracking.experiment is set"
+
+
+def given_run(client: "MlflowClient", config: TrackingConfig) -> "Run | None":
+    """Return the run that the environment names, as MLflow Projects do for what they start.
+
+    Raises:
+        MlflowException: The store does not have it, or it is deleted.
+    """
+    from mlflow.exceptions import MlflowException
+
+    run_id = _id_of("MLFLOW_RUN_ID", config)
+    if run_id is None:
+        return None
+    try:
+        run = client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        run = None
+    if run is None or run.info.lifecycle_stage != "active":
+        raise MlflowException(
+            f"MLFLOW_RUN_ID names {run_id!r}, and the store has no such run that is not deleted; "
+            "unset it, and the run gets one of its own"
+        )
+    return run
+
+
+def find_experiment(client: "MlflowClient", config: TrackingConfig) -> "Experiment | None":
+    """Return the experiment of new runs, if it exists.
+
+    It is the one that the configuration names, or else ``MLFLOW_EXPERIMENT_NAME``, or
+    ``MLFLOW_EXPERIMENT_ID``, as in MLflow itself; or else "reinforce".
+
+    Raises:
+        MlflowException: There is none of this id, or the store does not answer.
+    """
+    wanted_id = _id_of("MLFLOW_EXPERIMENT_ID", config)
+    if wanted_id and not _name_of(config):
+        return client.get_experiment(wanted_id)
+    return client.get_experiment_by_name(_name_of(config) or _DEFAULT_NAME)
+
+
+def find_or_create_experiment(
+    client: "MlflowClient", store: TrackingStore, config: TrackingConfig
+) -> str:
+    """Return the id of the experiment of new runs, which is made if it does not exist.
+
+    Raises:
+        MlflowException: It is deleted, the store does not take it, or name and id do not agree.
+    """
+    from mlflow.exceptions import MlflowException
+
+    found = find_experiment(client, config)
+    if found is None:
+        name = _name_of(config) or _DEFAULT_NAME
+        try:
+            made = client.create_experiment(name, store.artifact_location, _EXPERIMENT_TAGS)
+            found = client.get_experiment(made)
+        except MlflowException:  # somebody else may have made it since
+            found = find_experiment(client, config)
+            if found is None:
+                raise
+    if found.lifecycle_stage != "active":
+        raise MlflowException(
+            f"the experiment {found.name!r} is deleted; restore it with `mlflow experiments "
+            f"restore --experiment-id {found.experiment_id}`, or choose another "
+            "--tracking.experiment"
+        )
+    wanted_id = _id_of("MLFLOW_EXPERIMENT_ID", config)
+    if wanted_id and found.experiment_id != wanted_id:
+        raise MlflowException(
+            f"MLFLOW_EXPERIMENT_NAME = {found.name!r} is the experiment {found.experiment_id}, and "
+            f"MLFLOW_EXPERIMENT_ID = {wanted_id!r} another; unset one of them"
+        )
+    return str(found.experiment_id)
+
+
+def tag_experiment(store: TrackingStore, config: TrackingConfig, key: str, value: str) -> None:
+    """Set a tag of an experiment: a store that takes it will take a run."""
+    client = store.client()
+    client.set_experiment_tag(find_or_create_experiment(client, store, config), key, value)
+
+
+def _name_of(config: TrackingConfig) -> str | None:
+    return config.experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME") or None
+
+
+def _id_of(variable: str, config: TrackingConfig) -> str | None:
+    """Return an id that a variable names in the store in use; the configuration may say other."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    is_elsewhere = config.uri is not None and config.uri != uri
+    return None if is_elsewhere or config.experiment else os.environ.get(variable) or None

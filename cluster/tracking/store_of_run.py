@@ -1,0 +1,80 @@
+"""Which store of MLflow a run is in: the one that has it, wherever its folder was moved to."""
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from reinforce.cluster.errors import UsageError
+from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.run_store.tracking_state import find_sqlite_file
+from reinforce.cluster.tracking.store import TrackingStore
+from reinforce.configs.execution import TrackingConfig
+
+
+def store_of_run(
+    run: RunDirectory, config: TrackingConfig, state: Mapping[str, Any]
+) -> TrackingStore:
+    """Return the store that a run is in, or is to be sent to, by its ``tracking.json``.
+
+    A store that should have the run is never made.
+
+    Raises:
+        UsageError: The environment names another one, or none has the run.
+    """
+    named = TrackingStore.of(config, Path.cwd())
+    is_sent = "run_id" in state
+    if is_sent and state.get("is_server"):
+        _require_server(named, state)
+        return named
+    file = named.sqlite_file
+    if file is None:
+        if is_sent and state.get("is_default_store", True):
+            raise _misled(run, config, find_sqlite_file(run.path, None, state), state)
+        return named
+    found = find_sqlite_file(run.path, None if named.is_default else named.uri, state)
+    if found == file:
+        return named
+    if found is None or (not named.is_default and file.exists()):
+        found = found or find_sqlite_file(run.path, None, state)
+        raise _misled(run, config, found, state)
+    return TrackingStore.in_file(found.absolute(), is_default=named.is_default)
+
+
+def _require_server(named: TrackingStore, state: Mapping[str, Any]) -> None:
+    """Raise UsageError if a run that is at a server is looked for elsewhere."""
+    kind, link = state.get("kind", "https"), str(state["link"])
+    if not kind.startswith("http"):
+        if named.kind != kind:
+            raise UsageError(
+                f"this run is in a store of MLflow whose address begins with {kind!r}; set "
+                "MLFLOW_TRACKING_URI to it"
+            )
+    elif not (named.is_http and link.startswith(f"{named.ui}/#/")):
+        raise UsageError(
+            f"this run is at {link.partition('/#/')[0]}; set MLFLOW_TRACKING_URI to its address, "
+            "or, if the server has moved, correct `link` in tracking.json"
+        )
+
+
+def _misled(
+    run: RunDirectory, config: TrackingConfig, found: Path | None, state: Mapping[str, Any]
+) -> UsageError:
+    """Return the error of a run that is not where it is looked for, with the way out."""
+    if found:
+        uri = shlex.quote(TrackingStore.in_file(found.absolute(), is_default=False).uri)
+        names, way_out = "MLFLOW_TRACKING_URI", f"export MLFLOW_TRACKING_URI={uri}"
+        if config.uri:
+            names, way_out = "tracking.uri", f"reinforce resume {run.path} --tracking.uri {uri}"
+        return UsageError(
+            f"this run is in the store {found}, and {names} names another one: `{way_out}`"
+        )
+    where = "this run is in a database"
+    if state.get("is_default_store", True):
+        where = f"this run was in the store {Path(state['directory']) / 'mlflow.db'}"
+    file, path = shlex.quote(str(run.tracking_file)), shlex.quote(str(run.path))
+    return UsageError(
+        f"{where}, and no store that is named here or lies above the run has it; set "
+        "MLFLOW_TRACKING_URI to its address, or send it as a new run: "
+        f"`rm {file} && reinforce sync {path}`"
+    )

@@ -1,0 +1,187 @@
+"""Runs whose folder was moved or copied: the store that has them is found, and none is made."""
+
+import re
+import shutil
+import sqlite3
+import subprocess
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from written_runs import append, points_of, records, stored_points, write_end, write_run
+
+from reinforce.cluster.cli import main
+from reinforce.cluster.commands.sync import sync_run_directory
+from reinforce.cluster.files import read_json
+from reinforce.cluster.run_store.run_directory import RunDirectory
+
+LINES = list(records(1, 5))
+LATER = list(records(6, 9))
+
+
+@pytest.fixture
+def project(make_config, tmp_path, empty_store, monkeypatch):
+    """A folder with a store and a run that is in it, from which it was started."""
+    folder = tmp_path / "before"
+    folder.mkdir()
+    shutil.copy(empty_store, folder / "mlflow.db")
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    run = write_run(make_config(run={"directory": "runs", "name": "one"}), LINES)
+    write_end(run)
+    sync_run_directory(run)
+    return folder
+
+
+@pytest.fixture
+def moved(project, tmp_path, monkeypatch):
+    """The same under another name, with updates that MLflow does not have yet."""
+    folder = project.rename(tmp_path / "after")
+    monkeypatch.chdir(folder)
+    run = RunDirectory(folder / "runs" / "one")
+    append(run, LATER)
+    return run
+
+
+def run_id_of(run):
+    return read_json(run.tracking_file)["run_id"]
+
+
+def runs_of(store):
+    query = "SELECT run_uuid FROM runs"
+    return {run_id for (run_id,) in sqlite3.connect(store).execute(query)}
+
+
+def test_a_moved_project_goes_on_in_its_run_and_its_artifacts_after_the_advice(
+    moved, tmp_path, capsys
+):
+    first = run_id_of(moved)
+
+    assert main(["sync", "runs/one"]) == 2  # artifacts have no place any more
+
+    said = capsys.readouterr().err
+    store = f"sqlite:///{tmp_path}/after/mlflow.db"
+    assert runs_of(tmp_path / "after" / "mlflow.db") == {run_id_of(moved)} == {first}
+    assert stored_points(store, first) == points_of([*LINES, *LATER])
+    assert MlflowClient(store).get_run(first).info.status == "FINISHED"
+    assert {path.name for path in tmp_path.iterdir()} == {"after"}, "nothing is made anew"
+    assert "4 artifacts could not be stored" not in said  # there are three
+    assert "3 artifacts could not be stored (config.yaml, packages.txt, summary.json)" in said
+    advice = re.search(r"`(mkdir .*?)`", said)[1]
+    subprocess.run(advice, shell=True, check=True)
+    assert main(["sync", "runs/one"]) == 0
+    assert len(list((tmp_path / "after" / "mlartifacts").rglob("summary.json"))) == 1
+
+
+def test_a_moved_project_is_asked_about_from_elsewhere_and_then_found(
+    moved, tmp_path, monkeypatch, capsys
+):
+    """What lies beside a run is used as what the run names: if the user vouches for it."""
+    (tmp_path / "home").mkdir()
+    monkeypatch.chdir(tmp_path / "home")
+
+    assert main(["sync", str(moved.path)]) == 2
+
+    assert f"use the store of MLflow in '{tmp_path}/after'" in capsys.readouterr().err
+    main(["sync", str(moved.path), "--trust"])
+    store = f"sqlite:///{tmp_path}/after/mlflow.db"
+    assert stored_points(store, run_id_of(moved)) == points_of([*LINES, *LATER])
+    assert list((tmp_path / "home").iterdir()) == []
+
+
+@pytest.mark.parametrize("verb", ["sync", "ui"])
+def test_a_store_that_is_gone_is_not_made_again(moved, tmp_path, capsys, verb):
+    Path("mlflow.db").unlink()
+
+    assert main([verb, "runs/one"]) == 2
+
+    said = capsys.readouterr().err
+    assert f"this run was in the store {tmp_path}/before/mlflow.db" in said
+    assert list(tmp_path.rglob("*.db")) == []
+    assert not (tmp_path / "before").exists()
+
+
+def test_the_advice_for_a_store_that_is_gone_makes_a_new_run(moved, empty_store, tmp_path, capsys):
+    first = run_id_of(moved)
+    shutil.copy(empty_store, "mlflow.db")
+    assert main(["sync", "runs/one"]) == 2
+    remove, sync = re.search(r"`(rm .*?)`", capsys.readouterr().err)[1].split(" && ")
+
+    subprocess.run(remove, shell=True, check=True)
+    assert main(sync.split()[1:]) == 0
+
+    assert run_id_of(moved) != first
+    store = f"sqlite:///{tmp_path}/after/mlflow.db"
+    assert stored_points(store, run_id_of(moved)) == points_of([*LINES, *LATER])
+
+
+def test_a_relative_address_finds_the_store_from_another_folder(
+    project, tmp_path, monkeypatch, capsys
+):
+    run = RunDirectory(project / "runs" / "one")
+    append(run, LATER)
+    (tmp_path / "home").mkdir()
+    monkeypatch.chdir(tmp_path / "home")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+
+    assert main(["sync", str(run.path), "--trust"]) == 0
+
+    store = f"sqlite:///{project}/mlflow.db"
+    assert stored_points(store, run_id_of(run)) == points_of([*LINES, *LATER])
+    assert list((tmp_path / "home").iterdir()) == []
+
+
+def test_a_copy_is_a_run_of_its_own_while_its_original_is_there(project, capsys):
+    original = RunDirectory(project / "runs" / "one")
+    first = run_id_of(original)
+    copy = RunDirectory(Path(shutil.copytree(original.path, project / "runs" / "two")))
+    append(copy, LATER)
+
+    assert main(["ui", "runs/two"]) == 2
+    assert "is not in MLflow; `reinforce sync " in capsys.readouterr().err
+    assert main(["sync", "runs/two"]) == 0
+
+    store = f"sqlite:///{project}/mlflow.db"
+    assert run_id_of(original) == first
+    assert run_id_of(copy) != first
+    assert stored_points(store, first) == points_of(LINES)
+    assert stored_points(store, run_id_of(copy)) == points_of([*LINES, *LATER])
+
+
+def test_a_resumed_run_of_a_moved_project_goes_on_in_its_run(
+    trained_run, tmp_path, empty_store, monkeypatch, without_plots
+):
+    before, after = tmp_path / "before", tmp_path / "after"
+    shutil.copytree(trained_run, before / "runs" / "trained")
+    shutil.copy(empty_store, before / "mlflow.db")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(before)
+    assert main(["sync", "runs/trained"]) == 0
+    before.rename(after)
+    monkeypatch.chdir(after)
+    run = RunDirectory(after / "runs" / "trained")
+    first = run_id_of(run)
+
+    words = ["--stop.max_updates", "4", "--tracking.enabled", "true"]
+    assert main(["resume", "runs/trained", *words]) == 0
+
+    assert run_id_of(run) == first
+    assert runs_of(after / "mlflow.db") == {first}
+    assert not before.exists()
+    stored = MlflowClient(f"sqlite:///{after}/mlflow.db").get_run(first)
+    assert stored.data.metrics["progress/updates"] == 4.0
+    assert stored.info.status == "FINISHED"
+
+
+@pytest.mark.parametrize("words", [["sync", "runs/one"], ["ui", "runs/one"], ["ui"]])
+def test_a_store_of_a_newer_mlflow_names_the_version_to_install(moved, capsys, words):
+    """The newest MLflow that sent a run to it is noted there."""
+    with sqlite3.connect("mlflow.db") as store:
+        store.execute("update alembic_version set version_num = 'ffffffffffff'")
+        store.execute("update tags set value = '99.1.0' where key = 'version.mlflow'")
+
+    assert main(words) == 2
+
+    said = capsys.readouterr().err
+    assert "`pip install --upgrade 'mlflow>=99.1.0'`" in said
+    assert "`mlflow db upgrade" not in said

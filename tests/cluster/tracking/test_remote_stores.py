@@ -1,0 +1,188 @@
+"""Stores that are no file: MLflow's server as itself, as a workspace of Databricks, and proxies."""
+
+import shutil
+
+import pytest
+from faulty_proxy import FaultyProxy
+from mlflow import MlflowClient
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+from mlflow.tracking import _tracking_service
+from mlflow_server import MLflowServer
+from written_runs import append, points_of, records, stored_points, write_end, write_run
+
+from reinforce.cluster.cli import main
+from reinforce.cluster.commands.sync import sync_run_directory
+from reinforce.cluster.console import PlainConsole
+from reinforce.cluster.doctor.machine_checks import check_artifacts, check_tracking
+from reinforce.cluster.errors import UsageError
+from reinforce.cluster.files import read_json
+from reinforce.cluster.run_store.tracking_state import place_in_words
+from reinforce.cluster.tracking.follower_process import Tracking
+
+PROXY_VARIABLES = ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy", "ALL_PROXY")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, empty_store):
+    folder = tmp_path_factory.mktemp("server")
+    (folder / "server.db").write_bytes(empty_store.read_bytes())
+    server = MLflowServer(folder)
+    try:
+        yield server.start()
+    finally:
+        server.kill()
+
+
+@pytest.fixture
+def behind_proxy(monkeypatch):
+    """Return a function that puts this process and its children behind a proxy."""
+    for name in ("no_proxy", "NO_PROXY", *PROXY_VARIABLES):
+        monkeypatch.delenv(name, raising=False)
+
+    def put(address, *names):
+        for name in names:
+            monkeypatch.setenv(name, address)
+
+    return put
+
+
+def followed(config, lines):
+    """Write a run while its follower sends it; return it and what the screen says."""
+    run = write_run(config)
+    with Tracking(config.tracking) as tracking:
+        tracking.follow(run)
+        append(run, lines)
+        write_end(run)
+    console = PlainConsole(record=True, width=1000)
+    tracking.print_link(console)
+    return run, console.export_text()
+
+
+def findings(config):
+    tracking = check_tracking(config.tracking)
+    return tracking, check_artifacts(config.tracking, tracking)
+
+
+def test_the_doctor_writes_an_artifact_to_a_server_and_removes_it(server, make_config, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+
+    tracking, artifacts = findings(make_config(tracking={"enabled": True}))
+
+    assert (tracking.level, artifacts.level) == ("ok", "ok")
+    assert artifacts.message == "mlflow-artifacts:/1 can be written"
+    assert list(server.folder.rglob("*probe*")) == []
+
+
+def test_a_workspace_of_databricks_gets_everything_and_no_folder_of_this_machine(
+    server, make_config, monkeypatch, tmp_path
+):
+    """Its interface is that of MLflow's server, which stands in for it, but for artifacts."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "databricks")
+    monkeypatch.setenv("DATABRICKS_HOST", server.uri)
+    monkeypatch.setenv("DATABRICKS_TOKEN", "hidden")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "/Users/me/reinforce")
+    lines = list(records(1, 5))
+    run = write_run(make_config(), lines)
+    write_end(run)
+
+    with pytest.raises(UsageError, match="3 artifacts could not be stored"):
+        sync_run_directory(run)
+
+    state, client = read_json(run.tracking_file), MlflowClient(server.store_uri)
+    assert stored_points(server.store_uri, state["run_id"]) == points_of(lines)
+    experiment = client.get_experiment_by_name("/Users/me/reinforce")
+    assert experiment.artifact_location.startswith("mlflow-artifacts:/")
+    assert client.get_run(state["run_id"]).info.status == "FINISHED"
+    page = f"{server.uri}/ml/experiments/{experiment.experiment_id}/runs/{state['run_id']}"
+    assert place_in_words(state) == ["MLflow: open", page]
+    assert not list(tmp_path.glob("ml*"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+    with pytest.raises(UsageError, match="address begins with 'databricks'"):
+        sync_run_directory(run)
+
+
+def test_a_store_of_a_plugin_keeps_its_artifacts_and_its_pages(
+    empty_store, make_config, monkeypatch, tmp_path, capsys
+):
+    """MLflow takes a plugin's store by its scheme; this one is the store of databases."""
+    store_uri = f"sqlite:///{shutil.copy(empty_store, tmp_path / 'far.db')}"
+    where = str(tmp_path / "far")
+    register = _tracking_service.utils._register
+    register("lab", lambda **_: SqlAlchemyStore(store_uri, where))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "lab://host/team")
+    monkeypatch.chdir(tmp_path)
+    run = write_run(make_config(), records(1, 2))
+    write_end(run)
+
+    sync_run_directory(run)
+
+    state = read_json(run.tracking_file)
+    stored = MlflowClient(store_uri).get_run(state["run_id"])
+    assert stored.info.artifact_uri.startswith(f"{where}/")
+    assert place_in_words(state) == [
+        f"MLflow has it as run {state['run_id']}; its pages are where that store shows them"
+    ]
+    assert main(["ui", str(run.path)]) == 2
+    assert "pages of a store of kind 'lab' are its owner's" in capsys.readouterr().err
+
+
+def test_nothing_on_loopback_is_asked_through_a_proxy(
+    server, make_config, behind_proxy, monkeypatch
+):
+    """What does not answer stands in for a proxy that cannot see this machine."""
+    behind_proxy("http://127.0.0.1:9", *PROXY_VARIABLES)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+    lines = list(records(1, 5))
+
+    run, said = followed(make_config(tracking={"enabled": True}), lines)
+
+    assert f"MLflow: open\n{server.uri}/#/" in said
+    run_id = read_json(run.tracking_file)["run_id"]
+    assert stored_points(server.store_uri, run_id) == points_of(lines)
+
+
+@pytest.mark.parametrize("name", PROXY_VARIABLES)
+def test_a_proxy_that_does_not_answer_is_named_without_its_password(
+    make_config, behind_proxy, monkeypatch, capsys, name
+):
+    scheme = "https" if name == "https_proxy" else "http"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"{scheme}://mlflow.example.org")
+    behind_proxy("http://me:hidden@127.0.0.1:9", name)
+    run = write_run(make_config(), records(1, 2))
+
+    assert main(["sync", str(run.path)]) == 2
+
+    said = capsys.readouterr().err
+    assert f"it was asked through the proxy 127.0.0.1:9 ({name})" in said
+    assert "add mlflow.example.org to no_proxy" in said
+    assert "start it, or correct the address" not in said
+    assert "hidden" not in said
+    tracking, artifacts = findings(make_config(tracking={"enabled": True}))
+    assert f"the proxy 127.0.0.1:9 ({name})" in tracking.advice
+    assert (artifacts.level, artifacts.advice) == ("warning", "see tracking")
+
+
+def test_a_proxy_that_answers_itself_is_named_and_not_where_mlflow_has_answered(
+    server, make_config, behind_proxy, monkeypatch, capsys
+):
+    """This process leaves loopback in, so that its server is one behind a proxy."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+    run = write_run(make_config(tracking={"experiment": "x"}), records(1, 2))
+    with FaultyProxy(server.port) as proxy:
+        behind_proxy(proxy.uri, "http_proxy")
+        proxy.fault = "error"
+        assert main(["sync", str(run.path)]) == 2
+        said = capsys.readouterr().err
+        assert "500 error" in said
+        assert f"through the proxy {proxy.uri.removeprefix('http://')} (http_proxy)" in said
+
+        proxy.fault = None
+        sync_run_directory(run)
+        client = MlflowClient(server.store_uri)
+        client.delete_run(read_json(run.tracking_file)["run_id"])
+        assert main(["sync", str(run.path)]) == 2
+
+    said = capsys.readouterr().err
+    assert "mlflow runs restore" in said
+    assert "proxy" not in said
