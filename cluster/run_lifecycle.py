@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from threading import Timer
+from functools import partial
 from typing import Any
 
 from reinforce.cluster.analysis.plots import draw_run
@@ -40,13 +40,11 @@ from reinforce.cluster.run_store.trust import note_own
 from reinforce.cluster.run_store.warm_start import first_state
 from reinforce.cluster.tracking.follower_process import Tracking
 from reinforce.cluster.training import Training
+from reinforce.cluster.waiting import waiting
 from reinforce.configs.config import Config
 from reinforce.learner.state import LearnerState
 from reinforce.workers.environment import EnvironmentSpec
 from reinforce.workers.preflight import preflight
-
-_REPORT_AFTER_S = 15.0
-"""Longer than any check takes whose environment answers at once."""
 
 
 class RunLifecycle:
@@ -76,7 +74,9 @@ class RunLifecycle:
         self._config, self._spec, self._run = config, spec, run
         self._journal, self._console, self._started_s = journal, console, started_s
         self._checkpoints = Checkpoints(run, config)
-        self._interrupts, self._tracking = Interrupts(), Tracking(config.tracking)
+        self._interrupts = Interrupts()
+        self._tracking = Tracking(config.tracking, console, self._interrupts)
+        self._waiting = partial(waiting, console)
 
     def conduct(self, start: Checkpoint | None, note_start: Callable[[], None]) -> int:
         """Train and return the exit code.
@@ -102,7 +102,7 @@ class RunLifecycle:
                 raise
         summary = add_run_id(self._run, summary, self._tracking.run_id())
         print_summary(self._console, self._run, summary)
-        self._tracking.print_link(self._console)
+        self._tracking.print_link()
         return exit_code
 
     def _train(
@@ -134,7 +134,9 @@ class RunLifecycle:
         self, start: Checkpoint | None, note_start: Callable[[], None]
     ) -> tuple[dict[str, Any], int]:
         requests = RequestsReader(self._run.control_file)
-        driver = Driver(self._interrupts, lambda: requests.current.num_workers, self._warn)
+        driver = Driver(
+            *(self._interrupts, lambda: requests.current.num_workers, self._warn, self._waiting)
+        )
         state = start.learner if start else first_state(self._config, self._spec)
         with open_backend(self._config, self._spec, driver, state) as backend:
             # From here on the run is another than before; what was refused has left it as it was.
@@ -179,27 +181,30 @@ class RunLifecycle:
 
     def _conclude(self, outcome: Outcome) -> dict[str, Any]:
         summary = write_summary(self._run, outcome, time.monotonic() - self._started_s)
-        try:
-            plots = self._run.require_inside(self._run.plots)
-            draw_run(self._run.journal_file, plots, self._run.name)
-        except (OSError, RunDirectoryError) as error:
-            self._warn(f"no picture was drawn: {error}")
+        self._unless_interrupted(self._draw, "pictures were not drawn", "plot")
         if self._config.evaluation.video and not outcome.exit_code:
-            self._film()
+            self._unless_interrupted(self._film, "film was not made", "record")
         return summary
 
-    def _film(self) -> None:
-        """Film what was trained, unless a signal comes: the run is over already."""
+    def _draw(self) -> None:
+        try:
+            plots = self._run.require_inside(self._run.plots)
+            with self._waiting("the pictures"):
+                draw_run(self._run.journal_file, plots, self._run.name)
+        except (OSError, RunDirectoryError) as error:
+            self._warn(f"no picture was drawn: {error}")
 
-        def film() -> None:
+    def _film(self) -> None:
+        with self._waiting("the film"):
             film_last_and_best(self._run, self._config.evaluation, self._warn)
 
+    def _unless_interrupted(self, make: Callable[[], None], missing: str, verb: str) -> None:
+        """Make what a finished run shows, unless a signal comes, which does not wait for it."""
         try:
-            self._interrupts.call(film, obey_at_once=True)
+            self._interrupts.call(make, obey_at_once=True)
         except InterruptedRunError as interruption:
             self._warn(
-                f"the last film was not made ({interruption}); `reinforce record {self._run.path}` "
-                "makes it"
+                f"the last {missing} ({interruption}); `reinforce {verb} {self._run.path}` does it"
             )
 
     def _warn(self, text: str) -> None:
@@ -222,8 +227,8 @@ def open_backend(
     if config.cluster.address is None:
         # Read when Ray is imported: every server of a local Ray then listens on loopback only.
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-    from reinforce.cluster.backends.ray.backend import ray_backend
-
+    with driver.waiting("Ray to load"):
+        from reinforce.cluster.backends.ray.backend import ray_backend
     return ray_backend(config, spec, driver, state)
 
 
@@ -239,26 +244,9 @@ def check_environment(config: Config, console: PlainConsole) -> EnvironmentSpec:
         from reinforce.learner.device import require_device
 
         require_device(config.learner.device)
-    with told_if_slow(console, config.environment.id):
+    name = f"environment.id = {config.environment.id!r}"
+    with waiting(console, name, "if its constructor, reset or step hangs, Ctrl-C ends this"):
         found = preflight(config)
     for warning in found.warnings:
         console.say(f"warning: {warning}", "yellow")
     return found.spec
-
-
-@contextmanager
-def told_if_slow(
-    console: PlainConsole, environment_id: str, after_s: float = _REPORT_AFTER_S
-) -> Iterator[None]:
-    """Context that says what it waits for, and what to do, if that takes long."""
-    text = (
-        f"still trying environment.id = {environment_id!r} after {after_s:g} s: if its "
-        "constructor, reset or step hangs, Ctrl-C ends this"
-    )
-    timer = Timer(after_s, console.say, (text, "yellow"))
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()

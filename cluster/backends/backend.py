@@ -6,6 +6,7 @@ references in the other, so that data goes from worker to learner without passin
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self, TypeAlias
 
@@ -79,11 +80,13 @@ class Driver:
         interrupts: Looked at wherever that process waits.
         requested_workers: Returns how many workers the user wants by now; None: as configured.
         tell: Called with a sentence on what was lost and is made again.
+        waiting: Makes a context in which the user sees what is waited for, such as "Ray to start".
     """
 
     interrupts: Interrupts
     requested_workers: Callable[[], int | None] = lambda: None
     tell: Callable[[str], None] = lambda text: None
+    waiting: Callable[[str], AbstractContextManager[None]] = lambda purpose: nullcontext()
 
 
 class Pool(Protocol):

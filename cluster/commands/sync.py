@@ -8,6 +8,7 @@ from reinforce.cluster.errors import UsageError
 from reinforce.cluster.run_store.journal import is_being_written
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.trust import CHECKPOINTS, TRACKING, require_trust
+from reinforce.cluster.waiting import waiting
 from reinforce.configs.loading import load_config
 
 
@@ -26,8 +27,10 @@ class SyncCommand(Command):
         run = RunDirectory.open(self.run)
         config = load_config(str(run.config_file))
         require_trust(run, config, (*TRACKING, *CHECKPOINTS), trust=self.trust)
-        sync_run_directory(run)
-        PlainConsole().say(f"{self.run} is complete in MLflow")
+        console = PlainConsole()
+        with waiting(console, "MLflow to take what it missed"):
+            sync_run_directory(run)
+        console.say(f"{self.run} is complete in MLflow")
         return 0
 
 

@@ -4,7 +4,7 @@ import signal
 import threading
 import webbrowser
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +19,7 @@ from reinforce.cluster.run_store.tracking_state import read_tracking_state
 from reinforce.cluster.run_store.trust import TRACKING, require_trust
 from reinforce.cluster.tracking.server import HOST, free_port, mlflow_server
 from reinforce.cluster.tracking.store import TrackingStore, check_exists, newest_experiment
+from reinforce.cluster.waiting import waiting
 from reinforce.configs.execution import TrackingConfig
 from reinforce.configs.loading import load_config
 
@@ -45,18 +46,20 @@ class UiCommand(Command):
 
     def execute(self) -> int:
         """Serve the pages until a signal comes, which is the normal end."""
-        store, link = what_to_show(self)
+        console = PlainConsole()
+        with waiting(console, "the store of MLflow"):
+            store, link = what_to_show(self)
         if store.uri.startswith(("http://", "https://")):
             self._show(link)
             return 0
         port = free_port(self.port)
-        with (
-            _stopping() as stop,
-            mlflow_server(store.uri, store.directory, port, lambda: not stop.is_set()) as server,
-        ):
+        with _stopping() as stop, ExitStack() as serving:
+            with waiting(console, "MLflow's server"):
+                start = mlflow_server(store.uri, store.directory, port, lambda: not stop.is_set())
+                server = serving.enter_context(start)
             if not stop.is_set():
                 self._show(f"http://{HOST}:{port}/#{link.partition('#')[2]}")
-                PlainConsole().say("Ctrl-C stops it")
+                console.say("Ctrl-C stops it")
             while server.poll() is None and not stop.wait(0.2):
                 pass
         return 0

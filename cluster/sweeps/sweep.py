@@ -13,6 +13,7 @@ from reinforce.cluster.interrupts import Interrupts
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.summary import read_summary
 from reinforce.cluster.self_command import self_command, self_environment
+from reinforce.cluster.sudden_end import cleaned_up_at_a_sudden_end
 from reinforce.cluster.sweeps.ledger import SweepLedger, TrialRun
 from reinforce.cluster.sweeps.samplers import make_sampler
 from reinforce.configs.config import Config
@@ -68,7 +69,12 @@ class Sweep:
             for seed in self._sweep.seeds
             if self._ledger.find(trial, seed) is None
         )
-        interrupts.when_abandoned(self._tell_to_stop)
+        with cleaned_up_at_a_sudden_end(self._tell_to_stop):
+            self._run(waiting, interrupts, keep_up)
+
+    def _run(
+        self, waiting: deque[tuple[int, int]], interrupts: Interrupts, keep_up: Callable[[], None]
+    ) -> None:
         try:
             while waiting or self._running:
                 interrupts.check()

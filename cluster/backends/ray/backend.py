@@ -65,7 +65,10 @@ def ray_backend(
         )
         learner.while_waiting = pool.keep_busy
         try:
-            pool.wait_until_ready()
+            with driver.waiting("the first worker"):
+                pool.wait_until_ready()
+            with driver.waiting("the learner"):
+                learner.weights()
             yield Backend(pool, learner)
         finally:
             pool.tell_incidents(at_once=True)

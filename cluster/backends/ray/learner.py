@@ -53,7 +53,7 @@ _NEEDS_A_GPU = "with learner.device cuda it takes a GPU that nothing else has ta
 _FETCH_TIMEOUT_S = 15.0
 """For what the learner has made already, when a signal may have come that must be obeyed soon."""
 
-_FIT_TIMEOUT_S = 5.0
+_FIT_TIMEOUT_S = 3.0
 """For a fit that goes on when a signal comes; without it there is no checkpoint of that update."""
 
 _MAX_RESTARTS = 3

@@ -31,10 +31,11 @@ class LocalFolder:
 
     Attributes:
         path: What Ray is given.
+        parent: The place for temporary files that it lies in.
     """
 
     def __init__(self, private: Path) -> None:
-        self._private = private
+        self._private, self.parent = private, private.parent
         self.path = private / "r"
         self.path.mkdir()
         self._inode = _inode(self.path)

@@ -52,6 +52,9 @@ _BUSY_CLOSE_S = 2.0
 _IDLE_CLOSE_S = 8.0
 """For one that has no ticket to close its environments: some simulators take seconds."""
 
+_CLOSE_AFTER_A_SIGNAL_S = 2.0
+"""For either, from the signal on."""
+
 _MAX_FAILED_STARTS = 5
 """Constructors that may fail in a row."""
 
@@ -177,8 +180,16 @@ class RayPool:
         closing = {actor.close.remote(): n not in busy for n, actor in self._actors.items()}
         idle = [reference for reference, is_idle in closing.items() if is_idle]
         for references, patience_s in ((list(closing), _BUSY_CLOSE_S), (idle, _IDLE_CLOSE_S)):
-            if references:
-                ray.wait(references, num_returns=len(references), timeout=patience_s)
+            self._wait_for_all(references, patience_s)
+
+    def _wait_for_all(self, references: list[Any], patience_s: float) -> None:
+        deadline_s = time.monotonic() + patience_s
+        while references and (left_s := deadline_s - time.monotonic()) > 0:
+            _, references = ray.wait(
+                references, num_returns=len(references), timeout=min(left_s, _POLL_S)
+            )
+            if self._driver.interrupts.is_late(_CLOSE_AFTER_A_SIGNAL_S):
+                return
 
     def _advance(self, wait_s: float = _POLL_S) -> None:
         self._driver.interrupts.check()

@@ -7,6 +7,7 @@ function says what that costs.
 import logging
 import os
 import signal
+import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
@@ -23,6 +24,8 @@ not shown; the autoscaler, where there is one machine; what carries the workers'
 driver, which is switched off. Each is a Python process, and ``ray.init`` waits for the first
 (docs/decisions/0072-a-local-ray-starts-less.md)."""
 
+_START_OF_A_PROCESS_S = 1.0
+
 
 class RayProcesses:
     """The processes that ``ray.init`` starts, each the leader of a process group of its own.
@@ -34,18 +37,23 @@ class RayProcesses:
 
     def __init__(self) -> None:
         self._groups: list[int] = []
+        self._starting = threading.Lock()
+        self._are_wanted = True
 
     @contextmanager
     def started_here(self) -> Iterator[None]:
         """Context in which the processes are started that belong to this object."""
-        groups, original = self._groups, services.ConsolePopen
+        owner, original = self, services.ConsolePopen
 
         class LeaderOfItsGroup(original):  # type: ignore[misc, valid-type]  # Ray is untyped
             """What Ray starts its processes with."""
 
             def __init__(self, *arguments: Any, **options: Any) -> None:
-                super().__init__(*arguments, **options, process_group=0)
-                groups.append(self.pid)
+                with owner._starting:
+                    if not owner._are_wanted:
+                        raise ChildProcessError("Ray was ended while it started")
+                    super().__init__(*arguments, **options, process_group=0)
+                    owner._groups.append(self.pid)
 
         with ExitStack() as replaced:
             enter = replaced.enter_context
@@ -57,10 +65,14 @@ class RayProcesses:
             yield
 
     def kill(self) -> None:
-        """Kill them all at once, with whatever they have started."""
+        """Kill them all at once, with whatever they have started; none is started any more."""
+        is_free = self._starting.acquire(timeout=_START_OF_A_PROCESS_S)
+        self._are_wanted = False
         for group in self._groups:
             with suppress(ProcessLookupError):
                 os.killpg(group, signal.SIGKILL)
+        if is_free:
+            self._starting.release()
 
 
 @contextmanager
