@@ -245,7 +245,8 @@ def check_environment(config: Config, console: PlainConsole) -> EnvironmentSpec:
 
         require_device(config.learner.device)
     name = f"environment.id = {config.environment.id!r}"
-    with waiting(console, name, "if its constructor, reset or step hangs, Ctrl-C ends this"):
+    advice = "if its constructor, reset or step hangs, Ctrl-C ends this"
+    with waiting(console, name, lambda: advice):
         found = preflight(config)
     for warning in found.warnings:
         console.say(f"warning: {warning}", "yellow")

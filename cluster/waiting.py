@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
 from reinforce.cluster.console import PlainConsole
@@ -30,18 +30,21 @@ class WaitReports:
 
 @contextmanager
 def waiting(
-    console: PlainConsole, purpose: str, advice: str = "", line_after_s: float = _LINE_AFTER_S
+    console: PlainConsole,
+    purpose: str,
+    hint: Callable[[], str] = str,
+    line_after_s: float = _LINE_AFTER_S,
 ) -> Iterator[None]:
     """Context in which the user sees what is waited for.
 
     Args:
         console: Where; one that is quiet stays so.
         purpose: What follows "waiting for", such as "Ray to start".
-        advice: What to do if it lasts.
+        hint: Returns at once why it lasts, or what to do about it; "" if nobody knows.
         line_after_s: When to say it in a line, too.
     """
     is_over = threading.Event()
-    arguments = (console, f"waiting for {purpose}", advice, line_after_s, is_over)
+    arguments = (console, f"waiting for {purpose}", hint, line_after_s, is_over)
     thread = threading.Thread(target=_report, args=arguments, name="waiting", daemon=True)
     thread.start()
     try:
@@ -52,7 +55,11 @@ def waiting(
 
 
 def _report(
-    console: PlainConsole, text: str, advice: str, line_after_s: float, is_over: threading.Event
+    console: PlainConsole,
+    text: str,
+    hint: Callable[[], str],
+    line_after_s: float,
+    is_over: threading.Event,
 ) -> None:
     began_s, reports = time.monotonic(), WaitReports(line_after_s)
     with ExitStack() as shown:
@@ -63,8 +70,8 @@ def _report(
         while True:
             waited_s = time.monotonic() - began_s
             if reports.is_due(waited_s):
-                hint = f": {advice}" if advice else ""
+                because = f": {hint()}" if hint() else ""
                 with suppress(OSError, UnicodeError):  # what is waited for is worth more
-                    console.say(f"still {text} after {waited_s:.0f} s{hint}", "yellow")
+                    console.say(f"still {text} after {waited_s:.0f} s{because}", "yellow")
             if is_over.wait(min(_SPINNER_AFTER_S, line_after_s)):
                 return

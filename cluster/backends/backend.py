@@ -80,13 +80,14 @@ class Driver:
         interrupts: Looked at wherever that process waits.
         requested_workers: Returns how many workers the user wants by now; None: as configured.
         tell: Called with a sentence on what was lost and is made again.
-        waiting: Makes a context in which the user sees what is waited for, such as "Ray to start".
+        waiting: Makes a context in which the user sees what is waited for, such as "Ray to start",
+            and, by a function that returns at once, why it lasts.
     """
 
     interrupts: Interrupts
     requested_workers: Callable[[], int | None] = lambda: None
     tell: Callable[[str], None] = lambda text: None
-    waiting: Callable[[str], AbstractContextManager[None]] = lambda purpose: nullcontext()
+    waiting: Callable[..., AbstractContextManager[None]] = lambda *shown: nullcontext()
 
 
 class Pool(Protocol):

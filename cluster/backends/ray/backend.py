@@ -8,7 +8,7 @@ from ray.actor import ActorClass
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from reinforce.cluster.backends.backend import Backend, Driver
-from reinforce.cluster.backends.ray.actors import LearnerActor, RolloutActor
+from reinforce.cluster.backends.ray.actors import SIGNS_OF_LIFE, LearnerActor, RolloutActor
 from reinforce.cluster.backends.ray.capacity import WorkerTarget, require_room
 from reinforce.cluster.backends.ray.learner import RayLearner
 from reinforce.cluster.backends.ray.pool import RayPool
@@ -55,9 +55,10 @@ def ray_backend(
             lambda state: learner_actor.remote(config, spec, state, program),
             state,
             driver,
+            config.cluster.room_timeout_s,
         )
         pool = RayPool(
-            config.workers,
+            config,
             WorkerTarget(config, driver.requested_workers),
             lambda: rollout_actor.remote(config, spec, program),
             driver,
@@ -65,10 +66,8 @@ def ray_backend(
         )
         learner.while_waiting = pool.keep_busy
         try:
-            with driver.waiting("the first worker"):
-                pool.wait_until_ready()
-            with driver.waiting("the learner"):
-                learner.weights()
+            pool.wait_until_ready()
+            learner.weights()
             yield Backend(pool, learner)
         finally:
             pool.tell_incidents(at_once=True)
@@ -84,7 +83,7 @@ def _learner_actor(config: Config) -> "ActorClass[LearnerActor]":
     """
     num_gpus = num_learner_gpus(config)
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-    return ray.remote(LearnerActor).options(
+    return ray.remote(concurrency_groups=SIGNS_OF_LIFE)(LearnerActor).options(
         num_cpus=0,
         num_gpus=num_gpus,
         max_restarts=0,

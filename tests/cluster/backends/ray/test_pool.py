@@ -37,7 +37,7 @@ def make_pool(config, interrupts, num_workers=2, pool_class=RayPool, actors=None
     )
     worker_target = WorkerTarget(config, lambda: None)
     pool = pool_class(
-        config.workers,
+        config,
         worker_target,
         lambda: next(actors).remote(config, spec, UserProgram.of_this_process()),
         Driver(interrupts, tell=tell),
