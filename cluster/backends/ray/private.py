@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
+import ray
 from ray._private import ray_constants, services, worker
 from ray._private.node import Node
 from ray._private.state import state
@@ -115,6 +116,29 @@ def job_config(search_path: list[str]) -> JobConfig:
     # Not as an argument: an empty one is replaced by a list that Ray extends.
     config._py_driver_sys_path = _FixedSearchPath(search_path)
     return config
+
+
+class _EndingCoreWorker:
+    """Ray's core worker, which is not told of references that are dropped while it ends.
+
+    Ray ends the whole process when another thread drops one at the wrong moment.
+    """
+
+    def __init__(self, core_worker: Any) -> None:
+        self._core_worker = core_worker
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("remove_"):
+            return lambda *arguments: None
+        return getattr(self._core_worker, name)
+
+
+def end_ray() -> None:
+    """Disconnect from Ray, and end a local one; other threads may have references still."""
+    process = worker.global_worker
+    if hasattr(process, "core_worker"):
+        process.core_worker = _EndingCoreWorker(process.core_worker)
+    ray.shutdown()
 
 
 def local_cluster_address() -> str:

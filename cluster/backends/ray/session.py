@@ -16,7 +16,7 @@ import ray
 from reinforce.cluster import RAY_CAME_FIRST
 from reinforce.cluster.backends.backend import Driver
 from reinforce.cluster.backends.ray.local_folder import LocalFolder, local_folder
-from reinforce.cluster.backends.ray.private import RayProcesses, job_config
+from reinforce.cluster.backends.ray.private import RayProcesses, end_ray, job_config
 from reinforce.cluster.backends.ray.probe import find_cluster
 from reinforce.cluster.backends.ray.start_turns import turn_to_start
 from reinforce.cluster.background_call import start_in_background
@@ -40,7 +40,7 @@ _SLOW_START_S = 20.0
 """A start that fails sooner has another reason, which stays. Ray's own patience is 30 s."""
 
 _END_TIMEOUT_S = 60.0
-_END_AFTER_A_SIGNAL_S = 2.5
+_END_AFTER_A_SIGNAL_S = 3.5
 """From the signal on, within which Ray may still end as it likes to."""
 
 _LOCAL_OBJECT_STORE_BYTES = 512 << 20
@@ -186,7 +186,7 @@ class _Life:
             except Exception as error:  # Ray raises half a dozen types
                 raise self._failure(error) from error
             finally:
-                ray.shutdown()
+                end_ray()
 
     @contextmanager
     def _started_here(self) -> Iterator[None]:
@@ -204,7 +204,7 @@ class _Life:
                     folder.watch()
                     yield
                 finally:
-                    ray.shutdown()
+                    end_ray()
                     self._processes.kill()  # also those that were halted
 
     def _start_patiently(self, folder: LocalFolder) -> None:
@@ -220,7 +220,7 @@ class _Life:
                 self._start_once(folder)
             except Exception as error:  # as many types as there are ways to fail
                 took_s, pause_s = time.monotonic() - began_s, next(pauses, None)
-                ray.shutdown()
+                end_ray()
                 self._processes.kill()
                 self._deadline_s = math.inf
                 if took_s < _SLOW_START_S or pause_s is None or self._may_end.is_set():
