@@ -43,6 +43,8 @@ _ADVICE = {
     "address, or choose another --tracking.experiment",
     "Run with id=": "the store does not have the run: set MLFLOW_TRACKING_URI to the one that has, "
     "or remove tracking.json from the run directory to send a new one",
+    "CERTIFICATE_VERIFY_FAILED": "name its authority's certificate in "
+    "MLFLOW_TRACKING_SERVER_CERT_PATH",
     "Connection refused": "no server listens there: start it, or correct the address",
     "Failed to resolve": "correct the address",
     "has not answered": "start the server, or correct the address",
