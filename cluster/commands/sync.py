@@ -27,10 +27,9 @@ class SyncCommand(Command):
         run = RunDirectory.open(self.run)
         config = load_config(str(run.config_file))
         require_trust(run, config, (*TRACKING, *CHECKPOINTS), trust=self.trust)
-        console = PlainConsole()
-        with waiting(console, "MLflow to take what it missed"):
+        with waiting(PlainConsole(stderr=True), "MLflow to take what it missed"):
             sync_run_directory(run)
-        console.say(f"{self.run} is complete in MLflow")
+        PlainConsole().say(f"{self.run} is complete in MLflow")
         return 0
 
 

@@ -25,6 +25,10 @@ what we and Ray put below takes up to 85."""
 
 _CHECK_EVERY_S = 1.0
 
+_REMOVALS = 10
+_BETWEEN_REMOVALS_S = 0.05
+"""Processes that are being killed may still write while their folder is removed."""
+
 
 class LocalFolder:
     """A folder for the files of one Ray; whoever made it holds its lock.
@@ -68,7 +72,11 @@ class LocalFolder:
 
     def remove(self) -> None:
         """Remove it with everything in it."""
-        shutil.rmtree(self._private, ignore_errors=True)
+        for _ in range(_REMOVALS):
+            shutil.rmtree(self._private, ignore_errors=True)
+            if not self._private.exists():
+                return
+            time.sleep(_BETWEEN_REMOVALS_S)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from reinforce.cluster.backends.ray.actors import RolloutActor
 from reinforce.cluster.backends.ray.capacity import WorkerTarget
 from reinforce.cluster.backends.ray.pool import RayPool
 from reinforce.cluster.backends.ray.scheduler import TIMEOUT_S, WorkerState, key_of
-from reinforce.cluster.errors import TicketFailedError
+from reinforce.cluster.errors import TicketFailedError, WorkerStartError
 from reinforce.configs.given_objects import UserProgram
 from reinforce.learner.policies.weights import Weights
 from reinforce.workers.environment import inspect_environment
@@ -223,6 +223,20 @@ def test_a_worker_whose_constructor_hangs_is_counted_and_one_that_waits_for_room
 
     assert pool.worker_restarts == 1
     assert digests(play(pool, config).reports) == digests(played_inline(config))
+
+
+def test_workers_that_find_no_room_wait_and_say_what_is_free_as_long_as_is_allowed(
+    make_config, interrupts, monkeypatch
+):
+    import ray
+
+    monkeypatch.setattr("reinforce.cluster.backends.ray.pool._LOOK_EVERY_S", 0.1)
+    too_large = ray.remote(RolloutActor).options(num_cpus=100_000, max_restarts=0)
+    config = make_config(cluster={"cpus_per_worker": 3, "room_timeout_s": 2.0})
+    expected = r"no room for 2 s \(cluster.room_timeout_s\): 6 CPUs asked, \d+ free"
+
+    with pytest.raises(WorkerStartError, match=expected):
+        make_pool(config, interrupts, actors=[too_large, too_large])
 
 
 def test_a_ticket_that_always_fails_ends_the_run_with_the_original_error(make_config, interrupts):
