@@ -7,7 +7,7 @@ PEERS_STAMP := .venv-peers/.installed
 UPGRADE := .venv-upgrade
 SBOM := .venv-sbom
 
-.PHONY: train test check lint types prove-learning bench bench-gpu bench-peers chaos chaos-network chaos-replacement soak fuzz secrets compose-test wheel sbom hashes test-slow test-tracking test-compiler test-benchmarks browser-test upgrade clean
+.PHONY: train test check lint types prove-learning bench bench-gpu bench-peers chaos chaos-network chaos-replacement chaos-signals soak fuzz secrets compose-test wheel sbom hashes test-slow test-tracking test-compiler test-benchmarks browser-test upgrade clean
 
 train: $(STAMP)  ## Train CartPole on a local Ray and record it in ./mlflow.db
 	.venv/bin/reinforce train cartpole
@@ -53,6 +53,9 @@ chaos-network: $(STAMP)  ## Cut the connection between two nodes (needs root and
 
 chaos-replacement: $(STAMP)  ## Kill one of two workers ten times: each must be replaced within seconds
 	.venv/bin/python tests/chaos/replacement.py
+
+chaos-signals: $(STAMP)  ## Interrupt runs on Ray at their start, in a ticket and at their end: each must return within 5 s
+	.venv/bin/python tests/chaos/signals.py
 
 fuzz: $(STAMP)  ## Ten thousand wrong inputs: no traceback, no hang, nothing left behind
 	.venv/bin/python tests/fuzz/fuzz.py --cases 10000

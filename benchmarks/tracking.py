@@ -25,6 +25,8 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
+from reinforce.cluster.console import PlainConsole
+from reinforce.cluster.interrupts import Interrupts
 from reinforce.cluster.run_store.journal import BatchEntry, Journal, JournalEntry
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.tracking.follower_process import Tracking
@@ -96,7 +98,10 @@ def measure_cost(folder: Path, uri: str, arguments: argparse.Namespace) -> None:
     )
     run = RunDirectory.create(config)
     done: dict[bool, list[int]] = {False: [], True: []}
-    with Tracking(config.tracking) as tracking, Journal(run.journal_file) as journal:
+    with (
+        Tracking(config.tracking, PlainConsole(), Interrupts()) as tracking,
+        Journal(run.journal_file) as journal,
+    ):
         tracking.follow(run)
         # It imports MLflow and makes the store while Ray starts, or meets its first error.
         while not tracking.run_id() and "MLflow: " not in log_of(run):

@@ -8,15 +8,8 @@ from typing import TypeVar
 _T = TypeVar("_T")
 
 
-def start_in_background(
-    function: Callable[[], _T], afterwards: Callable[[], object] = lambda: None
-) -> "Future[_T]":
-    """Return the future result of a function that a daemon thread calls.
-
-    Args:
-        function: What may hang.
-        afterwards: Called in that thread once the result is there, before the thread ends.
-    """
+def start_in_background(function: Callable[[], _T]) -> "Future[_T]":
+    """Return the future result of a function, which may hang, that a daemon thread calls."""
     outcome: Future[_T] = Future()
 
     def run() -> None:
@@ -24,7 +17,6 @@ def start_in_background(
             outcome.set_result(function())
         except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
             outcome.set_exception(error)
-        afterwards()
 
     threading.Thread(target=run, name="background-call", daemon=True).start()
     return outcome

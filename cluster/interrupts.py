@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Self, TypeVar
 
 from reinforce.cluster.errors import InterruptedRunError
+from reinforce.cluster.sudden_end import end_at_once, hurry
 
 _T = TypeVar("_T")
 
@@ -36,7 +37,6 @@ class Interrupts:
         # Python gives signals to the main thread alone, and lets no other handle them.
         self._is_possible = threading.current_thread() is threading.main_thread()
         self._raises = False
-        self._when_abandoned: Callable[[], None] = lambda: None
         self._previous = {number: signal.getsignal(number) for number in _SIGNALS}
 
     def __enter__(self) -> Self:
@@ -62,14 +62,14 @@ class Interrupts:
             if self._previous[number] is not signal.SIG_IGN:  # as under nohup
                 signal.signal(number, self._on_signal)
 
-    def when_abandoned(self, clean_up: Callable[[], None]) -> None:
-        """Have this called before a second signal ends the process on the spot."""
-        self._when_abandoned = clean_up
-
     @property
     def received(self) -> InterruptedRunError | None:
         """What the first signal amounts to, if one came."""
         return None if self._received is None else InterruptedRunError(self._received)
+
+    def is_late(self, by_s: float) -> bool:
+        """Return whether a signal came, and so many seconds ago: time to stop waiting."""
+        return self._received is not None and time.monotonic() - self._received_at_s >= by_s
 
     def check(self) -> None:
         """Raise InterruptedRunError if a signal came."""
@@ -101,9 +101,9 @@ class Interrupts:
         if self._received is not None:
             if now_s - self._received_at_s < _ECHO_S:
                 return
-            self._when_abandoned()
-            os._exit(128 + number)
+            end_at_once(128 + number)
         self._received, self._received_at_s = number, now_s
+        hurry()
         signal.alarm(0)  # by which Ray's handler would abort us, if it was in place still
         with suppress(OSError):
             os.write(2, b"\nreinforce: stopping at the next safe point; again to abort\n")

@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from threading import Timer
+from functools import partial
 from typing import Any
 
 from reinforce.cluster.analysis.plots import draw_run
@@ -40,14 +40,12 @@ from reinforce.cluster.run_store.summary import (
 from reinforce.cluster.run_store.trust import note_own
 from reinforce.cluster.tracking.follower_process import Tracking
 from reinforce.cluster.training import Training
+from reinforce.cluster.waiting import waiting
 from reinforce.cluster.warm_start import first_state, start_of
 from reinforce.configs.config import Config
 from reinforce.learner.state import LearnerState
 from reinforce.workers.environment import EnvironmentSpec
 from reinforce.workers.preflight import preflight
-
-_REPORT_AFTER_S = 15.0
-"""Longer than any check takes whose environment answers at once."""
 
 
 class RunLifecycle:
@@ -77,7 +75,9 @@ class RunLifecycle:
         self._config, self._spec, self._run = config, spec, run
         self._journal, self._console, self._started_s = journal, console, started_s
         self._checkpoints = Checkpoints(run, config)
-        self._interrupts, self._tracking = Interrupts(), Tracking(config.tracking)
+        self._interrupts = Interrupts()
+        self._tracking = Tracking(config.tracking, console, self._interrupts)
+        self._waiting = partial(waiting, console)
 
     def conduct(self, start: Checkpoint | None, note_start: Callable[[], None]) -> int:
         """Train and return the exit code.
@@ -105,7 +105,7 @@ class RunLifecycle:
                 raise
         summary = add_run_id(self._run, summary, self._tracking.run_id())
         print_summary(self._console, self._run, summary)
-        self._tracking.print_link(self._console)
+        self._tracking.print_link()
         return exit_code
 
     def _train(
@@ -138,7 +138,10 @@ class RunLifecycle:
     ) -> tuple[dict[str, Any], int]:
         requests = RequestsReader(self._run.control_file)
         driver = Driver(
-            *(self._interrupts, lambda: requests.current.num_workers, self._warn, self._say)
+            self._interrupts,
+            lambda: requests.current.num_workers,
+            *(self._warn, self._say),
+            waiting=self._waiting,
         )
         state = start.learner if start else first_state(self._config, self._spec)
         with open_backend(self._config, self._spec, driver, state) as backend:
@@ -191,25 +194,28 @@ class RunLifecycle:
         wall_time_s = time.monotonic() - self._started_s
         changes, start = self._config.run.changes, start_of(self._config)
         summary = write_summary(self._run, outcome, wall_time_s, changes, start)
-        try:
-            plots = self._run.require_inside(self._run.plots)
-            draw_run(self._run.journal_file, plots, self._run.name)
-        except (OSError, RunDirectoryError) as error:
-            self._warn(f"no picture was drawn: {error}")
+        self._unless_interrupted(self._draw, "pictures were not drawn", "plot")
         return summary
 
-    def _film(self) -> None:
-        """Film what was trained, unless a signal comes: the run is over already."""
+    def _draw(self) -> None:
+        try:
+            plots = self._run.require_inside(self._run.plots)
+            with self._waiting("the pictures"):
+                draw_run(self._run.journal_file, plots, self._run.name)
+        except (OSError, RunDirectoryError) as error:
+            self._warn(f"no picture was drawn: {error}")
 
-        def film() -> None:
+    def _film(self) -> None:
+        with self._waiting("the film"):
             film_last_and_best(self._run, self._config.evaluation, self._warn)
 
+    def _unless_interrupted(self, make: Callable[[], None], missing: str, verb: str) -> None:
+        """Make what a finished run shows, unless a signal comes, which does not wait for it."""
         try:
-            self._interrupts.call(film, obey_at_once=True)
+            self._interrupts.call(make, obey_at_once=True)
         except InterruptedRunError as interruption:
             self._warn(
-                f"the last film was not made ({interruption}); `reinforce record {self._run.path}` "
-                "makes it"
+                f"the last {missing} ({interruption}); `reinforce {verb} {self._run.path}` does it"
             )
 
     def _warn(self, text: str) -> None:
@@ -241,8 +247,8 @@ def open_backend(
             "this is a Ray job: it trains on the job's own cluster, which RAY_ADDRESS names "
             "(--cluster.backend inline: in this process)"
         )
-    from reinforce.cluster.backends.ray.backend import ray_backend
-
+    with driver.waiting("Ray to load"):
+        from reinforce.cluster.backends.ray.backend import ray_backend
     return ray_backend(config, spec, driver, state)
 
 
@@ -259,26 +265,10 @@ def check_environment(config: Config, console: PlainConsole) -> EnvironmentSpec:
         from reinforce.learner.device import require_device
 
         require_device(config.learner.device)
-    with told_if_slow(console, config.environment.id):
+    name = f"environment.id = {config.environment.id!r}"
+    advice = "if its constructor, reset or step hangs, Ctrl-C ends this"
+    with waiting(console, name, lambda: advice):
         found = preflight(config)
     for warning in filter(None, (*found.warnings, warn_of_its_folder(config))):
         console.say(f"warning: {warning}", "yellow")
     return found.spec
-
-
-@contextmanager
-def told_if_slow(
-    console: PlainConsole, environment_id: str, after_s: float = _REPORT_AFTER_S
-) -> Iterator[None]:
-    """Context that says what it waits for, and what to do, if that takes long."""
-    text = (
-        f"still trying environment.id = {environment_id!r} after {after_s:g} s: if its "
-        "constructor, reset or step hangs, Ctrl-C ends this"
-    )
-    timer = Timer(after_s, console.say, (text, "yellow"))
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()

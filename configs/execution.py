@@ -96,6 +96,13 @@ class ClusterConfig(Section):
         1.0, gt=0, description="CPUs that Ray reserves for each rollout worker, > 0."
     )
 
+    room_timeout_s: float | None = Field(
+        None,
+        gt=0,
+        description="Seconds that a run waits for CPUs or a GPU that others have taken before it "
+        "ends, > 0. None: as long as it takes; the wait is reported.",
+    )
+
     @property
     def is_this_machine(self) -> bool:
         """Whether all of it is here: in this process, or on a local Ray."""

@@ -8,11 +8,14 @@ def main() -> int:
     """Run the command line and return its exit code; Ctrl-C ends even its imports in one line."""
     try:
         from reinforce.cluster.cli import main as run
+        from reinforce.cluster.sudden_end import end_if_in_a_hurry
 
-        return run()
+        exit_code = run()
+        end_if_in_a_hurry(exit_code)
     except KeyboardInterrupt:
         sys.stderr.write("reinforce: interrupted\n")
         return 130
+    return exit_code
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ references in the other, so that data goes from worker to learner without passin
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self, TypeAlias
 
@@ -80,12 +81,15 @@ class Driver:
         requested_workers: Returns how many workers the user wants by now; None: as configured.
         tell: Called with a sentence on what was lost and is made again.
         print_line: Called with a line that an environment has printed elsewhere.
+        waiting: Makes a context in which the user sees what is waited for, such as "Ray to start",
+            and, by a function that returns at once, why it lasts.
     """
 
     interrupts: Interrupts
     requested_workers: Callable[[], int | None] = lambda: None
     tell: Callable[[str], None] = lambda text: None
     print_line: Callable[[str], None] = lambda line: None
+    waiting: Callable[..., AbstractContextManager[None]] = lambda *shown: nullcontext()
 
 
 class Pool(Protocol):

@@ -22,6 +22,7 @@ from reinforce.cluster.run_store.journal import Journal
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.summary import read_summary
 from reinforce.cluster.run_store.trust import CHECKPOINTS, EVERYTHING, is_known, require_trust
+from reinforce.cluster.waiting import waiting
 from reinforce.cluster.warm_start import with_stored_start
 from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
@@ -210,7 +211,8 @@ def _start_of(
     summary: dict[str, Any],
     consent: Consent,
 ) -> _Start:
-    newest = Checkpoints(run, config).newest(lambda text: console.say(text, "yellow"))
+    with waiting(console, "the newest checkpoint"):
+        newest = Checkpoints(run, config).newest(lambda text: console.say(text, "yellow"))
     require_same_files(run, newest)
     if newest is None:
         _refuse_if_its_checkpoints_are_gone(run, summary)

@@ -9,6 +9,7 @@ from reinforce.cluster.run_store.journal import is_being_written
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.tracking_state import loss_in_words, read_tracking_state
 from reinforce.cluster.run_store.trust import CHECKPOINTS, TRACKING, require_trust
+from reinforce.cluster.waiting import waiting
 from reinforce.configs.loading import load_config
 
 
@@ -27,7 +28,8 @@ class SyncCommand(Command):
         run = RunDirectory.open(self.run)
         config = load_config(str(run.config_file))
         require_trust(run, config, (*TRACKING, *CHECKPOINTS), trust=self.trust)
-        sync_run_directory(run)
+        with waiting(PlainConsole(stderr=True), "MLflow to take what it missed"):
+            sync_run_directory(run)
         PlainConsole().say(f"{self.run} is complete in MLflow")
         return 0
 

@@ -4,7 +4,7 @@ import signal
 import threading
 import webbrowser
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +20,7 @@ from reinforce.cluster.run_store.trust import TRACKING, require_trust
 from reinforce.cluster.tracking.server import HOST, free_port, mlflow_server
 from reinforce.cluster.tracking.store import TrackingStore, newest_experiment, require_readable
 from reinforce.cluster.tracking.store_of_run import store_of_run
+from reinforce.cluster.waiting import waiting
 from reinforce.configs.execution import TrackingConfig
 from reinforce.configs.loading import load_config
 
@@ -46,18 +47,20 @@ class UiCommand(Command):
 
     def execute(self) -> int:
         """Serve the pages until a signal comes, which is the normal end."""
-        store, link = what_to_show(self)
+        console, aside = PlainConsole(), PlainConsole(stderr=True)
+        with waiting(aside, "the store of MLflow"):
+            store, link = what_to_show(self)
         if store.is_server:
             self._show(link)
             return 0
         port = free_port(self.port)
-        with (
-            _stopping() as stop,
-            mlflow_server(store.uri, store.directory, port, lambda: not stop.is_set()) as server,
-        ):
+        with _stopping() as stop, ExitStack() as serving:
+            with waiting(aside, "MLflow's server"):
+                start = mlflow_server(store.uri, store.directory, port, lambda: not stop.is_set())
+                server = serving.enter_context(start)
             if not stop.is_set():
                 self._show(f"http://{HOST}:{port}/#{link.partition('#')[2]}")
-                PlainConsole().say("Ctrl-C stops it")
+                console.say("Ctrl-C stops it")
             while server.poll() is None and not stop.wait(0.2):
                 pass
         return 0

@@ -38,6 +38,10 @@ class TrackingState(BaseModel, extra="allow"):
     unstored_reason: str = ""
 
 
+ANSWERS_AGAIN = "MLflow: it answers again"
+"""Line of the follower's log after an outage, in which it said what is wrong in another."""
+
+
 def read_tracking_state(file: Path) -> dict[str, Any]:
     """Return the keys that are there; none if the file is missing or somebody broke it.
 

@@ -14,6 +14,7 @@ from reinforce.cluster.run_store.journal import is_being_written
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.summary import read_summary
 from reinforce.cluster.self_command import module_command, self_environment
+from reinforce.cluster.sudden_end import cleaned_up_at_a_sudden_end
 from reinforce.cluster.sweeps.ledger import SweepLedger, TrialRun
 from reinforce.cluster.sweeps.samplers import make_sampler
 from reinforce.configs.config import Config
@@ -73,26 +74,30 @@ class Sweep:
             for seed in self._sweep.seeds
             if self._ledger.find(trial, seed) is None
         )
-        interrupts.when_abandoned(self._abandon)
-        self._wait_for_others(waiting, interrupts, keep_up)
-        try:
-            while waiting or self._running:
-                interrupts.check()
-                ended = self._take_ended()
-                while waiting and len(self._running) < self._parallel and self._is_due(*waiting[0]):
-                    refused = self._begin(*waiting.popleft())
-                    ended += [refused] if refused else []
-                for done in ended:
-                    self._ledger.add(done)
-                    self._say(done)
-                keep_up()
-                if not ended:
-                    time.sleep(_POLL_S)
-        finally:
-            for process in self._running:
-                process.let_go()
-            for process in self._running:
-                process.wait()
+        with cleaned_up_at_a_sudden_end(self._abandon):
+            self._wait_for_others(waiting, interrupts, keep_up)
+            try:
+                while waiting or self._running:
+                    interrupts.check()
+                    ended = self._take_ended()
+                    while (
+                        waiting
+                        and len(self._running) < self._parallel
+                        and self._is_due(*waiting[0])
+                    ):
+                        refused = self._begin(*waiting.popleft())
+                        ended += [refused] if refused else []
+                    for done in ended:
+                        self._ledger.add(done)
+                        self._say(done)
+                    keep_up()
+                    if not ended:
+                        time.sleep(_POLL_S)
+            finally:
+                for process in self._running:
+                    process.let_go()
+                for process in self._running:
+                    process.wait()
 
     def _wait_for_others(
         self,

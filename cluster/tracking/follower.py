@@ -31,6 +31,7 @@ from reinforce.cluster.files import open_for_appending, open_locked, write_json
 from reinforce.cluster.run_store.journal import is_being_written
 from reinforce.cluster.run_store.run_directory import RunDirectory, is_followed
 from reinforce.cluster.run_store.summary import read_summary
+from reinforce.cluster.run_store.tracking_state import ANSWERS_AGAIN
 from reinforce.cluster.tracking.experiment import overruled
 from reinforce.cluster.tracking.mlflow_run import (
     INCOMPLETE_TAG,
@@ -235,7 +236,7 @@ class Follower:
     def _note(self, text: str) -> None:
         """Say what is wrong when it changes, and once when it is over."""
         if text != self._last_error:
-            _tell(text or "MLflow: it answers again")
+            _tell(text or ANSWERS_AGAIN)
         self._last_error = text
 
 

@@ -3,15 +3,21 @@
 import json
 import os
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
+from reinforce.cluster.background_call import start_in_background
 from reinforce.cluster.console import PlainConsole
+from reinforce.cluster.files import LineReader
+from reinforce.cluster.interrupts import Interrupts
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.tracking_state import (
+    ANSWERS_AGAIN,
     loss_in_words,
     place_in_words,
     read_tracking_state,
@@ -19,6 +25,7 @@ from reinforce.cluster.run_store.tracking_state import (
 from reinforce.cluster.self_command import module_command, self_environment
 from reinforce.cluster.tracking.experiment import overruled
 from reinforce.cluster.tracking.provenance import words_after_reinforce
+from reinforce.cluster.waiting import waiting
 from reinforce.configs.execution import TrackingConfig
 from reinforce.configs.given_objects import UserProgram
 
@@ -29,7 +36,16 @@ for a database, whose tables it may be making: that takes its time and must not 
 _SERVER_TIMEOUT_S = 5.0
 """For a server that does not answer. While it answers, the end waits for it."""
 
+_PATIENCE_AFTER_A_SIGNAL_S = 3.0
+"""From the signal on. The follower goes on by itself, if it can."""
+
 _POLL_S = 0.05
+
+_COMPLAINT = "MLflow: "
+"""How each line of the follower's log begins that users should read."""
+
+_COMPLAINT_LASTS_S = 3.0
+"""What MLflow has got over within that time is not worth a word."""
 
 _NICENESS = 10
 """Importing MLflow takes seconds of CPU at the very time when Ray starts; training goes first."""
@@ -42,8 +58,11 @@ class Tracking:
     and the follower then sends what is left and gives the MLflow run its status.
     """
 
-    def __init__(self, config: TrackingConfig) -> None:
-        self._config = config
+    def __init__(
+        self, config: TrackingConfig, console: PlainConsole, interrupts: Interrupts
+    ) -> None:
+        self._config, self._console, self._interrupts = config, console, interrupts
+        self._is_over = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._run: RunDirectory | None = None
         self._sign_at_start = 0
@@ -70,8 +89,12 @@ class Tracking:
 
     def __exit__(self, *error: object) -> None:
         self.let_go()
-        if self._process:
-            self._wait_while_it_gets_on(self._process)
+        if self._process and self._run is None:  # it has nothing to send
+            self._process.kill()
+            self._process.wait()
+        elif self._process:
+            with waiting(self._console, "MLflow to take the rest"):
+                self._wait_while_it_gets_on(self._process)
 
     def follow(self, run: RunDirectory) -> None:
         """Have the follower send this run directory from now on."""
@@ -79,6 +102,10 @@ class Tracking:
             return
         self._run = run
         self._sign_at_start = self._sign()
+        complaints = LineReader(run.tracking_log)
+        for _ in complaints.new_lines():
+            pass  # of earlier processes
+        start_in_background(partial(self._tell_complaints, complaints, str(run.path)))
         start = {
             "run_directory": str(run.path),
             "command": words_after_reinforce(),
@@ -101,16 +128,38 @@ class Tracking:
 
     def let_go(self) -> None:
         """Tell the follower that the run is over; it finishes while others clean up."""
+        self._is_over.set()
         if self._process and self._process.stdin:
             with suppress(BrokenPipeError):
                 self._process.stdin.close()
 
-    def print_link(self, console: PlainConsole) -> None:
+    def _tell_complaints(self, log: LineReader, run: str) -> None:
+        """Say while the run goes on what keeps MLflow from taking it, each reason once."""
+        told: set[str] = set()
+        newest, since_s = "", time.monotonic()
+        with closing(log):
+            while not self._is_over.wait(_COMPLAINT_LASTS_S / 3):
+                for line in log.new_lines():
+                    if line.startswith(_COMPLAINT.encode()):
+                        newest, since_s = line.decode(errors="replace").strip(), time.monotonic()
+                lasts = time.monotonic() - since_s >= _COMPLAINT_LASTS_S
+                if newest and newest not in told and lasts and (told or newest != ANSWERS_AGAIN):
+                    told.add(newest)
+                    later = f"; the run goes on, and `reinforce sync {run}` sends the rest"
+                    self._say(newest + later * (newest != ANSWERS_AGAIN))
+
+    def _say(self, text: str) -> None:
+        with suppress(OSError, UnicodeError):  # the run is worth more than what is said of it
+            self._console.say(text, "yellow")
+
+    def print_link(self) -> None:
         """Print where to see the run, or how to send what could not be sent."""
         if not (self._process and self._run):
             return
         state = self._state()
-        if self._process.returncode != 0 or "link" not in state:
+        if self._process.returncode is None:
+            lines = ["MLflow gets the rest in the background", *filter(None, [state.get("link")])]
+        elif self._process.returncode != 0 or "link" not in state:
             lines = [
                 f"MLflow did not get everything: {_last_complaint(self._run.tracking_log)}",
                 f"`reinforce sync {self._run.path}` sends the rest",
@@ -124,7 +173,7 @@ class Tracking:
                     f"MLflow left out {state['num_refused']}; {self._run.tracking_log} says what"
                 )
         for line in lines:
-            console.say(line)
+            self._console.say(line)
 
     def _wait_while_it_gets_on(self, process: subprocess.Popen[bytes]) -> None:
         """Wait for the follower's end; end it when MLflow leaves it without an answer."""
@@ -137,6 +186,9 @@ class Tracking:
             if time.monotonic() - since_s > timeout_s:
                 process.kill()
                 process.wait()
+            if self._interrupts.is_late(_PATIENCE_AFTER_A_SIGNAL_S) and not _ends_what_we_start():
+                start_in_background(process.wait)
+                return
             time.sleep(_POLL_S)
 
     def _state(self) -> dict[str, Any]:
@@ -154,5 +206,10 @@ def _last_complaint(log: Path) -> str:
     if not log.exists():
         return "its process could not be started"
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    said = [line for line in lines if line.startswith("MLflow: ")]
-    return said[-1].removeprefix("MLflow: ") if said else "it does not answer"
+    said = [line for line in lines if line.startswith(_COMPLAINT)]
+    return said[-1].removeprefix(_COMPLAINT) if said else "it does not answer"
+
+
+def _ends_what_we_start() -> bool:
+    """Return whether our end is that of a container or of a service, with all its processes."""
+    return os.getppid() <= 1

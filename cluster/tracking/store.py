@@ -60,6 +60,8 @@ _ADVICE = {
     "No module named": "install the package that it names, with pip",
     "Unable to locate credentials": "give this machine those of the place where artifacts are kept",
     "No space left": "make room there",
+    "CERTIFICATE_VERIFY_FAILED": "name its authority's certificate in "
+    "MLFLOW_TRACKING_SERVER_CERT_PATH",
     "Connection refused": "no server listens there: start it, or correct the address",
     "Failed to resolve": "correct the address",
     "has not answered": "start the server, or correct the address",

@@ -1,6 +1,7 @@
 """Learners that fail in one way each. Their processes start fast: nothing here imports Torch."""
 
 import os
+import signal
 import time
 
 import ray
@@ -9,7 +10,15 @@ from reinforce.cluster.backends.ray.actors import WrongVersionError
 from reinforce.learner.state import LearnerState, UpdateReport
 
 
-class DyingLearner:
+class AnsweringLearner:
+    """Gives signs of life."""
+
+    @ray.method(concurrency_group="signs")
+    def sign_of_life(self):
+        pass
+
+
+class DyingLearner(AnsweringLearner):
     """Ends its process in every update, once what it has answered before can have been sent."""
 
     def state(self):
@@ -29,8 +38,8 @@ class LosingLearner(DyingLearner):
         raise ray.exceptions.ObjectLostError("00" * 28, None, "")
 
 
-class FittingLearner:
-    """Its state says what was done; a file orders its fits to die, to wait, or nothing.
+class FittingLearner(AnsweringLearner):
+    """Its state says what was done; a file orders its fits to die, to wait, to halt, or nothing.
 
     A batch whose file is gone is lost.
     """
@@ -49,6 +58,7 @@ class FittingLearner:
 
     def state(self):
         if self.to_fit:
+            self._halt_if_told("halts in its fit once")
             order = self.orders.read_text()
             if order == "dies once":
                 self.orders.write_text("")
@@ -60,6 +70,11 @@ class FittingLearner:
             self.to_fit = ""
         return LearnerState(self.version, {"done": self.done})
 
+    def _halt_if_told(self, order):
+        if self.orders.read_text() == order:
+            self.orders.write_text("")
+            os.kill(os.getpid(), signal.SIGSTOP)
+
     @property
     def version(self):
         return sum(what.startswith("updated") for what in self.done)
@@ -67,6 +82,7 @@ class FittingLearner:
     @ray.method(num_returns=3)
     def update(self, trajectories, version):
         self.state()
+        self._halt_if_told("halts once")
         if self.version != version:
             raise WrongVersionError(f"{self.version} and not {version}")
         (batch,) = trajectories

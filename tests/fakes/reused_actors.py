@@ -11,7 +11,7 @@ from typing import Any
 import ray
 
 from reinforce.cluster.backends.backend import Backend
-from reinforce.cluster.backends.ray.actors import LearnerActor, RolloutActor
+from reinforce.cluster.backends.ray.actors import SIGNS_OF_LIFE, LearnerActor, RolloutActor
 from reinforce.cluster.backends.ray.capacity import WorkerTarget
 from reinforce.cluster.backends.ray.learner import RayLearner
 from reinforce.cluster.backends.ray.pool import RayPool
@@ -45,7 +45,10 @@ class ReusedActors:
     """A learner and workers on the Ray of this process, and backends made of them."""
 
     def __init__(self, num_workers: int) -> None:
-        learner, worker = ray.remote(ReusedLearnerActor), ray.remote(ReusedRolloutActor)
+        learner, worker = (
+            ray.remote(concurrency_groups=SIGNS_OF_LIFE)(ReusedLearnerActor),
+            ray.remote(ReusedRolloutActor),
+        )
         self._learner = learner.options(num_cpus=0).remote()
         self._workers = [worker.options(num_cpus=0).remote() for _ in range(num_workers)]
 
@@ -64,7 +67,7 @@ class ReusedActors:
             return worker
 
         learner = RayLearner(begun_learner, state, driver)
-        pool = RayPool(config.workers, WorkerTarget(config, lambda: None), begun_worker, driver)
+        pool = RayPool(config, WorkerTarget(config, lambda: None), begun_worker, driver)
         learner.while_waiting = pool.keep_busy
         pool.wait_until_ready()
         yield Backend(pool, learner)

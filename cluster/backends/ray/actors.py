@@ -85,6 +85,10 @@ class RolloutActor:
             self._output.end()
 
 
+SIGNS_OF_LIFE = {"signs": 1}
+"""The concurrency group of a learner's actor, with a thread that answers while it works."""
+
+
 class LearnerActor:
     """The learner in a process of its own."""
 
@@ -103,6 +107,10 @@ class LearnerActor:
         self._learner = Learner(config.learner, architecture_of(config, spec), config.run.seed)
         if state:
             self._learner.load_state(state)
+
+    @ray.method(concurrency_group="signs")  # type: ignore[untyped-decorator]
+    def sign_of_life(self) -> None:
+        """Return, whatever else is going on."""
 
     def weights(self) -> Weights:
         """Return the current weights."""

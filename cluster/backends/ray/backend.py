@@ -8,7 +8,7 @@ from ray.actor import ActorClass
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from reinforce.cluster.backends.backend import Backend, Driver
-from reinforce.cluster.backends.ray.actors import LearnerActor, RolloutActor
+from reinforce.cluster.backends.ray.actors import SIGNS_OF_LIFE, LearnerActor, RolloutActor
 from reinforce.cluster.backends.ray.breakpoints import users_choice
 from reinforce.cluster.backends.ray.capacity import WorkerTarget, require_room
 from reinforce.cluster.backends.ray.learner import RayLearner
@@ -54,6 +54,7 @@ def ray_backend(
             lambda state: learner_actor.remote(config, spec, state, program, debugger),
             state,
             driver,
+            config.cluster.room_timeout_s,
         )
 
         def look_out() -> None:
@@ -61,7 +62,7 @@ def ray_backend(
             show_output()
 
         pool = RayPool(
-            config.workers,
+            config,
             WorkerTarget(config, driver.requested_workers),
             lambda placement: rollout_actor.remote(config, spec, program, placement, debugger),
             driver,
@@ -70,6 +71,7 @@ def ray_backend(
         learner.while_waiting = pool.keep_busy
         try:
             pool.wait_until_ready()
+            learner.weights()
             yield Backend(pool, learner)
         finally:
             pool.tell_incidents(at_once=True)
@@ -96,7 +98,7 @@ def _learner_actor(config: Config) -> "ActorClass[LearnerActor]":
     """
     num_gpus = num_learner_gpus(config)
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-    return ray.remote(LearnerActor).options(
+    return ray.remote(concurrency_groups=SIGNS_OF_LIFE)(LearnerActor).options(
         num_cpus=0,
         num_gpus=num_gpus,
         max_restarts=0,

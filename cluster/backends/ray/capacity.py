@@ -95,6 +95,36 @@ def require_room(config: Config) -> None:
         raise UsageError(shortage)
 
 
+class RoomWait:
+    """Waits for room that others have taken, up to ``cluster.room_timeout_s``.
+
+    Attributes:
+        words: What is asked for, and how much of it is free; "" while nothing waits.
+    """
+
+    def __init__(self, timeout_s: float | None) -> None:
+        self._timeout_s, self._since_s = timeout_s or math.inf, math.inf
+        self.words = ""
+
+    def note(self, words: str) -> str | None:
+        """Take note that there is no room now; return what to say if that has lasted too long."""
+        now_s = time.monotonic()
+        self._since_s, self.words = min(self._since_s, now_s), f"no room yet, {words}"
+        if now_s - self._since_s < self._timeout_s:
+            return None
+        return f"no room for {self._timeout_s:g} s (cluster.room_timeout_s): {words}"
+
+    def forget(self) -> None:
+        """Take note that nothing waits."""
+        self._since_s, self.words = math.inf, ""
+
+
+def cpus_in_words(num_workers: int, config: Config) -> str:
+    """Return how many CPUs so many workers need, and how many are free."""
+    asked, free = num_workers * config.cluster.cpus_per_worker, ray.available_resources()
+    return f"{asked:g} CPUs asked, {free.get('CPU', 0.0):g} free"
+
+
 class WorkerTarget:
     """The number of workers to have now, and the nodes to stay away from.
 

@@ -28,7 +28,12 @@ from ray.exceptions import (
 
 from reinforce.cluster.backends.backend import Driver
 from reinforce.cluster.backends.ray.actors import WrongVersionError
-from reinforce.cluster.backends.ray.answer_deadlines import AnswerDeadlines
+from reinforce.cluster.backends.ray.answer_deadlines import (
+    AnswerDeadlines,
+    Pulse,
+    allowed_silence_s,
+)
+from reinforce.cluster.backends.ray.capacity import RoomWait
 from reinforce.cluster.backends.ray.incidents import fails_to_start
 from reinforce.cluster.backends.ray.object_store import require_disk
 from reinforce.cluster.backends.ray.private import has_process
@@ -43,20 +48,20 @@ from reinforce.learner.state import LearnerState, UpdateReport
 
 _POLL_S = 0.05
 _TIMEOUT_S = 600.0
-"""For one call of the learner, as long as nobody knows how long those take; and for its place."""
+"""For one call of the learner, as long as nobody knows how long those take, and it lives."""
 
 _CONSTRUCTOR_TIMEOUT_S = 120.0
-"""For its constructor, once it has a place."""
+"""For the first constructor, once it has a place; the next ones are measured by it."""
 
-_REPORT_AFTER_S = 15.0
-"""Until the user hears that the learner has no place yet, and between two looks for it."""
+_LOOK_EVERY_S = 10.0
+"""Whether a learner that does not answer has a place yet."""
 
-_NEEDS_A_GPU = "with learner.device cuda it takes a GPU that nothing else has taken"
+_NEEDS_A_GPU = "with learner.device cuda the learner takes a GPU that nothing else has taken"
 
 _FETCH_TIMEOUT_S = 15.0
 """For what the learner has made already, when a signal may have come that must be obeyed soon."""
 
-_FIT_TIMEOUT_S = 5.0
+_FIT_TIMEOUT_S = 3.0
 """For a fit that goes on when a signal comes; without it there is no checkpoint of that update."""
 
 _MAX_RESTARTS = 3
@@ -84,6 +89,7 @@ class RayLearner:
         make_actor: Starts an actor from a state; None: a new learner.
         state: To begin with.
         driver: The process that this runs in.
+        room_timeout_s: How long it may wait for a place; None: as long as it takes.
     """
 
     def __init__(
@@ -91,6 +97,7 @@ class RayLearner:
         make_actor: Callable[[LearnerState | None], Any],
         state: LearnerState | None,
         driver: Driver,
+        room_timeout_s: float | None = None,
     ) -> None:
         self._make_actor, self._driver = make_actor, driver
         self._actor = make_actor(state)
@@ -99,6 +106,7 @@ class RayLearner:
         self._version = state.version if state else 0
         self._deadlines = AnswerDeadlines()
         self._is_up = False  # the actor has answered once, so its constructor is over
+        self._room = RoomWait(room_timeout_s)
         self._fitting_since_s: float | None = None
         self._restarts_in_a_row = 0
         self.while_waiting: Callable[[], None] = lambda: None
@@ -242,43 +250,63 @@ class RayLearner:
             InterruptedRunError: The user asked to stop.
             LearnerLostError: No node has room for the learner; as _ActorGoneError, it hangs.
         """
-        started_s = placed_s = time.monotonic()
-        next_look_s, is_reported = started_s + _REPORT_AFTER_S, False
+        if not self._is_up:
+            with self._driver.waiting("the learner", lambda: self._room.words):
+                self._wait_for_the_constructor(is_saving=is_saving)
+        began_s = time.monotonic()
+        pulse = Pulse(self._actor, began_s)
         while not ray.wait([reference], timeout=_POLL_S)[0]:
-            limit_s = self._allowed_s(kind or call)
-            if not is_saving:
-                self._driver.interrupts.check()
-                self.while_waiting()
-            elif self._driver.interrupts.received:
-                limit_s = _FIT_TIMEOUT_S
+            attempt = self._restarts_in_a_row + 1
+            usual_s = self._deadlines.allowed_s(kind or call, attempt, _TIMEOUT_S)
+            limit_s = self._look_out(usual_s, is_saving=is_saving)
             now_s = time.monotonic()
-            if now_s >= next_look_s:
-                next_look_s = now_s + _REPORT_AFTER_S
-                if not has_process(self._actor):
-                    placed_s = now_s  # at the earliest: what it does counts from there
-                    self._note_no_room(now_s - started_s, is_reported=is_reported)
-                    is_reported = True
-            if now_s - placed_s > limit_s:
+            silent_s = pulse.silent_s(now_s)
+            if silent_s > allowed_silence_s(attempt):
                 raise _ActorGoneError(
-                    f"the learner has not answered {call!r} for {now_s - placed_s:.0f} s"
+                    f"the learner's process has given no sign of life for {silent_s:.0f} s"
                 )
-        self._is_up = True
+            if now_s - began_s > limit_s:
+                raise _ActorGoneError(
+                    f"the learner has not answered {call!r} for {now_s - began_s:.0f} s"
+                )
 
-    def _note_no_room(self, waited_s: float, *, is_reported: bool) -> None:
-        if waited_s > _TIMEOUT_S:
-            raise LearnerLostError(
-                f"no node had room for the learner for {waited_s:.0f} s: {_NEEDS_A_GPU}"
-            )
-        if not is_reported:
-            self._driver.tell(f"still waiting for room for the learner: {_NEEDS_A_GPU}")
+    def _wait_for_the_constructor(self, *, is_saving: bool) -> None:
+        """Wait until the actor answers anything, as long as others took so far, and for its place.
 
-    def _allowed_s(self, kind: str) -> float:
-        """Return the seconds that an answer may take, a constructor before it included."""
+        Raises:
+            InterruptedRunError, LearnerLostError: As for ``_wait``.
+        """
+        began_s = looked_s = time.monotonic()
         attempt = self._restarts_in_a_row + 1
-        if kind == "weights":  # which are there as soon as the constructor is over
-            return float(_CONSTRUCTOR_TIMEOUT_S * 2 ** (attempt - 1))
-        answer_s = self._deadlines.allowed_s(kind, attempt, _TIMEOUT_S)
-        return answer_s if self._is_up else answer_s + _CONSTRUCTOR_TIMEOUT_S
+        most_s = float(_CONSTRUCTOR_TIMEOUT_S * 2 ** (attempt - 1))
+        usual_s = self._deadlines.allowed_s("constructor", attempt, most_s)
+        answer = self._actor.sign_of_life.remote()
+        while not ray.wait([answer], timeout=_POLL_S)[0]:
+            limit_s = self._look_out(usual_s, is_saving=is_saving)
+            now_s = time.monotonic()
+            if now_s - looked_s >= _LOOK_EVERY_S:
+                looked_s = now_s
+                if has_process(self._actor):
+                    self._room.forget()
+                else:
+                    began_s = now_s  # at the earliest: what it does counts from there
+                    if too_long := self._room.note(_NEEDS_A_GPU):
+                        raise LearnerLostError(too_long)
+            if now_s - began_s > limit_s:
+                raise _ActorGoneError(f"the learner has not started for {now_s - began_s:.0f} s")
+        self._room.forget()
+        with suppress(RayError):  # it has died, which every call will say
+            ray.get(answer, timeout=_TIMEOUT_S)
+            self._is_up = True
+            self._deadlines.note("constructor", time.monotonic() - began_s)
+
+    def _look_out(self, usual_s: float, *, is_saving: bool) -> float:
+        """Look out for signals and workers while the learner works; return how long it may."""
+        if not is_saving:
+            self._driver.interrupts.check()
+            self.while_waiting()
+            return usual_s
+        return _FIT_TIMEOUT_S if self._driver.interrupts.received else usual_s
 
     def _result(self, reference: Any, call: str, timeout_s: float) -> Any:
         """Return what a call that is over has returned, or raise what became of it."""

@@ -28,16 +28,21 @@ _CHECK_EVERY_S = 1.0
 _LEAST_FREE_BYTES = 1 << 20
 """For sockets, addresses and the first lines of logs; without it, Ray waits for its own files."""
 
+_REMOVALS = 10
+_BETWEEN_REMOVALS_S = 0.05
+"""Processes that are being killed may still write while their folder is removed."""
+
 
 class LocalFolder:
     """A folder for the files of one Ray; whoever made it holds its lock.
 
     Attributes:
         path: What Ray is given.
+        parent: The place for temporary files that it lies in.
     """
 
     def __init__(self, private: Path) -> None:
-        self._private = private
+        self._private, self.parent = private, private.parent
         self.path = private / "r"
         self.path.mkdir()
         self._inode = _inode(self.path)
@@ -70,7 +75,11 @@ class LocalFolder:
 
     def remove(self) -> None:
         """Remove it with everything in it."""
-        shutil.rmtree(self._private, ignore_errors=True)
+        for _ in range(_REMOVALS):
+            shutil.rmtree(self._private, ignore_errors=True)
+            if not self._private.exists():
+                return
+            time.sleep(_BETWEEN_REMOVALS_S)
 
 
 @contextmanager

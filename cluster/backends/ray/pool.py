@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from ray.exceptions import (
 
 from reinforce.cluster.backends.backend import Batch, Driver, TicketCounts
 from reinforce.cluster.backends.ray.breakpoints import BreakpointReachedError
-from reinforce.cluster.backends.ray.capacity import WorkerTarget
+from reinforce.cluster.backends.ray.capacity import RoomWait, WorkerTarget, cpus_in_words
 from reinforce.cluster.backends.ray.incidents import (
     Incident,
     Incidents,
@@ -43,7 +44,7 @@ from reinforce.cluster.errors import (
     without_colours,
 )
 from reinforce.cluster.long_tickets import LongTicket, Patience
-from reinforce.configs.execution import WorkersConfig
+from reinforce.configs.config import Config
 from reinforce.workers.placement import Placement
 from reinforce.workers.rollout_worker import RolloutReport
 from reinforce.workers.tickets import Purpose, Ticket
@@ -52,13 +53,21 @@ _POLL_S = 0.5
 """Longest time between two looks at signals and deadlines."""
 
 _START_TIMEOUT_S = 300.0
-"""For the first worker to be ready; on a cloud, machines may have to be rented first."""
+"""For the first worker to be ready once it has its CPUs."""
+
+_LOOK_EVERY_S = 2.0
+"""Whether there is room for a worker, while there is none."""
+
+_CONSTRUCTOR_RUNS = "the constructor of its environment has not returned"
 
 _BUSY_CLOSE_S = 2.0
 """At the end, for a worker to finish its ticket and close its environments; then it is killed."""
 
 _IDLE_CLOSE_S = 8.0
 """For one that has no ticket to close its environments: some simulators take seconds."""
+
+_CLOSE_AFTER_A_SIGNAL_S = 2.0
+"""For either, from the signal on."""
 
 _MAX_FAILED_STARTS = 5
 """Constructors that may fail in a row."""
@@ -86,7 +95,7 @@ class RayPool:
 
     def __init__(
         self,
-        config: WorkersConfig,
+        config: Config,
         worker_target: WorkerTarget,
         make_actor: Callable[[Placement], Any],
         driver: Driver,
@@ -97,13 +106,15 @@ class RayPool:
         self._worker_target = worker_target
         self._make_actor = make_actor
         self._driver = driver
-        self._scheduler = Scheduler(config, worker_target.target)
+        self._scheduler = Scheduler(config.workers, worker_target.target)
         self._actors: dict[int, Any] = {}
         self._calls: dict[Any, _Call] = {}
         self._submitted: dict[tuple[Purpose, int], _Submitted] = {}
         self._done: dict[TicketKey, tuple[RolloutReport, Any]] = {}
         self._last_errors: dict[TicketKey, Exception] = {}
-        self._last_alive_s = time.monotonic()
+        self._last_alive_s = self._looked_s = time.monotonic()
+        self._room = RoomWait(config.cluster.room_timeout_s)
+        self._shown_wait: ExitStack | None = None
         self._incidents = Incidents()
         self._spilling = Spilling(driver.tell)
         self._patience = Patience()
@@ -187,12 +198,21 @@ class RayPool:
         """Have the workers close their environments, and wait for it a little."""
         # It refers to the books, and they to this pool: in a circle, the actors would live on.
         self.on_long_ticket = lambda long: None
+        self._note_somebody()
         busy = {call.worker for call in self._calls.values()}
         closing = {actor.close.remote(): n not in busy for n, actor in self._actors.items()}
         idle = [reference for reference, is_idle in closing.items() if is_idle]
         for references, patience_s in ((list(closing), _BUSY_CLOSE_S), (idle, _IDLE_CLOSE_S)):
-            if references:
-                ray.wait(references, num_returns=len(references), timeout=patience_s)
+            self._wait_for_all(references, patience_s)
+
+    def _wait_for_all(self, references: list[Any], patience_s: float) -> None:
+        deadline_s = time.monotonic() + patience_s
+        while references and (left_s := deadline_s - time.monotonic()) > 0:
+            _, references = ray.wait(
+                references, num_returns=len(references), timeout=min(left_s, _POLL_S)
+            )
+            if self._driver.interrupts.is_late(_CLOSE_AFTER_A_SIGNAL_S):
+                return
 
     def _advance(self, wait_s: float = _POLL_S) -> None:
         self._driver.interrupts.check()
@@ -269,7 +289,10 @@ class RayPool:
                 self._note_failure(call, error)
             else:
                 self._note_result(call, result)
-        self._give_up_if_nobody_comes()
+        if self.workers_alive:
+            self._note_somebody()
+        else:
+            self._note_nobody()
 
     def _note_result(self, call: _Call, result: Any) -> None:
         now_s = time.monotonic()
@@ -310,17 +333,37 @@ class RayPool:
             text = without_colours(str(error))
             raise WorkerStartError(f"rollout workers fail to start: {text}") from error
 
-    def _give_up_if_nobody_comes(self) -> None:
+    def _note_somebody(self) -> None:
+        self._last_alive_s = time.monotonic()
+        self._room.forget()
+        if self._shown_wait:
+            self._shown_wait.close()
+            self._shown_wait = None
+
+    def _note_nobody(self) -> None:
+        """Wait for room as long as the user likes, and for those that have a place not for ever."""
+        if self._shown_wait is None:
+            self._shown_wait = ExitStack()
+            self._shown_wait.enter_context(
+                self._driver.waiting("a worker", lambda: self._room.words or _CONSTRUCTOR_RUNS)
+            )
         now_s = time.monotonic()
-        if self.workers_alive:
-            self._last_alive_s = now_s
-        elif now_s - self._last_alive_s > _START_TIMEOUT_S:
+        if self._actors and now_s - self._looked_s >= _LOOK_EVERY_S:
+            self._looked_s = now_s
+            if any(map(has_process, self._actors.values())):
+                self._room.forget()
+            else:
+                self._last_alive_s = now_s  # at the earliest: a constructor counts from there
+                words = cpus_in_words(len(self._actors), self._config)
+                if too_long := self._room.note(words):
+                    raise WorkerStartError(
+                        f"{too_long}; lower workers.num_workers or cluster.cpus_per_worker, or "
+                        "wait until others have ended"
+                    )
+        if now_s - self._last_alive_s > _START_TIMEOUT_S:
             raise WorkerStartError(
-                f"no worker was ready after {_START_TIMEOUT_S:.0f} s; the cluster has "
-                f"{ray.cluster_resources().get('CPU', 0):g} CPUs, of which "
-                f"{ray.available_resources().get('CPU', 0):g} are free: lower "
-                "workers.num_workers or cluster.cpus_per_worker; if there is room, the "
-                "environment's constructor hangs"
+                f"no worker was ready after {_START_TIMEOUT_S:.0f} s, though they have their "
+                "CPUs: the environment's constructor hangs"
             )
 
     def _give_up_if_exhausted(self) -> None:

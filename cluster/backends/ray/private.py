@@ -7,11 +7,13 @@ function says what that costs.
 import logging
 import os
 import signal
+import threading
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
+import ray
 from ray._private import internal_api, ray_constants, services, utils, worker
 from ray._private.node import Node
 from ray._private.state import state
@@ -23,6 +25,8 @@ _LEFT_OUT = ("start_api_server", "start_monitor", "start_log_monitor")
 not shown; the autoscaler, where there is one machine; what carries the workers' output to the
 driver, which is switched off. Each is a Python process, and ``ray.init`` waits for the first
 (docs/decisions/0072-a-local-ray-starts-less.md)."""
+
+_START_OF_A_PROCESS_S = 1.0
 
 
 _STORE_TIMEOUT_S = 10.0
@@ -38,18 +42,23 @@ class RayProcesses:
 
     def __init__(self) -> None:
         self._groups: list[int] = []
+        self._starting = threading.Lock()
+        self._are_wanted = True
 
     @contextmanager
     def started_here(self) -> Iterator[None]:
         """Context in which the processes are started that belong to this object."""
-        groups, original = self._groups, services.ConsolePopen
+        owner, original = self, services.ConsolePopen
 
         class LeaderOfItsGroup(original):  # type: ignore[misc, valid-type]  # Ray is untyped
             """What Ray starts its processes with."""
 
             def __init__(self, *arguments: Any, **options: Any) -> None:
-                super().__init__(*arguments, **options, process_group=0)
-                groups.append(self.pid)
+                with owner._starting:
+                    if not owner._are_wanted:
+                        raise ChildProcessError("Ray was ended while it started")
+                    super().__init__(*arguments, **options, process_group=0)
+                    owner._groups.append(self.pid)
 
         with ExitStack() as replaced:
             enter = replaced.enter_context
@@ -61,10 +70,14 @@ class RayProcesses:
             yield
 
     def kill(self) -> None:
-        """Kill them all at once, with whatever they have started."""
+        """Kill them all at once, with whatever they have started; none is started any more."""
+        is_free = self._starting.acquire(timeout=_START_OF_A_PROCESS_S)
+        self._are_wanted = False
         for group in self._groups:
             with suppress(ProcessLookupError):
                 os.killpg(group, signal.SIGKILL)
+        if is_free:
+            self._starting.release()
 
 
 @contextmanager
@@ -109,6 +122,29 @@ def job_config(search_path: list[str]) -> JobConfig:
     # Not as an argument: an empty one is replaced by a list that Ray extends.
     config._py_driver_sys_path = _FixedSearchPath(search_path)
     return config
+
+
+class _EndingCoreWorker:
+    """Ray's core worker, which is not told of references that are dropped while it ends.
+
+    Ray ends the whole process when another thread drops one at the wrong moment.
+    """
+
+    def __init__(self, core_worker: Any) -> None:
+        self._core_worker = core_worker
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("remove_"):
+            return lambda *arguments: None
+        return getattr(self._core_worker, name)
+
+
+def end_ray() -> None:
+    """Disconnect from Ray, and end a local one; other threads may have references still."""
+    process = worker.global_worker
+    if hasattr(process, "core_worker"):
+        process.core_worker = _EndingCoreWorker(process.core_worker)
+    ray.shutdown()
 
 
 def local_cluster_address() -> str:

@@ -1,12 +1,13 @@
 """Joining a Ray cluster, or starting a local one that leaves nothing behind."""
 
+import math
 import os
 import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -15,32 +16,40 @@ import ray
 from reinforce.cluster import RAY_CAME_FIRST
 from reinforce.cluster.backends.backend import Driver
 from reinforce.cluster.backends.ray.breakpoints import users_choice_kept
-from reinforce.cluster.backends.ray.local_folder import (
-    LocalFolder,
-    local_folder,
-    require_room,
-)
+from reinforce.cluster.backends.ray.local_folder import LocalFolder, local_folder
 from reinforce.cluster.backends.ray.object_store import local_store
-from reinforce.cluster.backends.ray.private import RayProcesses, job_config
+from reinforce.cluster.backends.ray.private import RayProcesses, end_ray, job_config
 from reinforce.cluster.backends.ray.probe import find_cluster
+from reinforce.cluster.backends.ray.start_turns import turn_to_start
 from reinforce.cluster.background_call import start_in_background
 from reinforce.cluster.errors import (
     ClusterUnreachableError,
-    InterruptedRunError,
     LocalRayError,
     UsageError,
 )
-from reinforce.cluster.interrupts import Interrupts
 from reinforce.cluster.self_command import self_search_path
+from reinforce.cluster.sudden_end import cleaned_up_at_a_sudden_end
 from reinforce.configs.config import Config
+from reinforce.configs.errors import ReinforceError
 
 _START_TIMEOUT_S = 120.0
 _POLL_S = 0.2
-_AFTER_A_SIGNAL_S = 8.0
-"""What Ray may still take to start: ended halfway, it would leave more behind."""
+
+_PAUSES_S = (5.0, 15.0)
+"""Before a local Ray is started again that was too slow, as on a machine that others load."""
+
+_SLOW_START_S = 20.0
+"""A start that fails sooner has another reason, which stays. Ray's own patience is 30 s."""
+
+_END_TIMEOUT_S = 60.0
+_END_AFTER_A_SIGNAL_S = 3.5
+"""From the signal on, within which Ray may still end as it likes to."""
 
 _ENCODINGS = {"text": "TEXT", "json": "JSON"}
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+_ONE_AT_A_TIME = threading.Lock()
+"""A process has one connection to Ray; one that was given up may still be on its way."""
 
 
 @contextmanager
@@ -69,35 +78,14 @@ def ray_session(
             "Ray was imported before reinforce, and so does not show the token that clusters ask "
             "for: import reinforce first, or set RAY_AUTH_MODE=token in the environment"
         )
-    address, processes, interrupts = config.cluster.address, RayProcesses(), driver.interrupts
-    with nullcontext() if address else local_folder(driver.tell) as folder:
-
-        def remove_at_once() -> None:
-            processes.kill()
-            if folder:
-                folder.remove()
-
-        start = _Start(interrupts, folder.check if folder else lambda: None)
-        try:
-            if folder:
-                interrupts.when_abandoned(remove_at_once)
-                with _own_token():
-                    with processes.started_here():
-                        store = local_store(batches_bytes, folder.path, driver.tell)
-                        _start_locally(start, folder, config, store)
-                    yield folder.check
-            else:
-                _join(start, str(address))
-                joined = ray.get_runtime_context().gcs_address
-                driver.tell(f"joined the Ray cluster at {joined}")
-                yield lambda: None
-        finally:
-            if start.is_over:
-                ray.shutdown()
-            else:  # Ray is still starting, and would wait for itself, or is not ours to end
-                processes.kill()
-            start.let_thread_end()
-            interrupts.when_abandoned(lambda: None)
+    life = _Life(config, driver, batches_bytes)
+    try:
+        with driver.waiting("Ray to start" if life.is_local else "the cluster to let us in"):
+            life.begin()
+        yield life.check
+    finally:
+        with driver.waiting("Ray to end"):
+            life.end()
 
 
 @contextmanager
@@ -135,96 +123,160 @@ def logging_config() -> ray.LoggingConfig:
     return ray.LoggingConfig(encoding=_ENCODINGS[encoding], log_level=level)
 
 
-class _Start:
-    """One call of ``ray.init``, in a thread that lives as long as the session.
+class _Life:
+    """Ray in this process, from its start to its end, in a thread of its own.
 
-    In a thread Ray cannot replace our handlers of signals, and we can look out for them. The thread
-    has to live on because the system kills the processes that it started when it ends.
+    In a thread Ray cannot replace our handlers of signals, and we can look out for them and leave
+    it: what is not wanted any more when it has started ends by itself. The thread lives as long as
+    Ray, because the system kills the processes that it started when it ends.
     """
 
-    def __init__(self, interrupts: Interrupts, check: Callable[[], None]) -> None:
-        self._interrupts, self._check = interrupts, check
-        self._outcome: Future[Any] | None = None
-        self._thread_may_end = threading.Event()
-        self.let_thread_end = self._thread_may_end.set
+    def __init__(self, config: Config, driver: Driver, batches_bytes: int) -> None:
+        self._config, self._driver, self._batches_bytes = config, driver, batches_bytes
+        self._address = config.cluster.address
+        self._logging = logging_config()
+        self._is_up, self._may_end = threading.Event(), threading.Event()
+        self._over: Future[None] | None = None
+        self._deadline_s = math.inf
+        self._processes = RayProcesses()
+        self.is_local = self._address is None
+        self.check: Callable[[], None] = lambda: None
+        """Raises LocalRayError if the files of a local Ray were touched."""
 
-    @property
-    def is_over(self) -> bool:
-        """Whether the call has come to its end; not if it was never made."""
-        return self._outcome is not None and self._outcome.done()
-
-    def init(self, **arguments: Any) -> None:
-        """Wait for Ray, and obey signals once it is there, or at the latest some seconds later.
+    def begin(self) -> None:
+        """Wait for Ray, and obey signals meanwhile.
 
         Raises:
-            TimeoutError: It takes too long. It may go on behind our back.
+            ClusterUnreachableError, LocalRayError: It does not come. It may go on behind our back.
             InterruptedRunError: A signal came; Ray may go on starting, too.
-            Exception: Ray's own.
         """
-        function = partial(
-            ray.init,
-            log_to_driver=False,
-            logging_level="ERROR",
-            logging_config=logging_config(),
-            job_config=job_config(self_search_path()),
-            **arguments,
-        )
+        interrupts = self._driver.interrupts
+        if self._address:
+            interrupts.call(partial(find_cluster, self._address), obey_at_once=True)
+        self._over = start_in_background(self._live)
         try:
-            with users_choice_kept():
-                self._outcome = start_in_background(function, self._thread_may_end.wait)
-                self._wait_for(self._outcome)
+            while not (self._is_up.wait(_POLL_S) or self._over.done()):
+                interrupts.check()
+                self.check()
+                if time.monotonic() > self._deadline_s:
+                    late = TimeoutError(f"it has not answered for {_START_TIMEOUT_S:g} s")
+                    raise self._failure(late)
         finally:
-            self._interrupts.take_back()
-        self._interrupts.check()
-        self._outcome.result()
+            interrupts.take_back()
+        if not self._is_up.is_set():
+            self._over.result()
 
-    def _wait_for(self, outcome: "Future[Any]") -> None:
-        deadline_s, is_stopped = time.monotonic() + _START_TIMEOUT_S, False
-        while not wait([outcome], _POLL_S).done:
-            self._check()
-            now_s = time.monotonic()
-            if self._interrupts.received and not is_stopped:
-                deadline_s, is_stopped = min(deadline_s, now_s + _AFTER_A_SIGNAL_S), True
-            if now_s > deadline_s:
-                self._interrupts.check()
-                raise TimeoutError(f"it has not answered for {_START_TIMEOUT_S:g} s")
+    def end(self) -> None:
+        """Wait until Ray has ended, but neither for one that has not started nor after a signal."""
+        self._may_end.set()
+        if not (self._over and self._is_up.is_set()):
+            return
+        deadline_s = time.monotonic() + _END_TIMEOUT_S
+        while not wait([self._over], _POLL_S).done:
+            is_late = self._driver.interrupts.is_late(_END_AFTER_A_SIGNAL_S)
+            if is_late or time.monotonic() > deadline_s:
+                return
+        self._over.result()
 
+    def _live(self) -> None:
+        with _ONE_AT_A_TIME, self._started_here() if self.is_local else self._joined():
+            self._is_up.set()
+            self._may_end.wait()
 
-def _start_locally(
-    start: _Start, folder: LocalFolder, config: Config, store: dict[str, Any]
-) -> None:
-    try:
-        start.init(
-            address="local",  # whatever RAY_ADDRESS says
-            num_cpus=len(os.sched_getaffinity(0)),
-            num_gpus=num_learner_gpus(config),
-            include_dashboard=False,
-            **store,
-            # Nobody reads them here, and any user of the machine could.
-            _system_config={"enable_metrics_collection": False},
-            _temp_dir=str(folder.path),
+    @contextmanager
+    def _joined(self) -> Iterator[None]:
+        # Nothing to clean up, but nothing to wait for either.
+        with cleaned_up_at_a_sudden_end(lambda: None):
+            try:
+                self._init(address=self._address)
+                joined = ray.get_runtime_context().gcs_address
+                self._driver.tell(f"joined the Ray cluster at {joined}")
+                yield
+            except Exception as error:  # Ray raises half a dozen types
+                raise self._failure(error) from error
+            finally:
+                end_ray()
+
+    @contextmanager
+    def _started_here(self) -> Iterator[None]:
+        with local_folder(self._driver.tell) as folder, _own_token():
+            self.check = folder.check
+
+            def remove_at_once() -> None:
+                self._processes.kill()
+                folder.remove()
+
+            with cleaned_up_at_a_sudden_end(remove_at_once):
+                try:
+                    with turn_to_start(folder.parent, self._may_end.wait, self._driver.tell):
+                        self._start_patiently(folder)
+                    folder.watch()
+                    yield
+                finally:
+                    end_ray()
+                    self._processes.kill()  # also those that were halted
+
+    def _start_patiently(self, folder: LocalFolder) -> None:
+        """Start a local Ray, and again if that took too long.
+
+        Raises:
+            LocalRayError: It does not start.
+        """
+        pauses = iter(_PAUSES_S)
+        while True:
+            began_s = time.monotonic()
+            try:
+                self._start_once(folder)
+            except Exception as error:  # as many types as there are ways to fail
+                took_s, pause_s = time.monotonic() - began_s, next(pauses, None)
+                end_ray()
+                self._processes.kill()
+                self._deadline_s = math.inf
+                if took_s < _SLOW_START_S or pause_s is None or self._may_end.is_set():
+                    raise self._failure(error) from error
+                self._driver.tell(
+                    f"Ray did not start within {took_s:.0f} s, as happens on a busy machine; it is "
+                    f"started again in {pause_s:.0f} s"
+                )
+                self._may_end.wait(pause_s)
+            else:
+                return
+
+    def _start_once(self, folder: LocalFolder) -> None:
+        self._processes = RayProcesses()
+        store = local_store(self._batches_bytes, folder.path, self._driver.tell)
+        with self._processes.started_here():
+            self._init(
+                address="local",  # whatever RAY_ADDRESS says
+                num_cpus=len(os.sched_getaffinity(0)),
+                num_gpus=num_learner_gpus(self._config),
+                include_dashboard=False,
+                **store,
+                # Nobody reads them here, and any user of the machine could.
+                _system_config={"enable_metrics_collection": False},
+                _temp_dir=str(folder.path),
+            )
+
+    def _init(self, **arguments: Any) -> None:
+        self._deadline_s = time.monotonic() + _START_TIMEOUT_S
+        with users_choice_kept():
+            ray.init(
+                log_to_driver=False,
+                logging_level="ERROR",
+                logging_config=self._logging,
+                job_config=job_config(self_search_path()),
+                **arguments,
+            )
+
+    def _failure(self, error: Exception) -> ReinforceError:
+        reason = f"{type(error).__name__}: {error}"
+        if self.is_local:
+            return LocalRayError(
+                f"cannot start Ray on this machine: {reason}\n"
+                "Use cluster.backend inline to train without it."
+            )
+        return ClusterUnreachableError(
+            f"cannot join the Ray cluster at cluster.address = {self._address!r}: {reason}\n"
+            "A driver needs a node of the cluster on its own machine: `ray start --address "
+            "HOST:PORT --num-cpus 0` makes one here; `reinforce submit` needs none"
         )
-        folder.watch()
-    except (InterruptedRunError, LocalRayError, UsageError):
-        raise
-    except Exception as error:  # as many types as there are ways to fail
-        require_room(folder.path)  # else that is why
-        raise LocalRayError(
-            f"cannot start Ray on this machine: {type(error).__name__}: {error}\n"
-            "Use cluster.backend inline to train without it."
-        ) from error
-
-
-def _join(start: _Start, address: str) -> None:
-    find_cluster(address)
-    try:
-        start.init(address=address)
-    except (InterruptedRunError, UsageError):
-        raise
-    except Exception as error:  # Ray raises half a dozen types here, all meaning the same to us
-        raise ClusterUnreachableError(
-            f"cannot join the Ray cluster at cluster.address = {address!r}: "
-            f"{type(error).__name__}: {error}\nA driver needs a node of the cluster on its own "
-            "machine: `ray start --address HOST:PORT --num-cpus 0` makes one here; `reinforce "
-            "submit` needs none"
-        ) from error

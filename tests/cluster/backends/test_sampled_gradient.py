@@ -43,7 +43,7 @@ def test_a_hundred_thousand_episodes_give_the_true_gradient(tmp_path, interrupts
     worker_target = WorkerTarget(config, lambda: None)
     program = UserProgram.of_this_process()
     pool = RayPool(
-        *(config.workers, worker_target),
+        *(config, worker_target),
         lambda _: actor.remote(config, spec, program),
         Driver(interrupts),
     )

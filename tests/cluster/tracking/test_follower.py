@@ -5,19 +5,26 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from mlflow import MlflowClient
+from processes import wait_for
 from written_runs import points_of, stored_points
 
 from reinforce.cluster.cli import main
 from reinforce.cluster.commands.sync import sync_run_directory
+from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.files import read_json
+from reinforce.cluster.interrupts import Interrupts
 from reinforce.cluster.run_store.journal import JournalEntry, read_entries
 from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.tracking.follower_process import Tracking
 from reinforce.cluster.tracking.pacing import MetricWindows
 from reinforce.cluster.tracking.run_description import params_of
+from reinforce.configs.execution import TrackingConfig
 from reinforce.configs.loading import load_config
 
 
@@ -162,6 +169,34 @@ def test_an_unreachable_store_delays_the_end_by_its_timeout_only(tmp_path):
     assert "`reinforce sync" in result.stdout
     assert read_json(tmp_path / "runs" / "alone" / "summary.json")["status"] == "finished"
     assert time.monotonic() - started < 30
+
+
+class Refusing(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_error(401)
+
+    do_POST = do_GET  # noqa: N815  (the name is the library's)
+
+    def log_message(self, *arguments):
+        pass
+
+
+def test_a_server_that_refuses_is_reported_while_the_run_goes_on(run_in_tmp, monkeypatch):
+    """With the advice of the doctor, once, and not only at the end."""
+    console = PlainConsole(record=True, width=1000)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
+        config = TrackingConfig(enabled=True)
+        with Tracking(config, console, Interrupts()) as tracking:
+            tracking.follow(run_in_tmp)
+            wait_for(lambda: "401" in console.export_text(clear=False))
+            time.sleep(3)
+        server.shutdown()
+
+    (line,) = [each for each in console.export_text().splitlines() if "401" in each]
+    assert "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD; the run goes on" in line
+    assert f"`reinforce sync {run_in_tmp.path}` sends the rest" in line
 
 
 def test_a_store_that_does_not_answer_is_named_and_nothing_is_lost(run_in_tmp, monkeypatch, capsys):

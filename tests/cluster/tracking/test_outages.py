@@ -15,6 +15,7 @@ from written_runs import append, points_of, records, stored_points, write_end, w
 from reinforce.cluster.commands.sync import sync_run_directory
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.files import read_json
+from reinforce.cluster.interrupts import Interrupts
 from reinforce.cluster.tracking.follower_process import Tracking
 
 
@@ -42,7 +43,8 @@ def follow_while(config, act):
     and the seconds that its end took."""
     run = write_run(config)
     lines = []
-    with Tracking(config.tracking) as tracking:
+    console = PlainConsole(record=True, width=1000)
+    with Tracking(config.tracking, console, Interrupts()) as tracking:
         tracking.follow(run)
         for part, (first, last) in enumerate([(1, 10), (11, 20), (21, 30)]):
             new = list(records(first, last))
@@ -52,8 +54,7 @@ def follow_while(config, act):
         write_end(run)
         ended_s = time.monotonic()
     end_s = time.monotonic() - ended_s
-    console = PlainConsole(record=True, width=1000)
-    tracking.print_link(console)
+    tracking.print_link()
     return run, lines, console.export_text(), end_s
 
 

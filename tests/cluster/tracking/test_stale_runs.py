@@ -7,7 +7,9 @@ from mlflow import MlflowClient
 from written_runs import records, write_end, write_run
 
 from reinforce.cluster.commands.sync import sync_run_directory
+from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.files import read_json
+from reinforce.cluster.interrupts import Interrupts
 from reinforce.cluster.tracking.follower import Follower
 from reinforce.cluster.tracking.follower_process import Tracking
 
@@ -53,7 +55,7 @@ def test_the_next_run_that_is_sent_marks_it_as_failed(make_config, store_uri, lo
 
 def test_the_process_that_follows_a_run_looks_for_lost_ones_too(make_config, store_uri, lost_run):
     config = make_config(run={"name": "other"}, tracking={"enabled": True})
-    with Tracking(config.tracking) as tracking:
+    with Tracking(config.tracking, PlainConsole(), Interrupts()) as tracking:
         other = write_run(config, records(1, 2))
         tracking.follow(other)
         write_end(other)

@@ -12,16 +12,18 @@ from failing_learners import DyingLearner, FittingLearner, LosingLearner
 from reinforce.cluster.backends.backend import Driver
 from reinforce.cluster.backends.ray import answer_deadlines
 from reinforce.cluster.backends.ray import learner as ray_learner
-from reinforce.cluster.backends.ray.actors import LearnerActor
+from reinforce.cluster.backends.ray.actors import SIGNS_OF_LIFE, LearnerActor
 from reinforce.cluster.backends.ray.learner import RayLearner
 from reinforce.cluster.backends.ray.learner import _Start as Start
 from reinforce.cluster.batches import training_tickets
+from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import (
     InterruptedRunError,
     LearnerLostError,
     LearnerStateLostError,
     TrajectoriesLostError,
 )
+from reinforce.cluster.waiting import waiting
 from reinforce.configs.given_objects import UserProgram
 from reinforce.learner.learner import Learner
 from reinforce.learner.state import LearnerState
@@ -49,7 +51,9 @@ def batches(tmp_path):
 
 
 def fitting_learner(interrupts, orders, tell=print):
-    make_actor = ray.remote(FittingLearner).options(num_cpus=0).remote
+    make_actor = (
+        ray.remote(concurrency_groups=SIGNS_OF_LIFE)(FittingLearner).options(num_cpus=0).remote
+    )
     learner = RayLearner(
         lambda state: make_actor(state, orders), None, Driver(interrupts, tell=tell)
     )
@@ -62,7 +66,7 @@ def done_in(learner):
 
 
 def learner_of(kind, interrupts):
-    make_actor = ray.remote(kind).options(num_cpus=0).remote
+    make_actor = ray.remote(concurrency_groups=SIGNS_OF_LIFE)(kind).options(num_cpus=0).remote
     learner = RayLearner(lambda state: make_actor(), None, Driver(interrupts))
     ray.wait(
         [learner._starts[0].state], timeout=60
@@ -80,18 +84,23 @@ def test_a_learner_that_dies_in_every_attempt_ends_the_run_with_its_reason(inter
 
 
 def test_a_learner_that_no_node_has_room_for_is_said_and_then_given_up(interrupts, monkeypatch):
-    monkeypatch.setattr(ray_learner, "_REPORT_AFTER_S", 0.5)
-    monkeypatch.setattr(ray_learner, "_TIMEOUT_S", 2.0)
-    make_actor = ray.remote(DyingLearner).options(num_cpus=0, num_gpus=1).remote
-    told = []
-    driver = Driver(interrupts, tell=told.append)
-    learner = RayLearner(lambda state: make_actor(), None, driver)
+    monkeypatch.setattr(ray_learner, "_LOOK_EVERY_S", 0.2)
+    actor = ray.remote(concurrency_groups=SIGNS_OF_LIFE)(DyingLearner)
+    make_actor = actor.options(num_cpus=0, num_gpus=1).remote
+    console = PlainConsole(record=True, width=200)
+    driver = Driver(
+        interrupts,
+        waiting=lambda purpose, hint: waiting(console, purpose, hint, line_after_s=0.8),
+    )
+    learner = RayLearner(lambda state: make_actor(), None, driver, room_timeout_s=2.0)
 
-    with pytest.raises(LearnerLostError, match="no node had room for the learner"):
+    with pytest.raises(LearnerLostError, match=r"no room for 2 s \(cluster.room_timeout_s\)"):
         learner.update([])
     ray.kill(learner._actor)
 
-    assert [text.split(":")[0] for text in told] == ["still waiting for room for the learner"]
+    first, second = console.export_text().splitlines()
+    assert "waiting for the learner after 1 s: no room yet, with learner.device cuda" in first
+    assert "after 2 s: no room yet" in second
 
 
 def test_a_learner_whose_runtime_environment_fails_is_given_up_with_its_text(interrupts):
@@ -221,12 +230,12 @@ def test_a_learner_that_hangs_is_replaced_after_a_time_of_its_own(
     """Long before what one may take of which nothing is known."""
     monkeypatch.setattr(answer_deadlines, "_SHORTEST_S", 0.5)
     monkeypatch.setattr(ray_learner, "_CONSTRUCTOR_TIMEOUT_S", 0.5)
-    monkeypatch.setattr(ray_learner, "_REPORT_AFTER_S", 0.1)
     learner = fitting_learner(interrupts, orders)
     make_actor = learner._make_actor
 
     def make_another_with_patience(state):
         monkeypatch.setattr(ray_learner, "_CONSTRUCTOR_TIMEOUT_S", 60.0)
+        monkeypatch.setattr(answer_deadlines, "_SHORTEST_S", 60.0)
         orders.write_text("")
         return make_actor(state)
 
@@ -243,6 +252,46 @@ def test_a_learner_that_hangs_is_replaced_after_a_time_of_its_own(
         learner.update(batches[:1])
         assert done_in(learner) == [*TWO_UPDATES, *TWO_UPDATES[:2]]
     assert learner.restarts == 1
+
+
+@pytest.mark.parametrize("order", ["halts once", "halts in its fit once"])
+def test_a_process_that_is_halted_is_replaced_though_nobody_knows_how_long_it_takes(
+    interrupts, orders, batches, monkeypatch, order
+):
+    """In the first update, or in the fit that it was followed by."""
+    monkeypatch.setattr(answer_deadlines, "_SHORTEST_S", 0.5)
+    monkeypatch.setattr(answer_deadlines, "_PULSE_PAUSE_S", 0.1)
+    told = []
+    learner = fitting_learner(interrupts, orders, told.append)
+    make_actor = learner._make_actor
+
+    def make_another_with_patience(state):
+        monkeypatch.setattr(answer_deadlines, "_SHORTEST_S", 60.0)
+        return make_actor(state)
+
+    learner._make_actor = make_another_with_patience
+    orders.write_text(order)
+
+    learner.update(batches[:1])
+    assert done_in(learner) == TWO_UPDATES[:2]
+    assert learner.restarts == 1
+    assert "has given no sign of life for 1 s; it starts again" in told[0]
+
+
+def test_a_first_fit_may_take_long_as_long_as_its_process_lives(
+    interrupts, orders, batches, monkeypatch
+):
+    monkeypatch.setattr(answer_deadlines, "_SHORTEST_S", 1.0)
+    monkeypatch.setattr(answer_deadlines, "_PULSE_PAUSE_S", 0.1)
+    learner = fitting_learner(interrupts, orders)
+    learner.update(batches[:1])
+    orders.write_text("waits")
+    timer = threading.Timer(3.0, orders.write_text, [""])
+    timer.start()
+
+    assert done_in(learner) == TWO_UPDATES[:2]
+    assert learner.restarts == 0
+    timer.join()
 
 
 def test_a_learner_that_dies_in_every_fit_ends_the_run(interrupts, orders, batches):
@@ -329,7 +378,9 @@ def test_the_real_learner_killed_in_its_fit_goes_on_as_if_nothing_had_happened(
     for update in range(3):
         batches.append([worker.play(t, weights)[1] for t in training_tickets(config, update, 16)])
         _, weights = undisturbed.update(batches[-1])
-    make_actor = ray.remote(LearnerActor).options(num_cpus=0).remote
+    make_actor = (
+        ray.remote(concurrency_groups=SIGNS_OF_LIFE)(LearnerActor).options(num_cpus=0).remote
+    )
     program = UserProgram.of_this_process()
     learner = RayLearner(
         lambda state: make_actor(config, spec, state, program), None, Driver(interrupts)

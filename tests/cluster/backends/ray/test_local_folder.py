@@ -14,8 +14,9 @@ from reinforce.cluster.errors import LocalRayError
 
 
 @pytest.fixture
-def place(monkeypatch):
+def place(monkeypatch, tmp_path_factory):
     """A folder for temporary files, as TMPDIR would name it."""
+    tmp_path_factory.getbasetemp()  # pytest's own must not be made in there
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         monkeypatch.setattr(tempfile, "tempdir", folder)
         yield Path(folder)

@@ -11,11 +11,13 @@ import time
 import numpy as np
 import pytest
 import ray
+from failing_learners import AnsweringLearner
 from ray._raylet import GcsClient
 from ray.cluster_utils import Cluster
 from runs import RecordingDisplay, train
 
 from reinforce.cluster.backends.backend import Driver
+from reinforce.cluster.backends.ray.actors import SIGNS_OF_LIFE
 from reinforce.cluster.backends.ray.learner import RayLearner
 from reinforce.cluster.errors import LearnerStateLostError
 from reinforce.cluster.run_lifecycle import open_backend
@@ -170,7 +172,7 @@ def test_a_node_that_was_given_notice_gets_no_new_tickets(make_config, cluster, 
     assert outcome.progress.tickets.reissued == 0
 
 
-class LearnerFarAway:
+class LearnerFarAway(AnsweringLearner):
     """Has a state that is too large to travel with a message, on a node of its own."""
 
     def state(self):
@@ -185,7 +187,11 @@ def test_a_state_that_vanishes_with_its_node_is_told_apart(cluster, interrupts):
     """The lifecycle then goes back to a checkpoint."""
     node = cluster.add_node(num_cpus=1, resources={"far": 1})
     ray.init(address=cluster.address)
-    make_actor = ray.remote(LearnerFarAway).options(resources={"far": 1}).remote
+    make_actor = (
+        ray.remote(concurrency_groups=SIGNS_OF_LIFE)(LearnerFarAway)
+        .options(resources={"far": 1})
+        .remote
+    )
     learner = RayLearner(lambda state: make_actor(), None, Driver(interrupts))
     assert ray.wait([learner._starts[0].state], fetch_local=False, timeout=60)[0]
     in_the_midst(lambda: cluster.remove_node(node, allow_graceful=False))

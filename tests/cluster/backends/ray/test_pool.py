@@ -37,7 +37,7 @@ def make_pool(config, interrupts, num_workers=2, pool_class=RayPool, actors=None
     )
     worker_target = WorkerTarget(config, lambda: None)
     pool = pool_class(
-        config.workers,
+        config,
         worker_target,
         lambda _: next(actors).remote(config, spec, UserProgram.of_this_process()),
         Driver(interrupts, tell=tell),
@@ -223,6 +223,20 @@ def test_a_worker_whose_constructor_hangs_is_counted_and_one_that_waits_for_room
 
     assert pool.worker_restarts == 1
     assert digests(play(pool, config).reports) == digests(played_inline(config))
+
+
+def test_workers_that_find_no_room_wait_and_say_what_is_free_as_long_as_is_allowed(
+    make_config, interrupts, monkeypatch
+):
+    import ray
+
+    monkeypatch.setattr("reinforce.cluster.backends.ray.pool._LOOK_EVERY_S", 0.1)
+    too_large = ray.remote(RolloutActor).options(num_cpus=100_000, max_restarts=0)
+    config = make_config(cluster={"cpus_per_worker": 3, "room_timeout_s": 2.0})
+    expected = r"no room for 2 s \(cluster.room_timeout_s\): 6 CPUs asked, \d+ free"
+
+    with pytest.raises(WorkerStartError, match=expected):
+        make_pool(config, interrupts, actors=[too_large, too_large])
 
 
 def test_a_ticket_that_always_fails_ends_the_run_with_the_original_error(make_config, interrupts):

@@ -20,13 +20,14 @@ import sys, time
 from pathlib import Path
 from types import SimpleNamespace
 from reinforce.cluster.backends.ray import session
-from reinforce.cluster.cli import main
+from reinforce.__main__ import main
 
 def monotonic():
     return time.monotonic() + 1e6 * Path("over").exists()
 
 session.time = SimpleNamespace(monotonic=monotonic)
-sys.exit(main(["train", "cartpole"]))
+sys.argv[1:] = ["train", "cartpole"]
+sys.exit(main())
 """
 
 
@@ -64,21 +65,66 @@ def test_a_signal_ends_a_run_whose_ray_hangs(tmp_path, temporary_folder):
         began_s = time.monotonic()
         process.terminate()
         _, said = process.communicate(timeout=60)
-        assert time.monotonic() - began_s < 20, "it is killed after that: docs/failures.md"
+        assert time.monotonic() - began_s < 5
 
     assert process.returncode == 143
     assert "stopped before the run had begun" in said
     assert_nothing_is_left(temporary_folder, tmp_path)
 
 
-def test_a_second_signal_ends_it_at_once(tmp_path, temporary_folder):
-    with run_whose_ray_hangs(tmp_path) as process:
+# A program that does not look at signals while its Ray is there.
+DEAF = """
+import time
+from reinforce.cluster.backends.backend import Driver
+from reinforce.cluster.backends.ray.session import ray_session
+from reinforce.cluster.interrupts import Interrupts
+from reinforce.configs.config import Config
+
+with Interrupts() as interrupts, ray_session(Config(), Driver(interrupts)):
+    print("up", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_second_signal_ends_everything_at_once(tmp_path, temporary_folder):
+    with subprocess.Popen(
+        [sys.executable, "-c", DEAF], cwd=tmp_path, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout.readline() == b"up\n"
         process.terminate()
-        wait_for(lambda: "stopping at the next safe point" in process.stderr.readline())
         time.sleep(0.5)  # sooner it would be taken for an echo of the first
         process.terminate()
-        assert process.wait(5) == 143, "the first alone takes 8 s"
+        assert process.wait(5) == 143
 
+    assert ray_folders(temporary_folder) == []
+    wait_for(lambda: processes_in(tmp_path) == [])
+
+
+# A raylet that dies while Ray starts: Ray waits for it for half a minute, as for one that is slow.
+PATIENT = """
+from reinforce.cluster.backends.backend import Driver
+from reinforce.cluster.backends.ray import session
+from reinforce.cluster.interrupts import Interrupts
+from reinforce.configs.config import Config
+
+session._PAUSES_S = (0.1,)
+with Interrupts() as interrupts, session.ray_session(Config(), Driver(interrupts, tell=print)):
+    print("up")
+"""
+
+
+def test_a_ray_that_is_too_slow_is_started_again(tmp_path, temporary_folder):
+    with subprocess.Popen(
+        [sys.executable, "-c", PATIENT], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    ) as process:
+        (raylet,) = wait_for(lambda: raylets_in(tmp_path), pause_s=0.01)
+        os.kill(raylet, signal.SIGKILL)
+        said, _ = process.communicate(timeout=180)
+
+    assert process.returncode == 0
+    first, last = said.splitlines()
+    assert first.startswith("Ray did not start within")
+    assert last == "up"
     assert ray_folders(temporary_folder) == []
     wait_for(lambda: processes_in(tmp_path) == [])
 

@@ -1,0 +1,53 @@
+"""The end of this process on the spot: what must not outlive it is ended first, nothing awaited."""
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import NoReturn
+
+_SHOW_CURSOR = b"\x1b[?25h"
+"""To a terminal, in which a panel or a spinner has hidden it."""
+
+_clean_ups: list[Callable[[], None]] = []
+_hurried = threading.Event()
+
+
+@contextmanager
+def cleaned_up_at_a_sudden_end(clean_up: Callable[[], None]) -> Iterator[None]:
+    """Context of something that outlives this process unless a function is called, a quick one."""
+    _clean_ups.append(clean_up)
+    try:
+        yield
+    finally:
+        _clean_ups.remove(clean_up)
+
+
+def end_at_once(exit_code: int) -> NoReturn:
+    """Clean up what is going on, and end the process."""
+    for clean_up in reversed(_clean_ups):
+        clean_up()
+    if os.isatty(2):
+        with suppress(OSError):
+            os.write(2, _SHOW_CURSOR)
+    os._exit(exit_code)
+
+
+def hurry() -> None:
+    """Have the command end as soon as it has done what it must: a signal came."""
+    _hurried.set()
+
+
+def end_if_in_a_hurry(exit_code: int) -> None:
+    """End a command that is over at once, if a signal came or something goes on in a thread.
+
+    Else Python takes its libraries down one by one, which lasts seconds on a busy machine, waits
+    for some threads, and crashes under others.
+    """
+    if not (_clean_ups or _hurried.is_set()):
+        return
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    end_at_once(exit_code)

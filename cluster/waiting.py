@@ -1,0 +1,77 @@
+"""What a command waits for, shown: a spinner in a terminal, and a line now and then everywhere."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+
+from reinforce.cluster.console import PlainConsole
+
+_SPINNER_AFTER_S = 1.0
+"""Within which most waits are over; a spinner that only flashes disturbs."""
+
+_LINE_AFTER_S = 15.0
+"""Longer than any wait takes of which nothing is wrong."""
+
+
+class WaitReports:
+    """Decides when a wait is worth a line: after a while, and again each time that it doubles."""
+
+    def __init__(self, after_s: float = _LINE_AFTER_S) -> None:
+        self._next_s = after_s
+
+    def is_due(self, waited_s: float) -> bool:
+        """Return whether to say now how long it has lasted."""
+        if waited_s < self._next_s:
+            return False
+        self._next_s = 2 * waited_s
+        return True
+
+
+@contextmanager
+def waiting(
+    console: PlainConsole,
+    purpose: str,
+    hint: Callable[[], str] = str,
+    line_after_s: float = _LINE_AFTER_S,
+) -> Iterator[None]:
+    """Context in which the user sees what is waited for.
+
+    Args:
+        console: Where; one that is quiet stays so.
+        purpose: What follows "waiting for", such as "Ray to start".
+        hint: Returns at once why it lasts, or what to do about it; "" if nobody knows.
+        line_after_s: When to say it in a line, too.
+    """
+    is_over = threading.Event()
+    arguments = (console, f"waiting for {purpose}", hint, line_after_s, is_over)
+    thread = threading.Thread(target=_report, args=arguments, name="waiting", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
+
+
+def _report(
+    console: PlainConsole,
+    text: str,
+    hint: Callable[[], str],
+    line_after_s: float,
+    is_over: threading.Event,
+) -> None:
+    began_s, reports = time.monotonic(), WaitReports(line_after_s)
+    with ExitStack() as shown:
+        if is_over.wait(min(_SPINNER_AFTER_S, line_after_s)):
+            return
+        if console.is_terminal and not console.quiet:
+            shown.enter_context(console.status(PlainConsole.cell(text)))
+        while True:
+            waited_s = time.monotonic() - began_s
+            if reports.is_due(waited_s):
+                because = f": {hint()}" if hint() else ""
+                with suppress(OSError, UnicodeError):  # what is waited for is worth more
+                    console.say(f"still {text} after {waited_s:.0f} s{because}", "yellow")
+            if is_over.wait(min(_SPINNER_AFTER_S, line_after_s)):
+                return
