@@ -304,7 +304,8 @@ def test_a_network_of_ones_own_leaves_without_its_class_and_without_a_pickle(mak
     assert main(["export", str(run), *arguments]) == 0
 
     assert {path.name for path in folder.iterdir()} == {
-        *("README.md", "predict.py", "policy.pt2", "policy.json", "policy.onnx", "steps.jsonl")
+        *("README.md", "predict.py", "policy.pt2", "policy.json", "policy.onnx", "steps.jsonl"),
+        "checkpoint.safetensors",
     }
     assert pickles_of(folder / "policy.pt2") == []
     program = program_of(folder).Policy()
