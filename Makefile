@@ -7,7 +7,7 @@ PEERS_STAMP := .venv-peers/.installed
 UPGRADE := .venv-upgrade
 SBOM := .venv-sbom
 
-.PHONY: train test check lint types prove-learning bench bench-gpu bench-peers chaos chaos-network chaos-replacement chaos-signals soak fuzz secrets compose-test wheel sbom hashes test-slow test-tracking test-compiler test-benchmarks browser-test upgrade clean
+.PHONY: train test check lint types prove-learning bench bench-gpu bench-peers chaos chaos-network chaos-replacement chaos-signals soak fuzz secrets compose-test wheel sbom hashes cases test-slow test-tracking test-compiler test-benchmarks browser-test upgrade clean
 
 train: $(STAMP)  ## Train CartPole on a local Ray and record it in ./mlflow.db
 	.venv/bin/reinforce train cartpole
@@ -98,6 +98,9 @@ secrets:  ## Make the secrets of docker-compose.yml that are not there yet
 
 compose-test: $(STAMP)  ## The services of docker-compose.yml for real: builds, trains, kills a worker; needs root and minutes
 	.venv/bin/python tests/compose/run.py
+
+cases: $(STAMP)  ## What users of other systems ran into: the inputs of tests/cases/ and their like
+	.venv/bin/pytest -m case tests/cluster tests/configs tests/learner tests/workers
 
 test-tracking: $(STAMP)  ## Minutes of MLflow servers that fail, and runs read back from PostgreSQL
 	.venv/bin/pytest -m tracking tests/cluster

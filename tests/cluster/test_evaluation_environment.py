@@ -166,6 +166,7 @@ def test_other_spaces_are_refused_with_both(run, capsys):
 
 
 @pytest.mark.ray
+@pytest.mark.case
 def test_two_workers_on_ray_change_nothing_and_no_two_instances_have_one_port(
     make_config, runs_on_local_ray
 ):

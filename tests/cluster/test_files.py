@@ -84,6 +84,7 @@ def test_what_is_no_file_counts_as_missing_and_holds_no_lines(put, tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "3", "[]", "{", "\0", "[" * 5000, '{"a": 1e', "9" * 5000])
+@pytest.mark.case
 def test_what_is_no_mapping_counts_as_missing(text, tmp_path):
     path = tmp_path / "file"
     path.write_text(text)

@@ -14,6 +14,8 @@ from reinforce.cluster.cli import main
 from reinforce.cluster.files import read_json
 from reinforce.cluster.run_store.journal import read_entries
 
+pytestmark = pytest.mark.case
+
 _DEADLINE_S = 5.0
 
 SHORT = [

@@ -274,6 +274,7 @@ def test_nothing_is_imported_from_a_run_directory_one_is_in(canaries, run, monke
 
 
 @pytest.mark.parametrize("verb", ["evaluate", "record", "replay", "resume"])
+@pytest.mark.case
 def test_verbs_that_play_say_what_they_would_import(verb, canaries, run, capsys):
     STRANGERS["function"](run, canaries)
 

@@ -5,6 +5,8 @@ import yaml
 
 from reinforce.configs.strict_yaml import parse
 
+pytestmark = pytest.mark.case
+
 
 def bomb(levels):
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]

@@ -18,6 +18,7 @@ def error_of(function, *arguments):
     return caught.value
 
 
+@pytest.mark.case
 def test_an_assertion_without_words_is_shown_as_it_is_written(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
 

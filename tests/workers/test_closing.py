@@ -13,6 +13,8 @@ from reinforce.workers.recording import frames_per_second
 from reinforce.workers.rollout_worker import RolloutWorker, architecture_of
 from reinforce.workers.tickets import Purpose, draw_tickets
 
+pytestmark = pytest.mark.case
+
 TICKET = draw_tickets(0, Purpose.TRAINING, 0, 4, 4)[0]
 
 

@@ -13,6 +13,8 @@ from reinforce.workers.preflight import preflight
 from reinforce.workers.rollout_worker import RolloutWorker, architecture_of
 from reinforce.workers.tickets import Purpose, draw_tickets
 
+pytestmark = pytest.mark.case
+
 
 def play(config, purpose, on_pulse=lambda num_steps, seconds: None, num_episodes=6):
     """Play six episodes whose most probable action is the first, which leads nowhere in a maze."""

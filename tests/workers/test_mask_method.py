@@ -8,6 +8,8 @@ from reinforce.workers.preflight import preflight
 from reinforce.workers.rollout_worker import RolloutWorker, architecture_of
 from reinforce.workers.tickets import Purpose, draw_tickets
 
+pytestmark = pytest.mark.case
+
 
 @pytest.mark.parametrize(
     "environment",

@@ -5,6 +5,8 @@ import pytest
 from reinforce.configs.experiment import EnvironmentConfig
 from reinforce.workers.environment import UnsuitableEnvironmentError, make_environment
 
+pytestmark = pytest.mark.case
+
 
 @pytest.mark.parametrize(
     ("name", "says"),

@@ -26,6 +26,8 @@ from reinforce.workers.preflight import preflight
 from reinforce.workers.rollout_worker import RolloutWorker, architecture_of
 from reinforce.workers.tickets import Purpose, draw_tickets
 
+pytestmark = pytest.mark.case
+
 PLACE = Placement(worker_index=3, num_workers=8, instance_index=5)
 
 

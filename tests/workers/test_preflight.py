@@ -307,6 +307,7 @@ def test_the_memory_of_a_trial_does_not_grow_with_its_images(make_config):
         ("int16", 30_000, 1, None),
     ],
 )
+@pytest.mark.case
 def test_numbers_that_float32_cannot_tell_apart_are_named_with_both(
     make_config, dtype, base, step, says
 ):
@@ -333,6 +334,7 @@ def one_hot(make_config, sides, **sections):
     ],
     ids=["cnn", "gru", "value function"],
 )
+@pytest.mark.case
 def test_channels_are_shown_and_not_guessed_wherever_there_are_convolutions(make_config, sections):
     found = one_hot(make_config, (7, 7), **sections)
 
@@ -345,6 +347,7 @@ def test_channels_are_shown_and_not_guessed_wherever_there_are_convolutions(make
         one_hot(make_config, (9, 7), **sections)
 
 
+@pytest.mark.case
 def test_channels_that_are_named_are_where_they_are_said_to_be(make_config):
     policy = {"kind": "cnn", "channels": "last"}
 
@@ -353,12 +356,14 @@ def test_channels_that_are_named_are_where_they_are_said_to_be(make_config):
     assert found.images == ("'observation' of shape (9, 7, 20) is 20 channels of 9 x 7 pixels",)
 
 
+@pytest.mark.case
 def test_without_convolutions_nobody_asks_where_the_channels_are(make_config):
     assert one_hot(make_config, (9, 7)).images == ()
     with pytest.raises(ConfigError, match=r"policy\.channels = 'last' says how convolutions read"):
         one_hot(make_config, (9, 7), policy={"channels": "last"})
 
 
+@pytest.mark.case
 def test_the_wrapper_that_is_advised_against_a_text_is_one(make_config):
     with pytest.raises(UnsuitableEnvironmentError) as caught:
         preflight(make_config(environment={"id": "text_in_dict:Mission"}))

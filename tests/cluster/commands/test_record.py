@@ -129,6 +129,7 @@ def test_a_film_that_is_not_kept_leaves_no_file(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.case
 def test_a_run_films_its_last_and_its_best_weights_when_it_is_over(train):
     """Of this simulator there can be one at a time; that of the worker is closed by then."""
     run = train(

@@ -185,6 +185,7 @@ def test_a_run_without_any_checkpoint_begins_anew_and_ends_the_same(run, summary
 
 
 @pytest.mark.parametrize("damage", ["{}", "nonsense", '{"updates": "3"}', "[" * 5000])
+@pytest.mark.case
 def test_a_damaged_line_of_the_journal_is_named_and_nothing_is_overwritten(run, damage, capsys):
     assert main([*TRAIN, *SHORT]) == 0
     lines = (run / "metrics.jsonl").read_text().splitlines()

@@ -73,6 +73,7 @@ def test_what_a_machine_lacks_is_found(change, subject, level, advice):
     assert advice in found.advice
 
 
+@pytest.mark.case
 def test_how_convolutions_read_an_image_is_shown():
     images = config(
         environment={"id": "one_hot_image:Planes"},

@@ -103,6 +103,7 @@ def test_a_line_that_does_not_fit_is_taken_back(path, room_for):
         update(3).line().replace("30", "30" * 20).strip(),
     ],
 )
+@pytest.mark.case
 def test_a_damaged_line_is_named_and_nothing_is_cut(path, line):
     lines = path.read_text().splitlines()
     path.write_text("\n".join([*lines[:4], line, *lines[5:], ""]))

@@ -95,6 +95,7 @@ def test_rounding_is_no_advantage():
     np.testing.assert_array_equal(found, np.zeros(6))
 
 
+@pytest.mark.case
 def test_what_rounding_cannot_have_made_is_an_advantage():
     """Sums of three, and a mean of two: less than 5 epsilon of the largest return."""
     epsilon = 2.0**-52

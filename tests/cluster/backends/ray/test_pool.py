@@ -297,6 +297,7 @@ def opened_and_closed(log):
     return words.count("open"), words.count("close")
 
 
+@pytest.mark.case
 def test_workers_that_leave_and_those_of_the_end_close_their_environments(
     make_config, tmp_path, interrupts
 ):

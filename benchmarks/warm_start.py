@@ -1,0 +1,70 @@
+"""Does LunarLander reach 200 in fewer steps from weights that landed under another gravity?
+
+    .venv/bin/python benchmarks/warm_start.py --seeds 5 [--gravity -7]
+
+One run learns under the other gravity. Then each seed trains twice under the usual one, from those
+weights and from random ones, with the same settings. Exit code 1 unless every warm start is sooner.
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+
+import reinforce
+
+TARGET_RETURN = 200.0
+MAX_ENVIRONMENT_STEPS = 3_000_000
+
+
+def train(folder: str, name: str, seed: int, **overrides: object) -> reinforce.Run:
+    """Train the preset until a confirmed mean return of 200, in this process."""
+    return reinforce.train(
+        "lunarlander",
+        {
+            "stop.target_return": TARGET_RETURN,
+            "stop.max_environment_steps": MAX_ENVIRONMENT_STEPS,
+            "tracking.enabled": False,
+            **overrides,
+        },
+        seed=seed,
+        name=name,
+        directory=folder,
+        backend="inline",
+        progress=False,
+    )
+
+
+def in_words(run: reinforce.Run) -> str:
+    """Return how long a run took, and what it reached."""
+    mean = run.summary["evaluation"]["return_mean"]
+    return f"{run.summary['environment_steps']:>9,} steps, return {mean:6.1f}"
+
+
+def main() -> int:
+    """Train all runs; print a table; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--gravity", type=float, default=-7.0)
+    arguments = parser.parse_args()
+    steps: dict[str, list[int]] = {"random weights": [], "warm start": []}
+    with tempfile.TemporaryDirectory() as folder:
+        kwargs = {"environment.kwargs": {"gravity": arguments.gravity}}
+        parent = train(folder, "parent", 0, **kwargs)
+        print(f"gravity {arguments.gravity:g}: {in_words(parent)}", flush=True)
+        starts = {"random weights": None, "warm start": f"{parent.path}@best"}
+        for seed in range(1, arguments.seeds + 1):
+            for kind, start in starts.items():
+                name = f"{kind.replace(' ', '-')}-{seed}"
+                run = train(folder, name, seed, **{"run.start_from": start})
+                steps[kind].append(run.summary["environment_steps"])
+                print(f"seed {seed}, {kind:<14} {in_words(run)}", flush=True)
+    for kind, found in steps.items():
+        print(f"{kind}: median {statistics.median(found):,.0f} steps, most {max(found):,}")
+    is_sooner = all(w < c for c, w in zip(*steps.values(), strict=True))
+    print(f"the warm start is sooner for every seed: {is_sooner}")
+    return 0 if is_sooner else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
