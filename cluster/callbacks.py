@@ -78,8 +78,14 @@ class TrainingEvent:
         self._recorded[f"custom/{name}"] = float(value)
 
     def stop(self, reason: str) -> None:
-        """End the run after this event, with a last evaluation; the summary has the reason."""
+        """End the run after this event, with a last evaluation; the summary has the reason.
+
+        Raises:
+            ValueError: The reason is no text, or empty.
+        """
         self._require_not_over()
+        if not isinstance(reason, str) or not reason.strip():
+            raise ValueError(f"event.stop({reason!r}): say in a text why the run ends")
         self._stop_reason = reason
 
     def save_checkpoint(self, *, for_good: bool = False) -> None:

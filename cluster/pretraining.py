@@ -15,10 +15,10 @@ from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from reinforce.cluster.console import PlainConsole
-from reinforce.cluster.errors import UsageError
+from reinforce.cluster.errors import TrainingError, UsageError
 from reinforce.cluster.files import write_json
 from reinforce.cluster.progress import BatchSize, Progress
-from reinforce.cluster.run_lifecycle import check_environment
+from reinforce.cluster.run_lifecycle import check_environment, new_run_directory
 from reinforce.cluster.run_store.checkpoint import Checkpoint
 from reinforce.cluster.run_store.checkpoints import Checkpoints
 from reinforce.cluster.run_store.journal import Journal
@@ -84,19 +84,23 @@ def pretrain_run(
 
     Raises:
         ConfigError, UnsuitableEnvironmentError, UsageError: It cannot be done; nothing is left.
-        FloatingPointError: The likelihood is not finite; nothing is left.
+        TrainingError: The likelihood is not finite; nothing is left.
     """
+    if config.run.start_from_optimizer:
+        raise UsageError(
+            "run.start_from_optimizer = True has no effect on pretraining, which begins with a "
+            "fresh optimizer: leave it out"
+        )
     arrays = data if isinstance(data, Mapping) else _read(Path(data))
     arrays = {name: arrays[name] for name in arrays if name.partition("/")[0] in ARRAYS}
     spec = check_environment(config, console)
     config = with_start_noted(config, spec)
     pairs = trajectories_of(arrays, spec)
-    run = RunDirectory.create(config)
+    run = new_run_directory(config)
     try:
         with Journal(run.journal_file):  # empty, and while it is open the run is going on
             state, measured = _fitted(config, spec, pairs, fit, console)
             write_environment(run.environment_file, spec)
-            run.note_start("pretrain", 0, {})
             progress = Progress(batch_size=BatchSize.first(config.learner))
             checkpoint = Checkpoint(state, progress)
             Checkpoints(run, config).save(checkpoint)
@@ -107,8 +111,11 @@ def pretrain_run(
             summary = write_summary(run, outcome, wall_time_s, start_from=start_of(config))
             about = {"data_sha256": arrays_sha256(arrays), **asdict(fit), **measured}
             write_json(run.summary_file, {**summary, "pretraining": about})
-    except BaseException:
+            run.note_start("pretrain", 0, {}, pretraining=about)  # for good: a summary is replaced
+    except BaseException as error:
         run.discard()
+        if isinstance(error, FloatingPointError):
+            raise TrainingError(str(error)) from error
         raise
     console.say_rows({"weights": f"sha256 {sha256}", "run": str(run.path)})
     return run

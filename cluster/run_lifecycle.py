@@ -43,6 +43,7 @@ from reinforce.cluster.training import Training
 from reinforce.cluster.waiting import waiting
 from reinforce.cluster.warm_start import first_state, start_of
 from reinforce.configs.config import Config
+from reinforce.configs.errors import ConfigError
 from reinforce.learner.state import LearnerState
 from reinforce.workers.environment import EnvironmentSpec
 from reinforce.workers.preflight import preflight
@@ -228,6 +229,34 @@ class RunLifecycle:
 
 def _updates(checkpoint: Checkpoint | None) -> int:
     return checkpoint.progress.updates if checkpoint else 0
+
+
+def new_run_directory(config: Config) -> RunDirectory:
+    """Make the directory of a run that begins; if that is refused, nothing is left.
+
+    Raises:
+        ConfigError: The configuration is that of a run that was changed while it trained.
+        RunDirectoryError: There is a run of this name already, or there are checkpoints of one.
+    """
+    if config.run.changes:
+        raise ConfigError(
+            "run.changes says that this is the configuration of a run that was changed while it "
+            "trained, "
+            + "; ".join(map(str, config.run.changes))
+            + ": a new run has its settings from the start; leave run.changes out"
+        )
+    run = RunDirectory.create(config)
+    try:
+        checkpoints = Checkpoints(run, config)
+        if checkpoints.versions():
+            raise RunDirectoryError(
+                f"{checkpoints.location} holds checkpoints of another run of this name; choose "
+                "another run.name, or go on from them: `reinforce train ... --resume auto`"
+            )
+    except UsageError:
+        run.discard()
+        raise
+    return run
 
 
 def open_backend(

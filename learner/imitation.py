@@ -20,7 +20,7 @@ from reinforce.configs.learning import LearnerConfig
 from reinforce.learner.device import prepare_device
 from reinforce.learner.gradient import PolicyPasses, micro_batches
 from reinforce.learner.networks.network import PolicyNetwork
-from reinforce.learner.optimizer import Optimizer, scheduled_value
+from reinforce.learner.optimizer import Optimizer, clip_gradient, scheduled_value
 from reinforce.learner.policies.architecture import PolicyArchitecture
 from reinforce.learner.policies.distributions import make_distribution, masked
 from reinforce.learner.policies.normalizer import ObservationStatistics
@@ -74,7 +74,8 @@ class Imitation:
                 "episodes begin: add the array 'episode_lengths'"
             )
         self._passes = PolicyPasses(config, architecture, self._network)
-        self._optimizer = Optimizer(config.optimizer, self._network.parameters())
+        self._parameters = list(self._network.parameters())
+        self._optimizer = Optimizer(config.optimizer, self._parameters)
         self._statistics = None
         if architecture.normalize_observations:
             self._statistics = ObservationStatistics(architecture.observation.is_continuous)
@@ -94,7 +95,7 @@ class Imitation:
             batch_steps: Steps per gradient, >= 1; whole episodes, so that a memory can be followed.
 
         Raises:
-            FloatingPointError: The likelihood is not finite.
+            FloatingPointError: The likelihood or its gradient is not finite.
         """
         for epoch in range(num_epochs):
             seeds = seed_sequence(self._seed, Stream.MINIBATCHES, epoch)
@@ -114,6 +115,12 @@ class Imitation:
                 f"the log-likelihood is {log_likelihood} in minibatch {number}; lower "
                 "learner.learning_rate, or set policy.normalize_observations"
             )
+        try:
+            clip_gradient(self._parameters, self._config.max_gradient_norm)
+        except FloatingPointError as error:
+            raise FloatingPointError(
+                f"the gradient of minibatch {number} has {error}; lower learner.learning_rate"
+            ) from None
         self._optimizer.step(scheduled_value(self._config.learning_rate, number, num_steps))
         return log_likelihood
 

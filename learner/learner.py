@@ -13,7 +13,7 @@ from reinforce.learner.device import MAX_DRIFT, prepare_device
 from reinforce.learner.gradient import PolicyPasses, some_states
 from reinforce.learner.loss import MAX_KL_STATES, kl_divergence
 from reinforce.learner.networks.network import PolicyNetwork
-from reinforce.learner.optimizer import Optimizer, scheduled_value
+from reinforce.learner.optimizer import Optimizer, clip_gradient, scheduled_value
 from reinforce.learner.policies.architecture import PolicyArchitecture
 from reinforce.learner.policies.normalizer import ObservationStatistics
 from reinforce.learner.policies.seeds import Stream, seed_of
@@ -175,19 +175,14 @@ class Learner:
 
     def _step(self) -> dict[str, float]:
         limit = self._config.max_gradient_norm
-        # In float64: the squares of a long gradient overflow float32 long before it does.
-        norm = float(np.linalg.norm(self._flat_gradient()))
-        if not np.isfinite(norm):
+        try:
+            norm = clip_gradient(self._parameters, limit)
+        except FloatingPointError as error:
             raise FloatingPointError(
-                f"the gradient of update {self.version} has norm {norm}; lower "
+                f"the gradient of update {self.version} has {error}; lower "
                 "learner.learning_rate, look for rewards and observations that are too large, or, "
                 "with cluster.lookahead 1, choose a learner.importance_cap"
-            )
-        if limit is not None and norm > limit:
-            for parameter in self._parameters:
-                if parameter.grad is not None:
-                    # Not in place: the gradients of two parameters may be one tensor.
-                    parameter.grad = parameter.grad * (limit / norm)
+            ) from None
         rate = scheduled_value(
             self._config.learning_rate, self.version, self._config.schedule_updates
         )

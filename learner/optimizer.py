@@ -5,9 +5,10 @@ first one is made, a second of processor time before the first update
 (docs/decisions/0073-functional-optimizers.md).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -53,6 +54,25 @@ _ALGORITHMS: dict[OptimizerKind, _Algorithm] = {
         sgd, (_UNUSED,), {**_PLAIN, "dampening": 0.0, "nesterov": False, "maximize": False}
     ),
 }
+
+
+def clip_gradient(parameters: Sequence[Parameter], limit: float | None) -> float:
+    """Scale gradients down to a global norm, and return the norm that they had.
+
+    Raises:
+        FloatingPointError: It is not finite; the message says the norm alone.
+    """
+    gradients = [p.grad.flatten() for p in parameters if p.grad is not None]
+    # In float64: the squares of a long gradient overflow float32 long before it does.
+    norm = float(np.linalg.norm(torch.cat(gradients).cpu().numpy().astype(np.float64)))
+    if not np.isfinite(norm):
+        raise FloatingPointError(f"norm {norm}")
+    if limit is not None and norm > limit:
+        for parameter in parameters:
+            if parameter.grad is not None:
+                # Not in place: the gradients of two parameters may be one tensor.
+                parameter.grad = parameter.grad * (limit / norm)
+    return norm
 
 
 class Optimizer:

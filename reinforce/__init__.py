@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from reinforce.cluster.errors import (
         CallbackError,
         ClusterUnreachableError,
+        ExportError,
         RunDirectoryError,
         StorageError,
         TicketFailedError,
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from reinforce.comparison import Comparison, compare
     from reinforce.configs.config import Config
     from reinforce.configs.errors import ConfigError, ReinforceError
+    from reinforce.learner.networks.custom import UnsuitablePolicyError
+    from reinforce.learner.networks.exported import UnexportableNetworkError
     from reinforce.policy import Policy
     from reinforce.runs import Run, load
     from reinforce.saved import EvaluationResult, SavedPolicy
@@ -38,7 +41,8 @@ if TYPE_CHECKING:
     from reinforce.workers.environment import UnsuitableEnvironmentError
 
 _ERRORS = (
-    *("CallbackError", "ClusterUnreachableError", "RunDirectoryError", "StorageError"),
+    *("CallbackError", "ClusterUnreachableError", "ExportError", "RunDirectoryError"),
+    "StorageError",
     *("TicketFailedError", "TrainingError", "UsageError"),
 )
 _HOMES = {
@@ -58,7 +62,9 @@ _HOMES = {
     "load": "runs",
     "pretrain": "training",
     "train": "training",
+    "UnexportableNetworkError": "learner.networks.exported",
     "UnsuitableEnvironmentError": "workers.environment",
+    "UnsuitablePolicyError": "learner.networks.custom",
     **dict.fromkeys(_ERRORS, "cluster.errors"),
 }
 """Where each name comes from. They are imported when they are first asked for: every module below
@@ -72,6 +78,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "EvaluationResult",
+    "ExportError",
     "MaxUpdateTime",
     "Policy",
     "ReinforceError",
@@ -83,7 +90,9 @@ __all__ = [
     "TicketFailedError",
     "TrainingError",
     "TrainingEvent",
+    "UnexportableNetworkError",
     "UnsuitableEnvironmentError",
+    "UnsuitablePolicyError",
     "UsageError",
     "compare",
     "load",

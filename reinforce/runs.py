@@ -279,7 +279,8 @@ def load(
     """
     if not isinstance(trust, bool):
         raise UsageError(f"trust = {trust!r} is neither True nor False")
-    name = str(path_of(source, "source"))
+    path_of(source, "source")
+    name = str(source)  # a Path would take a slash out of a URL
     if is_run_directory(name):
         loaded: SavedPolicy = Run(source)
     else:

@@ -1,5 +1,6 @@
 """A trained policy wherever it is kept: what can be done with it, with or without its run."""
 
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,11 +161,8 @@ def evaluated(
     trained: TrainedPolicy, episodes: int, seed: int | None, *, sampled: bool
 ) -> EvaluationResult:
     """Return what fresh episodes of a policy come to; errors as for ``SavedPolicy.evaluate``."""
-    for number in (episodes, *(() if seed is None else (seed,))):
-        if not isinstance(number, int):
-            raise UsageError(f"episodes and seed are whole numbers, and {number!r} is none")
-    seed = trained.config.run.seed if seed is None else seed
-    tickets = trained.tickets(seed, episodes, greedy=not sampled)
+    seed = trained.config.run.seed if seed is None else _whole(seed, "seed")
+    tickets = trained.tickets(seed, _whole(episodes, "episodes"), greedy=not sampled)
     reports = [report for report, _ in trained.play(tickets)]
     return EvaluationResult(
         np.concatenate([report.episode_returns for report in reports]),
@@ -173,3 +171,14 @@ def evaluated(
         greedy=not sampled,
         update=trained.weights.version,
     )
+
+
+def _whole(number: object, name: str) -> int:
+    """Return a whole number, of NumPy's, too.
+
+    Raises:
+        UsageError: It is none.
+    """
+    if isinstance(number, bool) or not hasattr(number, "__index__"):
+        raise UsageError(f"{name} = {number!r} is no whole number")
+    return operator.index(number)

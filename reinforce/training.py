@@ -114,7 +114,7 @@ def pretrain(  # noqa: PLR0913  (as above)
     Raises:
         ConfigError, UnsuitableEnvironmentError, UsageError: The data does not fit, or it cannot be
             run; nothing is left.
-        FloatingPointError: The likelihood is not finite; nothing is left.
+        TrainingError: The likelihood is not finite; nothing is left.
     """
     started_s, fit = time.monotonic(), Fit(epochs, batch_steps, held_out)
     named = {

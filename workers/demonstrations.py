@@ -104,7 +104,9 @@ def _rows(arrays: Mapping[str, NDArray[Any]], name: str, shape: tuple[int, ...])
     array = _array(arrays, name)
     if array.shape != shape:
         raise UnsuitableDataError(f"{name} has shape {array.shape}, and the space asks for {shape}")
-    _refuse(name, array, ~np.isfinite(array), "no finite number")
+    with np.errstate(over="ignore"):
+        is_finite = np.isfinite(array.astype(np.float32))
+    _refuse(name, array, ~is_finite, "no finite number of 32 bits")
     return array
 
 

@@ -18,7 +18,7 @@ class PretrainCommand(ConfiguredCommand):
     """Fit a policy to recorded actions, by maximum likelihood, and make a run directory of it.
 
     `reinforce train ... --run.start_from RUN_DIR` goes on from there with REINFORCE. Step size,
-    optimizer and seed are those of learner and run.
+    optimizer, gradient norm and seed are those of learner and run.
 
     Attributes:
         data: Arrays of NumPy, .npz: observations, actions, and perhaps action_masks and

@@ -11,12 +11,11 @@ from reinforce.cluster.commands.resume import Consent, go_on
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import (
     InterruptedRunError,
-    RunDirectoryError,
     StorageError,
     UsageError,
 )
 from reinforce.cluster.export.video import check_filming
-from reinforce.cluster.run_lifecycle import RunLifecycle, check_environment
+from reinforce.cluster.run_lifecycle import RunLifecycle, check_environment, new_run_directory
 from reinforce.cluster.run_store.checkpoints import Checkpoints
 from reinforce.cluster.run_store.journal import Journal
 from reinforce.cluster.run_store.run_directory import RunDirectory
@@ -64,25 +63,12 @@ def run_training(
         InterruptedRunError, UnsuitableEnvironmentError, UsageError: It never began, and nothing is
             left behind.
     """
-    if config.run.changes:
-        raise ConfigError(
-            "run.changes says that this is the configuration of a run that was changed while it "
-            "trained, "
-            + "; ".join(map(str, config.run.changes))
-            + ": a new run has its settings from the start; leave run.changes out"
-        )
     spec = check_environment(config, console)
     config = with_start_noted(config, spec)
     if config.evaluation.video:
         check_filming(config.evaluation_environment)
-    run = RunDirectory.create(config)
+    run = new_run_directory(config)
     try:
-        checkpoints = Checkpoints(run, config)
-        if checkpoints.versions():
-            raise RunDirectoryError(
-                f"{checkpoints.location} holds checkpoints of another run of this name; choose "
-                "another run.name, or go on from them: `reinforce train ... --resume auto`"
-            )
         with Journal(run.journal_file) as journal:
             lifecycle = RunLifecycle(config, spec, run, journal, console, started_s, callbacks)
             return lifecycle.conduct(None, lambda: run.note_start("train", 0, {}))

@@ -127,13 +127,16 @@ class RunDirectory:
         """Write the resolved configuration."""
         write_atomically(self.config_file, to_yaml(config).encode())
 
-    def note_start(self, verb: str, from_update: int, changes: dict[str, tuple[Any, Any]]) -> None:
+    def note_start(
+        self, verb: str, from_update: int, changes: dict[str, tuple[Any, Any]], **more: Any
+    ) -> None:
         """Add a line to the history: how the run was started, and with which changed settings."""
         line = {
             "timestamp_ms": time.time_ns() // 1_000_000,
             "verb": verb,
             "from_update": from_update,
             "changes": changes,
+            **more,
         }
         append_json_line(self.history_file, line)
 

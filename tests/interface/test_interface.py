@@ -1,5 +1,8 @@
 """The Python interface, as its documentation shows it."""
 
+import builtins
+import inspect
+import re
 import shutil
 import subprocess
 import sys
@@ -264,7 +267,7 @@ def test_what_is_no_argument_is_refused_before_anything_is_made(case, tmp_path):
 
 WRONG_LATER = {
     "trust": (lambda run: reinforce.load(run.path, trust="no"), "trust = 'no' is neither True nor"),
-    "load": (lambda run: reinforce.load(5), "the run directory = 5 is no path"),
+    "load": (lambda run: reinforce.load(5), "source = 5 is no path"),
     "plot": (lambda run: run.plot(5), "directory = 5 is no path"),
     "record": (lambda run: run.record(directory=5), "directory = 5 is no path"),
     "export": (lambda run: run.export(5), "directory = 5 is no path"),
@@ -501,5 +504,19 @@ def test_every_name_of_the_interface_has_words_for_it():
     for name in reinforce.__all__:
         assert name == "Callback" or getattr(reinforce, name).__doc__, name  # a type has none
     assert set(reinforce.__all__) == set(reinforce._HOMES)
+
+
+def test_every_error_that_is_documented_can_be_caught():
+    """By its name in the package, or it is one of Python's."""
+    for thing in (reinforce, reinforce.Run, reinforce.SavedPolicy, reinforce.Policy):
+        names = reinforce.__all__ if thing is reinforce else [n for n in dir(thing) if n[0] != "_"]
+        for name in names:
+            text = inspect.getdoc(getattr(thing, name)) or ""
+            raised = text.partition("Raises:")[2].partition("\n\n")[0]
+            for error in re.findall(r"\b([A-Z]\w*Error|KeyboardInterrupt)\b", raised):
+                assert hasattr(reinforce, error) or hasattr(builtins, error), (name, error)
+
+
+def test_a_name_that_is_none_is_an_error():
     with pytest.raises(AttributeError, match="has no attribute 'trian'"):
         reinforce.trian  # noqa: B018

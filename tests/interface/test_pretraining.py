@@ -1,5 +1,7 @@
 """Behaviour cloning, as its documentation shows it: data, weights, and REINFORCE from there on."""
 
+import json
+
 import gymnasium
 import numpy as np
 import pytest
@@ -94,6 +96,33 @@ def test_it_is_a_run_that_can_be_exported_and_resumed(data, tmp_path):
 
     assert reinforce.load(run.export(tmp_path / "bundle")).weights_sha256 == run.weights_sha256
     assert len(run.resume({"stop.max_updates": 1}, progress=False).updates) == 1
+    first = json.loads((run.path / "history.jsonl").read_text().splitlines()[0])
+    assert first["pretraining"]["epochs"] == 1  # what it imitated is known after the summary went
+
+
+def test_a_gradient_is_not_longer_than_it_may_be(cloned, data, tmp_path):
+    """One epoch of Adam: of steps that all have the same short length, it makes others."""
+    options = {"directory": tmp_path, "progress": False, "epochs": 1, "seed": 1}
+
+    free = reinforce.pretrain("cartpole", data, QUICK, name="free", **options)
+    short = {**QUICK, "learner.max_gradient_norm": 1e-9}
+
+    bound = reinforce.pretrain("cartpole", data, short, name="bound", **options)
+
+    assert bound.weights_sha256 != free.weights_sha256
+
+
+def test_checkpoints_of_another_run_stay_as_they_are(data, tmp_path):
+    place = {**QUICK, "checkpoint.directory": str(tmp_path / "shared")}
+    folder = tmp_path / "shared" / "same"
+    folder.mkdir(parents=True)
+    (folder / "update-000000003.safetensors").write_bytes(b"somebody's")
+
+    with pytest.raises(reinforce.RunDirectoryError, match="holds checkpoints of another run"):
+        reinforce.pretrain("cartpole", data, place, name="same", directory=tmp_path / "runs")
+
+    assert [file.name for file in folder.iterdir()] == ["update-000000003.safetensors"]
+    assert not (tmp_path / "runs" / "same").exists()
 
 
 def test_a_memory_is_followed_through_the_episodes_of_the_data(tmp_path):
@@ -132,6 +161,14 @@ def test_numbers_are_imitated_in_the_bounds_of_their_box(tmp_path):
 WRONG = {
     "a value outside": ({"actions": np.array([0, 2, 1])}, {}, "row 1 of actions holds 2"),
     "too short": ({"actions": np.array([0]), "observations": np.zeros((1, 4))}, {}, "held out"),
+    "beyond float32": (
+        *({"observations": np.full((3, 4), 1e39)}, {}),
+        r"row 0 of observations holds 1e\+39",
+    ),
+    "an optimizer": (
+        *({}, {"overrides": {**QUICK, "run.start_from_optimizer": True}}),
+        "begins with a fresh optimizer",
+    ),
     "no epochs": ({}, {"epochs": 0}, "epochs = 0 must be a whole number >= 1"),
     "nothing held out": ({}, {"held_out": 0.0}, "held_out = 0.0 must be between 0 and 1"),
 }
@@ -142,10 +179,10 @@ def test_what_cannot_be_imitated_is_refused_and_nothing_is_left(case, tmp_path):
     arrays, options, message = WRONG[case]
     data = {"observations": np.zeros((3, 4)), "actions": np.array([0, 1, 1]), **arrays}
 
-    options = {"directory": tmp_path / "runs", "progress": False, **options}
+    options = {"directory": tmp_path / "runs", "progress": False, "overrides": QUICK, **options}
 
     with pytest.raises(reinforce.ReinforceError, match=message):
-        reinforce.pretrain("cartpole", data, QUICK, **options)
+        reinforce.pretrain("cartpole", data, **options)
     assert list(tmp_path.iterdir()) == []
 
 
