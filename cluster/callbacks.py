@@ -121,6 +121,11 @@ def checked_callbacks(callbacks: Sequence[Callback]) -> tuple[Callback, ...]:
     for callback in found:
         if not callable(callback):
             raise UsageError(f"callbacks: {callback!r} cannot be called")
+        if isinstance(callback, type):
+            raise UsageError(
+                f"callbacks: {callback.__name__} is a class, and a callback is called with an "
+                f"event: write {callback.__name__}(...)"
+            )
     return found
 
 

@@ -29,6 +29,7 @@ from reinforce.cluster.run_store.trust import note_own
 from reinforce.cluster.warm_start import first_state, start_of, with_start_noted
 from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
+from reinforce.configs.loading import with_overrides
 from reinforce.configs.quoting import shown
 from reinforce.configs.regular_files import open_regular_file
 from reinforce.learner.policies.trajectories import Trajectories
@@ -103,9 +104,12 @@ def pretrain_run(
             write_environment(run.environment_file, spec)
             progress = Progress(batch_size=BatchSize.first(config.learner))
             checkpoint = Checkpoint(state, progress)
+            sha256 = checkpoint.weights.sha256
+            # What begins with it is counted apart from what begins at random.
+            config = with_overrides(config, {"run.start_from_sha256": sha256})
+            run.write_config(config)
             Checkpoints(run, config).save(checkpoint)
             note_own(run, config, console.say)
-            sha256 = checkpoint.weights.sha256
             wall_time_s = time.monotonic() - started_s
             outcome = Outcome("pretrained", 0, progress, sha256)
             summary = write_summary(run, outcome, wall_time_s, start_from=start_of(config))

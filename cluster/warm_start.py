@@ -25,6 +25,11 @@ def with_start_noted(config: Config, spec: EnvironmentSpec) -> Config:
         UsageError: There are no such weights, or they do not fit.
     """
     if config.run.start_from is None:
+        if config.run.start_from_sha256:
+            raise UsageError(
+                "run.start_from_sha256 says that this is the configuration of a pretrained run: "
+                "name its directory as run.start_from, or leave run.start_from_sha256 out"
+            )
         return config
     start = _find(config.run.start_from, config)
     _require_fit(start, config, spec)
@@ -58,10 +63,10 @@ def first_state(config: Config, spec: EnvironmentSpec) -> LearnerState | None:
 
 def start_of(config: Config) -> dict[str, str | None] | None:
     """Return what the summary says of the weights that a run began with; None: random ones."""
-    if config.run.start_from is None:
+    if config.run.start_from_sha256 is None:
         return None
     return {
-        "source": config.run.start_from,
+        "source": config.run.start_from or "recorded actions",
         "weights_sha256": config.run.start_from_sha256,
         "mlflow": config.run.start_from_link,
     }

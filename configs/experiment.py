@@ -88,7 +88,8 @@ class RunConfig(Section):
     start_from_sha256: Annotated[str | None, Role.FIXED] = Field(
         None,
         pattern=r"^[0-9a-f]{64}$",
-        description="Digest of the weights of start_from; written by `train`.",
+        description="Digest of the weights of start_from, or of those that `pretrain` made; "
+        "written by `train` and `pretrain`.",
     )
     changes: Annotated[tuple[Change, ...], Role.FIXED] = Field(
         (),

@@ -50,7 +50,9 @@ def given(name: str) -> Any | None:
     if name not in _given:
         raise LookupError(
             f"{name} was given from Python and is not known in this process: define it there, and "
-            "hand it to reinforce.load(RUN_DIR, environment=..., policy=...)"
+            "hand it to reinforce.load(RUN_DIR, environment=..., policy=...); an environment that "
+            "can be imported can also be named, as in `reinforce evaluate --environment.id "
+            "module:Class`"
         )
     return _given[name]
 

@@ -81,11 +81,12 @@ class EvaluationResult:
         return Evaluation.of(self.returns, greedy=self.greedy).return_ci95
 
     def __repr__(self) -> str:
-        low, high = self.interval
-        return (
-            f"<mean return {self.mean:.1f} (95 % interval {low:.1f} to {high:.1f}) over "
-            f"{len(self.returns)} episodes, update {self.update}>"
-        )
+        said = [f"mean return {self.mean:.1f}"]
+        if self.episodes > 1:
+            low, high = self.interval
+            said[0] += f" (95 % interval {low:.1f} to {high:.1f})"
+        said += [f"{name} {np.nanmean(values):.3g}" for name, values in self.metrics.items()]
+        return f"<{', '.join(said)} over {self.episodes} episodes, update {self.update}>"
 
 
 class SavedPolicy:

@@ -12,7 +12,7 @@ from reinforce.cluster import STARTED_S
 from reinforce.cluster.callbacks import Callback, callback_named
 from reinforce.cluster.commands.arguments import CallbackNames, ConfiguredCommand, Flag, Trust
 from reinforce.cluster.console import PlainConsole
-from reinforce.cluster.errors import RunDirectoryError
+from reinforce.cluster.errors import RunDirectoryError, UsageError
 from reinforce.cluster.files import write_json
 from reinforce.cluster.run_lifecycle import RunLifecycle, check_environment
 from reinforce.cluster.run_store.changed_run import changed, consequences, require_same_spaces
@@ -117,6 +117,12 @@ def go_on(
     changes = changes_between(stored, config, on_purpose=consent.change)
     summary = read_summary(run.summary_file) or {}
     if summary.get("status") == "finished" and not any(key.startswith("stop.") for key in changes):
+        if consent.change and changes:
+            raise UsageError(
+                f"{run.path} has finished already ({summary['stop_reason']}), so "
+                f"{', '.join(changes)} would change nothing; change what ended it as well, such as "
+                "stop.max_updates"
+            )
         _say_that_it_has_finished(run, config, console, summary)
         return 0
     # Once more: the environment, its packages or the machine may be others than at the start.

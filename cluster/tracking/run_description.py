@@ -90,8 +90,9 @@ def note_of(
     ]
     if words:
         lines.append(f"It was started as `reinforce {shlex.join(words)}` {code}.")
-    if config.run.start_from:
-        start, link = f"`{config.run.start_from}`", config.run.start_from_link
+    if config.run.start_from_sha256:
+        start = f"`{config.run.start_from or 'recorded actions'}`"
+        link = config.run.start_from_link
         lines.append(
             f"**Start.** It began with the weights of {f'[{start}]({link})' if link else start}, "
             f"sha256 `{config.run.start_from_sha256}`."

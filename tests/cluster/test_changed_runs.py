@@ -262,6 +262,13 @@ def test_an_environment_with_other_spaces_is_refused_and_nothing_changes(train):
     assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before
 
 
+def test_a_change_of_a_finished_run_that_does_not_train_on_is_refused(train):
+    run = train()
+
+    with pytest.raises(reinforce.UsageError, match=r"learner\.learning_rate would change nothing"):
+        run.resume(HALVED, change=True, progress=False)
+
+
 def test_a_changed_environment_begins_a_new_search_for_the_best(train):
     run = changed(train(), {"environment.max_episode_steps": 9}, until=4)
 

@@ -247,6 +247,7 @@ WRONG = {
     "no source": ([5], {}, "5 is neither a preset"),
     "one callback": (["cartpole"], {"callbacks": print}, "is no list of functions"),
     "no callback": (["cartpole"], {"callbacks": [5]}, "5 cannot be called"),
+    "a class": (["cartpole"], {"callbacks": [reinforce.SaveEachBest]}, r"write SaveEachBest\("),
     "no overrides": (["cartpole", 5], {}, "5 is no mapping of settings"),
     "a number as setting": (["cartpole", {3: 4}], {}, "is no mapping of settings"),
     "an instance as policy": (

@@ -95,9 +95,18 @@ def test_it_is_a_run_that_can_be_exported_and_resumed(data, tmp_path):
     run = reinforce.pretrain("cartpole", data, {**QUICK, **LEARNING}, **options)
 
     assert reinforce.load(run.export(tmp_path / "bundle")).weights_sha256 == run.weights_sha256
-    assert len(run.resume({"stop.max_updates": 1}, progress=False).updates) == 1
+    began_with = run.weights_sha256
+    resumed = run.resume({"stop.max_updates": 1}, progress=False)
+    assert len(resumed.updates) == 1
+    assert resumed.config.run.start_from_sha256 == began_with  # so it is counted apart
+    assert resumed.summary["start_from"]["source"] == "recorded actions"
     first = json.loads((run.path / "history.jsonl").read_text().splitlines()[0])
     assert first["pretraining"]["epochs"] == 1  # what it imitated is known after the summary went
+
+
+def test_its_configuration_alone_does_not_make_its_weights(cloned, tmp_path):
+    with pytest.raises(reinforce.UsageError, match="the configuration of a pretrained run"):
+        reinforce.train(cloned.path / "config.yaml", name="alone", directory=tmp_path)
 
 
 def test_a_gradient_is_not_longer_than_it_may_be(cloned, data, tmp_path):
