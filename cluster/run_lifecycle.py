@@ -170,7 +170,7 @@ class RunLifecycle:
             if not is_filmed:  # while Ray is still up: the follower sends the rest as it goes down
                 self._tracking.let_go()
         if is_filmed:  # not before: the simulators of the workers may hold what a film needs
-            self._film()
+            self._unless_interrupted(self._film, "film was not made", "record")
             self._tracking.let_go()
         return summary, outcome.exit_code
 

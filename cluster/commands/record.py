@@ -96,5 +96,5 @@ class RecordCommand(PlayCommand):
             return [VideoWriter(folder, each, frames_per_s) for each in formats]
         except OSError as error:
             raise UsageError(
-                f"cannot write to {str(folder)!r} ({error.strerror}); choose another"
+                f"cannot write to {str(folder)!r} ({error.strerror}); choose another folder"
             ) from None

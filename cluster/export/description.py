@@ -76,7 +76,7 @@ def _mlp_tensors(policy: TrainedPolicy) -> dict[str, NDArray[np.float32]]:
     names += [f"layers.{i}.{part}" for i in range(num_layers) for part in ("weight", "bias")]
     if architecture.num_statistics:
         names += ["observation.mean", "observation.inverse_deviation"]
-    shapes = architecture.parameter_shapes
+    shapes = [shape for shape in architecture.parameter_shapes if prod(shape)]
     parts = np.split(policy.weights.values, np.cumsum([prod(shape) for shape in shapes])[:-1])
     return {
         name: np.ascontiguousarray(part.reshape(shape))

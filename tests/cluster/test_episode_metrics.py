@@ -33,7 +33,7 @@ CORRIDOR = {
 def corridor(make_config, name="test", *, num_workers=1, **environment):
     sections = {
         **CORRIDOR,
-        "run": {"name": name},
+        "run": {"name": name, "seed": 1},
         "environment": {**CORRIDOR["environment"], **environment},
         "workers": {**CORRIDOR["workers"], "num_workers": num_workers},
     }

@@ -263,7 +263,7 @@ def test_a_job_goes_on_with_what_the_same_files_have_made_and_with_nothing_else(
     assert main(again) == 2
     said = capsys.readouterr().err
     assert "was made with files submitted as before, and these are edited" in said
-    assert "another --run.name" in said
+    assert "another run.name" in said
     assert f"`reinforce resume {run}`" in said
 
     monkeypatch.setenv(SUBMITTED_FILES, "before")

@@ -8,6 +8,7 @@ from reinforce.cluster.cli import main
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.doctor.machine_checks import check_artifacts, check_tracking
 from reinforce.cluster.files import read_json
+from reinforce.cluster.interrupts import Interrupts
 from reinforce.cluster.tracking.follower import Follower
 from reinforce.cluster.tracking.follower_process import Tracking
 
@@ -37,13 +38,13 @@ def test_the_screen_names_them_once_and_sync_sends_them_when_their_place_is_ther
 ):
     lines = list(records(1, 10))
     run = write_run(config)
-    with Tracking(config.tracking) as tracking:
+    console = PlainConsole(record=True, width=1000)
+    with Tracking(config.tracking, console, Interrupts()) as tracking:
         tracking.follow(run)
         append(run, lines)
         (run.plots / "one.png").write_bytes(b"picture")
         write_end(run)
-    console = PlainConsole(record=True, width=1000)
-    tracking.print_link(console)
+    tracking.print_link()
 
     said, stored = console.export_text(), run_of(store_uri, run)
     assert stored_points(store_uri, stored.info.run_id) == points_of(lines)

@@ -86,7 +86,7 @@ def test_a_store_that_cannot_be_written_is_refused_with_the_way_out(
 
     assert main(["sync", str(run.path)]) == 2
 
-    assert "choose another store with --tracking.uri" in capsys.readouterr().err
+    assert "choose another store with tracking.uri" in capsys.readouterr().err
 
 
 def test_an_out_of_date_schema_is_told_with_the_command_that_mends_it(

@@ -105,7 +105,8 @@ def test_a_learner_that_no_node_has_room_for_is_said_and_then_given_up(interrupt
 
 def test_a_learner_whose_runtime_environment_fails_is_given_up_with_its_text(interrupts):
     lost = {"working_dir": "gcs://_ray_pkg_0a62fe483960e4e9.zip"}
-    make_actor = ray.remote(DyingLearner).options(num_cpus=0, runtime_env=lost).remote
+    actor = ray.remote(concurrency_groups=SIGNS_OF_LIFE)(DyingLearner)
+    make_actor = actor.options(num_cpus=0, runtime_env=lost).remote
     learner = RayLearner(lambda state: make_actor(), None, Driver(interrupts))
 
     with pytest.raises(LearnerLostError, match=r"fails to start(.|\n)*_ray_pkg_0a62fe483960e4e9"):

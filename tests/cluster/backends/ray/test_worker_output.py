@@ -38,7 +38,7 @@ def play(make_config, interrupts):
         with shown_output(config.workers, print_line or lines.append) as show:
             program = UserProgram.of_this_process()
             pool = RayPool(
-                config.workers,
+                config,
                 WorkerTarget(config, lambda: None),
                 lambda _: usual.remote(config, spec, program, Placement(worker_index=3), debugger),
                 Driver(interrupts),
