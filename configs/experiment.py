@@ -176,8 +176,8 @@ class EnvironmentConfig(Section):
         """Return this environment with settings replaced, but ``kwargs`` merged key by key.
 
         Raises:
-            ConfigError: There is no such setting, it does not take this value, or it is that of
-                the metrics, which are one set for the whole run.
+            ConfigError: There is no such setting, it does not take this value, or it is one that
+                holds for the whole run.
         """
         if not isinstance(changes, Mapping):
             raise ConfigError(
@@ -188,6 +188,11 @@ class EnvironmentConfig(Section):
             raise ConfigError(
                 "environment.info_metrics are the same in training and evaluations: name them all "
                 "there; an episode without one is left out of its mean"
+            )
+        if "seeded_only" in changes:
+            raise ConfigError(
+                "environment.seeded_only holds for training and evaluations alike: set it in the "
+                "section environment"
             )
         changes = _with_name(changes)
         kwargs = changes.get("kwargs", {})

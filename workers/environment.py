@@ -111,13 +111,15 @@ def describe_environment(
     return EnvironmentSpec(observation, action, has_vector_implementation=False, action_mask=masks)
 
 
-def with_vector_implementation(config: EnvironmentConfig, spec: EnvironmentSpec) -> EnvironmentSpec:
+def with_vector_implementation(
+    config: EnvironmentConfig, spec: EnvironmentSpec, placement: Placement = ALONE
+) -> EnvironmentSpec:
     """Return the description with whether the environment steps many copies of itself.
 
-    Its vector implementation may be made for that, so no other instance should be open.
+    Its vector implementation may be made for that, so no other instance should be open there.
     """
     steps_as_vector = registers_vector_implementation(config) and (
-        not config.use_vector_implementation or _has_the_spaces(config, spec)
+        not config.use_vector_implementation or _has_the_spaces(config, spec, placement)
     )
     return replace(spec, has_vector_implementation=steps_as_vector)
 
@@ -335,10 +337,10 @@ def _refuse_wrapper(name: str, attribute: str) -> None:
         )
 
 
-def _has_the_spaces(config: EnvironmentConfig, spec: EnvironmentSpec) -> bool:
+def _has_the_spaces(config: EnvironmentConfig, spec: EnvironmentSpec, placement: Placement) -> bool:
     """Return whether a lane of the vector implementation sees and does the same as one alone."""
     with Closing() as closing, suppress(UnsupportedSpaceError):
-        vector = closing.add(make_vector_environment(config, 2))
+        vector = closing.add(make_vector_environment(config, 2, placement))
         is_masked = spec.action.num_choices > 0
         seen = observation_layout(vector.single_observation_space, is_masked=is_masked)
         done = action_layout(vector.single_action_space)

@@ -18,7 +18,8 @@ class Placement:
     """Where an instance stands.
 
     Attributes:
-        worker_index: The number of its worker, >= 0; no other worker of the run has it meanwhile.
+        worker_index: The number of its worker, >= 0. No other worker of the run has it until this
+            one has closed its environments or is lost or killed.
         num_workers: Workers that there were to be when this one was started, >= 1.
         instance_index: The number of the instance in its worker, >= 0.
     """

@@ -161,13 +161,12 @@ class RolloutWorker:
         training, evaluation = self._config.environment, self._evaluation_environment
         is_other = ticket.purpose is not Purpose.TRAINING and evaluation != training
         if is_other not in self._lanes:
-            spec = with_vector_implementation(evaluation, self._spec) if is_other else self._spec
-            made = self._make_lanes(evaluation if is_other else training, spec, is_other=is_other)
-            self._lanes[is_other] = made
+            played = evaluation if is_other else training
+            self._lanes[is_other] = self._make_lanes(played, is_other=is_other)
         return self._lanes[is_other]
 
     def _make_lanes(
-        self, environment: EnvironmentConfig, spec: EnvironmentSpec, *, is_other: bool
+        self, environment: EnvironmentConfig, *, is_other: bool
     ) -> SingleLanes | VectorLanes:
         workers = self._config.workers
         num_lanes = min(workers.envs_per_worker, workers.episodes_per_ticket)
@@ -177,6 +176,9 @@ class RolloutWorker:
             replace(self._placement, instance_index=index)
             for index in range(first, first + num_lanes)
         ]
+        spec = self._spec
+        if is_other:  # the lanes of training are open: it is tried where its own will stand
+            spec = with_vector_implementation(environment, spec, places[0])
         if environment.use_vector_implementation and spec.has_vector_implementation:
             return VectorLanes(environment, spec, num_lanes, places[0])
         with Closing() as closing:

@@ -14,8 +14,8 @@ COUNTDOWN = {
     "stop": {"max_updates": 99, "patience_evaluations": 3},
     "evaluation": {"episodes": 5, "every_updates": 2},
 }
-CARTPOLE = {  # evaluations: 8.6, 30.2, 59.2, 52.4, 60.0, 59.6, 55.4
-    "run": {"seed": 2},
+CARTPOLE = {  # evaluations: 10.2, 35.2, 31.2, 42.0, 58.6, 56.8, 56.0
+    "run": {"seed": 7},
     "environment": {"id": "CartPole-v1", "max_episode_steps": 60},
     "stop": {"max_updates": 99, "patience_evaluations": 2},
     "evaluation": {"episodes": 5, "every_updates": 1},
@@ -55,7 +55,7 @@ def test_a_new_best_begins_the_count_again(make_config):
     means = means_of(records)
     assert outcome.stop_reason == "patience_evaluations"
     assert end_by_hand(means, 2) == len(means) == 7
-    assert outcome.progress.best_update == means.index(max(means))
+    assert outcome.progress.best_update == means.index(max(means)) > 0
 
 
 @pytest.mark.parametrize("interrupted_at", ["an evaluation", "an update"])

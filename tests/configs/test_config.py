@@ -59,6 +59,10 @@ from reinforce.configs.roles import changes_between
             "environment.info_metrics are the same in training and evaluations",
         ),
         (
+            {"evaluation": {"environment": {"seeded_only": True}}},
+            "evaluation.environment: environment.seeded_only holds for training and evaluations",
+        ),
+        (
             {"cluster": {"backend": "inline", "address": "auto"}},
             "cluster.address = 'auto' has no meaning",
         ),

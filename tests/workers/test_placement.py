@@ -25,6 +25,7 @@ from reinforce.workers.placement import Placement
 from reinforce.workers.preflight import preflight
 from reinforce.workers.rollout_worker import RolloutWorker, architecture_of
 from reinforce.workers.tickets import Purpose, draw_tickets
+from reinforce.workers.vector_lanes import VectorLanes
 
 pytestmark = pytest.mark.case
 
@@ -134,6 +135,25 @@ def test_each_lane_has_a_number_of_its_own_and_so_has_each_of_another_for_evalua
     assert evaluation.episode_metrics["instance"].tolist() == [2, 3]
     assert evaluation.episode_lengths.tolist() == [4, 4]
     assert again.trajectories_sha256 == training.trajectories_sha256
+
+
+def test_a_vector_implementation_for_evaluations_is_tried_where_no_lane_stands(make_config):
+    """Training has ports 0 and 10 while each worker tries and makes its own for evaluations."""
+    config = make_config(
+        environment={"id": "ports:PortTogether-v0", "kwargs": {"port": free_port()}},
+        evaluation={"environment": {"kwargs": {"num_steps": 4}}},
+    )
+    spec = preflight(config).spec
+    workers = [RolloutWorker(config, spec, placement=Placement(index, 2)) for index in (0, 1)]
+
+    for purpose, length in ((Purpose.TRAINING, 5), (Purpose.EVALUATION, 4)):
+        for worker in workers:
+            assert play(worker, purpose).episode_lengths.tolist() == [length, length]
+    assert [type(lanes) for worker in workers for lanes in worker._lanes.values()] == (
+        [VectorLanes] * 4
+    )
+    for worker in workers:
+        worker.close()
 
 
 def test_one_environment_for_both_is_made_once(make_config):

@@ -75,10 +75,14 @@ _MAX_FAILED_STARTS = 5
 
 @dataclass
 class _Call:
-    """A call to a worker that has not returned: a ticket, or a sign of life (``data`` is None)."""
+    """A call to a worker that has not returned: a ticket, or a sign of life (``data`` is None).
+
+    The last one closes its environments.
+    """
 
     worker: int
     data: Any = None
+    is_last: bool = False
 
 
 @dataclass
@@ -256,7 +260,8 @@ class RayPool:
                 self._end(worker)
             case Stop(worker, None):
                 # Without a handle it ends by itself, once it has done what it was asked to.
-                self._actors.pop(worker).close.remote()
+                closing = self._let_go_of(worker).close.remote()
+                self._calls[closing] = _Call(worker, is_last=True)
             case Stop(worker, str(reason), ticket):
                 self._end(worker)
                 self._incidents.add(Incident.WORKER, reason, ticket)
@@ -267,9 +272,13 @@ class RayPool:
                     )
 
     def _end(self, worker: int) -> None:
-        ray.kill(self._actors.pop(worker))
+        ray.kill(self._let_go_of(worker))
+
+    def _let_go_of(self, worker: int) -> Any:
+        """Return the actor; nobody waits any longer for what it was asked."""
         for reference in [r for r, call in self._calls.items() if call.worker == worker]:
             del self._calls[reference]
+        return self._actors.pop(worker)
 
     def _receive(self, wait_s: float) -> None:
         """Take in what has returned, after waiting for the first of it."""
@@ -283,6 +292,9 @@ class RayPool:
             ready, _ = ray.wait(list(self._calls), num_returns=len(self._calls), timeout=0)
         for reference in ready:
             call = self._calls.pop(reference)
+            if call.is_last:  # whether it has closed them or died
+                self._scheduler.closed(call.worker)
+                continue
             try:
                 result = ray.get(reference, timeout=_POLL_S)
             except RayError as error:

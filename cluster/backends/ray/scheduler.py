@@ -56,7 +56,8 @@ class Start:
 
     Attributes:
         worker: No other one ever has it.
-        index: The lowest number that no other worker has now, >= 0.
+        index: The lowest number that no other worker has now, >= 0. One that was let go has its
+            own until it is ``closed``.
     """
 
     worker: int
@@ -119,6 +120,8 @@ class Scheduler:
         self._deadlines = TicketDeadlines(config.ticket_timeout_s)
         self._pending: deque[Ticket] = deque()
         self._workers: dict[int, _Worker] = {}
+        self._closing: dict[int, int] = {}
+        """Indices of workers that were let go and still close their environments."""
         self._attempts: Counter[TicketKey] = Counter()
         self._counts = TicketCounts()
         self._num_started = 0
@@ -213,6 +216,10 @@ class Scheduler:
             self._requeue(state.ticket)
         return state.ticket
 
+    def closed(self, worker: int) -> None:
+        """Note that a worker which was let go has closed its environments, or is gone."""
+        self._closing.pop(worker, None)
+
     def longest(self, now_s: float) -> tuple[Ticket, float] | None:
         """Return the ticket that has been out for longest, and for how many seconds."""
         out = [
@@ -266,21 +273,19 @@ class Scheduler:
         )
         surplus = len(staying) - len(leaving) - self.target
         for number in [*leaving, *others[: max(0, surplus)]]:
-            if staying[number].ticket:
-                staying[number].state = WorkerState.DRAINING
-            else:
-                del self._workers[number]
-                yield Stop(number, None)
+            staying[number].state = WorkerState.DRAINING
         for number, worker in list(self._workers.items()):
             if worker.state is WorkerState.DRAINING and not worker.ticket:
                 del self._workers[number]
+                if worker.node:  # one that never came up has opened nothing
+                    self._closing[number] = worker.index
                 yield Stop(number, None)
 
     def _start_missing(self, now_s: float) -> Iterable[Start]:
         staying = sum(w.state is not WorkerState.DRAINING for w in self._workers.values())
         if now_s < self._restart_backoff.ends_at_s:
             return
-        taken = {worker.index for worker in self._workers.values()}
+        taken = {*self._closing.values(), *(worker.index for worker in self._workers.values())}
         free = (index for index in count() if index not in taken)
         for index in islice(free, max(0, self.target - staying)):
             number = self._num_started

@@ -319,6 +319,48 @@ def test_workers_that_leave_and_those_of_the_end_close_their_environments(
     assert pool.worker_restarts == 0
 
 
+class LateFailure(RolloutActor):
+    """Fails to start, after a second."""
+
+    def __init__(self, *arguments):
+        time.sleep(1.0)
+        raise RuntimeError("no licence")
+
+
+def test_a_worker_that_is_let_go_while_it_starts_may_fail_to(make_config, interrupts):
+    import ray
+
+    usual, failing = (
+        ray.remote(kind).options(num_cpus=0, max_restarts=0) for kind in (RolloutActor, LateFailure)
+    )
+    config = make_config()
+    pool = make_pool(config, interrupts, actors=[usual, failing])
+    assert pool.workers_alive == 1
+
+    pool._scheduler.target = 1
+    pool._carry_out()
+    wait_for(lambda: pool.keep_busy() or not pool._calls)
+
+    assert digests(play(pool, config).reports) == digests(played_inline(config))
+    assert pool.worker_restarts == 0
+
+
+def test_an_index_is_free_once_its_worker_has_closed_its_environments(make_config, interrupts):
+    pool = make_pool(make_config(), interrupts)
+    make_actor, indices = pool._make_actor, []
+    pool._make_actor = lambda place: indices.append(place.worker_index) or make_actor(place)
+    wait_for(lambda: pool.keep_busy() or pool.workers_alive == 2)
+
+    for target in (1, 2):  # with no look in between at what has returned
+        pool._scheduler.target = target
+        pool._carry_out()
+    assert indices == [2]
+    wait_for(lambda: pool.keep_busy() or not pool._scheduler._closing)
+    pool._scheduler.target = 3
+    pool._carry_out()
+    assert indices == [2, 1]
+
+
 @pytest.mark.usefixtures("runs_on_local_ray")
 def test_a_run_on_ray_leaves_no_environment_open(make_config, tmp_path):
     log = tmp_path / "log"

@@ -75,6 +75,31 @@ def test_a_worker_has_the_lowest_index_that_none_has():
     assert scheduler.decide(1.0) == [Start(5, 3)]
 
 
+def test_a_worker_that_is_let_go_keeps_its_index_until_it_has_closed_its_environments():
+    scheduler = scheduler_with(1)
+
+    scheduler.avoid({"node"})
+    assert scheduler.decide(1.0) == [Stop(0, None), Start(1, 1)]
+    scheduler.avoid(())
+    scheduler.target = 3
+    assert scheduler.decide(2.0) == [Start(2, 2), Start(3, 3)]
+    scheduler.closed(0)
+    scheduler.target = 4
+    assert scheduler.decide(3.0) == [Start(4, 0)]
+
+
+def test_a_worker_that_never_came_up_leaves_its_index_free():
+    scheduler = Scheduler(WorkersConfig(), target=1)
+    scheduler.decide(0.0)
+
+    scheduler.target = 0
+    assert scheduler.decide(1.0) == [Stop(0, None)]
+    scheduler.target = 1
+    assert scheduler.decide(2.0) == [Start(1, 0)]
+    scheduler.closed(0)
+    assert scheduler.decide(3.0) == []
+
+
 def test_a_failed_environment_leaves_its_worker_in_service():
     scheduler = scheduler_with(1)
     (ticket,) = tickets(1)
@@ -299,7 +324,7 @@ def test_completing_what_was_never_assigned_is_an_error():
 EVENTS = st.lists(
     st.tuples(
         st.sampled_from(
-            ["submit", "up", "complete", "fail", "lose", "cut", "scale", "drain", "wait"]
+            ["submit", "up", "complete", "fail", "lose", "cut", "scale", "drain", "wait", "close"]
         ),
         st.integers(0, 699),
     ),
@@ -317,12 +342,16 @@ class World:
         self.losses = 0
         self.starting, self.idle, self.busy, self.suspect = set(), set(), {}, set()
         self.submitted, self.completed = [], []
+        self.indices, self.came_up, self.closing = {}, set(), set()
 
     def carry_out(self):
         leaving = self.leaving()
         for action in self.scheduler.decide(self.now_s):
             match action:
-                case Start(worker):
+                case Start(worker, index):
+                    taken = {self.indices[other] for other in self.alive() | self.closing}
+                    assert index not in taken, "two workers have one index"
+                    self.indices[worker] = index
                     self.starting.add(worker)
                 case Play(worker, ticket):
                     assert worker in self.idle, "a ticket went to a worker that cannot play"
@@ -337,6 +366,8 @@ class World:
                 case Stop(worker, reason):
                     self.losses += reason is not None and worker not in leaving
                     self.forget(worker)
+                    if reason is None and worker in self.came_up:
+                        self.closing.add(worker)
                 case Probe(worker):
                     assert worker in self.suspect
         assert self.scheduler.decide(self.now_s) == [], "a busy loop"
@@ -347,14 +378,17 @@ class World:
         workers = self.scheduler._workers.items()
         return {number for number, w in workers if w.state is WorkerState.DRAINING}
 
+    def alive(self):
+        return self.starting | self.idle | set(self.busy) | self.suspect
+
     def forget(self, worker):
         for group in (self.starting, self.idle, self.suspect):
             group.discard(worker)
         self.busy.pop(worker, None)
 
-    def happen(self, event, number):  # noqa: C901  (a list of all that may happen)
+    def happen(self, event, number):  # noqa: C901, PLR0912  (a list of all that may happen)
         scheduler, now_s = self.scheduler, self.now_s
-        alive = sorted(self.starting | self.idle | set(self.busy) | self.suspect)
+        alive = sorted(self.alive())
         busy = sorted(self.busy)
         if event == "submit":
             # An evaluation has the number of an update, and other weights than its batch.
@@ -369,12 +403,15 @@ class World:
         elif event == "up":
             for worker in self.starting | self.suspect:
                 scheduler.started(worker, f"node {worker % 3}", now_s)
+            self.came_up |= self.starting | self.suspect
             self.idle |= self.starting | self.suspect
             self.starting, self.suspect = set(), set()
         elif event == "scale":
             scheduler.target = number % 5 + 1
         elif event == "drain":
             scheduler.avoid({f"node {number % 3}"} if number % 2 else ())
+        elif event == "close" and self.closing:
+            scheduler.closed(self.closing.pop())
         elif event == "wait":
             self.now_s += number
         elif event == "lose" and alive:
