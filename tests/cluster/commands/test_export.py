@@ -240,6 +240,7 @@ def test_policies_of_all_kinds_and_spaces_act_the_same_in_the_bundle(case, make_
         environment={**environment, "max_episode_steps": 40},
         policy={"hidden_sizes": [8], **policy},
         learner={"learning_rate": 0.001},  # more, and units of the network are stuck at their ends
+        run={"name": "test", "seed": 1},
     )
     run_training(config, PlainConsole(quiet=True), 0.0)
 
