@@ -61,7 +61,7 @@ def training_time_s(lookahead: int, updates: int, folder: Path, name: str) -> fl
 CONFIG = """\
 environment: {id: 'lookahead:SleepingCartPole-v0', use_vector_implementation: false}
 policy: {hidden_sizes: [1024, 1024]}
-learner: {episodes_per_update: 32, learning_rate: 0.0003, importance_cap: 1.5}
+learner: {episodes_per_update: 32, learning_rate: 0.0003, importance_cap: 1.0}
 workers: {envs_per_worker: 4, episodes_per_ticket: 4, num_workers: 2}
 evaluation: {every_updates: null, episodes: 5}
 tracking: {enabled: false}

@@ -32,7 +32,7 @@ def trained_steps_per_s(lanes: int, updates: int, lookahead: int, folder: Path) 
         "workers.episodes_per_ticket": lanes,
         "learner.episodes_per_update": 2 * num_workers * lanes,
         "learner.learning_rate": 0.003,
-        "learner.importance_cap": 1.5,
+        "learner.importance_cap": 1.0,
         "cluster.lookahead": lookahead,
     }
     name = f"{lanes}-{lookahead}-{time.time_ns()}"

@@ -134,8 +134,13 @@ class Progress:
         return replace(self, tickets=self.tickets.closed())
 
     def with_evaluation(self, score: float | None) -> Self:
-        """Return the counters after a regular evaluation: others if it is the best so far."""
-        if score is None or (self.best_return is not None and score <= self.best_return):
+        """Return the counters after a regular evaluation: others if it is the best so far.
+
+        NaN is never the best, neither now nor where a checkpoint says so.
+        """
+        if score is None or math.isnan(score):
+            return self
+        if self.best_return is not None and score <= self.best_return:
             return self
         return replace(self, best_return=score, best_update=self.updates)
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from reinforce.cluster.errors import UsageError
 from reinforce.configs.sweep import Range, SweepConfig
+from reinforce.learner.policies.seeds import Stream, seed_sequence
 
 Settings = dict[str, Any]
 """Values by ``section.field``."""
@@ -50,7 +51,7 @@ def _choices(sweep: SweepConfig) -> Mapping[str, list[Any]]:
 
 
 def _seeds(sweep: SweepConfig, trial: int) -> np.random.SeedSequence:
-    return np.random.SeedSequence(sweep.sampler_seed, spawn_key=(trial,))
+    return seed_sequence(sweep.sampler_seed, Stream.SWEEP_TRIALS, trial)
 
 
 def _draw(sweep: SweepConfig, trial: int) -> Settings:

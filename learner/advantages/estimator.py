@@ -18,11 +18,7 @@ from numpy.typing import NDArray
 
 from reinforce.configs.learning import LearnerConfig
 from reinforce.learner.advantages.baselines import LinearBaseline, leave_one_out, time_leave_one_out
-from reinforce.learner.advantages.importance import (
-    ImportanceWeights,
-    effective_sample_size,
-    importance_weights,
-)
+from reinforce.learner.advantages.importance import effective_sample_size, importance_weights
 from reinforce.learner.advantages.returns import next_values, rewards_to_go, total_returns
 from reinforce.learner.advantages.scaling import RunningScale, scaled_advantages, without_rounding
 from reinforce.learner.advantages.value_baseline import ValueBaseline
@@ -72,8 +68,9 @@ class Estimator:
             cap=config.importance_cap,
             self_normalize=config.importance_self_normalize,
         )
+        returns = self._returns_of(weights.prefix * batch.rewards, lengths, config.discount)
         after_last = self._values_after_last(batch)
-        baseline, targets = self._baseline_and_targets(batch, weights, after_last)
+        baseline, targets = self._baseline_and_targets(batch, returns, weights.reach, after_last)
         credited = self._credited_rewards(batch, weights.prefix, baseline, after_last)
         credit = self._returns_of(credited, lengths, config.discount * config.gae_lambda)
         raw = without_rounding(credit - weights.prefix * baseline, credit, lengths)
@@ -84,7 +81,7 @@ class Estimator:
         self._running_scale = self._running_scale.updated(advantages)
         metrics = {
             "advantage_std": float(advantages.std()),
-            "baseline_variance_removed": _share_removed(raw, credit),
+            "baseline_variance_removed": _share_removed(raw, returns),
             "effective_sample_size": effective_sample_size(log_ratios, lengths),
         }
         if targets is not None:
@@ -120,7 +117,8 @@ class Estimator:
     def _baseline_and_targets(
         self,
         batch: Trajectories,
-        weights: ImportanceWeights,
+        returns: NDArray[np.float64],
+        reach: NDArray[np.float64],
         after_last: NDArray[np.float64],
     ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
         """Return [B] the baseline of each step, and what a fitted one should have said."""
@@ -136,11 +134,10 @@ class Estimator:
             return fitted, rewards_to_go(rewards, lengths, config.discount)
         if config.baseline == "leave_one_out":
             # Of what mu earned: weighted sums of few episodes would add more noise than they fit.
-            returns = self._returns_of(batch.rewards, lengths, config.discount)
-            return leave_one_out(returns, lengths), None
+            unweighted = self._returns_of(batch.rewards, lengths, config.discount)
+            return leave_one_out(unweighted, lengths), None
         if config.baseline == "time":
-            returns = self._returns_of(weights.prefix * batch.rewards, lengths, config.discount)
-            return time_leave_one_out(returns, lengths, weights.reach), None
+            return time_leave_one_out(returns, lengths, reach), None
         return np.zeros(batch.num_steps), None
 
     def _values_after_last(self, batch: Trajectories) -> NDArray[np.float64]:
@@ -180,6 +177,9 @@ def _share_explained(targets: NDArray[np.float64], baseline: NDArray[np.float64]
 
 
 def _share_removed(advantages: NDArray[np.float64], returns: NDArray[np.float64]) -> float:
-    """Return the share of the returns' second moment that the baseline took away; at best 1."""
+    """Return the share of the second moment of [B] the (weighted) returns that a baseline took.
+
+    At best 1; below 0 where it added to it.
+    """
     before = float(np.mean(returns**2))
     return 1.0 - float(np.mean(advantages**2)) / before if before > 0 else 0.0

@@ -1,7 +1,7 @@
 """Where all chance of a run comes from: its seed, and what the random numbers are for.
 
-Every generator of a run is made of a ``numpy.random.SeedSequence`` of its own, so no two of them
-share numbers, in whatever run, and neighbouring seeds are as unlike each other as any.
+Every generator of a run or a sweep is made of a ``numpy.random.SeedSequence`` of its own, so no two
+of them share numbers, in whatever run, and neighbouring seeds are as unlike each other as any.
 """
 
 from enum import IntEnum
@@ -23,13 +23,14 @@ class Stream(IntEnum):
     EXPORTED_STEPS = 5
     HELD_OUT = 6
     MINIBATCHES = 7
+    SWEEP_TRIALS = 8
 
 
 def seed_sequence(run_seed: int, stream: Stream, *place: int) -> np.random.SeedSequence:
     """Return the source of one generator, which follows from nothing but these numbers, >= 0.
 
     Args:
-        run_seed: ``run.seed``.
+        run_seed: ``run.seed``; of a sweep, its ``sampler_seed``.
         stream: What for.
         place: Where in the run: the update, the ticket, ...
     """

@@ -1,5 +1,7 @@
 """``stop.patience_evaluations`` ends a run after so many evaluations without a new best one."""
 
+import math
+
 import pytest
 from runs import RecordingDisplay, train
 
@@ -99,6 +101,17 @@ def test_a_checkpoint_that_does_not_say_when_the_best_was_is_given_time():
     better = progress.with_evaluation(8.0)
     assert (better.best_return, better.best_update) == (8.0, 50)
     assert better.with_evaluation(8.0) is better
+
+
+def test_a_score_that_is_not_a_number_is_never_the_best():
+    before = Progress(updates=50)
+
+    assert before.with_evaluation(math.nan) is before
+    best = before.with_evaluation(-3.0)
+    assert best.best_return == -3.0
+    assert best.with_evaluation(math.nan) is best
+    of_a_checkpoint = Progress(updates=50, best_return=math.nan, best_update=40)
+    assert of_a_checkpoint.with_evaluation(-3.0).best_return == -3.0
 
 
 def test_without_regular_evaluations_it_is_refused(make_config):

@@ -2,12 +2,15 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from reinforce.cluster.sweeps.samplers import make_sampler
 from reinforce.configs.sweep import SweepConfig
+from reinforce.learner.policies.seeds import Stream, seed_sequence
 
 RATE = {"low": 1e-4, "high": 1e-1, "log": True}
+DISCOUNT = {"low": 0.0, "high": 1.0}
 
 
 def sweep_of(method, settings, **fields):
@@ -67,6 +70,18 @@ def test_a_draw_is_the_same_again_and_another_with_another_seed(method):
     ]
 
     assert draws[0] == draws[1] != draws[2]
+
+
+def test_a_trial_draws_from_a_stream_that_no_run_has():
+    """With equal seeds the first trial would otherwise have the numbers of a run's first stream."""
+    sampler = make_sampler(sweep_of("random", {"learner.discount": DISCOUNT}, trials=9))
+
+    drawn = [sampler(trial, [])["learner.discount"] for trial in range(len(Stream))]
+
+    of_runs = {np.random.default_rng(seed_sequence(0, stream)).uniform() for stream in Stream}
+    assert not of_runs & set(drawn)
+    own = seed_sequence(0, Stream.SWEEP_TRIALS, 3)
+    assert drawn[3] == np.random.default_rng(own).uniform()
 
 
 def test_optuna_learns_where_the_good_settings_are():

@@ -37,12 +37,18 @@ def to_go_by_the_book(batch, discount, e, t, weights=None):
     )
 
 
-def weights_by_the_book(batch, log_ratios, cap):
-    return [
-        min(np.exp(sum(log_ratios[row] for row in rows[: k + 1])), cap)
-        for rows in rows_of(batch)
-        for k in range(len(rows))
-    ]
+def weights_by_the_book(batch, log_ratios, cap, *, self_normalize=False):
+    """``w`` of every step: the product so far, over its mean if wanted, and then cut.
+
+    The mean is over all episodes; one that has ended counts with its last product.
+    """
+    products = [np.exp(np.cumsum(log_ratios[rows])) for rows in rows_of(batch)]
+    weights = []
+    for of_episode in products:
+        for k, product in enumerate(of_episode):
+            mean = np.mean([other[min(k, len(other) - 1)] for other in products])
+            weights.append(min(product / mean if self_normalize else product, cap))
+    return weights
 
 
 def baseline_by_the_book(kind, batch, discount, e, t, weights=None):
@@ -61,13 +67,12 @@ def baseline_by_the_book(kind, batch, discount, e, t, weights=None):
     return total / sum(weights[episodes[j][t - 1]] if is_weighted else 1.0 for j in alive)
 
 
-def advantages_by_the_book(kind, batch, log_ratios, discount, gae_lambda=1, cap=np.inf, cut=0):
+def advantages_by_the_book(kind, batch, weights, discount, gae_lambda=1, cut=0):
     """``A[t] = gamma^t sum_{k >= t} (gamma lambda)^(k-t) w[k] delta[k]``, an episode at a time.
 
     ``cut`` is 1 where an episode that was cut goes on with its value, 0 where it ends.
     """
     advantages, targets = [], []
-    weights = weights_by_the_book(batch, log_ratios, cap)
     for e, rows in enumerate(rows_of(batch)):
         length = len(rows)
         values = [baseline_by_the_book(kind, batch, discount, e, t, weights) for t in range(length)]
@@ -115,27 +120,49 @@ def test_advantages_with_a_value_function_equal_the_double_loop(truncation, disc
 
         found = estimator.estimate(batch, log_ratios)
 
+        weights = weights_by_the_book(batch, log_ratios, np.inf)
         advantages, targets = advantages_by_the_book(
-            "value", batch, log_ratios, discount, gae_lambda, cut=truncation == "bootstrap"
+            "value", batch, weights, discount, gae_lambda, cut=truncation == "bootstrap"
         )
         np.testing.assert_allclose(found.advantages, advantages, atol=1e-9)
         np.testing.assert_allclose(found.targets, targets, atol=1e-9)
 
 
+@pytest.mark.parametrize("self_normalize", [False, True])
 @pytest.mark.parametrize("cap", [None, 1.0, 1.5])
 @pytest.mark.parametrize("baseline", BASELINES)
-def test_advantages_under_importance_weights_equal_the_double_loop(baseline, cap):
+def test_advantages_under_importance_weights_equal_the_double_loop(baseline, cap, self_normalize):
     """Several episodes of unequal length, gamma < 1 with gamma^t, and data of another policy."""
     estimator = estimator_with(
-        baseline=baseline, discount=0.9, discount_state_weight=True, importance_cap=cap
+        baseline=baseline,
+        discount=0.9,
+        discount_state_weight=True,
+        importance_cap=cap,
+        importance_self_normalize=self_normalize,
     )
     for seed in range(20):
         batch, log_ratios = random_batch(seed)
 
         found = estimator.estimate(batch, log_ratios)
 
-        advantages, _ = advantages_by_the_book(baseline, batch, log_ratios, 0.9, cap=cap or np.inf)
+        weights = weights_by_the_book(
+            batch, log_ratios, cap or np.inf, self_normalize=self_normalize
+        )
+        advantages, _ = advantages_by_the_book(baseline, batch, weights, 0.9)
         np.testing.assert_allclose(found.advantages, advantages, atol=1e-9)
+
+
+def test_the_share_that_a_baseline_removed_is_of_the_returns_not_of_what_lambda_leaves_of_them():
+    """gamma = 1/2, lambda = 0, V = 2 and 4; the last episode has weights of 2 in both its steps."""
+    estimator = estimator_with(discount=0.5, gae_lambda=0.0)
+
+    found = estimator.estimate(hand_checks.EPISODES, np.log([1.0, 1.0, 1.0, 2.0, 1.0]))
+
+    # weighted deltas: 1 + 4/2 - 2, 4 - 4 | 3 - 4 | 2 (1 + 2/2 - 2), 2 (0 - 2)
+    np.testing.assert_allclose(found.advantages, [1, 0, -1, 0, -4])
+    # of the returns 1 + 4/2, 4 | 3 | 2 * 1, 0
+    expected = 1 - (1 + 1 + 16) / (9 + 16 + 9 + 4)
+    assert found.metrics["baseline_variance_removed"] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("baseline", BASELINES)
