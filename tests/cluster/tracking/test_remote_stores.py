@@ -16,6 +16,7 @@ from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.doctor.machine_checks import check_artifacts, check_tracking
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.files import read_json
+from reinforce.cluster.interrupts import Interrupts
 from reinforce.cluster.run_store.tracking_state import place_in_words
 from reinforce.cluster.tracking.follower_process import Tracking
 
@@ -49,12 +50,12 @@ def behind_proxy(monkeypatch):
 def followed(config, lines):
     """Write a run while its follower sends it; return it and what the screen says."""
     run = write_run(config)
-    with Tracking(config.tracking) as tracking:
+    console = PlainConsole(record=True, width=1000)
+    with Tracking(config.tracking, console, Interrupts()) as tracking:
         tracking.follow(run)
         append(run, lines)
         write_end(run)
-    console = PlainConsole(record=True, width=1000)
-    tracking.print_link(console)
+    tracking.print_link()
     return run, console.export_text()
 
 
