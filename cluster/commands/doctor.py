@@ -66,7 +66,11 @@ class DoctorCommand(ConfiguredCommand):
 
 
 def _findings(config: Config) -> Iterator[Finding]:
-    config = as_in_its_job(config)
+    unknown: ClusterUnreachableError | None = None
+    try:
+        config = as_in_its_job(config)
+    except ClusterUnreachableError as error:
+        unknown = error
     # Begun first, for importing MLflow takes seconds.
     tracking = start_in_background(partial(_check_mlflow, config.tracking))
     here = report_of_this_machine(config, str(Path.cwd()), _ENVIRONMENT_TIMEOUT_S)
@@ -76,6 +80,9 @@ def _findings(config: Config) -> Iterator[Finding]:
     yield check_checkpoints(config)
     yield from tracking.result()
     yield check_token()
+    if unknown:
+        yield failure("cluster", str(unknown), "nothing of it was looked at")
+        return
     if config.cluster.is_this_machine:
         yield check_own_gpu(config)
     if config.cluster.backend == "inline":

@@ -184,12 +184,9 @@ class Follower:
         # Imported late: it takes a second, which the first points should not wait for.
         from reinforce.cluster.tracking.models import log_policies
 
-        def keep() -> None:
-            sender.upload()
-            where = self._mlflow_run, self._state["experiment_id"]
-            sender.refuse(log_policies(*where, self._run, self._config, _tell))
-
-        self._keep(sender, keep)
+        where = self._mlflow_run, self._state["experiment_id"]
+        make_models = partial(log_policies, *where, self._run, self._config, _tell)
+        self._keep(sender, partial(sender.upload, make_models))
 
     def _keep(self, sender: RunSender, keep: Callable[[], None]) -> None:
         """Store artifacts by a function, and note what of them cannot be stored."""
@@ -197,7 +194,6 @@ class Follower:
         try:
             self._persistently(keep)
         except NotSentError as error:
-            sender.unstored = sender.unstored or ["the models of its policies"]
             reason, self._last_error = str(error).removeprefix("MLflow: "), ""
         counts = {"num_refused": sender.num_refused, "unstored": sender.unstored}
         self._state |= {**counts, "unstored_reason": reason}

@@ -230,17 +230,22 @@ class MLflowRun:
         return self._upload(file, self.client.log_text, text, file)
 
     def _upload(self, name: str, log: Callable[..., None], *what: str | None) -> list[str]:
-        if self._artifact_uri is None:
-            self._artifact_uri = self.client.get_run(self.run_id).info.artifact_uri
-        require_place(self._artifact_uri, self.store)
+        self.require_place()
         try:
-            log(self.run_id, *what)
+            # A place that hangs is not MLflow, which has the status still to come.
+            with self.working():
+                log(self.run_id, *what)
         except Exception as error:
             if http_status(error) not in _REFUSALS:
                 raise
-            # It may hold the address to which the file was to go.
-            return [self.store.without_secrets(f"{name}: {error}")]
+            return [f"{name}: {error}"]
         return []
+
+    def require_place(self) -> None:
+        """Raise FileNotFoundError if the folder of the artifacts was moved away."""
+        if self._artifact_uri is None:
+            self._artifact_uri = self.client.get_run(self.run_id).info.artifact_uri
+        require_place(self._artifact_uri, self.store)
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Set tags; MLflow keeps the last value of each."""

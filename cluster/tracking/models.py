@@ -171,6 +171,7 @@ def _log(
     checkpoint: Checkpoint,
 ) -> LoggedModel:
     client, progress = mlflow_run.client, checkpoint.progress
+    mlflow_run.require_place()
     with tempfile.TemporaryDirectory() as temporary, mlflow_run.working():
         folder = Path(temporary)
         policy = _policy_of(run, config, kind, checkpoint)

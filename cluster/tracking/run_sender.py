@@ -34,6 +34,8 @@ Parsed = TypeVar("Parsed")
 
 _ARTIFACTS = ("summary.json", "plots/*.png", "videos/*.mp4", "videos/*.webm")
 
+MODELS = "the models of its policies"
+
 _MAX_TRYING_S = 5.0
 """For artifacts after the first that cannot be stored: their place may be out of reach for all."""
 
@@ -117,15 +119,20 @@ class RunSender:
         """Say that the run is alive."""
         self._mlflow_run.beat()
 
-    def upload(self) -> None:
+    def upload(self, make_models: Callable[[], list[str]] | None = None) -> None:
         """Upload the artifacts that are new or have changed; the others are ``unstored``.
+
+        Args:
+            make_models: Makes the policies models, which count as one more artifact, and returns
+                refusals.
 
         Raises:
             Exception: The first that kept one back. Each is tried, unless that takes long.
         """
         began_s, first_error = time.monotonic(), None
         self.unstored = []
-        for name, version, upload in self._artifacts():
+        models = [(MODELS, 0, make_models)] if make_models else []
+        for name, version, upload in (*self._artifacts(), *models):
             if self._uploaded.get(name) == version:
                 continue
             if first_error and time.monotonic() - began_s > _MAX_TRYING_S:
@@ -221,7 +228,9 @@ class RunSender:
         """Tell and count what is left out."""
         self.num_refused += len(reasons)
         for reason in reasons:
-            print(f"MLflow: left out: {reason}", file=sys.stderr, flush=True)
+            # Whoever gives one may quote an address with the password that it holds.
+            shown = self._mlflow_run.store.without_secrets(reason)
+            print(f"MLflow: left out: {shown}", file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True)

@@ -61,18 +61,18 @@ def _misled(
     run: RunDirectory, config: TrackingConfig, found: Path | None, state: Mapping[str, Any]
 ) -> UsageError:
     """Return the error of a run that is not where it is looked for, with the way out."""
+    file, path = shlex.quote(str(run.tracking_file)), shlex.quote(str(run.path))
     if found:
         uri = shlex.quote(TrackingStore.in_file(found.absolute(), is_default=False).uri)
         names, way_out = "MLFLOW_TRACKING_URI", f"export MLFLOW_TRACKING_URI={uri}"
         if config.uri:
-            names, way_out = "tracking.uri", f"reinforce resume {run.path} --tracking.uri {uri}"
+            names, way_out = "tracking.uri", f"reinforce resume {path} --tracking.uri {uri}"
         return UsageError(
             f"this run is in the store {found}, and {names} names another one: `{way_out}`"
         )
     where = "this run is in a database"
     if state.get("is_default_store", True):
         where = f"this run was in the store {Path(state['directory']) / 'mlflow.db'}"
-    file, path = shlex.quote(str(run.tracking_file)), shlex.quote(str(run.path))
     return UsageError(
         f"{where}, and no store that is named here or lies above the run has it; set "
         "MLFLOW_TRACKING_URI to its address, or send it as a new run: "

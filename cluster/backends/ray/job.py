@@ -44,11 +44,11 @@ def warn_of_its_folder(config: Config) -> str | None:
         runtime_env = json.loads(os.environ.get(JOB_CONFIG, "{}"))["runtime_env"]
     except (ValueError, LookupError, TypeError):
         return None
-    here = Path.cwd()
-    if "working_dir" not in runtime_env or not (here / config.run.directory).is_relative_to(here):
+    directory = config.run.directory.resolve()
+    if "working_dir" not in runtime_env or not directory.is_relative_to(Path.cwd().resolve()):
         return None
     return (
-        f"{config.run.directory.absolute()} lies in the folder of this Ray job, which Ray may "
+        f"{directory} lies in the folder of this Ray job, which Ray may "
         "remove once the job is over: give --run.directory a place that stays, or start the job "
         "with `reinforce submit`"
     )

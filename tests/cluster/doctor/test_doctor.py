@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from reinforce.cluster.backends.ray.capacity import Capacity
+from reinforce.cluster.backends.ray.job import JOB_CONFIG
 from reinforce.cluster.cli import main
 from reinforce.cluster.commands.doctor import check_token
 from reinforce.cluster.doctor import finding
@@ -321,6 +322,24 @@ def test_a_local_ray_takes_any_number_of_workers_of_any_size(tmp_path, monkeypat
     assert "warning  room for workers 4096 workers on" in capsys.readouterr().out
     assert main(["doctor", "--cluster.backend", "inline"]) == 0
     assert "none is needed" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("_on_a_roomy_machine")
+def test_a_job_whose_cluster_nothing_names_is_one_failure_among_the_other_findings(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv(JOB_CONFIG, "{}")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+
+    assert main(["doctor"]) == 1
+
+    said = capsys.readouterr().out
+    assert "failure  cluster          this is a Ray job" in said
+    assert "1 failures" in said
+    assert "ok       run directory" in said
+    assert "a local Ray" not in said
 
 
 def test_a_store_that_does_not_answer_is_a_failure_after_seconds(monkeypatch):

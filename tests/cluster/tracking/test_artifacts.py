@@ -1,7 +1,12 @@
 """Places of artifacts that cannot be written: everything else arrives, and they are sent later."""
 
+import shutil
+import socket
+from pathlib import Path
+
 import pytest
 from mlflow import MlflowClient
+from mlflow_server import MLflowServer
 from written_runs import append, points_of, records, stored_points, write_end, write_run
 
 from reinforce.cluster.cli import main
@@ -9,6 +14,7 @@ from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.doctor.machine_checks import check_artifacts, check_tracking
 from reinforce.cluster.files import read_json
 from reinforce.cluster.interrupts import Interrupts
+from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.tracking.follower import Follower
 from reinforce.cluster.tracking.follower_process import Tracking
 
@@ -155,3 +161,82 @@ def test_the_doctor_tries_an_artifact_and_leaves_nothing(
     found = artifacts_of(make_config())
     assert (found.level, found.message) == ("warning", "not tried: the store of MLflow was not")
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.fixture
+def half_full(trained_run, tmp_path):
+    """A finished run with a picture that is too large for ``room_for(5_000_000)``."""
+    run = RunDirectory(Path(shutil.copytree(trained_run, tmp_path / "runs" / "trained")))
+    run.plots.mkdir(exist_ok=True)
+    (run.plots / "large.png").write_bytes(b"0" * 6_000_000)
+    return run
+
+
+def models_of(store_uri, run):
+    experiment = read_json(run.tracking_file)["experiment_id"]
+    return MlflowClient(store_uri).search_logged_models([experiment])
+
+
+def test_an_artifact_that_fails_does_not_keep_back_the_models(
+    half_full, store_uri, room_for, capsys
+):
+    with room_for(5_000_000):
+        assert main(["sync", str(half_full.path)]) == 2
+
+    assert "1 artifact could not be stored (plots/large.png)" in capsys.readouterr().err
+    found = models_of(store_uri, half_full)
+    assert {(each.tags["kind"], each.status) for each in found} == {
+        ("best", "READY"),
+        ("last", "READY"),
+    }
+
+
+def test_models_that_were_not_reached_are_counted_and_sent_later(
+    half_full, store_uri, room_for, capsys, monkeypatch
+):
+    monkeypatch.setattr("reinforce.cluster.tracking.run_sender._MAX_TRYING_S", 0.0)
+
+    with room_for(5_000_000):
+        assert main(["sync", str(half_full.path)]) == 2
+
+    assert "plots/large.png" in (said := capsys.readouterr().err)
+    assert "the models of its policies): " in said
+    assert models_of(store_uri, half_full) == []
+    assert main(["sync", str(half_full.path)]) == 0
+    assert len(models_of(store_uri, half_full)) == 2
+
+
+@pytest.mark.tracking
+def test_a_place_that_never_answers_costs_neither_points_nor_status(
+    make_config, empty_store, tmp_path, monkeypatch
+):
+    """It takes longer for a request to be given up than the driver waits for a silent MLflow."""
+    shutil.copy(empty_store, tmp_path / "server.db")
+    server, lines = MLflowServer(tmp_path), list(records(1, 10))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+    config = make_config(tracking={"enabled": True, "experiment": "far"})
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        place = f"http://127.0.0.1:{silent.getsockname()[1]}/files"
+        MlflowClient(server.store_uri).create_experiment("far", place)
+        try:
+            server.start()
+            run = write_run(config)
+            console = PlainConsole(record=True, width=1000)
+            with Tracking(config.tracking, console, Interrupts()) as tracking:
+                tracking.follow(run)
+                append(run, lines)
+                silent.settimeout(60)
+                asked, _ = silent.accept()
+                write_end(run)
+            asked.close()
+        finally:
+            server.kill()
+    tracking.print_link()
+
+    said, stored = console.export_text(), run_of(server.store_uri, run)
+    assert stored.info.status == "FINISHED"
+    assert stored_points(server.store_uri, stored.info.run_id) == points_of(lines)
+    assert stored.data.tags["tracking.num_unstored"] == "4"
+    names = "config.yaml, packages.txt, summary.json, the models of its policies"
+    assert f"4 artifacts could not be stored ({names}): " in said
+    assert "did not get everything" not in said

@@ -1,6 +1,7 @@
 """Runs whose folder was moved or copied: the store that has them is found, and none is made."""
 
 import re
+import shlex
 import shutil
 import sqlite3
 import subprocess
@@ -185,3 +186,22 @@ def test_a_store_of_a_newer_mlflow_names_the_version_to_install(moved, capsys, w
     said = capsys.readouterr().err
     assert "`pip install --upgrade 'mlflow>=99.1.0'`" in said
     assert "`mlflow db upgrade" not in said
+
+
+def test_the_advice_for_a_run_in_a_folder_with_a_blank_can_be_typed(
+    make_config, empty_store, tmp_path, monkeypatch, capsys
+):
+    folder = tmp_path / "my runs"
+    tracking = {"uri": f"sqlite:///{shutil.copy(empty_store, tmp_path / 'one.db')}"}
+    run = write_run(make_config(run={"directory": str(folder)}, tracking=tracking), LINES)
+    write_end(run)
+    sync_run_directory(run)
+    (tmp_path / "one.db").rename(tmp_path / "mlflow.db")
+    shutil.copy(empty_store, tmp_path / "one.db")
+    monkeypatch.chdir(tmp_path)
+
+    assert main(["sync", str(run.path), "--trust"]) == 2
+
+    advice = re.search(r"`(reinforce resume .*?)`", capsys.readouterr().err)[1]
+    store = f"sqlite:///{tmp_path}/mlflow.db"
+    assert shlex.split(advice)[2:] == [str(run.path), "--tracking.uri", store]

@@ -1,6 +1,7 @@
 """Secrets planted wherever a user may have some, and looked for in everything a run leaves."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -111,3 +112,31 @@ def test_settings_that_are_called_secrets_stay_in_the_run_directory(
     assert "config.yaml" in {path.name for path in artifacts}
     for path in artifacts:
         assert b"planted" not in path.read_bytes()
+
+
+def test_a_refused_model_does_not_quote_the_password_of_its_address(
+    trained_run, store_uri, tmp_path, monkeypatch, capsys
+):
+    from faulty_proxy import FaultyProxy
+    from mlflow_server import MLflowServer
+
+    from reinforce.cluster.commands.sync import sync_run_directory
+    from reinforce.cluster.run_store.run_directory import RunDirectory
+
+    run = RunDirectory(Path(shutil.copytree(trained_run, tmp_path / "runs" / "trained")))
+    server = MLflowServer(tmp_path, store_uri)
+    try:
+        with FaultyProxy(server.start().port) as proxy:
+            proxy.fault = "without models"
+            uri = proxy.uri.replace("//", "//bob:planted-11@")
+            monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+            sync_run_directory(run)
+    finally:
+        server.kill()
+
+    said = capsys.readouterr().err
+    assert "left out: the last policy: 403 Client Error" in said
+    assert f"for url: {proxy.uri}/" in said
+    assert "planted" not in said
+    for path in tmp_path.rglob("*"):
+        assert not path.is_file() or b"planted" not in path.read_bytes(), path

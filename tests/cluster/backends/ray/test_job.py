@@ -60,5 +60,6 @@ def test_a_run_in_the_folder_of_a_job_is_warned_of(monkeypatch, tmp_path):
 
     assert str(tmp_path / "runs") in warning("runs")
     assert warning(tmp_path.parent / "elsewhere") is None
+    assert warning("../elsewhere") is None
     monkeypatch.setenv(JOB_CONFIG, '{"runtime_env": {}, "metadata": {}}')
     assert warning("runs") is None
