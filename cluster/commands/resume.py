@@ -188,8 +188,15 @@ class _Start:
 
         @cache  # the learner may be lost and made again, when the run is further on already
         def save_change() -> None:
-            if self.checkpoint and self.is_changed:
-                Checkpoints(run, self.config).save(self.checkpoint)
+            if not self.checkpoint:
+                return
+            checkpoints = Checkpoints(run, self.config)
+            if self.is_changed:
+                checkpoints.save(self.checkpoint)
+            # Not before: the best one belongs to the checkpoint that is replaced. And also if no
+            # change is made now, since a kill between the two leaves it behind.
+            if self.checkpoint.progress.best_return is None:
+                checkpoints.forget_best()
 
         def write() -> None:
             save_change()
