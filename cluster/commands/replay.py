@@ -4,6 +4,7 @@ import re
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from itertools import dropwhile
 from typing import Annotated, Any
 
 import tyro
@@ -14,8 +15,10 @@ from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.evaluation import evaluation_tickets
 from reinforce.cluster.long_tickets import LongTicketNotice
+from reinforce.cluster.run_store.changed_run import is_measured_anew
 from reinforce.cluster.run_store.checkpoint import Checkpoint, CorruptCheckpointError, require_fit
 from reinforce.cluster.run_store.checkpoints import Checkpoints
+from reinforce.cluster.run_store.journal import read_entries
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.summary import read_summary
 from reinforce.cluster.run_store.trust import CHECKPOINTS, CODE, require_trust
@@ -64,7 +67,7 @@ class ReplayCommand(Command):
             )
         # A run may have been changed on purpose since.
         played_at = checkpoint.learner.version if purpose is Purpose.EVALUATION else update
-        config = config_at(config, played_at)
+        config = _config_of_its_time(run, config, purpose, played_at)
         require_trust(run, config, CODE, trust=self.trust)
         tickets, weights = _batch(config, checkpoint, purpose, update)
         if index >= len(tickets):
@@ -117,6 +120,44 @@ def _load(checkpoints: Checkpoints, lookahead: int, purpose: Purpose, update: in
         return checkpoints.load(version)
     except (CorruptCheckpointError, OSError) as error:
         raise UsageError(str(error)) from None
+
+
+def _config_of_its_time(
+    run: RunDirectory, config: Config, purpose: Purpose, played_at: int
+) -> Config:
+    """Return the settings with which tickets were played at an update; say so if others were near.
+
+    Weights of the update at which a run is changed may be measured both before and after.
+    """
+    changes = [change for change in config.run.changes if change.update == played_at]
+    changes = [change for change in changes if is_measured_anew(change)]
+    if purpose is Purpose.TRAINING or not changes:
+        return config_at(config, played_at)
+    is_since = _is_measured_since_its_change(run, purpose, played_at)
+    PlainConsole().say(
+        f"this run was changed on purpose {'; '.join(map(str, changes))}; going by its journal, "
+        f"the ticket is one from {'after' if is_since else 'before'} that",
+        "yellow",
+    )
+    return config_at(config, played_at if is_since else played_at - 1)
+
+
+def _is_measured_since_its_change(run: RunDirectory, purpose: Purpose, played_at: int) -> bool:
+    """Return whether an evaluation is recorded since, or its turn is now.
+
+    What was measured before a change is in the journal no more: that was cut back to the update.
+    """
+    is_regular = purpose is Purpose.EVALUATION
+    metric = "evaluation/return_mean" if is_regular else "evaluation/confirmed_return_mean"
+    entries = dropwhile(
+        lambda entry: not entry.changes or entry.updates != played_at,
+        read_entries(run.journal_file),
+    )
+    since = list(entries)
+    is_recorded = any(
+        metric in entry.metrics and (is_regular or entry.updates == played_at) for entry in since
+    )
+    return is_recorded or bool(since and since[-1].updates == played_at)
 
 
 def _batch(

@@ -1,7 +1,7 @@
 """``reinforce resume``: goes on from the newest good checkpoint, as if nothing had happened."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -15,7 +15,12 @@ from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import RunDirectoryError, UsageError
 from reinforce.cluster.files import write_json
 from reinforce.cluster.run_lifecycle import RunLifecycle, check_environment
-from reinforce.cluster.run_store.changed_run import changed, consequences, require_same_spaces
+from reinforce.cluster.run_store.changed_run import (
+    changed,
+    consequences,
+    missed_changes,
+    require_same_spaces,
+)
 from reinforce.cluster.run_store.checkpoint import Checkpoint, require_fit
 from reinforce.cluster.run_store.checkpoints import Checkpoints, require_same_files, submitted_files
 from reinforce.cluster.run_store.journal import Journal
@@ -63,11 +68,12 @@ class ResumeCommand(ConfiguredCommand):
     def execute(self) -> int:
         console = PlainConsole(quiet_when_unread=True)
         run = RunDirectory.open(Path(self.source))
-        said = [word.partition("=")[0].removeprefix("--") for word in self.words]
+        options = [word.partition("=")[0].removeprefix("--") for word in self.words]
+        said = [option.replace("-", "_") for option in options]
         return go_on(
             *(run, self.config, console, STARTED_S, [*map(callback_named, self.callback)]),
             forget_requests=True,
-            consent=Consent(EVERYTHING if self.trust else said, self.change),
+            consent=Consent(said, self.change, self.trust),
         )
 
 
@@ -76,12 +82,19 @@ class Consent:
     """What the user agrees to, besides the settings.
 
     Attributes:
-        said: Settings, of those in ``run_store.trust``, that the user vouches for.
+        said: Settings that come from the user, who vouches for them.
         change: The settings may differ in what decides the result, from here on.
+        trust: The user vouches for all that the run directory names.
     """
 
     said: Collection[str] = ()
     change: bool = False
+    trust: bool = False
+
+    @property
+    def vouched(self) -> Collection[str]:
+        """Settings, of those in ``run_store.trust``, that the user vouches for."""
+        return EVERYTHING if self.trust else self.said
 
 
 def go_on(
@@ -111,8 +124,8 @@ def go_on(
         InterruptedRunError: The user stopped it before it had begun.
     """
     stored = load_config(str(run.config_file))
-    is_vouched = is_known(run, stored) or set(CHECKPOINTS) <= set(consent.said)
-    require_trust(run, stored, EVERYTHING, said=consent.said)
+    is_vouched = is_known(run, stored) or set(CHECKPOINTS) <= set(consent.vouched)
+    require_trust(run, stored, EVERYTHING, said=consent.vouched)
     config = _with_notes_of(stored, config)
     changes = changes_between(stored, config, on_purpose=consent.change)
     summary = read_summary(run.summary_file) or {}
@@ -134,6 +147,7 @@ def go_on(
         journal.end_of(start.updates)
         if forget_requests:
             run.control_file.unlink(missing_ok=True)
+        changes |= start.missed
         for name, (old, new) in without_secrets(changes).items():
             console.say(f"{name}: {old} is now {new}")
         for sentence in consequences(start.config.run.changes[-1]) if start.is_changed else ():
@@ -170,11 +184,13 @@ class _Start:
         checkpoint: None: from the beginning.
         config: With all that was changed on purpose, now included.
         is_changed: Whether it was now.
+        missed: (old, new) of what was changed before and is taken from the checkpoint.
     """
 
     checkpoint: Checkpoint | None
     config: Config
     is_changed: bool = False
+    missed: dict[str, tuple[Any, Any]] = field(default_factory=dict)
 
     @property
     def updates(self) -> int:
@@ -194,8 +210,15 @@ class _Start:
 
         @cache  # the learner may be lost and made again, when the run is further on already
         def save_change() -> None:
-            if self.checkpoint and self.is_changed:
-                Checkpoints(run, self.config).save(self.checkpoint)
+            if not self.checkpoint:
+                return
+            checkpoints = Checkpoints(run, self.config)
+            if self.is_changed:
+                checkpoints.save(self.checkpoint)
+            # Not before: the best one belongs to the checkpoint that is replaced. And also if no
+            # change is made now, since a kill between the two leaves it behind.
+            if self.checkpoint.progress.best_return is None:
+                checkpoints.forget_best()
 
         def write() -> None:
             save_change()
@@ -225,6 +248,15 @@ def _start_of(
         console.say(f"{run.path} has no checkpoint yet: it starts from the beginning")
         # What was changed is so from the first update on.
         return _Start(None, with_overrides(config, {"run.changes": ()}))
+    said = consent.said if consent.change else ()
+    missed = missed_changes(newest, config, said=said)
+    if missed:
+        console.say(
+            f"{run.config_file} lacks what was changed on purpose before; the newest checkpoint "
+            "has it, and the run goes on with that",
+            "yellow",
+        )
+    config = with_overrides(config, {name: new for name, (_, new) in missed.items()})
     try:
         checkpoint, config = changed(newest, config, on_purpose=consent.change)
     except ConfigError as error:
@@ -236,7 +268,7 @@ def _start_of(
             "of a run of either version from the start",
             "yellow",
         )
-    return _Start(checkpoint, config, is_changed=checkpoint is not newest)
+    return _Start(checkpoint, config, is_changed=checkpoint is not newest, missed=missed)
 
 
 def _refuse_if_its_checkpoints_are_gone(run: RunDirectory, summary: dict[str, Any]) -> None:

@@ -5,8 +5,9 @@ configuration and without what does not fit it. So whatever happens next, every 
 from it, and what was made before it keeps its own configuration (``configs.roles.config_at``).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import replace
+from typing import Any
 
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.run_store.checkpoint import Checkpoint
@@ -32,6 +33,28 @@ _MEASURED_BY = ("environment.", "evaluation.")
 """Settings without which evaluations before and after a change cannot be compared."""
 
 
+def missed_changes(
+    checkpoint: Checkpoint, config: Config, *, said: Collection[str]
+) -> dict[str, tuple[Any, Any]]:
+    """Return (old, new) of each setting that was changed before, which ``config.yaml`` lacks.
+
+    Its process was killed before it wrote that, or the file went with a machine.
+
+    Args:
+        checkpoint: Where the run stands, with all changes so far.
+        config: How it is to go on.
+        said: Settings that the user gives on purpose now, which are none of these.
+    """
+    values = flat(config.model_dump(mode="json"))
+    missed: dict[str, tuple[Any, Any]] = {}
+    for change in Config.model_validate(checkpoint.config).run.changes[len(config.run.changes) :]:
+        for name, (old, new) in change.settings.items():
+            if values[name] == old and name not in said:
+                missed[name] = (missed[name][0] if name in missed else old, new)
+                values[name] = new
+    return missed
+
+
 def changed(
     checkpoint: Checkpoint, config: Config, *, on_purpose: bool
 ) -> tuple[Checkpoint, Config]:
@@ -39,14 +62,14 @@ def changed(
 
     Args:
         checkpoint: Where the run stands, with the configuration that it was made under.
-        config: How it is to go on.
+        config: How it is to go on, with what ``missed_changes`` found.
         on_purpose: It may go on with other settings that decide what is computed.
 
     Raises:
         ConfigError: A setting differs that this run keeps.
     """
     before = Config.model_validate(checkpoint.config)
-    config = _caught_up(config, before.run.changes)
+    config = with_overrides(config, {"run.changes": before.run.changes})
     differing = changes_between(before, config, on_purpose=on_purpose)
     settings = {name: both for name, both in differing.items() if role_of(name) is Role.RESULT}
     if not settings:
@@ -56,30 +79,19 @@ def changed(
     return _carried_over(checkpoint, config, change), config
 
 
-def _caught_up(config: Config, changes: Sequence[Change]) -> Config:
-    """Return a configuration with the changes of a checkpoint that ``config.yaml`` lacks.
-
-    Its process was killed before it wrote that, or the file went with a machine.
-    """
-    for change in changes[len(config.run.changes) :]:
-        values = flat(config.model_dump(mode="json"))
-        missed = {name: new for name, (old, new) in change.settings.items() if values[name] == old}
-        config = with_overrides(config, missed)
-    return with_overrides(config, {"run.changes": changes})
-
-
 def _carried_over(checkpoint: Checkpoint, config: Config, change: Change) -> Checkpoint:
     """Return a checkpoint without what does not fit a changed configuration."""
     state, progress = checkpoint.learner, checkpoint.progress
     fresh = tuple(start for name in _FRESH.keys() & change.settings for start in _FRESH[name])
     arrays = {name: array for name, array in state.arrays.items() if not name.startswith(fresh)}
     progress = replace(progress, batch_size=progress.batch_size.under(config.learner))
-    if _is_measured_anew(change):
+    if is_measured_anew(change):
         progress = replace(progress, best_return=None, best_update=None)
     return replace(checkpoint, learner=LearnerState(state.version, arrays), progress=progress)
 
 
-def _is_measured_anew(change: Change) -> bool:
+def is_measured_anew(change: Change) -> bool:
+    """Return whether evaluations before and after a change cannot be compared."""
     return any(name.startswith(_MEASURED_BY) for name in change.settings)
 
 
@@ -91,7 +103,7 @@ def consequences(change: Change) -> Iterator[str]:
     )
     for name in _FRESH.keys() & change.settings:
         yield f"the {name.removeprefix('learner.')} starts fresh"
-    if _is_measured_anew(change):
+    if is_measured_anew(change):
         yield "the best evaluation so far is forgotten: later ones measure something else"
 
 

@@ -206,6 +206,20 @@ class Checkpoints(CheckpointReader):
                 f"cannot write a checkpoint to {self.location}: {type(error).__name__}: {error}"
             ) from error
 
+    def forget_best(self) -> None:
+        """Remove the best checkpoint, if there is one: what it was measured by holds no more.
+
+        Raises:
+            StorageError: It cannot be removed.
+        """
+        try:
+            if _BEST in self._folder.names():
+                self._folder.remove(_BEST)
+        except Exception as error:  # each store behind fsspec raises types of its own
+            raise StorageError(
+                f"cannot remove {self.location}/{_BEST}: {type(error).__name__}: {error}"
+            ) from error
+
     def _write(self, checkpoint: Checkpoint, *, for_good: bool) -> None:
         version, there = checkpoint.learner.version, self._files()
         for later, name in there:

@@ -1,6 +1,7 @@
 """A run that is changed on purpose goes on as a learner whose settings are changed there."""
 
 import hashlib
+import json
 import re
 from contextlib import closing
 
@@ -166,6 +167,40 @@ def test_a_kill_before_the_configuration_is_written_is_made_good_by_the_checkpoi
     assert run.config.learner.learning_rate == 0.01
 
 
+@pytest.fixture
+def half_changed(train):
+    """A run that was killed between its changed checkpoint and ``config.yaml``."""
+    run = train()
+    old = (run.path / "config.yaml").read_bytes()
+    with pytest.raises(KilledError):
+        changed(run, HALVED, callbacks=[kill])
+    (run.path / "config.yaml").write_bytes(old)
+    return run
+
+
+def test_what_the_checkpoint_alone_knows_is_told(half_changed, capsys):
+    assert main(["resume", str(half_changed.path), "--stop.max_updates=4"]) == 0
+
+    said = " ".join(capsys.readouterr().out.split())
+    assert "config.yaml lacks what was changed on purpose before" in said
+    assert "learner.learning_rate: 0.02 is now 0.01" in said
+    last = json.loads((half_changed.path / "history.jsonl").read_text().splitlines()[-1])
+    assert last["changes"] == {"learner.learning_rate": [0.02, 0.01], "stop.max_updates": [3, 4]}
+
+
+@pytest.mark.parametrize("trust", [[], ["--trust"]], ids=["", "trusted"])
+def test_a_change_back_is_one_also_if_the_configuration_has_not_seen_the_first(half_changed, trust):
+    back = ["--learner.learning-rate", "0.02", "--stop.max_updates=5"]
+
+    assert main(["resume", str(half_changed.path), *back, "--change", *trust]) == 0
+
+    run = reinforce.load(half_changed.path)
+    assert run.config.learner.learning_rate == 0.02
+    assert run.weights_sha256 == by_hand(({}, 5, ()))
+    there_and_back = [{"learner.learning_rate": both} for both in ((0.02, 0.01), (0.01, 0.02))]
+    assert [change.settings for change in run.config.run.changes] == there_and_back
+
+
 def test_looking_ahead_a_batch_that_is_fixed_keeps_its_size_also_after_a_kill(train):
     began, more = {"cluster.lookahead": 1}, {"learner.episodes_per_update": 6}
     undisturbed = changed(train(began), more, until=6)
@@ -274,8 +309,50 @@ def test_a_changed_environment_begins_a_new_search_for_the_best(train):
     run = changed(train(), {"environment.max_episode_steps": 9}, until=4)
 
     # Before the change, episodes of CartPole were longer than the 9 steps that are now possible.
-    assert run.evaluations["evaluation/return_best"].iloc[0] > 9
+    assert run.evaluations["evaluation/return_best"].iloc[1] > 9
     assert run.evaluations["evaluation/return_best"].dropna().iloc[-1] <= 9
+
+
+SHORT = {"environment.max_episode_steps": 9, "evaluation.every_updates": 50}
+"""Nothing is measured on the way after a change of the environment."""
+
+
+def test_the_best_policy_of_another_environment_is_the_best_no_longer(train):
+    run = train()
+    assert run.policy(best=True).update <= 2
+
+    run = changed(run, SHORT)
+
+    with pytest.raises(reinforce.UsageError, match="best"):
+        run.policy(best=True)
+
+
+def test_the_best_policy_outlives_a_change_of_how_it_is_learned(train):
+    run = train({"evaluation.every_updates": 3})
+    best = run.policy(best=True).update
+
+    run = changed(run, HALVED, until=5)  # nothing is measured on the way
+
+    assert run.policy(best=True).update == best
+
+
+def test_a_kill_before_the_best_policy_is_forgotten_is_made_good_by_the_next_start(
+    train, monkeypatch
+):
+    def die(self):
+        raise KilledError
+
+    run = train()
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "forget_best", die)
+        with pytest.raises(KilledError):
+            changed(run, SHORT)
+    assert Checkpoints(run._directory, run.config).newest(print).progress.best_return is None
+
+    with pytest.raises(KilledError):  # before any checkpoint of its own
+        run.resume({"stop.max_updates": 5}, progress=False, callbacks=[kill])
+
+    assert Checkpoints(run._directory, run.config).best() is None
 
 
 def test_it_is_counted_with_the_runs_of_neither_configuration(train):
@@ -337,6 +414,67 @@ def test_replay_plays_each_ticket_under_the_settings_of_its_time(train, capsys):
         played = re.findall(r"trajectories: ([0-9a-f]{64})", capsys.readouterr().out)
 
         assert hashlib.sha256("".join(played).encode()).hexdigest() == digests[update + 1]
+
+
+CUT_SHORT = {"environment.max_episode_steps": 9, "evaluation.every_updates": 2}
+
+
+def returns_of(ticket, run, capsys):
+    capsys.readouterr()
+    assert main(["replay", str(run.path), ticket]) == 0
+    said = capsys.readouterr().out
+    return re.search(r"episodes return\n(.*)", said)[1], " ".join(said.split())
+
+
+def test_an_evaluation_at_the_update_of_a_change_is_replayed_as_the_journal_has_it(train, capsys):
+    run = train({"stop.max_updates": 4, "checkpoint.keep": [9, 1]})
+    before, said = returns_of("confirmation:4:0", run, capsys)
+    assert "journal" not in said
+    regular, _ = returns_of("evaluation:0:0", run, capsys)
+    assert "9, 9" not in (before, regular)
+    with pytest.raises(KilledError):
+        changed(run, CUT_SHORT, until=6, callbacks=[after_first_evaluation])
+
+    # The regular evaluation was played again since, right after the change.
+    assert returns_of("evaluation:0:0", run, capsys)[0] == "9, 9"
+    run = run.resume(progress=False)
+
+    # The run was confirmed after 4 updates before the change alone, after 6 since.
+    assert returns_of("confirmation:6:0", run, capsys)[0] == "9, 9"
+    returns, said = returns_of("confirmation:4:0", run, capsys)
+    assert returns == before
+    assert "from update 4 on environment.max_episode_steps None -> 9" in said
+    assert "the ticket is one from before that" in said
+
+
+def after_first_evaluation(event):
+    if not event.is_evaluation:
+        raise KilledError
+
+
+def kill_later(event):
+    if event.updates == 5:
+        raise KilledError
+
+
+def test_an_evaluation_that_is_due_right_after_a_change_is_replayed_with_it(train, capsys):
+    run = train({"stop.max_updates": 4})
+    # No update follows: it is confirmed once more.
+    changed(run, {**CUT_SHORT, "stop.max_environment_steps": 1}, until=4)
+
+    returns, said = returns_of("confirmation:4:0", run, capsys)
+
+    assert returns == "9, 9"
+    assert "the ticket is one from after that" in said
+
+
+def test_an_evaluation_is_replayed_without_a_change_after_which_there_was_none(train, capsys):
+    run = train()
+    before, _ = returns_of("evaluation:0:0", run, capsys)
+    with pytest.raises(KilledError):
+        changed(run, SHORT, until=6, callbacks=[kill_later])
+
+    assert returns_of("evaluation:0:0", run, capsys)[0] == before
 
 
 def test_a_run_that_fell_back_behind_its_change_does_not_go_on_by_itself(train):
