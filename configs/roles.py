@@ -10,6 +10,7 @@ from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
 from reinforce.configs.loading import with_overrides
 from reinforce.configs.quoting import shown
+from reinforce.configs.secret_names import without_secrets
 from reinforce.configs.section import Role, Section
 
 _KEPT = {
@@ -58,7 +59,7 @@ def changes_between(
     """
     was, becomes = flat(old.model_dump(mode="json")), flat(new.model_dump(mode="json"))
     changes = {name: (was[name], becomes[name]) for name in was if was[name] != becomes[name]}
-    for name, (before, after) in changes.items():
+    for name, (before, after) in without_secrets(changes).items():
         role = role_of(name)
         refused = f"{name} = {shown(after)} cannot be changed in a run that began with "
         if role in _KEPT:

@@ -19,6 +19,7 @@ from gymnasium.vector import VectorEnv
 from reinforce.configs.errors import ReinforceError, suggestion
 from reinforce.configs.experiment import EnvironmentConfig, WrapperConfig
 from reinforce.configs.given_objects import given
+from reinforce.configs.secret_names import without_secrets
 from reinforce.configs.user_code import described
 from reinforce.learner.policies.spaces import ActionLayout, ObservationLayout
 from reinforce.workers.closing import Closing
@@ -152,7 +153,9 @@ def make_environment(
     """
     registration = _registration(config)
     kwargs = _placed_kwargs(config, registration, registration.entry_point, placement)
-    with refusing(f"environment.id = {config.id!r} cannot be made with kwargs {kwargs}"):
+    with refusing(
+        f"environment.id = {config.id!r} cannot be made with kwargs {without_secrets(kwargs)}"
+    ):
         environment = gymnasium.make(
             registration,
             max_episode_steps=config.max_episode_steps,
@@ -181,7 +184,9 @@ def make_vector_environment(
     if config.max_episode_steps is not None:
         kwargs["max_episode_steps"] = config.max_episode_steps
     name = f"the vector implementation of environment.id = {config.id!r}"
-    with refusing(f"{name} cannot be made with kwargs {kwargs}", SINGLE_ENVIRONMENTS):
+    with refusing(
+        f"{name} cannot be made with kwargs {without_secrets(kwargs)}", SINGLE_ENVIRONMENTS
+    ):
         return gymnasium.make_vec(
             config.id, num_envs=num_lanes, vectorization_mode="vector_entry_point", **kwargs
         )

@@ -7,6 +7,7 @@ from math import ceil, prod
 from typing import Any, NamedTuple
 
 from reinforce.configs.learning import Activation, Channels
+from reinforce.configs.secret_names import without_secrets
 from reinforce.learner.policies.spaces import (
     ActionLayout,
     ActionLeaf,
@@ -94,8 +95,15 @@ class PolicyArchitecture:
 
     @property
     def num_parameters(self) -> int:
-        """Length of the flat vector of weights of ``mlp``."""
-        return sum(prod(shape) for shape in self.parameter_shapes)
+        """Length of the flat vector of weights, of all kinds but a class of the user's."""
+        num = sum(prod(shape) for shape in self.parameter_shapes)
+        if self.kind != "mlp":
+            leaves = self.observation.pixel_leaves
+            num += sum(num_filter_weights(leaf.shape, self.channels) for leaf in leaves)
+        if self.kind == "gru":  # three gates, each of the inputs and of the memory, with two biases
+            *_, inputs, memory = (self.num_features, *self.hidden_sizes)
+            num += 3 * memory * (inputs + memory + 2) - memory * (inputs + 1)
+        return num
 
 
 class ImageLayer(NamedTuple):
@@ -182,10 +190,23 @@ def num_features(shape: tuple[int, ...], channels: Channels | None) -> int:
     return layers[-1].filters * height * width
 
 
+def num_filter_weights(shape: tuple[int, ...], channels: Channels | None) -> int:
+    """Return how many weights and biases the convolutions over an image of this shape have."""
+    num_channels, height, width = image_size(shape, channels)
+    num = 0
+    for filters, kernel, _, _ in image_layers(height, width):
+        num += filters * (num_channels * kernel * kernel + 1)
+        num_channels = filters
+    return num
+
+
 def differences(theirs: PolicyArchitecture, ours: PolicyArchitecture) -> str:
-    """Return a line for each part, and of ``mlp`` each tensor, in which two policies differ."""
+    """Return a line for each part, and of ``mlp`` each tensor, in which two policies differ.
+
+    Without secrets.
+    """
     lines = [
-        f"{name}: {one} there, {other} here"
+        f"{name}: {without_secrets(one)} there, {without_secrets(other)} here"
         for name, one, other in (
             (name, getattr(theirs, name), getattr(ours, name)) for name in vars(theirs)
         )

@@ -4,6 +4,7 @@ import hashlib
 import re
 from contextlib import closing
 
+import gymnasium
 import pytest
 from mlflow import MlflowClient
 
@@ -369,6 +370,30 @@ def test_a_changed_secret_is_shown_nowhere(tmp_path):
     )
     assert '"token": "***"' in run.summary_file.read_text()
     assert "abc" not in run.summary_file.read_text()
+
+
+def test_a_changed_secret_is_in_no_message_and_not_in_mlflow(train, tmp_path, store_uri, capfd):
+    def locked(api_token):
+        return gymnasium.make("CartPole-v1", max_episode_steps=9)
+
+    run = train({"environment.kwargs": {"api_token": "0ld-s3cret"}}, environment=locked)
+    sync_run_directory(RunDirectory.open(run.path))
+    new = {"environment.kwargs": {"api_token": "n3w-s3cret"}, "stop.max_updates": 4}
+
+    with pytest.raises(ConfigError, match="'api_token': '\\*\\*\\*'") as refused:
+        run.resume(new, progress=False)
+    run.resume(new, change=True, progress=True)
+    sync_run_directory(RunDirectory.open(run.path))
+    with pytest.raises(ConfigError) as kept:
+        changes_between(run.config, with_overrides(run.config, {"run.changes": []}))
+
+    client, run_id = MlflowClient(store_uri), read_json(run.path / "tracking.json")["run_id"]
+    data, files = client.get_run(run_id).data, tmp_path / "mlartifacts"
+    stored = b"".join(file.read_bytes() for file in files.rglob("*") if file.is_file())
+    said = f"{refused.value} {kept.value} {capfd.readouterr()} {data.params} {data.tags} {stored}"
+    assert "environment.kwargs: {'api_token': '***'} is now {'api_token': '***'}" in said
+    assert "api_token" in data.tags["changed.run.changes"]
+    assert "s3cret" not in said
 
 
 def test_a_new_run_does_not_take_over_that_another_was_changed(train, tmp_path):
