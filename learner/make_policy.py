@@ -15,3 +15,19 @@ def make_policy(architecture: PolicyArchitecture) -> Policy:
     from reinforce.learner.networks.network import TorchPolicy
 
     return TorchPolicy(architecture)
+
+
+def require_num_weights(architecture: PolicyArchitecture, num_weights: int) -> None:
+    """Raise ValueError if a policy has another number of weights; none is made to find out.
+
+    A class of the user's that cannot be made on the device ``meta`` is taken as it is.
+    """
+    expected: int | None
+    if ":" not in architecture.kind:
+        expected = architecture.num_parameters
+    else:
+        from reinforce.learner.networks.custom import num_weights_of_class
+
+        expected = num_weights_of_class(architecture)
+    if expected not in (None, num_weights):
+        raise ValueError(f"{num_weights} weights do not fit a policy of {expected}")

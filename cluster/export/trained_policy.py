@@ -23,6 +23,7 @@ from reinforce.cluster.run_store.trust import (
     CHECKPOINTS,
     CODE,
     POLICY_CLASS,
+    is_known,
     require_trust,
     require_trust_in_code,
 )
@@ -31,7 +32,7 @@ from reinforce.cluster.shown_settings import shown_settings
 from reinforce.configs.config import Config
 from reinforce.configs.experiment import RUN_NAME, EnvironmentConfig
 from reinforce.configs.loading import load_config
-from reinforce.configs.secret_names import HIDDEN
+from reinforce.configs.secret_names import lacks_secrets
 from reinforce.learner.policies.trajectories import Trajectories
 from reinforce.learner.policies.weights import Weights
 from reinforce.learner.state import LearnerState
@@ -131,7 +132,7 @@ class TrainedPolicy:
                 require_equal_spaces(training, learned_in, played, spec)
         else:
             spec = read_environment(run.environment_file)
-        require_fit(checkpoint, config, spec)
+        require_fit(checkpoint, config, spec, is_known=is_known(run, config))
         which = "best" if best else "newest"
         return cls(str(run.path), run.name, config, spec, checkpoint, which, differs)
 
@@ -154,14 +155,14 @@ class TrainedPolicy:
         require_trust_in_code(place, config, CODE if plays else own_class, trust=trust)
         if plays or own_class:
             search_current_directory()
-        if plays and HIDDEN in str(config.environment.model_dump()):
+        if plays and lacks_secrets(config.environment.model_dump()):
             raise UsageError(
                 f"{place} was trained in an environment with secrets among its settings, which do "
                 "not come along: play it from its run directory"
             )
         if plays:
             spec = inspect_environment(config.environment)
-        require_fit(checkpoint, config, spec)
+        require_fit(checkpoint, config, spec, is_known=False)
         return cls(place, config.run.name or place, config, spec, checkpoint)
 
     def portable(self) -> Checkpoint:

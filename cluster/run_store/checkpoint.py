@@ -16,7 +16,7 @@ from reinforce.cluster.run_store.stored_environment import oddity_of
 from reinforce.cluster.run_store.tracking_state import TrackingState
 from reinforce.cluster.typed_json import Count, parse_json
 from reinforce.configs.config import Config
-from reinforce.learner.make_policy import make_policy
+from reinforce.learner.make_policy import make_policy, require_num_weights
 from reinforce.learner.policies.seeds import SEED_SCHEME
 from reinforce.learner.policies.weights import Weights, arrays_sha256
 from reinforce.learner.state import LearnerState
@@ -161,15 +161,24 @@ def _digest(about: str, arrays: dict[str, NDArray[Any]]) -> str:
     return hashlib.sha256((about + arrays_sha256(arrays)).encode()).hexdigest()
 
 
-def require_fit(checkpoint: Checkpoint, config: Config, spec: EnvironmentSpec) -> None:
+def require_fit(
+    checkpoint: Checkpoint, config: Config, spec: EnvironmentSpec, *, is_known: bool = True
+) -> None:
     """Raise UsageError if the weights are not those of the policy for this environment.
+
+    They are counted before a network is made: what a stranger's settings ask for may be larger than
+    any memory. A class of the user's is counted only where ``is_known`` is False, for that makes it
+    once more, on a device without memory, which not every class expects.
 
     Raises:
         UsageError: Their number is another one.
         UnsuitablePolicyError: The user's policy cannot be used.
     """
+    architecture, num_weights = architecture_of(config, spec), len(checkpoint.weights.values)
     try:
-        make_policy(architecture_of(config, spec)).load(checkpoint.weights)
+        if not (is_known and ":" in architecture.kind):
+            require_num_weights(architecture, num_weights)
+        make_policy(architecture).load(checkpoint.weights)
     except ValueError as error:
         update, environment = checkpoint.progress.updates, config.environment.id
         raise UsageError(

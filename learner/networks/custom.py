@@ -1,8 +1,9 @@
 """A network of the user's: found by ``module:Class``, made, and checked before it is trusted."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
+from warnings import catch_warnings, simplefilter
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from reinforce.configs.errors import ConfigError
 from reinforce.configs.given_objects import imported
+from reinforce.configs.secret_names import without_secrets
 from reinforce.configs.user_code import described
 from reinforce.learner.networks.layers import Parts
 from reinforce.learner.policies.architecture import PolicyArchitecture
@@ -56,6 +58,34 @@ class CustomBody(nn.Module):
         return named
 
 
+def num_weights_of_class(architecture: PolicyArchitecture) -> int | None:
+    """Return how many weights a policy with the user's network has, without memory for them.
+
+    None: the class cannot be made like that.
+    """
+    meta = torch.device("meta")
+    with suppress(Exception), catch_warnings(), torch.random.fork_rng(devices=[]), meta:
+        simplefilter("ignore")  # weights that are copied to nowhere
+        module = _make(architecture)
+        buffers = [buffer for buffer in module.buffers() if buffer.is_floating_point()]
+        num: int = sum(tensor.numel() for tensor in (*module.parameters(), *buffers))
+        return num + architecture.action.num_gaussians + architecture.num_statistics
+    return None
+
+
+def _make(architecture: PolicyArchitecture) -> Any:
+    shapes = _shapes(architecture.observation)
+    make = imported(architecture.kind)
+    return make(shapes, architecture.action.num_outputs, **architecture.arguments)
+
+
+def _shapes(layout: ObservationLayout) -> dict[str, tuple[int, ...]]:
+    return {
+        leaf.name: (leaf.size,) if leaf.kind == "categories" else leaf.shape
+        for leaf in layout.leaves
+    }
+
+
 def make_custom_body(architecture: PolicyArchitecture, generator: torch.Generator) -> CustomBody:
     """Return the user's network; its initial weights follow from the generator's seed alone.
 
@@ -65,19 +95,16 @@ def make_custom_body(architecture: PolicyArchitecture, generator: torch.Generato
             no parameter has a gradient from.
     """
     layout, num_outputs = architecture.observation, architecture.action.num_outputs
-    shapes = {
-        leaf.name: (leaf.size,) if leaf.kind == "categories" else leaf.shape
-        for leaf in layout.leaves
-    }
+    shapes = _shapes(layout)
     where = f"policy.kind = {architecture.kind!r}"
 
     def make(seed: int) -> Any:
         torch.manual_seed(seed)
         with _blamed(
             f"{where} cannot be made with observation_shapes {shapes}, num_outputs {num_outputs} "
-            f"and policy.arguments {dict(architecture.arguments)}"
+            f"and policy.arguments {without_secrets(architecture.arguments)}"
         ):
-            return imported(architecture.kind)(shapes, num_outputs, **architecture.arguments)
+            return _make(architecture)
 
     with torch.random.fork_rng(devices=[]):
         seed = generator.initial_seed()

@@ -10,7 +10,13 @@ from reinforce.learner.networks.network import PolicyNetwork, TorchPolicy
 from reinforce.learner.policies.architecture import PolicyArchitecture
 from reinforce.learner.policies.distributions import Categorical
 from reinforce.learner.policies.policy import MLPPolicy
-from reinforce.learner.policies.spaces import VECTOR, ObservationLayout, ObservationLeaf
+from reinforce.learner.policies.spaces import (
+    VECTOR,
+    ActionLayout,
+    ActionLeaf,
+    ObservationLayout,
+    ObservationLeaf,
+)
 from reinforce.learner.policies.weights import Weights
 
 
@@ -36,6 +42,29 @@ def test_numpy_and_torch_compute_the_same_logits(activation, hidden_sizes, num_l
         expected = network(torch.from_numpy(observations)).numpy()
 
     np.testing.assert_allclose(policy.parameters(observations), expected, atol=1e-5)
+
+
+SMALL_IMAGE, LARGE_IMAGE = (
+    ObservationLeaf(("eye",), "pixels", shape) for shape in ((9, 12, 3), (40, 52, 3))
+)
+
+
+@pytest.mark.parametrize("kind", ["mlp", "cnn", "gru"])
+@pytest.mark.parametrize("hidden_sizes", [(6,), (5, 7)])
+@pytest.mark.parametrize("normalize_observations", [False, True])
+@pytest.mark.parametrize("images", [(), (SMALL_IMAGE,), (LARGE_IMAGE,)])
+def test_weights_are_counted_without_a_network(kind, hidden_sizes, normalize_observations, images):
+    numbers = ObservationLeaf(("speed",), "numbers", (3,))
+    gaussians = ActionLeaf((), "gaussian", (2,), "float32", low=(-1, -1), high=(1, 1))
+    architecture = PolicyArchitecture(
+        *(ObservationLayout((numbers, *images)), ActionLayout((gaussians,)), hidden_sizes, "tanh"),
+        kind=kind,
+        normalize_observations=normalize_observations,
+    )
+
+    network = PolicyNetwork(architecture, torch.Generator().manual_seed(0))
+
+    assert architecture.num_parameters == len(network.flat_weights())
 
 
 @pytest.mark.parametrize("key", ["vector", "eye"])
