@@ -69,10 +69,13 @@ class CheckpointReader:
         try:
             return self._folder.names()
         except Exception as error:  # each store behind fsspec raises types of its own
-            raise RunDirectoryError(
-                f"cannot read the checkpoints in {self.location}: {type(error).__name__}: {error}; "
-                f"check {self._setting}, and the credentials if it is a URL"
-            ) from error
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: Exception) -> RunDirectoryError:
+        return RunDirectoryError(
+            f"cannot read the checkpoints in {self.location}: {type(error).__name__}: {error}; "
+            f"check {self._setting}, and the credentials if it is a URL"
+        )
 
     def versions(self) -> list[int]:
         """Return the versions that there are checkpoints of, oldest first; errors as ``names``."""
@@ -127,7 +130,7 @@ class CheckpointReader:
             CorruptCheckpointError: It is torn, or was altered.
             OSError: It cannot be read.
         """
-        if _BEST not in self._folder.names():
+        if _BEST not in self.names():
             return None
         return self.read(_BEST)
 
@@ -137,6 +140,13 @@ class CheckpointReader:
             content = self._folder.read(name)
         except IrregularFileError as error:
             raise CorruptCheckpointError(f"{self.location}/{name}: {error.strerror}") from None
+        except FileNotFoundError as error:  # with an address alone, whatever a server answered
+            reason = error.__cause__ or error.strerror or "it is not there"
+            raise FileNotFoundError(f"{self.location}/{name} cannot be read: {reason}") from error
+        except OSError:
+            raise
+        except Exception as error:  # each store behind fsspec raises types of its own
+            raise self._unreadable(error) from error
         return decode(content, f"{self.location}/{name}")
 
 
@@ -269,14 +279,19 @@ class CheckpointFolder:
 
         Raises:
             IrregularFileError: It is none, or would not fit into this machine's memory.
+            Exception: Whatever the store raises that cannot be read.
         """
         path, limit = f"{self._root}/{name}", psutil.virtual_memory().total // 2
         if isinstance(self._files, LocalFileSystem):
             return read_regular_file(Path(path), limit, follow_links=False)
-        if self._files.size(path) > limit:
-            raise IrregularFileError(f"it is larger than {limit:,} bytes", Path(path))
-        content: bytes = self._files.cat_file(path)
-        return content
+        content = bytearray()
+        with self._files.open(path, "rb") as file:  # whatever the store says of its length
+            while len(content) <= limit:
+                chunk = file.read(limit + 1 - len(content))
+                if not chunk:
+                    return bytes(content)
+                content += chunk
+        raise IrregularFileError(f"it is larger than {limit:,} bytes", Path(path))
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file: on this machine whole or not at all, elsewhere as the store does it."""

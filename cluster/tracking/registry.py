@@ -49,19 +49,23 @@ def load_model_checkpoint(uri: str, config: TrackingConfig) -> tuple[str, Checkp
     with reading(store) as client:
         canonical, model = _find(client, uri)
     with tempfile.TemporaryDirectory() as folder:
-        from mlflow.artifacts import download_artifacts
+        from mlflow.artifacts import download_artifacts, list_artifacts
 
-        place = f"{model.artifact_location}/artifacts/{BUNDLE}/{PORTABLE_CHECKPOINT}"
+        bundle = f"{model.artifact_location}/artifacts/{BUNDLE}"
+        place, limit = f"{bundle}/{PORTABLE_CHECKPOINT}", psutil.virtual_memory().total // 2
         try:
-            file = download_artifacts(place, dst_path=folder, tracking_uri=store.uri)
+            files = list_artifacts(bundle, tracking_uri=store.uri)
+            sizes = {Path(each.path).name: each.file_size or 0 for each in files}
+            is_small = sizes.get(PORTABLE_CHECKPOINT, 0) <= limit  # of what is not there, below
+            file = is_small and download_artifacts(place, dst_path=folder, tracking_uri=store.uri)
         except Exception as error:  # noqa: BLE001  (MLflow's stores raise whatever they like)
             raise UsageError(
                 f"it holds no policy that can be read ({explain_error(error, store)}); runs of "
                 "this version of reinforce log models that do"
             ) from None
-        content = read_regular_file(
-            Path(file), psutil.virtual_memory().total // 2, follow_links=False
-        )
+        if not file:
+            raise UsageError(f"its policy is larger than {limit:,} bytes")
+        content = read_regular_file(Path(file), limit, follow_links=False)
     return canonical, decode(content, uri)
 
 
