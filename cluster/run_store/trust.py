@@ -34,7 +34,10 @@ CODE = ("environment.id", "environment.wrappers", EVALUATION_ENVIRONMENT, POLICY
 CHECKPOINTS = ("checkpoint.directory",)
 TRACKING = ("tracking.uri", "tracking.json")
 CLUSTER = ("cluster.address",)
-EVERYTHING = (*CODE, *CHECKPOINTS, *TRACKING, *CLUSTER)
+START = ("run.start_from",)
+EVERYTHING = (*CODE, *CHECKPOINTS, *TRACKING, *CLUSTER, *START)
+
+SAY_TRUST = "add --trust (from Python: trust=True)"
 
 
 def require_trust(
@@ -44,6 +47,7 @@ def require_trust(
     *,
     trust: bool = False,
     said: Collection[str] = (),
+    way_out: str = SAY_TRUST,
 ) -> None:
     """Refuse to use what a run directory names, unless the user has made or trusts the run.
 
@@ -53,6 +57,7 @@ def require_trust(
         uses: Which settings the verb would act upon, of those above.
         trust: The user says so; the run is noted as trusted.
         said: Settings that come from the user, not from the directory.
+        way_out: How the user says so, for the message.
 
     Raises:
         UsageError: It would import code or contact places that the user does not vouch for, or, if
@@ -68,7 +73,7 @@ def require_trust(
         listed = "\n".join(f"  {risk}" for risk in risks)
         raise UsageError(
             f"you have neither made nor trusted {run.path}. This would:\n{listed}\n"
-            "If you know where it comes from, add --trust (from Python: trust=True)"
+            f"If you know where it comes from, {way_out}"
         )
 
 
@@ -151,6 +156,8 @@ def _note(run: RunDirectory, config: Config) -> dict[str, str]:
     ]
     if config.evaluation.environment:  # so that notes of earlier versions hold
         named.append(config.evaluation.environment)
+    if config.run.start_from:
+        named.append(f"start from {config.run.start_from}")
     digest = hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
     return {"run": str(run.path.resolve()), "sha256": digest}
 
@@ -186,6 +193,8 @@ def _risks(run: RunDirectory, config: Config) -> Iterator[tuple[str, str]]:
         yield "checkpoint.directory", where
     if run.checkpoints.is_symlink():
         yield "checkpoint.directory", f"follow the link {run.checkpoints}"
+    if config.run.start_from:
+        yield "run.start_from", f"read weights from {config.run.start_from!r} (run.start_from)"
     address = config.cluster.address
     if address and address != os.environ.get("RAY_ADDRESS"):
         yield "cluster.address", f"show your token to {address!r} (cluster.address)"
