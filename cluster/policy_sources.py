@@ -30,12 +30,13 @@ from reinforce.cluster.run_store.checkpoints import (
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.stored_environment import read_environment
 from reinforce.cluster.run_store.tracking_state import read_tracking_state
-from reinforce.cluster.run_store.trust import CHECKPOINTS, require_trust
+from reinforce.cluster.run_store.trust import CHECKPOINTS, is_known, require_trust
 from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
 from reinforce.configs.execution import TrackingConfig
 from reinforce.configs.loading import load_config
 from reinforce.configs.quoting import shown
+from reinforce.configs.secret_names import lacks_secrets
 from reinforce.workers.environment import EnvironmentSpec
 
 _TIMEOUT_S = 120.0
@@ -43,6 +44,7 @@ _TIMEOUT_S = 120.0
 
 _IN_MLFLOW = ("models:/", "runs:/")
 _REGISTERED = re.compile(r"(models:/[^/@]+)[@/]([^/@]+)")
+_OF_RUN = re.compile(r"(runs:/[^/]+/(?:best|last))(?:-update-(\d+))?")
 _WHICH = re.compile(r"(.+)@(best|\d+)")
 
 
@@ -55,12 +57,22 @@ class StoredPolicy:
         checkpoint: Its weights and counters.
         config: The resolved configuration that it was trained with.
         spec: Its environment.
+        is_known: Whether it was read from a run that the user has made or trusted.
     """
 
     source: str
     checkpoint: Checkpoint
     config: Config
     spec: EnvironmentSpec
+    is_known: bool = False
+
+    def require_arguments(self) -> None:
+        """Raise UsageError if arguments of the policy's class were left out as secrets."""
+        if lacks_secrets(self.config.policy.arguments):
+            raise UsageError(
+                f"{self.source} has a policy with secrets among policy.arguments, which do not "
+                "come along: load it from its run directory"
+            )
 
 
 def is_run_directory(source: str) -> bool:
@@ -75,19 +87,22 @@ def is_run_directory(source: str) -> bool:
     return not which and _file_in(where) is None and not _has_checkpoints(where)
 
 
-def find_policy(source: str, setting: str, tracking: TrackingConfig) -> StoredPolicy:
+def find_policy(
+    source: str, setting: str, tracking: TrackingConfig, *, trust: bool = False
+) -> StoredPolicy:
     """Return the policy of that name.
 
     Args:
         source: As above.
         setting: Which setting names it, for the message.
         tracking: Which store of MLflow.
+        trust: The user trusts the run that it belongs to, if that is a run directory.
 
     Raises:
         UsageError: It is not there, cannot be read, or belongs to a run that is not trusted.
     """
     is_remote = source.startswith(_IN_MLFLOW) or "://" in source
-    find = partial(_find, source, setting, tracking)
+    find = partial(_find, source, setting, tracking, trust=trust)
     try:
         return call_within(_TIMEOUT_S, find, source) if is_remote else find()
     except (UsageError, ConfigError, CorruptCheckpointError, OSError) as error:
@@ -106,16 +121,17 @@ def names_the_same(noted: str, source: str) -> bool:
 
 def _split(source: str) -> tuple[str, str]:
     """Return the place that a name stands for, and what picks a version of it."""
-    found = (_REGISTERED if source.startswith(_IN_MLFLOW) else _WHICH).fullmatch(source)
+    names = (_REGISTERED, _OF_RUN) if source.startswith(_IN_MLFLOW) else (_WHICH,)
+    found = next(filter(None, (name.fullmatch(source) for name in names)), None)
     if found is None or (found.re is _WHICH and Path(source).is_dir()):
         where, which = source, ""
     else:
-        where, which = found[1], found[2]
+        where, which = found[1], found[2] or ""
     is_local = "://" not in where and not where.startswith(_IN_MLFLOW)
     return (str(Path(where).absolute()) if is_local else where), which
 
 
-def _find(source: str, setting: str, tracking: TrackingConfig) -> StoredPolicy:
+def _find(source: str, setting: str, tracking: TrackingConfig, *, trust: bool) -> StoredPolicy:
     if source.startswith(_IN_MLFLOW):
         from reinforce.cluster.tracking.registry import load_model_checkpoint
 
@@ -130,14 +146,21 @@ def _find(source: str, setting: str, tracking: TrackingConfig) -> StoredPolicy:
     if "://" in where or _has_checkpoints(where):
         checkpoint = _chosen(CheckpointReader(where, setting), which)
         return _self_contained(f"{where}@{checkpoint.learner.version}", checkpoint)
-    run = RunDirectory.open(Path(where))
+    return _of_run(RunDirectory.open(Path(where)), which, trust=trust)
+
+
+def _of_run(run: RunDirectory, which: str, *, trust: bool) -> StoredPolicy:
     config = load_config(str(run.config_file))
-    require_trust(run, config, CHECKPOINTS)
+    once = f"say so once: reinforce.load({str(run.path)!r}, trust=True), or any verb with --trust"
+    require_trust(run, config, CHECKPOINTS, trust=trust, way_out=once)
     # Which MLflow run follows may be known only since the checkpoint was written.
     tracking_state = read_tracking_state(run.tracking_file)
     checkpoint = replace(_chosen(Checkpoints(run, config), which), tracking=tracking_state)
     spec = read_environment(run.environment_file)
-    return StoredPolicy(f"{where}@{checkpoint.learner.version}", checkpoint, config, spec)
+    return StoredPolicy(
+        *(f"{run.path}@{checkpoint.learner.version}", checkpoint, config, spec),
+        is_known=trust or is_known(run, config),
+    )
 
 
 def _file_in(where: str, setting: str = "path") -> str | None:

@@ -84,6 +84,7 @@ def _find(start_from: str, config: Config) -> StoredPolicy:
 
 
 def _require_fit(start: StoredPolicy, config: Config, spec: EnvironmentSpec) -> None:
+    start.require_arguments()
     theirs, ours = architecture_of(start.config, start.spec), architecture_of(config, spec)
     differing = differences(theirs, ours)
     if config.run.start_from_optimizer:

@@ -146,9 +146,10 @@ class SavedPolicy:
 
     def _trained(self, *, plays: bool) -> TrainedPolicy:
         stored = self._stored
+        stored.require_arguments()
         return TrainedPolicy.without_run(
             *(stored.source, stored.config, stored.spec, stored.checkpoint),
-            trust=self._trust,
+            trust=self._trust or stored.is_known,
             plays=plays,
         )
 

@@ -22,7 +22,12 @@ import reinforce
 from reinforce.cluster.cli import main
 from reinforce.cluster.commands.ui import UiCommand, what_to_show
 from reinforce.cluster.errors import UsageError
+from reinforce.cluster.policy_sources import find_policy
+from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.run_store.trust import is_known, note_trusted
 from reinforce.configs.errors import ConfigError
+from reinforce.configs.execution import TrackingConfig
+from reinforce.configs.loading import load_config, with_overrides
 
 SECRET = "the-secret-of-whoever-looks-at-it"
 
@@ -143,6 +148,17 @@ def huge(name):
     return change
 
 
+def begun(start_from):
+    """A run without a checkpoint yet: `resume` would look for its first weights."""
+
+    def change(run, canaries):
+        configured("run", start_from=start_from)(run, canaries)
+        shutil.rmtree(run / "checkpoints")
+        (run / "summary.json").unlink()
+
+    return change
+
+
 def bomb(run, canaries):
     levels = ["a: &a [x, x, x, x, x, x, x, x, x]"]
     for one, other in zip("abcdefgh", "bcdefghi", strict=True):
@@ -181,6 +197,10 @@ STRANGERS = {
     ),
     "cluster": configured("cluster", backend="ray", address="SERVER"),
     "checkpoints of a server": configured("checkpoint", directory="http://SERVER/checkpoints"),
+    "start at a server": begun("http://SERVER/x@3"),
+    "start in a folder at a server": begun("http://SERVER/runs/x"),
+    "start at a model": begun("models:/x/1"),
+    "start elsewhere": begun("OUTSIDE/new@best"),
     "checkpoints elsewhere": configured("checkpoint", directory="OUTSIDE/new"),
     "checkpoints elsewhere, linked": linked("checkpoints"),
     "store in the run": tracked(directory="runs/theirs", is_default_store=True),
@@ -259,6 +279,59 @@ def test_python_asks_for_trust_as_the_verbs_do(canaries, run):
         reinforce.train("cartpole", {"run.start_from": str(run)}, backend="inline")
     assert not canaries.file.exists()
     assert canaries.requests == []
+
+
+@pytest.mark.case
+def test_a_start_at_a_place_that_a_stranger_names_is_not_asked(canaries, run, capsys):
+    STRANGERS["start at a server"](run, canaries)
+
+    assert main(["resume", str(run)]) == 2
+
+    said = capsys.readouterr().err
+    assert f"read weights from 'http://{canaries.address}/x@3' (run.start_from)" in said
+    assert canaries.requests == []
+    assert main(["resume", str(run), "--trust"]) == 2
+    assert "run.start_from = 'http://" in capsys.readouterr().err
+    assert canaries.requests
+
+
+def test_another_start_in_a_trusted_run_s_place_is_not_trusted_in_its_name(run):
+    directory, config = RunDirectory.open(run), load_config(str(run / "config.yaml"))
+    other = with_overrides(config, {"run.start_from": "models:/x/1"})
+
+    note_trusted(directory, config)
+
+    assert is_known(directory, config)
+    assert not is_known(directory, other)
+
+
+def test_one_version_of_a_run_is_trusted_as_the_run_is(canaries, run):
+    configured("environment", id="user_wrappers:cart_pole", kwargs={"gravity": 5.0})(run, canaries)
+    best = f"{run}@best"
+    with pytest.raises(UsageError, match="import 'user_wrappers:cart_pole'"):
+        reinforce.load(best).evaluate(5)
+
+    reinforce.load(run, trust=True)
+
+    ours = reinforce.load(run).evaluate(5, best=True)
+    assert list(reinforce.load(best).evaluate(5).returns) == list(ours.returns)
+
+
+def test_one_version_of_a_run_with_checkpoints_elsewhere_is_had_by_trust(canaries, run, tmp_path):
+    shutil.copytree(run / "checkpoints", tmp_path / "elsewhere" / run.name)
+    configured("checkpoint", directory=str(tmp_path / "elsewhere"))(run, canaries)
+    with pytest.raises(UsageError, match="trust=True") as refused:
+        reinforce.train("cartpole", {"run.start_from": f"{run}@best"}, backend="inline")
+    advice = f"say so once: reinforce.load({str(run)!r}, trust=True), or any verb with --trust"
+    assert str(refused.value).endswith(advice)
+
+    found = find_policy(f"{run}@best", "source", TrackingConfig(), trust=True)
+
+    assert found.is_known
+    options = {"backend": "inline", "name": "warm", "progress": False}
+    short = {"stop.max_updates": 1, "evaluation.episodes": 5, "tracking.enabled": False}
+    warm = reinforce.train("cartpole", {"run.start_from": f"{run}@best", **short}, **options)
+    assert warm.config.run.start_from_sha256 == found.checkpoint.weights.sha256
 
 
 def test_nothing_is_imported_from_a_run_directory_one_is_in(canaries, run, monkeypatch):

@@ -1,15 +1,25 @@
 """Policies without their run: from checkpoints at a URL, their files, and exported bundles."""
 
 import shutil
-from contextlib import chdir
+import threading
+from contextlib import chdir, suppress
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
+from typing import ClassVar
 
 import fsspec
 import gymnasium
 import numpy as np
 import pytest
+from torch import nn
 
 import reinforce
+from reinforce.cluster.policy_sources import find_policy, names_the_same
+from reinforce.cluster.run_store.checkpoint import decode, encode
 from reinforce.cluster.run_store.checkpoints import PORTABLE_CHECKPOINT
+from reinforce.configs.execution import TrackingConfig
 
 QUICK = {
     "learner.episodes_per_update": 8,
@@ -71,6 +81,7 @@ def test_a_policy_acts_and_is_measured_as_in_its_run_wherever_it_is_kept(place, 
 
     assert type(saved) is reinforce.SavedPolicy
     assert saved.weights_sha256 == run.weights_sha256
+    assert names_the_same(saved.source, places[place])
     assert saved.config.policy == run.config.policy
     assert saved.policy().act(OBSERVATION)[0] == run.policy().act(OBSERVATION)[0]
     returns = saved.evaluate(episodes=5, seed=7).returns
@@ -145,6 +156,147 @@ def test_an_environment_with_secrets_is_played_from_its_run_only(tmp_path):
     with pytest.raises(reinforce.UsageError, match="with secrets among its settings"):
         reinforce.load(bundle, environment=locked).evaluate(5)
     assert run.evaluate(5).mean > 0
+
+
+class Gated(nn.Module):
+    """A policy with arguments; it notes on which devices its weights have been made."""
+
+    devices: ClassVar[set[str]] = set()
+
+    def __init__(self, observation_shapes, num_outputs, num_tokens=3, api_token="s3cret"):
+        if api_token == "wr0ng":
+            raise ValueError("it is none")
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(4, num_tokens), nn.Linear(num_tokens, num_outputs))
+        self.devices.add(self.layers[0].weight.device.type)
+
+    def forward(self, observations):
+        return self.layers(next(iter(observations.values())))
+
+
+def test_a_number_that_is_called_like_a_secret_comes_along(tmp_path):
+    def short(auth_steps):
+        return gymnasium.make("CartPole-v1", max_episode_steps=auth_steps)
+
+    numbers = {"policy.arguments": {"num_tokens": 16}, "environment.kwargs": {"auth_steps": 9}}
+    run = train(tmp_path, numbers, policy=Gated, environment=short, name="a")
+    bundle = run.export(tmp_path / "bundle")
+
+    saved = reinforce.load(bundle, environment=short, trust=True)
+
+    assert saved.config.policy.arguments == {"num_tokens": 16}
+    assert saved.evaluate(5).lengths.max() == 9
+    start = {**numbers, "run.start_from": str(bundle)}
+    assert train(tmp_path, start, policy=Gated, environment=short, name="b").status == "finished"
+
+
+def test_a_policy_with_secrets_is_had_from_its_run_only(tmp_path):
+    secret = {"policy.arguments": {"api_token": "s3cret"}}
+    run = train(tmp_path, secret, policy=Gated, name="a")
+    bundle = run.export(tmp_path / "bundle")
+    saved = reinforce.load(bundle, trust=True)
+
+    assert b"s3cret" not in (bundle / PORTABLE_CHECKPOINT).read_bytes()
+    for use in (
+        saved.policy,
+        lambda: saved.export(tmp_path / "again"),
+        lambda: train(tmp_path, {**secret, "run.start_from": str(bundle)}, policy=Gated, name="b"),
+    ):
+        with pytest.raises(reinforce.UsageError, match=r"with secrets among policy\.arguments"):
+            use()
+    start = {**secret, "run.start_from": str(run.path)}
+    assert train(tmp_path, start, policy=Gated, name="c").status == "finished"
+
+
+def test_secrets_are_in_no_message_about_policies_that_differ(tmp_path):
+    run = train(tmp_path, {"policy.arguments": {"api_token": "s3cret"}}, policy=Gated, name="a")
+    start = {"run.start_from": str(run.path)}
+
+    for token, message in (("wr0ng", "it is none"), ("0ther", "there, .* here")):
+        with pytest.raises(reinforce.ReinforceError, match=message) as refused:
+            train(tmp_path, {**start, "policy.arguments": {"api_token": token}}, policy=Gated)
+        assert "'api_token': '***'" in str(refused.value)
+        assert "s3cret" not in str(refused.value)
+        assert token not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "greedy",
+    [
+        {"kind": "gru", "hidden_sizes": [3000, 3000]},
+        {"kind": "cnn", "hidden_sizes": [3000, 3000]},
+        {"kind": "mlp", "hidden_sizes": [3000, 3000]},
+        {"kind": "python:Gated", "arguments": {"num_tokens": 10_000_000}},
+    ],
+    ids=lambda policy: policy["kind"],
+)
+def test_no_memory_is_taken_for_a_policy_that_has_other_weights(
+    greedy, places, tmp_path, monkeypatch
+):
+    def made(architecture):
+        raise AssertionError("a network is made")
+
+    monkeypatch.setattr("reinforce.learner.networks.network.TorchPolicy", made)
+    monkeypatch.setattr(Gated, "devices", set())
+    checkpoint = decode((Path(places["bundle"]) / PORTABLE_CHECKPOINT).read_bytes(), "it")
+    config = {**checkpoint.config, "policy": {**checkpoint.config["policy"], **greedy}}
+    (tmp_path / PORTABLE_CHECKPOINT).write_bytes(encode(replace(checkpoint, config=config)))
+    given = {"policy": Gated} if "arguments" in greedy else {}
+
+    with pytest.raises(reinforce.UsageError, match="weights do not fit a policy of"):
+        reinforce.load(tmp_path, **given).policy()
+
+    assert Gated.devices <= {"meta"}
+
+
+class Handler(BaseHTTPRequestHandler):
+    """A store that fails, or does not say how long what it sends is, or never comes to an end."""
+
+    def do_GET(self):
+        if "/failing/" in self.path:
+            self.send_error(500)
+            return
+        self.send_response(200)
+        self.end_headers()
+        with suppress(ConnectionError):
+            while self.command == "GET":
+                self.wfile.write(b"x" * 1000)
+                if "/endless/" not in self.path:
+                    break
+
+    do_HEAD = do_GET  # noqa: N815  (as http.server calls it)
+
+    def log_message(self, *words):
+        pass
+
+
+@pytest.fixture
+def store():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("failing", r"update-000000001\.safetensors cannot be read: 500, "),
+        ("without-length", r"update-000000001\.safetensors cannot be read: "),
+        ("endless", "it is larger than 100,000 bytes"),
+    ],
+)
+def test_a_server_that_does_as_it_likes_is_one_message(kind, message, store, monkeypatch):
+    memory = SimpleNamespace(total=200_000)
+    monkeypatch.setattr(
+        "reinforce.cluster.run_store.checkpoints.psutil.virtual_memory", lambda: memory
+    )
+
+    with pytest.raises(reinforce.UsageError, match=message) as refused:
+        find_policy(f"{store}/{kind}/update-000000001.safetensors", "source", TrackingConfig())
+
+    assert "\n" not in str(refused.value)
 
 
 def test_what_does_not_fit_is_named_tensor_by_tensor(places, tmp_path):

@@ -5,6 +5,7 @@ import shutil
 import socket
 import time
 from contextlib import chdir
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from mlflow import MlflowClient
 import reinforce
 from reinforce.cluster.cli import main
 from reinforce.cluster.commands.sync import sync_run_directory
+from reinforce.cluster.policy_sources import names_the_same
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.tracking.run_description import note_of
 
@@ -73,6 +75,7 @@ def test_every_name_of_a_model_is_loaded(run, name, canonical):
 
     assert isinstance(loaded, reinforce.SavedPolicy)
     assert loaded.source == canonical.format(**names)
+    assert names_the_same(loaded.source, name.format(**names))
     assert loaded.weights_sha256 == best.weights_sha256
     assert loaded.config.policy == run.config.policy
     observation = np.array([0.1, -0.2, 0.05, 0.3])
@@ -111,11 +114,20 @@ def test_a_run_starts_from_a_registered_model_and_says_so(run, tmp_path):
     assert f"It began with the weights of [`models:/balancer/1`]({link}), sha256 `{digest}`" in note
 
 
-def test_the_same_command_goes_on_wherever_the_alias_points_by_then(run, tmp_path):
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("models:/balancer@champion", "models:/balancer/1", "models:/{model_id}"),
+        *("runs:/{run_id}/best", "runs:/{run_id}/best-update-{update:09d}"),
+    ],
+)
+def test_the_same_command_goes_on_wherever_the_name_points_by_then(name, run, tmp_path):
+    update = run.policy(best=True).update
+    names = {"model_id": model_id_of(run), "run_id": tracked(run)["run_id"], "update": update}
     words = [f"--{name}={'None' if value is None else value}" for name, value in QUICK.items()]
     command = ["train", "cartpole", "--resume=auto", *words, "--tracking.enabled=false"]
     command += ["--run.name=warm", f"--run.directory={tmp_path}"]
-    command += ["--run.start_from=models:/balancer@champion"]
+    command += [f"--run.start_from={name.format(**names)}"]
 
     assert main([*command, "--stop.max_updates=1"]) == 0
     assert main(command) == 0
@@ -141,6 +153,26 @@ def test_what_is_not_there_is_said_in_one_message(run, name, reason):
 
     assert str(refused.value).startswith(f"source = '{name}': ")
     assert "\n" not in str(refused.value)
+
+
+def test_another_version_of_a_run_s_model_is_another():
+    noted = "runs:/abc/best-update-000000002"
+
+    assert not names_the_same(noted, "runs:/abc/best-update-000000003")
+    assert not names_the_same(noted, "runs:/abc/last")
+    assert not names_the_same(noted, "runs:/abd/best")
+
+
+def test_a_model_that_is_too_large_is_not_fetched(run, monkeypatch):
+    def fetched(*words, **options):
+        raise AssertionError("it is fetched")
+
+    memory = SimpleNamespace(total=2000)
+    monkeypatch.setattr("reinforce.cluster.tracking.registry.psutil.virtual_memory", lambda: memory)
+    monkeypatch.setattr("mlflow.artifacts.download_artifacts", fetched)
+
+    with pytest.raises(reinforce.UsageError, match="its policy is larger than 1,000 bytes"):
+        reinforce.load("models:/balancer@champion")
 
 
 def test_a_model_of_somebody_else_holds_no_policy(run):
