@@ -284,7 +284,9 @@ def load(
     if is_run_directory(name):
         loaded: SavedPolicy = Run(source)
     else:
-        loaded = SavedPolicy(find_policy(name, "source", TrackingConfig()), trust=trust)
+        loaded = SavedPolicy(
+            find_policy(name, "source", TrackingConfig(), trust=trust), trust=trust
+        )
     config = loaded.config
     for setting, thing in (
         (config.environment.id, environment),
