@@ -1,7 +1,7 @@
 """The command line: ``reinforce VERB``, the same as ``python -m reinforce VERB``.
 
 Exit codes: 0 done; 1 the run failed; 2 wrong usage or configuration (one message, no traceback);
-130 and 143 interrupted by SIGINT or SIGTERM, after a checkpoint.
+129, 130 and 143 interrupted by SIGHUP, SIGINT or SIGTERM, after a checkpoint.
 """
 
 import io
@@ -15,6 +15,7 @@ from importlib import import_module
 from importlib.metadata import version
 
 from reinforce.cluster.errors import InterruptedRunError, UsageError
+from reinforce.cluster.interrupts import signal_behind, signals_as_ctrl_c
 from reinforce.cluster.self_command import search_current_directory
 from reinforce.configs.errors import ConfigError, ReinforceError, suggestion
 from reinforce.configs.quoting import message_text, shown
@@ -74,7 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the verb that the command line names and return the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return _run(words)
+        with signals_as_ctrl_c():
+            return _run(words)
     except BrokenPipeError:
         if _output_is_read():  # it was another pipe
             raise
@@ -138,7 +140,9 @@ def _message_and_code(error: BaseException) -> tuple[str, int]:
     if isinstance(error, InterruptedRunError):
         return "stopped before the run had begun", error.exit_code
     if isinstance(error, KeyboardInterrupt):
-        return "interrupted", 128 + signal.SIGINT
+        number = signal_behind(error)
+        is_ctrl_c = number is signal.SIGINT
+        return "interrupted" if is_ctrl_c else f"stopped by {number.name}", 128 + number
     is_usage = isinstance(error, ConfigError | UnsuitableEnvironmentError | UsageError)
     return str(error), 2 if is_usage else 1
 

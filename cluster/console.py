@@ -1,10 +1,13 @@
 """Where everything is printed: as it is written, whatever rich or a terminal would make of it."""
 
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.status import Status
 from rich.text import Text
 
 from reinforce.configs.quoting import message_text, printable
@@ -24,6 +27,9 @@ class PlainConsole(Console):
             options = {"force_terminal": False, **options}
         super().__init__(emoji=False, force_jupyter=False, **options)
         self._quiet_when_unread = quiet_when_unread
+        self._waits: list[str] = []
+        self._spinner: Status | None = None
+        self._spinner_lock = threading.Lock()
 
     @property
     def is_notebook(self) -> bool:
@@ -45,6 +51,42 @@ class PlainConsole(Console):
         """Print a line per row, its name first."""
         for name, text in rows.items():
             self.say(f"{name:<12}{text}")
+
+    @contextmanager
+    def showing_wait(self, text: str) -> Iterator[None]:
+        """Context in which the one spinner of this console shows a text, beside those of others."""
+        with self._spinner_lock:
+            self._waits.append(text)
+            self._draw_spinner()
+        try:
+            yield
+        finally:
+            with self._spinner_lock:
+                self._waits.remove(text)
+                self._draw_spinner()
+
+    @contextmanager
+    def without_spinner(self) -> Iterator[None]:
+        """Context in which another live display begins or ends: rich removes the newest of them."""
+        with self._spinner_lock:
+            if self._spinner:
+                self._spinner.stop()
+                self._spinner = None
+            try:
+                yield
+            finally:
+                self._draw_spinner()
+
+    def _draw_spinner(self) -> None:
+        text = self.cell("; ".join(dict.fromkeys(self._waits)))
+        if self._spinner and self._waits:
+            self._spinner.update(text)
+        elif self._spinner:
+            self._spinner.stop()
+            self._spinner = None
+        elif self._waits:
+            self._spinner = self.status(text)
+            self._spinner.start()
 
     @staticmethod
     def cell(text: str) -> Text:

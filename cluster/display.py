@@ -137,9 +137,7 @@ class LiveDisplay:
         )
 
     def __enter__(self) -> Self:
-        streams = sys.stdout, sys.stderr
-        self._live.__enter__()
-        _redirect_log(dict(zip(streams, (sys.stdout, sys.stderr), strict=True)))
+        self._switch(self._live.start)
         self._hook = sys.breakpointhook
         sys.breakpointhook = _HookAfter(self._hook, self._give_way)
         return self
@@ -160,9 +158,14 @@ class LiveDisplay:
 
     def _give_way(self) -> None:
         """Remove the panel; lines follow, for nobody says when a debugger is done."""
-        streams = sys.stdout, sys.stderr
-        self._live.stop()
-        _redirect_log(dict(zip(streams, (sys.stdout, sys.stderr), strict=True)))
+        self._switch(self._live.stop)
+
+    def _switch(self, change: Callable[[], None]) -> None:
+        """Start or stop the panel, which redirects the streams, or no longer."""
+        with self._console.without_spinner():
+            streams = sys.stdout, sys.stderr
+            change()
+            _redirect_log(dict(zip(streams, (sys.stdout, sys.stderr), strict=True)))
 
 
 class _HookAfter:

@@ -7,8 +7,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Self, TypeVar
 
@@ -109,3 +109,45 @@ class Interrupts:
             os.write(2, b"\nreinforce: stopping at the next safe point; again to abort\n")
         if self._raises and self._is_entered:
             raise KeyboardInterrupt
+
+
+@contextmanager
+def signals_as_ctrl_c() -> Iterator[None]:
+    """Context of a whole command, which SIGTERM and SIGHUP end as Ctrl-C does; again, at once.
+
+    By default they would leave the cursor hidden, and what is half made. ``Interrupts`` take over
+    while they last.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    process, first_s = os.getpid(), 0.0
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        nonlocal first_s
+        if os.getpid() != process:  # a fork, such as a simulator's, ends as others do
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        if not first_s:
+            first_s = time.monotonic()
+            hurry()
+            raise KeyboardInterrupt(signal.Signals(number))
+        if time.monotonic() - first_s >= _ECHO_S:
+            end_at_once(128 + number)
+
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    previous = {number: signal.getsignal(number) for number in numbers}
+    try:
+        for number, handler in previous.items():
+            if handler is not signal.SIG_IGN:  # as under nohup
+                signal.signal(number, on_signal)
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def signal_behind(interrupt: KeyboardInterrupt) -> signal.Signals:
+    """Return which signal it was that a command was ended by."""
+    numbers = (cause for cause in interrupt.args if isinstance(cause, signal.Signals))
+    return next(numbers, signal.SIGINT)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from reinforce.cluster.console import PlainConsole
+from reinforce.cluster.waiting import WaitReports
 from reinforce.workers.tickets import Ticket
 
 _FIRST_S = 30.0
@@ -43,18 +44,19 @@ class LongTicket:
 
 
 class Patience:
-    """Decides when a ticket that lasts is worth a word."""
+    """Decides when a ticket that lasts is worth a word, each ticket for itself."""
 
     def __init__(self) -> None:
-        self._next_s = _FIRST_S
+        self._ticket: Ticket | None = None
 
     def note(
         self, ticket: Ticket, seconds: float, num_steps: int | None = None
     ) -> LongTicket | None:
         """Return what is to be told of a ticket that is still being played, if anything is."""
-        if seconds < self._next_s:
+        if ticket != self._ticket:
+            self._ticket, self._reports = ticket, WaitReports(_FIRST_S)
+        if not self._reports.is_due(seconds):
             return None
-        self._next_s = 2 * seconds
         return LongTicket(ticket, seconds, num_steps)
 
 

@@ -39,13 +39,18 @@ def hurry() -> None:
     _hurried.set()
 
 
+def is_in_a_hurry() -> bool:
+    """Return whether a signal came."""
+    return _hurried.is_set()
+
+
 def end_if_in_a_hurry(exit_code: int) -> None:
     """End a command that is over at once, if a signal came or something goes on in a thread.
 
     Else Python takes its libraries down one by one, which lasts seconds on a busy machine, waits
     for some threads, and crashes under others.
     """
-    if not (_clean_ups or _hurried.is_set()):
+    if not (_clean_ups or is_in_a_hurry()):
         return
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):

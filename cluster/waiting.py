@@ -66,11 +66,11 @@ def _report(
         if is_over.wait(min(_SPINNER_AFTER_S, line_after_s)):
             return
         if console.is_terminal and not console.quiet:
-            shown.enter_context(console.status(PlainConsole.cell(text)))
+            shown.enter_context(console.showing_wait(text))
         while True:
             waited_s = time.monotonic() - began_s
             if reports.is_due(waited_s):
-                because = f": {hint()}" if hint() else ""
+                because = f": {reason}" if (reason := hint()) else ""
                 with suppress(OSError, UnicodeError):  # what is waited for is worth more
                     console.say(f"still {text} after {waited_s:.0f} s{because}", "yellow")
             if is_over.wait(min(_SPINNER_AFTER_S, line_after_s)):

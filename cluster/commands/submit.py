@@ -3,7 +3,6 @@
 import hashlib
 import os
 import shlex
-import signal
 import tempfile
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +12,7 @@ from pathlib import Path
 from reinforce.cluster.commands.arguments import ConfiguredCommand, Flag
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import UsageError
+from reinforce.cluster.interrupts import signal_behind
 from reinforce.cluster.run_store.checkpoints import SUBMITTED_FILES
 from reinforce.cluster.submission.jobs import RayJobs, exit_code_of
 from reinforce.cluster.submission.working_directory import WorkingDirectory
@@ -66,9 +66,9 @@ class SubmitCommand(ConfiguredCommand):
             with tempfile.TemporaryDirectory(prefix="reinforce-submit-") as folder:
                 package = directory.pack(Path(folder))
                 submission_id = _submit(jobs, self, directory, package)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
             _say("\nstopped; should the cluster have the job already, the same command follows it")
-            return 128 + signal.SIGINT
+            return 128 + signal_behind(interrupt)
         if self.detach:
             _say(f"the job is {submission_id}; the same command without --detach follows it")
             return 0
@@ -137,12 +137,12 @@ def _entrypoint(words: list[str], config: Config, directory: WorkingDirectory, d
 def _follow(jobs: RayJobs, submission_id: str) -> int:
     try:
         job = jobs.follow(submission_id, partial(print, end="", flush=True))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         _say(
             "\nno longer following; the job goes on. The same command follows it again, and\n"
             f"`ray job stop --address {jobs.address} {submission_id}` stops it, after a checkpoint"
         )
-        return 128 + signal.SIGINT
+        return 128 + signal_behind(interrupt)
     code = exit_code_of(job)
     if code:
         reason = (job.message or "").partition(", last available logs")[0]  # those were shown

@@ -1,9 +1,9 @@
 """What runs in the process of a trial: the command line, on a lifeline that its sweep holds.
 
 The lifeline is standard input. The system closes it however the sweep ends, SIGKILL included, and
-the sweep itself closes it to have the trial stop: a trial hears of its end once. (The system could
-send the signal by itself, PR_SET_PDEATHSIG, but as a second one where the sweep has sent its own;
-and a second signal is taken as an order to write no checkpoint.)
+the sweep itself closes it to have the trial stop. A second signal is taken as an order to write no
+checkpoint. So a trial that has a signal already, as all processes of a service or a job of Slurm
+have, is sent none. (PR_SET_PDEATHSIG would send a second one.)
 """
 
 import os
@@ -12,10 +12,14 @@ import sys
 import threading
 
 from reinforce.__main__ import main
+from reinforce.cluster.sudden_end import is_in_a_hurry
 
 
 def stop_at_the_end_of_input() -> None:
-    """Have SIGTERM sent to this process once its standard input, from now on empty, is closed."""
+    """Have SIGTERM sent to this process once its standard input, from now on empty, is closed.
+
+    None is sent if a signal has come before.
+    """
     lifeline, nothing = os.dup(0), os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
@@ -23,6 +27,8 @@ def stop_at_the_end_of_input() -> None:
     def watch() -> None:
         while os.read(lifeline, 4096):
             pass
+        if is_in_a_hurry():
+            return
         # To the main thread, whose call it interrupts; any other would let it go on.
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
 

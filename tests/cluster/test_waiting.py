@@ -1,13 +1,17 @@
 """What is waited for, as a pipe and as a terminal shows it."""
 
 import io
+import re
 import time
+from contextlib import ExitStack
 
 import pytest
 
 from reinforce.cluster import waiting as waiting_module
 from reinforce.cluster.console import PlainConsole
+from reinforce.cluster.display import LiveDisplay
 from reinforce.cluster.waiting import WaitReports, waiting
+from reinforce.configs.config import Config
 
 
 def said(lasts_s, line_after_s, *, terminal=False, quiet=False):
@@ -44,3 +48,74 @@ def test_a_terminal_has_a_spinner_long_before_the_first_line(monkeypatch, quiet,
 
     assert ("waiting for Ray to start" in text) == is_shown
     assert "still" not in text
+
+
+def test_the_reason_is_asked_for_once_a_line():
+    asked = []
+
+    def hint():
+        asked.append(None)
+        return "as others do"
+
+    console = PlainConsole(file=io.StringIO(), width=200)
+    with waiting(console, "Ray to start", hint, line_after_s=0.1):
+        time.sleep(0.35)
+
+    assert len(console.file.getvalue().splitlines()) == len(asked) >= 1
+
+
+class Screen:
+    """A terminal, and what is on its last lines now."""
+
+    def __init__(self):
+        self._file = io.StringIO()
+        self.console = PlainConsole(
+            file=self._file, force_terminal=True, width=100, color_system=None
+        )
+
+    def drawn(self):
+        """Return what is drawn within the next third of a second, without spinners and frames."""
+        time.sleep(0.05)  # what was under way
+        begin = len(self._file.getvalue())
+        time.sleep(0.3)
+        text = self._file.getvalue()[begin:]
+        return set(re.findall("waiting for [a-z ;]*[a-z]", text))
+
+
+def wait_on(screen, purpose):
+    """Enter a wait whose end is up to the caller."""
+    stack = ExitStack()
+    stack.enter_context(waiting(screen.console, purpose))
+    time.sleep(0.1)
+    return stack
+
+
+@pytest.fixture
+def screen(monkeypatch):
+    monkeypatch.setattr(waiting_module, "_SPINNER_AFTER_S", 0.02)
+    return Screen()
+
+
+def test_waits_that_overlap_share_one_spinner_whichever_ends_first(screen):
+    worker, learner = (wait_on(screen, purpose) for purpose in ("a worker", "the learner"))
+    assert screen.drawn() == {"waiting for a worker; waiting for the learner"}
+
+    worker.close()
+    assert screen.drawn() == {"waiting for the learner"}
+
+    learner.close()
+    assert screen.drawn() == set()
+
+
+def test_a_spinner_is_below_the_panel_whichever_begins_and_ends_first(screen):
+    first = "waiting for the first batch"
+    early = wait_on(screen, "a worker")
+    with LiveDisplay(screen.console, Config(), "my-run"):
+        assert screen.drawn() == {first, "waiting for a worker"}
+        early.close()
+        assert screen.drawn() == {first}
+        late = wait_on(screen, "the learner")
+        assert screen.drawn() == {first, "waiting for the learner"}
+    assert screen.drawn() == {"waiting for the learner"}
+    late.close()
+    assert screen.drawn() == set()

@@ -18,6 +18,8 @@ class Printing(Countdown):
         super().__init__()
         self._text, self._times, self._then, self._waits_for = text, times, then, waits_for
         print("made", file=sys.stderr)
+        if then == "break at once":
+            breakpoint()
 
     def step(self, action: int) -> Any:
         result = super().step(action)

@@ -1,6 +1,7 @@
 """``breakpoint()`` in a process of Ray: no debugger can follow there, so it says where one can."""
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,8 +13,20 @@ _NEED_A_TERMINAL = ("", "pdb", "ipdb", "pudb", "IPython")
 """Debuggers, by their modules, that would read from a terminal which is not there."""
 
 
+_WAY_OUT = "(with cluster.backend inline it can)"
+
+
 class BreakpointReachedError(Exception):
     """A process of Ray has come to a ``breakpoint()``."""
+
+
+def breakpoint_behind(error: Exception) -> str:
+    """Return the text of the BreakpointReachedError that an error of Ray comes from, or "".
+
+    It may be the reason of another, as in a constructor, of which Ray keeps the text alone.
+    """
+    found = re.search(rf"{BreakpointReachedError.__name__}: (.*?{re.escape(_WAY_OUT)})", str(error))
+    return found[1] if found else ""
 
 
 def users_choice() -> str:
@@ -49,5 +62,5 @@ def _refuse(*_: Any, **__: Any) -> Never:
     caller = sys._getframe(1)
     raise BreakpointReachedError(
         f"breakpoint() in {caller.f_code.co_filename}, line {caller.f_lineno}, in a process of "
-        "Ray, where no debugger can follow (with cluster.backend inline it can)"
+        f"Ray, where no debugger can follow {_WAY_OUT}"
     )

@@ -38,16 +38,22 @@ class Incident(Enum):
 
 
 class Incidents:
-    """Collects incidents and tells them in one sentence, the first at once, later ones together."""
+    """Collects incidents and tells them in one sentence, the first at once, later ones together.
+
+    Attributes:
+        last_cause: That of the newest incident; "" if there was none.
+    """
 
     def __init__(self) -> None:
         self._causes: dict[Incident, Counter[str]] = {}
         self._tickets: dict[Ticket, None] = {}
         self._told_at_s = float("-inf")
+        self.last_cause = ""
 
     def add(self, incident: Incident, cause: str, ticket: Ticket | None) -> None:
         """Take note of an incident, and of the ticket that is played again because of it."""
         self._causes.setdefault(incident, Counter())[cause] += 1
+        self.last_cause = cause
         if ticket:
             self._tickets[ticket] = None
 

@@ -95,7 +95,7 @@ def local_folder(tell: Callable[[str], None]) -> Iterator[LocalFolder]:
     """
     parent = _place()
     _remove_stale(parent)
-    require_room(parent)
+    require_disk_room(parent)
     private = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))  # mode 0700, a random name
     with closing(open_locked(private / _LOCK)):
         folder = LocalFolder(private)
@@ -110,7 +110,7 @@ def local_folder(tell: Callable[[str], None]) -> Iterator[LocalFolder]:
             folder.remove()
 
 
-def require_room(folder: Path) -> None:
+def require_disk_room(folder: Path) -> None:
     """Raise if the disk is full on which Ray has, or would have, its files.
 
     Raises:

@@ -15,7 +15,7 @@ from ray.exceptions import (
 )
 
 from reinforce.cluster.backends.backend import Batch, Driver, TicketCounts
-from reinforce.cluster.backends.ray.breakpoints import BreakpointReachedError
+from reinforce.cluster.backends.ray.breakpoints import breakpoint_behind
 from reinforce.cluster.backends.ray.capacity import RoomWait, WorkerTarget, cpus_in_words
 from reinforce.cluster.backends.ray.incidents import (
     Incident,
@@ -320,9 +320,11 @@ class RayPool:
         require_disk(error)
         if isinstance(error, RayTaskError) and isinstance(error.cause, ObjectLostError):
             raise LearnerStateLostError(f"weights vanished with their node: {error.cause}")
-        if isinstance(error, RayTaskError) and isinstance(error.cause, BreakpointReachedError):
+        if where := breakpoint_behind(error):
+            if call.data is None:
+                raise WorkerStartError(f"a worker that starts has come to a {where}") from None
             ticket = self._scheduler.failed(call.worker, now_s)
-            raise TicketFailedError.at_breakpoint(ticket, str(error.cause)) from None
+            raise TicketFailedError.at_breakpoint(ticket, where) from None
         if isinstance(error, RayTaskError) and call.data is not None:
             # The environment raised; its worker lives and has thrown the environment away.
             ticket = self._scheduler.failed(call.worker, now_s)
@@ -356,9 +358,7 @@ class RayPool:
         """Wait for room as long as the user likes, and for those that have a place not for ever."""
         if self._shown_wait is None:
             self._shown_wait = ExitStack()
-            self._shown_wait.enter_context(
-                self._driver.waiting("a worker", lambda: self._room.words or _CONSTRUCTOR_RUNS)
-            )
+            self._shown_wait.enter_context(self._driver.waiting("a worker", self._why_nobody))
         now_s = time.monotonic()
         if self._actors and now_s - self._looked_s >= _LOOK_EVERY_S:
             self._looked_s = now_s
@@ -377,6 +377,11 @@ class RayPool:
                 f"no worker was ready after {_START_TIMEOUT_S:.0f} s, though they have their "
                 "CPUs: the environment's constructor hangs"
             )
+
+    def _why_nobody(self) -> str:
+        if not self._actors and self._incidents.last_cause:  # the next one waits its turn
+            return f"the last one was lost ({self._incidents.last_cause})"
+        return self._room.words or _CONSTRUCTOR_RUNS
 
     def _give_up_if_exhausted(self) -> None:
         ticket = self._scheduler.exhausted

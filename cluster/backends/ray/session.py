@@ -220,10 +220,12 @@ class _Life:
         """Start a local Ray, and again if that took too long.
 
         Raises:
-            LocalRayError: It does not start.
+            LocalRayError: It does not start, or nobody wants it any more.
         """
         pauses = iter(_PAUSES_S)
         while True:
+            if self._may_end.is_set():
+                raise LocalRayError("nobody waits for Ray any more")
             began_s = time.monotonic()
             try:
                 self._start_once(folder)

@@ -2,6 +2,7 @@
 
 import re
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import chain, repeat
 from pathlib import Path
@@ -13,6 +14,7 @@ from runs import train
 
 from reinforce.cluster.backends.backend import Batch, Driver
 from reinforce.cluster.backends.ray.actors import RolloutActor
+from reinforce.cluster.backends.ray.breakpoints import refuse_breakpoints
 from reinforce.cluster.backends.ray.capacity import WorkerTarget
 from reinforce.cluster.backends.ray.pool import RayPool
 from reinforce.cluster.backends.ray.scheduler import TIMEOUT_S, WorkerState, key_of
@@ -386,6 +388,44 @@ def test_a_ticket_that_lasts_is_told_with_its_seconds(make_config, interrupts, m
     assert len(others) <= 1, "not each time that it is looked at"
     assert set(told[0].metrics) == {"tickets/longest_s"}
     pool.close()
+
+
+def test_while_every_worker_is_lost_the_last_loss_is_why_one_is_waited_for(make_config, interrupts):
+    import ray
+
+    environment = {"id": "fake_environments:ShortOrLong-v0", "kwargs": {"step_s": 0.5}}
+    config, hints = make_config(environment=environment), []
+    pool = make_pool(config, interrupts, num_workers=1)
+    pool._driver = replace(
+        pool._driver, waiting=lambda purpose, hint: nullcontext(hints.append(hint))
+    )
+    pool.submit(tickets_for(config, 1), weights_for(config))
+    ray.kill(*pool._actors.values())
+
+    wait_for(lambda: pool._receive(wait_s=0.5) or hints)
+
+    assert [hint() for hint in hints] == [
+        "the last one was lost (its process was killed, or crashed, or memory ran out)"
+    ]
+    pool.close()
+
+
+def test_a_breakpoint_where_workers_start_ends_the_run_at_its_first_attempt(
+    make_config, interrupts
+):
+    """As in the constructor of a policy of the user's own."""
+    import ray
+
+    class StoppingActor(RolloutActor):
+        def __init__(self, *_):
+            refuse_breakpoints("")
+            breakpoint()
+
+    stopping, told = ray.remote(StoppingActor).options(num_cpus=0, max_restarts=0), []
+
+    with pytest.raises(WorkerStartError, match=r"^a worker that starts has come to a breakpoint"):
+        make_pool(make_config(), interrupts, actors=repeat(stopping, 20), tell=told.append)
+    assert told == []
 
 
 def test_a_runtime_environment_that_fails_ends_the_run_with_its_text(make_config, interrupts):

@@ -3,9 +3,16 @@
 import subprocess
 import sys
 
+import pytest
 from processes import wait_for
 
+from reinforce.cluster.backends.backend import Driver
+from reinforce.cluster.backends.ray.local_folder import LocalFolder
+from reinforce.cluster.backends.ray.session import _Life
 from reinforce.cluster.backends.ray.start_turns import turn_to_start
+from reinforce.cluster.errors import LocalRayError
+from reinforce.cluster.interrupts import Interrupts
+from reinforce.configs.config import Config
 
 HOLD = """
 import sys, time
@@ -43,6 +50,15 @@ def test_who_is_not_wanted_any_more_does_not_wait(tmp_path):
         turn_to_start(tmp_path, lambda wait_s: True, print),
     ):
         pass
+
+
+def test_a_ray_that_nobody_waits_for_any_more_is_not_started(tmp_path):
+    """As after a signal while another run's Ray was starting."""
+    life = _Life(Config(), Driver(Interrupts()), 0)
+    life.end()
+
+    with pytest.raises(LocalRayError, match="nobody waits for Ray any more"):
+        life._start_patiently(LocalFolder(tmp_path))
 
 
 def test_a_lock_that_cannot_be_held_keeps_nobody_from_starting(tmp_path):

@@ -1,6 +1,7 @@
 """What environments print in workers is seen in the driver, and `breakpoint()` says where to go."""
 
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +128,16 @@ def test_a_breakpoint_ends_the_run_with_the_way_to_a_debugger(play):
         "it can); `reinforce replay RUN_DIR training:12:0` plays it alone, in a process of its "
         "own, and stops there (PYTHONBREAKPOINT=0 passes over every breakpoint)"
     )
+
+
+@on_ray
+def test_a_breakpoint_in_the_constructor_is_named_at_its_first_attempt(play, monkeypatch):
+    monkeypatch.setattr(sys, "breakpointhook", lambda: None)  # of this process, which looks first
+
+    with pytest.raises(
+        TicketFailedError, match=r"^ticket training 12:0 has come to a breakpoint.*"
+    ):
+        play(then="break at once")
 
 
 @on_ray
