@@ -40,7 +40,7 @@ def train(  # noqa: PLR0913  (a program says as much as a command line)
             and ``reinforce.Config`` list them all.
         environment: What is played (``environment.id``): an id in Gymnasium's registry, or a class
             or function that makes one. It may be defined in a notebook or in the program itself:
-            then workers are sent the object, and only Python can evaluate the run later.
+            then workers are sent the object, and `load` needs it to evaluate the run later.
         policy: The policy (``policy.kind``): ``"mlp"``, ``"cnn"``, ``"gru"``, or a class of yours,
             a ``torch.nn.Module`` as docs/policies.md describes it.
         seed: Seed of everything random, >= 0 (``run.seed``).
