@@ -1,4 +1,7 @@
-"""Tickets that last: told after half a minute, and again each time that it has doubled."""
+"""Tickets that last: told after half a minute, and again each time that it has doubled.
+
+Where tickets take longer than that as a rule, each is told once it lasts longer than those before.
+"""
 
 from dataclasses import dataclass
 
@@ -44,17 +47,20 @@ class LongTicket:
 
 
 class Patience:
-    """Decides when a ticket that lasts is worth a word, each ticket for itself."""
+    """Decides when a ticket that lasts is worth a word."""
 
     def __init__(self) -> None:
         self._ticket: Ticket | None = None
+        self._longest_ended_s = self._seconds = 0.0
 
     def note(
         self, ticket: Ticket, seconds: float, num_steps: int | None = None
     ) -> LongTicket | None:
         """Return what is to be told of a ticket that is still being played, if anything is."""
         if ticket != self._ticket:
-            self._ticket, self._reports = ticket, WaitReports(_FIRST_S)
+            self._longest_ended_s = max(self._longest_ended_s, self._seconds)
+            self._ticket, self._reports = ticket, WaitReports(max(_FIRST_S, self._longest_ended_s))
+        self._seconds = seconds
         if not self._reports.is_due(seconds):
             return None
         return LongTicket(ticket, seconds, num_steps)
