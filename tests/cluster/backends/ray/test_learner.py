@@ -264,7 +264,8 @@ def test_a_process_that_is_halted_is_replaced_though_nobody_knows_how_long_it_ta
     monkeypatch.setattr(answer_deadlines, "_PULSE_PAUSE_S", 0.1)
     told = []
     learner = fitting_learner(interrupts, orders, told.append)
-    assert len(done_in(learner)) == 0  # it answers: one that is halted before has "not started"
+    # It has answered: one that is halted before that "has not started".
+    learner._wait_for_the_constructor(is_saving=False)
     make_actor = learner._make_actor
 
     def make_another_with_patience(state):
