@@ -27,6 +27,7 @@ from reinforce.learner.learner import Learner
 from reinforce.learner.networks.network import PolicyNetwork
 from reinforce.learner.policies.architecture import PolicyArchitecture
 from reinforce.learner.policies.distributions import Categorical
+from reinforce.learner.policies.seeds import Stream, seed_of
 from reinforce.learner.policies.spaces import (
     ActionLayout,
     ActionLeaf,
@@ -53,7 +54,9 @@ def batch_of(num_steps: int) -> Trajectories:
     generator = np.random.default_rng(0)
     num_different = min(num_steps, DIFFERENT_STEPS)
     images = generator.integers(0, 256, (num_different, 84, 84, 4), dtype=np.uint8)
-    network = PolicyNetwork(ARCHITECTURE, torch.Generator().manual_seed(0))
+    network = PolicyNetwork(
+        ARCHITECTURE, torch.Generator().manual_seed(seed_of(0, Stream.POLICY_WEIGHTS))
+    )
     with torch.no_grad():
         logits = network(images).numpy()
     actions = generator.integers(0, NUM_ACTIONS, num_different)
