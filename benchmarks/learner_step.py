@@ -30,6 +30,7 @@ from reinforce.learner.networks.network import PolicyNetwork
 from reinforce.learner.policies.architecture import PolicyArchitecture
 from reinforce.learner.policies.distributions import Categorical
 from reinforce.learner.policies.policy import MLPPolicy
+from reinforce.learner.policies.seeds import Stream, seed_of
 from reinforce.learner.policies.trajectories import Trajectories
 from reinforce.learner.policies.weights import Weights
 
@@ -42,7 +43,8 @@ def batch_of(num_steps: int) -> Trajectories:
     generator = np.random.default_rng(0)
     num_episodes = num_steps // STEPS_PER_EPISODE
     observations = generator.normal(size=(num_steps, 4)).astype(np.float32)
-    network = PolicyNetwork(ARCHITECTURE, torch.Generator().manual_seed(0))
+    seed = seed_of(0, Stream.POLICY_WEIGHTS)
+    network = PolicyNetwork(ARCHITECTURE, torch.Generator().manual_seed(seed))
     policy = MLPPolicy(ARCHITECTURE)
     policy.load(Weights(0, network.flat_weights()))
     actions, parameters = policy.act(observations, generator.random(num_steps))
