@@ -1,6 +1,6 @@
 """Tickets that last: told after half a minute, and again each time that it has doubled.
 
-Where tickets take longer than that as a rule, each is told once it lasts longer than those before.
+Where tickets usually take longer, one is reported only if it outlasts all before it.
 """
 
 from dataclasses import dataclass

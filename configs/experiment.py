@@ -146,9 +146,9 @@ class EnvironmentConfig(Section):
 
     seeded_only: Annotated[bool, Role.SPEED] = Field(
         default=False,
-        description="Of an environment that is told where it stands (worker_index, num_workers, "
-        "instance_index): true says that episodes depend on their seed all the same, as where they "
-        "choose a port; then no warning withdraws the promise of equal results.",
+        description="For an environment that takes worker_index, num_workers or instance_index: "
+        "true says that its episodes depend on their seed alone, for example because it only "
+        "chooses a port by them; then no warning withdraws the promise of equal results.",
     )
 
     @field_validator("info_metrics")

@@ -24,7 +24,7 @@ class _ArtifactRepository(Protocol):
 
 
 def require_place(uri: str, store: TrackingStore) -> None:
-    """Refuse to make a folder of artifacts anew where the project has moved away from.
+    """Refuse to recreate a folder of artifacts that the project has moved away from.
 
     MLflow keeps the absolute path of it, and would make it where nobody looks.
 
