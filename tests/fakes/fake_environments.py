@@ -50,13 +50,19 @@ class Countdown(gymnasium.Env[np.ndarray, int]):
 class ShortOrLong(gymnasium.Env[np.ndarray, int]):
     """Nine in ten episodes: 2 steps, return 0. One in ten: 60 steps, return 1. Mean return 0.1.
 
-    Every step takes ``step_s`` seconds, so short episodes return early. One process, the first to
-    create ``slow_marker``, is ``slow_factor`` times slower than the others.
+    Every step takes ``step_s`` seconds, so short episodes return early, and making it ``make_s``.
+    One process, the first to create ``slow_marker``, is ``slow_factor`` times slower than the
+    others.
     """
 
     def __init__(
-        self, step_s: float = 0.0, slow_marker: str = "", slow_factor: float = 5.0
+        self,
+        step_s: float = 0.0,
+        slow_marker: str = "",
+        slow_factor: float = 5.0,
+        make_s: float = 0.0,
     ) -> None:
+        time.sleep(make_s)
         self.observation_space = Box(0.0, 1.0, (1,), np.float32)
         self.action_space = Discrete(2)
         self._step_s = step_s
