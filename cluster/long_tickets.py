@@ -3,6 +3,10 @@
 Where tickets usually take longer, one is reported only if it outlasts all before it.
 """
 
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from reinforce.cluster.console import PlainConsole
@@ -64,6 +68,42 @@ class Patience:
         if not self._reports.is_due(seconds):
             return None
         return LongTicket(ticket, seconds, num_steps)
+
+
+class HungStepWatch:
+    """Tells of a step that does not return, which the thread that waits for it cannot."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+        self._sign: tuple[Ticket | None, float] = None, 0.0
+
+    def note(self, ticket: Ticket) -> None:
+        """Note that a ticket begins, or that a step of it has returned."""
+        self._sign = ticket, time.monotonic()
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Context in which tickets are played."""
+        is_over = threading.Event()
+        arguments = (is_over,)
+        threading.Thread(target=self._watch, args=arguments, name="hung", daemon=True).start()
+        try:
+            yield
+        finally:
+            is_over.set()
+
+    def _watch(self, is_over: threading.Event) -> None:
+        known, reports = self._sign, WaitReports(_FIRST_S)
+        while not is_over.wait(min(_FIRST_S, 1.0)):
+            if self._sign != known:
+                known, reports = self._sign, WaitReports(_FIRST_S)
+            ticket, since_s = known
+            seconds = time.monotonic() - since_s
+            if ticket and reports.is_due(seconds):
+                self._tell(
+                    f"ticket {ticket} waits for its environment: a step, or a reset, has not "
+                    f"returned for {seconds:.0f} s"
+                )
 
 
 class LongTicketNotice:

@@ -10,8 +10,7 @@ from reinforce.cluster.errors import (
     UsageError,
     traceback_of,
 )
-from reinforce.cluster.interrupts import Interrupts
-from reinforce.cluster.long_tickets import LongTicket, Patience
+from reinforce.cluster.long_tickets import HungStepWatch, LongTicket, Patience
 from reinforce.configs.config import Config
 from reinforce.learner.policies.trajectories import Trajectories
 from reinforce.learner.policies.weights import Weights
@@ -28,13 +27,14 @@ class InlinePool:
     spilled_bytes = 0
     worker_restarts = 0
 
-    def __init__(self, worker: RolloutWorker, interrupts: Interrupts) -> None:
+    def __init__(self, worker: RolloutWorker, driver: Driver) -> None:
         self._worker = worker
-        self._interrupts = interrupts
+        self._interrupts = driver.interrupts
         self._submitted: dict[tuple[Purpose, int], tuple[Sequence[Ticket], Weights]] = {}
         self._issued = 0
         self._completed = 0
         self._patience = Patience()
+        self._hung_steps = HungStepWatch(driver.tell)
         self.on_long_ticket: Callable[[LongTicket], None] = lambda long: None
 
     @property
@@ -48,22 +48,25 @@ class InlinePool:
     def collect(self, purpose: Purpose, update: int) -> Batch:
         tickets, weights = self._submitted.pop((purpose, update))
         batch = Batch(tickets, weights, [], [])
-        for ticket in tickets:
-            report, trajectories = self._play(ticket, weights)
-            batch.reports.append(report)
-            batch.trajectories.append(trajectories)
-            self._completed += 1
+        with self._hung_steps.watching():
+            for ticket in tickets:
+                report, trajectories = self._play(ticket, weights)
+                batch.reports.append(report)
+                batch.trajectories.append(trajectories)
+                self._completed += 1
         return batch
 
     def _play(self, ticket: Ticket, weights: Weights) -> tuple[RolloutReport, Trajectories]:
         """Play a ticket; a signal ends it in the middle of a step, and nothing of it is kept."""
 
         def on_pulse(num_steps: int, seconds: float) -> None:
+            self._hung_steps.note(ticket)
             self._interrupts.check()  # the environment may have caught what the signal raised
             long = self._patience.note(ticket, seconds, num_steps)
             if long:
                 self._interrupts.call(lambda: self.on_long_ticket(long), obey_at_once=False)
 
+        self._hung_steps.note(ticket)
         try:
             return self._interrupts.call(
                 lambda: self._worker.play(ticket, weights, on_pulse), obey_at_once=True
@@ -122,6 +125,6 @@ def inline_backend(
     """Yield a backend that lives in this process; its learner goes on from a state, if given."""
     worker = RolloutWorker(config, spec)
     try:
-        yield Backend(InlinePool(worker, driver.interrupts), InlineLearner(config, spec, state))
+        yield Backend(InlinePool(worker, driver), InlineLearner(config, spec, state))
     finally:
         worker.close()

@@ -66,9 +66,10 @@ class Signal(threading.Thread):
         ("goes on", signal.SIGTERM, 143),
     ],
 )
-def test_a_stalled_ticket_is_dropped_and_resuming_gives_the_same_weights(
-    tmp_path, when_interrupted, number, code
+def test_a_stalled_ticket_is_told_and_dropped_and_resuming_gives_the_same_weights(
+    tmp_path, monkeypatch, capsys, when_interrupted, number, code
 ):
+    monkeypatch.setattr("reinforce.cluster.long_tickets._FIRST_S", 0.1)
     simulator = "stalling_simulator:Simulator"
     kwargs = ("--environment.kwargs", f"{{when_interrupted: {when_interrupted}}}")
     run, alone = tmp_path / "runs" / "stopped", tmp_path / "runs" / "alone"
@@ -78,6 +79,8 @@ def test_a_stalled_ticket_is_dropped_and_resuming_gives_the_same_weights(
 
     assert train("stopped", simulator, *kwargs) == code
     assert sent.passed_s < _DEADLINE_S
+    hung = "waits for its environment: a step, or a reset, has not returned for 0 s"
+    assert hung in capsys.readouterr().out
 
     stopped = read_json(run / "summary.json")
     assert stopped["status"] == "interrupted"
