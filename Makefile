@@ -54,8 +54,8 @@ chaos-network: $(STAMP)  ## Cut the connection between two nodes (needs root and
 chaos-replacement: $(STAMP)  ## Kill one of two workers ten times: each must be replaced within seconds
 	.venv/bin/python tests/chaos/replacement.py
 
-chaos-signals: $(STAMP)  ## Interrupt runs on Ray at their start, in a ticket and at their end: each must return within 5 s
-	.venv/bin/python tests/chaos/signals.py
+chaos-signals: $(STAMP)  ## Interrupt runs at their start, in a faulty ticket and at their end: each must return within 5 s
+	.venv/bin/python tests/chaos/signals.py --backends inline ray
 
 fuzz: $(STAMP)  ## Ten thousand wrong inputs: no traceback, no hang, nothing left behind
 	.venv/bin/python tests/fuzz/fuzz.py --cases 10000

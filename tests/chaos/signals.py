@@ -1,22 +1,26 @@
-"""How long from a signal until the command has returned?
+"""How long from a fault until a word about it, and from a signal until the command has returned?
 
-    python tests/chaos/signals.py --trials 10
+    python tests/chaos/signals.py --trials 20 --backends ray inline --parallel 3
 
-Runs on a local Ray get a SIGTERM while Ray starts, in the middle of a ticket (of environments that
-stall, that never end, and whose process dies again and again), and when the run is over and Ray
-ends. Prints the median and the longest time of each, and exits with 1 if one took more than five
-seconds, had another exit code, lost the checkpoint, or left a process of Ray behind.
+Runs get a SIGTERM while Ray starts, between updates, in the middle of a ticket (of environments
+that stall, that never end, and that die again and again), and when the run is over. In a ticket it
+comes once the screen has said what is wrong. Prints the median and the longest time of each, and
+exits with 1 if a word took more than 40 seconds or a command more than five, had another exit code,
+lost the checkpoint, or left a process of Ray behind.
 """
 
 import argparse
 import os
 import random
+import re
 import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
@@ -25,6 +29,7 @@ sys.path[:0] = [str(ROOT / "tests" / "fakes")]
 from processes import processes_in, ray_folders, wait_for  # noqa: E402
 
 MAX_S = 5.0
+MAX_WORD_S = 40.0
 RAY_DIES_WITHIN_S = 10.0
 
 SMALL = [
@@ -33,7 +38,11 @@ SMALL = [
 ]
 ENDLESS = ["--environment.id", "endless_maze:Maze", "--evaluation.max_episode_steps", str(10**12)]
 STALLING = ["--environment.id", "stalling_on_order:Simulator"]
-DYING = ["--environment.kwargs", "{dies: true}", "--workers.max_ticket_attempts", "1000"]
+DYING = {
+    "ray": ["--environment.kwargs", "{dies: true}", "--workers.max_ticket_attempts", "1000"],
+    "inline": ["--environment.kwargs", "{when_interrupted: dies}"],
+}
+"""Its process dies, or, where that would be the command's own, it dies of the signal."""
 
 
 def has_lines(run, count):
@@ -53,56 +62,89 @@ def stall(run):
     return True
 
 
-CASES = {
-    "ray starts": (None, [], 143),
-    "updates": (lambda run: has_lines(run, 3), ["--stop.target_return", "None"], 143),
-    "slow": (stall, STALLING, 143),
-    "dying": (stall, [*STALLING, *DYING], 143),
-    "endless": (lambda run: (run / "history.jsonl").exists(), ENDLESS, 143),
-    "the end": (is_over, ["--stop.max_updates", "2"], 0),
-}
-"""When the signal comes, options, and the exit code; a run that is over stays finished."""
+def cases(backend):
+    """When the signal comes, options, exit code, and what the screen says of the fault before it.
+
+    A run that is over stays finished.
+    """
+    both = {
+        "updates": (lambda run: has_lines(run, 3), ["--stop.target_return", "None"], 143, None),
+        "slow": (stall, STALLING, 143, r"^ticket .* has not returned"),
+        "dying": (stall, [*STALLING, *DYING[backend]], 143, r"has not returned|worker .* lost"),
+        "endless": (
+            lambda run: (run / "history.jsonl").exists(),
+            ENDLESS,
+            143,
+            r"^ticket .* has (been )?played",
+        ),
+        "the end": (is_over, ["--stop.max_updates", "2"], 0, None),
+    }
+    return both if backend == "inline" else {"ray starts": (None, [], 143, None), **both}
 
 
-def trial(name):
-    condition, options, code = CASES[name]
+@dataclass
+class Trial:
+    """One run: seconds to a word, to the return of the command, to the end of Ray; what failed."""
+
+    word_s: float = 0.0
+    took_s: float = 0.0
+    ray_took_s: float = 0.0
+    wrong: list[str] = field(default_factory=list)
+
+
+def trial(backend, name):
+    condition, options, code, word = cases(backend)[name]
+    done = Trial()
     with tempfile.TemporaryDirectory(prefix="signal-") as folder:
         place = Path(folder)
         run = place / "runs" / "run"
         paths = [str(ROOT / "tests" / each) for each in ("fakes", "cases")]
         environment = {**os.environ, "TMPDIR": folder, "PYTHONPATH": os.pathsep.join(paths)}
-        words = ["-m", "reinforce", "train", "cartpole", "--run.name", "run", *SMALL, *options]
+        words = ["train", "cartpole", "--run.name", "run", "--cluster.backend", backend]
         with (place / "said").open("w") as said:
             process = subprocess.Popen(
-                [sys.executable, *words], cwd=place, env=environment, stdout=said, stderr=said
+                [sys.executable, "-m", "reinforce", *words, *SMALL, *options],
+                cwd=place,
+                env=environment,
+                stdout=said,
+                stderr=said,
             )
             if condition:
                 wait_for(lambda: condition(run) or process.poll() is not None, pause_s=0.02)
-                time.sleep(0.5)
             else:
                 wait_for(lambda: ray_folders(place), pause_s=0.02)
-                time.sleep(random.uniform(0, 8))
+            fault_s = time.monotonic()
+            if word:
+                pattern = re.compile(word, re.MULTILINE)
+                wait_for(
+                    lambda: pattern.search((place / "said").read_text()) or process.poll(),
+                    pause_s=0.1,
+                )
+                done.word_s = time.monotonic() - fault_s
+            time.sleep(0.5 if condition else random.uniform(0, 8))
             sent_s = time.monotonic()
             process.send_signal(signal.SIGTERM)
             returned = process.wait(120)
-            took_s = time.monotonic() - sent_s
+            done.took_s = time.monotonic() - sent_s
         try:
             # MLflow's follower works in the folder, too, and may go on for longer.
             wait_for(lambda: not rays_in(place), pause_s=0.1)
         finally:
-            ray_took_s = time.monotonic() - sent_s - took_s
-        wrong = [
+            done.ray_took_s = time.monotonic() - sent_s - done.took_s
+        done.wrong = [
             *([f"exit code {returned}"] if returned != code else []),
-            *(["took too long"] if took_s > MAX_S else []),
-            *(["Ray lived on"] if ray_took_s > RAY_DIES_WITHIN_S else []),
+            *(["nothing was said for long"] if done.word_s > MAX_WORD_S else []),
+            *(["took too long"] if done.took_s > MAX_S else []),
+            *(["Ray lived on"] if done.ray_took_s > RAY_DIES_WITHIN_S else []),
             *(["a folder of Ray's is left"] if ray_folders(place) else []),
             *([] if not condition or list(run.glob("checkpoints/*")) else ["no checkpoint"]),
             *([] if condition or not run.exists() else ["a run that never began is left"]),
         ]
-        if wrong:
+        if done.wrong:
+            print(f"{name}: {', '.join(done.wrong)} ({done.took_s:.1f} s)", flush=True)
             print((place / "said").read_text()[-3000:])
         wait_for(lambda: not processes_in(place), pause_s=0.1)
-        return took_s, ray_took_s, wrong
+        return done
 
 
 def rays_in(place):
@@ -117,26 +159,33 @@ def rays_in(place):
     return found
 
 
+def report(backend, name, trials):
+    """Print the figures of a case."""
+    took_s = [each.took_s for each in trials]
+    words = f"a word after at most {max(t.word_s for t in trials):.1f} s; "
+    print(
+        f"{backend:<6} {name:<10} {words if cases(backend)[name][3] else ''}"
+        f"returned after a median of {statistics.median(took_s):.2f} s, max {max(took_s):.2f} s; "
+        f"Ray was gone at most {max(t.ray_took_s for t in trials):.1f} s later",
+        flush=True,
+    )
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--trials", type=int, default=10)
-    parser.add_argument("--cases", nargs="*", choices=CASES, default=list(CASES))
+    parser.add_argument("--trials", type=int, default=20)
+    parser.add_argument("--backends", nargs="*", choices=["ray", "inline"], default=["ray"])
+    parser.add_argument("--cases", nargs="*", choices=cases("ray"), default=list(cases("ray")))
+    parser.add_argument("--parallel", type=int, default=1)
     arguments = parser.parse_args()
     is_wrong = False
-    for name in arguments.cases:
-        times_s, ray_s = [], []
-        for _ in range(arguments.trials):
-            took_s, ray_took_s, wrong = trial(name)
-            times_s.append(took_s)
-            ray_s.append(ray_took_s)
-            if wrong:
-                is_wrong = True
-                print(f"{name}: {', '.join(wrong)} ({took_s:.1f} s)", flush=True)
-        print(
-            f"{name:<12} median {statistics.median(times_s):.2f} s, max {max(times_s):.2f} s; "
-            f"Ray was gone at most {max(ray_s):.1f} s later",
-            flush=True,
-        )
+    for backend in arguments.backends:
+        for name in [each for each in cases(backend) if each in arguments.cases]:
+            with ThreadPoolExecutor(arguments.parallel) as threads:
+                waited = [threads.submit(trial, backend, name) for _ in range(arguments.trials)]
+                trials = [each.result() for each in waited]
+            report(backend, name, trials)
+            is_wrong |= any(each.wrong for each in trials)
     raise SystemExit(is_wrong)
 
 

@@ -9,8 +9,8 @@ import stalling_simulator
 class Simulator(stalling_simulator.Simulator):
     """Looks for the file ``stall`` in TMPDIR at each step."""
 
-    def __init__(self, *, dies=False, render_mode=None):
-        super().__init__(render_mode=render_mode)
+    def __init__(self, *, dies=False, when_interrupted="stops", render_mode=None):
+        super().__init__(when_interrupted, render_mode)
         self._dies = dies
 
     def step(self, action):
