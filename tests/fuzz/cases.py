@@ -42,7 +42,7 @@ class Case:
     spoil: tuple = ()
 
 
-ABOUT_ALL = ("YAML", "holds a", "unknown key", "UTF-8", "the configuration")
+ABOUT_ALL = ("YAML", "is empty", "holds a", "unknown key", "UTF-8", "the configuration")
 """Of a refusal that names no setting, since the file as a whole is wrong."""
 
 HOSTILE = [
