@@ -1,8 +1,9 @@
 """Tickets that last: told after half a minute, and again each time that it has doubled.
 
-Where tickets usually take longer, one is reported only if it outlasts all before it.
+Where tickets usually take longer, one is reported only if it outlasts that.
 """
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +15,8 @@ from reinforce.cluster.waiting import WaitReports
 from reinforce.workers.tickets import Ticket
 
 _FIRST_S = 30.0
+_KEPT = 0.8
+"""Share of the usual duration that survives one more ticket."""
 
 
 @dataclass(frozen=True)
@@ -55,15 +58,16 @@ class Patience:
 
     def __init__(self) -> None:
         self._ticket: Ticket | None = None
-        self._longest_ended_s = self._seconds = 0.0
+        self._usual_s = self._seconds = 0.0
 
     def note(
         self, ticket: Ticket, seconds: float, num_steps: int | None = None
     ) -> LongTicket | None:
         """Return what is to be told of a ticket that is still being played, if anything is."""
         if ticket != self._ticket:
-            self._longest_ended_s = max(self._longest_ended_s, self._seconds)
-            self._ticket, self._reports = ticket, WaitReports(max(_FIRST_S, self._longest_ended_s))
+            usual_s = self._usual_s or self._seconds
+            self._usual_s = _KEPT * usual_s + (1 - _KEPT) * self._seconds
+            self._ticket, self._reports = ticket, WaitReports(max(_FIRST_S, self._usual_s))
         self._seconds = seconds
         if not self._reports.is_due(seconds):
             return None
@@ -85,25 +89,37 @@ class HungStepWatch:
     def watching(self) -> Iterator[None]:
         """Context in which tickets are played."""
         is_over = threading.Event()
-        arguments = (is_over,)
+        arguments = (is_over, threading.get_ident())
         threading.Thread(target=self._watch, args=arguments, name="hung", daemon=True).start()
         try:
             yield
         finally:
             is_over.set()
 
-    def _watch(self, is_over: threading.Event) -> None:
+    def _watch(self, is_over: threading.Event, player: int) -> None:
         known, reports = self._sign, WaitReports(_FIRST_S)
         while not is_over.wait(min(_FIRST_S, 1.0)):
             if self._sign != known:
                 known, reports = self._sign, WaitReports(_FIRST_S)
             ticket, since_s = known
             seconds = time.monotonic() - since_s
-            if ticket and reports.is_due(seconds):
+            if ticket and reports.is_due(seconds) and (place := _place_of(player)):
                 self._tell(
-                    f"ticket {ticket} waits for its environment: a step, or a reset, has not "
-                    f"returned for {seconds:.0f} s"
+                    f"ticket {ticket} has waited for its environment for {seconds:.0f} s, at "
+                    f"{place}"
                 )
+
+
+def _place_of(thread: int) -> str:
+    """Return the line of Python that a thread is at; "" if it is in a debugger, or has ended."""
+    frame = sys._current_frames().get(thread)
+    if frame is None:
+        return ""
+    code, line = frame.f_code, frame.f_lineno
+    while frame := frame.f_back:
+        if frame.f_globals.get("__name__") == "bdb":
+            return ""
+    return f"{code.co_filename}, line {line}, in {code.co_name}"
 
 
 class LongTicketNotice:

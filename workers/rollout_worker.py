@@ -67,8 +67,7 @@ class RolloutReport:
 class RolloutWorker:
     """Plays tickets, one at a time, with the weights that come along with each.
 
-    Where evaluations play another environment, that is made when the first of them is played, and
-    kept beside the one of training.
+    Where evaluations play another environment, that is kept beside the one of training.
     """
 
     def __init__(
@@ -120,7 +119,9 @@ class RolloutWorker:
         started = time.perf_counter()
         if weights.version != self._policy.version:
             self._policy.load(weights)
-        lanes = self._lanes_for(ticket)
+        is_evaluation = ticket.purpose is not Purpose.TRAINING
+        is_other = is_evaluation and self._evaluation_environment != self._config.environment
+        lanes = self._lanes_of(is_other=is_other)
         metrics = InfoMetrics(self._config.environment.metrics, ticket.num_episodes)
         watch = EpisodeWatch(self._max_steps(ticket, lanes.limit), on_pulse)
         try:
@@ -147,6 +148,16 @@ class RolloutWorker:
             metric_faults=metrics.faults,
         ), trajectories
 
+    def open(self) -> None:
+        """Make the environments now, instead of when the first ticket needs them.
+
+        Raises:
+            Exception: What a constructor raises.
+        """
+        self._lanes_of(is_other=False)
+        if self._evaluation_environment != self._config.environment:
+            self._lanes_of(is_other=True)
+
     def close(self) -> list[str]:
         """Release the environments, whatever their ``close`` raises; return what that was."""
         lanes, self._lanes = self._lanes, {}
@@ -157,11 +168,9 @@ class RolloutWorker:
             return float("inf")  # whatever is learned from is played to its end
         return evaluation_limit(self._config, self._spec, known)
 
-    def _lanes_for(self, ticket: Ticket) -> SingleLanes | VectorLanes:
-        training, evaluation = self._config.environment, self._evaluation_environment
-        is_other = ticket.purpose is not Purpose.TRAINING and evaluation != training
+    def _lanes_of(self, *, is_other: bool) -> SingleLanes | VectorLanes:
         if is_other not in self._lanes:
-            played = evaluation if is_other else training
+            played = self._evaluation_environment if is_other else self._config.environment
             self._lanes[is_other] = self._make_lanes(played, is_other=is_other)
         return self._lanes[is_other]
 

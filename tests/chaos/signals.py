@@ -69,8 +69,8 @@ def cases(backend):
     """
     both = {
         "updates": (lambda run: has_lines(run, 3), ["--stop.target_return", "None"], 143, None),
-        "slow": (stall, STALLING, 143, r"^ticket .* has not returned"),
-        "dying": (stall, [*STALLING, *DYING[backend]], 143, r"has not returned|worker .* lost"),
+        "slow": (stall, STALLING, 143, r"^ticket .* (has not returned|has waited)"),
+        "dying": (stall, [*STALLING, *DYING[backend]], 143, r"has waited for|worker .* lost"),
         "endless": (
             lambda run: (run / "history.jsonl").exists(),
             ENDLESS,

@@ -100,7 +100,7 @@ def test_workers_and_learner_may_be_killed_and_a_run_may_be_resumed_twice(make_c
 
 
 def test_a_worker_is_replaced_within_seconds_while_the_others_go_on(make_config, interrupts):
-    # The replacement takes longer to make its environment than several updates of the other.
+    # The replacement is ready once its environment is made: several updates of the other later.
     kwargs = {"step_s": 0.001, "make_s": 2.0}
     config = make_config(
         environment={"id": "fake_environments:ShortOrLong-v0", "kwargs": kwargs},

@@ -66,6 +66,7 @@ class RolloutActor:
             self._output.begin()
         program.adopt(_fetched)  # the user's environments may be there
         self._worker = RolloutWorker(config, spec, placement=placement)
+        self._worker.open()  # a simulator that starts slowly costs no ticket its time
 
     def ready(self) -> str:
         """Return the id of the node, once the constructor has succeeded."""

@@ -66,6 +66,9 @@ _BUSY_CLOSE_S = 2.0
 _IDLE_CLOSE_S = 8.0
 """For one that has no ticket to close its environments: some simulators take seconds."""
 
+_LET_GO_CLOSE_S = 60.0
+"""For one that is let go while the run goes on."""
+
 _CLOSE_AFTER_A_SIGNAL_S = 2.0
 """For either, from the signal on."""
 
@@ -77,12 +80,13 @@ _MAX_FAILED_STARTS = 5
 class _Call:
     """A call to a worker that has not returned: a ticket, or a sign of life (``data`` is None).
 
-    The last one closes its environments.
+    The last one closes the environments of an actor that was let go, until a time.
     """
 
     worker: int
     data: Any = None
-    is_last: bool = False
+    leaving: Any = None
+    until_s: float = float("inf")
 
 
 @dataclass
@@ -205,6 +209,7 @@ class RayPool:
         self._note_somebody()
         busy = {call.worker for call in self._calls.values()}
         closing = {actor.close.remote(): n not in busy for n, actor in self._actors.items()}
+        closing |= {reference: False for reference, call in self._calls.items() if call.leaving}
         idle = [reference for reference, is_idle in closing.items() if is_idle]
         for references, patience_s in ((list(closing), _BUSY_CLOSE_S), (idle, _IDLE_CLOSE_S)):
             self._wait_for_all(references, patience_s)
@@ -227,6 +232,7 @@ class RayPool:
             self._scheduler.target = self._worker_target.target
             self._scheduler.avoid(self._worker_target.leaving_nodes)
         self._carry_out()
+        self._end_those_that_do_not_close()
         self._spilling.look()
         self.tell_incidents()
         self._tell_long_ticket()
@@ -259,9 +265,7 @@ class RayPool:
                     self._incidents.add(Incident.WORKER, "it did not start in time", None)
                 self._end(worker)
             case Stop(worker, None):
-                # Without a handle it ends by itself, once it has done what it was asked to.
-                closing = self._let_go_of(worker).close.remote()
-                self._calls[closing] = _Call(worker, is_last=True)
+                self._close(worker, self._let_go_of(worker))
             case Stop(worker, str(reason), ticket):
                 self._end(worker)
                 self._incidents.add(Incident.WORKER, reason, ticket)
@@ -270,6 +274,21 @@ class RayPool:
                         f"{reason}: its environment hangs, or an episode has no end, for which "
                         "there is environment.max_episode_steps"
                     )
+
+    def _close(self, worker: int, actor: Any) -> None:
+        """Have one that is let go close its environments; without a handle it then ends."""
+        if has_process(actor):
+            until_s = time.monotonic() + _LET_GO_CLOSE_S
+            self._calls[actor.close.remote()] = _Call(worker, leaving=actor, until_s=until_s)
+        else:  # it waits for room, and would go on waiting
+            ray.kill(actor)
+            self._scheduler.closed(worker)
+
+    def _end_those_that_do_not_close(self) -> None:
+        now_s = time.monotonic()
+        for call in self._calls.values():
+            if call.leaving and now_s > call.until_s:
+                ray.kill(call.leaving)  # so that its call fails
 
     def _end(self, worker: int) -> None:
         ray.kill(self._let_go_of(worker))
@@ -292,7 +311,7 @@ class RayPool:
             ready, _ = ray.wait(list(self._calls), num_returns=len(self._calls), timeout=0)
         for reference in ready:
             call = self._calls.pop(reference)
-            if call.is_last:  # whether it has closed them or died
+            if call.leaving:  # whether it has closed them or died
                 self._scheduler.closed(call.worker)
                 continue
             try:

@@ -277,8 +277,7 @@ class Scheduler:
         for number, worker in list(self._workers.items()):
             if worker.state is WorkerState.DRAINING and not worker.ticket:
                 del self._workers[number]
-                if worker.node:  # one that never came up has opened nothing
-                    self._closing[number] = worker.index
+                self._closing[number] = worker.index
                 yield Stop(number, None)
 
     def _start_missing(self, now_s: float) -> Iterable[Start]:

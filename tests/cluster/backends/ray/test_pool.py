@@ -57,6 +57,13 @@ def tickets_for(config, count, update=0):
     return draw_tickets(0, Purpose.TRAINING, update, count, config.workers.episodes_per_ticket)
 
 
+def actor_states(*actors):
+    """Return what Ray knows of actors: the state, and a process id once there is one."""
+    from ray._private.state import state
+
+    return [state.actor_table(actor._actor_id.hex()) for actor in actors]
+
+
 def play(pool, config, count=12, update=0):
     pool.submit(tickets_for(config, count, update), weights_for(config))
     return pool.collect(Purpose.TRAINING, update)
@@ -314,7 +321,7 @@ def test_workers_that_leave_and_those_of_the_end_close_their_environments(
     pool.keep_busy()
     wait_for(lambda: opened_and_closed(log)[1] == before + config.workers.envs_per_worker)
     left = log.read_text().split()[-1]
-    wait_for(lambda: not Path("/proc", left).exists())
+    wait_for(lambda: pool.keep_busy() or not Path("/proc", left).exists())
     pool.close()
 
     assert opened_and_closed(log) == (num_opened, num_opened)
@@ -345,6 +352,45 @@ def test_a_worker_that_is_let_go_while_it_starts_may_fail_to(make_config, interr
 
     assert digests(play(pool, config).reports) == digests(played_inline(config))
     assert pool.worker_restarts == 0
+
+
+class NeverCloses(RolloutActor):
+    def close(self):
+        time.sleep(3600)
+
+
+def test_a_worker_that_is_let_go_and_does_not_close_or_waits_for_room_is_ended(
+    make_config, interrupts, monkeypatch
+):
+    import ray
+
+    never_closes = ray.remote(NeverCloses).options(num_cpus=0, max_restarts=0)
+    too_large = ray.remote(RolloutActor).options(num_cpus=100_000, max_restarts=0)
+    config = make_config()
+    pool = make_pool(config, interrupts, 3, actors=[never_closes, too_large])
+    wait_for(lambda: pool.keep_busy() or pool.workers_alive == 2)
+    alive = [state["Pid"] for state in actor_states(*pool._actors.values()) if state["Pid"]]
+    hanging, waiting = pool._actors[0], pool._actors[1]
+    monkeypatch.setattr("reinforce.cluster.backends.ray.pool._LET_GO_CLOSE_S", 0.2)
+
+    pool._scheduler.target = 0
+    pool._carry_out()
+    wait_for(lambda: pool.keep_busy() or not pool._scheduler._closing)
+
+    assert len(alive) == 2
+    wait_for(lambda: {s["State"] for s in actor_states(hanging, waiting)} == {"DEAD"})
+    assert pool.worker_restarts == 0
+
+
+def test_a_slow_constructor_of_an_environment_costs_no_ticket_its_time(make_config, interrupts):
+    environment = {"id": "fake_environments:ShortOrLong-v0", "kwargs": {"make_s": 0.5}}
+    config = make_config(environment=environment)
+    pool = make_pool(config, interrupts, num_workers=1)
+
+    reports = play(pool, config, count=1).reports
+
+    assert reports[0].rollout_s < 0.5
+    pool.close()
 
 
 def test_an_index_is_free_once_its_worker_has_closed_its_environments(make_config, interrupts):

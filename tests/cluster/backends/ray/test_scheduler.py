@@ -88,14 +88,14 @@ def test_a_worker_that_is_let_go_keeps_its_index_until_it_has_closed_its_environ
     assert scheduler.decide(3.0) == [Start(4, 0)]
 
 
-def test_a_worker_that_never_came_up_leaves_its_index_free():
+def test_one_that_is_let_go_while_it_starts_may_have_opened_environments_already():
     scheduler = Scheduler(WorkersConfig(), target=1)
     scheduler.decide(0.0)
 
     scheduler.target = 0
     assert scheduler.decide(1.0) == [Stop(0, None)]
     scheduler.target = 1
-    assert scheduler.decide(2.0) == [Start(1, 0)]
+    assert scheduler.decide(2.0) == [Start(1, 1)]
     scheduler.closed(0)
     assert scheduler.decide(3.0) == []
 

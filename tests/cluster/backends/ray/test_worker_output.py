@@ -13,7 +13,7 @@ from reinforce.cluster.backends.ray.actors import RolloutActor
 from reinforce.cluster.backends.ray.capacity import WorkerTarget
 from reinforce.cluster.backends.ray.pool import RayPool
 from reinforce.cluster.backends.ray.worker_output import LineBudget, WorkerOutput, shown_output
-from reinforce.cluster.errors import TicketFailedError
+from reinforce.cluster.errors import TicketFailedError, WorkerStartError
 from reinforce.configs.given_objects import UserProgram
 from reinforce.learner.policies.weights import Weights
 from reinforce.workers.environment import inspect_environment
@@ -63,7 +63,7 @@ def on_ray(test):
 @on_ray
 def test_each_line_comes_with_worker_and_ticket(play):
     assert play(text="here", then="log") == [
-        "[worker 3, ticket 12:0] made",
+        "[worker 3] made",
         "[worker 3, ticket 12:0] here",
         "[worker 3, ticket 12:0] WARNING:mine:3 is odd",
         "[worker 3, ticket 12:0] no end",
@@ -134,9 +134,7 @@ def test_a_breakpoint_ends_the_run_with_the_way_to_a_debugger(play):
 def test_a_breakpoint_in_the_constructor_is_named_at_its_first_attempt(play, monkeypatch):
     monkeypatch.setattr(sys, "breakpointhook", lambda: None)  # of this process, which looks first
 
-    with pytest.raises(
-        TicketFailedError, match=r"^ticket training 12:0 has come to a breakpoint.*"
-    ):
+    with pytest.raises(WorkerStartError, match=r"^a worker that starts has come to a breakpoint"):
         play(then="break at once")
 
 
