@@ -157,6 +157,13 @@ class LearnerConfig(Section):
         description="Longer gradients are scaled down to this global norm, > 0: a fuse. It biases "
         "when it acts; learner/clipped_fraction counts it. None: off.",
     )
+    max_kl: float | None = Field(
+        None,
+        ge=1e-6,
+        description="Limit on the mean KL divergence of a step over the states of its batch, in "
+        "nats, >= 1e-6, such as 0.02: a longer step is shortened until it holds, which lets the "
+        "learning rate be large. learner/step_fraction shows what was taken. None: off.",
+    )
     optimizer: OptimizerKind = Field(
         "adam",
         description="adam, adamw (weight decay 0.01), rmsprop or sgd, as Torch defines them.",

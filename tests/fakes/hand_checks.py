@@ -145,6 +145,40 @@ def check_entropy_schedule():
         np.testing.assert_allclose(found, [coefficient * slope, -coefficient * slope], atol=1e-6)
 
 
+def check_kl_limit():
+    """The mean over three states, two alike, is .1083 nats from the old policy to the new.
+
+    Both choices are equally likely. The update moves the difference of the logits by log 3 where
+    the two first episodes were paid, and by half of it, in the bias, in the state of the third.
+    Of a difference d, ``KL(old || new) = -1/2 log(4 p (1 - p)) = log cosh(d / 2)``.
+    """
+    ended = [True] * 3
+    batch = batch_of([0, 0, 1], [1.5, 1.5, 0.0], [1] * 3, [0] * 3, ended, [False] * 3)
+    settings = LearnerConfig(
+        baseline="none",
+        advantage_scale="none",
+        optimizer="sgd",
+        learning_rate=math.log(3) / 2,
+        micro_batch_steps=2,
+        max_kl=0.105,
+    )
+    learner = Learner(settings, ARCHITECTURE, seed=0)
+    arrays = {**learner.state().arrays, "weights": np.zeros(6, np.float32)}
+    learner.load_state(LearnerState(0, arrays))
+
+    report, weights = learner.update([batch])
+
+    def divergence(fraction):
+        logs = [math.log(math.cosh(fraction * math.log(3) / n)) for n in (2, 2, 4)]
+        return sum(logs) / 3
+
+    fraction = math.sqrt(0.9 * 0.105 / divergence(1.0))
+    moved = fraction * math.log(3) / 4 * np.array([1, 0, -1, 0, 1, -1])
+    np.testing.assert_allclose(weights.values, moved, atol=1e-6)
+    np.testing.assert_allclose(report.metrics["step_fraction"], fraction, rtol=1e-5)
+    np.testing.assert_allclose(report.metrics["kl"], divergence(fraction), rtol=1e-5)
+
+
 def check_squashed_entropy_gradient():
     """``H = log std + E[log(1 - tanh(u)^2)]`` and constants, with ``u = mean + std e``, e normal.
 
