@@ -126,13 +126,13 @@ def of_returns_and_schedules(learner: LearnerConfig, cluster: ClusterConfig) -> 
             f"{total} credits an action with rewards before it, which importance weights do not "
             "cover; use reward_to_go with cluster.lookahead 1"
         )
-    scheduled = (learner.learning_rate, learner.entropy_coefficient)
+    scheduled = (learner.learning_rate, learner.entropy_coefficient, learner.entropy_reward)
     has_schedule = any(isinstance(setting, tuple) for setting in scheduled)
     if has_schedule != (learner.schedule_updates is not None):
         yield (
             f"learner.schedule_updates is {learner.schedule_updates}; set it, to the updates "
-            "between start and end, if and only if learner.learning_rate or "
-            "learner.entropy_coefficient has a start and an end"
+            "between start and end, if and only if learner.learning_rate, "
+            "learner.entropy_coefficient or learner.entropy_reward has a start and an end"
         )
 
 

@@ -151,6 +151,12 @@ class LearnerConfig(Section):
         "visited, >= 0, next to the scaled advantages. Keeps exploration alive. Two numbers: start "
         "and end of a linear schedule.",
     )
+    entropy_reward: Coefficient | tuple[Coefficient, Coefficient] = Field(
+        0.0,
+        description="Alpha of the maximum-entropy objective, >= 0, in units of the reward per nat: "
+        "each step also earns -alpha log pi(a|s), so actions are credited with the entropy of the "
+        "states that they lead to. Two numbers: start and end of a linear schedule.",
+    )
     max_gradient_norm: float | None = Field(
         None,
         gt=0,

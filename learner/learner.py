@@ -1,6 +1,7 @@
 """The central learner: recomputes log-probabilities, applies the gradient, makes a new version."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -10,6 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from reinforce.configs.learning import LearnerConfig, Scheduled
 from reinforce.learner.advantages.estimator import Estimate, Estimator
+from reinforce.learner.advantages.returns import with_entropy
 from reinforce.learner.device import MAX_DRIFT, prepare_device
 from reinforce.learner.gradient import PolicyPasses
 from reinforce.learner.loss import kl_divergence
@@ -143,7 +145,8 @@ class Learner:
     def _gradient(self, batch: Trajectories) -> tuple[Estimate, dict[str, float]]:
         """Leave the gradient of the loss in the parameters; return the estimate and metrics."""
         staleness = self.version - batch.policy_version
-        estimate = self._estimator.estimate(batch, self._log_ratios(batch, staleness))
+        log_ratios = self._log_ratios(batch, staleness)
+        estimate = self._estimator.estimate(self._with_entropy(batch, log_ratios), log_ratios)
         metrics = {"staleness_max": float(staleness), **estimate.metrics}
         coefficient = self._now(self._config.entropy_coefficient)
         metrics |= self._passes.differentiate(batch, estimate.advantages, coefficient)
@@ -158,6 +161,16 @@ class Learner:
         if staleness == 0:
             return np.zeros(batch.num_steps)
         return self._passes.log_probs(batch) - batch.behavior_log_probs
+
+    def _with_entropy(self, batch: Trajectories, log_ratios: NDArray[np.float64]) -> Trajectories:
+        """Return the batch with rewards for the current policy's entropy, if it is to be paid."""
+        entropy_reward = self._now(self._config.entropy_reward)
+        if entropy_reward == 0:
+            return batch
+        log_probs = batch.behavior_log_probs + log_ratios
+        if not log_ratios.any():  # those of the worker are never relied on where pi acted
+            log_probs = self._passes.log_probs(batch)
+        return replace(batch, rewards=with_entropy(batch.rewards, log_probs, entropy_reward))
 
     def _now(self, setting: Scheduled) -> float:
         """Return the value of a setting that may move at the current version."""

@@ -22,6 +22,7 @@ SMALL = {
         "episodes_per_update": 6,
         "baseline": "value",
         "entropy_coefficient": 0.01,
+        "entropy_reward": 0.01,
         "max_kl": 1e-4,
     },
     "policy": {"hidden_sizes": [8], "normalize_observations": True},

@@ -16,7 +16,7 @@ import pytest
 
 from reinforce.learner.advantages import estimator, importance
 from reinforce.learner.advantages.estimator import Estimator
-from reinforce.learner.advantages.returns import rewards_to_go
+from reinforce.learner.advantages.returns import rewards_to_go, with_entropy
 from reinforce.learner.advantages.scaling import standardized_per_episode
 from reinforce.learner.gradient import PolicyPasses
 from reinforce.learner.learner import Learner
@@ -97,6 +97,10 @@ def steps_of_the_batch(episode_lengths):
 
 def sharing_one_uniform(layout):
     return [replace(part, uniforms=0) for part in components_of(layout)]
+
+
+def with_entropy_as_a_cost(rewards, log_probs, entropy_reward):
+    return with_entropy(rewards, log_probs, -entropy_reward)
 
 
 def reversed_divergence(self, before, original=torch_distributions.Categorical.kl_from):
@@ -292,6 +296,16 @@ MUTANTS = {
         LEARNER + ".Learner._now",
         edited(Learner._now, "self.version, self._config", "self.version + 1, self._config"),
         hand_checks.check_entropy_schedule,
+    ),
+    "entropy is a cost": (
+        LEARNER + ".with_entropy",
+        with_entropy_as_a_cost,
+        lambda: EXACT("entropy_reward for J with entropy"),
+    ),
+    "entropy of the policy that acted": (
+        LEARNER + ".Learner._with_entropy",
+        edited(Learner._with_entropy, "log_probs + log_ratios", "log_probs"),
+        lambda: EXACT("near: entropy_reward for J with entropy"),
     ),
     "divergence of the old policy from the new": (
         NETWORKS + ".Categorical.kl_from",
