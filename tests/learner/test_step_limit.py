@@ -8,6 +8,7 @@ from sample_spaces import ACTION_SPACES
 from torch.nn import Parameter
 
 from reinforce.configs.learning import LearnerConfig
+from reinforce.learner import gradient
 from reinforce.learner.learner import Learner
 from reinforce.learner.policies.architecture import PolicyArchitecture
 from reinforce.learner.step_limit import shorter, step_within
@@ -46,7 +47,9 @@ def divergence_between(learner, weights, batch):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_divergence_over_all_states_of_the_batch_holds(name):
+def test_the_divergence_over_all_states_of_the_batch_holds(name, monkeypatch):
+    """Not over the few on which versions are compared without a limit."""
+    monkeypatch.setattr(gradient, "MAX_KL_STATES", 10)
     architecture, masks = CASES[name]
     learner = make_learner(architecture)
     batch, before = played_by(learner, architecture, masks=masks), learner.weights()
@@ -118,19 +121,20 @@ def test_what_new_statistics_of_observations_do_comes_on_top():
     assert report.metrics["kl"] != pytest.approx(of_the_step, rel=1e-3)
 
 
-@pytest.mark.parametrize("kl", [float("inf"), float("nan"), 1e30])
-def test_a_step_of_which_no_part_holds_is_not_taken(kl):
+@pytest.mark.parametrize(
+    ("step", "kl"), [(1.0, float("inf")), (1.0, 1e30), (float("inf"), float("nan"))]
+)
+def test_a_step_of_which_no_part_holds_is_not_taken(step, kl):
     parameter, tried = Parameter(torch.tensor([1.0, 2.0])), []
 
     def kl_of_now():
         tried.append(parameter.detach().clone())
         return kl
 
-    fraction = step_within(0.1, [parameter], lambda: parameter.add_(1.0), kl_of_now)
+    fraction = step_within(0.1, [parameter], lambda: parameter.add_(step), kl_of_now)
 
     assert (fraction, parameter.tolist()) == (0.0, [1.0, 2.0])
     assert len(tried) == 30
-    assert torch.stack(tried).diff(dim=0).max() <= 0
 
 
 @pytest.mark.parametrize("power", [1, 2, 4])
