@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from reference_mdp import (
     ARCHITECTURE,
+    HORIZON,
     THETA,
     all_batches,
     all_paths,
@@ -30,6 +31,8 @@ from reinforce.learner.state import LearnerState
 PLAIN: dict[str, Any] = {"baseline": "none", "advantage_scale": "none", "discount": 1.0}
 GAMMA_T: dict[str, Any] = {"discount": 0.9, "discount_state_weight": True}
 """Exact for the discounted objective."""
+
+SEES_TIME: dict[str, Any] = {"baseline": "value", "value_horizon_steps": HORIZON}
 
 ENTROPY: dict[str, Any] = {"entropy_reward": 0.5}
 """Exact for the objective that pays for entropy."""
@@ -77,6 +80,9 @@ CASES = [
     Case("total with time", {"baseline": "time", "return_kind": "total"}, 2),
     Case("linear", {"baseline": "linear"}),
     Case("value", {"baseline": "value"}),
+    Case("value that sees time", SEES_TIME),
+    Case("value that sees time, lambda .5", {**SEES_TIME, "gae_lambda": 0.5}, unbiased=False),
+    Case("near: value that sees time", SEES_TIME, 1, NEAR),
     Case("value, gamma^t", {**GAMMA_T, "baseline": "value"}, 2, objective_discount=0.9),
     Case("value, lambda .5", {"baseline": "value", "gae_lambda": 0.5}, unbiased=False),
     Case("value, bootstrap", {"baseline": "value", "truncation": "bootstrap"}, unbiased=False),

@@ -17,6 +17,7 @@ _NEEDS = (
     ("gae_lambda", "mixes in a value function", "baseline", "value"),
     ("truncation", "goes on with a value function", "baseline", "value"),
     ("value_learning_rate", "is for a value function", "baseline", "value"),
+    ("value_horizon_steps", "is for a value function", "baseline", "value"),
     ("episodes_bounds", "bounds a size that changes", "episodes_per_update", "auto"),
     ("gradient_snr_target", "steers a size that changes", "episodes_per_update", "auto"),
 )
@@ -44,7 +45,14 @@ def of_the_baseline(learner: LearnerConfig) -> Iterator[str]:
 
 
 def of_the_limit_of_time(learner: LearnerConfig, environment: EnvironmentConfig) -> Iterator[str]:
-    """Yield values that would add up rewards without an end."""
+    """Yield what a return that goes on behind the limit does not go with."""
+    if learner.truncation == "bootstrap" and learner.value_horizon_steps is not None:
+        yield (
+            f"learner.value_horizon_steps = {learner.value_horizon_steps} lets the value function "
+            "see how near the limit of time is, and learner.truncation = 'bootstrap' asks it for "
+            "values behind the limit, which it has never seen; use as_termination, or leave "
+            "learner.value_horizon_steps at None"
+        )
     is_bounded = learner.discount < 1 or environment.max_episode_steps is not None
     if learner.truncation == "bootstrap" and not is_bounded:
         yield (

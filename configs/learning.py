@@ -122,6 +122,13 @@ class LearnerConfig(Section):
     value_learning_rate: float = Field(
         0.003, gt=0, description="Step size of Adam for the value function, > 0."
     )
+    value_horizon_steps: int | None = Field(
+        None,
+        ge=1,
+        description="Let the value function also see the time, as the step of the episode over "
+        "this number, >= 1: best the limit of time, near which little is left to earn. None: it "
+        "sees the observation alone.",
+    )
     advantage_scale: AdvantageScale = Field(
         "running",
         description="Divides the advantages. batch: by the batch's own root mean square (bias of "

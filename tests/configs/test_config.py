@@ -98,6 +98,17 @@ from reinforce.configs.roles import changes_between
             {"learner": {"value_learning_rate": 0.1}},
             "is for a value function; use learner.baseline value",
         ),
+        ({"learner": {"value_horizon_steps": 500}}, "use learner.baseline value"),
+        (
+            {
+                "learner": {
+                    "baseline": "value",
+                    "truncation": "bootstrap",
+                    "value_horizon_steps": 500,
+                }
+            },
+            "values behind the limit, which it has never seen",
+        ),
         ({"tracking": {"register_as": "it's"}}, "':' and quotes"),
         ({"learner": {"discount": 1, "discount_state_weight": True}}, "no effect"),
         ({"learner": {"importance_correction": "none", "importance_cap": 2}}, "no effect"),

@@ -18,6 +18,7 @@ from reinforce.learner.advantages import estimator, importance
 from reinforce.learner.advantages.estimator import Estimator
 from reinforce.learner.advantages.returns import rewards_to_go, with_entropy
 from reinforce.learner.advantages.scaling import standardized_per_episode
+from reinforce.learner.advantages.time_input import TimeInput
 from reinforce.learner.gradient import PolicyPasses
 from reinforce.learner.learner import Learner
 from reinforce.learner.loss import kl_divergence, surrogate_loss
@@ -29,6 +30,7 @@ from reinforce.workers.trajectory_builder import TrajectoryBuilder
 
 ESTIMATOR = "reinforce.learner.advantages.estimator"
 IMPORTANCE = "reinforce.learner.advantages.importance"
+TIME_INPUT = "reinforce.learner.advantages.time_input"
 GRADIENT = "reinforce.learner.gradient"
 BUILDER = "reinforce.workers.trajectory_builder"
 LEARNER = "reinforce.learner.learner"
@@ -259,6 +261,19 @@ MUTANTS = {
         ESTIMATOR + ".next_values",
         next_value_of_the_batch,
         hand_checks.check_bootstrapped_advantages,
+    ),
+    "time of the batch": (
+        ESTIMATOR + ".step_indices", steps_of_the_batch, hand_checks.check_values_that_see_time,
+    ),
+    "time in steps": (
+        TIME_INPUT + ".TimeInput.rows",
+        edited(TimeInput.rows, "steps / self._horizon_steps", "steps"),
+        hand_checks.check_values_that_see_time,
+    ),
+    "fitted to the time of the batch": (
+        "reinforce.learner.advantages.value_baseline.step_indices",
+        steps_of_the_batch,
+        hand_checks.check_the_fit_of_values_that_see_time,
     ),
     "later baselines left out": (
         CREDITED,
