@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from reference_mdp import (
     ARCHITECTURE,
+    HORIZON,
     THETA,
     all_batches,
     all_paths,
@@ -31,6 +32,11 @@ PLAIN: dict[str, Any] = {"baseline": "none", "advantage_scale": "none", "discoun
 GAMMA_T: dict[str, Any] = {"discount": 0.9, "discount_state_weight": True}
 """Exact for the discounted objective."""
 
+SEES_TIME: dict[str, Any] = {"baseline": "value", "value_horizon_steps": HORIZON}
+
+ENTROPY: dict[str, Any] = {"entropy_reward": 0.5}
+"""Exact for the objective that pays for entropy."""
+
 NEAR = THETA + np.array([[0.3, -0.3], [-0.3, 0.3]])
 FAR = THETA + np.array([[1.0, -1.0], [-1.0, 1.0]])
 """Policies that acted before: a small and a large change away from the differentiated one."""
@@ -46,6 +52,7 @@ class Case:
         num_episodes: Episodes in a batch.
         behavior: Policy that acts; differs from THETA where data is stale.
         objective_discount: Discount of the objective whose gradient is the true one.
+        objective_entropy: What that objective pays for a nat of entropy.
         unbiased: It claims to have no bias.
     """
 
@@ -54,6 +61,7 @@ class Case:
     num_episodes: int = 1
     behavior: np.ndarray = field(default_factory=lambda: THETA)
     objective_discount: float = 1.0
+    objective_entropy: float = 0.0
     unbiased: bool = True
 
 
@@ -72,6 +80,9 @@ CASES = [
     Case("total with time", {"baseline": "time", "return_kind": "total"}, 2),
     Case("linear", {"baseline": "linear"}),
     Case("value", {"baseline": "value"}),
+    Case("value that sees time", SEES_TIME),
+    Case("value that sees time, lambda .5", {**SEES_TIME, "gae_lambda": 0.5}, unbiased=False),
+    Case("near: value that sees time", SEES_TIME, 1, NEAR),
     Case("value, gamma^t", {**GAMMA_T, "baseline": "value"}, 2, objective_discount=0.9),
     Case("value, lambda .5", {"baseline": "value", "gae_lambda": 0.5}, unbiased=False),
     Case("value, bootstrap", {"baseline": "value", "truncation": "bootstrap"}, unbiased=False),
@@ -91,6 +102,36 @@ CASES = [
     ),
     Case("scale batch", {"baseline": "time", "advantage_scale": "batch"}, 2, unbiased=False),
     Case("scale episode", {"advantage_scale": "episode"}, unbiased=False),
+    *[
+        Case(
+            f"{name} for J with entropy",
+            options,
+            num_episodes,
+            behavior,
+            objective_discount=options.get("discount", 1.0),
+            objective_entropy=0.5,
+            unbiased="entropy_reward" in options,
+        )
+        for name, options, num_episodes, behavior in [
+            ("entropy_reward", ENTROPY, 1, THETA),
+            ("entropy_reward, total", {**ENTROPY, "return_kind": "total"}, 1, THETA),
+            ("entropy_reward, time", {**ENTROPY, "baseline": "time"}, 2, THETA),
+            (
+                "entropy_reward, value, gamma^t",
+                {**ENTROPY, **GAMMA_T, "baseline": "value"},
+                1,
+                THETA,
+            ),
+            ("near: entropy_reward", ENTROPY, 1, NEAR),
+            (
+                "near: entropy_reward, time, gamma^t",
+                {**ENTROPY, **GAMMA_T, "baseline": "time"},
+                2,
+                NEAR,
+            ),
+            ("entropy_coefficient", {"entropy_coefficient": 0.5}, 1, THETA),
+        ]
+    ],
     Case("near: per_decision, gamma^t", GAMMA_T, 1, NEAR, objective_discount=0.9),
     *[
         Case(
@@ -198,7 +239,8 @@ def judge(case: Case) -> Judgement:
         expected += probability * gradient
         second_moment += probability * float((gradient**2).sum())
     variance = second_moment - float((expected**2).sum())
-    return Judgement(expected, true_gradient(case.objective_discount), variance)
+    true = true_gradient(case.objective_discount, entropy_reward=case.objective_entropy)
+    return Judgement(expected, true, variance)
 
 
 def main() -> None:

@@ -55,9 +55,12 @@ class Path:
         """Return the log-probability of the path under a policy."""
         return math.log(self.chance) + sum(log_pi(theta, s, a) for s, a, _ in self.steps)
 
-    def total(self, discount: float) -> float:
-        """Return the discounted return."""
-        return sum(discount**t * reward for t, (_, _, reward) in enumerate(self.steps))
+    def total(self, discount: float, theta: np.ndarray, entropy_reward: float) -> float:
+        """Return the discounted return, with a reward for the entropy of a policy."""
+        return sum(
+            discount**t * (reward - entropy_reward * log_pi(theta, state, action))
+            for t, (state, action, reward) in enumerate(self.steps)
+        )
 
 
 def log_pi(theta: np.ndarray, state: int, action: int) -> float:
@@ -87,23 +90,41 @@ def all_paths() -> list[Path]:
     ]
 
 
-def objective(theta: np.ndarray, discount: float) -> float:
-    """Return the expected discounted return of a policy: a sum over all paths."""
-    return sum(math.exp(path.log_probability(theta)) * path.total(discount) for path in all_paths())
+def objective(theta: np.ndarray, discount: float, entropy_reward: float = 0.0) -> float:
+    """Return the expected discounted return of a policy: a sum over all paths.
+
+    Args:
+        theta: Logits of the policy.
+        discount: gamma.
+        entropy_reward: alpha; each step earns alpha times the entropy of the policy in its state.
+    """
+    result = 0.0
+    for path in all_paths():
+        for t, (state, _, reward) in enumerate(path.steps):
+            log_pis = [log_pi(theta, state, action) for action in (0, 1)]
+            entropy = -sum(math.exp(x) * x for x in log_pis)
+            earned = discount**t * (reward + entropy_reward * entropy)
+            result += math.exp(path.log_probability(theta)) * earned
+    return result
 
 
-def true_gradient(discount: float, theta: np.ndarray = THETA) -> np.ndarray:
+def true_gradient(
+    discount: float, theta: np.ndarray = THETA, entropy_reward: float = 0.0
+) -> np.ndarray:
     """Return [state, action] the gradient of the objective, by differentiating its definition.
 
-    ``d/dtheta sum_p P(p) R(p) = sum_p P(p) R(p) d log P(p)``: no estimator is involved.
+    ``d/dtheta sum_p P(p) R(p) = sum_p P(p) (R(p) d log P(p) + d R(p))``, where ``R`` depends on
+    theta by its ``-entropy_reward log pi``: no estimator is involved.
     """
     result = np.zeros_like(theta)
     for path in all_paths():
-        weight = math.exp(path.log_probability(theta)) * path.total(discount)
-        for state, action, _ in path.steps:
+        probability = math.exp(path.log_probability(theta))
+        total = path.total(discount, theta, entropy_reward)
+        for t, (state, action, _) in enumerate(path.steps):
             for other in (0, 1):
                 score = float(other == action) - math.exp(log_pi(theta, state, other))
-                result[state, other] += weight * score
+                direct = -entropy_reward * discount**t
+                result[state, other] += probability * (total + direct) * score
     return result
 
 

@@ -17,6 +17,7 @@ _NEEDS = (
     ("gae_lambda", "mixes in a value function", "baseline", "value"),
     ("truncation", "goes on with a value function", "baseline", "value"),
     ("value_learning_rate", "is for a value function", "baseline", "value"),
+    ("value_horizon_steps", "is for a value function", "baseline", "value"),
     ("episodes_bounds", "bounds a size that changes", "episodes_per_update", "auto"),
     ("gradient_snr_target", "steers a size that changes", "episodes_per_update", "auto"),
 )
@@ -44,7 +45,14 @@ def of_the_baseline(learner: LearnerConfig) -> Iterator[str]:
 
 
 def of_the_limit_of_time(learner: LearnerConfig, environment: EnvironmentConfig) -> Iterator[str]:
-    """Yield values that would add up rewards without an end."""
+    """Yield what a return that goes on behind the limit does not go with."""
+    if learner.truncation == "bootstrap" and learner.value_horizon_steps is not None:
+        yield (
+            f"learner.value_horizon_steps = {learner.value_horizon_steps} lets the value function "
+            "see how near the limit of time is, and learner.truncation = 'bootstrap' asks it for "
+            "values behind the limit, which it has never seen; use as_termination, or leave "
+            "learner.value_horizon_steps at None"
+        )
     is_bounded = learner.discount < 1 or environment.max_episode_steps is not None
     if learner.truncation == "bootstrap" and not is_bounded:
         yield (
@@ -126,13 +134,13 @@ def of_returns_and_schedules(learner: LearnerConfig, cluster: ClusterConfig) -> 
             f"{total} credits an action with rewards before it, which importance weights do not "
             "cover; use reward_to_go with cluster.lookahead 1"
         )
-    scheduled = (learner.learning_rate, learner.entropy_coefficient)
+    scheduled = (learner.learning_rate, learner.entropy_coefficient, learner.entropy_reward)
     has_schedule = any(isinstance(setting, tuple) for setting in scheduled)
     if has_schedule != (learner.schedule_updates is not None):
         yield (
             f"learner.schedule_updates is {learner.schedule_updates}; set it, to the updates "
-            "between start and end, if and only if learner.learning_rate or "
-            "learner.entropy_coefficient has a start and an end"
+            "between start and end, if and only if learner.learning_rate, "
+            "learner.entropy_coefficient or learner.entropy_reward has a start and an end"
         )
 
 

@@ -122,6 +122,13 @@ class LearnerConfig(Section):
     value_learning_rate: float = Field(
         0.003, gt=0, description="Step size of Adam for the value function, > 0."
     )
+    value_horizon_steps: int | None = Field(
+        None,
+        ge=1,
+        description="Let the value function also see the time, as the step of the episode over "
+        "this number, >= 1: best the limit of time, near which little is left to earn. None: it "
+        "sees the observation alone.",
+    )
     advantage_scale: AdvantageScale = Field(
         "running",
         description="Divides the advantages. batch: by the batch's own root mean square (bias of "
@@ -151,11 +158,24 @@ class LearnerConfig(Section):
         "visited, >= 0, next to the scaled advantages. Keeps exploration alive. Two numbers: start "
         "and end of a linear schedule.",
     )
+    entropy_reward: Coefficient | tuple[Coefficient, Coefficient] = Field(
+        0.0,
+        description="Alpha of the maximum-entropy objective, >= 0, in units of the reward per nat: "
+        "each step also earns -alpha log pi(a|s), so actions are credited with the entropy of the "
+        "states that they lead to. Two numbers: start and end of a linear schedule.",
+    )
     max_gradient_norm: float | None = Field(
         None,
         gt=0,
         description="Longer gradients are scaled down to this global norm, > 0: a fuse. It biases "
         "when it acts; learner/clipped_fraction counts it. None: off.",
+    )
+    max_kl: float | None = Field(
+        None,
+        ge=1e-6,
+        description="Limit on the mean KL divergence of a step over the states of its batch, in "
+        "nats, >= 1e-6, such as 0.02: a longer step is shortened until it holds, which lets the "
+        "learning rate be large. learner/step_fraction shows what was taken. None: off.",
     )
     optimizer: OptimizerKind = Field(
         "adam",

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from reinforce.configs.learning import LearnerConfig
 from reinforce.learner.device import differentiated_body
-from reinforce.learner.loss import signal_and_noise, surrogate_loss
+from reinforce.learner.loss import MAX_KL_STATES, signal_and_noise, surrogate_loss
 from reinforce.learner.networks.network import PolicyNetwork
 from reinforce.learner.networks.torch_distributions import (
     TorchDistribution,
@@ -133,6 +133,7 @@ class PolicyPasses:
     ) -> None:
         """Prepare the passes; ``num_threads`` is the machine's choice unless a test has another."""
         self._device, self._max_steps = config.device, config.micro_batch_steps
+        self._has_kl_limit = config.max_kl is not None
         self._action = architecture.action
         self._network = network
         self._parameters = [p for p in network.parameters() if p.requires_grad]
@@ -161,6 +162,24 @@ class PolicyPasses:
         parameters = self._network(batch.observations[part.rows], part.episode_lengths, body)
         masks = None if batch.action_masks is None else self._tensor(batch.action_masks[part.rows])
         return make_torch_distribution(self._action, parameters, masks)
+
+    def compared_states(self, batch: Trajectories) -> list[MicroBatch]:
+        """Return the states on which two versions are compared: all if that limits the step."""
+        if self._has_kl_limit:
+            return list(self._micro_batches(batch, (0, batch.num_episodes)))
+        lengths, whole_episodes = batch.episode_lengths, self.are_whole_episodes
+        return [some_states(lengths, MAX_KL_STATES, whole_episodes=whole_episodes)]
+
+    def distributions(
+        self, batch: Trajectories, parts: Iterable[MicroBatch]
+    ) -> list[TorchDistribution]:
+        """Return the distributions over the actions of each part, not to be differentiated."""
+
+        def of(part: MicroBatch) -> TorchDistribution:
+            with torch.inference_mode():
+                return self.distribution(batch, part)
+
+        return list(self._map(batch)(of, parts))
 
     def log_probs(self, batch: Trajectories) -> NDArray[np.float64]:
         """Return [B] the log-probabilities of the actions, without differentiating them."""

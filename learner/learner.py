@@ -1,17 +1,20 @@
 """The central learner: recomputes log-probabilities, applies the gradient, makes a new version."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from reinforce.configs.learning import LearnerConfig
+from reinforce.configs.learning import LearnerConfig, Scheduled
 from reinforce.learner.advantages.estimator import Estimate, Estimator
+from reinforce.learner.advantages.returns import with_entropy
 from reinforce.learner.device import MAX_DRIFT, prepare_device
-from reinforce.learner.gradient import PolicyPasses, some_states
-from reinforce.learner.loss import MAX_KL_STATES, kl_divergence
+from reinforce.learner.gradient import PolicyPasses
+from reinforce.learner.loss import kl_divergence
 from reinforce.learner.networks.network import PolicyNetwork
 from reinforce.learner.optimizer import Optimizer, clip_gradient, scheduled_value
 from reinforce.learner.policies.architecture import PolicyArchitecture
@@ -20,6 +23,7 @@ from reinforce.learner.policies.seeds import Stream, seed_of
 from reinforce.learner.policies.trajectories import Trajectories, concatenate
 from reinforce.learner.policies.weights import Weights
 from reinforce.learner.state import LearnerState, Stateful, UpdateReport, arrays_of, load_arrays_of
+from reinforce.learner.step_limit import step_within
 
 
 class PolicyMismatchError(FloatingPointError):
@@ -85,20 +89,18 @@ class Learner:
         estimate, metrics = self._gradient(batch)
         if metrics["staleness_max"] == 0:
             self._check_drift(metrics["log_prob_drift_max"])
-        states = some_states(
-            batch.episode_lengths,
-            MAX_KL_STATES,
-            whole_episodes=self._passes.are_whole_episodes,
-        )
-        with torch.inference_mode():
-            before = self._passes.distribution(batch, states)
-        metrics |= self._step()
+        states = self._passes.compared_states(batch)
+        before = self._passes.distributions(batch, states)
+
+        def kl_of_now() -> float:
+            return kl_divergence(before, self._passes.distributions(batch, states))
+
+        metrics |= self._step(kl_of_now)
         self._update_statistics(batch)
         # After the statistics, so that the value function is fitted to what it will be shown.
         if estimate.targets is not None:
             self._to_fit = batch, estimate.targets
-        with torch.inference_mode():
-            metrics["kl"] = kl_divergence(before, self._passes.distribution(batch, states))
+        metrics["kl"] = kl_of_now()
         self.version += 1
         report = UpdateReport(self.version, metrics, is_fit_due=self._to_fit is not None)
         return report, self.weights()
@@ -143,11 +145,10 @@ class Learner:
     def _gradient(self, batch: Trajectories) -> tuple[Estimate, dict[str, float]]:
         """Leave the gradient of the loss in the parameters; return the estimate and metrics."""
         staleness = self.version - batch.policy_version
-        estimate = self._estimator.estimate(batch, self._log_ratios(batch, staleness))
+        log_ratios = self._log_ratios(batch, staleness)
+        estimate = self._estimator.estimate(self._with_entropy(batch, log_ratios), log_ratios)
         metrics = {"staleness_max": float(staleness), **estimate.metrics}
-        coefficient = scheduled_value(
-            self._config.entropy_coefficient, self.version, self._config.schedule_updates
-        )
+        coefficient = self._now(self._config.entropy_coefficient)
         metrics |= self._passes.differentiate(batch, estimate.advantages, coefficient)
         return estimate, metrics
 
@@ -161,6 +162,20 @@ class Learner:
             return np.zeros(batch.num_steps)
         return self._passes.log_probs(batch) - batch.behavior_log_probs
 
+    def _with_entropy(self, batch: Trajectories, log_ratios: NDArray[np.float64]) -> Trajectories:
+        """Return the batch with rewards for the current policy's entropy, if it is to be paid."""
+        entropy_reward = self._now(self._config.entropy_reward)
+        if entropy_reward == 0:
+            return batch
+        log_probs = batch.behavior_log_probs + log_ratios
+        if not log_ratios.any():  # those of the worker are never relied on where pi acted
+            log_probs = self._passes.log_probs(batch)
+        return replace(batch, rewards=with_entropy(batch.rewards, log_probs, entropy_reward))
+
+    def _now(self, setting: Scheduled) -> float:
+        """Return the value of a setting that may move at the current version."""
+        return scheduled_value(setting, self.version, self._config.schedule_updates)
+
     def _update_statistics(self, batch: Trajectories) -> None:
         """Count the observations of the batch; from the next version on they count."""
         if self._statistics:
@@ -173,8 +188,9 @@ class Learner:
         gradients = [p.grad.flatten() for p in self._parameters if p.grad is not None]
         return torch.cat(gradients).cpu().numpy().astype(np.float64)
 
-    def _step(self) -> dict[str, float]:
-        limit = self._config.max_gradient_norm
+    def _step(self, kl_of_now: Callable[[], float]) -> dict[str, float]:
+        """Move the parameters, as far as the limit on what ``kl_of_now`` returns allows."""
+        limit, max_kl = self._config.max_gradient_norm, self._config.max_kl
         try:
             norm = clip_gradient(self._parameters, limit)
         except FloatingPointError as error:
@@ -183,15 +199,17 @@ class Learner:
                 "learner.learning_rate, look for rewards and observations that are too large, or, "
                 "with cluster.lookahead 1, choose a learner.importance_cap"
             ) from None
-        rate = scheduled_value(
-            self._config.learning_rate, self.version, self._config.schedule_updates
-        )
-        self._optimizer.step(rate)
-        return {
+        rate = self._now(self._config.learning_rate)
+        move = partial(self._optimizer.step, rate)
+        metrics = {
             "gradient_norm": norm,
             "clipped_fraction": float(limit is not None and norm > limit),
             "learning_rate": rate,
         }
+        if max_kl is None:
+            move()
+            return metrics
+        return {**metrics, "step_fraction": step_within(max_kl, self._parameters, move, kl_of_now)}
 
     def _check_drift(self, drift: float) -> None:
         """Raise PolicyMismatchError if the same weights gave other log-probabilities here."""

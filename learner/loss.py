@@ -68,7 +68,7 @@ def surrogate_loss(
 
 
 MAX_KL_STATES = 1024
-"""States, spread evenly over the batch, on which two versions are compared."""
+"""States, spread evenly over the batch, on which two versions are compared without ``max_kl``."""
 
 
 def signal_and_noise(
@@ -106,6 +106,8 @@ def signal_and_noise(
     return float(mean @ mean) - noise, noise
 
 
-def kl_divergence(before: TorchDistribution, after: TorchDistribution) -> float:
-    """Return the mean of KL(before || after) over states, in nats."""
-    return max(0.0, float(after.kl_from(before).mean()))
+def kl_divergence(before: Sequence[TorchDistribution], after: Sequence[TorchDistribution]) -> float:
+    """Return the mean of KL(before || after) over the states of all parts, in nats."""
+    pairs = zip(before, after, strict=True)
+    terms = torch.cat([new.kl_from(old) for old, new in pairs])
+    return max(0.0, float(terms.double().mean()))

@@ -29,7 +29,10 @@ WITH_TORCH = {
     "learner/networks",
     *(
         f"learner/{name}.py"
-        for name in ("learner", "gradient", "loss", "optimizer", "device", "imitation")
+        for name in (
+            *("learner", "gradient", "loss", "device", "imitation"),
+            *("optimizer", "step_limit"),
+        )
     ),
     "learner/advantages/value_baseline.py",
     "cluster/export/predict.py",  # which runs by itself, and only for a network of the user's own

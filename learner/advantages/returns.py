@@ -61,6 +61,26 @@ def total_returns(
     return np.repeat(to_go[episode_starts(episode_lengths)], episode_lengths)
 
 
+def with_entropy(
+    rewards: NDArray[np.float64], log_probs: NDArray[np.float64], entropy_reward: float
+) -> NDArray[np.float64]:
+    """Return [B] ``r_t - alpha log pi(a_t|s_t)``: rewards whose expectation counts entropy, too.
+
+    As constants they give the exact gradient of ``E[sum_t gamma^t (r_t + alpha H(pi(.|s_t)))]``:
+    that of the logarithms themselves is ``-alpha E[sum_t gamma^t grad log pi(a_t|s_t)] = 0``.
+
+    Args:
+        rewards: [B] in the environment's unit.
+        log_probs: [B] of the actions under the policy that is differentiated (nats), not under an
+            earlier one that may have acted.
+        entropy_reward: alpha >= 0, in the environment's unit per nat.
+
+    Source: Schulman, Chen & Abbeel (2017), arXiv:1704.06440; Levine (2018), arXiv:1805.00909,
+    section 4.1.
+    """
+    return rewards - entropy_reward * log_probs
+
+
 def next_values(
     values: NDArray[np.float64],
     episode_lengths: NDArray[np.int64],

@@ -6,14 +6,16 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from reinforce.configs.learning import LearnerConfig
+from reinforce.learner.advantages.time_input import TimeInput
 from reinforce.learner.networks.network import PolicyNetwork
 from reinforce.learner.optimizer import Optimizer
 from reinforce.learner.policies.architecture import PolicyArchitecture
 from reinforce.learner.policies.seeds import Stream, seed_of
 from reinforce.learner.policies.spaces import ActionLayout, ActionLeaf
-from reinforce.learner.policies.trajectories import Trajectories
+from reinforce.learner.policies.trajectories import Trajectories, step_indices
 from reinforce.learner.state import arrays_of, load_arrays_of
 
 _PASSES = 4
@@ -29,7 +31,7 @@ class ValueBaseline:
     """``V(s)``: a network of the policy's hidden sizes with one output, trained by least squares.
 
     It has convolutions where there are images and no memory of earlier observations. What it sees
-    is normalised as for the policy.
+    is normalised as for the policy. With ``value_horizon_steps`` it is ``V(s, t)``.
 
     Unbiased as a baseline (lambda = 1), because it is known before the batch is played. Fitting it
     first and using it after on the same batch would let it explain away the noise it should
@@ -43,7 +45,15 @@ class ValueBaseline:
         kind = policy.kind
         if kind not in ("mlp", "cnn"):
             kind = "cnn" if policy.observation.pixel_leaves else "mlp"
-        architecture = replace(policy, kind=kind, action=_ONE_NUMBER, arguments={})
+        horizon_steps, seen = config.value_horizon_steps, policy.observation
+        self._time = TimeInput(seen, horizon_steps) if horizon_steps else None
+        architecture = replace(
+            policy,
+            kind=kind,
+            observation=self._time.layout if self._time else seen,
+            action=_ONE_NUMBER,
+            arguments={},
+        )
         self._seed = seed
         self._config = config
         generator = torch.Generator().manual_seed(seed_of(seed, Stream.VALUE_WEIGHTS))
@@ -52,14 +62,14 @@ class ValueBaseline:
         self._mean, self._deviation = 0.0, 1.0
         self._num_fits = 0
 
-    def values(self, observations: NDArray[Any]) -> NDArray[np.float64]:
-        """Return [n] the value of each observation; 0 before the first fit."""
+    def values(self, observations: NDArray[Any], steps: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return [n] the value of each observation, made at [n] steps; 0 before the first fit."""
         if self._num_fits == 0:
             return np.zeros(len(observations))
         with torch.inference_mode():
             size = self._config.micro_batch_steps
             parts = [
-                self._network(observations[start : start + size]).squeeze(1)
+                self._outputs(observations[start : start + size], steps[start : start + size])
                 for start in range(0, len(observations), size)
             ]
         standardized = torch.cat(parts).cpu().numpy().astype(np.float64)
@@ -74,18 +84,20 @@ class ValueBaseline:
         seed = seed_of(self._seed, Stream.VALUE_SHUFFLES, self._num_fits)
         generator = torch.Generator().manual_seed(seed)
         size = min(self._config.micro_batch_steps, max(1, batch.num_steps // 8))
+        steps = step_indices(batch.episode_lengths)
         for _ in range(_PASSES):
             order = torch.randperm(batch.num_steps, generator=generator)
             for rows in torch.split(order, size):
                 self._network.zero_grad()
-                values = self._network(batch.observations[rows.numpy()]).squeeze(1)
+                values = self._outputs(batch.observations[rows.numpy()], steps[rows.numpy()])
                 error = values - goals[rows].to(self._config.device)
-                (error**2).mean().backward()
+                (error**2).mean().backward()  # type: ignore[no-untyped-call]
                 self._optimizer.step(self._config.value_learning_rate)
         self._num_fits += 1
 
     def load_statistics(self, statistics: NDArray[np.float32]) -> None:
         """Normalise observations with these statistics from now on."""
+        statistics = self._time.statistics(statistics) if self._time else statistics
         self._network.load_statistics(statistics)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -96,10 +108,19 @@ class ValueBaseline:
         }
 
     def load_arrays(self, arrays: dict[str, NDArray[Any]]) -> None:
+        """Continue from a state; that of another size, since its inputs were changed, is left."""
+        if arrays["weights"].shape != self._network.flat_weights().shape:
+            return
         self._network.load_flat_weights(arrays["weights"])
         self._mean, self._deviation = map(float, arrays["statistics"][:2])
         self._num_fits = int(arrays["statistics"][2])
         load_arrays_of(arrays, optimizer=self._optimizer)
+
+    def _outputs(self, observations: NDArray[Any], steps: NDArray[np.int64]) -> Tensor:
+        """Return [n] standardised values."""
+        rows = self._time.rows(observations, steps) if self._time else observations
+        outputs: Tensor = self._network(rows).squeeze(1)
+        return outputs
 
     def _update_statistics(self, targets: NDArray[np.float64]) -> None:
         mean, deviation = float(targets.mean()), float(targets.std())

@@ -118,6 +118,11 @@ CHANGES = {
         {"learner.value_learning_rate": 0.001},
         (),
     ),
+    "a value function that sees time, which is new": (
+        {"learner.baseline": "value", "policy.normalize_observations": True},
+        {"learner.value_horizon_steps": 30},
+        ("estimator.value.",),
+    ),
     "a linear baseline in place of a value function": (
         {"learner.baseline": "value", "policy.normalize_observations": True},
         {"learner.baseline": "linear"},

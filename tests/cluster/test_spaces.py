@@ -18,7 +18,13 @@ from reinforce.workers.rollout_worker import RolloutWorker, architecture_of
 from reinforce.workers.tickets import Purpose, draw_tickets
 
 SMALL = {
-    "learner": {"episodes_per_update": 6, "baseline": "value", "entropy_coefficient": 0.01},
+    "learner": {
+        "episodes_per_update": 6,
+        "baseline": "value",
+        "entropy_coefficient": 0.01,
+        "entropy_reward": 0.01,
+        "max_kl": 1e-4,
+    },
     "policy": {"hidden_sizes": [8], "normalize_observations": True},
     "workers": {"num_workers": 1, "envs_per_worker": 2, "episodes_per_ticket": 3},
     "evaluation": {"episodes": 5, "every_updates": None},

@@ -40,6 +40,7 @@ def test_any_number_of_workers_gives_the_same_batches_and_the_same_weights(
                 **CARTPOLE,
                 "run": {"name": name},
                 "environment": {"id": "CartPole-v1", "use_vector_implementation": vector},
+                "learner": {**CARTPOLE["learner"], "entropy_reward": 0.01, "max_kl": 0.005},
                 "workers": {**CARTPOLE["workers"], "num_workers": num_workers},
             }
         )

@@ -86,6 +86,9 @@ from reinforce.configs.roles import changes_between
         ),
         ({"learner": {"learning_rate": [0.1, 0.01]}}, "learner.schedule_updates is None"),
         ({"learner": {"schedule_updates": 5}}, "has a start and an end"),
+        ({"learner": {"entropy_reward": [0.1, 0]}}, "learner.schedule_updates is None"),
+        ({"learner": {"entropy_reward": -0.1}}, "learner.entropy_reward = -0.1 is refused"),
+        ({"learner": {"max_kl": 0}}, "learner.max_kl = 0 is refused"),
         ({"policy": {"kind": "gru", "hidden_sizes": []}}, "the last of which is its memory"),
         ({"policy": {"arguments": {"width": 3}}}, "are for a module:Class of your own"),
         ({"policy": {"kind": "transformer"}}, "policy.kind = 'transformer' is refused"),
@@ -94,6 +97,17 @@ from reinforce.configs.roles import changes_between
         (
             {"learner": {"value_learning_rate": 0.1}},
             "is for a value function; use learner.baseline value",
+        ),
+        ({"learner": {"value_horizon_steps": 500}}, "use learner.baseline value"),
+        (
+            {
+                "learner": {
+                    "baseline": "value",
+                    "truncation": "bootstrap",
+                    "value_horizon_steps": 500,
+                }
+            },
+            "values behind the limit, which it has never seen",
         ),
         ({"tracking": {"register_as": "it's"}}, "':' and quotes"),
         ({"learner": {"discount": 1, "discount_state_weight": True}}, "no effect"),

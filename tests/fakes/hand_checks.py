@@ -10,6 +10,7 @@ from reference_mdp import ARCHITECTURE, one_hot
 from reinforce.configs.learning import LearnerConfig
 from reinforce.learner.advantages import importance
 from reinforce.learner.advantages.estimator import Estimator
+from reinforce.learner.advantages.value_baseline import ValueBaseline
 from reinforce.learner.learner import Learner
 from reinforce.learner.networks.torch_distributions import make_torch_distribution
 from reinforce.learner.policies.distributions import make_distribution
@@ -24,10 +25,12 @@ VALUES = np.array([2.0, 4.0])
 def estimator_with(values=VALUES, **options):
     """Return an estimator whose fitted baseline, if it has one, says these values of states."""
     settings = {"baseline": "value", "advantage_scale": "none", **options}
+    sees_time = "value_horizon_steps" in options
     estimator = Estimator(LearnerConfig(**settings), ARCHITECTURE, seed=0)
     fitted = {
         "linear": np.array([*values, *[0.0] * 6]),  # of o; of o^2, t, t^2, t^3 and 1 nothing
-        "value.weights": np.array([*values, 0.0], np.float32),  # of the two states, and a bias
+        # of the two states, of t in units of the horizon if it is seen, and a bias
+        "value.weights": np.array([*values, *[1.0] * sees_time, 0.0], np.float32),
         "value.statistics": np.array([0.0, 1.0, 1.0]),  # mean, deviation, number of fits
     }
     estimator.load_arrays({**estimator.arrays(), **fitted})
@@ -70,6 +73,31 @@ def check_bootstrapped_advantages():
     np.testing.assert_array_equal(found.advantages, [1 + 2 / 4, 2, -1, 0 - 2 / 4, -2])
     # to go, after 4/2 was added to the last reward of the first: 1 + 6/2, 6 | 3 | 1 + 0/2, 0
     np.testing.assert_array_equal(found.targets, [4, 6, 3, 1, 0])
+
+
+def check_values_that_see_time():
+    """gamma = lambda = 1/2, V = 2 + t/2 and 4 + t/2, and 0 behind the last step."""
+    estimator = estimator_with(discount=0.5, gae_lambda=0.5, value_horizon_steps=2)
+
+    found = estimator.estimate(EPISODES, np.zeros(5))
+
+    # deltas: 1 + 4.5/2 - 2 = 1.25, 4 - 4.5 = -.5 | 3 - 4 = -1 | 1 + 2.5/2 - 2 = .25, 0 - 2.5 = -2.5
+    expected = [1.25 - 0.5 / 4, -0.5, -1, 0.25 - 2.5 / 4, -2.5]
+    np.testing.assert_array_equal(found.advantages, expected)
+
+
+def check_the_fit_of_values_that_see_time():
+    """Steps that look alike, in episodes of three with a reward of 1 each: 3 - t is left."""
+    ended = [True] * 6
+    batch = batch_of([0] * 18, [1.0] * 18, [3] * 6, [0] * 6, ended, ended)
+    settings = LearnerConfig(value_horizon_steps=3, value_learning_rate=0.05)
+    baseline = ValueBaseline(settings, ARCHITECTURE, seed=0)
+
+    for _ in range(40):
+        baseline.fit(batch, np.array([3.0, 2.0, 1.0] * 6))
+
+    found = baseline.values(one_hot([0] * 3), np.arange(3))
+    np.testing.assert_allclose(found, [3.0, 2.0, 1.0], atol=0.05)
 
 
 def check_capped_weights_with_a_baseline():
@@ -143,6 +171,40 @@ def check_entropy_schedule():
         batch = batch_of([0], [0.0], [1], [0], terminated=[True], truncated=[False])
         found = learner.gradient([batch])[-2:]
         np.testing.assert_allclose(found, [coefficient * slope, -coefficient * slope], atol=1e-6)
+
+
+def check_kl_limit():
+    """The mean over three states, two alike, is .1083 nats from the old policy to the new.
+
+    Both choices are equally likely. The update moves the difference of the logits by log 3 where
+    the two first episodes were paid, and by half of it, in the bias, in the state of the third.
+    Of a difference d, ``KL(old || new) = -1/2 log(4 p (1 - p)) = log cosh(d / 2)``.
+    """
+    ended = [True] * 3
+    batch = batch_of([0, 0, 1], [1.5, 1.5, 0.0], [1] * 3, [0] * 3, ended, [False] * 3)
+    settings = LearnerConfig(
+        baseline="none",
+        advantage_scale="none",
+        optimizer="sgd",
+        learning_rate=math.log(3) / 2,
+        micro_batch_steps=2,
+        max_kl=0.105,
+    )
+    learner = Learner(settings, ARCHITECTURE, seed=0)
+    arrays = {**learner.state().arrays, "weights": np.zeros(6, np.float32)}
+    learner.load_state(LearnerState(0, arrays))
+
+    report, weights = learner.update([batch])
+
+    def divergence(fraction):
+        logs = [math.log(math.cosh(fraction * math.log(3) / n)) for n in (2, 2, 4)]
+        return sum(logs) / 3
+
+    fraction = math.sqrt(0.9 * 0.105 / divergence(1.0))
+    moved = fraction * math.log(3) / 4 * np.array([1, 0, -1, 0, 1, -1])
+    np.testing.assert_allclose(weights.values, moved, atol=1e-6)
+    np.testing.assert_allclose(report.metrics["step_fraction"], fraction, rtol=1e-5)
+    np.testing.assert_allclose(report.metrics["kl"], divergence(fraction), rtol=1e-5)
 
 
 def check_squashed_entropy_gradient():

@@ -5,7 +5,7 @@ import torch
 
 from reinforce.learner.networks.network import PolicyNetwork
 from reinforce.learner.policies.architecture import PolicyArchitecture
-from reinforce.learner.policies.distributions import make_distribution
+from reinforce.learner.policies.distributions import make_distribution, masked
 from reinforce.learner.policies.spaces import (
     ActionLayout,
     ActionLeaf,
@@ -31,7 +31,7 @@ POLICIES = {
 LENGTHS = np.array([40, 3, 25, 1, 30, 12, 9, 20])
 
 
-def played_by(learner, architecture, seed=0):
+def played_by(learner, architecture, seed=0, masks=None):
     """What a worker would send: played on the CPU, in float32."""
     generator, num_steps = np.random.default_rng(seed), int(LENGTHS.sum())
     dtype, shape = architecture.observation.row_type
@@ -42,9 +42,10 @@ def played_by(learner, architecture, seed=0):
     network = PolicyNetwork(architecture, torch.Generator())
     network.load_flat_weights(learner.weights().values)
     with torch.no_grad():
-        parameters = network(observations, LENGTHS).numpy()
+        parameters = masked(network(observations, LENGTHS).numpy(), masks)
     distribution = make_distribution(architecture.action)
-    columns = (architecture.action.num_gaussians,) if architecture.action.num_gaussians else ()
+    action = architecture.action
+    columns = () if action.is_one_choice else (action.num_uniforms,)
     actions = distribution.sample(parameters, generator.random((num_steps, *columns)))
     return Trajectories(
         policy_version=learner.version,
@@ -56,4 +57,5 @@ def played_by(learner, architecture, seed=0):
         terminated=np.ones(len(LENGTHS), np.bool_),
         truncated=np.zeros(len(LENGTHS), np.bool_),
         final_observations=np.zeros((len(LENGTHS), *shape), dtype),
+        action_masks=masks,
     )

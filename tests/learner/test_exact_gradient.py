@@ -40,15 +40,17 @@ def test_the_reference_problem_is_the_one_whose_numbers_are_known():
 
 
 @pytest.mark.parametrize("discount", [0.9, 1.0])
-def test_the_true_gradient_agrees_with_finite_differences(discount):
+@pytest.mark.parametrize("entropy_reward", [0.0, 0.5])
+def test_the_true_gradient_agrees_with_finite_differences(discount, entropy_reward):
     step, numeric = 1e-5, np.zeros((2, 2))
     for index in np.ndindex(2, 2):
         for sign in (1, -1):
             theta = THETA.copy()
             theta[index] += sign * step
-            numeric[index] += sign * objective(theta, discount) / (2 * step)
+            numeric[index] += sign * objective(theta, discount, entropy_reward) / (2 * step)
 
-    np.testing.assert_allclose(true_gradient(discount), numeric, atol=1e-8)
+    true = true_gradient(discount, entropy_reward=entropy_reward)
+    np.testing.assert_allclose(true, numeric, atol=1e-8)
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.unbiased], ids=lambda c: c.name)

@@ -35,8 +35,10 @@ def test_the_number_of_threads_changes_no_bit(kind, precision):
     advantages = np.random.default_rng(1).normal(size=batch.num_steps)
 
     def found(num_threads):
-        passes, network = passes_of(architecture, num_threads, precision=precision)
+        passes, network = passes_of(architecture, num_threads, precision=precision, max_kl=0.1)
         metrics = passes.differentiate(batch, advantages, 0.01)
+        policies = passes.distributions(batch, passes.compared_states(batch))
+        metrics["entropies"] = [policy.entropy().tolist() for policy in policies]
         gradients = [parameter.grad.numpy() for parameter in network.parameters()]
         return metrics, gradients, passes.log_probs(batch)
 

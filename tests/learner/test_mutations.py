@@ -16,22 +16,27 @@ import pytest
 
 from reinforce.learner.advantages import estimator, importance
 from reinforce.learner.advantages.estimator import Estimator
-from reinforce.learner.advantages.returns import rewards_to_go
+from reinforce.learner.advantages.returns import rewards_to_go, with_entropy
 from reinforce.learner.advantages.scaling import standardized_per_episode
+from reinforce.learner.advantages.time_input import TimeInput
+from reinforce.learner.gradient import PolicyPasses
 from reinforce.learner.learner import Learner
-from reinforce.learner.loss import surrogate_loss
+from reinforce.learner.loss import kl_divergence, surrogate_loss
 from reinforce.learner.networks import torch_distributions
 from reinforce.learner.policies.spaces import components_of
 from reinforce.learner.policies.trajectories import step_indices
+from reinforce.learner.step_limit import shorter, step_within
 from reinforce.workers.trajectory_builder import TrajectoryBuilder
 
 ESTIMATOR = "reinforce.learner.advantages.estimator"
 IMPORTANCE = "reinforce.learner.advantages.importance"
+TIME_INPUT = "reinforce.learner.advantages.time_input"
 GRADIENT = "reinforce.learner.gradient"
 BUILDER = "reinforce.workers.trajectory_builder"
 LEARNER = "reinforce.learner.learner"
 POLICIES = "reinforce.learner.policies.distributions"
 NETWORKS = "reinforce.learner.networks.torch_distributions"
+STEP_LIMIT = "reinforce.learner.step_limit"
 
 
 def self_including_baseline(returns, episode_lengths, reach=None):
@@ -94,6 +99,18 @@ def steps_of_the_batch(episode_lengths):
 
 def sharing_one_uniform(layout):
     return [replace(part, uniforms=0) for part in components_of(layout)]
+
+
+def with_entropy_as_a_cost(rewards, log_probs, entropy_reward):
+    return with_entropy(rewards, log_probs, -entropy_reward)
+
+
+def reversed_divergence(self, before, original=torch_distributions.Categorical.kl_from):
+    return original(before, self)
+
+
+def mean_of_means(before, after):
+    return np.mean([kl_divergence([old], [new]) for old, new in zip(before, after, strict=True)])
 
 
 def slope_without_gradient(values, original=torch_distributions._log_tanh_slope):
@@ -245,6 +262,19 @@ MUTANTS = {
         next_value_of_the_batch,
         hand_checks.check_bootstrapped_advantages,
     ),
+    "time of the batch": (
+        ESTIMATOR + ".step_indices", steps_of_the_batch, hand_checks.check_values_that_see_time,
+    ),
+    "time in steps": (
+        TIME_INPUT + ".TimeInput.rows",
+        edited(TimeInput.rows, "steps / self._horizon_steps", "steps"),
+        hand_checks.check_values_that_see_time,
+    ),
+    "fitted to the time of the batch": (
+        "reinforce.learner.advantages.value_baseline.step_indices",
+        steps_of_the_batch,
+        hand_checks.check_the_fit_of_values_that_see_time,
+    ),
     "later baselines left out": (
         CREDITED,
         edited(Estimator._credited_rewards, " + weight * next_baseline", ""),
@@ -278,9 +308,44 @@ MUTANTS = {
         hand_checks.check_components_are_independent,
     ),
     "entropy schedule one update early": (
-        LEARNER + ".Learner._gradient",
-        edited(Learner._gradient, "self.version, self._config", "self.version + 1, self._config"),
+        LEARNER + ".Learner._now",
+        edited(Learner._now, "self.version, self._config", "self.version + 1, self._config"),
         hand_checks.check_entropy_schedule,
+    ),
+    "entropy is a cost": (
+        LEARNER + ".with_entropy",
+        with_entropy_as_a_cost,
+        lambda: EXACT("entropy_reward for J with entropy"),
+    ),
+    "entropy of the policy that acted": (
+        LEARNER + ".Learner._with_entropy",
+        edited(Learner._with_entropy, "log_probs + log_ratios", "log_probs"),
+        lambda: EXACT("near: entropy_reward for J with entropy"),
+    ),
+    "divergence of the old policy from the new": (
+        NETWORKS + ".Categorical.kl_from",
+        reversed_divergence,
+        hand_checks.check_kl_limit,
+    ),
+    "mean of the parts' mean divergences": (
+        LEARNER + ".kl_divergence",
+        mean_of_means,
+        hand_checks.check_kl_limit,
+    ),
+    "divergence in some states": (
+        GRADIENT + ".PolicyPasses.compared_states",
+        edited(PolicyPasses.compared_states, "batch.num_episodes)))", "2)))"),
+        hand_checks.check_kl_limit,
+    ),
+    "fraction counted from the end": (
+        LEARNER + ".step_within",
+        edited(inspect.unwrap(step_within), "lerp(start, end,", "lerp(end, start,"),
+        hand_checks.check_kl_limit,
+    ),
+    "divergence grows with the step": (
+        STEP_LIMIT + ".shorter",
+        edited(shorter, "sqrt(_AIM * limit / kl)", "_AIM * limit / kl"),
+        hand_checks.check_kl_limit,
     ),
     "entropy without the slope of tanh": (
         NETWORKS + "._log_tanh_slope",

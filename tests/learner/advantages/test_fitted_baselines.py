@@ -8,9 +8,11 @@ from reinforce.learner.advantages.returns import rewards_to_go
 from reinforce.learner.advantages.value_baseline import ValueBaseline
 from reinforce.learner.learner import Learner
 from reinforce.learner.policies.architecture import PolicyArchitecture
+from reinforce.learner.policies.trajectories import step_indices
 
 BATCH = as_trajectories(tuple(all_paths()) * 20)
 TARGETS = rewards_to_go(BATCH.rewards, BATCH.episode_lengths, 1.0)
+STEPS = step_indices(BATCH.episode_lengths)
 
 
 def value_baseline(seed=0):
@@ -20,7 +22,7 @@ def value_baseline(seed=0):
 
 def test_before_the_first_fit_both_are_zero():
     assert not LinearBaseline().values(BATCH).any()
-    assert not value_baseline().values(BATCH.observations).any()
+    assert not value_baseline().values(BATCH.observations, STEPS).any()
 
 
 def test_the_linear_fit_is_the_least_squares_solution():
@@ -54,7 +56,9 @@ def test_the_value_function_learns_the_mean_of_the_targets_in_each_state():
     for state in (0, 1):
         rows = BATCH.observations[:, state] == 1
         expected = TARGETS[rows].mean()
-        np.testing.assert_allclose(baseline.values(BATCH.observations[rows]), expected, atol=0.2)
+        np.testing.assert_allclose(
+            baseline.values(BATCH.observations[rows], STEPS[rows]), expected, atol=0.2
+        )
 
 
 def test_a_restored_value_function_goes_on_bit_by_bit():
@@ -66,7 +70,7 @@ def test_a_restored_value_function_goes_on_bit_by_bit():
     restored.fit(BATCH, TARGETS)
 
     np.testing.assert_array_equal(
-        baseline.values(BATCH.observations), restored.values(BATCH.observations)
+        baseline.values(BATCH.observations, STEPS), restored.values(BATCH.observations, STEPS)
     )
 
 
@@ -106,4 +110,4 @@ def test_constant_targets_are_no_trouble():
     baseline = value_baseline()
     baseline.fit(BATCH, np.full(BATCH.num_steps, 7.0))
 
-    assert np.isfinite(baseline.values(BATCH.observations)).all()
+    assert np.isfinite(baseline.values(BATCH.observations, STEPS)).all()
