@@ -9,7 +9,6 @@ from pydantic import Field, field_validator
 
 from reinforce.configs.errors import ConfigError
 from reinforce.configs.given_objects import name_of
-from reinforce.configs.quoting import shown
 from reinforce.configs.secret_names import without_secrets
 from reinforce.configs.section import MAX_TEXT, Role, Section
 
@@ -179,11 +178,6 @@ class EnvironmentConfig(Section):
             ConfigError: There is no such setting, it does not take this value, or it is one that
                 holds for the whole run.
         """
-        if not isinstance(changes, Mapping):
-            raise ConfigError(
-                f"{shown(changes)} is no mapping of what is other than in training, such as "
-                "{'kwargs': {'gravity': -5.0}}"
-            )
         if "info_metrics" in changes:
             raise ConfigError(
                 "environment.info_metrics are the same in training and evaluations: name them all "
