@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from reinforce.arguments import AnyPath, checked
 from reinforce.cluster.commands.export import export_policy
 from reinforce.cluster.episode_metrics import episode_metrics
-from reinforce.cluster.evaluation import Evaluation
+from reinforce.cluster.evaluation import Evaluation, mean_and_interval
 from reinforce.cluster.export.trained_policy import TrainedPolicy
 from reinforce.cluster.policy_sources import StoredPolicy
 from reinforce.configs.config import Config
@@ -76,14 +76,11 @@ class EvaluationResult:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % interval of the mean by Student's t; E >= 2."""
+        """95 % interval of the mean by Student's t; NaN for a single episode."""
         return Evaluation.of(self.returns, greedy=self.greedy).return_ci95
 
     def __repr__(self) -> str:
-        said = [f"mean return {self.mean:.1f}"]
-        if self.episodes > 1:
-            low, high = self.interval
-            said[0] += f" (95 % interval {low:.1f} to {high:.1f})"
+        said = [f"mean return {mean_and_interval(self.mean, *self.interval)}"]
         said += [f"{name} {np.nanmean(values):.3g}" for name, values in self.metrics.items()]
         return f"<{', '.join(said)} over {self.episodes} episodes, update {self.update}>"
 
