@@ -100,6 +100,12 @@ class RunConfig(Section):
         description="Where MLflow shows the run of start_from; written by `train`.",
     )
 
+    @field_validator("start_from", mode="before")
+    @classmethod
+    def _names_its_source(cls, start: Any) -> Any:
+        """Take the name of what a program has at hand: a path, a run, or a policy without one."""
+        return str(start) if isinstance(start, Path) else getattr(start, "source", start)
+
 
 class EnvironmentConfig(Section):
     """The Gymnasium environment that is played."""

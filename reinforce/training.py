@@ -100,7 +100,7 @@ def pretrain(  # noqa: PLR0913  (as above)
     """Fit a policy to recorded actions, and return a run without updates that holds it.
 
     By maximum likelihood (behaviour cloning), with the optimizer and the step size of the section
-    learner. ``train(..., {"run.start_from": str(run.path)})`` goes on from there.
+    learner. ``train(..., {"run.start_from": run})`` goes on from there.
 
     Args:
         source: As for ``train``.

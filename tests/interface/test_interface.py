@@ -426,11 +426,12 @@ def test_a_run_goes_on_to_the_weights_of_one_that_was_not_stopped(run, tmp_path)
     )
 
 
-def test_a_warm_start_begins_with_the_weights_of_another_run(run, tmp_path):
+@pytest.mark.parametrize("kind", ["name", "path", "run"])
+def test_a_warm_start_begins_with_the_weights_of_another_run(kind, run, tmp_path):
     def at_once(event):
         event.stop("at once")
 
-    overrides = {"run.start_from": str(run.path)}
+    overrides = {"run.start_from": {"name": str(run.path), "path": run.path, "run": run}[kind]}
     warm = train("cartpole", overrides=overrides, callbacks=[at_once], directory=tmp_path)
 
     assert warm.weights_sha256 == run.weights_sha256
