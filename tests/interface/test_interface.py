@@ -451,6 +451,21 @@ def test_a_warm_start_that_does_not_fit_names_each_tensor_and_leaves_nothing(run
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_warm_start_in_another_environment_says_what_both_see_and_do(run, tmp_path):
+    overrides = {"run.start_from": run, "environment.id": "Pendulum-v1"}
+
+    with pytest.raises(reinforce.UsageError) as refused:
+        train("cartpole", overrides=overrides, directory=tmp_path)
+
+    _, observation, action, *tensors = str(refused.value).splitlines()
+    assert observation == ("  observation: numbers of shape (4,) there, numbers of shape (3,) here")
+    assert action == (
+        "  action: choices of shape (), 2 values from 0, int64 there, "
+        "real numbers of shape (1,), -2.0 to 2.0, float32 here"
+    )
+    assert all(line.startswith("  tensor ") for line in tensors)
+
+
 def test_a_warm_start_that_is_called_again_goes_on(run, tmp_path):
     """As a supervisor does it: the same command, which names the run as it did the first time."""
     short = [f"--{name}={'None' if value is None else value}" for name, value in QUICK.items()]
