@@ -1,6 +1,6 @@
 """``reinforce resume``: goes on from the newest good checkpoint, as if nothing had happened."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -14,6 +14,7 @@ from reinforce.cluster.commands.arguments import CallbackNames, ConfiguredComman
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import RunDirectoryError, UsageError
 from reinforce.cluster.files import write_json
+from reinforce.cluster.progress import Progress
 from reinforce.cluster.run_lifecycle import RunLifecycle, check_environment
 from reinforce.cluster.run_store.changed_run import (
     changed,
@@ -129,14 +130,17 @@ def go_on(
     config = _with_notes_of(stored, config)
     changes = changes_between(stored, config, on_purpose=consent.change)
     summary = read_summary(run.summary_file) or {}
-    if summary.get("status") == "finished" and not any(key.startswith("stop.") for key in changes):
+    limit = _limit_reached(summary, config)
+    if summary.get("status") == "finished" and (
+        limit or not any(key.startswith("stop.") for key in changes)
+    ):
         if consent.change and changes:
             raise UsageError(
                 f"{run.path} has finished already ({summary['stop_reason']}), so "
                 f"{', '.join(changes)} would change nothing; change what ended it as well, such as "
                 "stop.max_updates"
             )
-        _say_that_it_has_finished(run, config, console, summary)
+        _say_that_it_has_finished(run, config, console, summary, limit)
         return 0
     # Once more: the environment, its packages or the machine may be others than at the start.
     spec = check_environment(config, console)
@@ -165,14 +169,25 @@ def _with_notes_of(stored: Config, config: Config) -> Config:
     return with_overrides(config, {"run.changes": notes})
 
 
+def _limit_reached(summary: Mapping[str, Any], config: Config) -> str | None:
+    """Return the limit of a configuration that a run has reached by its summary, or None."""
+    counters = ("updates", "environment_steps", "training_time_s")
+    progress = Progress(**{name: summary[name] for name in counters if name in summary})
+    return progress.reached_limit(config.stop, None)
+
+
 def _say_that_it_has_finished(
-    run: RunDirectory, config: Config, console: PlainConsole, summary: dict[str, Any]
+    run: RunDirectory,
+    config: Config,
+    console: PlainConsole,
+    summary: dict[str, Any],
+    limit: str | None,
 ) -> None:
     if submitted_files():  # else there is nothing to ask a store for
         require_same_files(run, Checkpoints(run, config).newest(lambda text: None))
     console.say(
-        f"{run.path} has finished already ({summary['stop_reason']}); to train on, change what "
-        "ended it, such as stop.max_updates, or stop.target_return to None"
+        f"{run.path} has finished already ({limit or summary['stop_reason']}); to train on, change "
+        "what ended it, such as stop.max_updates, or stop.target_return to None"
     )
 
 

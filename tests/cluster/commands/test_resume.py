@@ -92,6 +92,18 @@ def test_a_run_that_has_finished_says_so_and_can_be_extended(run, capsys):
     assert updates_of(run) == [1, 2, 3, 4, 5, 6, 7]
 
 
+@pytest.mark.parametrize("updates", ["5", "3"])
+def test_a_run_that_is_at_its_new_limit_already_stays_as_it_is(updates, run, capsys):
+    assert main([*TRAIN, *SHORT, "--stop.max_environment_steps", "100000000"]) == 0
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    limits = ["--stop.max_updates", updates, "--stop.max_environment_steps", "100000001"]
+
+    assert main(["resume", "runs/a", *limits]) == 0
+
+    assert "has finished already (max_updates); to train on, change" in capsys.readouterr().out
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
