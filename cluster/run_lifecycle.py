@@ -91,7 +91,7 @@ class RunLifecycle:
             UsageError, InterruptedRunError: It ended before it had begun.
             TrainingError: The run failed; its directory says why.
         """
-        for sentence in self._tracking.overruled(self._run):
+        for sentence in self._tracking.remarks(self._run):
             self._warn(sentence)
         with self._interrupts, self._tracking:
             try:

@@ -23,7 +23,7 @@ from reinforce.cluster.run_store.tracking_state import (
     read_tracking_state,
 )
 from reinforce.cluster.self_command import module_command, self_environment
-from reinforce.cluster.tracking.experiment import overruled
+from reinforce.cluster.tracking.experiment import missing, overruled
 from reinforce.cluster.tracking.provenance import words_after_reinforce
 from reinforce.cluster.waiting import waiting
 from reinforce.configs.execution import TrackingConfig
@@ -116,11 +116,12 @@ class Tracking:
             self._process.stdin.write(json.dumps(start).encode() + b"\n")
             self._process.stdin.flush()
 
-    def overruled(self, run: RunDirectory) -> Iterator[str]:
-        """Yield a sentence on each variable of MLflow's that has no effect on this run."""
+    def remarks(self, run: RunDirectory) -> Iterator[str]:
+        """Yield a sentence on each variable of MLflow's that is wrong or has no effect here."""
         if self._config.enabled:
-            state = read_tracking_state(run.tracking_file)
-            yield from overruled(self._config, state.get("run_id"))
+            run_id = read_tracking_state(run.tracking_file).get("run_id")
+            yield from overruled(self._config, run_id)
+            yield from missing(self._config, run_id)
 
     def run_id(self) -> str | None:
         """Return the id of the MLflow run, if it has been created by now."""
