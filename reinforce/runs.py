@@ -31,6 +31,10 @@ from reinforce.configs.loading import load_config, with_overrides
 from reinforce.policy import Policy
 from reinforce.saved import EvaluationResult, FinalEvaluation, SavedPolicy, evaluated
 
+_COUNTERS = ("updates", "environment_steps", "training_time_s", "timestamp_ms")
+_OF_EPISODES = ("update", "ticket", "episode", "return", "length", "terminated", "truncated")
+"""Columns of the tables; a table without a row has them, too."""
+
 
 class Run(SavedPolicy):
     """A run directory: only read, but for what its methods say."""
@@ -82,12 +86,12 @@ class Run(SavedPolicy):
         ``updates`` counts those applied, this one included. ``update`` is its number, from 0, as
         tickets and ``episodes`` have it: ``run.episodes.merge(run.updates, on="update")``.
         """
-        return pd.DataFrame(self._rows(are_updates=True))
+        return _table(self._rows(are_updates=True), ("update", *_COUNTERS, "rollout/return_mean"))
 
     @property
     def evaluations(self) -> pd.DataFrame:
         """One row per evaluation; those on other seeds have columns ``evaluation/confirmed_…``."""
-        return pd.DataFrame(self._rows(are_updates=False))
+        return _table(self._rows(are_updates=False), (*_COUNTERS, "evaluation/return_mean"))
 
     @property
     def episodes(self) -> pd.DataFrame:
@@ -103,18 +107,13 @@ class Run(SavedPolicy):
                 ticket, episode = np.divmod(np.arange(num), size)
                 unknown: list[bool | None] = [None] * num
                 truncated = pd.array(entry.batch.episode_truncated or unknown, dtype="boolean")
-                table = {
-                    "update": entry.updates - 1,
-                    "ticket": ticket,
-                    "episode": episode,
-                    "return": entry.batch.episode_returns,
-                    "length": entry.batch.episode_lengths,
-                    "terminated": ~truncated,
-                    "truncated": truncated,
-                    **entry.batch.episode_metrics,
-                }
-                tables.append(pd.DataFrame(table))
-        return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+                returns, lengths = entry.batch.episode_returns, entry.batch.episode_lengths
+                columns = (entry.updates - 1, ticket, episode, returns, lengths)
+                table = dict(zip(_OF_EPISODES, (*columns, ~truncated, truncated), strict=True))
+                tables.append(pd.DataFrame({**table, **entry.batch.episode_metrics}))
+        return (
+            pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=_OF_EPISODES)
+        )
 
     def _entries(self) -> Iterator[JournalEntry]:
         file = self._directory.journal_file
@@ -127,10 +126,7 @@ class Run(SavedPolicy):
             if entry.batch is not None if are_updates else entry.is_evaluation:
                 yield {
                     **({"update": entry.updates - 1} if are_updates else {}),
-                    "updates": entry.updates,
-                    "environment_steps": entry.environment_steps,
-                    "training_time_s": entry.training_time_s,
-                    "timestamp_ms": entry.timestamp_ms,
+                    **{name: getattr(entry, name) for name in _COUNTERS},
                     **entry.metrics,
                 }
 
@@ -305,6 +301,12 @@ def load(
     if trust and isinstance(loaded, Run):
         note_trusted(loaded._directory, config)
     return loaded
+
+
+def _table(rows: Iterator[dict[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
+    """Return rows as a table; one without a row has at least these columns."""
+    table = pd.DataFrame(rows)
+    return pd.DataFrame(columns=columns) if table.empty else table
 
 
 def console_of(*, progress: bool) -> PlainConsole:

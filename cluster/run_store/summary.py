@@ -17,6 +17,9 @@ from reinforce.cluster.typed_json import Count, Finite
 from reinforce.configs.experiment import Change
 from reinforce.configs.secret_names import without_secrets
 
+PRETRAINED = "pretrained"
+"""The stop reason of a run that has imitated, and has played nothing."""
+
 
 class _Evaluation(BaseModel, extra="allow"):
     return_mean: Finite
