@@ -12,6 +12,9 @@ from rich.text import Text
 
 from reinforce.configs.quoting import message_text, printable
 
+_UNWRAPPED = 100_000
+"""Columns of what is no terminal: no table is that wide."""
+
 
 class PlainConsole(Console):
     """Standard output. What stands between two colons is no picture: users' texts are shown as is.
@@ -26,6 +29,8 @@ class PlainConsole(Console):
             # Below a cell a terminal's codes are garbage, and rich would make each line a page.
             options = {"force_terminal": False, **options}
         super().__init__(emoji=False, force_jupyter=False, **options)
+        if not self.is_terminal and "width" not in options:
+            self.width = _UNWRAPPED  # nobody sees it as it is: programs read it line by line
         self._quiet_when_unread = quiet_when_unread
         self._waits: list[str] = []
         self._spinner: Status | None = None
