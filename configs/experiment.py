@@ -58,9 +58,8 @@ class RunConfig(Section):
     name: str | None = Field(
         None,
         pattern=RUN_NAME,
-        description="Name of the run and of its folder: a letter or digit, then up to 99 more, or "
-        "'.', '_' and '-'. "
-        "None: environment, seed and UTC time.",
+        description="Name of the run and of its folder: up to 100 letters, digits, '.', '_' and "
+        "'-', of which the first is a letter or a digit. None: environment, seed and UTC time.",
     )
     seed: int = Field(
         0,
@@ -87,8 +86,8 @@ class RunConfig(Section):
     start_from_sha256: Annotated[str | None, Role.FIXED] = Field(
         None,
         pattern=r"^[0-9a-f]{64}$",
-        description="Digest of the weights of start_from, or of those that `pretrain` made; "
-        "written by `train` and `pretrain`.",
+        description="SHA-256 of the weights of start_from, or of those that `pretrain` made, as 64 "
+        "digits of 0-9 and a-f; written by `train` and `pretrain`.",
     )
     changes: Annotated[tuple[Change, ...], Role.FIXED] = Field(
         (),

@@ -95,7 +95,7 @@ from reinforce.configs.roles import changes_between
             {"learner": {"value_learning_rate": 0.1}},
             "is for a value function; use learner.baseline value",
         ),
-        ({"tracking": {"register_as": "it's"}}, "':' and quotes"),
+        ({"tracking": {"register_as": "it's"}}, "':' or a quote"),
         ({"learner": {"discount": 1, "discount_state_weight": True}}, "no effect"),
         ({"learner": {"importance_correction": "none", "importance_cap": 2}}, "no effect"),
         (
