@@ -263,8 +263,8 @@ def _start_of(
         console.say(f"{run.path} has no checkpoint yet: it starts from the beginning")
         # What was changed is so from the first update on.
         return _Start(None, with_overrides(config, {"run.changes": ()}))
-    said = consent.said if consent.change else ()
-    missed = missed_changes(newest, config, said=said)
+    before, said = Config.model_validate(newest.config), consent.said if consent.change else ()
+    missed = missed_changes(before, config, said=said)
     if missed:
         console.say(
             f"{run.config_file} lacks what was changed on purpose before; the newest checkpoint "
@@ -273,14 +273,14 @@ def _start_of(
         )
     config = with_overrides(config, {name: new for name, (_, new) in missed.items()})
     try:
-        checkpoint, config = changed(newest, config, on_purpose=consent.change)
+        checkpoint, config = changed(newest, before, config, on_purpose=consent.change)
     except ConfigError as error:
         raise ConfigError(f"the newest checkpoint of {run.path}: {error}") from None
     if newest.seed_scheme != SEED_SCHEME:
         console.say(
-            f"{run.path} drew its episodes as another version of this program does: from update "
-            f"{newest.progress.updates} on they are drawn anew, so its weights will not be those "
-            "of a run of either version from the start",
+            f"{run.path} was begun with another version of this program, which seeds episodes in "
+            f"another way: from update {newest.progress.updates} on they have this version's "
+            "seeds, and its weights will be those that neither version trains from the start",
             "yellow",
         )
     return _Start(checkpoint, config, is_changed=checkpoint is not newest, missed=missed)
