@@ -18,7 +18,7 @@ from reinforce.configs.given_objects import UserProgram
 from reinforce.learner.policies.trajectories import Trajectories
 from reinforce.learner.policies.weights import Weights
 from reinforce.learner.state import LearnerState, UpdateReport
-from reinforce.workers.environment import EnvironmentSpec
+from reinforce.workers.environment import EnvironmentFactory, EnvironmentSpec, make_environment
 from reinforce.workers.placement import ALONE, Placement
 from reinforce.workers.rollout_worker import RolloutReport, RolloutWorker, architecture_of
 from reinforce.workers.tickets import Purpose, Ticket
@@ -61,11 +61,13 @@ class RolloutActor:
     ) -> None:
         os.nice(_WORKER_NICENESS)
         refuse_breakpoints(debugger)
+        make: EnvironmentFactory = make_environment
         if config.workers.show_output:
             self._output = WorkerOutput(placement.worker_index)
             self._output.begin()
+            make = self._output.with_constructors_apart(make)
         program.adopt(_fetched)  # the user's environments may be there
-        self._worker = RolloutWorker(config, spec, placement=placement)
+        self._worker = RolloutWorker(config, spec, make, placement)
 
     def ready(self) -> str:
         """Return the id of the node, once the constructor has succeeded."""

@@ -16,7 +16,10 @@ from typing import Any, TextIO
 
 from reinforce.cluster.backends.ray.private import PublishedLines, publish_line
 from reinforce.configs.execution import WorkersConfig
+from reinforce.configs.experiment import EnvironmentConfig
 from reinforce.configs.quoting import cut_line, printable
+from reinforce.workers.environment import EnvironmentFactory
+from reinforce.workers.placement import Placement
 from reinforce.workers.tickets import Purpose, Ticket
 
 _LINES_PER_S = 20
@@ -73,6 +76,7 @@ class WorkerOutput:
         self._worker, self._send, self._pid = worker, send, os.getpid()
         self._ticket = ""
         self._budget, self._lock = LineBudget(_LINES_PER_S), threading.RLock()
+        self._budget_of_constructors = LineBudget(_LINES_PER_S)
         self._streams: list[_SentStream] = []
 
     def begin(self) -> None:
@@ -94,7 +98,24 @@ class WorkerOutput:
             yield
         finally:
             self._end_lines()
+            self._send_all(self._budget_of_constructors.rest())
             self._ticket = ""
+
+    def with_constructors_apart(self, make: EnvironmentFactory) -> EnvironmentFactory:
+        """Return a factory of environments whose constructors have a budget of their own.
+
+        However much many of them print, the lines of the steps that follow are seen.
+        """
+
+        def made(config: EnvironmentConfig, placement: Placement) -> Any:
+            of_steps, self._budget = self._budget, self._budget_of_constructors
+            try:
+                return make(config, placement)
+            finally:
+                self._end_lines()
+                self._budget = of_steps
+
+        return made
 
     def end(self) -> None:
         """Send what is left."""

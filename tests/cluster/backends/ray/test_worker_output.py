@@ -168,6 +168,23 @@ def test_the_budget_is_for_each_second():
     assert list(budget.rest()) == []
 
 
+def test_constructors_do_not_silence_the_steps_that_follow():
+    sent = []
+    output = WorkerOutput(0, sent.append)
+    make = output.with_constructors_apart(lambda config, placement: output.send("made"))
+    (ticket,) = draw_tickets(0, Purpose.TRAINING, 12, 1, 1)
+
+    with output.of_ticket(ticket):
+        for _ in range(50):
+            make(None, None)
+        output.send("a step")
+
+    start = "[worker 0, ticket 12:0]"
+    assert f"{start} a step" in sent
+    assert sent.count(f"{start} made") < 50
+    assert "lines were left out" in sent[-1]
+
+
 def test_what_cannot_be_sent_is_no_failure_of_the_environment():
     def send(line):
         raise ConnectionError(line)
