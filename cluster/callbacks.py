@@ -72,7 +72,7 @@ class TrainingEvent:
         """
         self._require_not_over()
         if not _NAME.fullmatch(name):
-            raise ValueError(f"{name!r} is no name of a metric: up to 100 letters, digits, _ . -")
+            raise ValueError(f"{name!r} cannot name a metric: up to 100 letters, digits, _ . -")
         if not math.isfinite(value):
             raise ValueError(f"{name} = {value} is not finite")
         self._recorded[f"custom/{name}"] = float(value)

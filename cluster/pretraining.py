@@ -136,9 +136,9 @@ def _read(file: Path) -> dict[str, NDArray[Any]]:
             if isinstance(archive, NpzFile):
                 wanted = [name for name in archive.files if name.partition("/")[0] in ARRAYS]
                 return {name: archive[name] for name in wanted}
-        reason = "it is no .npz file of NumPy"
+        reason = "it is not an .npz file of NumPy"
     except (ValueError, EOFError, MemoryError, LookupError, TypeError) as error:
-        reason = f"it is no .npz file of plain arrays ({error})"
+        reason = f"it is not an .npz file of plain arrays ({error})"
     except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
     raise ConfigError(f"cannot read the data in {shown(str(file))}: {reason}")

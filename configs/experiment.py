@@ -161,7 +161,7 @@ class EnvironmentConfig(Section):
         for name in metrics:
             if not _METRIC_NAME.fullmatch(name):
                 raise ConfigError(
-                    f"environment.info_metrics: {name!r} is no name of a metric, which is a letter "
+                    f"environment.info_metrics: {name!r} cannot name a metric, which is a letter "
                     "or '_', then up to 49 more and digits; give it such a name in info"
                 )
             if _RESERVED_METRICS.fullmatch(name):

@@ -110,7 +110,7 @@ class CheckpointReader:
         if versions:
             raise RunDirectoryError(
                 f"none of the {len(versions)} checkpoints in {self.location} can be read; move "
-                "them away to begin the run anew"
+                "them away to start the run over"
             )
         return None
 

@@ -28,7 +28,7 @@ from reinforce.configs.roles import changes_between
         ),
         (
             {"environment": {"info_metrics": {"episode/r": "last"}}},
-            "'episode/r' is no name of a metric, which is a letter or '_', then",
+            "'episode/r' cannot name a metric, which is a letter or '_', then",
         ),
         (
             {"environment": {"info_metrics": {"confirmed_return": "last"}}},
