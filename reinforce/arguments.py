@@ -62,18 +62,19 @@ def checked(function: Callable[Parameters, Result]) -> Callable[Parameters, Resu
     It then raises UsageError. Scalars of NumPy count as Python's, an empty text as no text. Arrays
     are left to those who know their shapes, elements of lists to those who go through them.
     """
-    annotations = {
-        name: parameter.annotation
-        for name, parameter in inspect.signature(function).parameters.items()
-    }
+    parameters = inspect.signature(function).parameters.values()
+    annotations = {each.name: each.annotation for each in parameters}
+    tests = {name: _test_of(annotation) for name, annotation in annotations.items()}
+
+    def found(name: str, value: Any) -> Any:
+        if name not in tests:  # Python refuses it
+            return value
+        return _found(name, value, annotations[name], tests[name])
 
     @wraps(function)
     def call(*arguments: Any, **options: Any) -> Any:
-        given = [*map(checked_argument, annotations, arguments, annotations.values())]
-        named = {
-            name: checked_argument(name, value, annotations.get(name, Any))
-            for name, value in options.items()
-        }
+        given = [*map(found, annotations, arguments)]
+        named = {name: found(name, value) for name, value in options.items()}
         return function(*given, *arguments[len(given) :], **named)
 
     return call
@@ -85,24 +86,32 @@ def checked_argument(name: str, value: Any, annotation: Any) -> Any:
     Raises:
         UsageError: It does not; the message says what to give.
     """
-    if annotation in (Any, inspect.Parameter.empty):
+    return _found(name, value, annotation, _test_of(annotation))
+
+
+def _found(name: str, value: Any, annotation: Any, fits: Callable[[Any], bool] | None) -> Any:
+    if fits is None:
         return value
     if isinstance(value, np.generic):
         value = value.item()
-    if not _fits(value, annotation):
+    if not fits(value):
         raise UsageError(f"{name} = {shown(value)}: give {_words(annotation)}")
     return value
 
 
-def _fits(value: Any, annotation: Any) -> bool:
+def _test_of(annotation: Any) -> Callable[[Any], bool] | None:
+    """Return what tells whether a value fits; None: every value does."""
     kind, members = get_origin(annotation) or annotation, get_args(annotation)
+    if kind in (Any, inspect.Parameter.empty):
+        return None
     if kind is Annotated:
-        return _fits(value, members[0])
+        return _test_of(members[0])
     if kind in (Union, UnionType):
-        return any(_fits(value, member) for member in members)
+        tests = [*filter(None, map(_test_of, members))]
+        return lambda value: any(fits(value) for fits in tests)
     if kind is Literal:
-        return value in members
-    return _KINDS[kind][1](value) if kind in _KINDS else isinstance(value, kind)
+        return lambda value: value in members
+    return _KINDS[kind][1] if kind in _KINDS else lambda value: isinstance(value, kind)
 
 
 def _words(annotation: Any) -> str:
