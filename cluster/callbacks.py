@@ -7,7 +7,7 @@ do changes what is learned, except when it ends.
 import math
 import re
 from ast import literal_eval
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -72,7 +72,7 @@ class TrainingEvent:
         """
         self._require_not_over()
         if not _NAME.fullmatch(name):
-            raise ValueError(f"{name!r} is no name of a metric: up to 100 letters, digits, _ . -")
+            raise ValueError(f"{name!r} cannot name a metric: up to 100 letters, digits, _ . -")
         if not math.isfinite(value):
             raise ValueError(f"{name} = {value} is not finite")
         self._recorded[f"custom/{name}"] = float(value)
@@ -110,13 +110,11 @@ Callback = Callable[[TrainingEvent], None]
 
 
 def checked_callbacks(callbacks: Sequence[Callback]) -> tuple[Callback, ...]:
-    """Return the callbacks, or say at once what is none of them.
+    """Return the callbacks, of which each can be called with an event.
 
     Raises:
-        UsageError: It is no list, or something in it cannot be called.
+        UsageError: One cannot.
     """
-    if isinstance(callbacks, str) or not isinstance(callbacks, Iterable):
-        raise UsageError(f"callbacks = {callbacks!r} is no list of functions: write [function]")
     found = tuple(callbacks)
     for callback in found:
         if not callable(callback):

@@ -5,8 +5,6 @@ Exit codes: 0 done; 1 the run failed; 2 wrong usage or configuration (one messag
 """
 
 import io
-import os
-import select
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,7 +12,7 @@ from contextlib import contextmanager, redirect_stderr
 from importlib import import_module
 from importlib.metadata import version
 
-from reinforce.cluster.errors import InterruptedRunError, UsageError
+from reinforce.cluster.errors import InterruptedRunError, OutputLostError, UsageError
 from reinforce.cluster.interrupts import signal_behind, signals_as_ctrl_c
 from reinforce.cluster.self_command import search_current_directory
 from reinforce.configs.errors import ConfigError, ReinforceError, suggestion
@@ -74,26 +72,32 @@ Start with: reinforce train cartpole"""
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the verb that the command line names and return the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    exit_code = None
     try:
         with signals_as_ctrl_c():
-            return _run(words)
-    except BrokenPipeError:
-        if _output_is_read():  # it was another pipe
+            exit_code = _run(words)
+        sys.stdout.flush()
+    except OSError:
+        lost = _lost_output()
+        if lost is None:  # it was something else
             raise
-        return 128 + signal.SIGPIPE
-    finally:
-        try:
-            sys.stdout.flush()
-        except BrokenPipeError:
-            # The interpreter writes the rest when it exits, and would complain.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(lost, BrokenPipeError):  # the reader has seen enough, as ``head`` has
+            return 128 + signal.SIGPIPE if exit_code is None else exit_code
+        return _fail(str(OutputLostError.of(lost)), exit_code or 1)
+    return exit_code
 
 
-def _output_is_read() -> bool:
-    """Return False if the reader of the output has seen enough, as ``head`` has."""
-    poll = select.poll()
-    poll.register(sys.stdout, 0)
-    return not poll.poll(0)
+def _lost_output() -> OSError | None:
+    """Return why the output takes no more, and have it lead nowhere; None if it does."""
+    try:
+        sys.stdout.write("\n")
+        sys.stdout.flush()
+    except OSError as error:
+        from reinforce.cluster.console import discard_output
+
+        discard_output(sys.stdout)
+        return error
+    return None
 
 
 def _run(words: list[str]) -> int:

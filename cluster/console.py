@@ -1,23 +1,29 @@
 """Where everything is printed: as it is written, whatever rich or a terminal would make of it."""
 
+import os
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import IO, Any
 
 from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
+from reinforce.cluster.errors import OutputLostError
 from reinforce.configs.quoting import message_text, printable
+
+_UNWRAPPED = 100_000
+"""Columns of what is no terminal: no table is that wide."""
 
 
 class PlainConsole(Console):
     """Standard output. What stands between two colons is no picture: users' texts are shown as is.
 
     Args:
-        quiet_when_unread: Go on in silence when the reader of a pipe has gone, as a run should.
+        quiet_when_unread: Go on in silence when the reader of a pipe has gone, or the disk is full
+            that the output goes to, as a run should.
         options: As rich has them.
     """
 
@@ -26,6 +32,8 @@ class PlainConsole(Console):
             # Below a cell a terminal's codes are garbage, and rich would make each line a page.
             options = {"force_terminal": False, **options}
         super().__init__(emoji=False, force_jupyter=False, **options)
+        if not self.is_terminal and "width" not in options:
+            self.width = _UNWRAPPED  # nobody sees it as it is: programs read it line by line
         self._quiet_when_unread = quiet_when_unread
         self._waits: list[str] = []
         self._spinner: Status | None = None
@@ -46,6 +54,20 @@ class PlainConsole(Console):
 
     def _print_as_it_is(self, text: str, style: str | None) -> None:
         self.print(text, style=style, highlight=False, soft_wrap=True, markup=False)
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        try:
+            super().print(*objects, **options)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            discard_output(self.file)
+            lost = OutputLostError.of(error)
+            if not self._quiet_when_unread:
+                raise lost from None
+            self.quiet = True
+            with suppress(OSError):  # that of the error messages may be the same disk
+                sys.stderr.write(f"reinforce: {lost}; the run goes on in silence\n")
 
     def say_rows(self, rows: Mapping[str, str]) -> None:
         """Print a line per row, its name first."""
@@ -99,6 +121,12 @@ class PlainConsole(Console):
             self.quiet = True
         else:
             raise BrokenPipeError
+
+
+def discard_output(stream: IO[str]) -> None:
+    """Have a stream that cannot be written lead nowhere: at its end Python writes what is left."""
+    with suppress(OSError):  # it is no file of the system
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _is_notebook() -> bool:

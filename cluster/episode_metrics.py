@@ -64,7 +64,7 @@ class MetricFaults:
             for name, fault in report.metric_faults.items():
                 self._tell(
                     name,
-                    f"info[{name!r}] is {fault} in ticket {report.ticket}, which is no finite "
+                    f"info[{name!r}] is {fault} in ticket {report.ticket}, which is not a finite "
                     "number: an episode with such a value counts as one without this metric",
                 )
         counts = num_episodes_with(episode_metrics(reports))

@@ -19,6 +19,7 @@
     + CallbackError
   * ServerError                1: a server that this command needs does not start
   * ExportError                1: what was exported does not act as the policy did
+  * OutputLostError            1: what the command prints cannot be written
   * InterruptedRunError        128 + signal: stopped by the user, after a checkpoint
 """
 
@@ -119,6 +120,15 @@ class ServerError(ReinforceError):
 
 class ExportError(ReinforceError):
     """What was exported does not act as the policy did."""
+
+
+class OutputLostError(ReinforceError):
+    """What a command prints cannot be written where it is to go."""
+
+    @classmethod
+    def of(cls, error: OSError) -> Self:
+        """Return the error for what the system says."""
+        return cls(f"the output cannot be written: {error.strerror or error}")
 
 
 class JobLostError(TrainingError):

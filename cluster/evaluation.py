@@ -1,5 +1,6 @@
 """Evaluation: how good one version of the weights is, on tickets that are never learned from."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -30,7 +31,8 @@ class Evaluation:
         greedy: Whether the most probable action was taken.
         return_mean: Mean return.
         return_ci95: 95 % interval of the mean by Student's t. It covers the chance of episodes, not
-            that of training, and may reach beyond the returns that are possible.
+            that of training, and may reach beyond the returns that are possible. NaN for a single
+            episode.
         return_min: Worst episode.
         return_max: Best episode.
         metrics: By name, the mean of what ``info`` says, over the episodes that have it.
@@ -50,7 +52,7 @@ class Evaluation:
 
     @classmethod
     def of_reports(cls, reports: Sequence[RolloutReport]) -> "Evaluation":
-        """Return the statistics of played tickets of two episodes or more, all greedy or none."""
+        """Return the statistics of played tickets, all greedy or none."""
         return cls.of(
             np.concatenate([report.episode_returns for report in reports]),
             greedy=reports[0].ticket.greedy,
@@ -67,12 +69,13 @@ class Evaluation:
         metrics: EpisodeMetrics | None = None,
         num_cut: int = 0,
     ) -> "Evaluation":
-        """Return the statistics of [E >= 2] episode returns, and of their metrics."""
+        """Return the statistics of [E >= 1] episode returns, and of their metrics."""
         from scipy.special import stdtrit
 
-        mean = float(returns.mean())
-        error = returns.std(ddof=1) / np.sqrt(len(returns))
-        half_width = float(stdtrit(len(returns) - 1, 0.975) * error)
+        mean, half_width = float(returns.mean()), math.nan
+        if len(returns) > 1:
+            error = returns.std(ddof=1) / np.sqrt(len(returns))
+            half_width = float(stdtrit(len(returns) - 1, 0.975) * error)
         return cls(
             episodes=len(returns),
             greedy=greedy,
@@ -98,8 +101,9 @@ class Evaluation:
         return self.return_mean if metric is None else self.metrics.get(metric)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the fields as ``summary.json`` holds them."""
-        return asdict(self)
+        """Return the fields as ``summary.json`` holds them; None for an interval that is NaN."""
+        has_interval = self.episodes > 1
+        return {**asdict(self), "return_ci95": self.return_ci95 if has_interval else None}
 
 
 @dataclass(frozen=True)
@@ -139,7 +143,9 @@ def in_words(evaluation: dict[str, Any]) -> str:
 
 
 def mean_and_interval(mean: float, low: float, high: float) -> str:
-    """Return a mean return and its 95 % interval, in words."""
+    """Return a mean return and its 95 % interval, if it is not NaN, in words."""
+    if math.isnan(low):
+        return f"{mean:.1f}"
     return f"{mean:.1f} (95 % interval {low:.1f} to {high:.1f})"
 
 

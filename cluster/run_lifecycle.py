@@ -44,6 +44,7 @@ from reinforce.cluster.waiting import waiting
 from reinforce.cluster.warm_start import first_state, start_of
 from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
+from reinforce.configs.quoting import command_line
 from reinforce.learner.state import LearnerState
 from reinforce.workers.environment import EnvironmentSpec
 from reinforce.workers.preflight import preflight
@@ -91,7 +92,7 @@ class RunLifecycle:
             UsageError, InterruptedRunError: It ended before it had begun.
             TrainingError: The run failed; its directory says why.
         """
-        for sentence in self._tracking.overruled(self._run):
+        for sentence in self._tracking.remarks(self._run):
             self._warn(sentence)
         with self._interrupts, self._tracking:
             try:
@@ -216,7 +217,8 @@ class RunLifecycle:
             self._interrupts.call(make, obey_at_once=True)
         except InterruptedRunError as interruption:
             self._warn(
-                f"the last {missing} ({interruption}); `reinforce {verb} {self._run.path}` does it"
+                f"the last {missing} ({interruption}); `{command_line(verb, self._run.path)}` "
+                "does it"
             )
 
     def _warn(self, text: str) -> None:

@@ -176,5 +176,6 @@ class TrackingConfig(Section):
         None,
         pattern=r"^[^/:'\"`]{1,256}$",
         description="Name under which MLflow's model registry gets the best policy as a new "
-        "version with the alias champion, without '/', ':' and quotes. None: it is not registered.",
+        "version with the alias champion: up to 256 characters, none of which is '/', ':' or a "
+        "quote. None: it is not registered.",
     )

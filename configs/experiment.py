@@ -9,7 +9,6 @@ from pydantic import Field, field_validator
 
 from reinforce.configs.errors import ConfigError
 from reinforce.configs.given_objects import name_of
-from reinforce.configs.quoting import shown
 from reinforce.configs.secret_names import without_secrets
 from reinforce.configs.section import MAX_TEXT, Role, Section
 
@@ -59,9 +58,8 @@ class RunConfig(Section):
     name: str | None = Field(
         None,
         pattern=RUN_NAME,
-        description="Name of the run and of its folder: a letter or digit, then up to 99 more, or "
-        "'.', '_' and '-'. "
-        "None: environment, seed and UTC time.",
+        description="Name of the run and of its folder: up to 100 letters, digits, '.', '_' and "
+        "'-', of which the first is a letter or a digit. None: environment, seed and UTC time.",
     )
     seed: int = Field(
         0,
@@ -88,8 +86,8 @@ class RunConfig(Section):
     start_from_sha256: Annotated[str | None, Role.FIXED] = Field(
         None,
         pattern=r"^[0-9a-f]{64}$",
-        description="Digest of the weights of start_from, or of those that `pretrain` made; "
-        "written by `train` and `pretrain`.",
+        description="SHA-256 of the weights of start_from, or of those that `pretrain` made, as 64 "
+        "digits of 0-9 and a-f; written by `train` and `pretrain`.",
     )
     changes: Annotated[tuple[Change, ...], Role.FIXED] = Field(
         (),
@@ -100,6 +98,12 @@ class RunConfig(Section):
         None,
         description="Where MLflow shows the run of start_from; written by `train`.",
     )
+
+    @field_validator("start_from", mode="before")
+    @classmethod
+    def _names_its_source(cls, start: Any) -> Any:
+        """Take the name of what a program has at hand: a path, a run, or a policy without one."""
+        return str(start) if isinstance(start, Path) else getattr(start, "source", start)
 
 
 class EnvironmentConfig(Section):
@@ -157,7 +161,7 @@ class EnvironmentConfig(Section):
         for name in metrics:
             if not _METRIC_NAME.fullmatch(name):
                 raise ConfigError(
-                    f"environment.info_metrics: {name!r} is no name of a metric, which is a letter "
+                    f"environment.info_metrics: {name!r} cannot name a metric, which is a letter "
                     "or '_', then up to 49 more and digits; give it such a name in info"
                 )
             if _RESERVED_METRICS.fullmatch(name):
@@ -179,11 +183,6 @@ class EnvironmentConfig(Section):
             ConfigError: There is no such setting, it does not take this value, or it is one that
                 holds for the whole run.
         """
-        if not isinstance(changes, Mapping):
-            raise ConfigError(
-                f"{shown(changes)} is no mapping of what is other than in training, such as "
-                "{'kwargs': {'gravity': -5.0}}"
-            )
         if "info_metrics" in changes:
             raise ConfigError(
                 "environment.info_metrics are the same in training and evaluations: name them all "

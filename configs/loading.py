@@ -80,21 +80,6 @@ def overlaid(sections: Mapping[str, Any], overrides: Mapping[str, Any]) -> Confi
     return Config.model_validate(merged)
 
 
-def checked_overrides(overrides: Any) -> Mapping[str, Any]:
-    """Return settings by name, or say at once that they are none.
-
-    Raises:
-        ConfigError: It is no mapping, or a key is no text.
-    """
-    if overrides is None:
-        return {}
-    if not isinstance(overrides, Mapping) or not all(isinstance(key, str) for key in overrides):
-        raise ConfigError(
-            f"{shown(overrides)} is no mapping of settings such as {{'learner.learning_rate': 0.1}}"
-        )
-    return overrides
-
-
 def is_path(source: str) -> bool:
     """Return whether the source of a configuration is the path of a file, not a preset's name."""
     return source.endswith((".yaml", ".yml")) or "/" in source

@@ -1,5 +1,7 @@
 """How messages quote what others wrote: on one line, cut, and without characters that act."""
 
+import shlex
+
 _MAX_QUOTED = 200
 """Characters of a value that a message shows."""
 
@@ -9,6 +11,11 @@ _MAX_LINE = 2000
 
 _MAX_END = 400
 """Of these, so many at the end."""
+
+
+def command_line(verb: str, *words: object) -> str:
+    """Return a command of ours as a message advises it: it can be copied, whatever a path holds."""
+    return shlex.join(["reinforce", verb, *map(str, words)])
 
 
 def shown(value: object) -> str:

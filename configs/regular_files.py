@@ -31,11 +31,11 @@ def open_regular_file(path: Path, *, follow_links: bool = True) -> BinaryIO:
         if error.errno == errno.ELOOP and path.is_symlink():
             raise IrregularFileError("it is a symbolic link", path) from None
         if error.errno == errno.ENXIO:  # a socket
-            raise IrregularFileError("it is no regular file", path) from None
+            raise IrregularFileError("it is not a regular file", path) from None
         raise
     if not stat.S_ISREG(os.fstat(number).st_mode):
         os.close(number)
-        raise IrregularFileError("it is no regular file", path)
+        raise IrregularFileError("it is not a regular file", path)
     return open(number, "rb")  # noqa: PTH123  (handed over to the caller)
 
 

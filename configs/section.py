@@ -53,10 +53,11 @@ class Role(Enum):
     """Says which run it is and where it is kept: of no influence, and kept to the end."""
 
 
-_LENGTHS = {
+_RULES = {
     "missing": "has too few values",
     "too_short": "has too few values",
     "too_long": "has too many values",
+    "string_pattern_mismatch": "has another form than this",
 }
 
 
@@ -123,7 +124,7 @@ def _rule(errors: list[ErrorDetails]) -> str:
     if kinds[0]:
         return f"should be {' or '.join(dict.fromkeys(filter(None, kinds)))}"
     rule = errors[0]["msg"].removeprefix("Input ").removeprefix("String ")
-    return _LENGTHS.get(errors[0]["type"], rule)
+    return _RULES.get(errors[0]["type"], rule)
 
 
 def _kind(error: ErrorDetails) -> str | None:

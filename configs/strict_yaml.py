@@ -86,7 +86,9 @@ class _StrictLoader(yaml.SafeLoader):
         try:
             return super().construct_object(node, deep)
         except (ValueError, LookupError, OverflowError):  # as of `!!int x`
-            raise _refused(f"{shown(node.value)}, which is no {kind}", node.start_mark) from None
+            raise _refused(
+                f"{shown(node.value)}, which is not a valid {kind}", node.start_mark
+            ) from None
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = True) -> dict[Any, Any]:  # noqa: FBT001, FBT002
         seen: set[str] = set()

@@ -18,7 +18,7 @@ light = reinforce.train("cartpole", {"stop.max_updates": 12}, backend="inline", 
 settings = {"stop.max_updates": 2}
 warm = reinforce.train(
     "cartpole",
-    {**settings, "run.start_from": str(light.path)},
+    {**settings, "run.start_from": light},
     environment=HeavyCartPole,
     backend="inline",
     name="warm",

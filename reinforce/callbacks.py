@@ -3,14 +3,20 @@
 To end a run that no longer gets better, there is the setting ``stop.patience_evaluations``.
 """
 
+from typing import Annotated, TypeAlias
+
+from reinforce.arguments import checked
 from reinforce.cluster.callbacks import TrainingEvent
 from reinforce.cluster.errors import UsageError
+
+Seconds: TypeAlias = Annotated[float, "a number of seconds, > 0"]
 
 
 class MaxUpdateTime:
     """Ends a run after an update that took too long: an environment slows down, a node is lost."""
 
-    def __init__(self, max_s: float) -> None:
+    @checked
+    def __init__(self, max_s: Seconds) -> None:
         """Say how long an update may take.
 
         Args:
@@ -19,7 +25,7 @@ class MaxUpdateTime:
         Raises:
             UsageError: It is no such number.
         """
-        if not isinstance(max_s, int | float) or not max_s > 0:
+        if not max_s > 0:
             raise UsageError(f"MaxUpdateTime({max_s!r}): give a number of seconds, > 0")
         self._max_s = max_s
 

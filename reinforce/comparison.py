@@ -1,12 +1,13 @@
 """``reinforce.compare``: configurations side by side, over their seeds, as tables."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
 
+from reinforce.arguments import AnyPath, checked, checked_argument
 from reinforce.cluster.analysis.comparison import (
     Group,
     RunHistory,
@@ -16,7 +17,7 @@ from reinforce.cluster.analysis.comparison import (
 )
 from reinforce.cluster.analysis.seed_statistics import STATISTICS, Statistic
 from reinforce.cluster.errors import UsageError
-from reinforce.runs import Run, path_of
+from reinforce.runs import Run
 
 
 class Comparison:
@@ -52,9 +53,11 @@ class Comparison:
         return str(self.scores._repr_html_())
 
 
-Runs: TypeAlias = Sequence[Run | str | Path]
+Member: TypeAlias = Annotated[Run | AnyPath, "a Run or a path"]
+Runs: TypeAlias = Annotated[Sequence[Member], "a list of runs"]
 
 
+@checked
 def compare(
     runs: Runs | Mapping[str, Runs], *, statistic: Literal["iqm", "mean"] = "iqm"
 ) -> Comparison:
@@ -70,21 +73,18 @@ def compare(
     Raises:
         UsageError: One is no run directory, or holds no update yet; there is no such statistic.
     """
-    if statistic not in STATISTICS:
-        raise UsageError(f"statistic = {statistic!r} is none of {', '.join(STATISTICS)}")
     if isinstance(runs, Mapping):
-        groups = [group_of(str(name), _histories(members)) for name, members in runs.items()]
+        groups = [
+            group_of(name, _histories(checked_argument(name, members, Runs)))
+            for name, members in runs.items()
+        ]
     else:
         groups = group_runs(_histories(runs))
     return Comparison(groups, STATISTICS[statistic][1])
 
 
 def _histories(runs: Runs) -> list[RunHistory]:
-    if isinstance(runs, str | Path | Run) or not isinstance(runs, Iterable):
-        raise UsageError(f"{runs!r} is no list of runs")
-    found = [
-        history_of(run.path if isinstance(run, Run) else path_of(run, "a run")) for run in runs
-    ]
-    if not found:
-        raise UsageError("there is no run to compare")
-    return found
+    members = [checked_argument("a run", run, Member) for run in runs]
+    if not members:
+        raise UsageError("there are no runs to compare")
+    return [history_of(run.path if isinstance(run, Run) else Path(run)) for run in members]

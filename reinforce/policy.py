@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reinforce.arguments import checked
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.export.trained_policy import TrainedPolicy
 from reinforce.configs.quoting import shown
@@ -38,6 +39,7 @@ class Policy:
         self.update = trained.weights.version
         self.weights_sha256 = trained.weights.sha256
 
+    @checked
     def act(
         self,
         observation: Any,

@@ -3,21 +3,20 @@
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
-from types import FunctionType
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from reinforce.arguments import AnyPath, EnvironmentSettings, Settings, checked
 from reinforce.cluster.analysis.plots import draw_run
 from reinforce.cluster.callbacks import Callback, checked_callbacks
 from reinforce.cluster.commands.export import export_policy
 from reinforce.cluster.commands.record import RecordCommand
 from reinforce.cluster.commands.resume import Consent, go_on
 from reinforce.cluster.console import PlainConsole
-from reinforce.cluster.errors import RunDirectoryError, UsageError
+from reinforce.cluster.errors import RunDirectoryError
 from reinforce.cluster.export.trained_policy import TrainedPolicy
 from reinforce.cluster.policy_sources import find_policy, is_run_directory
 from reinforce.cluster.run_store.journal import JournalEntry, is_being_written, read_entries
@@ -28,21 +27,26 @@ from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
 from reinforce.configs.execution import TrackingConfig
 from reinforce.configs.given_objects import PREFIX, give
-from reinforce.configs.loading import checked_overrides, load_config, with_overrides
+from reinforce.configs.loading import load_config, with_overrides
 from reinforce.policy import Policy
 from reinforce.saved import EvaluationResult, FinalEvaluation, SavedPolicy, evaluated
+
+_COUNTERS = ("updates", "environment_steps", "training_time_s", "timestamp_ms")
+_OF_EPISODES = ("update", "ticket", "episode", "return", "length", "terminated", "truncated")
+"""Columns of the tables; a table without a row has them, too."""
 
 
 class Run(SavedPolicy):
     """A run directory: only read, but for what its methods say."""
 
-    def __init__(self, path: str | Path) -> None:
+    @checked
+    def __init__(self, path: AnyPath) -> None:
         """Open a run directory.
 
         Raises:
-            UsageError: It is no path, or there is none at it.
+            UsageError: There is none at this path.
         """
-        self._directory = RunDirectory.open(path_of(path, "the run directory"))
+        self._directory = RunDirectory.open(Path(path))
         self.path = self._directory.path
         self.name = self._directory.name
         self.source = str(self.path)
@@ -82,12 +86,12 @@ class Run(SavedPolicy):
         ``updates`` counts those applied, this one included. ``update`` is its number, from 0, as
         tickets and ``episodes`` have it: ``run.episodes.merge(run.updates, on="update")``.
         """
-        return pd.DataFrame(self._rows(are_updates=True))
+        return _table(self._rows(are_updates=True), ("update", *_COUNTERS, "rollout/return_mean"))
 
     @property
     def evaluations(self) -> pd.DataFrame:
         """One row per evaluation; those on other seeds have columns ``evaluation/confirmed_…``."""
-        return pd.DataFrame(self._rows(are_updates=False))
+        return _table(self._rows(are_updates=False), (*_COUNTERS, "evaluation/return_mean"))
 
     @property
     def episodes(self) -> pd.DataFrame:
@@ -103,18 +107,13 @@ class Run(SavedPolicy):
                 ticket, episode = np.divmod(np.arange(num), size)
                 unknown: list[bool | None] = [None] * num
                 truncated = pd.array(entry.batch.episode_truncated or unknown, dtype="boolean")
-                table = {
-                    "update": entry.updates - 1,
-                    "ticket": ticket,
-                    "episode": episode,
-                    "return": entry.batch.episode_returns,
-                    "length": entry.batch.episode_lengths,
-                    "terminated": ~truncated,
-                    "truncated": truncated,
-                    **entry.batch.episode_metrics,
-                }
-                tables.append(pd.DataFrame(table))
-        return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+                returns, lengths = entry.batch.episode_returns, entry.batch.episode_lengths
+                columns = (entry.updates - 1, ticket, episode, returns, lengths)
+                table = dict(zip(_OF_EPISODES, (*columns, ~truncated, truncated), strict=True))
+                tables.append(pd.DataFrame({**table, **entry.batch.episode_metrics}))
+        return (
+            pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=_OF_EPISODES)
+        )
 
     def _entries(self) -> Iterator[JournalEntry]:
         file = self._directory.journal_file
@@ -127,13 +126,11 @@ class Run(SavedPolicy):
             if entry.batch is not None if are_updates else entry.is_evaluation:
                 yield {
                     **({"update": entry.updates - 1} if are_updates else {}),
-                    "updates": entry.updates,
-                    "environment_steps": entry.environment_steps,
-                    "training_time_s": entry.training_time_s,
-                    "timestamp_ms": entry.timestamp_ms,
+                    **{name: getattr(entry, name) for name in _COUNTERS},
                     **entry.metrics,
                 }
 
+    @checked
     def policy(self, *, best: bool = False) -> Policy:
         """Return the newest policy, or the one with the best evaluation.
 
@@ -144,6 +141,7 @@ class Run(SavedPolicy):
         """
         return Policy(TrainedPolicy.load(self.path, best=best, plays=False))
 
+    @checked
     def evaluate(
         self,
         episodes: int = 100,
@@ -151,7 +149,7 @@ class Run(SavedPolicy):
         seed: int | None = None,
         sampled: bool = False,
         best: bool = False,
-        environment: Mapping[str, Any] | None = None,
+        environment: EnvironmentSettings | None = None,
     ) -> EvaluationResult:
         """Play fresh episodes, in this process; nothing is written.
 
@@ -171,9 +169,10 @@ class Run(SavedPolicy):
         trained = TrainedPolicy.load(self.path, best=best, changes=environment or {})
         return evaluated(trained, episodes, seed, sampled=sampled)
 
+    @checked
     def resume(
         self,
-        overrides: Mapping[str, Any] | None = None,
+        overrides: Settings | None = None,
         *,
         change: bool = False,
         callbacks: Sequence[Callback] = (),
@@ -195,7 +194,7 @@ class Run(SavedPolicy):
             KeyboardInterrupt: The user stopped it; a checkpoint is written.
         """
         callbacks = checked_callbacks(callbacks)
-        config = with_overrides(self.config, checked_overrides(overrides))
+        config = with_overrides(self.config, overrides or {})
         started_s, console = time.monotonic(), console_of(progress=progress)
         code = go_on(
             *(self._directory, config, console, started_s, callbacks),
@@ -205,16 +204,18 @@ class Run(SavedPolicy):
         raise_if_interrupted(code)
         return Run(self.path)
 
-    def plot(self, directory: str | Path | None = None) -> list[Path]:
+    @checked
+    def plot(self, directory: AnyPath | None = None) -> list[Path]:
         """Draw the pictures of the run and return their paths.
 
         Args:
             directory: Where to. None: ``plots/`` in the run directory.
         """
         own = self._directory.plots
-        folder = path_of(directory) if directory else self._directory.require_inside(own)
+        folder = Path(directory) if directory else self._directory.require_inside(own)
         return draw_run(self._directory.journal_file, folder, self.name)
 
+    @checked
     def record(
         self,
         episodes: int = 1,
@@ -222,21 +223,22 @@ class Run(SavedPolicy):
         seed: int | None = None,
         sampled: bool = False,
         best: bool = False,
-        directory: str | Path | None = None,
-        environment: Mapping[str, Any] | None = None,
+        directory: AnyPath | None = None,
+        environment: EnvironmentSettings | None = None,
     ) -> list[Path]:
         """Film episodes as mp4 and return the paths; arguments as for ``evaluate``.
 
         Raises:
             UnsuitableEnvironmentError, UsageError: It cannot be filmed here.
         """
-        output = path_of(directory) if directory else None
+        output = Path(directory) if directory else None
         films = RecordCommand(
             run=self.path, episodes=episodes, seed=seed, sampled=sampled, best=best, output=output
         )
         return list(films.record(environment or {}))
 
-    def export(self, directory: str | Path, *, onnx: bool = False, best: bool = False) -> Path:
+    @checked
+    def export(self, directory: AnyPath, *, onnx: bool = False, best: bool = False) -> Path:
         """Write a policy that runs without this project, and return its folder.
 
         Raises:
@@ -244,14 +246,15 @@ class Run(SavedPolicy):
             UsageError: It cannot be exported.
         """
         trained = TrainedPolicy.load(self.path, best=best, plays=False)
-        return export_policy(trained, path_of(directory), onnx=onnx)
+        return export_policy(trained, Path(directory), onnx=onnx)
 
     def __repr__(self) -> str:
         return f"<Run {str(self.path)!r}, {self.status}>"
 
 
+@checked
 def load(
-    source: str | Path,
+    source: AnyPath,
     *,
     environment: Callable[..., Any] | None = None,
     policy: Callable[..., Any] | None = None,
@@ -266,8 +269,8 @@ def load(
             a folder or URL of checkpoints, or one of its files (``"s3://bucket/runs/mine"``, with
             ``@best`` or ``@UPDATE`` behind it for another than the newest); the folder of an
             exported bundle; a model of MLflow (``"models:/NAME@champion"``, ``"models:/NAME/3"``,
-            ``"models:/m-ID"``, ``"runs:/RUN_ID/best"``) in the store that
-            ``mlflow.set_tracking_uri`` or the environment names, or in ``mlflow.db`` here.
+            ``"models:/NAME/latest"``, ``"models:/m-ID"``, ``"runs:/RUN_ID/best"``) in the store
+            that ``mlflow.set_tracking_uri`` or the environment names, or in ``mlflow.db`` here.
         environment: The class or function that a run was given from Python.
         policy: The class of the policy, likewise.
         evaluation_environment: The one of ``evaluation.environment``, if that is another.
@@ -275,11 +278,8 @@ def load(
 
     Raises:
         ConfigError: The run was given no object, but named one that is imported.
-        UsageError: It cannot be read, or is not there, or trust is neither True nor False.
+        UsageError: It cannot be read, or is not there.
     """
-    if not isinstance(trust, bool):
-        raise UsageError(f"trust = {trust!r} is neither True nor False")
-    path_of(source, "source")
     name = str(source)  # a Path would take a slash out of a URL
     if is_run_directory(name):
         loaded: SavedPolicy = Run(source)
@@ -295,8 +295,6 @@ def load(
     ):
         if thing is None:
             continue
-        if not isinstance(thing, type | FunctionType | partial):
-            raise ConfigError(f"{thing!r} is neither a class nor a function")
         if not setting.startswith(PREFIX):
             raise ConfigError(f"{name} names {setting!r}, which is imported: leave the object out")
         give(setting, thing)
@@ -305,15 +303,10 @@ def load(
     return loaded
 
 
-def path_of(thing: object, name: str = "directory") -> Path:
-    """Return a path that a program gives.
-
-    Raises:
-        UsageError: It is none.
-    """
-    if not isinstance(thing, str | Path):
-        raise UsageError(f"{name} = {thing!r} is no path")
-    return Path(thing)
+def _table(rows: Iterator[dict[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
+    """Return rows as a table; one without a row has at least these columns."""
+    table = pd.DataFrame(rows)
+    return pd.DataFrame(columns=columns) if table.empty else table
 
 
 def console_of(*, progress: bool) -> PlainConsole:

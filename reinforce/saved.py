@@ -1,6 +1,5 @@
 """A trained policy wherever it is kept: what can be done with it, with or without its run."""
 
-import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reinforce.arguments import AnyPath, checked
 from reinforce.cluster.commands.export import export_policy
 from reinforce.cluster.episode_metrics import episode_metrics
-from reinforce.cluster.errors import UsageError
-from reinforce.cluster.evaluation import Evaluation
+from reinforce.cluster.evaluation import Evaluation, mean_and_interval
 from reinforce.cluster.export.trained_policy import TrainedPolicy
 from reinforce.cluster.policy_sources import StoredPolicy
 from reinforce.configs.config import Config
@@ -77,14 +76,11 @@ class EvaluationResult:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % interval of the mean by Student's t; E >= 2."""
+        """95 % interval of the mean by Student's t; NaN for a single episode."""
         return Evaluation.of(self.returns, greedy=self.greedy).return_ci95
 
     def __repr__(self) -> str:
-        said = [f"mean return {self.mean:.1f}"]
-        if self.episodes > 1:
-            low, high = self.interval
-            said[0] += f" (95 % interval {low:.1f} to {high:.1f})"
+        said = [f"mean return {mean_and_interval(self.mean, *self.interval)}"]
         said += [f"{name} {np.nanmean(values):.3g}" for name, values in self.metrics.items()]
         return f"<{', '.join(said)} over {self.episodes} episodes, update {self.update}>"
 
@@ -120,6 +116,7 @@ class SavedPolicy:
         """
         return Policy(self._trained(plays=False))
 
+    @checked
     def evaluate(
         self, episodes: int = 100, *, seed: int | None = None, sampled: bool = False
     ) -> EvaluationResult:
@@ -137,7 +134,8 @@ class SavedPolicy:
         """
         return evaluated(self._trained(plays=True), episodes, seed, sampled=sampled)
 
-    def export(self, directory: str | Path, *, onnx: bool = False) -> Path:
+    @checked
+    def export(self, directory: AnyPath, *, onnx: bool = False) -> Path:
         """Write a policy that runs without this project, and return its folder.
 
         Raises:
@@ -163,8 +161,8 @@ def evaluated(
     trained: TrainedPolicy, episodes: int, seed: int | None, *, sampled: bool
 ) -> EvaluationResult:
     """Return what fresh episodes of a policy come to; errors as for ``SavedPolicy.evaluate``."""
-    seed = trained.config.run.seed if seed is None else _whole(seed, "seed")
-    tickets = trained.tickets(seed, _whole(episodes, "episodes"), greedy=not sampled)
+    seed = trained.config.run.seed if seed is None else seed
+    tickets = trained.tickets(seed, episodes, greedy=not sampled)
     reports = [report for report, _ in trained.play(tickets)]
     return EvaluationResult(
         np.concatenate([report.episode_returns for report in reports]),
@@ -173,14 +171,3 @@ def evaluated(
         greedy=not sampled,
         update=trained.weights.version,
     )
-
-
-def _whole(number: object, name: str) -> int:
-    """Return a whole number, of NumPy's, too.
-
-    Raises:
-        UsageError: It is none.
-    """
-    if isinstance(number, bool) or not hasattr(number, "__index__"):
-        raise UsageError(f"{name} = {number!r} is no whole number")
-    return operator.index(number)

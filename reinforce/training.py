@@ -3,30 +3,37 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from numpy.typing import NDArray
 
+from reinforce.arguments import AnyPath, Settings, checked
 from reinforce.cluster.callbacks import Callback, checked_callbacks
 from reinforce.cluster.commands.train import run_training
 from reinforce.cluster.pretraining import Fit, pretrain_run
 from reinforce.cluster.run_store.run_directory import free_name
 from reinforce.configs.config import Config
-from reinforce.configs.errors import ConfigError
 from reinforce.configs.given_objects import name_of
-from reinforce.configs.loading import checked_overrides, load_config, overlaid, with_overrides
-from reinforce.runs import Run, console_of, path_of, raise_if_interrupted
+from reinforce.configs.loading import load_config, overlaid, with_overrides
+from reinforce.runs import Run, console_of, raise_if_interrupted
+
+Source: TypeAlias = Annotated[
+    str | Path | Mapping[str, Any] | Config | None,
+    "a preset, the path of a YAML file, a mapping of sections or a Config; a class or a function "
+    "is given as environment=",
+]
 
 
+@checked
 def train(  # noqa: PLR0913  (a program says as much as a command line)
-    source: str | Path | Mapping[str, Any] | Config | None = None,
-    overrides: Mapping[str, Any] | None = None,
+    source: Source = None,
+    overrides: Settings | None = None,
     *,
     environment: str | Callable[..., Any] | None = None,
     policy: str | Callable[..., Any] | None = None,
     seed: int | None = None,
     name: str | None = None,
-    directory: str | Path | None = None,
+    directory: AnyPath | None = None,
     backend: Literal["inline", "ray"] | None = None,
     callbacks: Sequence[Callback] = (),
     progress: bool = True,
@@ -61,11 +68,11 @@ def train(  # noqa: PLR0913  (a program says as much as a command line)
     """
     started_s, callbacks = time.monotonic(), checked_callbacks(callbacks)
     named = {
-        "environment.id": name_checked(environment),
-        "policy.kind": name_checked(policy),
+        "environment.id": _name_of(environment),
+        "policy.kind": _name_of(policy),
         "run.seed": seed,
         "run.name": name,
-        "run.directory": None if directory is None else str(path_of(directory)),
+        "run.directory": directory,
         "cluster.backend": backend,
     }
     config = _config_of(source, overrides, named)
@@ -74,16 +81,17 @@ def train(  # noqa: PLR0913  (a program says as much as a command line)
     return Run(config.run.directory / str(config.run.name))
 
 
+@checked
 def pretrain(  # noqa: PLR0913  (as above)
-    source: str | Path | Mapping[str, Any] | Config | None,
+    source: Source,
     data: str | Path | Mapping[str, NDArray[Any]],
-    overrides: Mapping[str, Any] | None = None,
+    overrides: Settings | None = None,
     *,
     environment: str | Callable[..., Any] | None = None,
     policy: str | Callable[..., Any] | None = None,
     seed: int | None = None,
     name: str | None = None,
-    directory: str | Path | None = None,
+    directory: AnyPath | None = None,
     epochs: int = 20,
     batch_steps: int = 256,
     held_out: float = 0.1,
@@ -92,7 +100,7 @@ def pretrain(  # noqa: PLR0913  (as above)
     """Fit a policy to recorded actions, and return a run without updates that holds it.
 
     By maximum likelihood (behaviour cloning), with the optimizer and the step size of the section
-    learner. ``train(..., {"run.start_from": str(run.path)})`` goes on from there.
+    learner. ``train(..., {"run.start_from": run})`` goes on from there.
 
     Args:
         source: As for ``train``.
@@ -118,8 +126,8 @@ def pretrain(  # noqa: PLR0913  (as above)
     """
     started_s, fit = time.monotonic(), Fit(epochs, batch_steps, held_out)
     named = {
-        "environment.id": name_checked(environment),
-        "policy.kind": name_checked(policy),
+        "environment.id": _name_of(environment),
+        "policy.kind": _name_of(policy),
         "run.seed": seed,
         "run.name": name,
         "run.directory": directory,
@@ -129,47 +137,25 @@ def pretrain(  # noqa: PLR0913  (as above)
 
 
 def _config_of(
-    source: str | Path | Mapping[str, Any] | Config | None,
-    overrides: Mapping[str, Any] | None,
+    source: Source,
+    overrides: Settings | None,
     named: Mapping[str, Any],
 ) -> Config:
     """Return the configuration of a new run, with settings on top and those that are named."""
     said = {key: value for key, value in named.items() if value is not None}
-    config = overlaid(_sections(source), {**checked_overrides(overrides), **said})
+    config = overlaid(_sections(source), {**(overrides or {}), **said})
     return with_overrides(config, {"run.name": config.run.name or free_name(config)})
 
 
-def _sections(source: str | Path | Mapping[str, Any] | Config | None) -> Mapping[str, Any]:
-    """Return the sections that a source holds; a mapping as it is, so that more can be laid on it.
-
-    Raises:
-        ConfigError: It is no source.
-    """
+def _sections(source: Source) -> Mapping[str, Any]:
+    """Return the sections of a source; a mapping as it is, so that more can be laid on it."""
     if isinstance(source, Config):
         return source.model_dump()
     if isinstance(source, str | Path):
         return load_config(str(source)).model_dump()
-    if source is None or isinstance(source, Mapping):
-        return source or {}
-    hint = "; give a class or a function as environment=..." if callable(source) else ""
-    raise ConfigError(
-        f"{source!r} is neither a preset, the path of a YAML file, a mapping of sections nor a "
-        f"Config{hint}"
-    )
+    return source or {}
 
 
-def name_checked(thing: str | Callable[..., Any] | None) -> str | None:
-    """Return what stands in a configuration for a class, a function, or a name of one.
-
-    Raises:
-        ConfigError: It is an object that cannot be called.
-    """
-    if thing is None or isinstance(thing, str):
-        return thing
-    is_one = hasattr(thing, "action_space") or hasattr(thing, "parameters")
-    if not callable(thing) or (is_one and not isinstance(thing, type)):
-        raise ConfigError(
-            f"{thing!r} is one object, and every worker needs its own: give the class, or a "
-            "function that makes one"
-        )
-    return name_of(thing)
+def _name_of(thing: str | Callable[..., Any] | None) -> str | None:
+    """Return what stands in a configuration for a class, a function, or a name of one."""
+    return name_of(thing) if callable(thing) else thing

@@ -219,7 +219,7 @@ def _nondeterminism(name: str, digests: list[list[bytes]]) -> list[str]:
                 return [
                     f"{name} is not deterministic under a seed: the same seed and actions gave "
                     f"another episode {where}, from step {step} on; {_PROMISE_WITHDRAWN}. Draw all "
-                    "chance from self.np_random, and let reset(seed=...) begin anew"
+                    "chance from self.np_random, and let reset(seed=...) start over"
                 ]
     return []
 
@@ -229,7 +229,7 @@ def _dependence_on_place(config: EnvironmentConfig, spec: EnvironmentSpec) -> li
     if not names or config.seeded_only:
         return []
     return [
-        f"environment.id = {config.id!r} is told its {', '.join(names)}, and its episodes may "
+        f"environment.id = {config.id!r} is given its {', '.join(names)}, and its episodes may "
         f"depend on that: {_PROMISE_WITHDRAWN}. If they do not, because it only chooses a port or "
         "a folder by it, set environment.seeded_only to true"
     ]

@@ -221,7 +221,7 @@ def autoreset_mode(
     if not isinstance(mode, AutoresetMode):
         raise UnsuitableEnvironmentError(
             f"environment.id = {config.id!r}: the metadata of its vector implementation say "
-            f"autoreset_mode {mode!r}, which is none of gymnasium.vector.AutoresetMode; set "
+            f"autoreset_mode {mode!r}, which is not one of gymnasium.vector.AutoresetMode; set "
             "environment.use_vector_implementation to false"
         )
     return mode

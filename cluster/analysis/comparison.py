@@ -11,6 +11,7 @@ from reinforce.cluster.analysis.seed_statistics import Statistic, bootstrap_inte
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.run_store.journal import read_entries
 from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.run_store.summary import PRETRAINED, read_summary
 from reinforce.configs.config import Config
 from reinforce.configs.loading import load_config
 from reinforce.configs.roles import decides_the_result, flat
@@ -75,6 +76,13 @@ def history_of(path: Path) -> RunHistory:
         for name in metrics.keys() & entry.metrics.keys():
             metrics[name].append((entry.environment_steps, entry.metrics[name]))
     if not any(metrics.values()):
+        summary = read_summary(run.summary_file) or {}
+        if summary.get("stop_reason") == PRETRAINED:
+            raise UsageError(
+                f"{path} is a pretrained run, which has played no episodes whose returns could be "
+                "compared: `reinforce evaluate` plays some, and a run that starts from it can be "
+                "compared"
+            )
         raise UsageError(f"{path} holds no update yet: there is nothing to compare")
     return RunHistory(run.name, settings_of(load_config(str(run.config_file))), metrics)
 

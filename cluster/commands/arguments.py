@@ -182,7 +182,7 @@ def _refused_by_its_section(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec
 
 @_REGISTRY.primitive_rule
 def _whole_number(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
-    """What is no whole number is refused in plain words, not with the names of Python's types."""
+    """Refuse other things than numbers in plain words, not with the names of Python's types."""
     if tyro.conf.FlagConversionOff in info.markers or info.type not in (int, int | None):
         return None
     takes_none = info.type is not int
@@ -193,8 +193,8 @@ def _whole_number(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | No
         try:
             return int(words[0])
         except ValueError:
-            rest = ", nor None" if takes_none else ""
-            raise ValueError(f"{words[0]!r} is no whole number{rest}") from None
+            rest = " or None" if takes_none else ""
+            raise ValueError(f"{words[0]!r} is not a whole number{rest}") from None
 
     return PrimitiveConstructorSpec(
         nargs=1,

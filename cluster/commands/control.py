@@ -12,6 +12,7 @@ from reinforce.cluster.run_requests import MAX_WORKERS, RunRequests
 from reinforce.cluster.run_store.journal import is_being_written
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.configs.loading import load_config
+from reinforce.configs.quoting import command_line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +30,8 @@ class RequestCommand(Command):
         run = RunDirectory.open(self.run)
         if not is_being_written(run.journal_file):
             raise UsageError(
-                f"nobody trains {self.run} at the moment; `reinforce resume {self.run}` goes on"
+                f"nobody trains {self.run} at the moment; "
+                f"`{command_line('resume', self.run)}` goes on"
             )
         RunRequests.change(run.control_file, **changes)
         PlainConsole().say(f"{self.run} {answer}")

@@ -7,7 +7,6 @@ import numpy as np
 
 from reinforce.cluster.commands.arguments import Flag, PlayCommand
 from reinforce.cluster.console import PlainConsole
-from reinforce.cluster.errors import UsageError
 from reinforce.cluster.evaluation import Evaluation, in_words, mean_and_interval
 from reinforce.cluster.export.trained_policy import TrainedPolicy
 from reinforce.configs.quoting import shown
@@ -20,7 +19,7 @@ class EvaluateCommand(PlayCommand):
     Neither training nor its evaluations play these episodes, and nothing is written.
 
     Attributes:
-        episodes: Episodes, >= 5; more of them give a narrower 95 % interval.
+        episodes: Episodes, >= 1; more of them give a narrower 95 % interval.
         json: Print one line of JSON instead.
     """
 
@@ -28,8 +27,6 @@ class EvaluateCommand(PlayCommand):
     json: Flag = False
 
     def execute(self) -> int:
-        if self.episodes < 5:
-            raise UsageError(f"episodes = {self.episodes} must be >= 5 for an interval")
         policy = TrainedPolicy.load(
             self.run, best=self.best, trust=self.trust, changes=self.environment.given
         )
@@ -59,7 +56,7 @@ class EvaluateCommand(PlayCommand):
             "return": f"mean {mean_and_interval(result.return_mean, *result.return_ci95)}, "
             f"from {result.return_min:.1f} to {result.return_max:.1f}",
             **metrics,
-            "episodes": f"{result.episodes} fresh ones of {length:.1f} steps on average, "
+            "episodes": f"{result.episodes} fresh, {length:.1f} steps on average, "
             f"{'sampled' if self.sampled else 'most probable'} actions",
         }
         PlainConsole().say_rows(rows)

@@ -1,6 +1,6 @@
 """``reinforce resume``: goes on from the newest good checkpoint, as if nothing had happened."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -14,6 +14,7 @@ from reinforce.cluster.commands.arguments import CallbackNames, ConfiguredComman
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import RunDirectoryError, UsageError
 from reinforce.cluster.files import write_json
+from reinforce.cluster.progress import Progress
 from reinforce.cluster.run_lifecycle import RunLifecycle, check_environment
 from reinforce.cluster.run_store.changed_run import (
     changed,
@@ -129,14 +130,17 @@ def go_on(
     config = _with_notes_of(stored, config)
     changes = changes_between(stored, config, on_purpose=consent.change)
     summary = read_summary(run.summary_file) or {}
-    if summary.get("status") == "finished" and not any(key.startswith("stop.") for key in changes):
+    limit = _limit_reached(summary, config)
+    if summary.get("status") == "finished" and (
+        limit or not any(key.startswith("stop.") for key in changes)
+    ):
         if consent.change and changes:
             raise UsageError(
                 f"{run.path} has finished already ({summary['stop_reason']}), so "
                 f"{', '.join(changes)} would change nothing; change what ended it as well, such as "
                 "stop.max_updates"
             )
-        _say_that_it_has_finished(run, config, console, summary)
+        _say_that_it_has_finished(run, config, console, summary, limit)
         return 0
     # Once more: the environment, its packages or the machine may be others than at the start.
     spec = check_environment(config, console)
@@ -165,14 +169,25 @@ def _with_notes_of(stored: Config, config: Config) -> Config:
     return with_overrides(config, {"run.changes": notes})
 
 
+def _limit_reached(summary: Mapping[str, Any], config: Config) -> str | None:
+    """Return the limit of a configuration that a run has reached by its summary, or None."""
+    counters = ("updates", "environment_steps", "training_time_s")
+    progress = Progress(**{name: summary[name] for name in counters if name in summary})
+    return progress.reached_limit(config.stop, None)
+
+
 def _say_that_it_has_finished(
-    run: RunDirectory, config: Config, console: PlainConsole, summary: dict[str, Any]
+    run: RunDirectory,
+    config: Config,
+    console: PlainConsole,
+    summary: dict[str, Any],
+    limit: str | None,
 ) -> None:
     if submitted_files():  # else there is nothing to ask a store for
         require_same_files(run, Checkpoints(run, config).newest(lambda text: None))
     console.say(
-        f"{run.path} has finished already ({summary['stop_reason']}); to train on, change what "
-        "ended it, such as stop.max_updates, or stop.target_return to None"
+        f"{run.path} has finished already ({limit or summary['stop_reason']}); to train on, change "
+        "what ended it, such as stop.max_updates, or stop.target_return to None"
     )
 
 
@@ -248,8 +263,8 @@ def _start_of(
         console.say(f"{run.path} has no checkpoint yet: it starts from the beginning")
         # What was changed is so from the first update on.
         return _Start(None, with_overrides(config, {"run.changes": ()}))
-    said = consent.said if consent.change else ()
-    missed = missed_changes(newest, config, said=said)
+    before, said = Config.model_validate(newest.config), consent.said if consent.change else ()
+    missed = missed_changes(before, config, said=said)
     if missed:
         console.say(
             f"{run.config_file} lacks what was changed on purpose before; the newest checkpoint "
@@ -258,14 +273,14 @@ def _start_of(
         )
     config = with_overrides(config, {name: new for name, (_, new) in missed.items()})
     try:
-        checkpoint, config = changed(newest, config, on_purpose=consent.change)
+        checkpoint, config = changed(newest, before, config, on_purpose=consent.change)
     except ConfigError as error:
         raise ConfigError(f"the newest checkpoint of {run.path}: {error}") from None
     if newest.seed_scheme != SEED_SCHEME:
         console.say(
-            f"{run.path} drew its episodes as another version of this program does: from update "
-            f"{newest.progress.updates} on they are drawn anew, so its weights will not be those "
-            "of a run of either version from the start",
+            f"{run.path} was begun with another version of this program, which seeds episodes in "
+            f"another way: from update {newest.progress.updates} on they have this version's "
+            "seeds, and its weights will be those that neither version trains from the start",
             "yellow",
         )
     return _Start(checkpoint, config, is_changed=checkpoint is not newest, missed=missed)

@@ -18,6 +18,7 @@ from reinforce.cluster.sweeps.samplers import make_sampler
 from reinforce.cluster.sweeps.sweep import Sweep
 from reinforce.configs.config import Config
 from reinforce.configs.loading import to_yaml
+from reinforce.configs.quoting import command_line
 from reinforce.configs.regular_files import read_regular_file
 from reinforce.configs.sweep import SweepConfig, load_sweep
 
@@ -78,7 +79,7 @@ class SweepCommand(Command):
         if all(ledger.score(trial) is None for trial in range(sweep.num_trials)):
             console.say(f"no run finished; {folder}/logs says why", "red")
             return 1
-        console.say(f"`reinforce compare {folder}/runs/*` compares them")
+        console.say(f"`{command_line('compare', folder)}/runs/*` compares them")
         return 0
 
 

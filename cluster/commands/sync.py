@@ -11,6 +11,7 @@ from reinforce.cluster.run_store.tracking_state import loss_in_words, read_track
 from reinforce.cluster.run_store.trust import CHECKPOINTS, TRACKING, require_trust
 from reinforce.cluster.waiting import waiting
 from reinforce.configs.loading import load_config
+from reinforce.configs.quoting import command_line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +49,8 @@ def sync_run_directory(run: RunDirectory) -> None:
         loss = loss_in_words(read_tracking_state(run.tracking_file))
         if loss:
             raise UsageError(
-                f"MLflow: {loss}\nMetrics and status are there; `reinforce sync {run.path}` tries "
-                "again"
+                f"MLflow: {loss}\nMetrics and status are there; "
+                f"`{command_line('sync', run.path)}` tries again"
             )
     except NotSentError as error:
         raise UsageError(f"{error}\nNothing is lost: call `reinforce sync` again") from None

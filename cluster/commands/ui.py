@@ -23,6 +23,7 @@ from reinforce.cluster.tracking.store_of_run import store_of_run
 from reinforce.cluster.waiting import waiting
 from reinforce.configs.execution import TrackingConfig
 from reinforce.configs.loading import load_config
+from reinforce.configs.quoting import command_line
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -84,7 +85,9 @@ def what_to_show(command: UiCommand) -> tuple[TrackingStore, str]:
     require_trust(run, config, TRACKING, trust=command.trust)
     state = read_tracking_state(run.tracking_file)
     if "run_id" not in state:
-        raise UsageError(f"{run.path} is not in MLflow; `reinforce sync {run.path}` sends it there")
+        raise UsageError(
+            f"{run.path} is not in MLflow; `{command_line('sync', run.path)}` sends it there"
+        )
     store = store_of_run(run, config.tracking, state)
     if not store.is_server:
         require_readable(store)

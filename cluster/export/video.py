@@ -13,6 +13,7 @@ from reinforce.cluster.errors import UsageError
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.self_command import self_command, self_environment
 from reinforce.configs.experiment import EnvironmentConfig, EvaluationConfig
+from reinforce.configs.quoting import command_line
 from reinforce.workers.recording import frames_per_second
 
 _TIMEOUT_S = 300.0
@@ -128,4 +129,4 @@ def film_last_and_best(
         except subprocess.TimeoutExpired:
             failure = f"it took longer than {_TIMEOUT_S:.0f} s"
         if failure:
-            warn(f"no video was made ({failure}); `reinforce record {run.path}` tries again")
+            warn(f"no video was made ({failure}); `{command_line('record', run.path)}` tries again")

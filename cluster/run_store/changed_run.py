@@ -34,20 +34,20 @@ _MEASURED_BY = ("environment.", "evaluation.")
 
 
 def missed_changes(
-    checkpoint: Checkpoint, config: Config, *, said: Collection[str]
+    before: Config, config: Config, *, said: Collection[str]
 ) -> dict[str, tuple[Any, Any]]:
     """Return (old, new) of each setting that was changed before, which ``config.yaml`` lacks.
 
     Its process was killed before it wrote that, or the file went with a machine.
 
     Args:
-        checkpoint: Where the run stands, with all changes so far.
+        before: The configuration of its checkpoint, with all changes so far.
         config: How it is to go on.
         said: Settings that the user gives on purpose now, which are none of these.
     """
     values = flat(config.model_dump(mode="json"))
     missed: dict[str, tuple[Any, Any]] = {}
-    for change in Config.model_validate(checkpoint.config).run.changes[len(config.run.changes) :]:
+    for change in before.run.changes[len(config.run.changes) :]:
         for name, (old, new) in change.settings.items():
             if values[name] == old and name not in said:
                 missed[name] = (missed[name][0] if name in missed else old, new)
@@ -56,19 +56,19 @@ def missed_changes(
 
 
 def changed(
-    checkpoint: Checkpoint, config: Config, *, on_purpose: bool
+    checkpoint: Checkpoint, before: Config, config: Config, *, on_purpose: bool
 ) -> tuple[Checkpoint, Config]:
     """Return the checkpoint to go on from under a configuration, which then lists all changes.
 
     Args:
-        checkpoint: Where the run stands, with the configuration that it was made under.
+        checkpoint: Where the run stands.
+        before: The configuration that it was made under.
         config: How it is to go on, with what ``missed_changes`` found.
         on_purpose: It may go on with other settings that decide what is computed.
 
     Raises:
         ConfigError: A setting differs that this run keeps.
     """
-    before = Config.model_validate(checkpoint.config)
     config = with_overrides(config, {"run.changes": before.run.changes})
     differing = changes_between(before, config, on_purpose=on_purpose)
     settings = {name: both for name, both in differing.items() if role_of(name) is Role.RESULT}

@@ -137,7 +137,7 @@ def decode(content: bytes, name: str) -> Checkpoint:
     try:
         return _checkpoint(parse_json(about, _About), arrays)
     except (ValueError, LookupError) as error:  # a digest keeps nobody from writing nonsense
-        raise CorruptCheckpointError(f"{name} is no checkpoint: {error}") from error
+        raise CorruptCheckpointError(f"{name} is not a checkpoint: {error}") from error
 
 
 def _checkpoint(about: _About, arrays: dict[str, NDArray[Any]]) -> Checkpoint:

@@ -24,7 +24,7 @@ from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.stored_environment import read_environment
 from reinforce.cluster.run_store.tracking_state import read_tracking_state
 from reinforce.configs.config import Config
-from reinforce.configs.quoting import shown
+from reinforce.configs.quoting import command_line, shown
 from reinforce.configs.regular_files import IrregularFileError, read_regular_file
 
 SUBMITTED_FILES = "REINFORCE_SUBMITTED_FILES"
@@ -110,7 +110,7 @@ class CheckpointReader:
         if versions:
             raise RunDirectoryError(
                 f"none of the {len(versions)} checkpoints in {self.location} can be read; move "
-                "them away to begin the run anew"
+                "them away to start the run over"
             )
         return None
 
@@ -337,5 +337,5 @@ def require_same_files(run: RunDirectory, newest: Checkpoint | None) -> None:
         raise UsageError(
             f"run.name = {run.name!r}: {run.path} was made with files {theirs}, and these are "
             f"{ours}; for a new run choose another run.name; to go on with it all the same, call "
-            f"`reinforce resume {run.path}` on that machine, from a folder with these files"
+            f"`{command_line('resume', run.path)}` on that machine, from a folder with these files"
         )

@@ -29,6 +29,7 @@ from reinforce.cluster.long_tickets import LongTicket
 from reinforce.cluster.progress import Progress
 from reinforce.cluster.typed_json import Count, Finite, parse_json
 from reinforce.configs.experiment import Change
+from reinforce.configs.quoting import command_line
 from reinforce.configs.regular_files import IrregularFileError, open_regular_file
 from reinforce.learner.state import UpdateReport
 
@@ -314,7 +315,7 @@ class Journal:
     def _cannot_write(self, error: OSError) -> StorageError:
         self._failure = StorageError(
             f"cannot write to {self._path}: {error.strerror}; make room and "
-            f"`reinforce resume {self._path.parent}`"
+            f"`{command_line('resume', self._path.parent)}`"
         )
         return self._failure
 

@@ -114,13 +114,13 @@ class RunDirectory:
         try:
             for folder in (self.checkpoints, self.plots, self.videos):
                 if folder.exists() and not folder.is_dir():
-                    raise RunDirectoryError(f"{folder} is no folder; move it away")
+                    raise RunDirectoryError(f"{folder} is not a folder; move it away")
             odd = next((file for file in files if not _is_regular_or_missing(file)), None)
         except OSError as error:
             raise RunDirectoryError(f"cannot look into {self.path}: {error.strerror}") from None
         if odd:
             raise RunDirectoryError(
-                f"{odd} is no regular file; put a file in its place, or move it away"
+                f"{odd} is not a regular file; put a file in its place, or move it away"
             )
 
     def write_config(self, config: Config) -> None:

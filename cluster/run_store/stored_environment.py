@@ -62,5 +62,5 @@ def oddity_of(spec: EnvironmentSpec) -> str:
         except TypeError:
             is_number = False
         if not is_number:
-            return f"{leaf.dtype!r} is no type of numbers"
+            return f"{leaf.dtype!r} is not a type of number"
     return ""

@@ -15,7 +15,11 @@ from reinforce.cluster.progress import Progress
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.typed_json import Count, Finite
 from reinforce.configs.experiment import Change
+from reinforce.configs.quoting import command_line
 from reinforce.configs.secret_names import without_secrets
+
+PRETRAINED = "pretrained"
+"""The stop reason of a run that has imitated, and has played nothing."""
 
 
 class _Evaluation(BaseModel, extra="allow"):
@@ -145,5 +149,5 @@ def print_summary(console: PlainConsole, run: RunDirectory, summary: dict[str, A
         rows["began with"] = summary["start_from"]["source"]
     rows["run"] = str(run.path)
     if summary["status"] == "interrupted":
-        rows["to go on"] = f"reinforce resume {run.path}"
+        rows["to go on"] = command_line("resume", run.path)
     console.say_rows(rows)

@@ -121,15 +121,15 @@ def find_sqlite_file(run: Path, uri: str | None, state: Mapping[str, Any]) -> Pa
     above = [folder / named.name for folder in run.resolve().parents[:_LEVELS]]
     query = "SELECT 1 FROM runs WHERE run_uuid = ?"
     files = (named, recorded, *above)
-    return next((file for file in files if _answers(file, query, state["run_id"])), None)
+    return next((file for file in files if has_row(file, query, state["run_id"])), None)
 
 
 def has_tables(file: Path) -> bool:
     """Return whether a SQLite file is a store of MLflow already; it is not made into one."""
-    return _answers(file, "SELECT 1 FROM alembic_version")
+    return has_row(file, "SELECT 1 FROM alembic_version")
 
 
-def _answers(file: Path, query: str, *parameters: str) -> bool:
+def has_row(file: Path, query: str, *parameters: str) -> bool:
     """Return whether a SQLite file has a row; one that is locked may have it."""
     try:
         if not file.is_file():

@@ -2,8 +2,10 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reinforce.cluster.run_store.tracking_state import has_row
 from reinforce.cluster.tracking.store import TrackingStore
 from reinforce.configs.execution import TrackingConfig
 
@@ -12,6 +14,11 @@ if TYPE_CHECKING:
     from mlflow.entities import Experiment, Run
 
 _DEFAULT_NAME = "reinforce"
+
+_RUNS = "SELECT 1 FROM runs WHERE run_uuid = ?"
+_EXPERIMENTS = "SELECT 1 FROM experiments WHERE name = ?"
+_EXPERIMENT_OF_ID = "SELECT 1 FROM experiments WHERE experiment_id = ?"
+"""Of a store of MLflow in SQLite."""
 
 _EXPERIMENT_TAGS = {
     "mlflow.note.content": (
@@ -48,6 +55,46 @@ def overruled(config: TrackingConfig, run_id: str | None) -> Iterator[str]:
         yield "MLFLOW_RUN_ID has no effect, since tracking.uri or tracking.experiment is set"
 
 
+def missing(config: TrackingConfig, run_id: str | None) -> Iterator[str]:
+    """Yield a sentence on what the environment names and a store that is a file does not have.
+
+    Other stores would have to be asked by MLflow, which takes seconds. ``run_id`` as above.
+    """
+    file = TrackingStore.of(config, Path.cwd()).sqlite_file
+    if file is None or run_id:
+        return
+    name, experiment_id = _name_of(config), _id_of("MLFLOW_EXPERIMENT_ID", config)
+    given = _id_of("MLFLOW_RUN_ID", config)
+    if given:
+        if not has_row(file, f"{_RUNS} AND lifecycle_stage = 'active'", given):
+            yield _no_run(given)
+    elif name and has_row(file, f"{_EXPERIMENTS} AND lifecycle_stage = 'deleted'", name):
+        yield f"the experiment {name!r} is deleted; restore it, or choose another name"
+    elif name and experiment_id:
+        if not has_row(file, f"{_EXPERIMENTS} AND experiment_id = ?", name, experiment_id):
+            yield _another_experiment(name, experiment_id)
+    # MLflow makes the first one, 0, together with the store.
+    elif experiment_id not in (None, "0") and not has_row(file, _EXPERIMENT_OF_ID, experiment_id):
+        yield (
+            f"MLFLOW_EXPERIMENT_ID = {experiment_id!r}: {file} has no such experiment; correct or "
+            "unset it"
+        )
+
+
+def _no_run(run_id: str) -> str:
+    return (
+        f"MLFLOW_RUN_ID names {run_id!r}, and the store has no such run that is not deleted; "
+        "unset it, and the run gets one of its own"
+    )
+
+
+def _another_experiment(name: str, experiment_id: str) -> str:
+    return (
+        f"MLFLOW_EXPERIMENT_NAME = {name!r} and MLFLOW_EXPERIMENT_ID = {experiment_id!r} are "
+        "different experiments; unset one of them"
+    )
+
+
 def given_run(client: "MlflowClient", config: TrackingConfig) -> "Run | None":
     """Return the run that the environment names, as MLflow Projects do for what they start.
 
@@ -66,10 +113,7 @@ def given_run(client: "MlflowClient", config: TrackingConfig) -> "Run | None":
             raise
         run = None
     if run is None or run.info.lifecycle_stage != "active":
-        raise MlflowException(
-            f"MLFLOW_RUN_ID names {run_id!r}, and the store has no such run that is not deleted; "
-            "unset it, and the run gets one of its own"
-        )
+        raise MlflowException(_no_run(run_id))
     return run
 
 
@@ -116,10 +160,7 @@ def find_or_create_experiment(
         )
     wanted_id = _id_of("MLFLOW_EXPERIMENT_ID", config)
     if wanted_id and found.experiment_id != wanted_id:
-        raise MlflowException(
-            f"MLFLOW_EXPERIMENT_NAME = {found.name!r} is the experiment {found.experiment_id}, and "
-            f"MLFLOW_EXPERIMENT_ID = {wanted_id!r} another; unset one of them"
-        )
+        raise MlflowException(_another_experiment(found.name, wanted_id))
     return str(found.experiment_id)
 
 

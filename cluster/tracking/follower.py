@@ -46,6 +46,7 @@ from reinforce.cluster.tracking.run_sender import RunSender
 from reinforce.cluster.tracking.store import TrackingStore, explain_error
 from reinforce.cluster.tracking.system_sampler import SystemSampler
 from reinforce.configs.loading import load_config
+from reinforce.configs.quoting import command_line
 
 _POLL = Pace(per_elapsed_time=30, min_s=2.0, max_s=10.0)
 """A request costs much, however little it holds: the longer a run lasts, the rarer they are."""
@@ -270,7 +271,7 @@ def _is_alive(run: RunDirectory) -> bool:
 def _way_on(tags: Mapping[str, str], run: RunDirectory) -> str:
     if tags.get("kind") == "sweep":
         return "`reinforce sweep` with the same file goes on"
-    return f"`reinforce sync {run.path}` sends the rest"
+    return f"`{command_line('sync', run.path)}` sends the rest"
 
 
 def _ended_ms(tags: Mapping[str, str], summary: Mapping[str, Any] | None) -> int | None:

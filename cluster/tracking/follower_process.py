@@ -23,11 +23,12 @@ from reinforce.cluster.run_store.tracking_state import (
     read_tracking_state,
 )
 from reinforce.cluster.self_command import module_command, self_environment
-from reinforce.cluster.tracking.experiment import overruled
+from reinforce.cluster.tracking.experiment import missing, overruled
 from reinforce.cluster.tracking.provenance import words_after_reinforce
 from reinforce.cluster.waiting import waiting
 from reinforce.configs.execution import TrackingConfig
 from reinforce.configs.given_objects import UserProgram
+from reinforce.configs.quoting import command_line
 
 _START_TIMEOUT_S = 60.0
 """For the follower to be there at all (after a run of a second it is still importing MLflow), and
@@ -116,11 +117,12 @@ class Tracking:
             self._process.stdin.write(json.dumps(start).encode() + b"\n")
             self._process.stdin.flush()
 
-    def overruled(self, run: RunDirectory) -> Iterator[str]:
-        """Yield a sentence on each variable of MLflow's that has no effect on this run."""
+    def remarks(self, run: RunDirectory) -> Iterator[str]:
+        """Yield a sentence on each variable of MLflow's that is wrong or has no effect here."""
         if self._config.enabled:
-            state = read_tracking_state(run.tracking_file)
-            yield from overruled(self._config, state.get("run_id"))
+            run_id = read_tracking_state(run.tracking_file).get("run_id")
+            yield from overruled(self._config, run_id)
+            yield from missing(self._config, run_id)
 
     def run_id(self) -> str | None:
         """Return the id of the MLflow run, if it has been created by now."""
@@ -145,7 +147,7 @@ class Tracking:
                 lasts = time.monotonic() - since_s >= _COMPLAINT_LASTS_S
                 if newest and newest not in told and lasts and (told or newest != ANSWERS_AGAIN):
                     told.add(newest)
-                    later = f"; the run goes on, and `reinforce sync {run}` sends the rest"
+                    later = f"; the run goes on, and `{command_line('sync', run)}` sends the rest"
                     self._say(newest + later * (newest != ANSWERS_AGAIN))
 
     def _say(self, text: str) -> None:
@@ -162,12 +164,12 @@ class Tracking:
         elif self._process.returncode != 0 or "link" not in state:
             lines = [
                 f"MLflow did not get everything: {_last_complaint(self._run.tracking_log)}",
-                f"`reinforce sync {self._run.path}` sends the rest",
+                f"`{command_line('sync', self._run.path)}` sends the rest",
             ]
         else:
             lines, loss = place_in_words(state), loss_in_words(state)
             if loss:
-                lines += [f"MLflow: {loss}", f"`reinforce sync {self._run.path}` sends them"]
+                lines += [f"MLflow: {loss}", f"`{command_line('sync', self._run.path)}` sends them"]
             if state.get("num_refused"):
                 lines.append(
                     f"MLflow left out {state['num_refused']}; {self._run.tracking_log} says what"

@@ -5,6 +5,8 @@ A model of MLflow is a program. This one is not run: of its files one is downloa
 
 import re
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,13 +22,14 @@ from reinforce.configs.regular_files import read_regular_file
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel
+    from mlflow.entities.model_registry import ModelVersion
 
 BUNDLE = "bundle"
 """Of a model's artifacts, the folder that holds the policy as `reinforce export` writes it."""
 
 _NAME = re.compile(
     r"models:/(?P<model_id>m-\w+)"
-    r"|models:/(?P<name>[^/@]+)(@(?P<alias>[^/@]+)|/(?P<version>\d+))"
+    r"|models:/(?P<name>[^/@'\"]+)(@(?P<alias>[^/@]+)|/(?P<version>\d+|latest))"
     r"|runs:/(?P<run_id>\w+)/(?P<model>[^/]+)"
 )
 
@@ -35,8 +38,9 @@ def load_model_checkpoint(uri: str, config: TrackingConfig) -> tuple[str, Checkp
     """Return the policy of a model, and a name that always means this version of it.
 
     Args:
-        uri: ``models:/NAME@ALIAS``, ``models:/NAME/VERSION``, ``models:/m-ID``, or
-            ``runs:/RUN_ID/best`` (or ``last``, or the name of a model of that run).
+        uri: ``models:/NAME@ALIAS``, ``models:/NAME/VERSION``, ``models:/NAME/latest``,
+            ``models:/m-ID``, or ``runs:/RUN_ID/best`` (or ``last``, or the name of a model of that
+            run).
         config: Which store; without an address that of the environment, where
             ``mlflow.set_tracking_uri`` puts its own, too.
 
@@ -73,28 +77,68 @@ def _find(client: "MlflowClient", uri: str) -> tuple[str, "LoggedModel"]:
     found = _NAME.fullmatch(uri)
     if found is None:
         raise UsageError(
-            "give models:/NAME@ALIAS, models:/NAME/VERSION, models:/m-ID or runs:/RUN_ID/best"
+            "give models:/NAME@ALIAS, models:/NAME/VERSION, models:/NAME/latest, models:/m-ID or "
+            "runs:/RUN_ID/best"
         )
     if found["model_id"]:
-        return uri, client.get_logged_model(found["model_id"])
+        with _missing(f"no model {found['model_id']}"):
+            return uri, client.get_logged_model(found["model_id"])
     if found["run_id"]:
         return _find_in_run(client, found["run_id"], found["model"])
-    name = found["name"]
-    version = (
-        client.get_model_version_by_alias(name, found["alias"])
-        if found["alias"]
-        else client.get_model_version(name, found["version"])
-    )
+    version = _find_version(client, found["name"], found["alias"], found["version"])
     model_id = version.model_id or str(version.source).removeprefix("models:/")
-    model = client.get_logged_model(model_id)
-    return f"models:/{name}/{version.version}", model
+    with _missing(f"version {version.version} of {found['name']!r}, but no longer its model"):
+        model = client.get_logged_model(model_id)
+    return f"models:/{version.name}/{version.version}", model
+
+
+def _find_version(
+    client: "MlflowClient", name: str, alias: str | None, number: str | None
+) -> "ModelVersion":
+    """Return the version of a registered model that has an alias or a number, or the latest."""
+    versions = {
+        str(version.version): version
+        for version in client.search_model_versions(f"name = '{name}'")
+    }
+    if not versions:
+        names = (repr(model.name) for model in client.search_registered_models())
+        raise UsageError(
+            f"there is no registered model {name!r} with a version; there are: "
+            f"{', '.join(names) or 'none'}"
+        )
+    if number == "latest":
+        return versions[max(versions, key=int)]
+    if alias:
+        aliases = client.get_registered_model(name).aliases
+        if alias not in aliases:
+            there = ", ".join(map(repr, aliases)) or "none"
+            raise UsageError(f"the model {name!r} has no alias {alias!r}; there are: {there}")
+        number = str(aliases[alias])
+    if number not in versions:
+        there = ", ".join(sorted(versions, key=int))
+        raise UsageError(f"the model {name!r} has no version {number}; there are: {there}")
+    return versions[number]
 
 
 def _find_in_run(client: "MlflowClient", run_id: str, name: str) -> tuple[str, "LoggedModel"]:
-    run = client.get_run(run_id)
+    with _missing(f"no run {run_id}"):
+        run = client.get_run(run_id)
     models = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run_id}'")
     for model in models:
         if name in (model.name, model.tags.get("kind")):
             return f"runs:/{run_id}/{model.name}", model
     there = ", ".join(repr(model.name) for model in models) or "none"
     raise UsageError(f"the run has no model {name!r}; there are: {there}")
+
+
+@contextmanager
+def _missing(what: str) -> Iterator[None]:
+    """Context in which a store that lacks something is said to have ``what``: no such run."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        raise UsageError(f"the store has {what}") from None

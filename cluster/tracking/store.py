@@ -65,7 +65,7 @@ _ADVICE = {
     "Connection refused": "no server listens there: start it, or correct the address",
     "Failed to resolve": "correct the address",
     "has not answered": "start the server, or correct the address",
-    "not in a valid JSON format": "that is no server of MLflow: correct the address",
+    "not in a valid JSON format": "that is not an MLflow server: correct the address",
 }
 """What to do, by what stands in an error; the first that fits."""
 

@@ -10,6 +10,7 @@ from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.tracking_state import find_sqlite_file
 from reinforce.cluster.tracking.store import TrackingStore
 from reinforce.configs.execution import TrackingConfig
+from reinforce.configs.quoting import command_line
 
 
 def store_of_run(
@@ -61,12 +62,13 @@ def _misled(
     run: RunDirectory, config: TrackingConfig, found: Path | None, state: Mapping[str, Any]
 ) -> UsageError:
     """Return the error of a run that is not where it is looked for, with the way out."""
-    file, path = shlex.quote(str(run.tracking_file)), shlex.quote(str(run.path))
+    file = shlex.quote(str(run.tracking_file))
     if found:
-        uri = shlex.quote(TrackingStore.in_file(found.absolute(), is_default=False).uri)
-        names, way_out = "MLFLOW_TRACKING_URI", f"export MLFLOW_TRACKING_URI={uri}"
+        uri = TrackingStore.in_file(found.absolute(), is_default=False).uri
+        names, way_out = "MLFLOW_TRACKING_URI", f"export MLFLOW_TRACKING_URI={shlex.quote(uri)}"
         if config.uri:
-            names, way_out = "tracking.uri", f"reinforce resume {path} --tracking.uri {uri}"
+            names = "tracking.uri"
+            way_out = command_line("resume", run.path, "--tracking.uri", uri)
         return UsageError(
             f"this run is in the store {found}, and {names} names another one: `{way_out}`"
         )
@@ -76,5 +78,5 @@ def _misled(
     return UsageError(
         f"{where}, and no store that is named here or lies above the run has it; set "
         "MLFLOW_TRACKING_URI to its address, or send it as a new run: "
-        f"`rm {file} && reinforce sync {path}`"
+        f"`rm {file} && {command_line('sync', run.path)}`"
     )

@@ -110,9 +110,10 @@ def make_custom_body(architecture: PolicyArchitecture, generator: torch.Generato
         seed = generator.initial_seed()
         module = make(seed)
         if not isinstance(module, nn.Module):
-            raise UnsuitablePolicyError(f"{where} is no torch.nn.Module but {type(module)}")
+            raise UnsuitablePolicyError(f"{where} is not a torch.nn.Module but {type(module)}")
         with _blamed(
-            f"{where} is no whole torch.nn.Module (does its __init__ call super().__init__()?)"
+            f"{where} is not a complete torch.nn.Module (does its __init__ call "
+            "super().__init__()?)"
         ):
             parameters = list(module.parameters())
         if not any(parameter.requires_grad for parameter in parameters):

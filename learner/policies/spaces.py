@@ -5,6 +5,7 @@ Everything but pixels becomes one float32 vector per observation, and an action 
 Described here in plain data, without Gymnasium; ``workers.spaces`` makes the descriptions.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite, log, prod
@@ -52,6 +53,9 @@ class ObservationLeaf:
         """Numbers that it is for the policy."""
         return sum(self.counts) if self.kind == "categories" else prod(self.shape)
 
+    def __str__(self) -> str:
+        return _in_words(self, self.kind)
+
 
 @dataclass(frozen=True)
 class ObservationLayout:
@@ -62,6 +66,9 @@ class ObservationLayout:
     """
 
     leaves: tuple[ObservationLeaf, ...]
+
+    def __str__(self) -> str:
+        return "; ".join(map(str, self.leaves))
 
     @cached_property
     def vector_leaves(self) -> tuple[ObservationLeaf, ...]:
@@ -181,6 +188,11 @@ class ActionLeaf:
         bounds = zip(self.low, self.high, self.is_squashed, strict=True)
         return sum((log(0.5 * (high - low)) for low, high, squashed in bounds if squashed), 0.0)
 
+    def __str__(self) -> str:
+        kinds = {"categorical": "choices", "binary": "yes or no", "gaussian": "real numbers"}
+        bounds = f", {_each(self.low)} to {_each(self.high)}" if self.low else ""
+        return f"{_in_words(self, kinds[self.kind])}{bounds}, {self.dtype}"
+
 
 @dataclass(frozen=True)
 class ActionLayout:
@@ -191,6 +203,9 @@ class ActionLayout:
     """
 
     leaves: tuple[ActionLeaf, ...]
+
+    def __str__(self) -> str:
+        return "; ".join(map(str, self.leaves))
 
     @cached_property
     def is_one_choice(self) -> bool:
@@ -283,3 +298,16 @@ def components_of(layout: ActionLayout) -> list[ActionComponent]:
             output, log_std = output + width, log_std + num_deviations
             action, uniform = action + num_actions, uniform + num_uniforms
     return components
+
+
+def _in_words(leaf: ObservationLeaf | ActionLeaf, kind: str) -> str:
+    """Return where a part is, what it is and its shape, as a message has it."""
+    place = ".".join(map(str, leaf.path))
+    values = f", {_each(leaf.counts)} values from {_each(leaf.starts)}" if leaf.counts else ""
+    return f"{place + ': ' if place else ''}{kind} of shape {leaf.shape}{values}"
+
+
+def _each(numbers: Sequence[float]) -> str:
+    """Return the one number that they all are, or all of them."""
+    first, *others = dict.fromkeys(numbers)
+    return str(numbers) if others else str(first)

@@ -465,7 +465,7 @@ def kill_later(event):
 def test_an_evaluation_that_is_due_right_after_a_change_is_replayed_with_it(train, capsys):
     run = train({"stop.max_updates": 4})
     # No update follows: it is confirmed once more.
-    changed(run, {**CUT_SHORT, "stop.max_environment_steps": 1}, until=4)
+    changed(run, CUT_SHORT, until=6, callbacks=[lambda event: event.stop("at once")])
 
     returns, said = returns_of("confirmation:4:0", run, capsys)
 

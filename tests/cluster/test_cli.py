@@ -433,6 +433,65 @@ def test_a_run_goes_on_when_the_reader_of_its_output_has_gone(tmp_path):
     assert read_json(summary)["status"] == "finished"
 
 
+FULL = "reinforce: the output cannot be written: No space left on device"
+A_RUN = [
+    *("train", "cartpole", "--cluster.backend=inline", "--stop.max_updates=1", "--run.name=a"),
+    *("--evaluation.episodes=5", "--tracking.enabled=false"),
+]
+
+
+@pytest.fixture
+def lost_output(monkeypatch):
+    """Called with what standard output is to be: a full disk, or a pipe that nobody reads."""
+
+    def lose(kind):
+        if kind == "full":
+            stream = open("/dev/full", "w")  # noqa: PTH123, SIM115
+        else:
+            reader, writer = os.pipe()
+            os.close(reader)
+            stream = os.fdopen(writer, "w")
+        monkeypatch.setattr(sys, "stdout", stream)
+        return stream
+
+    return lose
+
+
+@pytest.mark.parametrize("arguments", [["presets"], ["--help"], ["train", "cartpole", "--help"]])
+def test_output_that_cannot_be_written_is_one_message(arguments, lost_output, capsys):
+    with lost_output("full"):
+        assert main(arguments) == 1
+    assert capsys.readouterr().err == f"{FULL}\n"
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(lost_output, capsys):
+    with lost_output("unread"):
+        assert main(["presets"]) == 141
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"), [("full", f"{FULL}; the run goes on in silence\n"), ("unread", "")]
+)
+def test_a_run_outlives_its_output(
+    kind, said, lost_output, capsys, tmp_path, monkeypatch, without_plots
+):
+    monkeypatch.chdir(tmp_path)
+    with lost_output(kind):
+        assert main(A_RUN) == 0
+    assert capsys.readouterr().err == said
+    assert read_json(tmp_path / "runs" / "a" / "summary.json")["status"] == "finished"
+
+
+def test_an_error_of_the_system_elsewhere_is_not_taken_for_lost_output(monkeypatch):
+    def refuse(words):
+        raise OSError(28, "elsewhere")
+
+    monkeypatch.setattr("reinforce.cluster.cli._run", refuse)
+    with pytest.raises(OSError, match="elsewhere"):
+        main(["presets"])
+
+
 def _num_updates(run):
     journal = run / "metrics.jsonl"
     return journal.read_text().count('"batch": {') if journal.exists() else 0

@@ -28,7 +28,7 @@ from reinforce.configs.roles import changes_between
         ),
         (
             {"environment": {"info_metrics": {"episode/r": "last"}}},
-            "'episode/r' is no name of a metric, which is a letter or '_', then",
+            "'episode/r' cannot name a metric, which is a letter or '_', then",
         ),
         (
             {"environment": {"info_metrics": {"confirmed_return": "last"}}},
@@ -109,7 +109,7 @@ from reinforce.configs.roles import changes_between
             },
             "values behind the limit, which it has never seen",
         ),
-        ({"tracking": {"register_as": "it's"}}, "':' and quotes"),
+        ({"tracking": {"register_as": "it's"}}, "':' or a quote"),
         ({"learner": {"discount": 1, "discount_state_weight": True}}, "no effect"),
         ({"learner": {"importance_correction": "none", "importance_cap": 2}}, "no effect"),
         (

@@ -1,8 +1,12 @@
 """What others wrote neither steers a terminal nor fills it."""
 
+import re
+import shlex
+from pathlib import Path
+
 import pytest
 
-from reinforce.configs.quoting import message_text, printable, shown
+from reinforce.configs.quoting import command_line, message_text, printable, shown
 
 
 @pytest.mark.parametrize(
@@ -27,3 +31,23 @@ def test_an_endless_line_of_a_message_is_cut_and_the_others_are_whole():
 
     assert first == "x" * 1600 + " ... (10,004 characters) ... " + "x" * 395 + ": why"
     assert second == "short"
+
+
+def test_a_command_can_be_copied_whatever_its_path_holds():
+    words = ["resume", "/my runs/it's $HOME", "--tracking.uri", "sqlite:///a b"]
+    assert shlex.split(command_line(*words)) == ["reinforce", *words]
+    assert command_line("resume", Path("runs/a")) == "reinforce resume runs/a"
+
+
+def test_no_message_writes_a_path_into_a_command_by_itself():
+    root = Path(__file__).parent.parent.parent
+    floors = ("configs", "learner", "workers", "cluster", "reinforce")
+    sources = [path for floor in floors for path in (root / floor).rglob("*.py")]
+
+    wrong = {
+        path.name: found
+        for path in sources
+        if (found := re.findall(r"`reinforce \w+ {[^}]*}", path.read_text()))
+    }
+
+    assert wrong == {}

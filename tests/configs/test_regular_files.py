@@ -29,9 +29,9 @@ def giant(path):
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (pipe, "it is no regular file"),
-        (folder, "it is no regular file"),
-        (device, "it is no regular file"),
+        (pipe, "it is not a regular file"),
+        (folder, "it is not a regular file"),
+        (device, "it is not a regular file"),
         (giant, "it is larger than 1,048,576 bytes"),
     ],
 )

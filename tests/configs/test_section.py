@@ -52,6 +52,12 @@ def test_nan_is_no_number():
     ("values", "message"),
     [
         ({"run": {"seed": "x"}}, "run.seed = 'x' is refused: it should be an integer\n"),
+        (
+            {"run": {"name": "../up"}},
+            "run.name = '../up' is refused: it has another form than this\n"
+            "  run.name: Name of the run and of its folder: up to 100 letters, digits",
+        ),
+        ({"policy": {"kind": "a b"}}, "policy.kind = 'a b' is refused: it has another form than"),
         ({"run": {"name": 3}}, "run.name = 3 is refused: it should be text\n"),
         (
             {"learner": {"episodes_bounds": [16]}},

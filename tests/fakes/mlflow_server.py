@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import contextmanager
 
 from free_port import free_port
 
@@ -58,3 +59,14 @@ class MLflowServer:
             self.signal(signal.SIGKILL)
             self._process.wait()
             self._process = None
+
+
+@contextmanager
+def running_server(folder, empty_store):
+    """A server on a copy of a store, in this folder."""
+    (folder / "server.db").write_bytes(empty_store.read_bytes())
+    server = MLflowServer(folder)
+    try:
+        yield server.start()
+    finally:
+        server.kill()

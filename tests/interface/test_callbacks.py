@@ -142,5 +142,5 @@ def test_a_callback_that_asks_an_old_event_ends_the_run_with_its_traceback(train
 
 @pytest.mark.parametrize("name", ["two words", "", "a/b", "x" * 101])
 def test_a_name_has_letters_digits_and_three_signs(train, name):
-    with pytest.raises(reinforce.CallbackError, match=f"'{name}' is no name of a metric: up to"):
+    with pytest.raises(reinforce.CallbackError, match=f"'{name}' cannot name a metric: up to"):
         train(lambda event: event.record(name, 1.0))

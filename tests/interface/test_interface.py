@@ -223,11 +223,6 @@ def test_what_cannot_be_imported_is_given_by_value(tmp_path):
     assert run.evaluate(episodes=5).mean == reinforce.load(run.path).evaluate(episodes=5).mean
 
 
-def test_one_object_is_refused_for_every_worker_needs_its_own():
-    with pytest.raises(reinforce.ConfigError, match="every worker needs its own: give the class"):
-        train(environment=Line())
-
-
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
@@ -243,48 +238,84 @@ def test_settings_that_do_not_exist_are_refused_as_in_the_shell(overrides, messa
 
 
 WRONG = {
-    "a class as source": ([Line], {}, "give a class or a function as environment="),
-    "no source": ([5], {}, "5 is neither a preset"),
-    "one callback": (["cartpole"], {"callbacks": print}, "is no list of functions"),
+    "a class as source": ([Line], {}, "source = <class .*Line'>: give a preset.*environment="),
+    "no source": ([5], {}, "source = 5: give a preset, the path of"),
+    "one callback": (["cartpole"], {"callbacks": print}, "callbacks = .*print>: give a list"),
     "no callback": (["cartpole"], {"callbacks": [5]}, "5 cannot be called"),
     "a class": (["cartpole"], {"callbacks": [reinforce.SaveEachBest]}, r"write SaveEachBest\("),
-    "no overrides": (["cartpole", 5], {}, "5 is no mapping of settings"),
-    "a number as setting": (["cartpole", {3: 4}], {}, "is no mapping of settings"),
+    "no overrides": (["cartpole", 5], {}, "overrides = 5: give a mapping of settings such as"),
+    "a number as setting": (["cartpole", {3: 4}], {}, "overrides = {3: 4}: give a mapping of"),
     "an instance as policy": (
         ["cartpole"],
         {"policy": Net({"observation": (4,)}, 2)},
-        "one object",
+        "every worker needs its own",
     ),
+    "an instance as environment": ([], {"environment": Line()}, "every worker needs its own"),
+    "a word for no": (["cartpole"], {"progress": "no"}, "progress = 'no': give True or False$"),
+    "a text as seed": (["cartpole"], {"seed": "1"}, "seed = '1': give a whole number or None$"),
+    "a number as place": (["cartpole"], {"directory": 5}, "directory = 5: give a path or None$"),
+    "no backend": (["cartpole"], {"backend": "rey"}, "backend = 'rey': give 'inline' or 'ray' or"),
 }
 
 
 @pytest.mark.parametrize("case", WRONG)
 def test_what_is_no_argument_is_refused_before_anything_is_made(case, tmp_path):
     arguments, options, message = WRONG[case]
-    with chdir(tmp_path), pytest.raises(reinforce.ReinforceError, match=message):
+    with chdir(tmp_path), pytest.raises(reinforce.UsageError, match=message):
         reinforce.train(*arguments, **options)
     assert list(tmp_path.iterdir()) == []
 
 
+UNCHECKED = {"observation", "state", "mask"}
+"""Whatever an environment has; what does not fit is an error of its own."""
+
+
+def functions_of_the_interface():
+    yield from (reinforce.train, reinforce.pretrain, reinforce.load, reinforce.compare)
+    yield from (reinforce.MaxUpdateTime.__init__, reinforce.Run.__init__)
+    for kind in (reinforce.Run, reinforce.SavedPolicy, reinforce.Policy):
+        names = (name for name in vars(kind) if not name.startswith("_"))
+        yield from filter(inspect.isfunction, (vars(kind)[name] for name in names))
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        pytest.param(function, name, id=f"{function.__qualname__}({name})")
+        for function in functions_of_the_interface()
+        for name in inspect.signature(function).parameters
+        if name not in {"self", *UNCHECKED}
+    ],
+)
+def test_every_argument_of_a_wrong_type_is_named_before_anything_is_done(function, name):
+    with pytest.raises(reinforce.UsageError, match=f"^{name} = <object object at .*>: give [^<]*$"):
+        function(**{name: object()})
+
+
+def test_words_are_not_taken_for_yes_and_numbers_of_numpy_are_numbers(run):
+    for wrong in ({"sampled": "no"}, {"best": "yes"}, {"seed": True}, {"episodes": 1.5}):
+        with pytest.raises(reinforce.UsageError, match=f"^{next(iter(wrong))} = .*: give"):
+            run.evaluate(**wrong)
+    result = run.evaluate(np.int64(5), seed=np.uint8(7), sampled=np.bool_(False))  # noqa: FBT003
+    np.testing.assert_array_equal(result.returns, run.evaluate(5, seed=7).returns)
+
+
 WRONG_LATER = {
-    "trust": (lambda run: reinforce.load(run.path, trust="no"), "trust = 'no' is neither True nor"),
-    "load": (lambda run: reinforce.load(5), "source = 5 is no path"),
-    "plot": (lambda run: run.plot(5), "directory = 5 is no path"),
-    "record": (lambda run: run.record(directory=5), "directory = 5 is no path"),
-    "export": (lambda run: run.export(5), "directory = 5 is no path"),
-    "train": (lambda run: train("cartpole", directory=5), "directory = 5 is no path"),
-    "compare": (lambda run: reinforce.compare([run, 5]), "a run = 5 is no path"),
-    "one run": (reinforce.compare, "is no list of runs"),
-    "no run": (lambda run: reinforce.compare({"mine": []}), "there is no run to compare"),
+    "trust": (lambda run: reinforce.load(run.path, trust="no"), "trust = 'no': give True or False"),
+    "no path": (lambda run: reinforce.load(""), "source = '': give a path"),
+    "compare": (lambda run: reinforce.compare([run, 5]), "a run = 5: give a Run or a path"),
+    "one run": (reinforce.compare, "runs = <Run .*>: give a list of runs or"),
+    "one run of a group": (lambda run: reinforce.compare({"mine": run}), "mine = <Run .*: give a"),
+    "no run": (lambda run: reinforce.compare({"mine": []}), "there are no runs to compare"),
     "statistic": (
         lambda run: reinforce.compare([run], statistic="median"),
-        "statistic = 'median' is none of iqm, mean",
+        "statistic = 'median': give 'iqm' or 'mean'",
     ),
 }
 
 
 @pytest.mark.parametrize("case", WRONG_LATER)
-def test_arguments_of_a_wrong_type_are_named(case, run):
+def test_arguments_that_do_not_fit_are_named(case, run):
     call, message = WRONG_LATER[case]
     with pytest.raises(reinforce.UsageError, match=message):
         call(run)
@@ -314,9 +345,9 @@ def test_what_goes_with_a_policy_may_stand_in_the_mapping(tmp_path):
     assert train(mapping, policy=Wide, directory=tmp_path).config.policy.arguments == {"width": 3}
 
 
-@pytest.mark.parametrize("wrong", [{"episodes": 1.5}, {"seed": "1"}, {"episodes": 0}])
+@pytest.mark.parametrize("wrong", [{"episodes": 0}, {"seed": -1}])
 def test_numbers_of_an_evaluation_are_checked(run, wrong):
-    with pytest.raises(reinforce.UsageError):
+    with pytest.raises(reinforce.UsageError, match="must be >= "):
         run.evaluate(**wrong)
 
 
@@ -395,11 +426,12 @@ def test_a_run_goes_on_to_the_weights_of_one_that_was_not_stopped(run, tmp_path)
     )
 
 
-def test_a_warm_start_begins_with_the_weights_of_another_run(run, tmp_path):
+@pytest.mark.parametrize("kind", ["name", "path", "run"])
+def test_a_warm_start_begins_with_the_weights_of_another_run(kind, run, tmp_path):
     def at_once(event):
         event.stop("at once")
 
-    overrides = {"run.start_from": str(run.path)}
+    overrides = {"run.start_from": {"name": str(run.path), "path": run.path, "run": run}[kind]}
     warm = train("cartpole", overrides=overrides, callbacks=[at_once], directory=tmp_path)
 
     assert warm.weights_sha256 == run.weights_sha256
@@ -417,6 +449,21 @@ def test_a_warm_start_that_does_not_fit_names_each_tensor_and_leaves_nothing(run
     assert "tensor 2: [64, 64] there, [3, 64] here" in str(refused.value)
     assert "tensor 0" not in str(refused.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_warm_start_in_another_environment_says_what_both_see_and_do(run, tmp_path):
+    overrides = {"run.start_from": run, "environment.id": "Pendulum-v1"}
+
+    with pytest.raises(reinforce.UsageError) as refused:
+        train("cartpole", overrides=overrides, directory=tmp_path)
+
+    _, observation, action, *tensors = str(refused.value).splitlines()
+    assert observation == ("  observation: numbers of shape (4,) there, numbers of shape (3,) here")
+    assert action == (
+        "  action: choices of shape (), 2 values from 0, int64 there, "
+        "real numbers of shape (1,), -2.0 to 2.0, float32 here"
+    )
+    assert all(line.startswith("  tensor ") for line in tensors)
 
 
 def test_a_warm_start_that_is_called_again_goes_on(run, tmp_path):

@@ -1,6 +1,8 @@
 """The notebook of `examples/` runs from top to bottom in a kernel, and is fit to be read there."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
@@ -23,6 +25,22 @@ def test_it_is_committed_without_what_came_out():
     assert [(cell.outputs, cell.execution_count) for cell in cells] == [([], None)] * len(cells)
 
 
+def test_widgets_that_are_not_there_are_no_warning():
+    """Ray imports tqdm, which looks for them in the kernel of a notebook."""
+    script = (
+        "import sys, types\n"
+        "shell = types.SimpleNamespace(kernel=None)\n"
+        "sys.modules['IPython'] = types.SimpleNamespace(get_ipython=lambda: shell)\n"
+        "sys.modules |= {'ipykernel.zmqshell': types.ModuleType('shell'), 'ipywidgets': None}\n"
+        "import reinforce.cluster.backends.ray, tqdm.auto\n"
+        "assert 'ray' not in sys.modules\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", script], check=False, capture_output=True, text=True
+    )
+    assert (found.returncode, found.stderr) == (0, "")
+
+
 @pytest.mark.ray
 @pytest.mark.slow
 def test_it_runs_and_its_environment_is_heard_here_and_from_ray(tmp_path):
@@ -40,6 +58,7 @@ def test_it_runs_and_its_environment_is_heard_here_and_from_ray(tmp_path):
 
     # The cell after them asserts that their weights are the same.
     for cell in (inline, on_ray):
+        assert "Warning" not in text_of(cell)
         assert "status      finished (max_updates)\n" in text_of(cell)
         panel = text_of(cell, "display_data")
         assert panel.count("update     30") == 1  # replaced, and not repeated

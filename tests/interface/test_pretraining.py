@@ -63,6 +63,20 @@ def test_the_expert_of_cartpole_is_cloned_without_any_reinforcement(cloned):
     assert len(cloned.updates) == 0
 
 
+def test_its_tables_are_empty_and_keep_their_columns(cloned):
+    updates, episodes, evaluations = cloned.updates, cloned.episodes, cloned.evaluations
+
+    assert (len(updates), len(episodes), len(evaluations)) == (0, 0, 0)
+    assert "rollout/return_mean" in updates.columns
+    assert "evaluation/return_mean" in evaluations.columns
+    assert {"return", "length", "truncated"} < set(episodes.merge(updates, on="update").columns)
+
+
+def test_it_cannot_be_compared_for_it_has_played_nothing(cloned):
+    with pytest.raises(reinforce.UsageError, match="is a pretrained run, which has played no"):
+        reinforce.compare([cloned])
+
+
 def test_the_command_line_gives_the_same_weights_from_the_same_seed(cloned, data, tmp_path, capsys):
     options = ["--run.name=again", f"--run.directory={tmp_path}", "--cluster.backend=inline"]
 

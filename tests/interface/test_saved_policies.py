@@ -125,6 +125,15 @@ def test_a_run_starts_from_any_place_with_its_very_weights(place, run, places, t
     assert warm.summary["start_from"] == start
 
 
+def test_a_run_starts_from_a_policy_that_is_loaded(run, places, tmp_path):
+    saved = reinforce.load(places["URL"])
+
+    warm = train(tmp_path, {"run.start_from": saved}, callbacks=[lambda event: event.stop("now")])
+
+    assert warm.config.run.start_from == saved.source
+    assert warm.weights_sha256 == run.weights_sha256
+
+
 def test_statistics_of_the_observations_go_on_from_where_they_were(places, tmp_path):
     """From a bundle as from the run: the second update sees what the first one counted."""
     digests = {

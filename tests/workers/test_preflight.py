@@ -411,7 +411,7 @@ def test_a_linear_baseline_sees_no_images(make_config):
         ("Lazy", "holds LazyLinear at 'last', which has no weights before .* without Lazy, with"),
         (
             "Unsound",
-            r"is no whole torch.nn.Module \(does its __init__ call super.*\): AttributeError",
+            r"is not a complete torch.nn.Module \(does its __init__ call super.*\): AttributeError",
         ),
         ("Unsized", "cannot be tried: ValueError: invalid literal for int.*'much'"),
         (
@@ -433,7 +433,7 @@ def test_a_linear_baseline_sees_no_images(make_config):
         ("Detached", "cannot learn: its outputs have no gradient with respect to its parameters"),
         ("Zeroed", "cannot learn: its outputs have no gradient with respect to its parameters, or"),
         ("Ungraded", "cannot learn: its outputs have no gradient with respect to its parameters"),
-        ("NoModule", "is no torch.nn.Module"),
+        ("NoModule", "is not a torch.nn.Module"),
         ("Absent", "cannot be made .* AttributeError"),
     ],
 )

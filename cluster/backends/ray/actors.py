@@ -67,6 +67,8 @@ class RolloutActor:
         program.adopt(_fetched)  # the user's environments may be there
         self._worker = RolloutWorker(config, spec, placement=placement)
         self._worker.open()  # a simulator that starts slowly costs no ticket its time
+        if self._output:
+            self._output.begin_tickets()
 
     def ready(self) -> str:
         """Return the id of the node, once the constructor has succeeded."""

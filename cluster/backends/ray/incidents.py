@@ -24,7 +24,7 @@ _MAX_CAUSE_LENGTH = 100
 _OF_A_WORKER = "and the result is the same"
 
 _OF_AN_EPISODE = (
-    "in environments made anew: if that helps, episodes depend on more than their seed, and so may "
+    "in new environments: if that helps, episodes depend on more than their seed, and so may "
     "the result"
 )
 

@@ -99,11 +99,14 @@ def local_folder(tell: Callable[[str], None]) -> Iterator[LocalFolder]:
     private = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))  # mode 0700, a random name
     with closing(open_locked(private / _LOCK)):
         folder = LocalFolder(private)
+        fault = _fault_of_tmpdir()
         if parent != Path(tempfile.gettempdir()):
-            tell(
+            fault = (
                 f"{tempfile.gettempdir()} is too long for Ray's sockets, or others may rename "
-                f"files in it; Ray's files are in {private}"
+                "files in it"
             )
+        if fault:
+            tell(f"{fault}; Ray's files are in {private}")
         try:
             yield folder
         finally:
@@ -139,6 +142,19 @@ def _place() -> Path:
         f"users can neither remove nor rename your files; neither TMPDIR ({tempfile.gettempdir()}) "
         "nor /tmp is one. Set TMPDIR, or use cluster.backend inline to train without Ray"
     )
+
+
+def _fault_of_tmpdir() -> str:
+    """Return why Python has passed over the folder that TMPDIR names; empty if it has not."""
+    wanted = os.environ.get("TMPDIR")
+    if not wanted or Path(wanted).absolute() == Path(tempfile.gettempdir()):
+        return ""
+    try:
+        with tempfile.TemporaryFile(dir=wanted, buffering=0) as file:
+            file.write(b"x")
+    except OSError as error:
+        return f"TMPDIR={wanted} cannot be used ({error.strerror})"
+    return ""
 
 
 def _others_cannot_rename_in(place: str) -> bool:

@@ -8,7 +8,6 @@ import logging
 import os
 import signal
 import threading
-import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
@@ -101,8 +100,6 @@ logging.getLogger("ray._private.worker").addFilter(
 # Which package a job's client uploads, and that a log ended, we say ourselves or not at all.
 for _name in ("dashboard.modules.dashboard_sdk", "dashboard.modules.job.sdk", "widgets.util"):
     logging.getLogger(f"ray.{_name}").setLevel(logging.WARNING)
-# In a notebook Ray looks for widgets, which nothing of ours shows.
-warnings.filterwarnings("ignore", "IProgress not found")
 
 
 class _FixedSearchPath(list[str]):

@@ -119,7 +119,7 @@ def logging_config() -> ray.LoggingConfig:
     if encoding not in _ENCODINGS:
         raise UsageError(f"REINFORCE_LOG_FORMAT={encoding} is neither text nor json")
     if level not in _LEVELS:
-        raise UsageError(f"REINFORCE_LOG_LEVEL={level} is none of {', '.join(_LEVELS).lower()}")
+        raise UsageError(f"REINFORCE_LOG_LEVEL={level} is not one of {', '.join(_LEVELS).lower()}")
     return ray.LoggingConfig(encoding=_ENCODINGS[encoding], log_level=level)
 
 

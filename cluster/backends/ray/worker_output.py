@@ -96,6 +96,11 @@ class WorkerOutput:
             self._end_lines()
             self._ticket = ""
 
+    def begin_tickets(self) -> None:
+        """Send what is left, and count afresh: constructors must not silence the first steps."""
+        self.end()
+        self._budget = LineBudget(_LINES_PER_S)
+
     def end(self) -> None:
         """Send what is left."""
         self._end_lines()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -67,14 +68,18 @@ def test_the_store_of_mlflow_says_the_same_as_the_run_directories(runs, capsys):
     assert sorted(from_store, key=key) == sorted(from_directories, key=key)
 
 
-def test_people_see_a_table_and_a_picture(runs, tmp_path, capsys):
+def test_people_see_a_table_and_a_picture(runs, tmp_path, capsys, monkeypatch):
+    """Through a pipe, as here, a row is a line however wide it is."""
+    monkeypatch.setenv("COLUMNS", "40")
     picture = tmp_path / "curves.png"
 
     assert main(["compare", *map(str, runs), "--plot", str(picture)]) == 0
 
     said = capsys.readouterr().out
-    assert "learner.learning_rate 0.001" in said
-    assert "interquartile mean" in said
+    title, slow, fast, _ = said.splitlines()
+    assert re.fullmatch(r"configuration +runs +finished +interquartile mean +95 % interval", title)
+    for row, rate in ((slow, "0.001"), (fast, "0.01")):
+        assert re.match(rf"learner\.learning_rate {rate} +2 +2 +[\d.]+ +[\d.]+ to [\d.]+$", row)
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 

@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
+import reinforce
 from reinforce.cluster.cli import main
 from reinforce.cluster.evaluation import Evaluation, evaluation_tickets
 from reinforce.cluster.export.trained_policy import TrainedPolicy
@@ -54,7 +55,19 @@ def test_people_are_told_policy_interval_and_episodes(trained_run, capsys):
     said = capsys.readouterr().out
     assert "newest checkpoint: update 3, " in said
     assert "95 % interval" in said
-    assert "12 fresh ones" in said
+    assert "12 fresh, " in said
+
+
+def test_a_single_episode_has_no_interval(trained_run, capsys):
+    """As in Python, any number may be played."""
+    one = evaluated(capsys, trained_run, "--episodes", 1)
+    assert main(["evaluate", str(trained_run), "--episodes", "1"]) == 0
+
+    assert one["return_ci95"] is None
+    assert f"return      mean {one['return_mean']:.1f}, from" in capsys.readouterr().out
+    result = reinforce.load(trained_run).evaluate(1)
+    assert np.isnan(result.interval).all()
+    assert repr(result).startswith(f"<mean return {one['return_mean']:.1f} over 1 episodes")
 
 
 def test_nothing_in_the_run_directory_changes(trained_run):
@@ -76,7 +89,7 @@ def test_the_newest_whole_checkpoint_counts(trained_run, tmp_path, capsys):
 
 BAD = {
     "no run directory": (["none"], "none does not exist"),
-    "too few episodes": (["RUN", "--episodes", "4"], "episodes = 4 must be >= 5"),
+    "no episode": (["RUN", "--episodes", "0"], "episodes = 0 must be >= 1"),
     "seed below zero": (["RUN", "--seed", "-1"], "seed = -1 must be >= 0\n"),
     "no checkpoint": (["EMPTY"], "holds no checkpoint that can be read"),
     "no best checkpoint": (["EMPTY", "--best"], "without `best`, the newest is taken"),
@@ -103,9 +116,9 @@ def test_help_and_wrong_options_exit_as_everywhere(capsys):
 @pytest.mark.parametrize(
     ("option", "word", "message"),
     [
-        ("--episodes", "many", "'many' is no whole number"),
-        ("--episodes", "None", "'None' is no whole number"),
-        ("--seed", "1.5", "'1.5' is no whole number, nor None"),
+        ("--episodes", "many", "'many' is not a whole number"),
+        ("--episodes", "None", "'None' is not a whole number"),
+        ("--seed", "1.5", "'1.5' is not a whole number or None"),
     ],
 )
 def test_what_is_no_number_is_refused_in_plain_words(option, word, message, capsys):

@@ -92,6 +92,18 @@ def test_a_run_that_has_finished_says_so_and_can_be_extended(run, capsys):
     assert updates_of(run) == [1, 2, 3, 4, 5, 6, 7]
 
 
+@pytest.mark.parametrize("updates", ["5", "3"])
+def test_a_run_that_is_at_its_new_limit_already_stays_as_it_is(updates, run, capsys):
+    assert main([*TRAIN, *SHORT, "--stop.max_environment_steps", "100000000"]) == 0
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    limits = ["--stop.max_updates", updates, "--stop.max_environment_steps", "100000001"]
+
+    assert main(["resume", "runs/a", *limits]) == 0
+
+    assert "has finished already (max_updates); to train on, change" in capsys.readouterr().out
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -433,9 +445,11 @@ def test_a_run_of_another_seed_scheme_says_so_and_its_tickets_are_not_replayed(r
     assert main(["replay", "runs/a", "1:0"]) == 2
     assert "ticket 1:0 was drawn by another version of this program" in capsys.readouterr().err
     assert main(["resume", "runs/a", "--stop.max_updates", "2"]) == 0
-    assert "from update 1 on they are drawn anew" in " ".join(capsys.readouterr().out.split())
+    assert "from update 1 on they have this version's seeds" in " ".join(
+        capsys.readouterr().out.split()
+    )
     assert main(["resume", "runs/a", "--stop.max_updates", "3"]) == 0
-    assert "drawn anew" not in capsys.readouterr().out, "it is of this scheme by now"
+    assert "another version" not in capsys.readouterr().out, "it is of this scheme by now"
     assert main(["replay", "runs/a", "2:0"]) == 0
 
 

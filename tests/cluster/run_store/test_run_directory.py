@@ -69,7 +69,7 @@ def test_a_pipe_or_a_link_in_the_place_of_a_file_is_refused_by_name(put, name, m
     run.checkpoints.rmdir()
     put(run.path / name)
 
-    with pytest.raises(RunDirectoryError, match=f"/{name} is no (regular file|folder); "):
+    with pytest.raises(RunDirectoryError, match=f"/{name} is not a (regular file|folder); "):
         RunDirectory.open(run.path)
 
 

@@ -10,6 +10,7 @@ from written_runs import records, stored_points, write_end, write_run
 
 from reinforce.cluster.cli import main
 from reinforce.cluster.files import read_json
+from reinforce.cluster.tracking.experiment import missing
 from reinforce.cluster.tracking.store import TrackingStore
 from reinforce.configs.execution import TrackingConfig
 
@@ -92,6 +93,58 @@ def test_a_run_says_on_the_screen_which_variables_have_no_effect(
             [MlflowClient().get_experiment_by_name("mine").experiment_id]
         )
     ] == ["FINISHED"]
+
+
+WRONG = {
+    "no run": ({"MLFLOW_RUN_ID": "0" * 32}, {}, "MLFLOW_RUN_ID names '0000"),
+    "no experiment": (
+        {"MLFLOW_EXPERIMENT_ID": "77"},
+        {},
+        "mlflow.db has no such experiment; corre",
+    ),
+    "another": (
+        {"MLFLOW_EXPERIMENT_ID": "1", "MLFLOW_EXPERIMENT_NAME": "new"},
+        {},
+        "are different experiments; unset one of them",
+    ),
+    "deleted": (
+        {"MLFLOW_EXPERIMENT_NAME": "gone"},
+        {},
+        "the experiment 'gone' is deleted; restore",
+    ),
+    "overruled": ({"MLFLOW_RUN_ID": "0" * 32}, {"experiment": "mine"}, None),
+    "there": ({"MLFLOW_EXPERIMENT_ID": "1", "MLFLOW_EXPERIMENT_NAME": "here"}, {}, None),
+    "the first one": ({"MLFLOW_EXPERIMENT_ID": "0"}, {}, None),
+    "a name": ({"MLFLOW_EXPERIMENT_NAME": "new"}, {}, None),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_a_store_in_a_file_does_not_have_is_said_before_the_run(case, client, monkeypatch):
+    variables, settings, message = WRONG[case]
+    assert client.create_experiment("here") == "1"
+    client.delete_experiment(client.create_experiment("gone"))
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    said = list(missing(TrackingConfig(**settings), None))
+
+    assert len(said) == (message is not None)
+    assert message is None or message in said[0]
+    assert list(missing(TrackingConfig(**settings), "a run that goes on")) == []
+
+
+def test_a_run_says_on_the_screen_which_variables_are_wrong(
+    tmp_path, store_uri, monkeypatch, capsys, without_plots
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)
+    words = ["--cluster.backend", "inline", "--stop.max_updates", "1", "--evaluation.episodes", "5"]
+
+    assert main(["train", "cartpole", *words]) == 0
+
+    before, _, _ = capsys.readouterr().out.partition("update ")
+    assert "MLFLOW_RUN_ID names '0000" in before
 
 
 @pytest.fixture

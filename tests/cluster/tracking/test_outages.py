@@ -9,7 +9,7 @@ import time
 import pytest
 from faulty_proxy import FaultyProxy
 from mlflow import MlflowClient
-from mlflow_server import MLflowServer
+from mlflow_server import running_server
 from written_runs import append, points_of, records, stored_points, write_end, write_run
 
 from reinforce.cluster.commands.sync import sync_run_directory
@@ -22,13 +22,8 @@ from reinforce.cluster.tracking.follower_process import Tracking
 @pytest.fixture(scope="module")
 def server(tmp_path_factory, empty_store):
     """A server on a store of its own, for all tests of this file."""
-    folder = tmp_path_factory.mktemp("server")
-    (folder / "server.db").write_bytes(empty_store.read_bytes())
-    server = MLflowServer(folder)
-    try:
-        yield server.start()
-    finally:
-        server.kill()
+    with running_server(tmp_path_factory.mktemp("server"), empty_store) as server:
+        yield server
 
 
 @pytest.fixture

@@ -63,6 +63,7 @@ def model_id_of(run):
     [
         ("models:/balancer@champion", "models:/balancer/1"),
         ("models:/balancer/1", "models:/balancer/1"),
+        ("models:/balancer/latest", "models:/balancer/1"),
         ("models:/{model_id}", "models:/{model_id}"),
         ("runs:/{run_id}/best", "runs:/{run_id}/best-update-{update:09d}"),
     ],
@@ -138,9 +139,12 @@ def test_the_same_command_goes_on_wherever_the_name_points_by_then(name, run, tm
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("models:/balancer@nobody", "alias nobody not found"),
-        ("models:/balancer/7", "version=7\\) not found"),
-        ("models:/nothing@champion", "Registered Model with name=nothing not found"),
+        ("models:/balancer@nobody", "'balancer' has no alias 'nobody'; there are: 'champion'$"),
+        ("models:/balancer/7", "the model 'balancer' has no version 7; there are: 1$"),
+        ("models:/nothing@champion", "registered model 'nothing' .* there are: 'balancer'$"),
+        ("models:/nothing/latest", "registered model 'nothing' .* there are: 'balancer'$"),
+        ("models:/m-0123", "the store has no model m-0123$"),
+        ("runs:/0123/best", "the store has no run 0123$"),
         ("models:/balancer", "give models:/NAME@ALIAS"),
         ("runs:/{run_id}/other", "the run has no model 'other'; there are: '"),
     ],

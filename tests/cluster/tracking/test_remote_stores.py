@@ -7,7 +7,7 @@ from faulty_proxy import FaultyProxy
 from mlflow import MlflowClient
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.tracking import _tracking_service
-from mlflow_server import MLflowServer
+from mlflow_server import running_server
 from written_runs import append, points_of, records, stored_points, write_end, write_run
 
 from reinforce.cluster.cli import main
@@ -25,13 +25,8 @@ PROXY_VARIABLES = ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy", "ALL_
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory, empty_store):
-    folder = tmp_path_factory.mktemp("server")
-    (folder / "server.db").write_bytes(empty_store.read_bytes())
-    server = MLflowServer(folder)
-    try:
-        yield server.start()
-    finally:
-        server.kill()
+    with running_server(tmp_path_factory.mktemp("server"), empty_store) as server:
+        yield server
 
 
 @pytest.fixture

@@ -139,3 +139,18 @@ def test_what_is_touched_while_ray_uses_it_is_an_error_that_names_it(place, touc
 
         with pytest.raises(LocalRayError, match=r"was removed or replaced while Ray was using it"):
             folder.check()
+
+
+def test_a_tmpdir_that_cannot_be_written_is_said(monkeypatch):
+    """Python takes /tmp then, without a word."""
+    monkeypatch.setenv("TMPDIR", "/tmp/there-is-none")
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    said = []
+
+    with opened(said) as folder:
+        private = folder.path.parent
+
+    assert said == [
+        "TMPDIR=/tmp/there-is-none cannot be used (No such file or directory); Ray's files are in "
+        f"{private}"
+    ]

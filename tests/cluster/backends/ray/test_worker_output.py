@@ -166,6 +166,24 @@ def test_the_budget_is_for_each_second():
     assert list(budget.rest()) == []
 
 
+def test_constructors_do_not_silence_the_steps_that_follow():
+    sent = []
+    output = WorkerOutput(0, sent.append)
+    (ticket,) = draw_tickets(0, Purpose.TRAINING, 12, 1, 1)
+
+    for _ in range(50):
+        output.send("made")
+    output.begin_tickets()
+    with output.of_ticket(ticket):
+        output.send("a step")
+
+    assert sent[19:] == [
+        "[worker 0] made",
+        "[worker 0] (30 lines were left out: more than 20 in a second)",
+        "[worker 0, ticket 12:0] a step",
+    ]
+
+
 def test_what_cannot_be_sent_is_no_failure_of_the_environment():
     def send(line):
         raise ConnectionError(line)

@@ -1,0 +1,138 @@
+"""What a program gives, checked against annotations: one way for the whole interface."""
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import wraps
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    ParamSpec,
+    TypeAlias,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+)
+
+import numpy as np
+
+from reinforce.cluster.errors import UsageError
+from reinforce.configs.quoting import shown
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+AnyPath: TypeAlias = Annotated[str | Path, "a path"]
+
+Settings: TypeAlias = Annotated[
+    Mapping[str, Any], "a mapping of settings such as {'learner.learning_rate': 0.1}"
+]
+
+EnvironmentSettings: TypeAlias = Annotated[
+    Mapping[str, Any],
+    "a mapping of what differs from training, such as {'kwargs': {'gravity': -5.0}}",
+]
+
+_KINDS: Mapping[Any, tuple[str, Callable[[Any], bool]]] = {
+    bool: ("True or False", lambda value: isinstance(value, bool)),
+    int: ("a whole number", lambda value: _is_number(value, int)),
+    float: ("a number", lambda value: _is_number(value, int | float)),
+    str: ("text", lambda value: isinstance(value, str) and value != ""),
+    NoneType: ("None", lambda value: value is None),
+    Mapping: ("a mapping", lambda value: isinstance(value, Mapping) and all(map(_is_text, value))),
+    Sequence: (
+        "a list",
+        lambda value: isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping),
+    ),
+    Callable: (
+        "a class or a function that makes one, since every worker needs its own",
+        lambda value: callable(value) and (isinstance(value, type) or not _is_one(value)),
+    ),
+    np.ndarray: ("an array", lambda value: True),
+}
+"""What each kind of annotation is called, and what fits it; of other classes, their instances."""
+
+
+def checked(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """Have a function refuse arguments that do not fit its annotations, before it does anything.
+
+    It then raises UsageError. Scalars of NumPy count as Python's, an empty text as no text. Arrays
+    are left to those who know their shapes, elements of lists to those who go through them.
+    """
+    parameters = inspect.signature(function).parameters.values()
+    annotations = {each.name: each.annotation for each in parameters}
+    tests = {name: _test_of(annotation) for name, annotation in annotations.items()}
+
+    def found(name: str, value: Any) -> Any:
+        if name not in tests:  # Python refuses it
+            return value
+        return _found(name, value, annotations[name], tests[name])
+
+    @wraps(function)
+    def call(*arguments: Any, **options: Any) -> Any:
+        given = [*map(found, annotations, arguments)]
+        named = {name: found(name, value) for name, value in options.items()}
+        return function(*given, *arguments[len(given) :], **named)
+
+    return call
+
+
+def checked_argument(name: str, value: Any, annotation: Any) -> Any:
+    """Return a value that fits an annotation.
+
+    Raises:
+        UsageError: It does not; the message says what to give.
+    """
+    return _found(name, value, annotation, _test_of(annotation))
+
+
+def _found(name: str, value: Any, annotation: Any, fits: Callable[[Any], bool] | None) -> Any:
+    if fits is None:
+        return value
+    if isinstance(value, np.generic):
+        value = value.item()
+    if not fits(value):
+        raise UsageError(f"{name} = {shown(value)}: give {_words(annotation)}")
+    return value
+
+
+def _test_of(annotation: Any) -> Callable[[Any], bool] | None:
+    """Return what tells whether a value fits; None: every value does."""
+    kind, members = get_origin(annotation) or annotation, get_args(annotation)
+    if kind in (Any, inspect.Parameter.empty):
+        return None
+    if kind is Annotated:
+        return _test_of(members[0])
+    if kind in (Union, UnionType):
+        tests = [*filter(None, map(_test_of, members))]
+        return lambda value: any(fits(value) for fits in tests)
+    if kind is Literal:
+        return lambda value: value in members
+    return _KINDS[kind][1] if kind in _KINDS else lambda value: isinstance(value, kind)
+
+
+def _words(annotation: Any) -> str:
+    kind, members = get_origin(annotation) or annotation, get_args(annotation)
+    if kind is Annotated:
+        return str(members[1])
+    if kind in (Union, UnionType):
+        return " or ".join(map(_words, members))
+    if kind is Literal:
+        return " or ".join(map(repr, members))
+    return _KINDS[kind][0] if kind in _KINDS else f"a {kind.__name__}"
+
+
+def _is_number(value: Any, kind: Any) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_one(value: Any) -> bool:
+    """Return whether this is an environment or a policy, not what makes one."""
+    return hasattr(value, "action_space") or hasattr(value, "parameters")
