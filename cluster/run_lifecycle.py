@@ -24,11 +24,12 @@ from reinforce.cluster.errors import (
 from reinforce.cluster.export.video import film_last_and_best
 from reinforce.cluster.interrupts import Interrupts
 from reinforce.cluster.progress import Progress
-from reinforce.cluster.run_requests import RequestsReader
+from reinforce.cluster.run_requests import RequestsReader, StopWatch
 from reinforce.cluster.run_store.checkpoint import Checkpoint
 from reinforce.cluster.run_store.checkpoints import Checkpoints
 from reinforce.cluster.run_store.journal import Journal, JournalEntry, change_entry
 from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.run_store.run_status import note_wait
 from reinforce.cluster.run_store.stored_environment import write_environment
 from reinforce.cluster.run_store.summary import (
     Outcome,
@@ -78,7 +79,7 @@ class RunLifecycle:
         self._checkpoints = Checkpoints(run, config)
         self._interrupts = Interrupts()
         self._tracking = Tracking(config.tracking, console, self._interrupts)
-        self._waiting = partial(waiting, console)
+        self._waiting = partial(waiting, console, note=partial(note_wait, run))
 
     def conduct(self, start: Checkpoint | None, note_start: Callable[[], None]) -> int:
         """Train and return the exit code.
@@ -93,7 +94,9 @@ class RunLifecycle:
         """
         for sentence in self._tracking.overruled(self._run):
             self._warn(sentence)
-        with self._interrupts, self._tracking:
+        note_wait(self._run, "")  # of a process that was killed
+        watch = StopWatch(self._run.control_file, self._interrupts, self._warn)
+        with self._interrupts, self._tracking, watch:
             try:
                 summary, exit_code = self._train(start, note_start)
             except (UsageError, InterruptedRunError):
@@ -182,7 +185,7 @@ class RunLifecycle:
             return
         from reinforce.cluster.backends.ray.metrics import MetricsExporter
 
-        with MetricsExporter(self._run.name, display.warn) as exporter:
+        with MetricsExporter(self._run.name, self._run.path, display.warn) as exporter:
 
             def show(entry: JournalEntry) -> None:
                 steps = {"progress/environment_steps": float(entry.environment_steps)}

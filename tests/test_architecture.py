@@ -38,7 +38,7 @@ WITH_TORCH = {
 
 WITH_RAY = {
     "cluster/backends/ray",
-    "cluster/submission/jobs.py",
+    "cluster/submission",
     "cluster/doctor/cluster_checks.py",
 }
 WITH_MLFLOW = {"cluster/tracking"}

@@ -1,4 +1,4 @@
-"""What a person sees who follows a job: Ctrl-C, `ray job stop`, and a cluster that goes away."""
+"""What a person sees who follows a job: Ctrl-C, its status, a stop, a cluster that goes away."""
 
 import re
 import signal
@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from contextlib import contextmanager
+from json import loads
 from pathlib import Path
 
 import pytest
@@ -70,18 +71,35 @@ def end_of(process):
     return process.returncode
 
 
+def told_by(*words, json=False):
+    command = [sys.executable, "-m", "reinforce", *words]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
+    return loads(done.stdout) if json else done.stdout
+
+
 def test_a_job_is_followed_through_ctrl_c_and_a_stop_until_its_cluster_goes_away(head, tmp_path):
     with follower(head, tmp_path) as process:
         process.send_signal(signal.SIGINT)
         assert end_of(process) == 130
     assert "no longer following; the job goes on" in process.said
     assert "Traceback" not in process.said
-    (stop,) = re.findall(r"`ray (job stop .*)` stops it, after a checkpoint", process.said)
+    (stop,) = re.findall(r"`reinforce (stop .*)` stops it", process.said)
+    job = stop.split()[1]
 
     with follower(head, tmp_path) as process:
         assert "already (running)" in process.said
-        subprocess.run([Path(sys.executable).parent / "ray", *stop.split()], check=True)
+        (row,) = told_by("status", "--address", head.dashboard, "--json", json=True)
+        assert (row["name"], row["state"], row["note"]) == (job, "running", f"job {job}")
+        said = told_by(*stop.split())
+        assert said.startswith(f"{job} stopped (")
         assert end_of(process) == 143
+    (row,) = told_by("status", "--address", head.dashboard, "--json", json=True)
+    assert row["state"] == "stopped"
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        told_by(*stop.split())
+    assert (
+        f"no job '{job}' going on at {head.dashboard}; the ids of all: none" in refused.value.stderr
+    )
     run = head.home / "runs" / "endless"
     assert read_json(run / "summary.json")["status"] == "interrupted"
     assert len(list((run / "checkpoints").iterdir())) > 0
