@@ -40,6 +40,7 @@ from reinforce.cluster.run_store.summary import (
 )
 from reinforce.cluster.run_store.trust import note_own
 from reinforce.cluster.tracking.follower_process import Tracking
+from reinforce.cluster.tracking.other_trackers import OtherTrackers
 from reinforce.cluster.training import Training
 from reinforce.cluster.waiting import waiting
 from reinforce.cluster.warm_start import first_state, start_of
@@ -79,6 +80,7 @@ class RunLifecycle:
         self._checkpoints = Checkpoints(run, config)
         self._interrupts = Interrupts()
         self._tracking = Tracking(config.tracking, console, self._interrupts)
+        self._others = OtherTrackers(config.tracking, console, self._interrupts)
         self._waiting = partial(waiting, console, note=partial(note_wait, run))
 
     def conduct(self, start: Checkpoint | None, note_start: Callable[[], None]) -> int:
@@ -96,7 +98,7 @@ class RunLifecycle:
             self._warn(sentence)
         note_wait(self._run, "")  # of a process that was killed
         watch = StopWatch(self._run.control_file, self._interrupts, self._warn)
-        with self._interrupts, self._tracking, watch:
+        with self._interrupts, self._others, self._tracking, watch:
             try:
                 summary, exit_code = self._train(start, note_start)
             except (UsageError, InterruptedRunError):
@@ -159,6 +161,7 @@ class RunLifecycle:
                 if start and change.update == _updates(start):
                     self._journal.append(change_entry(start.progress, change))
             self._tracking.follow(self._run)
+            self._others.follow(self._run)
             with (
                 make_display(self._console, self._config, self._run.name) as display,
                 self._exporting(display) as show,
@@ -170,11 +173,11 @@ class RunLifecycle:
                 outcome = Training(self._config, backend, context, start).run()
             summary = self._conclude(outcome)
             is_filmed = self._config.evaluation.video and not outcome.exit_code
-            if not is_filmed:  # while Ray is still up: the follower sends the rest as it goes down
-                self._tracking.let_go()
+            if not is_filmed:  # while Ray is still up: followers send the rest as it goes down
+                self._let_trackers_go()
         if is_filmed:  # not before: the simulators of the workers may hold what a film needs
             self._unless_interrupted(self._film, "film was not made", "record")
-            self._tracking.let_go()
+            self._let_trackers_go()
         return summary, outcome.exit_code
 
     @contextmanager
@@ -193,6 +196,10 @@ class RunLifecycle:
                 display.show(entry)
 
             yield show
+
+    def _let_trackers_go(self) -> None:
+        self._tracking.let_go()
+        self._others.let_go()
 
     def _conclude(self, outcome: Outcome) -> dict[str, Any]:
         wall_time_s = time.monotonic() - self._started_s
