@@ -24,7 +24,7 @@ _CODES_AFTER_A_SIGNAL = [128 + n for n in (signal.SIGHUP, signal.SIGINT, signal.
 
 
 def statuses_of_jobs(address: str) -> list[RunStatus]:
-    """Return the jobs of `reinforce submit`, and other drivers that have a run going on.
+    """Return the jobs of `reinforce submit`, and other drivers whose run is going on.
 
     Raises:
         ClusterUnreachableError: The dashboard at this URL does not answer, or refuses us.
@@ -64,16 +64,21 @@ def stop_job(address: str, name: str) -> Callable[[], str]:
 
 
 def _runs(jobs: RayJobs) -> list[tuple[JobDetails, RunStatus]]:
-    found = [(job, _published(jobs, job)) for job in jobs.all() if _is_candidate(job)]
-    return [(job, _status(job, told)) for job, told in found if told or _is_submitted(job)]
+    found = [(job, _published(jobs, job)) for job in jobs.all() if _is_shown(job)]
+    return [(job, _status(job, told)) for job, told in found if told or _is_named_so(job)]
 
 
 def _is_submitted(job: JobDetails) -> bool:
     return (job.submission_id or "").startswith(JOB_PREFIX)
 
 
-def _is_candidate(job: JobDetails) -> bool:
+def _is_shown(job: JobDetails) -> bool:
     return _is_submitted(job) or not job.status.is_terminal()
+
+
+def _is_named_so(job: JobDetails) -> bool:
+    """Return whether a job is a run of ours also if it tells no numbers, or its node is slow to."""
+    return _is_submitted(job) or "reinforce train" in job.entrypoint
 
 
 def _published(jobs: RayJobs, job: JobDetails) -> PublishedNumbers | None:
@@ -91,7 +96,8 @@ def _status(job: JobDetails, told: PublishedNumbers | None) -> RunStatus:
     if state == "failed" and exit_code_of(job) in _CODES_AFTER_A_SIGNAL:
         state = "stopped"  # by a signal, or by `reinforce stop` there
     if state == "running":
-        note = f"job {job.submission_id}" if job.submission_id else ""
+        job_id = f"job {job.submission_id}" if job.submission_id else ""
+        note = ", ".join(filter(None, (job_id, "" if told else "no numbers of it")))
     known: dict[str, Any] = {"path": told.run_directory, **numbers_of(told.metrics)} if told else {}
     since_ms = job.end_time if job.status.is_terminal() else job.start_time
     name = told.run if told else job.submission_id or job.job_id or "?"

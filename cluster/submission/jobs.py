@@ -23,6 +23,7 @@ from reinforce.cluster.proxies import proxy_note
 
 _PROBE_TIMEOUT_S = 5.0
 _REQUEST_TIMEOUTS_S = (5.0, 60.0)  # to connect, and to answer
+_LOG_TIMEOUT_S = 20.0  # a dashboard asks the node, which may be busy
 _SUBMIT_TIMEOUT_S = 30.0
 _QUIET_S = 30.0
 """After this long without output, ask for the job's status: its cluster may be gone."""
@@ -91,7 +92,7 @@ class RayJobs:
         for node_id in self._nodes_of(job):
             with suppress(*_NO_ANSWER):
                 query = urllib.parse.urlencode({"node_id": node_id, "filename": name})
-                with _open(f"{self.address}/api/v0/logs/file?{query}") as answer:
+                with _open(f"{self.address}/api/v0/logs/file?{query}", _LOG_TIMEOUT_S) as answer:
                     return bytes(answer.read(_MAX_LOG))
         return b""
 
@@ -104,7 +105,8 @@ class RayJobs:
         filters += [("filter_values", value) for value in wanted.values()]
         filters += [("filter_predicates", "=")] * len(wanted)
         with suppress(*_NO_ANSWER, TypeError):
-            with _open(f"{self.address}/api/v0/nodes?{urllib.parse.urlencode(filters)}") as answer:
+            url = f"{self.address}/api/v0/nodes?{urllib.parse.urlencode(filters)}"
+            with _open(url, _LOG_TIMEOUT_S) as answer:
                 nodes = json.load(answer)["data"]["result"]["result"]
             return [str(node["node_id"]) for node in nodes]
         return []
@@ -231,10 +233,10 @@ def _unreachable(address: str, error: Exception) -> ClusterUnreachableError:
     return ClusterUnreachableError("; ".join(filter(None, (seen, proxy_note(address)))))
 
 
-def _open(url: str) -> Any:
+def _open(url: str, timeout_s: float = _PROBE_TIMEOUT_S) -> Any:
     """Return the answer to a request with our token."""
     request = urllib.request.Request(url, headers=request_headers())  # noqa: S310
-    return urllib.request.urlopen(request, timeout=_PROBE_TIMEOUT_S)  # noqa: S310
+    return urllib.request.urlopen(request, timeout=timeout_s)  # noqa: S310
 
 
 def _require_dashboard(address: str) -> None:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import closing, suppress
 from functools import partial
@@ -84,19 +84,30 @@ def follow(run: RunDirectory, tracker: Tracker, is_over: Callable[[float], bool]
         tracker: Where to.
         is_over: Waits up to so many seconds and returns whether the run is over.
     """
-    ends = False
-    while not ends:
+    ends = is_whole = False
+    while not is_whole:
         windows = MetricWindows()
         with closing(LineReader(run.journal_file)) as journal:
-            while not ends and not journal.is_replaced():
-                ends = is_over(_POLL_S)
-                for line in journal.new_lines():
-                    with suppress(ValueError):  # torn by a loss of power
-                        for entry in windows.add(JournalEntry.parse(line)):
-                            tracker.log(entry)
+            while not (is_whole or journal.is_replaced()):
+                ends = ends or is_over(_POLL_S)
+                for entry in _new_entries(journal):
+                    for complete in windows.add(entry):
+                        tracker.log(complete)
+                is_whole = ends and not journal.is_replaced()
     for entry in windows.flush():
         tracker.log(entry)
     tracker.close(read_summary(run.summary_file))
+
+
+def _new_entries(journal: LineReader) -> Iterator[JournalEntry]:
+    """Yield what new lines hold; one that a loss of power tore does not keep back the rest."""
+    for line in journal.new_lines():
+        try:
+            entry = JournalEntry.parse(line)
+        except ValueError as error:
+            print(f"left out: a line of the journal: {error}", file=sys.stderr)
+        else:
+            yield entry
 
 
 class OtherTrackers:

@@ -4,6 +4,7 @@ import json
 import os
 import time
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 from ray.job_submission import JobDetails, JobStatus
@@ -14,7 +15,7 @@ from reinforce.cluster.cli import main
 from reinforce.cluster.files import write_json
 from reinforce.cluster.run_store.journal import Journal, JournalEntry, newest_update
 from reinforce.cluster.run_store.run_status import note_wait
-from reinforce.cluster.submission.job_status import _status
+from reinforce.cluster.submission.job_status import _runs, _status
 
 
 @pytest.fixture(autouse=True)
@@ -260,3 +261,18 @@ def test_a_job_that_has_published_numbers_is_told_with_them():
         "job reinforce-mine-0123-1",
     )
     assert (row.updates, row.return_mean, row.workers) == (4, 8.0, 2)
+
+
+@pytest.mark.parametrize(
+    ("entrypoint", "names"), [("python -m reinforce train cartpole", ["01000000"]), ("x", [])]
+)
+def test_a_driver_whose_numbers_cannot_be_had_is_told_by_its_command(entrypoint, names):
+    driver = JobDetails(
+        type="DRIVER", job_id="01000000", status=JobStatus.RUNNING, entrypoint=entrypoint
+    )
+    cluster = SimpleNamespace(all=lambda: [driver], read_log=lambda job, name: b"")
+
+    rows = [row for _, row in _runs(cluster)]
+
+    assert [row.name for row in rows] == names
+    assert all(row.note == "no numbers of it" for row in rows)

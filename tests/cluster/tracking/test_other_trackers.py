@@ -109,7 +109,10 @@ def test_events_that_a_crash_tore_are_written_again(tensorboard, make_config):
     assert steps_and_values(events_of(run)) == steps_and_values(expected_of(run))
 
 
-def test_a_journal_that_is_cut_back_while_it_is_followed_is_read_again(tensorboard, make_config):
+@pytest.mark.parametrize("is_at_the_end", [False, True])
+def test_a_journal_that_is_cut_back_while_it_is_followed_is_read_again(
+    tensorboard, make_config, is_at_the_end
+):
     run = write_run(make_config(**TENSORBOARD), records(1, 7))
     calls = []
 
@@ -119,11 +122,23 @@ def test_a_journal_that_is_cut_back_while_it_is_followed_is_read_again(tensorboa
             with Journal(run.journal_file) as journal:
                 journal.cut_back(3)
             append(run, records(4, 8))
-        return len(calls) == 4
+        return len(calls) == (2 if is_at_the_end else 4)
 
     follow(run, make_tracker("tensorboard", run, make_config()), is_over)
 
     assert steps_and_values(events_of(run)) == steps_and_values(expected_of(run))
+
+
+def test_a_damaged_line_is_left_out_and_said(tensorboard, make_config, capsys):
+    run = write_run(make_config(**TENSORBOARD), records(1, 2))
+    expected = expected_of(run)
+    with run.journal_file.open("ab") as file:
+        file.write(b"\0\n")
+
+    follow(run, make_tracker("tensorboard", run, make_config()), at_once)
+
+    assert events_of(run) == expected
+    assert capsys.readouterr().err.startswith("left out: a line of the journal: ")
 
 
 def other_trackers(config):
