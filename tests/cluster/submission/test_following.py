@@ -1,17 +1,18 @@
 """What a person sees who follows a job: Ctrl-C, its status, a stop, a cluster that goes away."""
 
+import json
 import re
 import signal
 import subprocess
 import sys
 import tempfile
 from contextlib import contextmanager
-from json import loads
 from pathlib import Path
 
 import pytest
 from ray_nodes import ray_nodes
 
+from reinforce.cluster.cli import main
 from reinforce.cluster.files import read_json
 from reinforce.cluster.submission.jobs import _ShownOnce
 
@@ -71,13 +72,10 @@ def end_of(process):
     return process.returncode
 
 
-def told_by(*words, json=False):
-    command = [sys.executable, "-m", "reinforce", *words]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
-    return loads(done.stdout) if json else done.stdout
-
-
-def test_a_job_is_followed_through_ctrl_c_and_a_stop_until_its_cluster_goes_away(head, tmp_path):
+def test_a_job_is_followed_through_ctrl_c_and_a_stop_until_its_cluster_goes_away(
+    head, tmp_path, capsys
+):
+    show = ["status", "--address", head.dashboard, "--json"]
     with follower(head, tmp_path) as process:
         process.send_signal(signal.SIGINT)
         assert end_of(process) == 130
@@ -88,19 +86,18 @@ def test_a_job_is_followed_through_ctrl_c_and_a_stop_until_its_cluster_goes_away
 
     with follower(head, tmp_path) as process:
         assert "already (running)" in process.said
-        (row,) = told_by("status", "--address", head.dashboard, "--json", json=True)
+        assert main(show) == 0
+        (row,) = json.loads(capsys.readouterr().out)
         assert (row["name"], row["state"]) == (job, "running")
         assert row["note"] == f"job {job}, no numbers of it"
-        said = told_by(*stop.split())
-        assert said.startswith(f"{job} stopped (")
+        assert main(stop.split()) == 0
+        assert f"{job} stopped (Job was intentionally stopped.)" in capsys.readouterr().out
         assert end_of(process) == 143
-    (row,) = told_by("status", "--address", head.dashboard, "--json", json=True)
-    assert row["state"] == "stopped"
-    with pytest.raises(subprocess.CalledProcessError) as refused:
-        told_by(*stop.split())
-    assert (
-        f"no job '{job}' going on at {head.dashboard}; the ids of all: none" in refused.value.stderr
-    )
+    assert main(show) == 0
+    assert json.loads(capsys.readouterr().out)[0]["state"] == "stopped"
+    assert main(stop.split()) == 2
+    refusal = f"no job '{job}' going on at {head.dashboard}; the ids of all: none"
+    assert refusal in capsys.readouterr().err
     run = head.home / "runs" / "endless"
     assert read_json(run / "summary.json")["status"] == "interrupted"
     assert len(list((run / "checkpoints").iterdir())) > 0
