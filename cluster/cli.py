@@ -27,6 +27,8 @@ _VERBS = {
     "scale": ("RUN_DIR N", "change the number of workers of a run"),
     "pause": ("RUN_DIR", "have a run wait after its next update"),
     "unpause": ("RUN_DIR", "have a paused run go on"),
+    "stop": ("RUN_DIR", "have a run end after a checkpoint"),
+    "status": ("[FOLDER ...] [--address URL]", "show how runs stand"),
     "replay": ("RUN_DIR TICKET", "play one ticket alone, in this process"),
     "submit": ("PRESET_OR_YAML --address URL [...]", "train as a job on a Ray cluster"),
     "doctor": ("[PRESET_OR_YAML]", "say in seconds what would fail later"),
@@ -46,10 +48,16 @@ _VERBS = {
 _EXPECTED = (ReinforceError, KeyboardInterrupt)
 """What ends a verb with a message and an exit code, and without a traceback."""
 
-_READING = ("sync", "plot", "compare", "ui", "export", "scale", "pause", "unpause")
+_READING = (
+    *("sync", "plot", "compare", "ui", "export", "status"),
+    *("scale", "pause", "unpause", "stop"),
+)
 """Verbs that run no code of the user's: nothing is imported from where they are called."""
 
-_MODULES = {"scale": "control", "pause": "control", "unpause": "control", "presets": "config"}
+_MODULES = {
+    **dict.fromkeys(("scale", "pause", "unpause", "stop"), "control"),
+    "presets": "config",
+}
 """Of the verbs that share one with others in ``cluster.commands``."""
 
 

@@ -201,3 +201,20 @@ def whole_lines(path: Path) -> Iterator[bytes]:
     """Yield the lines of a file up to a torn one; none if it does not exist."""
     with closing(LineReader(path)) as reader:
         yield from reader.new_lines()
+
+
+def last_lines(path: Path, num_bytes: int) -> list[bytes]:
+    """Return the whole lines within the last bytes of a file; none if it does not exist.
+
+    Raises:
+        IrregularFileError: What stands there is no file.
+    """
+    try:
+        file = open_regular_file(path, follow_links=False)
+    except FileNotFoundError:
+        return []
+    with file:
+        start = max(0, file.seek(0, os.SEEK_END) - num_bytes)
+        file.seek(start)
+        lines = file.read(num_bytes).split(b"\n")
+    return lines[1 if start else 0 : -1]  # the outer ones are cut off, torn or empty

@@ -67,6 +67,16 @@ class Interrupts:
         """What the first signal amounts to, if one came."""
         return None if self._received is None else InterruptedRunError(self._received)
 
+    def deliver(self, number: signal.Signals) -> None:
+        """Act from another thread as if a signal had come, unless one has already."""
+        if self._received is not None:
+            return
+        if self._is_possible and self._previous[number] is not signal.SIG_IGN:
+            # To the thread that may be waiting for something, which only a real signal ends.
+            signal.pthread_kill(threading.main_thread().ident or 0, number)
+        else:
+            self._received, self._received_at_s = number, time.monotonic()
+
     def is_late(self, by_s: float) -> bool:
         """Return whether a signal came, and so many seconds ago: time to stop waiting."""
         return self._received is not None and time.monotonic() - self._received_at_s >= by_s

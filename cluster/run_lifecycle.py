@@ -24,11 +24,12 @@ from reinforce.cluster.errors import (
 from reinforce.cluster.export.video import film_last_and_best
 from reinforce.cluster.interrupts import Interrupts
 from reinforce.cluster.progress import Progress
-from reinforce.cluster.run_requests import RequestsReader
+from reinforce.cluster.run_requests import RequestsReader, StopWatch
 from reinforce.cluster.run_store.checkpoint import Checkpoint
 from reinforce.cluster.run_store.checkpoints import Checkpoints
 from reinforce.cluster.run_store.journal import Journal, JournalEntry, change_entry
 from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.run_store.run_status import note_wait
 from reinforce.cluster.run_store.stored_environment import write_environment
 from reinforce.cluster.run_store.summary import (
     Outcome,
@@ -39,6 +40,7 @@ from reinforce.cluster.run_store.summary import (
 )
 from reinforce.cluster.run_store.trust import note_own
 from reinforce.cluster.tracking.follower_process import Tracking
+from reinforce.cluster.tracking.other_trackers import OtherTrackers
 from reinforce.cluster.training import Training
 from reinforce.cluster.waiting import waiting
 from reinforce.cluster.warm_start import first_state, start_of
@@ -79,7 +81,8 @@ class RunLifecycle:
         self._checkpoints = Checkpoints(run, config)
         self._interrupts = Interrupts()
         self._tracking = Tracking(config.tracking, console, self._interrupts)
-        self._waiting = partial(waiting, console)
+        self._others = OtherTrackers(config.tracking, console, self._interrupts)
+        self._waiting = partial(waiting, console, note=partial(note_wait, run))
 
     def conduct(self, start: Checkpoint | None, note_start: Callable[[], None]) -> int:
         """Train and return the exit code.
@@ -94,7 +97,9 @@ class RunLifecycle:
         """
         for sentence in self._tracking.remarks(self._run):
             self._warn(sentence)
-        with self._interrupts, self._tracking:
+        note_wait(self._run, "")  # of a process that was killed
+        watch = StopWatch(self._run.control_file, self._interrupts, self._warn)
+        with self._interrupts, self._others, self._tracking, watch:
             try:
                 summary, exit_code = self._train(start, note_start)
             except (UsageError, InterruptedRunError):
@@ -157,6 +162,7 @@ class RunLifecycle:
                 if start and change.update == _updates(start):
                     self._journal.append(change_entry(start.progress, change))
             self._tracking.follow(self._run)
+            self._others.follow(self._run)
             with (
                 make_display(self._console, self._config, self._run.name) as display,
                 self._exporting(display) as show,
@@ -168,11 +174,11 @@ class RunLifecycle:
                 outcome = Training(self._config, backend, context, start).run()
             summary = self._conclude(outcome)
             is_filmed = self._config.evaluation.video and not outcome.exit_code
-            if not is_filmed:  # while Ray is still up: the follower sends the rest as it goes down
-                self._tracking.let_go()
+            if not is_filmed:  # while Ray is still up: followers send the rest as it goes down
+                self._let_trackers_go()
         if is_filmed:  # not before: the simulators of the workers may hold what a film needs
             self._unless_interrupted(self._film, "film was not made", "record")
-            self._tracking.let_go()
+            self._let_trackers_go()
         return summary, outcome.exit_code
 
     @contextmanager
@@ -183,7 +189,7 @@ class RunLifecycle:
             return
         from reinforce.cluster.backends.ray.metrics import MetricsExporter
 
-        with MetricsExporter(self._run.name, display.warn) as exporter:
+        with MetricsExporter(self._run.name, self._run.path, display.warn) as exporter:
 
             def show(entry: JournalEntry) -> None:
                 steps = {"progress/environment_steps": float(entry.environment_steps)}
@@ -191,6 +197,10 @@ class RunLifecycle:
                 display.show(entry)
 
             yield show
+
+    def _let_trackers_go(self) -> None:
+        self._tracking.let_go()
+        self._others.let_go()
 
     def _conclude(self, outcome: Outcome) -> dict[str, Any]:
         wall_time_s = time.monotonic() - self._started_s

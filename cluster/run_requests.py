@@ -1,17 +1,23 @@
-"""What users ask of a run that is going on: ``reinforce scale``, ``pause`` and ``unpause``.
+"""What users ask of a run that is going on: ``reinforce scale``, ``pause``, ``unpause``, ``stop``.
 
 Requests are a file in the run directory, so that they need no server, work wherever the directory
 can be reached and outlive a restart of the run.
 """
 
+import signal
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from threading import Event, Thread
 from typing import Annotated, Any, Self
 
 from pydantic import Field
 
+from reinforce.cluster.errors import RunDirectoryError
 from reinforce.cluster.files import open_locked, read_json, write_json
+from reinforce.cluster.interrupts import Interrupts
 
 MAX_WORKERS = 10_000
 
@@ -26,10 +32,12 @@ class RunRequests:
     Attributes:
         num_workers: Workers to have from now on; None: as configured.
         paused: Whether to wait after the update in progress.
+        stop: Whether to end, after a checkpoint; taken back by the run that obeys.
     """
 
     num_workers: Annotated[int, Field(ge=1, le=MAX_WORKERS)] | None = None
     paused: bool = False
+    stop: bool = False
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -66,3 +74,35 @@ class RequestsReader:
             self._read_at_s = now_s
             self._requests = RunRequests.read(self._path)
         return self._requests
+
+
+class StopWatch:
+    """Context in which a request to stop acts as SIGTERM does: whatever that ends, this ends.
+
+    Args:
+        path: The file of the requests.
+        interrupts: Those of the run, which outlive this.
+        tell: Called with a sentence when the request comes.
+    """
+
+    def __init__(self, path: Path, interrupts: Interrupts, tell: Callable[[str], None]) -> None:
+        self._path, self._interrupts, self._tell = path, interrupts, tell
+        self._is_over = Event()
+        self._thread = Thread(target=self._watch, name="stop-watch", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._is_over.wait(_POLL_S):
+            if RunRequests.read(self._path).stop:
+                self._tell("stopping, as asked by `reinforce stop`")
+                with suppress(OSError, RunDirectoryError):  # else it ends the next start, too
+                    RunRequests.change(self._path, stop=False)
+                self._interrupts.deliver(signal.SIGTERM)
+                return

@@ -34,6 +34,7 @@ def waiting(
     purpose: str,
     hint: Callable[[], str] = str,
     line_after_s: float = _LINE_AFTER_S,
+    note: Callable[[str], None] = lambda text: None,
 ) -> Iterator[None]:
     """Context in which the user sees what is waited for.
 
@@ -42,9 +43,11 @@ def waiting(
         purpose: What follows "waiting for", such as "Ray to start".
         hint: Returns at once why it lasts, or what to do about it; "" if nobody knows.
         line_after_s: When to say it in a line, too.
+        note: Called with what follows "waiting for" along with each line, and with "" when a wait
+            that had a line is over.
     """
     is_over = threading.Event()
-    arguments = (console, f"waiting for {purpose}", hint, line_after_s, is_over)
+    arguments = (console, purpose, hint, line_after_s, note, is_over)
     thread = threading.Thread(target=_report, args=arguments, name="waiting", daemon=True)
     thread.start()
     try:
@@ -56,12 +59,14 @@ def waiting(
 
 def _report(
     console: PlainConsole,
-    text: str,
+    purpose: str,
     hint: Callable[[], str],
     line_after_s: float,
+    note: Callable[[str], None],
     is_over: threading.Event,
 ) -> None:
     began_s, reports = time.monotonic(), WaitReports(line_after_s)
+    text, is_noted = f"waiting for {purpose}", False
     with ExitStack() as shown:
         if is_over.wait(min(_SPINNER_AFTER_S, line_after_s)):
             return
@@ -73,5 +78,9 @@ def _report(
                 because = f": {reason}" if (reason := hint()) else ""
                 with suppress(OSError, UnicodeError):  # what is waited for is worth more
                     console.say(f"still {text} after {waited_s:.0f} s{because}", "yellow")
+                note(f"{purpose}{because}")
+                is_noted = True
             if is_over.wait(min(_SPINNER_AFTER_S, line_after_s)):
-                return
+                break
+        if is_noted:
+            note("")

@@ -149,8 +149,22 @@ class CheckpointConfig(Section):
         return str(Path(directory).absolute()) if directory and is_path else directory
 
 
+class WandbConfig(Section):
+    """Where Weights & Biases shows a run."""
+
+    section: ClassVar[str] = "tracking.wandb"
+
+    project: str = Field(min_length=1, max_length=128, description="Name of the project.")
+    entity: str | None = Field(
+        None,
+        min_length=1,
+        max_length=128,
+        description="User or team that it belongs to. None: $WANDB_ENTITY, or the account's own.",
+    )
+
+
 class TrackingConfig(Section):
-    """The MLflow store that follows the run directory."""
+    """What follows the run directory: an MLflow store, and others beside it."""
 
     section: ClassVar[str] = "tracking"
     role: ClassVar[Role] = Role.RECORD
@@ -178,4 +192,14 @@ class TrackingConfig(Section):
         description="Name under which MLflow's model registry gets the best policy as a new "
         "version with the alias champion: up to 256 characters, none of which is '/', ':' or a "
         "quote. None: it is not registered.",
+    )
+    tensorboard: Annotated[bool, Role.SPEED] = Field(
+        default=False,
+        description="Write TensorBoard's event files, too, in the folder tensorboard of the run "
+        "directory; needs the extra tensorboard.",
+    )
+    wandb: Annotated[WandbConfig | None, Role.SPEED] = Field(
+        None,
+        description="Send the metrics to a project of Weights & Biases, too, such as {project: "
+        "mine}; needs the extra wandb. None: to none.",
     )

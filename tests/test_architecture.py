@@ -18,7 +18,7 @@ ALLOWED = {
     "cluster": {
         *("numpy", "scipy", "ray", "mlflow", "tyro", "rich", "yaml", "safetensors"),
         *("matplotlib", "fsspec", "psutil", "pydantic"),
-        *("av", "onnx", "onnxruntime", "optuna"),  # extras
+        *("av", "onnx", "onnxruntime", "optuna", "tensorboard", "wandb"),  # extras
         "torch",  # in the program of a bundle
         "IPython",  # in the process of a notebook, which is built on it
     },
@@ -41,7 +41,7 @@ WITH_TORCH = {
 
 WITH_RAY = {
     "cluster/backends/ray",
-    "cluster/submission/jobs.py",
+    "cluster/submission",
     "cluster/doctor/cluster_checks.py",
 }
 WITH_MLFLOW = {"cluster/tracking"}

@@ -21,6 +21,7 @@ from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, Pri
 from reinforce.cluster.errors import UsageError
 from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
+from reinforce.configs.execution import WandbConfig
 from reinforce.configs.experiment import Change, Reduction, WrapperConfig
 from reinforce.configs.loading import load_config, parse_yaml
 
@@ -132,6 +133,7 @@ _YAML_METAVARS: dict[Any, str] = {
     tuple[WrapperConfig, ...]: "YAML",
     tuple[Change, ...]: "YAML",
     tuple[WrapperConfig, ...] | None: "YAML",
+    WandbConfig | None: "{None}|YAML",
 }
 
 

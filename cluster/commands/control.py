@@ -1,5 +1,7 @@
-"""``reinforce scale``, ``pause`` and ``unpause``: requests to a run that is going on."""
+"""``reinforce scale``, ``pause``, ``unpause`` and ``stop``: requests to a run that is going on."""
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -11,8 +13,12 @@ from reinforce.cluster.errors import UsageError
 from reinforce.cluster.run_requests import MAX_WORKERS, RunRequests
 from reinforce.cluster.run_store.journal import is_being_written
 from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.run_store.run_status import status_of
+from reinforce.cluster.waiting import waiting
 from reinforce.configs.loading import load_config
 from reinforce.configs.quoting import command_line
+
+_POLL_S = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +33,16 @@ class RequestCommand(Command):
 
     def _ask(self, answer: str, **changes: Any) -> int:
         """Leave the request for the run, and say what comes of it."""
+        self._leave_request(**changes)
+        PlainConsole().say(f"{self.run} {answer}")
+        return 0
+
+    def _leave_request(self, **changes: Any) -> RunDirectory:
+        """Leave a request for a run and return its directory.
+
+        Raises:
+            UsageError: It is not live.
+        """
         run = RunDirectory.open(self.run)
         if not is_being_written(run.journal_file):
             raise UsageError(
@@ -34,8 +50,7 @@ class RequestCommand(Command):
                 f"`{command_line('resume', self.run)}` goes on"
             )
         RunRequests.change(run.control_file, **changes)
-        PlainConsole().say(f"{self.run} {answer}")
-        return 0
+        return run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,3 +91,55 @@ class ScaleCommand(RequestCommand):
             )
         answer = f"goes to {self.num_workers} workers within seconds, as far as there is room"
         return self._ask(answer, num_workers=self.num_workers)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StopCommand(RequestCommand):
+    """Have a run end after a checkpoint, as Ctrl-C in its terminal does, and wait for its end.
+
+    Attributes:
+        address: Dashboard of a Ray cluster, such as http://127.0.0.1:8265: RUN_DIR is then the id
+            of a job there, or the name of its run.
+        timeout_s: Seconds to wait, > 0. The request stays when they are over.
+    """
+
+    address: str | None = None
+    timeout_s: float = 120.0
+
+    def execute(self) -> int:
+        stopped = self._stop_job(self.address) if self.address else self._stop_run()
+        deadline_s = time.monotonic() + self.timeout_s
+        with waiting(PlainConsole(stderr=True), f"{self.run} to end"):
+            while not (end := stopped()) and time.monotonic() < deadline_s:
+                time.sleep(_POLL_S)
+        console = PlainConsole()
+        if not end:
+            console.say(
+                f"{self.run} goes on after {self.timeout_s:g} s; it ends at its next safe point, "
+                "and `reinforce status` shows when"
+            )
+            return 1
+        console.say(f"{self.run} {end}")
+        return 0
+
+    def _stop_run(self) -> Callable[[], str]:
+        """Ask the run to end; return what says how it ended, or "" as long as it has not."""
+        run = self._leave_request(stop=True)
+
+        def end() -> str:
+            if is_being_written(run.journal_file):
+                return ""
+            if not run.path.exists():
+                return "has ended before it had begun, and nothing of it is left"
+            status = status_of(run.path)
+            way_on = f"; `reinforce resume {self.run}` goes on" * (status.state == "stopped")
+            return f"{status.state} after update {status.updates} ({status.note}){way_on}"
+
+        return end
+
+    def _stop_job(self, address: str) -> Callable[[], str]:
+        """Ask the job to end; return what says how it ended, or "" as long as it has not."""
+        # Imported late: Ray takes a second.
+        from reinforce.cluster.submission.job_status import stop_job
+
+        return stop_job(address, str(self.run))

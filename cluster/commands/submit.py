@@ -14,7 +14,7 @@ from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.interrupts import signal_behind
 from reinforce.cluster.run_store.checkpoints import SUBMITTED_FILES
-from reinforce.cluster.submission.jobs import RayJobs, exit_code_of
+from reinforce.cluster.submission.jobs import JOB_PREFIX, RayJobs, exit_code_of, in_words
 from reinforce.cluster.submission.working_directory import WorkingDirectory
 from reinforce.configs.config import Config
 from reinforce.configs.loading import preset_names
@@ -100,7 +100,7 @@ def _submit(
     content = "\0".join((package.name, *words))
     digest = hashlib.sha256(content.encode()).hexdigest()[:12]
     for attempt in count(1):
-        submission_id = f"reinforce-{config.run.name or 'run'}-{digest}-{attempt}"
+        submission_id = f"{JOB_PREFIX}{config.run.name or 'run'}-{digest}-{attempt}"
         job = jobs.find(submission_id)
         if job is None:
             command = _entrypoint(words, config, directory, package.stem)
@@ -139,14 +139,13 @@ def _follow(jobs: RayJobs, submission_id: str) -> int:
         job = jobs.follow(submission_id, partial(print, end="", flush=True))
     except KeyboardInterrupt as interrupt:
         _say(
-            "\nno longer following; the job goes on. The same command follows it again, and\n"
-            f"`ray job stop --address {jobs.address} {submission_id}` stops it, after a checkpoint"
+            "\nno longer following; the job goes on. The same command follows it again. After a "
+            f"checkpoint\n`reinforce stop {submission_id} --address {jobs.address}` stops it"
         )
         return 128 + signal_behind(interrupt)
     code = exit_code_of(job)
     if code:
-        reason = (job.message or "").partition(", last available logs")[0]  # those were shown
-        _say(f"{submission_id} {job.status.value.lower()}: {reason}")
+        _say(f"{submission_id} {job.status.value.lower()}: {in_words(job.message)}")
     if code == _NOT_FOUND:
         _say(
             "the head node does not find `reinforce`: install this project in the environment "

@@ -1,4 +1,4 @@
-"""``reinforce sync``: sends to MLflow what it missed of a run."""
+"""``reinforce sync``: sends to MLflow, and to other trackers, what they missed of a run."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,8 @@ from reinforce.cluster.errors import UsageError
 from reinforce.cluster.run_store.journal import is_being_written
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.tracking_state import loss_in_words, read_tracking_state
-from reinforce.cluster.run_store.trust import CHECKPOINTS, TRACKING, require_trust
+from reinforce.cluster.run_store.trust import CHECKPOINTS, TRACKING, WANDB, require_trust
+from reinforce.cluster.tracking.other_trackers import send_rest
 from reinforce.cluster.waiting import waiting
 from reinforce.configs.loading import load_config
 from reinforce.configs.quoting import command_line
@@ -16,7 +17,7 @@ from reinforce.configs.quoting import command_line
 
 @dataclass(frozen=True, kw_only=True)
 class SyncCommand(Command):
-    """Send to MLflow what it missed of a run.
+    """Send to MLflow, and to the other trackers that the run names, what they missed of it.
 
     Attributes:
         run: A run directory; the run may still be going on.
@@ -28,9 +29,11 @@ class SyncCommand(Command):
     def execute(self) -> int:
         run = RunDirectory.open(self.run)
         config = load_config(str(run.config_file))
-        require_trust(run, config, (*TRACKING, *CHECKPOINTS), trust=self.trust)
+        require_trust(run, config, (*TRACKING, *WANDB, *CHECKPOINTS), trust=self.trust)
         with waiting(PlainConsole(stderr=True), "MLflow to take what it missed"):
             sync_run_directory(run)
+        if not is_being_written(run.journal_file):  # else they are on it
+            send_rest(run, config)
         PlainConsole().say(f"{self.run} is complete in MLflow")
         return 0
 

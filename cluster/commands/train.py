@@ -19,7 +19,7 @@ from reinforce.cluster.run_lifecycle import RunLifecycle, check_environment, new
 from reinforce.cluster.run_store.checkpoints import Checkpoints
 from reinforce.cluster.run_store.journal import Journal
 from reinforce.cluster.run_store.run_directory import RunDirectory
-from reinforce.cluster.run_store.trust import CHECKPOINTS, CLUSTER, CODE, START
+from reinforce.cluster.run_store.trust import CHECKPOINTS, CLUSTER, CODE, START, WANDB
 from reinforce.cluster.warm_start import with_start_noted
 from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
@@ -96,5 +96,5 @@ def train_or_resume(
         # The machine is new, and the run's directory went with the old one.
         RunDirectory.create(config)
     # All but the place of tracking.json stands in the user's own configuration.
-    said = (*CODE, *CHECKPOINTS, *CLUSTER, *START, "tracking.uri")
+    said = (*CODE, *CHECKPOINTS, *CLUSTER, *START, *WANDB, "tracking.uri")
     return go_on(run, config, console, started_s, callbacks, consent=Consent(said))

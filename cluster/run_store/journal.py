@@ -7,6 +7,7 @@ import math
 import os
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -20,6 +21,7 @@ from reinforce.cluster.errors import RunDirectoryError, StorageError
 from reinforce.cluster.evaluation import Evaluation, Evaluations
 from reinforce.cluster.files import (
     is_locked,
+    last_lines,
     open_locked,
     temporary_name,
     whole_lines,
@@ -38,6 +40,9 @@ _BEGAN_NS = time.time_ns() - time.monotonic_ns()
 
 _LOCK_TIMEOUT_S = 1.0
 """Others look for a moment whether the journal is locked."""
+
+_LOOKS_BACK_BYTES = (2**16, 2**20, 2**26)
+"""How far from its end a journal is searched for the newest update, one after the other."""
 
 
 @dataclass(frozen=True)
@@ -323,6 +328,23 @@ class Journal:
 def is_being_written(path: Path) -> bool:
     """Return whether a process has this journal open for writing: whether the run is going on."""
     return is_locked(path)
+
+
+def newest_update(path: Path) -> JournalEntry | None:
+    """Return the newest update, found from the end of a journal that may be long; None if none is.
+
+    Lines that are damaged are passed over.
+
+    Raises:
+        IrregularFileError: What stands there is no file.
+    """
+    for num_bytes in _LOOKS_BACK_BYTES:
+        for line in reversed(last_lines(path, num_bytes)):
+            with suppress(ValueError):
+                entry = JournalEntry.parse(line)
+                if entry.batch:
+                    return entry
+    return None
 
 
 def read_entries(path: Path) -> Iterator[JournalEntry]:

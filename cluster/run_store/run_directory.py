@@ -31,6 +31,7 @@ class RunDirectory:
         history_file: One line of JSON per start of the run.
         summary_file: How the run ended; absent until it has.
         control_file: What was asked of the run while it is going on.
+        wait_file: What the run has been waiting for, and since when; absent while it does not.
         origin_file: Where the run comes from: command, git commit, versions.
         tracking_file: Which MLflow run follows this directory.
         tracking_log: What the tracking process had to say.
@@ -49,6 +50,7 @@ class RunDirectory:
         self.history_file = path / "history.jsonl"
         self.summary_file = path / "summary.json"
         self.control_file = path / "control.json"
+        self.wait_file = path / "waiting.json"
         self.origin_file = path / "origin.json"
         self.tracking_file = path / "tracking.json"
         self.tracking_log = path / "tracking.log"
@@ -109,7 +111,7 @@ class RunDirectory:
         files = (
             *(self.config_file, self.journal_file, self.history_file, self.summary_file),
             *(self.control_file, self.origin_file, self.tracking_file, self.tracking_log),
-            self.system_file,
+            *(self.system_file, self.wait_file),
         )
         try:
             for folder in (self.checkpoints, self.plots, self.videos):

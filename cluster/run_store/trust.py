@@ -33,9 +33,10 @@ CODE = ("environment.id", "environment.wrappers", EVALUATION_ENVIRONMENT, POLICY
 
 CHECKPOINTS = ("checkpoint.directory",)
 TRACKING = ("tracking.uri", "tracking.json")
+WANDB = ("tracking.wandb",)
 CLUSTER = ("cluster.address",)
 START = ("run.start_from",)
-EVERYTHING = (*CODE, *CHECKPOINTS, *TRACKING, *CLUSTER, *START)
+EVERYTHING = (*CODE, *CHECKPOINTS, *TRACKING, *WANDB, *CLUSTER, *START)
 
 SAY_TRUST = "add --trust (from Python: trust=True)"
 
@@ -158,6 +159,8 @@ def _note(run: RunDirectory, config: Config) -> dict[str, str]:
         named.append(config.evaluation.environment)
     if config.run.start_from:
         named.append(f"start from {config.run.start_from}")
+    if config.tracking.wandb:
+        named.append(f"tracked in {config.tracking.wandb.model_dump_json()}")
     digest = hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
     return {"run": str(run.path.resolve()), "sha256": digest}
 
@@ -198,6 +201,10 @@ def _risks(run: RunDirectory, config: Config) -> Iterator[tuple[str, str]]:
     address = config.cluster.address
     if address and address != os.environ.get("RAY_ADDRESS"):
         yield "cluster.address", f"show your token to {address!r} (cluster.address)"
+    wandb = config.tracking.wandb
+    if wandb:
+        project = f"{wandb.entity or 'your'}/{wandb.project}"
+        yield "tracking.wandb", f"send to the project {project!r} of W&B (tracking.wandb)"
     yield from _tracking_risks(run, config)
 
 

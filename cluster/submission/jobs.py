@@ -23,6 +23,7 @@ from reinforce.cluster.proxies import proxy_note
 
 _PROBE_TIMEOUT_S = 5.0
 _REQUEST_TIMEOUTS_S = (5.0, 60.0)  # to connect, and to answer
+_LOG_TIMEOUT_S = 20.0  # a dashboard asks the node, which may be busy
 _SUBMIT_TIMEOUT_S = 30.0
 _QUIET_S = 30.0
 """After this long without output, ask for the job's status: its cluster may be gone."""
@@ -33,6 +34,15 @@ _LOST_AFTER_S = 60.0
 _RETRY_PAUSE_S = 2.0
 _STOP_WAIT_S = "60"
 """Between SIGTERM and SIGKILL of a job that is stopped: it writes a checkpoint first."""
+
+JOB_PREFIX = "reinforce-"
+"""How the ids begin of the jobs that `reinforce submit` makes."""
+
+_MAX_LOG = 2**20
+"""Bytes of a log that is read as a whole."""
+
+_NO_ANSWER = (OSError, http.client.HTTPException, ValueError, LookupError)
+"""What a request may end with for which there is no answer, or another than ours."""
 
 _UNREACHABLE = (RuntimeError, OSError, AuthenticationError)
 """What Ray's client and the library below it raise."""
@@ -62,6 +72,44 @@ class RayJobs:
             if isinstance(error, RuntimeError) and "status code 404" in str(error):
                 return None
             raise _unreachable(self.address, error) from error
+
+    def all(self) -> list[JobDetails]:
+        """Return what is known of all jobs and drivers, also those that are over."""
+        try:
+            return list(self._client.list_jobs())
+        except _UNREACHABLE as error:
+            raise _unreachable(self.address, error) from error
+
+    def stop(self, submission_id: str) -> None:
+        """Have a job end, after a checkpoint; returns before it has."""
+        try:
+            self._client.stop_job(submission_id)
+        except _UNREACHABLE as error:
+            raise _unreachable(self.address, error) from error
+
+    def read_log(self, job: JobDetails, name: str) -> bytes:
+        """Return a file among the logs of a job's node; empty if it cannot be had."""
+        for node_id in self._nodes_of(job):
+            with suppress(*_NO_ANSWER):
+                query = urllib.parse.urlencode({"node_id": node_id, "filename": name})
+                with _open(f"{self.address}/api/v0/logs/file?{query}", _LOG_TIMEOUT_S) as answer:
+                    return bytes(answer.read(_MAX_LOG))
+        return b""
+
+    def _nodes_of(self, job: JobDetails) -> list[str]:
+        """Return the ids of the nodes on which a job's driver may be: those of its machine."""
+        if job.driver_node_id or not job.driver_info:
+            return [job.driver_node_id] if job.driver_node_id else []
+        wanted = {"node_ip": job.driver_info.node_ip_address, "state": "ALIVE"}
+        filters = [("filter_keys", key) for key in wanted]
+        filters += [("filter_values", value) for value in wanted.values()]
+        filters += [("filter_predicates", "=")] * len(wanted)
+        with suppress(*_NO_ANSWER, TypeError):
+            url = f"{self.address}/api/v0/nodes?{urllib.parse.urlencode(filters)}"
+            with _open(url, _LOG_TIMEOUT_S) as answer:
+                nodes = json.load(answer)["data"]["result"]["result"]
+            return [str(node["node_id"]) for node in nodes]
+        return []
 
     def submit(self, submission_id: str, entrypoint: str, package: Path) -> None:
         """Start a job with a packed working directory.
@@ -173,11 +221,22 @@ def exit_code_of(job: JobDetails) -> int:
     return code if code > 0 else 128 - code
 
 
+def in_words(message: str | None) -> str:
+    """Return what a cluster says of a job, without the log that it repeats."""
+    return (message or "").partition(", last available logs")[0]
+
+
 def _unreachable(address: str, error: Exception) -> ClusterUnreachableError:
     if isinstance(error, AuthenticationError):
         return ClusterUnreachableError(f"{address} refuses us: {missing_token_advice()}")
     seen = f"{address} gives no answer about jobs: {error}"
     return ClusterUnreachableError("; ".join(filter(None, (seen, proxy_note(address)))))
+
+
+def _open(url: str, timeout_s: float = _PROBE_TIMEOUT_S) -> Any:
+    """Return the answer to a request with our token."""
+    request = urllib.request.Request(url, headers=request_headers())  # noqa: S310
+    return urllib.request.urlopen(request, timeout=timeout_s)  # noqa: S310
 
 
 def _require_dashboard(address: str) -> None:
@@ -188,9 +247,8 @@ def _require_dashboard(address: str) -> None:
             f"--address {address!r} is not the URL of a Ray dashboard, such as "
             "http://127.0.0.1:8265 (HOST:6379 is the address for --cluster.address)"
         )
-    request = urllib.request.Request(f"{address}/api/version", headers=request_headers())  # noqa: S310
     try:
-        with urllib.request.urlopen(request, timeout=_PROBE_TIMEOUT_S) as answer:  # noqa: S310
+        with _open(f"{address}/api/version") as answer:
             json.load(answer)["ray_version"]
     except urllib.error.HTTPError as error:
         problem = f"is not a Ray dashboard (HTTP {error.code} for /api/version)"

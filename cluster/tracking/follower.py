@@ -11,10 +11,8 @@ journal back, or whether an answer was lost (docs/decisions/0030-what-mlflow-has
 """
 
 import io
-import json
 import math
 import os
-import select
 import signal
 import socket
 import sys
@@ -33,6 +31,7 @@ from reinforce.cluster.run_store.run_directory import RunDirectory, is_followed
 from reinforce.cluster.run_store.summary import read_summary
 from reinforce.cluster.run_store.tracking_state import ANSWERS_AGAIN
 from reinforce.cluster.tracking.experiment import overruled
+from reinforce.cluster.tracking.lifeline import is_driver_gone, wait_for_start
 from reinforce.cluster.tracking.mlflow_run import (
     INCOMPLETE_TAG,
     MLflowRun,
@@ -286,24 +285,9 @@ def _tell(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _read_start() -> tuple[Path, list[str], list[str]] | None:
-    """Wait for what to follow: directory, command, search path; None if nothing comes."""
-    line = sys.stdin.buffer.readline()
-    if not line.endswith(b"\n"):
-        return None
-    start = json.loads(line)
-    return Path(start["run_directory"]), start["command"], start["search_path"]
-
-
-def _is_driver_gone(wait_s: float) -> bool:
-    """Wait up to ``wait_s`` seconds and return whether the driver has closed standard input."""
-    readable, _, _ = select.select([sys.stdin], [], [], wait_s)
-    return bool(readable) and os.read(sys.stdin.fileno(), 4096) == b""
-
-
 def main() -> int:
     """Follow the directory named on standard input until that input ends."""
-    start = _read_start()
+    start = wait_for_start()
     if start is None:
         return 0
     path, command, search_path = start
@@ -318,7 +302,7 @@ def main() -> int:
     os.utime(run.tracking_log)
     try:
         with SystemSampler(run.system_file):
-            Follower(run, _is_driver_gone, _TIMEOUT_S, command).follow()
+            Follower(run, is_driver_gone, _TIMEOUT_S, command).follow()
     except UsageError as error:
         _tell(f"MLflow: {error}")
         return 1

@@ -1,6 +1,5 @@
 """The driver's end of tracking: starts the follower, lets go of it, and waits for it."""
 
-import json
 import os
 import subprocess
 import threading
@@ -22,12 +21,10 @@ from reinforce.cluster.run_store.tracking_state import (
     place_in_words,
     read_tracking_state,
 )
-from reinforce.cluster.self_command import module_command, self_environment
 from reinforce.cluster.tracking.experiment import missing, overruled
-from reinforce.cluster.tracking.provenance import words_after_reinforce
+from reinforce.cluster.tracking.lifeline import start_follower, tell_end, tell_start
 from reinforce.cluster.waiting import waiting
 from reinforce.configs.execution import TrackingConfig
-from reinforce.configs.given_objects import UserProgram
 from reinforce.configs.quoting import command_line
 
 _START_TIMEOUT_S = 60.0
@@ -48,15 +45,12 @@ _COMPLAINT = "MLflow: "
 _COMPLAINT_LASTS_S = 3.0
 """What MLflow has got over within that time is not worth a word."""
 
-_NICENESS = 10
-"""Importing MLflow takes seconds of CPU at the very time when Ray starts; training goes first."""
-
 
 class Tracking:
-    """A follower process, or nothing if tracking is off.
+    """A follower process on a lifeline, or nothing if tracking is off.
 
-    The pipe to its standard input is the lifeline: the system closes it however this process ends,
-    and the follower then sends what is left and gives the MLflow run its status.
+    However this process ends, the follower then sends what is left and gives the MLflow run its
+    status.
     """
 
     def __init__(
@@ -70,23 +64,8 @@ class Tracking:
 
     def __enter__(self) -> Self:
         if self._config.enabled:
-            self._process = self._start()
+            self._process = start_follower("reinforce.cluster.tracking.follower")
         return self
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(  # noqa: S603  (a program of our own)
-            module_command("reinforce.cluster.tracking.follower"),
-            env=self_environment(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            # Out of the terminal's group: Ctrl-C is for the driver, which then ends the run.
-            start_new_session=True,
-        )
-        with suppress(ProcessLookupError):  # it has ended already; print_link() will tell
-            niceness = os.getpriority(os.PRIO_PROCESS, 0)  # nobody may lower what `nice` set
-            os.setpriority(os.PRIO_PROCESS, process.pid, max(niceness, _NICENESS))
-        return process
 
     def __exit__(self, *error: object) -> None:
         self.let_go()
@@ -99,7 +78,7 @@ class Tracking:
 
     def follow(self, run: RunDirectory) -> None:
         """Have the follower send this run directory from now on."""
-        if self._run or not (self._process and self._process.stdin):
+        if self._run or not self._process:
             return
         self._run = run
         self._sign_at_start = self._sign()
@@ -107,15 +86,7 @@ class Tracking:
         for _ in complaints.new_lines():
             pass  # of earlier processes
         start_in_background(partial(self._tell_complaints, complaints, str(run.path)))
-        start = {
-            "run_directory": str(run.path),
-            "command": words_after_reinforce(),
-            "search_path": UserProgram.of_this_process().search_path,
-        }
-        # If it has ended already, print_link() will tell.
-        with suppress(BrokenPipeError):
-            self._process.stdin.write(json.dumps(start).encode() + b"\n")
-            self._process.stdin.flush()
+        tell_start(self._process, run.path)
 
     def remarks(self, run: RunDirectory) -> Iterator[str]:
         """Yield a sentence on each variable of MLflow's that is wrong or has no effect here."""
@@ -131,9 +102,8 @@ class Tracking:
     def let_go(self) -> None:
         """Tell the follower that the run is over; it finishes while others clean up."""
         self._is_over.set()
-        if self._process and self._process.stdin:
-            with suppress(BrokenPipeError):
-                self._process.stdin.close()
+        if self._process:
+            tell_end(self._process)
 
     def _tell_complaints(self, log: LineReader, run: str) -> None:
         """Say while the run goes on what keeps MLflow from taking it, each reason once."""

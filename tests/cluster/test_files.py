@@ -3,7 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from reinforce.cluster.files import LineReader, read_json, whole_lines
+from reinforce.cluster.files import LineReader, last_lines, read_json, whole_lines
 from reinforce.cluster.run_requests import RunRequests
 from reinforce.cluster.run_store.summary import read_summary
 from reinforce.cluster.run_store.tracking_state import read_tracking_state
@@ -104,3 +104,13 @@ def test_values_of_another_type_count_as_missing_and_unknown_keys_stay(tmp_path)
     assert read_summary(path) is None
     path.write_text('{"status": "failed", "stop_reason": "x", "timestamp_ms": 5, "new": 1}')
     assert read_summary(path)["new"] == 1
+
+
+def test_the_last_lines_are_whole_ones(tmp_path):
+    path = tmp_path / "file"
+    assert last_lines(path, 100) == []
+    path.write_bytes(b"one\ntwo\nthree\nfo")
+
+    assert last_lines(path, 100) == [b"one", b"two", b"three"]
+    assert last_lines(path, 12) == [b"three"], "the one before is cut off"
+    assert last_lines(path, 3) == []

@@ -205,7 +205,8 @@ def test_metrics_and_logs_of_a_run_are_where_prometheus_and_a_reader_look(nodes,
         [
             *[sys.executable, "-m", "reinforce", "train", "cartpole", "--run.name", "loud"],
             *["--cluster.address", nodes.address, "--environment.id", "my_environment:Loud-v0"],
-            *["--stop.max_environment_steps", "None", "--tracking.enabled", "false"],
+            *["--stop.max_environment_steps", "None", "--stop.max_updates", "1000000"],
+            *["--tracking.enabled", "false"],
         ],
         cwd=tmp_path,
         env=os.environ | QUICK_METRICS | {"REINFORCE_LOG_FORMAT": "json"},
@@ -219,11 +220,19 @@ def test_metrics_and_logs_of_a_run_are_where_prometheus_and_a_reader_look(nodes,
             "ray_reinforce_learner_gradient_norm{",
             "ray_reinforce_evaluation_return_mean{",
         )
+        shown = run_in(tmp_path, "status", "--address", nodes.dashboard, "--json")
     finally:
         run.terminate()
         run.wait(90)
 
     assert 'run="loud"' in exported
+    assert shown.returncode == 0, shown.stderr
+    (row,) = [row for row in json.loads(shown.stdout) if row["state"] == "running"]
+    assert (row["name"], row["path"]) == ("loud", str(tmp_path / "runs" / "loud"))
+    assert row["updates"] > 0
+    assert row["return_mean"] > 0
+    assert row["environment_steps_per_s"] > 0
+    assert row["workers"] >= 1
     said = "\n".join(nodes.logs("worker-*").values())
     lines = [line for line in said.splitlines() if "made a loud one" in line]
     assert lines

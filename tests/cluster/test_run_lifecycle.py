@@ -2,8 +2,10 @@
 
 import io
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
+from processes import wait_for
 from runs import records_of, train
 
 from reinforce.cluster.backends.inline import InlineLearner
@@ -18,6 +20,8 @@ from reinforce.cluster.files import read_json
 from reinforce.cluster.run_lifecycle import RunLifecycle
 from reinforce.cluster.run_store.journal import Journal
 from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.run_store.run_status import status_of
+from reinforce.cluster.waiting import waiting
 from reinforce.workers.environment import inspect_environment
 
 SECTIONS = {
@@ -157,3 +161,21 @@ def test_a_signal_while_the_last_checkpoint_is_fetched_destroys_nothing(
 
     run = RunDirectory(config.run.directory / "test")
     assert len(records_of(run)) >= 2
+
+
+def test_what_a_run_waits_for_stands_in_its_directory_meanwhile(conduct, monkeypatch):
+    """Here for its pictures; for room on a cluster it waits by the same means."""
+    seen = []
+
+    def draw(journal, plots, name):
+        run = RunDirectory(plots.parent)
+        wait_for(run.wait_file.exists, pause_s=0.01)
+        seen.append((status_of(run.path).state, status_of(run.path).note))
+
+    monkeypatch.setattr("reinforce.cluster.run_lifecycle.draw_run", draw)
+    monkeypatch.setattr("reinforce.cluster.run_lifecycle.waiting", partial(waiting, line_after_s=0))
+
+    run, _ = conduct(monkeypatch, {})
+
+    assert seen == [("waiting", "the pictures")]
+    assert not run.wait_file.exists()

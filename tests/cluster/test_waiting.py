@@ -119,3 +119,15 @@ def test_a_spinner_is_below_the_panel_whichever_begins_and_ends_first(screen):
     assert screen.drawn() == {"waiting for the learner"}
     late.close()
     assert screen.drawn() == set()
+
+
+def test_a_wait_that_had_a_line_is_noted_until_it_is_over():
+    noted, console = [], PlainConsole(file=io.StringIO(), width=200)
+    with waiting(console, "soon", note=noted.append):
+        pass
+    with waiting(console, "a worker", lambda: "no room yet", 0.01, note=noted.append):
+        while not noted:
+            time.sleep(0.01)
+
+    assert set(noted[:-1]) == {"a worker: no room yet"}
+    assert noted[-1] == ""

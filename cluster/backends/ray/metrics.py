@@ -1,10 +1,16 @@
-"""A run's newest numbers as metrics of Ray, for Prometheus: ``ray_reinforce_SECTION_NAME``."""
+"""A run's newest numbers as metrics of Ray, for Prometheus: ``ray_reinforce_SECTION_NAME``.
+
+And as a file for ``reinforce status``, which reaches no node, only the dashboard.
+"""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from threading import Event, Thread
 from typing import Self
 
 from ray.util.metrics import Gauge
+
+from reinforce.cluster.backends.ray.published_numbers import PublishedNumbers
 
 _INTERVAL_S = 5.0
 """Between two exports. Ray forgets a gauge that was not set for twenty seconds, and an update or
@@ -18,11 +24,12 @@ class MetricsExporter:
 
     Args:
         run_name: Tag of every gauge.
+        run_directory: Where the run is, for whoever asks for its status.
         warn: Called with a sentence if the numbers do not reach Ray.
     """
 
-    def __init__(self, run_name: str, warn: Callable[[str], None]) -> None:
-        self._run, self._warn = run_name, warn
+    def __init__(self, run_name: str, run_directory: Path, warn: Callable[[str], None]) -> None:
+        self._run, self._directory, self._warn = run_name, run_directory, warn
         self._numbers: dict[str, float] = {}
         self._gauges: dict[str, Gauge] = {}
         self._is_over = Event()
@@ -41,13 +48,14 @@ class MetricsExporter:
         self._numbers = {**self._numbers, **numbers}
 
     def export(self) -> None:
-        """Set a gauge of Ray for each number that was ever given."""
+        """Set a gauge of Ray for each number that was ever given, and publish all of them."""
         for name, value in self._numbers.items():
             if name not in self._gauges:
                 gauge = Gauge(metric_name(name), description=name, tag_keys=("run",))
                 gauge.set_default_tags({"run": self._run})
                 self._gauges[name] = gauge
             self._gauges[name].set(value)
+        PublishedNumbers(self._run, str(self._directory), self._numbers).publish()
 
     def _export_until_over(self) -> None:
         has_failed = is_last = False

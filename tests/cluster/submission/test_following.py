@@ -1,5 +1,6 @@
-"""What a person sees who follows a job: Ctrl-C, `ray job stop`, and a cluster that goes away."""
+"""What a person sees who follows a job: Ctrl-C, its status, a stop, a cluster that goes away."""
 
+import json
 import re
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from ray_nodes import ray_nodes
 
+from reinforce.cluster.cli import main
 from reinforce.cluster.files import read_json
 from reinforce.cluster.submission.jobs import _ShownOnce
 
@@ -70,18 +72,32 @@ def end_of(process):
     return process.returncode
 
 
-def test_a_job_is_followed_through_ctrl_c_and_a_stop_until_its_cluster_goes_away(head, tmp_path):
+def test_a_job_is_followed_through_ctrl_c_and_a_stop_until_its_cluster_goes_away(
+    head, tmp_path, capsys
+):
+    show = ["status", "--address", head.dashboard, "--json"]
     with follower(head, tmp_path) as process:
         process.send_signal(signal.SIGINT)
         assert end_of(process) == 130
     assert "no longer following; the job goes on" in process.said
     assert "Traceback" not in process.said
-    (stop,) = re.findall(r"`ray (job stop .*)` stops it, after a checkpoint", process.said)
+    (stop,) = re.findall(r"`reinforce (stop .*)` stops it", process.said)
+    job = stop.split()[1]
 
     with follower(head, tmp_path) as process:
         assert "already (running)" in process.said
-        subprocess.run([Path(sys.executable).parent / "ray", *stop.split()], check=True)
+        assert main(show) == 0
+        (row,) = json.loads(capsys.readouterr().out)
+        assert (row["name"], row["state"]) == (job, "running")
+        assert row["note"] == f"job {job}, no numbers of it"
+        assert main(stop.split()) == 0
+        assert f"{job} stopped (Job was intentionally stopped.)" in capsys.readouterr().out
         assert end_of(process) == 143
+    assert main(show) == 0
+    assert json.loads(capsys.readouterr().out)[0]["state"] == "stopped"
+    assert main(stop.split()) == 2
+    refusal = f"no job '{job}' going on at {head.dashboard}; the ids of all: none"
+    assert refusal in capsys.readouterr().err
     run = head.home / "runs" / "endless"
     assert read_json(run / "summary.json")["status"] == "interrupted"
     assert len(list((run / "checkpoints").iterdir())) > 0

@@ -1,0 +1,128 @@
+"""``reinforce status``: how runs stand, those of folders or those of a Ray cluster."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from textwrap import shorten
+from typing import Annotated
+
+import tyro
+from rich.live import Live
+from rich.table import Table
+
+from reinforce.cluster.commands.arguments import Command, Flag
+from reinforce.cluster.console import PlainConsole
+from reinforce.cluster.errors import UsageError
+from reinforce.cluster.run_store.run_status import RunStatus, State, find_runs, status_of
+
+_INTERVAL_S = 2.0
+_NOTE_LENGTH = 120
+
+_STYLES: dict[State, str] = {
+    **dict.fromkeys(("running", "finished"), "green"),
+    **dict.fromkeys(("waiting", "stopped"), "yellow"),
+    **dict.fromkeys(("failed", "killed", "unreadable"), "red"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatusCommand(Command):
+    """Show how runs stand: those of folders, or those of a Ray cluster.
+
+    A run is live as long as a process holds the lock on its journal. Nothing that a run directory
+    names is imported or contacted.
+
+    Attributes:
+        folders: Folders of runs, or run directories. None: runs.
+        address: Dashboard of a Ray cluster, such as http://127.0.0.1:8265, whose runs are shown
+            instead.
+        watch: Show it again every two seconds, until Ctrl-C.
+        json: Print one line of JSON instead, with times in ms since 1970.
+    """
+
+    folders: Annotated[
+        tuple[Path, ...],
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="[FOLDER ...]", help_behavior_hint=""),
+    ] = ()
+    address: str | None = None
+    watch: Flag = False
+    json: Flag = False
+
+    def execute(self) -> int:
+        if self.address and self.folders:
+            raise UsageError("give folders, or the --address of a cluster, not both")
+        console = PlainConsole()
+        if self.watch:
+            if self.json or not console.is_terminal:
+                raise UsageError("--watch is for terminals: programs call `status --json` again")
+            self._show_until_interrupted(console)
+        rows = self._rows()
+        if self.json:
+            console.say_data(json.dumps([asdict(row) for row in rows]))
+        elif rows:
+            console.print(_table(console, rows))
+        else:
+            console.say(f"no runs {'on' if self.address else 'in'} {self._places()}")
+        return 0
+
+    def _rows(self) -> list[RunStatus]:
+        """Return live runs first, and those with the newest news before others."""
+        if self.address:
+            # Imported late: Ray takes a second.
+            from reinforce.cluster.submission.job_status import statuses_of_jobs
+
+            rows = statuses_of_jobs(self.address)
+        else:
+            folders = self.folders or (Path("runs"),)
+            rows = [status_of(path) for folder in folders for path in find_runs(folder)]
+        return sorted(rows, key=lambda row: (not row.is_live, -(row.since_ms or 0)))
+
+    def _places(self) -> str:
+        return self.address or ", ".join(map(str, self.folders)) or "runs"
+
+    def _show_until_interrupted(self, console: PlainConsole) -> None:
+        with Live(console=console, auto_refresh=False) as live:
+            while True:
+                live.update(_table(console, self._rows()), refresh=True)
+                time.sleep(_INTERVAL_S)
+
+
+def _table(console: PlainConsole, rows: Sequence[RunStatus]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("run", overflow="fold")
+    table.add_column("state")
+    for title in ("update", "return", "steps/s", "workers"):
+        table.add_column(title, justify="right")
+    table.add_column("since")
+    table.add_column("", overflow="fold")
+    for row in rows:
+        numbers = (
+            (row.updates, ","),
+            (row.return_mean, ".1f"),
+            (row.environment_steps_per_s, ",.0f"),
+            (row.workers, ","),
+        )
+        state = console.cell(row.state)
+        state.stylize(_STYLES[row.state])
+        note = shorten(row.note.partition("\n")[0], _NOTE_LENGTH, placeholder="…")
+        note = f"for {note}" if row.state == "waiting" and note else note
+        cells = ["-" if value is None else format(value, form) for value, form in numbers]
+        name, since = console.cell(row.name), _moment(row.since_ms)
+        table.add_row(name, state, *cells, since, console.cell(note))
+    return table
+
+
+def _moment(timestamp_ms: int | None) -> str:
+    """Return a moment in local time, without the day if that is today."""
+    if timestamp_ms is None:
+        return "-"
+    try:
+        moment = datetime.fromtimestamp(timestamp_ms / 1000, UTC).astimezone()
+    except (ValueError, OverflowError, OSError):  # a stranger's
+        return "-"
+    is_today = moment.date() == datetime.now().astimezone().date()
+    return f"{moment:%H:%M:%S}" if is_today else f"{moment:%Y-%m-%d %H:%M}"

@@ -1,0 +1,161 @@
+"""What can be seen of a run from outside: how it stands, from the files that it writes anyway."""
+
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from reinforce.cluster.errors import UsageError
+from reinforce.cluster.files import last_lines, read_json, write_json
+from reinforce.cluster.run_requests import RunRequests
+from reinforce.cluster.run_store.journal import is_being_written, newest_update
+from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.run_store.summary import read_summary
+from reinforce.cluster.typed_json import Count, parse_json
+
+State = Literal["running", "waiting", "stopped", "finished", "failed", "killed", "unreadable"]
+"""``waiting``: alive and not training, since something is missing or it is paused; ``stopped``: by
+a signal or ``reinforce stop``, after a checkpoint; ``killed``: gone without a word."""
+
+_ENDINGS: dict[str, State] = {
+    "finished": "finished",
+    "interrupted": "stopped",
+    "failed": "failed",
+}
+"""Of the statuses in a summary."""
+
+_LINE_BYTES = 2**16
+"""Of the history, of which the last line is enough."""
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """How a run stands; None is what nobody knows.
+
+    Attributes:
+        name: Of the run, or of the job on a cluster that has not said which run it is.
+        state: One of ``State``.
+        since_ms: When it got into this state, or last gave a sign of life if it was killed. Unix
+            time in milliseconds.
+        note: What it waits for, how it ended, or why nothing can be said; may be empty.
+        updates: Updates so far.
+        return_mean: Mean return of the newest batch.
+        environment_steps_per_s: Steps per second in the newest update.
+        workers: Workers that were alive at the newest update.
+        path: Its run directory, where that is.
+    """
+
+    name: str
+    state: State
+    since_ms: int | None = None
+    note: str = ""
+    updates: int | None = None
+    return_mean: float | None = None
+    environment_steps_per_s: float | None = None
+    workers: int | None = None
+    path: str | None = None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether a process trains it."""
+        return self.state in ("running", "waiting")
+
+
+def numbers_of(metrics: Mapping[str, float]) -> dict[str, Any]:
+    """Return the fields of ``RunStatus`` that stand in the metrics of an update."""
+    counts = {"updates": "progress/updates", "workers": "cluster/workers_alive"}
+    rates = ("rollout/return_mean", "time/environment_steps_per_s")
+    return {
+        **{field: int(metrics[name]) for field, name in counts.items() if name in metrics},
+        **{name.partition("/")[2]: metrics[name] for name in rates if name in metrics},
+    }
+
+
+@dataclass(frozen=True)
+class _Start:
+    timestamp_ms: Count
+
+
+@dataclass(frozen=True)
+class _Wait:
+    what: str
+    since_ms: Count
+
+
+def note_wait(run: RunDirectory, what: str) -> None:
+    """Write down what a run waits for; an empty text: for nothing any more."""
+    with suppress(OSError):  # the run is worth more than what is said of it
+        if what:
+            write_json(run.wait_file, asdict(_Wait(what, time.time_ns() // 1_000_000)))
+        else:
+            run.wait_file.unlink(missing_ok=True)
+
+
+def find_runs(folder: Path) -> list[Path]:
+    """Return the run directories in a folder, or the folder itself if it is one, by name.
+
+    Raises:
+        UsageError: There is no such folder, or it cannot be read.
+    """
+    try:
+        if (folder / "config.yaml").exists():
+            return [folder]
+        return [path for path in sorted(folder.iterdir()) if (path / "config.yaml").exists()]
+    except OSError as error:
+        raise UsageError(
+            f"cannot look for runs in {folder} ({error.strerror}); `reinforce status FOLDER` names "
+            "another place"
+        ) from None
+
+
+def status_of(path: Path) -> RunStatus:
+    """Return how the run of a directory stands, whoever wrote what is in it."""
+    try:
+        return _status_of(RunDirectory.open(path))
+    except (OSError, UsageError) as error:
+        return RunStatus(path.name, "unreadable", note=str(error), path=str(path))
+
+
+def _status_of(run: RunDirectory) -> RunStatus:
+    is_live = is_being_written(run.journal_file)
+    update = newest_update(run.journal_file)
+    state, since_ms, note = _state_of_live(run) if is_live else _state_of_ended(run)
+    return RunStatus(
+        *(run.name, state, since_ms, note),
+        **numbers_of({"progress/updates": 0, **(update.metrics if update else {})}),
+        path=str(run.path),
+    )
+
+
+def _state_of_live(run: RunDirectory) -> tuple[State, int | None, str]:
+    wait = read_json(run.wait_file, _Wait)
+    if wait:
+        return "waiting", wait.since_ms, wait.what
+    if RunRequests.read(run.control_file).paused:
+        return "waiting", _modified_ms(run.control_file), "`reinforce unpause`"
+    start = _last_start(run)
+    if start is None:
+        return "waiting", _modified_ms(run.config_file), "its first start"
+    return "running", start.timestamp_ms, ""
+
+
+def _state_of_ended(run: RunDirectory) -> tuple[State, int | None, str]:
+    summary = read_summary(run.summary_file)
+    if summary:
+        return _ENDINGS[summary["status"]], summary["timestamp_ms"], summary["stop_reason"]
+    return "killed", _modified_ms(run.journal_file), "`reinforce resume` goes on"
+
+
+def _last_start(run: RunDirectory) -> _Start | None:
+    lines = last_lines(run.history_file, _LINE_BYTES)
+    with suppress(ValueError):
+        return parse_json(lines[-1], _Start) if lines else None
+    return None
+
+
+def _modified_ms(file: Path) -> int | None:
+    with suppress(OSError):
+        return file.stat().st_mtime_ns // 1_000_000
+    return None

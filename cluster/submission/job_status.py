@@ -1,0 +1,104 @@
+"""How the runs of a Ray cluster stand: what its dashboard says of jobs, and what they publish."""
+
+import signal
+from collections.abc import Callable
+from typing import Any
+
+from ray.job_submission import JobDetails, JobStatus
+
+from reinforce.cluster.backends.ray.published_numbers import PublishedNumbers, published_name
+from reinforce.cluster.errors import UsageError
+from reinforce.cluster.run_store.run_status import RunStatus, State, numbers_of
+from reinforce.cluster.submission.jobs import JOB_PREFIX, RayJobs, exit_code_of, in_words
+from reinforce.cluster.typed_json import parse_json
+
+_STATES: dict[JobStatus, State] = {
+    JobStatus.PENDING: "waiting",
+    JobStatus.RUNNING: "running",
+    JobStatus.STOPPED: "stopped",
+    JobStatus.SUCCEEDED: "finished",
+    JobStatus.FAILED: "failed",
+}
+
+_CODES_AFTER_A_SIGNAL = [128 + n for n in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)]
+
+
+def statuses_of_jobs(address: str) -> list[RunStatus]:
+    """Return the jobs of `reinforce submit`, and other drivers whose run is going on.
+
+    Raises:
+        ClusterUnreachableError: The dashboard at this URL does not answer, or refuses us.
+    """
+    return [status for _, status in _runs(RayJobs.connect(address))]
+
+
+def stop_job(address: str, name: str) -> Callable[[], str]:
+    """Have a job end after a checkpoint; return what says how it ended, or "" before.
+
+    Args:
+        address: URL of the dashboard of its cluster.
+        name: Its id, or the name of its run.
+
+    Raises:
+        ClusterUnreachableError: As ``statuses_of_jobs``.
+        UsageError: No such job is going on.
+    """
+    jobs = RayJobs.connect(address)
+    live = [(job.submission_id, status) for job, status in _runs(jobs) if status.is_live]
+    found = [job for job, status in live if job and name in (job, status.name)]
+    if len(found) != 1:
+        names = ", ".join(job for job, _ in live if job) or "none"
+        number = f"{len(found)} jobs" if found else "no job"
+        raise UsageError(f"{number} {name!r} going on at {address}; the ids of all: {names}")
+    submission_id = found[0]
+    jobs.stop(submission_id)
+
+    def end() -> str:
+        job = jobs.find(submission_id)
+        if job is None:
+            return "is not known to its cluster any more"
+        status = _status(job, None)
+        return "" if status.is_live else f"{status.state} ({status.note})"
+
+    return end
+
+
+def _runs(jobs: RayJobs) -> list[tuple[JobDetails, RunStatus]]:
+    found = [(job, _published(jobs, job)) for job in jobs.all() if _is_shown(job)]
+    return [(job, _status(job, told)) for job, told in found if told or _is_named_so(job)]
+
+
+def _is_submitted(job: JobDetails) -> bool:
+    return (job.submission_id or "").startswith(JOB_PREFIX)
+
+
+def _is_shown(job: JobDetails) -> bool:
+    return _is_submitted(job) or not job.status.is_terminal()
+
+
+def _is_named_so(job: JobDetails) -> bool:
+    """Return whether a job is a run of ours also if it tells no numbers, or its node is slow to."""
+    return _is_submitted(job) or "reinforce train" in job.entrypoint
+
+
+def _published(jobs: RayJobs, job: JobDetails) -> PublishedNumbers | None:
+    if job.job_id is None:  # it has not joined Ray yet
+        return None
+    content = jobs.read_log(job, published_name(job.job_id))
+    try:
+        return parse_json(content, PublishedNumbers) if content else None
+    except ValueError:  # anybody on the cluster can write there
+        return None
+
+
+def _status(job: JobDetails, told: PublishedNumbers | None) -> RunStatus:
+    state, note = _STATES[job.status], in_words(job.message)
+    if state == "failed" and exit_code_of(job) in _CODES_AFTER_A_SIGNAL:
+        state = "stopped"  # by a signal, or by `reinforce stop` there
+    if state == "running":
+        job_id = f"job {job.submission_id}" if job.submission_id else ""
+        note = ", ".join(filter(None, (job_id, "" if told else "no numbers of it")))
+    known: dict[str, Any] = {"path": told.run_directory, **numbers_of(told.metrics)} if told else {}
+    since_ms = job.end_time if job.status.is_terminal() else job.start_time
+    name = told.run if told else job.submission_id or job.job_id or "?"
+    return RunStatus(name, state, since_ms, note, **known)

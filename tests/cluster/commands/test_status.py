@@ -1,0 +1,278 @@
+"""``reinforce status``: what the files of runs say of them, whoever wrote those."""
+
+import json
+import os
+import time
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import pytest
+from ray.job_submission import JobDetails, JobStatus
+from written_runs import BATCH, update_entry, write_end, write_run
+
+from reinforce.cluster.backends.ray.published_numbers import PublishedNumbers
+from reinforce.cluster.cli import main
+from reinforce.cluster.files import write_json
+from reinforce.cluster.run_store.journal import Journal, JournalEntry, newest_update
+from reinforce.cluster.run_store.run_status import note_wait
+from reinforce.cluster.submission.job_status import _runs, _status
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def write(make_config):
+    def write(name, num_updates=3):
+        entries = [entry(updates) for updates in range(1, num_updates + 1)]
+        return write_run(make_config(run={"name": name}), entries)
+
+    return write
+
+
+def entry(updates):
+    more = {"time/environment_steps_per_s": 5000.0, "cluster/workers_alive": 2.0}
+    plain = update_entry(updates)
+    return JournalEntry(**{**vars(plain), "metrics": {**plain.metrics, **more}})
+
+
+def shown(capsys, *words):
+    capsys.readouterr()
+    assert main(["status", *words, "--json"]) == 0
+    return {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+
+
+@contextmanager
+def alive(run):
+    """Hold the lock that the process of a run holds."""
+    with Journal(run.journal_file):
+        yield
+
+
+def test_a_run_that_is_over_is_told_by_its_summary_or_was_killed_if_it_has_none(write, capsys):
+    for status in ("finished", "interrupted", "failed"):
+        write_end(write(status), status)
+    write("killed")
+
+    rows = shown(capsys)
+
+    states = {name: row["state"] for name, row in rows.items()}
+    assert states == {
+        "finished": "finished",
+        "interrupted": "stopped",
+        "failed": "failed",
+        "killed": "killed",
+    }
+    row = rows["finished"]
+    assert row["note"] == "max_updates"
+    assert abs(row["since_ms"] - time.time() * 1000) < 60_000
+    numbers = ("updates", "return_mean", "environment_steps_per_s", "workers")
+    assert [row[name] for name in numbers] == [3, 6.0, 5000.0, 2]
+
+
+def test_a_live_run_is_known_by_its_lock_and_told_since_its_last_start(write, capsys):
+    run = write("a")
+    run.note_start("train", 0, {})
+    write_end(write("b"))
+
+    with alive(run):
+        rows = shown(capsys, "runs")
+
+    assert rows["a"]["state"] == "running"
+    assert abs(rows["a"]["since_ms"] - time.time() * 1000) < 60_000
+    assert list(rows) == ["a", "b"], "live ones first"
+    assert shown(capsys, "runs/a")["a"]["state"] == "killed", "the lock is gone"
+
+
+def test_what_a_live_run_waits_for_is_told(write, capsys):
+    run = write("a", num_updates=0)
+    with alive(run):
+        row = shown(capsys)["a"]
+        assert (row["state"], row["note"], row["updates"]) == ("waiting", "its first start", 0)
+
+        run.note_start("train", 0, {})
+        note_wait(run, "a worker: no room yet, 2 CPUs asked, 0 free")
+        row = shown(capsys)["a"]
+        assert (row["state"], row["note"]) == (
+            "waiting",
+            "a worker: no room yet, 2 CPUs asked, 0 free",
+        )
+        assert abs(row["since_ms"] - time.time() * 1000) < 60_000
+
+        note_wait(run, "")
+        assert main(["pause", "runs/a"]) == 0
+        row = shown(capsys)["a"]
+        assert (row["state"], row["note"]) == ("waiting", "`reinforce unpause`")
+
+        assert main(["unpause", "runs/a"]) == 0
+        assert shown(capsys)["a"]["state"] == "running"
+
+
+def test_the_table_is_for_people(write, capsys):
+    write_end(write("a"))
+    run = write("b")
+    with alive(run):
+        note_wait(run, "a worker")
+        assert main(["status"]) == 0
+
+    title, first, second = capsys.readouterr().out.splitlines()
+    assert title.split() == ["run", "state", "update", "return", "steps/s", "workers", "since"]
+    assert first.split()[:6] == ["b", "waiting", "3", "6.0", "5,000", "2"]
+    assert first.rstrip().endswith("for a worker")
+    assert second.split()[:6] == ["a", "finished", "3", "6.0", "5,000", "2"]
+    assert second.rstrip().endswith("max_updates")
+
+
+def test_places_without_runs_are_said(tmp_path, capsys):
+    assert main(["status"]) == 2
+    assert "cannot look for runs in runs (No such file or directory)" in capsys.readouterr().err
+    (tmp_path / "empty").mkdir()
+    assert main(["status", "empty"]) == 0
+    assert capsys.readouterr().out == "no runs in empty\n"
+    assert main(["status", "empty", "--address", "http://127.0.0.1:9"]) == 2
+    assert "not both" in capsys.readouterr().err
+    assert main(["status", "empty", "--watch"]) == 2
+    assert "--watch is for terminals" in capsys.readouterr().err
+    assert main(["status", "--address", "http://127.0.0.1:9"]) == 2
+    assert "http://127.0.0.1:9' does not answer" in capsys.readouterr().err
+
+
+def no_summary(run):
+    run.summary_file.write_text('{"status": "finished", "timestamp_ms": "long ago"}')
+
+
+def torn_history(run):
+    run.history_file.write_bytes(b'{"timestamp_ms": -5}\n' + b"\0" * 100)
+
+
+def pipe_as_journal(run):
+    run.journal_file.unlink()
+    os.mkfifo(run.journal_file)
+
+
+def link_as_journal(run):
+    run.journal_file.unlink()
+    run.journal_file.symlink_to("/etc/passwd")
+
+
+def folder_as_summary(run):
+    run.summary_file.mkdir()
+
+
+def damaged_journal(run):
+    run.journal_file.write_bytes(b'{"updates": 99}\n{\n' + run.journal_file.read_bytes() + b"\0\n{")
+
+
+def code_in_config(run):
+    run.config_file.write_text("environment: {id: 'print:print'}\nx: !!python/name:os.system")
+
+
+@pytest.mark.parametrize(
+    ("meddle", "state"),
+    [
+        (no_summary, "killed"),
+        (torn_history, "killed"),
+        (pipe_as_journal, "unreadable"),
+        (link_as_journal, "unreadable"),
+        (folder_as_summary, "unreadable"),
+        (damaged_journal, "killed"),
+        (code_in_config, "killed"),
+    ],
+)
+def test_what_strangers_put_into_a_run_directory_is_one_row_among_others(
+    write, capsys, meddle, state
+):
+    write_end(write("good"))
+    run = write("odd")
+    meddle(run)
+
+    rows = shown(capsys)
+
+    assert rows["good"]["state"] == "finished"
+    assert rows["odd"]["state"] == state
+    assert rows["odd"]["updates"] == (None if state == "unreadable" else 3)
+
+
+def test_texts_of_strangers_do_not_steer_the_terminal(write, capsys):
+    run = write("a")
+    write_end(run)
+    summary = json.loads(run.summary_file.read_text())
+    evil = "\x1b[2Jdone [red]now[/]\nand a second line"
+    write_json(run.summary_file, {**summary, "stop_reason": evil})
+
+    assert main(["status"]) == 0
+
+    said = capsys.readouterr().out
+    assert "\x1b" not in said
+    assert "\\x1b[2Jdone" in said
+    assert "[red]now[/]" in said
+    assert "second line" not in said
+
+
+def test_the_newest_update_of_a_long_journal_is_found_from_its_end(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    assert newest_update(path) is None
+    long = JournalEntry(7, 70, 1.0, 1, {"x/y": 1.0}, BATCH)
+    event = JournalEntry(7, 70, 1.0, 1, {"tickets/longest_s": 60.0})
+    with path.open("w") as file:
+        file.writelines(entry(updates).line() for updates in range(1, 7))
+        file.write(long.line())
+        file.writelines(event.line() for _ in range(1000))
+        file.write('{"torn')
+
+    assert path.stat().st_size > 2**16
+    assert newest_update(path) == long
+
+
+def job(status, **more):
+    told = {"submission_id": "reinforce-mine-0123-1", "start_time": 5, "end_time": 9, **more}
+    return JobDetails(type="SUBMISSION", status=status, entrypoint="x", **told)
+
+
+@pytest.mark.parametrize(
+    ("details", "state", "since_ms"),
+    [
+        (job(JobStatus.PENDING, message="waits for CPUs"), "waiting", 5),
+        (job(JobStatus.RUNNING), "running", 5),
+        (job(JobStatus.SUCCEEDED), "finished", 9),
+        (job(JobStatus.STOPPED), "stopped", 9),
+        (job(JobStatus.FAILED, driver_exit_code=1), "failed", 9),
+        (job(JobStatus.FAILED, driver_exit_code=143), "stopped", 9),
+        (job(JobStatus.FAILED, driver_exit_code=-9), "failed", 9),
+    ],
+)
+def test_a_job_of_a_cluster_is_a_row_like_others(details, state, since_ms):
+    row = _status(details, None)
+
+    assert (row.name, row.state, row.since_ms) == ("reinforce-mine-0123-1", state, since_ms)
+    assert row.updates is None
+
+
+def test_a_job_that_has_published_numbers_is_told_with_them():
+    told = PublishedNumbers("mine", "/data/runs/mine", entry(4).metrics)
+
+    row = _status(job(JobStatus.RUNNING), told)
+
+    assert (row.name, row.path, row.note) == (
+        "mine",
+        "/data/runs/mine",
+        "job reinforce-mine-0123-1",
+    )
+    assert (row.updates, row.return_mean, row.workers) == (4, 8.0, 2)
+
+
+@pytest.mark.parametrize(
+    ("entrypoint", "names"), [("python -m reinforce train cartpole", ["01000000"]), ("x", [])]
+)
+def test_a_driver_whose_numbers_cannot_be_had_is_told_by_its_command(entrypoint, names):
+    driver = JobDetails(
+        type="DRIVER", job_id="01000000", status=JobStatus.RUNNING, entrypoint=entrypoint
+    )
+    cluster = SimpleNamespace(all=lambda: [driver], read_log=lambda job, name: b"")
+
+    rows = [row for _, row in _runs(cluster)]
+
+    assert [row.name for row in rows] == names
+    assert all(row.note == "no numbers of it" for row in rows)

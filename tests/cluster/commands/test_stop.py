@@ -1,0 +1,139 @@
+"""``reinforce stop``: a run ends after a checkpoint, and the command says how."""
+
+import json
+import threading
+
+import pytest
+from processes import wait_for
+from written_runs import records, write_end, write_run
+
+from reinforce.cluster import run_requests
+from reinforce.cluster.cli import main
+from reinforce.cluster.files import read_json
+from reinforce.cluster.interrupts import Interrupts
+from reinforce.cluster.run_requests import RunRequests, StopWatch
+from reinforce.cluster.run_store.journal import Journal
+
+TRAIN = [
+    *["train", "cartpole", "--cluster.backend", "inline", "--run.name", "a"],
+    *["--tracking.enabled", "false", "--stop.target_return", "None"],
+    *["--stop.max_environment_steps", "None", "--evaluation.every_updates", "None"],
+    *["--learner.episodes_per_update", "4", "--workers.episodes_per_ticket", "4"],
+    *["--evaluation.episodes", "5"],
+]
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_directory(tmp_path, monkeypatch, without_plots):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def run(tmp_path):
+    return tmp_path / "runs" / "a"
+
+
+class Stopper(threading.Thread):
+    """Stops a run of this process as another terminal would, once something is so."""
+
+    def __init__(self, when):
+        super().__init__()
+        self._when, self.code = when, None
+
+    def run(self):
+        wait_for(self._when)
+        self.code = main(["stop", "runs/a"])
+
+
+def test_a_run_ends_after_a_checkpoint_and_is_gone_on_with(run, capsys):
+    stopper = Stopper(lambda: (run / "metrics.jsonl").exists() and (run / "history.jsonl").exists())
+    stopper.start()
+
+    assert main(TRAIN) == 143
+
+    stopper.join()
+    said = capsys.readouterr().out
+    updates = read_json(run / "summary.json")["updates"]
+    assert stopper.code == 0
+    assert "stopping, as asked by `reinforce stop`" in said
+    assert f"runs/a stopped after update {updates} (stopped by SIGTERM); `reinforce resume" in said
+    assert read_json(run / "summary.json")["status"] == "interrupted"
+    assert (run / "checkpoints" / f"update-{updates:09d}.safetensors").exists()
+    more = ["--stop.max_updates", str(updates + 1)]
+    assert main(["resume", "runs/a", *more]) == 0, "the request is over"
+    assert read_json(run / "summary.json")["updates"] == updates + 1
+
+
+def test_a_paused_run_ends_and_stays_paused_for_a_supervisor(run, capsys):
+    def is_paused():
+        if (run / "history.jsonl").exists():
+            RunRequests.change(run / "control.json", paused=True)
+        return any((run / "checkpoints").glob("update-*"))
+
+    stopper = Stopper(is_paused)
+    stopper.start()
+
+    assert main(TRAIN) == 143
+
+    stopper.join()
+    assert json.loads((run / "control.json").read_text())["paused"] is True
+    assert RunRequests.read(run / "control.json").stop is False
+
+
+def test_a_run_that_is_not_live_is_refused(make_config, tmp_path, capsys):
+    run = write_run(make_config(), records(1, 3))
+    write_end(run)
+
+    assert main(["stop", str(run.path)]) == 2
+
+    assert f"nobody trains {run.path} at the moment" in capsys.readouterr().err
+    assert not run.control_file.exists()
+    assert main(["stop", "runs/none"]) == 2
+    assert "runs/none does not exist" in capsys.readouterr().err
+
+
+def test_a_run_that_does_not_end_in_time_is_said_and_the_request_stays(make_config, capsys):
+    run = write_run(make_config(), records(1, 3))
+
+    with Journal(run.journal_file):
+        assert main(["stop", str(run.path), "--timeout-s", "0.2"]) == 1
+
+    assert f"{run.path} goes on after 0.2 s" in capsys.readouterr().out
+    assert RunRequests.read(run.control_file).stop
+
+
+def test_a_run_that_was_killed_meanwhile_is_said_to_be(make_config, capsys):
+    run = write_run(make_config(), records(1, 3))
+    journal = Journal(run.journal_file)
+    threading.Timer(0.5, journal.__exit__).start()
+
+    assert main(["stop", str(run.path)]) == 0
+
+    assert "killed after update 3" in capsys.readouterr().out
+
+
+def test_a_stop_reaches_a_run_in_another_thread_which_python_gives_no_signals(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(run_requests, "_POLL_S", 0.01)
+    path, told, received = tmp_path / "control.json", [], []
+
+    def conduct():
+        with Interrupts() as interrupts, StopWatch(path, interrupts, told.append):
+            RunRequests.change(path, stop=True)
+            received.append(str(wait_for(lambda: interrupts.received, pause_s=0.01)))
+
+    thread = threading.Thread(target=conduct)
+    thread.start()
+    thread.join()
+
+    assert received == ["stopped by SIGTERM"]
+    assert told == ["stopping, as asked by `reinforce stop`"]
+
+
+def test_a_stop_after_a_signal_does_not_count_as_the_second_that_aborts():
+    with Interrupts() as interrupts:
+        interrupts._received, interrupts._received_at_s = 2, 0.0
+        interrupts.deliver(15)
+
+        assert str(interrupts.received) == "stopped by SIGINT"
