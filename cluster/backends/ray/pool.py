@@ -24,6 +24,7 @@ from reinforce.cluster.backends.ray.incidents import (
     fails_to_start,
     node_is_alive,
 )
+from reinforce.cluster.backends.ray.leaving import LeavingWorkers
 from reinforce.cluster.backends.ray.object_store import Spilling, require_disk
 from reinforce.cluster.backends.ray.private import has_process
 from reinforce.cluster.backends.ray.scheduler import (
@@ -66,9 +67,6 @@ _BUSY_CLOSE_S = 2.0
 _IDLE_CLOSE_S = 8.0
 """For one that has no ticket to close its environments: some simulators take seconds."""
 
-_LET_GO_CLOSE_S = 60.0
-"""For one that is let go while the run goes on."""
-
 _CLOSE_AFTER_A_SIGNAL_S = 2.0
 """For either, from the signal on."""
 
@@ -78,15 +76,10 @@ _MAX_FAILED_STARTS = 5
 
 @dataclass
 class _Call:
-    """A call to a worker that has not returned: a ticket, or a sign of life (``data`` is None).
-
-    The last one closes the environments of an actor that was let go, until a time.
-    """
+    """A call to a worker that has not returned: a ticket, or a sign of life (``data`` is None)."""
 
     worker: int
     data: Any = None
-    leaving: Any = None
-    until_s: float = float("inf")
 
 
 @dataclass
@@ -123,6 +116,7 @@ class RayPool:
         self._last_alive_s = self._looked_s = time.monotonic()
         self._room = RoomWait(config.cluster.room_timeout_s)
         self._shown_wait: ExitStack | None = None
+        self._leaving = LeavingWorkers(self._scheduler.closed)
         self._incidents = Incidents()
         self._spilling = Spilling(driver.tell)
         self._patience = Patience()
@@ -209,7 +203,7 @@ class RayPool:
         self._note_somebody()
         busy = {call.worker for call in self._calls.values()}
         closing = {actor.close.remote(): n not in busy for n, actor in self._actors.items()}
-        closing |= {reference: False for reference, call in self._calls.items() if call.leaving}
+        closing |= dict.fromkeys(self._leaving.references, False)
         idle = [reference for reference, is_idle in closing.items() if is_idle]
         for references, patience_s in ((list(closing), _BUSY_CLOSE_S), (idle, _IDLE_CLOSE_S)):
             self._wait_for_all(references, patience_s)
@@ -232,7 +226,7 @@ class RayPool:
             self._scheduler.target = self._worker_target.target
             self._scheduler.avoid(self._worker_target.leaving_nodes)
         self._carry_out()
-        self._end_those_that_do_not_close()
+        self._leaving.look()
         self._spilling.look()
         self.tell_incidents()
         self._tell_long_ticket()
@@ -265,7 +259,7 @@ class RayPool:
                     self._incidents.add(Incident.WORKER, "it did not start in time", None)
                 self._end(worker)
             case Stop(worker, None):
-                self._close(worker, self._let_go_of(worker))
+                self._leaving.let_go(worker, self._forget(worker))
             case Stop(worker, str(reason), ticket):
                 self._end(worker)
                 self._incidents.add(Incident.WORKER, reason, ticket)
@@ -275,25 +269,10 @@ class RayPool:
                         "there is environment.max_episode_steps"
                     )
 
-    def _close(self, worker: int, actor: Any) -> None:
-        """Have one that is let go close its environments; without a handle it then ends."""
-        if has_process(actor):
-            until_s = time.monotonic() + _LET_GO_CLOSE_S
-            self._calls[actor.close.remote()] = _Call(worker, leaving=actor, until_s=until_s)
-        else:  # it waits for room, and would go on waiting
-            ray.kill(actor)
-            self._scheduler.closed(worker)
-
-    def _end_those_that_do_not_close(self) -> None:
-        now_s = time.monotonic()
-        for call in self._calls.values():
-            if call.leaving and now_s > call.until_s:
-                ray.kill(call.leaving)  # so that its call fails
-
     def _end(self, worker: int) -> None:
-        ray.kill(self._let_go_of(worker))
+        ray.kill(self._forget(worker))
 
-    def _let_go_of(self, worker: int) -> Any:
+    def _forget(self, worker: int) -> Any:
         """Return the actor; nobody waits any longer for what it was asked."""
         for reference in [r for r, call in self._calls.items() if call.worker == worker]:
             del self._calls[reference]
@@ -311,9 +290,6 @@ class RayPool:
             ready, _ = ray.wait(list(self._calls), num_returns=len(self._calls), timeout=0)
         for reference in ready:
             call = self._calls.pop(reference)
-            if call.leaving:  # whether it has closed them or died
-                self._scheduler.closed(call.worker)
-                continue
             try:
                 result = ray.get(reference, timeout=_POLL_S)
             except RayError as error:

@@ -371,7 +371,7 @@ def test_a_worker_that_is_let_go_and_does_not_close_or_waits_for_room_is_ended(
     wait_for(lambda: pool.keep_busy() or pool.workers_alive == 2)
     alive = [state["Pid"] for state in actor_states(*pool._actors.values()) if state["Pid"]]
     hanging, waiting = pool._actors[0], pool._actors[1]
-    monkeypatch.setattr("reinforce.cluster.backends.ray.pool._LET_GO_CLOSE_S", 0.2)
+    monkeypatch.setattr("reinforce.cluster.backends.ray.leaving._CLOSE_S", 0.2)
 
     pool._scheduler.target = 0
     pool._carry_out()
