@@ -248,6 +248,8 @@ def _start_of(
         console.say(f"{run.path} has no checkpoint yet: it starts from the beginning")
         # What was changed is so from the first update on.
         return _Start(None, with_overrides(config, {"run.changes": ()}))
+    # config.yaml may be new, and hold no more than the command says.
+    config = with_stored_start(Config.model_validate(newest.config), config)
     said = consent.said if consent.change else ()
     missed = missed_changes(newest, config, said=said)
     if missed:
