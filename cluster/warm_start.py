@@ -34,7 +34,18 @@ def with_start_noted(config: Config, spec: EnvironmentSpec) -> Config:
     start = _find(config.run.start_from, config)
     _require_fit(start, config, spec)
     link = start.checkpoint.tracking.get("link")
-    values = (start.source, start.checkpoint.weights.sha256, link)
+    return _noted(config, start.source, start.checkpoint.weights.sha256, link)
+
+
+def with_own_start(config: Config, weights_sha256: str) -> Config:
+    """Return a configuration whose run begins with weights that its own directory alone has.
+
+    Whatever they were made from is not what it begins with.
+    """
+    return _noted(config, None, weights_sha256, None)
+
+
+def _noted(config: Config, *values: str | None) -> Config:
     return with_overrides(
         config, {f"run.{name}": value for name, value in zip(_NOTED, values, strict=True)}
     )
@@ -81,7 +92,7 @@ def with_stored_start(stored: Config, config: Config) -> Config:
         return config
     if not names_the_same(stored.run.start_from, config.run.start_from):
         return config
-    return with_overrides(config, {f"run.{name}": getattr(stored.run, name) for name in _NOTED})
+    return _noted(config, *(getattr(stored.run, name) for name in _NOTED))
 
 
 def _find(start_from: str, config: Config) -> StoredPolicy:

@@ -104,9 +104,20 @@ def test_it_is_a_run_that_can_be_exported_and_resumed(data, tmp_path):
     assert first["pretraining"]["epochs"] == 1  # what it imitated is known after the summary went
 
 
-def test_its_configuration_alone_does_not_make_its_weights(cloned, tmp_path):
+def test_one_that_began_with_a_run_names_that_as_its_origin_alone(cloned, data, tmp_path):
+    start = {**QUICK, "run.start_from": str(cloned.path)}
+    options = {"directory": tmp_path, "progress": False, "epochs": 1}
+
+    run = reinforce.pretrain("cartpole", data, start, **options)
+
+    assert run.weights_sha256 != cloned.weights_sha256
+    own = {"source": "recorded actions", "weights_sha256": run.weights_sha256, "mlflow": None}
+    assert run.summary["start_from"] == own
+    (line,) = (run.path / "history.jsonl").read_text().splitlines()
+    origin = {"source": f"{cloned.path}@0", "weights_sha256": cloned.weights_sha256}
+    assert json.loads(line)["pretraining"]["start_from"] == {**origin, "mlflow": None}
     with pytest.raises(reinforce.UsageError, match="the configuration of a pretrained run"):
-        reinforce.train(cloned.path / "config.yaml", name="alone", directory=tmp_path)
+        reinforce.train(run.path / "config.yaml", name="alone", directory=tmp_path)
 
 
 def test_a_gradient_is_not_longer_than_it_may_be(cloned, data, tmp_path):
