@@ -24,7 +24,7 @@ from reinforce.cluster.run_store.checkpoints import Checkpoints
 from reinforce.cluster.run_store.journal import Journal
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.stored_environment import write_environment
-from reinforce.cluster.run_store.summary import Outcome, write_summary
+from reinforce.cluster.run_store.summary import PRETRAINED, Outcome, write_summary
 from reinforce.cluster.run_store.trust import note_own
 from reinforce.cluster.warm_start import first_state, start_of, with_own_start, with_start_noted
 from reinforce.configs.config import Config
@@ -111,7 +111,7 @@ def pretrain_run(
             Checkpoints(run, config).save(checkpoint)
             note_own(run, config, console.say)
             wall_time_s = time.monotonic() - started_s
-            outcome = Outcome("pretrained", 0, progress, sha256)
+            outcome = Outcome(PRETRAINED, 0, progress, sha256)
             summary = write_summary(run, outcome, wall_time_s, start_from=start_of(config))
             about |= measured
             write_json(run.summary_file, {**summary, "pretraining": about})

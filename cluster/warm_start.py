@@ -86,11 +86,12 @@ def start_of(config: Config) -> dict[str, str | None] | None:
 def with_stored_start(stored: Config, config: Config) -> Config:
     """Return a configuration that says of its start what the run has noted, if it is the same.
 
-    Whoever starts the same command again names the start as they did the first time.
+    Whoever starts the same command again names the start as they did the first time, and never its
+    digest; that of a pretrained run belongs to a start without a name.
     """
-    if not (stored.run.start_from and config.run.start_from):
-        return config
-    if not names_the_same(stored.run.start_from, config.run.start_from):
+    noted, named = stored.run.start_from, config.run.start_from
+    is_the_same = names_the_same(noted, named) if noted and named else noted is named
+    if not is_the_same or config.run.start_from_sha256 not in (None, stored.run.start_from_sha256):
         return config
     return _noted(config, *(getattr(stored.run, name) for name in _NOTED))
 

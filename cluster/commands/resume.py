@@ -25,7 +25,7 @@ from reinforce.cluster.run_store.checkpoint import Checkpoint, require_fit
 from reinforce.cluster.run_store.checkpoints import Checkpoints, require_same_files, submitted_files
 from reinforce.cluster.run_store.journal import Journal
 from reinforce.cluster.run_store.run_directory import RunDirectory
-from reinforce.cluster.run_store.summary import read_summary
+from reinforce.cluster.run_store.summary import has_reached_a_limit, read_summary
 from reinforce.cluster.run_store.trust import CHECKPOINTS, EVERYTHING, is_known, require_trust
 from reinforce.cluster.waiting import waiting
 from reinforce.cluster.warm_start import with_stored_start
@@ -129,7 +129,7 @@ def go_on(
     config = _with_notes_of(stored, config)
     changes = changes_between(stored, config, on_purpose=consent.change)
     summary = read_summary(run.summary_file) or {}
-    if summary.get("status") == "finished" and not any(key.startswith("stop.") for key in changes):
+    if has_reached_a_limit(summary) and not any(key.startswith("stop.") for key in changes):
         if consent.change and changes:
             raise UsageError(
                 f"{run.path} has finished already ({summary['stop_reason']}), so "

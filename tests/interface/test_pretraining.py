@@ -104,6 +104,23 @@ def test_it_is_a_run_that_can_be_exported_and_resumed(data, tmp_path):
     assert first["pretraining"]["epochs"] == 1  # what it imitated is known after the summary went
 
 
+def test_a_supervised_training_of_its_name_goes_on_from_it(data, tmp_path):
+    """The command says nothing of a start, and the run has its weights already."""
+    settings = {**QUICK, **LEARNING, "stop.max_updates": 1}
+    options = {"name": "both", "directory": tmp_path, "progress": False, "epochs": 1}
+    run = reinforce.pretrain("cartpole", data, settings, **options)
+    began_with = run.weights_sha256
+    said = [f"--{name}={value}" for name, value in settings.items()]
+    said += ["--run.name=both", f"--run.directory={tmp_path}"]
+
+    assert main(["train", "cartpole", "--resume=auto", *said]) == 0
+
+    assert run.summary["updates"] == 1
+    assert run.summary["start_from"]["weights_sha256"] == began_with
+    other = f"--run.start_from_sha256={'0' * 64}"
+    assert main(["train", "cartpole", "--resume=auto", *said, other]) == 2  # it was said on purpose
+
+
 def test_one_that_began_with_a_run_names_that_as_its_origin_alone(cloned, data, tmp_path):
     start = {**QUICK, "run.start_from": str(cloned.path)}
     options = {"directory": tmp_path, "progress": False, "epochs": 1}
