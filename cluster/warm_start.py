@@ -58,6 +58,12 @@ def first_state(config: Config, spec: EnvironmentSpec) -> LearnerState | None:
         UsageError: The weights are gone, or are not those that the run began with.
     """
     if config.run.start_from is None:
+        if config.run.start_from_sha256:
+            raise UsageError(
+                "the weights that `pretrain` made for this run, sha256 "
+                f"{config.run.start_from_sha256}, are gone with its checkpoints; put those back, "
+                "or pretrain a run of another name"
+            )
         return None
     start = _find(config.run.start_from, config)
     if start.checkpoint.weights.sha256 != config.run.start_from_sha256:

@@ -1,6 +1,7 @@
 """Behaviour cloning, as its documentation shows it: data, weights, and REINFORCE from there on."""
 
 import json
+import shutil
 
 import gymnasium
 import numpy as np
@@ -119,6 +120,20 @@ def test_a_supervised_training_of_its_name_goes_on_from_it(data, tmp_path):
     assert run.summary["start_from"]["weights_sha256"] == began_with
     other = f"--run.start_from_sha256={'0' * 64}"
     assert main(["train", "cartpole", "--resume=auto", *said, other]) == 2  # it was said on purpose
+
+
+def test_it_does_not_begin_anew_when_its_weights_are_gone(data, tmp_path):
+    options = {"name": "gone", "directory": tmp_path, "progress": False, "epochs": 1}
+    run = reinforce.pretrain("cartpole", data, {**QUICK, **LEARNING}, **options)
+    shutil.rmtree(run.path / "checkpoints")
+    summary = run.summary
+
+    with pytest.raises(
+        reinforce.UsageError, match=r"`pretrain` made .* are gone .* put those back"
+    ):
+        run.resume({"stop.max_updates": 1}, progress=False)
+
+    assert run.summary == summary
 
 
 def test_one_that_began_with_a_run_names_that_as_its_origin_alone(cloned, data, tmp_path):
