@@ -26,10 +26,9 @@ from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.stored_environment import write_environment
 from reinforce.cluster.run_store.summary import PRETRAINED, Outcome, write_summary
 from reinforce.cluster.run_store.trust import note_own
-from reinforce.cluster.warm_start import first_state, start_of, with_start_noted
+from reinforce.cluster.warm_start import first_state, start_of, with_own_start, with_start_noted
 from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
-from reinforce.configs.loading import with_overrides
 from reinforce.configs.quoting import shown
 from reinforce.configs.regular_files import open_regular_file
 from reinforce.learner.policies.trajectories import Trajectories
@@ -96,6 +95,7 @@ def pretrain_run(
     arrays = {name: arrays[name] for name in arrays if name.partition("/")[0] in ARRAYS}
     spec = check_environment(config, console)
     config = with_start_noted(config, spec)
+    about = {"start_from": start_of(config), "data_sha256": arrays_sha256(arrays), **asdict(fit)}
     pairs = trajectories_of(arrays, spec)
     run = new_run_directory(config)
     try:
@@ -106,14 +106,14 @@ def pretrain_run(
             checkpoint = Checkpoint(state, progress)
             sha256 = checkpoint.weights.sha256
             # What begins with it is counted apart from what begins at random.
-            config = with_overrides(config, {"run.start_from_sha256": sha256})
+            config = with_own_start(config, sha256)
             run.write_config(config)
             Checkpoints(run, config).save(checkpoint)
             note_own(run, config, console.say)
             wall_time_s = time.monotonic() - started_s
             outcome = Outcome(PRETRAINED, 0, progress, sha256)
             summary = write_summary(run, outcome, wall_time_s, start_from=start_of(config))
-            about = {"data_sha256": arrays_sha256(arrays), **asdict(fit), **measured}
+            about |= measured
             write_json(run.summary_file, {**summary, "pretraining": about})
             run.note_start("pretrain", 0, {}, pretraining=about)  # for good: a summary is replaced
     except BaseException as error:

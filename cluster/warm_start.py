@@ -34,7 +34,18 @@ def with_start_noted(config: Config, spec: EnvironmentSpec) -> Config:
     start = _find(config.run.start_from, config)
     _require_fit(start, config, spec)
     link = start.checkpoint.tracking.get("link")
-    values = (start.source, start.checkpoint.weights.sha256, link)
+    return _noted(config, start.source, start.checkpoint.weights.sha256, link)
+
+
+def with_own_start(config: Config, weights_sha256: str) -> Config:
+    """Return a configuration whose run begins with weights that its own directory alone has.
+
+    Whatever they were made from is not what it begins with.
+    """
+    return _noted(config, None, weights_sha256, None)
+
+
+def _noted(config: Config, *values: str | None) -> Config:
     return with_overrides(
         config, {f"run.{name}": value for name, value in zip(_NOTED, values, strict=True)}
     )
@@ -47,6 +58,12 @@ def first_state(config: Config, spec: EnvironmentSpec) -> LearnerState | None:
         UsageError: The weights are gone, or are not those that the run began with.
     """
     if config.run.start_from is None:
+        if config.run.start_from_sha256:
+            raise UsageError(
+                "the weights that `pretrain` made for this run, sha256 "
+                f"{config.run.start_from_sha256}, are gone with its checkpoints; put those back, "
+                "or pretrain a run of another name"
+            )
         return None
     start = _find(config.run.start_from, config)
     if start.checkpoint.weights.sha256 != config.run.start_from_sha256:
@@ -75,13 +92,14 @@ def start_of(config: Config) -> dict[str, str | None] | None:
 def with_stored_start(stored: Config, config: Config) -> Config:
     """Return a configuration that says of its start what the run has noted, if it is the same.
 
-    Whoever starts the same command again names the start as they did the first time.
+    Whoever starts the same command again names the start as they did the first time, and never its
+    digest; that of a pretrained run belongs to a start without a name.
     """
-    if not (stored.run.start_from and config.run.start_from):
+    noted, named = stored.run.start_from, config.run.start_from
+    is_the_same = names_the_same(noted, named) if noted and named else noted is named
+    if not is_the_same or config.run.start_from_sha256 not in (None, stored.run.start_from_sha256):
         return config
-    if not names_the_same(stored.run.start_from, config.run.start_from):
-        return config
-    return with_overrides(config, {f"run.{name}": getattr(stored.run, name) for name in _NOTED})
+    return _noted(config, *(getattr(stored.run, name) for name in _NOTED))
 
 
 def _find(start_from: str, config: Config) -> StoredPolicy:

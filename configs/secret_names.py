@@ -13,26 +13,39 @@ SECRET_NAME = re.compile(
 )
 """In the name of a setting, and in a word of the command that holds names and values."""
 
+_MEASURE = re.compile(
+    r"^(?:num|max|min|n)_|^tokens(?![a-z0-9])|_(?:dim|size|steps|length|scale)$", re.IGNORECASE
+)
+"""In the name of a number that says how many or how much: ``num_tokens``, ``key_dim``."""
+
 HIDDEN = "***"
 
 
 def without_secrets(value: Any) -> Any:
-    """Return a setting, with ``***`` for each text in what is called a secret, at any depth of it.
+    """Return a setting, with ``***`` for what is called a secret, at any depth of it.
 
-    Numbers and booleans stay: ``num_tokens`` is none, and a policy cannot be made without it.
+    Booleans stay, and numbers whose name is that of a measure: ``num_tokens`` is none, and a policy
+    cannot be made without it.
     """
-    return _shown(value, is_secret=False)
+    return _shown(value)
 
 
-def _shown(value: Any, *, is_secret: bool) -> Any:
+def _shown(value: Any, *, is_secret: bool = False, is_measure: bool = False) -> Any:
     if isinstance(value, Mapping):
         return {
-            key: _shown(inner, is_secret=is_secret or bool(SECRET_NAME.search(str(key))))
+            key: _shown(
+                inner,
+                is_secret=is_secret or bool(SECRET_NAME.search(str(key))),
+                is_measure=bool(_MEASURE.search(str(key))),
+            )
             for key, inner in value.items()
         }
     if isinstance(value, list | tuple):
-        return [_shown(each, is_secret=is_secret) for each in value]
-    return HIDDEN if is_secret and isinstance(value, str) and value else value
+        return [_shown(each, is_secret=is_secret, is_measure=is_measure) for each in value]
+    stays = value is None or isinstance(value, bool) or (isinstance(value, str) and not value)
+    if stays or not is_secret or (is_measure and isinstance(value, int | float)):
+        return value
+    return HIDDEN
 
 
 def lacks_secrets(value: Any) -> bool:

@@ -26,7 +26,7 @@ from reinforce.cluster.run_store.checkpoint import Checkpoint, require_fit
 from reinforce.cluster.run_store.checkpoints import Checkpoints, require_same_files, submitted_files
 from reinforce.cluster.run_store.journal import Journal
 from reinforce.cluster.run_store.run_directory import RunDirectory
-from reinforce.cluster.run_store.summary import read_summary
+from reinforce.cluster.run_store.summary import has_reached_a_limit, read_summary
 from reinforce.cluster.run_store.trust import CHECKPOINTS, EVERYTHING, is_known, require_trust
 from reinforce.cluster.waiting import waiting
 from reinforce.cluster.warm_start import with_stored_start
@@ -131,7 +131,7 @@ def go_on(
     changes = changes_between(stored, config, on_purpose=consent.change)
     summary = read_summary(run.summary_file) or {}
     limit = _limit_reached(summary, config)
-    if summary.get("status") == "finished" and (
+    if has_reached_a_limit(summary) and (
         limit or not any(key.startswith("stop.") for key in changes)
     ):
         if consent.change and changes:
@@ -263,7 +263,10 @@ def _start_of(
         console.say(f"{run.path} has no checkpoint yet: it starts from the beginning")
         # What was changed is so from the first update on.
         return _Start(None, with_overrides(config, {"run.changes": ()}))
-    before, said = Config.model_validate(newest.config), consent.said if consent.change else ()
+    before = Config.model_validate(newest.config)
+    # config.yaml may be new, and hold no more than the command says.
+    config = with_stored_start(before, config)
+    said = consent.said if consent.change else ()
     missed = missed_changes(before, config, said=said)
     if missed:
         console.say(

@@ -89,7 +89,8 @@ def train_or_resume(
         raise ConfigError("--resume auto finds a run by its name; give it one with --run.name")
     run = RunDirectory(config.run.directory / config.run.name)
     run.require_regular_files()
-    if not run.config_file.is_file():
+    is_new = not run.config_file.is_file()
+    if is_new:
         run.clear_what_was_never_whole()
         if not Checkpoints(run, config).versions():
             return run_training(config, console, started_s, callbacks)
@@ -97,4 +98,9 @@ def train_or_resume(
         RunDirectory.create(config)
     # All but the place of tracking.json stands in the user's own configuration.
     said = (*CODE, *CHECKPOINTS, *CLUSTER, *START, *WANDB, "tracking.uri")
-    return go_on(run, config, console, started_s, callbacks, consent=Consent(said))
+    try:
+        return go_on(run, config, console, started_s, callbacks, consent=Consent(said))
+    except ConfigError:
+        if is_new and not run.has_begun:  # its config.yaml says what was refused
+            run.discard()
+        raise

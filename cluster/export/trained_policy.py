@@ -117,6 +117,7 @@ class TrainedPolicy:
         own_class = (POLICY_CLASS,) if ":" in config.policy.kind else ()
         uses = (*CHECKPOINTS, *(CODE if plays else own_class))
         require_trust(run, config, uses, trust=trust)
+        is_vouched = trust or is_known(run, config)  # as the run was made, whatever is played below
         if plays or own_class:
             search_current_directory()
         checkpoint = (_best if best else _newest)(Checkpoints(run, config))
@@ -132,7 +133,7 @@ class TrainedPolicy:
                 require_equal_spaces(training, learned_in, played, spec)
         else:
             spec = read_environment(run.environment_file)
-        require_fit(checkpoint, config, spec, is_known=is_known(run, config))
+        require_fit(checkpoint, config, spec, is_known=is_vouched)
         which = "best" if best else "newest"
         return cls(str(run.path), run.name, config, spec, checkpoint, which, differs)
 
@@ -162,7 +163,7 @@ class TrainedPolicy:
             )
         if plays:
             spec = inspect_environment(config.environment)
-        require_fit(checkpoint, config, spec, is_known=False)
+        require_fit(checkpoint, config, spec, is_known=trust)
         return cls(place, config.run.name or place, config, spec, checkpoint)
 
     def portable(self) -> Checkpoint:

@@ -167,8 +167,9 @@ def require_fit(
     """Raise UsageError if the weights are not those of the policy for this environment.
 
     They are counted before a network is made: what a stranger's settings ask for may be larger than
-    any memory. A class of the user's is counted only where ``is_known`` is False, for that makes it
-    once more, on a device without memory, which not every class expects.
+    any memory. A class of the user's is counted only where nobody vouches for the settings
+    (``is_known`` is False): that makes it once more, on a device without memory, and a class that
+    keeps a tensor for later, as in a cache, would keep one of that device.
 
     Raises:
         UsageError: Their number is another one.

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import fsspec
@@ -36,6 +37,9 @@ was edited would go on with a run of the old one, or never run since that has fi
 
 PORTABLE_CHECKPOINT = "checkpoint.safetensors"
 """Name of the checkpoint of a policy that has left its run: in a bundle, or a model of MLflow."""
+
+_CHUNK_BYTES = 16 * 2**20
+"""How much a store is asked for at a time: some hand over all of it, which then stands twice."""
 
 _BEST = "best.safetensors"
 _NAME = re.compile(r"update-(\d{9,})(\.kept)?\.safetensors")
@@ -298,13 +302,13 @@ class CheckpointFolder:
         path, limit = f"{self._root}/{name}", psutil.virtual_memory().total // 2
         if isinstance(self._files, LocalFileSystem):
             return read_regular_file(Path(path), limit, follow_links=False)
-        content = bytearray()
+        content = BytesIO()
         with self._files.open(path, "rb") as file:  # whatever the store says of its length
-            while len(content) <= limit:
-                chunk = file.read(limit + 1 - len(content))
+            while content.tell() <= limit:
+                chunk = file.read(min(_CHUNK_BYTES, limit + 1 - content.tell()))
                 if not chunk:
-                    return bytes(content)
-                content += chunk
+                    return content.getvalue()  # without a copy
+                content.write(chunk)
         raise IrregularFileError(f"it is larger than {limit:,} bytes", Path(path))
 
     def write(self, name: str, content: bytes) -> None:

@@ -1,7 +1,7 @@
 """The summary: how a run ended, as ``summary.json`` and as a table for people."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -46,6 +46,15 @@ def read_summary(file: Path) -> dict[str, Any] | None:
     """Return the summary of a run; None if it has none, or somebody broke it."""
     summary = read_json(file, _Summary)
     return summary.model_dump(exclude_unset=True) if summary else None
+
+
+PRETRAINED = "pretrained"
+"""Why a run ended that has weights, and no update yet."""
+
+
+def has_reached_a_limit(summary: Mapping[str, Any]) -> bool:
+    """Return whether there is nothing to go on to, as its limits are; a pretrained run has all."""
+    return summary.get("status") == "finished" and summary.get("stop_reason") != PRETRAINED
 
 
 @dataclass(frozen=True)

@@ -466,17 +466,24 @@ def test_a_warm_start_in_another_environment_says_what_both_see_and_do(run, tmp_
     assert all(line.startswith("  tensor ") for line in tensors)
 
 
-def test_a_warm_start_that_is_called_again_goes_on(run, tmp_path):
+@pytest.mark.parametrize("machine", ["same", "new"])
+def test_a_warm_start_that_is_called_again_goes_on(machine, run, tmp_path):
     """As a supervisor does it: the same command, which names the run as it did the first time."""
+    runs, checkpoints = tmp_path / "runs", tmp_path / "checkpoints"
     short = [f"--{name}={'None' if value is None else value}" for name, value in QUICK.items()]
     command = ["train", "cartpole", "--resume", "auto", *short, "--tracking.enabled=false"]
-    command += ["--run.name=warm", f"--run.directory={tmp_path}", f"--run.start_from={run.path}"]
-    command += ["--cluster.backend=inline"]
+    command += ["--run.name=warm", f"--run.directory={runs}", f"--run.start_from={run.path}"]
+    command += ["--cluster.backend=inline", f"--checkpoint.directory={checkpoints}"]
 
     assert main([*command, "--stop.max_updates=1"]) == 0
+    if machine == "new":  # the run's directory went with the old one
+        shutil.rmtree(runs)
     assert main(command) == 0
 
-    assert len(reinforce.load(tmp_path / "warm").updates) == 3
+    warm = reinforce.load(runs / "warm")
+    assert warm.summary["updates"] == 3
+    assert warm.config.run.start_from == f"{run.path}@3"
+    assert warm.summary["start_from"]["weights_sha256"] == run.weights_sha256
 
 
 def test_an_optimizer_that_is_taken_over_has_to_be_the_same(run, tmp_path):

@@ -1,6 +1,7 @@
 """Behaviour cloning, as its documentation shows it: data, weights, and REINFORCE from there on."""
 
 import json
+import shutil
 
 import gymnasium
 import numpy as np
@@ -118,9 +119,51 @@ def test_it_is_a_run_that_can_be_exported_and_resumed(data, tmp_path):
     assert first["pretraining"]["epochs"] == 1  # what it imitated is known after the summary went
 
 
-def test_its_configuration_alone_does_not_make_its_weights(cloned, tmp_path):
+def test_a_supervised_training_of_its_name_goes_on_from_it(data, tmp_path):
+    """The command says nothing of a start, and the run has its weights already."""
+    settings = {**QUICK, **LEARNING, "stop.max_updates": 1}
+    options = {"name": "both", "directory": tmp_path, "progress": False, "epochs": 1}
+    run = reinforce.pretrain("cartpole", data, settings, **options)
+    began_with = run.weights_sha256
+    said = [f"--{name}={value}" for name, value in settings.items()]
+    said += ["--run.name=both", f"--run.directory={tmp_path}"]
+
+    assert main(["train", "cartpole", "--resume=auto", *said]) == 0
+
+    assert run.summary["updates"] == 1
+    assert run.summary["start_from"]["weights_sha256"] == began_with
+    other = f"--run.start_from_sha256={'0' * 64}"
+    assert main(["train", "cartpole", "--resume=auto", *said, other]) == 2  # it was said on purpose
+
+
+def test_it_does_not_begin_anew_when_its_weights_are_gone(data, tmp_path):
+    options = {"name": "gone", "directory": tmp_path, "progress": False, "epochs": 1}
+    run = reinforce.pretrain("cartpole", data, {**QUICK, **LEARNING}, **options)
+    shutil.rmtree(run.path / "checkpoints")
+    summary = run.summary
+
+    with pytest.raises(
+        reinforce.UsageError, match=r"`pretrain` made .* are gone .* put those back"
+    ):
+        run.resume({"stop.max_updates": 1}, progress=False)
+
+    assert run.summary == summary
+
+
+def test_one_that_began_with_a_run_names_that_as_its_origin_alone(cloned, data, tmp_path):
+    start = {**QUICK, "run.start_from": str(cloned.path)}
+    options = {"directory": tmp_path, "progress": False, "epochs": 1}
+
+    run = reinforce.pretrain("cartpole", data, start, **options)
+
+    assert run.weights_sha256 != cloned.weights_sha256
+    own = {"source": "recorded actions", "weights_sha256": run.weights_sha256, "mlflow": None}
+    assert run.summary["start_from"] == own
+    (line,) = (run.path / "history.jsonl").read_text().splitlines()
+    origin = {"source": f"{cloned.path}@0", "weights_sha256": cloned.weights_sha256}
+    assert json.loads(line)["pretraining"]["start_from"] == {**origin, "mlflow": None}
     with pytest.raises(reinforce.UsageError, match="the configuration of a pretrained run"):
-        reinforce.train(cloned.path / "config.yaml", name="alone", directory=tmp_path)
+        reinforce.train(run.path / "config.yaml", name="alone", directory=tmp_path)
 
 
 def test_a_gradient_is_not_longer_than_it_may_be(cloned, data, tmp_path):

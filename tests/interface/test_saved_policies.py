@@ -4,6 +4,7 @@ import shutil
 import threading
 from contextlib import chdir, suppress
 from dataclasses import replace
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ import fsspec
 import gymnasium
 import numpy as np
 import pytest
+import torch
 from torch import nn
 
 import reinforce
@@ -256,6 +258,33 @@ def test_no_memory_is_taken_for_a_policy_that_has_other_weights(
         reinforce.load(tmp_path, **given).policy()
 
     assert Gated.devices <= {"meta"}
+
+
+@cache
+def ones(size):
+    return torch.ones(size)
+
+
+class Cached(Gated):
+    """A policy with a constant that is made once per process."""
+
+    def forward(self, observations):
+        return super().forward(observations) * self.ones
+
+    def __init__(self, observation_shapes, num_outputs):
+        super().__init__(observation_shapes, num_outputs)
+        self.ones = ones(num_outputs)
+
+
+def test_a_class_that_keeps_tensors_is_made_with_memory_alone_where_it_is_trusted(tmp_path):
+    """In another environment than that of training, too, which has no say in whose run it is."""
+    run = train(tmp_path, {"stop.max_updates": 1}, policy=Cached, name="a")
+    ones.cache_clear()
+
+    other = {"kwargs": {"sutton_barto_reward": True}}
+    assert run.evaluate(5, environment=other).mean <= 0
+    ones.cache_clear()
+    reinforce.load(run.path / "checkpoints", trust=True).policy().act(OBSERVATION)
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -252,7 +252,10 @@ def test_resume_auto_on_a_new_machine_goes_on_from_checkpoints_that_lie_elsewher
 
     assert main([*TRAIN, *SHORT, *elsewhere]) == 2, "a new run must not mix with it"
     assert not run.exists()
-    assert main([*TRAIN, *SHORT, *elsewhere, "--resume", "auto"]) == 0
+    again = [*TRAIN, *SHORT, *elsewhere, "--resume", "auto"]
+    assert main([*again, "--learner.learning_rate", "0.5"]) == 2
+    assert not run.exists(), "what was refused must not be taken for what the run began with"
+    assert main(again) == 0
 
     assert updates_of(run) == [4, 5]
     expected = summary_of(run.parent / "whole")["weights_sha256"]

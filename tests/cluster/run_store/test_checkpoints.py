@@ -1,6 +1,7 @@
 import hashlib
 import json
 import os
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from reinforce.cluster.run_store.checkpoint import (
     decode,
     encode,
 )
-from reinforce.cluster.run_store.checkpoints import Checkpoints
+from reinforce.cluster.run_store.checkpoints import CheckpointFolder, Checkpoints
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.learner.policies.weights import Weights, arrays_sha256
 from reinforce.learner.state import LearnerState
@@ -229,6 +230,22 @@ def test_a_url_is_as_good_as_a_folder(make_checkpoints):
     assert again.versions() == [2, 3]
     assert again.newest(complain).progress == checkpoint(3).progress
     assert again.best().learner.version == 1
+
+
+def test_an_object_behind_a_url_stands_in_memory_once():
+    folder = CheckpointFolder("memory://large")
+    content = bytes(100 * 2**20)
+    folder.write("a", content)
+    tracemalloc.start()
+
+    try:
+        assert folder.read("a") == content
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+        folder.remove("a")
+
+    assert peak < 1.5 * len(content)
 
 
 def test_a_torn_object_behind_a_url_is_passed_over(make_checkpoints):
