@@ -29,7 +29,7 @@ _VERBS = {
     "scale": ("RUN_DIR N", "change the number of workers of a run"),
     "pause": ("RUN_DIR", "have a run wait after its next update"),
     "unpause": ("RUN_DIR", "have a paused run go on"),
-    "replay": ("RUN_DIR TICKET", "play one ticket alone, in this process"),
+    "replay": ("RUN_DIR TICKET", "play any ticket of a run again, in this process"),
     "submit": ("PRESET_OR_YAML --address URL [...]", "train as a job on a Ray cluster"),
     "doctor": ("[PRESET_OR_YAML]", "say in seconds what would fail later"),
     "config": (f"PRESET_OR_YAML {_SETTINGS}", "print the resolved configuration"),

@@ -19,6 +19,7 @@
     + CallbackError
   * ServerError                1: a server that this command needs does not start
   * ExportError                1: what was exported does not act as the policy did
+  * NotReproducedError         1: what was made again is not what the run recorded
   * InterruptedRunError        128 + signal: stopped by the user, after a checkpoint
 """
 
@@ -119,6 +120,10 @@ class ServerError(ReinforceError):
 
 class ExportError(ReinforceError):
     """What was exported does not act as the policy did."""
+
+
+class NotReproducedError(ReinforceError):
+    """What was made again is not what the run recorded."""
 
 
 class JobLostError(TrainingError):

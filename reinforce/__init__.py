@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         CallbackError,
         ClusterUnreachableError,
         ExportError,
+        NotReproducedError,
         RunDirectoryError,
         StorageError,
         TicketFailedError,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from reinforce.configs.errors import ConfigError, ReinforceError
     from reinforce.learner.networks.custom import UnsuitablePolicyError
     from reinforce.learner.networks.exported import UnexportableNetworkError
+    from reinforce.moments import Moment
     from reinforce.policy import Policy
     from reinforce.runs import Run, load
     from reinforce.saved import EvaluationResult, SavedPolicy
@@ -41,8 +43,8 @@ if TYPE_CHECKING:
     from reinforce.workers.environment import UnsuitableEnvironmentError
 
 _ERRORS = (
-    *("CallbackError", "ClusterUnreachableError", "ExportError", "RunDirectoryError"),
-    "StorageError",
+    *("CallbackError", "ClusterUnreachableError", "ExportError", "NotReproducedError"),
+    *("RunDirectoryError", "StorageError"),
     *("TicketFailedError", "TrainingError", "UsageError"),
 )
 _HOMES = {
@@ -57,6 +59,7 @@ _HOMES = {
     "ReinforceError": "configs.errors",
     "Policy": "policy",
     "EvaluationResult": "saved",
+    "Moment": "moments",
     "Run": "runs",
     "SavedPolicy": "saved",
     "load": "runs",
@@ -80,6 +83,8 @@ __all__ = [
     "EvaluationResult",
     "ExportError",
     "MaxUpdateTime",
+    "Moment",
+    "NotReproducedError",
     "Policy",
     "ReinforceError",
     "Run",

@@ -19,6 +19,7 @@ from reinforce.cluster.commands.resume import Consent, go_on
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import RunDirectoryError, UsageError
 from reinforce.cluster.export.trained_policy import TrainedPolicy
+from reinforce.cluster.moments.reconstruction import Reconstruction
 from reinforce.cluster.policy_sources import find_policy, is_run_directory
 from reinforce.cluster.run_store.journal import JournalEntry, is_being_written, read_entries
 from reinforce.cluster.run_store.run_directory import RunDirectory
@@ -29,6 +30,7 @@ from reinforce.configs.errors import ConfigError
 from reinforce.configs.execution import TrackingConfig
 from reinforce.configs.given_objects import PREFIX, give
 from reinforce.configs.loading import checked_overrides, load_config, with_overrides
+from reinforce.moments import Moment
 from reinforce.policy import Policy
 from reinforce.saved import EvaluationResult, FinalEvaluation, SavedPolicy, evaluated
 
@@ -143,6 +145,24 @@ class Run(SavedPolicy):
             UsageError: There is no checkpoint of it, or the run is not known to be yours.
         """
         return Policy(TrainedPolicy.load(self.path, best=best, plays=False))
+
+    def at(self, update: int, *, progress: bool = True) -> Moment:
+        """Return the run after so many updates, from the nearest checkpoint before on.
+
+        What no checkpoint holds is trained again, in this process and elsewhere than in the run
+        directory; each update has to be the one that the journal has.
+
+        Args:
+            update: Updates applied, from 0 to those that the run has made.
+            progress: Print how far it is.
+
+        Raises:
+            UsageError: There is no such moment, or the run is not known to be yours.
+            NotReproducedError: An update comes out otherwise than in the journal.
+            TrainingError: The environment or the learner failed on the way.
+        """
+        console = console_of(progress=progress)
+        return Moment(Reconstruction(self._directory, console), update, console)
 
     def evaluate(
         self,

@@ -1,0 +1,160 @@
+"""Every moment of every run can be had again: weights and episodes are those of the journal."""
+
+import numpy as np
+import pytest
+
+import reinforce
+from reinforce.cluster.cli import main
+from reinforce.cluster.console import PlainConsole
+from reinforce.cluster.moments.reconstruction import Reconstruction
+from reinforce.cluster.moments.ticket_replay import TicketName, play_ticket
+from reinforce.cluster.run_store.journal import read_entries
+from reinforce.cluster.run_store.run_directory import RunDirectory
+
+SMALL = {
+    "policy.hidden_sizes": [4],
+    "learner.episodes_per_update": 6,
+    "learner.learning_rate": 0.02,
+    "workers.episodes_per_ticket": 2,
+    "workers.envs_per_worker": 2,
+    "evaluation.episodes": 5,
+    "evaluation.every_updates": None,
+    "stop.max_updates": 6,
+    "checkpoint.keep": 1,
+    "tracking.enabled": False,
+}
+NORMALISED_GRU = {"policy.kind": "gru", "policy.normalize_observations": True}
+
+
+class KilledError(Exception):
+    """Ends a run from a callback."""
+
+
+@pytest.fixture(autouse=True)
+def _quick(without_plots):
+    pass
+
+
+def train(folder, overrides=None, **options):
+    options = {"backend": "inline", "directory": folder, "name": "a", "progress": False, **options}
+    return reinforce.train(None, {**SMALL, **(overrides or {})}, **options)
+
+
+def killed_after(updates):
+    def kill(event):
+        if event.updates == updates:
+            raise KilledError
+
+    return kill
+
+
+def resumed_twice(folder):
+    """A callback ends it after two updates and again after four; the last checkpoint is kept."""
+    with pytest.raises(reinforce.CallbackError):
+        train(folder, callbacks=[killed_after(2)])
+    run = reinforce.load(folder / "a")
+    with pytest.raises(reinforce.CallbackError):
+        run.resume(callbacks=[killed_after(4)], progress=False)
+    return run.resume(progress=False)
+
+
+def changed_twice(folder):
+    """The optimizer and the rewards are others from update 2 on, the size of a batch from 4 on."""
+    run = train(folder, {"stop.max_updates": 2, "cluster.lookahead": 1})
+    other = {"learner.optimizer": "sgd", "environment.kwargs": {"sutton_barto_reward": True}}
+    run = run.resume({**other, "stop.max_updates": 4}, change=True, progress=False)
+    size = {"learner.episodes_per_update": 8, "stop.max_updates": 6}
+    return run.resume(size, change=True, progress=False)
+
+
+def warmly_started(folder):
+    first = train(folder, {**NORMALISED_GRU, "stop.max_updates": 1}, name="first")
+    start = {"run.start_from": str(first.path), "run.start_from_optimizer": True}
+    return train(folder, {**NORMALISED_GRU, **start})
+
+
+RUNS = {
+    "inline": train,
+    "lookahead": lambda folder: train(folder, {"cluster.lookahead": 1}),
+    "gru, normalised": lambda folder: train(folder, NORMALISED_GRU),
+    "value baseline": lambda folder: train(folder, {"learner.baseline": "value"}),
+    "growing batch": lambda folder: train(
+        folder,
+        {
+            "learner.episodes_per_update": "auto",
+            "learner.episodes_bounds": [4, 20],
+            "learner.gradient_snr_target": 50.0,
+            "cluster.lookahead": 1,
+        },
+    ),
+    "resumed twice": resumed_twice,
+    "changed twice": changed_twice,
+    "warm start": warmly_started,
+}
+
+
+@pytest.mark.parametrize("kind", RUNS)
+def test_any_ticket_of_any_run_is_played_again(kind, tmp_path):
+    run = RUNS[kind](tmp_path)
+    before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
+    assert [path.name for path in (run.path / "checkpoints").glob("update-*")] == [
+        "update-000000006.safetensors"
+    ]
+    entries = {e.updates: e for e in read_entries(run.path / "metrics.jsonl") if e.batch}
+    generator, console = np.random.default_rng(0), PlainConsole(quiet=True)
+
+    for update in generator.choice(range(1, 6), 3, replace=False):
+        past = Reconstruction(RunDirectory.open(run.path), console)
+        digests = entries[update + 1].batch.ticket_sha256
+        name = TicketName.parse(f"{update}:{generator.integers(len(digests))}")
+        played = play_ticket(past, name, console)
+
+        assert past.at(update).weights.sha256 == entries[update].weights_sha256
+        assert played.report.trajectories_sha256 == digests[name.index]
+        assert played.is_as_recorded
+    after = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
+    assert after == before
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("reinforce.cluster.run_lifecycle.draw_run", lambda *_: [])
+        return train(tmp_path_factory.mktemp("runs"))
+
+
+def test_python_has_every_moment_with_its_policy_and_its_steps(run):
+    moment = run.at(3, progress=False)
+    steps = moment.play(ticket=1)
+    recorded = run.episodes.query("update == 3 and ticket == 1")
+
+    assert moment.weights_sha256 == moment.policy().weights_sha256
+    assert moment.policy().update == 3
+    assert steps.groupby("episode")["reward"].sum().tolist() == recorded["return"].tolist()
+    assert steps.groupby("episode")["step"].max().tolist() == recorded["length"].tolist()
+    last = steps.groupby("episode").last()
+    assert last["terminated"].tolist() == recorded["terminated"].tolist()
+    assert steps["terminated"].sum() + steps["truncated"].sum() == 2
+    assert steps["observation"][0].shape == (4,)
+    assert run.at(6, progress=False).weights_sha256 == run.weights_sha256
+
+
+def test_every_step_of_an_episode_is_printed(run, capsys):
+    assert main(["replay", str(run.path), "3:1:1"]) == 0
+
+    said, progress = capsys.readouterr()
+    length = run.episodes.query("update == 3 and ticket == 1 and episode == 1")["length"].item()
+    steps = run.at(3, progress=False).play(ticket=1).query("episode == 1")
+    rows = said.splitlines()[3:-1]
+    assert ", as in the journal" in said.splitlines()[2]
+    assert rows[0].split() == ["step", "action", "reward", "log_prob", "observation"]
+    assert len(rows) == length + 1
+    assert rows[-1].split()[:3] == [str(length), str(steps["action"].iloc[-1]), "1"]
+    assert f"was terminated after {length} steps" in said
+    assert "making updates 1 to 3 again" in progress
+
+
+@pytest.mark.parametrize("update", [7, -1])
+def test_a_moment_that_never_was_is_refused(run, update):
+    with pytest.raises(reinforce.UsageError, match=f"no moment after update {update}"):
+        run.at(update, progress=False)
