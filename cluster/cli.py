@@ -30,6 +30,10 @@ _VERBS = {
     "pause": ("RUN_DIR", "have a run wait after its next update"),
     "unpause": ("RUN_DIR", "have a paused run go on"),
     "replay": ("RUN_DIR TICKET", "play any ticket of a run again, in this process"),
+    "verify": (
+        "RUN_DIR [--updates N|all] [...]",
+        "make updates again; certify that they are the same",
+    ),
     "submit": ("PRESET_OR_YAML --address URL [...]", "train as a job on a Ray cluster"),
     "doctor": ("[PRESET_OR_YAML]", "say in seconds what would fail later"),
     "config": (f"PRESET_OR_YAML {_SETTINGS}", "print the resolved configuration"),

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         TrainingError,
         UsageError,
     )
+    from reinforce.cluster.moments.verification import Certificate
     from reinforce.comparison import Comparison, compare
     from reinforce.configs.config import Config
     from reinforce.configs.errors import ConfigError, ReinforceError
@@ -52,6 +53,7 @@ _HOMES = {
     "TrainingEvent": "cluster.callbacks",
     "MaxUpdateTime": "callbacks",
     "SaveEachBest": "callbacks",
+    "Certificate": "cluster.moments.verification",
     "Comparison": "comparison",
     "compare": "comparison",
     "Config": "configs.config",
@@ -76,6 +78,7 @@ imports this package, and the command line needs none of them."""
 __all__ = [
     "Callback",
     "CallbackError",
+    "Certificate",
     "ClusterUnreachableError",
     "Comparison",
     "Config",

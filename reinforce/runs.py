@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import FunctionType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,7 @@ from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import RunDirectoryError, UsageError
 from reinforce.cluster.export.trained_policy import TrainedPolicy
 from reinforce.cluster.moments.reconstruction import Reconstruction
+from reinforce.cluster.moments.verification import Certificate, verify
 from reinforce.cluster.policy_sources import find_policy, is_run_directory
 from reinforce.cluster.run_store.journal import JournalEntry, is_being_written, read_entries
 from reinforce.cluster.run_store.run_directory import RunDirectory
@@ -163,6 +164,35 @@ class Run(SavedPolicy):
         """
         console = console_of(progress=progress)
         return Moment(Reconstruction(self._directory, console), update, console)
+
+    def verify(
+        self,
+        updates: int | Literal["all"] = 10,
+        *,
+        seed: int | None = None,
+        track: bool = False,
+        progress: bool = True,
+    ) -> Certificate:
+        """Make updates again, in this process, and say whether they are those that were recorded.
+
+        Args:
+            updates: How many, >= 1, drawn at random; or all, with every checkpoint.
+            seed: Of the draw, >= 0. None: a new one.
+            track: Store the certificate as certificate.json with the run in MLflow.
+            progress: Print how far it is.
+
+        Raises:
+            UsageError: There is nothing to verify, or the run is not known to be yours.
+            TrainingError: An update cannot be made at all.
+        """
+        past = Reconstruction(self._directory, console_of(progress=progress))
+        certificate = verify(past, None if updates == "all" else updates, seed)
+        if track:
+            # Imported late: MLflow takes seconds.
+            from reinforce.cluster.tracking.certificates import store_certificate
+
+            store_certificate(self._directory, past.config.tracking, certificate.text())
+        return certificate
 
     def evaluate(
         self,

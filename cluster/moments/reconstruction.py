@@ -69,6 +69,7 @@ class Reconstruction:
         run: The run directory.
         config: As it is now, with all changes.
         checkpoints: Those that are there.
+        reproduced: Updates, by the number applied, that came out as the journal has them.
     """
 
     def __init__(self, run: RunDirectory, console: PlainConsole, *, trust: bool = False) -> None:
@@ -88,6 +89,7 @@ class Reconstruction:
         for num_changes in range(len(self.config.run.changes)):  # earlier code may be another
             require_trust(run, config_after(self.config, num_changes), CODE, trust=trust)
         self.checkpoints = Checkpoints(run, self.config)
+        self.reproduced: set[int] = set()
         self._made: Checkpoint | None = None
 
     @cached_property
@@ -230,9 +232,12 @@ class Reconstruction:
 
     def _require_equal(self, made: JournalEntry) -> None:
         recorded = self.entries.get(made.updates)
-        difference = entry_difference(recorded, made) if recorded else None
+        if recorded is None:
+            return
+        difference = entry_difference(recorded, made)
         if difference:
             raise UpdateNotReproducedError(difference)
+        self.reproduced.add(made.updates)
 
     def _require_recorded(self, checkpoint: Checkpoint) -> None:
         """Raise NotReproducedError if the journal says that other weights were there."""

@@ -6,7 +6,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -67,13 +67,18 @@ class BatchEntry:
         """Return the entry of a played batch."""
         digests = [report.trajectories_sha256 for report in batch.reports]
         return cls(
-            hashlib.sha256("".join(digests).encode()).hexdigest(),
+            batch_sha256(digests),
             np.concatenate([report.episode_returns for report in batch.reports]).tolist(),
             np.concatenate([report.episode_lengths for report in batch.reports]).tolist(),
             np.concatenate([report.truncated for report in batch.reports]).tolist(),
             episode_metrics(batch.reports),
             digests,
         )
+
+
+def batch_sha256(ticket_sha256: Sequence[str]) -> str:
+    """Return the digest of a batch from those of its tickets, in their order."""
+    return hashlib.sha256("".join(ticket_sha256).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
