@@ -44,6 +44,7 @@ _VERBS = {
     "export": ("RUN_DIR --output DIR [...]", "write a policy that runs without this project"),
     "plot": ("RUN_DIR [--output DIR]", "draw the pictures of a run, at any time"),
     "compare": ("RUN_DIR ... [--plot FILE] [...]", "configurations side by side, over seeds"),
+    "diff": ("RUN_DIR RUN_DIR", "the first update at which two runs part, and how"),
     "sweep": ("FILE.yaml [--directory DIR]", "try settings: grid, random draws or Optuna"),
     "ui": ("[RUN_DIR] [--uri URI] [...]", "show runs in the browser, by MLflow"),
 }
@@ -52,7 +53,7 @@ _VERBS = {
 _EXPECTED = (ReinforceError, KeyboardInterrupt)
 """What ends a verb with a message and an exit code, and without a traceback."""
 
-_READING = ("sync", "plot", "compare", "ui", "export", "scale", "pause", "unpause")
+_READING = ("sync", "plot", "compare", "diff", "ui", "export", "scale", "pause", "unpause")
 """Verbs that run no code of the user's: nothing is imported from where they are called."""
 
 _MODULES = {"scale": "control", "pause": "control", "unpause": "control", "presets": "config"}

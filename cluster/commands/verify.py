@@ -14,6 +14,7 @@ from reinforce.cluster.errors import UsageError
 from reinforce.cluster.moments.reconstruction import Reconstruction
 from reinforce.cluster.moments.verification import Certificate, verify
 from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.run_store.tracking_state import require_run_id
 from reinforce.cluster.run_store.trust import TRACKING, require_trust
 
 
@@ -45,8 +46,9 @@ class VerifyCommand(Command):
     def execute(self) -> int:
         run = RunDirectory.open(self.run)
         past = Reconstruction(run, PlainConsole(stderr=True), trust=self.trust)
-        if self.track:
+        if self.track:  # said now, not after hours
             require_trust(run, past.config, TRACKING, trust=self.trust)
+            require_run_id(run)
         certificate = verify(past, _number_of(self.updates), self.seed)
         if self.output:
             certificate.save(self.output)

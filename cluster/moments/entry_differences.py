@@ -11,6 +11,13 @@ _FUNCTIONS_OF_THE_RUN = ("rollout/", "learner/", "progress/updates", "progress/e
 
 _AFTER_THE_GRADIENT = ("learner/kl", "learner/learning_rate")
 
+_IN_WORDS = {
+    "batch": "batch",
+    "gradient": "gradient",
+    "weights": "vector of weights",
+    "record": "record of the same weights",
+}
+
 
 @dataclass(frozen=True)
 class EntryDifference:
@@ -27,13 +34,18 @@ class EntryDifference:
     part: str
     fields: dict[str, tuple[Any, Any]]
 
+    @property
+    def what(self) -> str:
+        """The part in words, to follow "another"."""
+        return _IN_WORDS[self.part]
+
     def in_words(self, one: str, other: str) -> str:
         """Return a sentence; ``one`` and ``other`` say whose records they are."""
         name, (first, second) = next(iter(self.fields.items()))
         more = f", and {len(self.fields) - 1} more" if len(self.fields) > 1 else ""
         return (
-            f"update {self.updates}: the {self.part} differs: {name} is {_short(first)} {one} and "
-            f"{_short(second)} {other}{more}"
+            f"update {self.updates} has another {self.what}: {name} is {_short(first)} "
+            f"{one} and {_short(second)} {other}{more}"
         )
 
 

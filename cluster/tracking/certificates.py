@@ -5,7 +5,7 @@ from functools import partial
 from reinforce.cluster.background_call import call_within
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.run_store.run_directory import RunDirectory
-from reinforce.cluster.run_store.tracking_state import read_tracking_state
+from reinforce.cluster.run_store.tracking_state import read_tracking_state, require_run_id
 from reinforce.cluster.tracking.mlflow_run import MLflowRun
 from reinforce.cluster.tracking.store import explain_error
 from reinforce.cluster.tracking.store_of_run import store_of_run
@@ -21,15 +21,11 @@ def store_certificate(run: RunDirectory, config: TrackingConfig, text: str) -> N
     Raises:
         UsageError: None does, or the store does not take it.
     """
-    state = read_tracking_state(run.tracking_file)
-    if "run_id" not in state:
-        raise UsageError(f"{run.path} is not in MLflow; `reinforce sync {run.path}` sends it there")
-    store = store_of_run(run, config, state)
-    store_text = partial(MLflowRun(store, state["run_id"]).log_text, text, _FILE)
+    run_id = require_run_id(run)
+    store = store_of_run(run, config, read_tracking_state(run.tracking_file))
+    store_text = partial(MLflowRun(store, run_id).log_text, text, _FILE)
     try:
         refused = call_within(_TIMEOUT_S, store_text, "MLflow")
-    except UsageError:
-        raise
     except Exception as error:  # noqa: BLE001  (MLflow's stores raise whatever they like)
         raise UsageError(explain_error(error, store)) from None
     if refused:

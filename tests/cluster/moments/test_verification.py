@@ -4,14 +4,18 @@ import json
 import re
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from mlflow import MlflowClient
 from small_runs import changed_twice, train
 
 import reinforce
 from reinforce.cluster.cli import main
 from reinforce.cluster.run_store.checkpoint import decode, encode
+from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.tracking.mlflow_run import find_or_create_run, open_state
 from reinforce.learner.state import LearnerState
 
 
@@ -204,6 +208,20 @@ def test_what_was_altered_is_named(case, run, capsys):
     assert re.search(text, finding.text)
     assert finding.text in said
     assert said.rstrip().endswith("not as recorded")
+
+
+def test_the_certificate_is_stored_with_the_run_in_mlflow(run, store_uri, capsys):
+    words, directory = ["verify", str(run.path), "--updates", "1"], RunDirectory.open(run.path)
+    assert main([*words, "--track"]) == 2
+    assert f"`reinforce sync {run.path}` sends it there" in capsys.readouterr().err
+    store, state = open_state(directory, run.config.tracking)
+    find_or_create_run(store, state, directory.tracking_file, run.config.tracking, started_ms=0)
+
+    assert main([*words, "--track"]) == 0
+
+    client = MlflowClient(store_uri)
+    file = client.download_artifacts(state["run_id"], "certificate.json")
+    assert json.loads(Path(file).read_text())["verified"]
 
 
 @pytest.mark.parametrize("words", [["--updates", "0"], ["--updates", "some"], ["--seed", "-1"]])
