@@ -30,6 +30,7 @@ _VERBS = {
     "pause": ("RUN_DIR", "have a run wait after its next update"),
     "unpause": ("RUN_DIR", "have a paused run go on"),
     "replay": ("RUN_DIR TICKET", "play any ticket of a run again, in this process"),
+    "show": ("RUN_DIR [--worst N] [--film DIR] [...]", "find episodes to look at, and film them"),
     "verify": (
         "RUN_DIR [--updates N|all] [...]",
         "make updates again; certify that they are the same",

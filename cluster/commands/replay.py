@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import tyro
 
 from reinforce.cluster.commands.arguments import Command, RunDir, Trust
 from reinforce.cluster.console import PlainConsole
+from reinforce.cluster.moments.episode_film import film_episode
 from reinforce.cluster.moments.reconstruction import Reconstruction
 from reinforce.cluster.moments.ticket_replay import PlayedTicket, TicketName, play_ticket
 from reinforce.cluster.run_store.run_directory import RunDirectory
@@ -32,24 +34,32 @@ class ReplayCommand(Command):
         ticket: UPDATE:INDEX of a training ticket, or evaluation:UPDATE:INDEX or
             confirmation:UPDATE:INDEX, as the message about a failed ticket gives it. With :EPISODE
             behind it, every step of that episode is printed.
+        film: Folder that receives an mp4 of that episode.
     """
 
     run: RunDir
     ticket: Annotated[
         str, tyro.conf.Positional, tyro.conf.arg(metavar="[PURPOSE:]UPDATE:INDEX[:EPISODE]")
     ]
+    film: Path | None = None
     trust: Trust = False
 
     def execute(self) -> int:
         """Play it as it was played in the run; what the environment raises goes on untouched."""
         run, console = RunDirectory.open(self.run), PlainConsole(stderr=True)
         name = TicketName.parse(self.ticket)
-        played = play_ticket(Reconstruction(run, console, trust=self.trust), name, console)
+        past = Reconstruction(run, console, trust=self.trust)
+        if self.film:
+            played, film = film_episode(past, name, console, self.film)
+        else:
+            played, film = play_ticket(past, name, console), None
         say = PlainConsole().say
         for line in _lines(played, read_summary(run.summary_file) or {}):
             say(line)
         for line in () if name.episode is None else _table(played, name.episode):
             say(line)
+        if film:
+            say(str(film))
         return 1 if played.is_as_recorded is False else 0
 
 

@@ -1,5 +1,6 @@
 """Every moment of every run can be had again: weights and episodes are those of the journal."""
 
+import av
 import numpy as np
 import pytest
 from small_runs import RUNS, train
@@ -83,3 +84,63 @@ def test_every_step_of_an_episode_is_printed(run, capsys):
 def test_a_moment_that_never_was_is_refused(run, update):
     with pytest.raises(reinforce.UsageError, match=f"no moment after update {update}"):
         run.at(update, progress=False)
+
+
+def frames_of(path):
+    with av.open(str(path)) as film:
+        return sum(1 for _ in film.decode(video=0))
+
+
+@pytest.mark.parametrize("vectorised", [True, False])
+def test_an_episode_is_filmed_as_it_was_played(vectorised, tmp_path, capsys):
+    """The third of three in two lanes: in a vector implementation it is one of a second round."""
+    setting = {"environment.use_vector_implementation": vectorised}
+    size = {"workers.episodes_per_ticket": 3, "stop.max_updates": 2}
+    run = train(tmp_path, {**setting, **size})
+    words = ["replay", str(run.path), "1:1:2", "--film", str(tmp_path / "films")]
+
+    assert main(words) == 0
+
+    said = capsys.readouterr().out
+    episode = run.episodes.query("update == 1 and ticket == 1 and episode == 2")
+    (film,) = (tmp_path / "films").iterdir()
+    assert ", as in the journal" in said
+    assert said.splitlines()[-1] == str(film)
+    returned = episode["return"].item()
+    assert film.name == f"update_1_ticket_1_episode_2_return_{returned:.1f}.mp4"
+    assert frames_of(film) == episode["length"].item() + 1
+
+
+def test_the_worst_the_best_and_the_longest_are_shown_and_filmed(run, tmp_path, capsys):
+    episodes = run.episodes
+    worst, best = episodes["return"].min(), episodes["return"].max()
+
+    assert main(["show", str(run.path)]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    films = ["--worst", "1", "--longest", "1", "--film", str(tmp_path / "films")]
+    assert main(["show", str(run.path), *films]) == 0
+
+    assert [row.split()[0] for row in rows] == ["worst"] * 3 + ["best"] * 3
+    name = rows[0].split()[1]
+    update, ticket, episode = map(int, name.split(":"))
+    found = episodes.query(f"update == {update} and ticket == {ticket} and episode == {episode}")
+    assert found["return"].item() == worst
+    assert rows[0].endswith(f"reinforce replay {run.path} {name}")
+    assert f"return {best:g} " in rows[3]
+    lengths = sorted(frames_of(film) - 1 for film in (tmp_path / "films").iterdir())
+    assert lengths == [episodes["length"].min(), episodes["length"].max()]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["show", "--worst", "0"], "worst = 0 must be >= 1"),
+        (["replay", "1:1", "--film", "films"], "name an episode of it, such as 1:1:0"),
+    ],
+)
+def test_what_cannot_be_shown_is_refused(run, words, message, capsys):
+    verb, *rest = words
+
+    assert main([verb, str(run.path), *rest]) == 2
+
+    assert message in capsys.readouterr().err
