@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         TrainingError,
         UsageError,
     )
-    from reinforce.cluster.moments.verification import Certificate
+    from reinforce.cluster.moments.certificate import Certificate
     from reinforce.comparison import Comparison, compare
     from reinforce.configs.config import Config
     from reinforce.configs.errors import ConfigError, ReinforceError
@@ -53,7 +53,7 @@ _HOMES = {
     "TrainingEvent": "cluster.callbacks",
     "MaxUpdateTime": "callbacks",
     "SaveEachBest": "callbacks",
-    "Certificate": "cluster.moments.verification",
+    "Certificate": "cluster.moments.certificate",
     "Comparison": "comparison",
     "compare": "comparison",
     "Config": "configs.config",

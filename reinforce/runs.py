@@ -19,8 +19,9 @@ from reinforce.cluster.commands.resume import Consent, go_on
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import RunDirectoryError, UsageError
 from reinforce.cluster.export.trained_policy import TrainedPolicy
+from reinforce.cluster.moments.certificate import Certificate
 from reinforce.cluster.moments.reconstruction import Reconstruction
-from reinforce.cluster.moments.verification import Certificate, verify
+from reinforce.cluster.moments.verification import verify
 from reinforce.cluster.policy_sources import find_policy, is_run_directory
 from reinforce.cluster.run_store.journal import JournalEntry, is_being_written, read_entries
 from reinforce.cluster.run_store.run_directory import RunDirectory
@@ -176,7 +177,8 @@ class Run(SavedPolicy):
         """Make updates again, in this process, and say whether they are those that were recorded.
 
         Args:
-            updates: How many, >= 1, drawn at random; or all, with every checkpoint.
+            updates: How many, >= 1, drawn at random; or all, with every checkpoint and the final
+                evaluation.
             seed: Of the draw, >= 0. None: a new one.
             track: Store the certificate as certificate.json with the run in MLflow.
             progress: Print how far it is.
@@ -185,8 +187,9 @@ class Run(SavedPolicy):
             UsageError: There is nothing to verify, or the run is not known to be yours.
             TrainingError: An update cannot be made at all.
         """
-        past = Reconstruction(self._directory, console_of(progress=progress))
-        certificate = verify(past, None if updates == "all" else updates, seed)
+        console = console_of(progress=progress)
+        past = Reconstruction(self._directory, console)
+        certificate = verify(past, console, None if updates == "all" else updates, seed)
         if track:
             # Imported late: MLflow takes seconds.
             from reinforce.cluster.tracking.certificates import store_certificate

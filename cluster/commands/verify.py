@@ -11,8 +11,9 @@ import tyro
 from reinforce.cluster.commands.arguments import Command, Flag, RunDir, Trust
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import UsageError
+from reinforce.cluster.moments.certificate import Certificate
 from reinforce.cluster.moments.reconstruction import Reconstruction
-from reinforce.cluster.moments.verification import Certificate, verify
+from reinforce.cluster.moments.verification import verify
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.tracking_state import require_run_id
 from reinforce.cluster.run_store.trust import TRACKING, require_trust
@@ -28,7 +29,8 @@ class VerifyCommand(Command):
 
     Attributes:
         run: The run directory.
-        updates: How many, drawn at random, or 'all': then every checkpoint is compared, too.
+        updates: How many, drawn at random. 'all': then every checkpoint is compared, too, and the
+            final evaluation is played again.
         seed: Of the draw, >= 0; None: a new one, which is printed.
         output: File to write the certificate to, as JSON.
         json: Print the certificate as JSON instead of lines.
@@ -45,11 +47,12 @@ class VerifyCommand(Command):
 
     def execute(self) -> int:
         run = RunDirectory.open(self.run)
-        past = Reconstruction(run, PlainConsole(stderr=True), trust=self.trust)
+        shown = PlainConsole(stderr=True)
+        past = Reconstruction(run, shown, trust=self.trust)
         if self.track:  # said now, not after hours
             require_trust(run, past.config, TRACKING, trust=self.trust)
             require_run_id(run)
-        certificate = verify(past, _number_of(self.updates), self.seed)
+        certificate = verify(past, shown, _number_of(self.updates), self.seed)
         if self.output:
             certificate.save(self.output)
         if self.track:
@@ -89,7 +92,8 @@ def _rows(certificate: Certificate) -> Iterator[tuple[str, str]]:
     number = f"{certificate.num_made_again} of {certificate.updates} updates{drawn}"
     yield "made again", f"{number}: {ranges}" if ranges else number
     compared = ", ".join(map(str, certificate.checkpoints)) or "none"
-    yield "compared", f"checkpoints after update: {compared}"
+    evaluation = ", and the final evaluation" if certificate.evaluated else ""
+    yield "compared", f"checkpoints after update: {compared}{evaluation}"
     here = ", ".join(f"{name} {version}" for name, version in certificate.versions.items())
     yield "here", f"{certificate.processor}; {here}"
     for line in _other_versions(certificate):

@@ -121,9 +121,10 @@ class Reconstruction:
                 f"{self.run.path} has made {self.num_updates} updates: there is no moment after "
                 f"update {version}"
             )
-        start = self.nearest(version) or self.first()
-        if self._made and start.learner.version < self._made.learner.version <= version:
-            start = self._made
+        nearest = max((v for v in self.checkpoints.versions() if v <= version), default=0)
+        start = self._made
+        if start is None or not nearest <= start.learner.version <= version:
+            start = self.nearest(version) or self.first()
         self._made = self.advance(start, version)
         return self._made
 
@@ -147,6 +148,8 @@ class Reconstruction:
         """
         config = self._config_of(0)
         if config.run.start_from_sha256 and not config.run.start_from:
+            if pretrained := self.nearest(0):
+                return pretrained
             raise UsageError(
                 f"{self.run.path} began with what `pretrain` had made, and its first checkpoint is "
                 "gone: only what follows a checkpoint can be made again"
@@ -194,7 +197,8 @@ class Reconstruction:
         self.require_same_seeds(start)
         spec = inspect_environment(config.environment)
         require_fit(start, config, spec)
-        self._console.say(f"making updates {first + 1} to {version} again, in this process")
+        which = f"updates {first + 1} to {version}" if version > first + 1 else f"update {version}"
+        self._console.say(f"making {which} again, in this process")
         with self._training(config, spec, start, version) as training:
             for _ in range(first, version):
                 training.update()

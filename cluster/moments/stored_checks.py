@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from reinforce.cluster.errors import RunDirectoryError
-from reinforce.cluster.moments.finding import Finding
+from reinforce.cluster.moments.certificate import Finding
 from reinforce.cluster.moments.reconstruction import Reconstruction
 from reinforce.cluster.run_store.checkpoint import Checkpoint, CorruptCheckpointError
 from reinforce.cluster.run_store.journal import batch_sha256, read_entries

@@ -1,105 +1,42 @@
 """Makes updates of a run again and certifies that batches and weights are those of its journal."""
 
 import hashlib
-import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import NotReproducedError, RunDirectoryError, UsageError
-from reinforce.cluster.files import write_json
-from reinforce.cluster.moments.finding import Finding
+from reinforce.cluster.evaluation import Evaluation, evaluation_tickets
+from reinforce.cluster.moments.certificate import Certificate, Finding
 from reinforce.cluster.moments.reconstruction import Reconstruction, UpdateNotReproducedError
 from reinforce.cluster.moments.stored_checks import stored_findings
+from reinforce.cluster.moments.ticket_replay import TicketName, play_ticket
 from reinforce.cluster.run_store.checkpoint import Checkpoint
+from reinforce.cluster.run_store.journal import read_entries
 from reinforce.cluster.tracking.provenance import processor, read_origin, versions
 from reinforce.learner.policies.weights import arrays_sha256
-
-
-@dataclass(frozen=True)
-class Certificate:
-    """What was made again of a run, where, and whether it was what the run recorded.
-
-    Attributes:
-        run: The run directory.
-        updates: Updates that the journal has.
-        made_again: (first, last) of those that were made again and came out as recorded, counted
-            as the screen does, from 1 on.
-        checkpoints: Versions whose checkpoints were compared in every number.
-        seed: By which the updates were chosen; None: all were.
-        findings: What is not as recorded, the first first; empty: everything is.
-        weights_sha256: Digest of the run's last weights, by its journal.
-        journal_sha256: Digest of the journal that was verified.
-        config_sha256: Digest of the configuration.
-        versions: Of Python and of the packages that matter, here.
-        processor: Here.
-        recorded: Versions and processor that the run noted, as far as it did.
-        timestamp_ms: Unix time in milliseconds.
-        wall_time_s: Seconds that it took.
-    """
-
-    run: str
-    updates: int
-    made_again: tuple[tuple[int, int], ...]
-    checkpoints: tuple[int, ...]
-    seed: int | None
-    findings: tuple[Finding, ...]
-    weights_sha256: str | None
-    journal_sha256: str | None
-    config_sha256: str | None
-    versions: dict[str, str]
-    processor: str
-    recorded: dict[str, Any]
-    timestamp_ms: int
-    wall_time_s: float
-
-    @property
-    def verified(self) -> bool:
-        """Whether everything that was looked at is as recorded."""
-        return not self.findings
-
-    @property
-    def num_made_again(self) -> int:
-        """Updates that were made again and came out as recorded."""
-        return sum(last - first + 1 for first, last in self.made_again)
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the fields as the file holds them."""
-        return {"verified": self.verified, **asdict(self)}
-
-    def text(self) -> str:
-        """Return the content of the file."""
-        return json.dumps(self.as_json(), indent=2) + "\n"
-
-    def save(self, file: str | Path) -> Path:
-        """Write the certificate as JSON and return its path.
-
-        Raises:
-            UsageError: It cannot be written.
-        """
-        path = Path(file)
-        try:
-            write_json(path, self.as_json())
-        except OSError as error:
-            raise UsageError(f"cannot write {str(path)!r}: {error.strerror}") from None
-        return path
+from reinforce.workers.tickets import Purpose
 
 
 def verify(
-    past: Reconstruction, num_updates: int | None = 10, seed: int | None = None
+    past: Reconstruction,
+    console: PlainConsole,
+    num_updates: int | None = 10,
+    seed: int | None = None,
 ) -> Certificate:
     """Hold a run directory against itself, and then updates that are made again against it.
 
     Args:
         past: The run.
+        console: Shows what lasts.
         num_updates: How many, drawn at random, >= 1; those between the nearest checkpoint and one
-            of them are made as well. None: all, from the first on, and every checkpoint on the way
-            is compared.
+            of them are made as well. None: all, from the first on; every checkpoint on the way is
+            compared, and the final evaluation played again.
         seed: Of the draw, >= 0. None: a new one, which the certificate names.
 
     Raises:
@@ -109,7 +46,7 @@ def verify(
     for name, number, least in (("updates", num_updates, 1), ("seed", seed, 0)):
         if number is not None and number < least:
             raise UsageError(f"{name} = {number} must be >= {least}")
-    began_s, walk = time.monotonic(), _Walk(past)
+    began_s, walk = time.monotonic(), _Walk(past, console)
     if seed is None:
         seed = int(np.random.SeedSequence().generate_state(1)[0])
     findings = tuple(stored_findings(past)) or walk.findings(_drawn(past, num_updates, seed))
@@ -120,6 +57,7 @@ def verify(
         updates=updates,
         made_again=tuple(_ranges(past.reproduced)),
         checkpoints=tuple(walk.compared),
+        evaluated=walk.is_evaluated,
         seed=None if num_updates is None else seed,
         findings=findings,
         weights_sha256=weights_sha256,
@@ -138,11 +76,14 @@ class _Walk:
 
     Attributes:
         compared: Versions whose checkpoints were what was made again.
+        is_evaluated: Whether the final evaluation was played again.
     """
 
-    def __init__(self, past: Reconstruction) -> None:
-        self._past, self._versions = past, past.checkpoints.versions()
+    def __init__(self, past: Reconstruction, console: PlainConsole) -> None:
+        self._past, self._console = past, console
+        self._versions = past.checkpoints.versions()
         self.compared: list[int] = []
+        self.is_evaluated = False
 
     def findings(self, updates: Sequence[int] | None) -> tuple[Finding, ...]:
         """Make updates again, by their numbers from 0 on and in order; return what differs first.
@@ -152,8 +93,8 @@ class _Walk:
         try:
             if updates is None:
                 self._advance(self._past.first(), self._past.num_updates)
-            else:
-                self._visit(updates)
+                return tuple(self._evaluation_findings())
+            self._visit(updates)
         except UpdateNotReproducedError as error:
             difference = error.difference
             text = difference.in_words("in the journal", "made again")
@@ -163,20 +104,39 @@ class _Walk:
         return ()
 
     def _visit(self, updates: Sequence[int]) -> None:
-        here: Checkpoint | None = None
+        """Make updates again, each from the checkpoint before it or on from the last one."""
+        stretches: list[tuple[int, int]] = []
         for update in updates:
-            first = here.learner.version if here else -1
-            if any(first < version <= update for version in self._versions):
-                here = self._past.nearest(update) or here
-            here = self._advance(here or self._past.first(), update + 1)
+            nearest = max((v for v in self._versions if v <= update), default=0)
+            if stretches and nearest <= stretches[-1][1]:
+                nearest, _ = stretches.pop()
+            stretches.append((nearest, update + 1))
+        for first, last in stretches:
+            self._advance(self._past.nearest(first) or self._past.first(), last)
 
-    def _advance(self, here: Checkpoint, version: int) -> Checkpoint:
+    def _advance(self, here: Checkpoint, version: int) -> None:
         between = [v for v in self._versions if here.learner.version < v < version]
         for stop in (*between, version):
             here = self._past.advance(here, stop)
             if stop in self._versions:
                 self._compare(here)
-        return here
+
+    def _evaluation_findings(self) -> Iterator[Finding]:
+        """Play the final evaluation again, if there was one, and yield in what it differs."""
+        last, name = self._past.num_updates, "evaluation/confirmed_return_mean"
+        entries = read_entries(self._past.run.journal_file)
+        recorded = [entry.metrics.get(name) for entry in entries if entry.updates == last]
+        expected = next((mean for mean in reversed(recorded) if mean is not None), None)
+        if expected is None:
+            return
+        tickets = evaluation_tickets(self._past.config, Purpose.CONFIRMATION, last)
+        names = [TicketName(Purpose.CONFIRMATION, last, ticket.index) for ticket in tickets]
+        played = [play_ticket(self._past, each, self._console) for each in names]
+        mean = Evaluation.of_reports([each.report for each in played]).return_mean
+        self.is_evaluated = True
+        if mean != expected:
+            text = f"the final evaluation has a mean return of {expected} in the journal, and of"
+            yield Finding("evaluation", last, f"{text} {mean} when its episodes are played again")
 
     def _compare(self, made: Checkpoint) -> None:
         version = made.learner.version

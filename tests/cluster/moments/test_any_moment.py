@@ -1,9 +1,11 @@
 """Every moment of every run can be had again: weights and episodes are those of the journal."""
 
+import shutil
+
 import av
 import numpy as np
 import pytest
-from small_runs import RUNS, train
+from small_runs import RUNS, SMALL, train
 
 import reinforce
 from reinforce.cluster.cli import main
@@ -78,6 +80,51 @@ def test_every_step_of_an_episode_is_printed(run, capsys):
     assert rows[-1].split()[:3] == [str(length), str(steps["action"].iloc[-1]), "1"]
     assert f"was terminated after {length} steps" in said
     assert "making updates 1 to 3 again" in progress
+
+
+def altered(run, folder, old, new, file="metrics.jsonl"):
+    """A copy of a run in which somebody has changed a text that stands in one file."""
+    shutil.copytree(run.path, folder / "a")
+    text = (folder / "a" / file).read_text()
+    assert old in text
+    (folder / "a" / file).write_text(text.replace(old, new))
+    return reinforce.load(folder / "a")
+
+
+def test_a_moment_that_comes_out_otherwise_is_none_of_the_run(run, tmp_path):
+    other = altered(run, tmp_path, "learning_rate: 0.02", "learning_rate: 0.03", "config.yaml")
+
+    with pytest.raises(
+        reinforce.NotReproducedError, match="update 1 has another vector of weights"
+    ):
+        other.at(3, progress=False)
+    assert main(["replay", str(other.path), "3:0"]) == 1
+
+
+def test_a_ticket_that_is_played_otherwise_is_none_of_the_run(run, tmp_path, capsys):
+    entries = read_entries(run.path / "metrics.jsonl")
+    batch = next(entry.batch for entry in entries if entry.updates == 4)
+    other = altered(run, tmp_path, batch.ticket_sha256[1], "0" * 64)
+
+    assert main(["replay", str(other.path), "3:1"]) == 1
+    assert "this is not what the run played" in capsys.readouterr().out
+    with pytest.raises(reinforce.NotReproducedError, match=f"{'0' * 64} in the journal"):
+        other.at(3, progress=False).play(ticket=1)
+    assert len(other.at(3, progress=False).play(ticket=0)) > 0
+
+
+def test_what_began_with_recorded_actions_is_made_again_from_its_checkpoints_only(tmp_path):
+    generator = np.random.default_rng(0)
+    data = {"observations": generator.normal(size=(40, 4)), "actions": np.arange(40) % 2}
+    options = {"name": "a", "directory": tmp_path, "progress": False, "epochs": 1}
+    inline = {**SMALL, "cluster.backend": "inline", "stop.max_updates": 2, "checkpoint.keep": 9}
+    cloned = reinforce.pretrain(None, data, inline, **options)
+    run = cloned.resume({"stop.max_updates": 3}, progress=False)
+
+    assert run.verify("all", progress=False).verified
+    (run.path / "checkpoints" / "update-000000000.safetensors").unlink()
+    with pytest.raises(reinforce.UsageError, match="began with what `pretrain` had made"):
+        run.at(1, progress=False)
 
 
 @pytest.mark.parametrize("update", [7, -1])

@@ -41,6 +41,7 @@ def test_every_update_of_an_honest_run_is_certified(run, tmp_path, capsys):
     said = " ".join(capsys.readouterr().out.split())
     certificate = json.loads(file.read_text())
     assert "made again 6 of 6 updates: 1 to 6 compared checkpoints after update: 2, 4, 6" in said
+    assert "6, and the final evaluation" in said
     assert said.endswith("verdict as recorded")
     assert certificate["verified"]
     assert certificate["weights_sha256"] == run.weights_sha256
@@ -129,6 +130,17 @@ def summary(run):
     file.write_text(json.dumps(values))
 
 
+def evaluation(run):
+    """The same in journal and summary, where it is said twice."""
+    summary(run)
+    file = run.path / "metrics.jsonl"
+    mean = re.compile(r'"evaluation/confirmed_return_mean": ([^,]*)')
+    raised = mean.sub(
+        lambda found: found[0].replace(found[1], str(float(found[1]) + 1)), file.read_text()
+    )
+    file.write_text(raised)
+
+
 def a_line_less(run):
     file = run.path / "metrics.jsonl"
     lines = file.read_text().splitlines(keepends=True)
@@ -191,6 +203,7 @@ TAMPERED = {
     ),
     "a line that is missing": (a_line_less, "journal", 3, "lacks the entry of update 3"),
     "a line that is garbled": (journal_altered("{", "["), "journal", None, "line 3 is damaged"),
+    "the result everywhere": (evaluation, "evaluation", 6, "evaluation has a mean return of"),
     "the result": (summary, "summary", 6, "evaluation.return_mean"),
 }
 
