@@ -136,8 +136,9 @@ class Reconstruction:
             except (CorruptCheckpointError, OSError) as error:
                 self._console.say(f"a checkpoint is passed over: {error}", "yellow")
                 continue
-            self._require_recorded(checkpoint)
-            return checkpoint
+            if checkpoint.learner.version == there:
+                self._require_recorded(checkpoint)
+                return checkpoint
         return None
 
     def first(self) -> Checkpoint:

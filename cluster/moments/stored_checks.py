@@ -62,8 +62,11 @@ def _of_the_checkpoints(past: Reconstruction) -> Iterator[Finding]:
         except FileNotFoundError:  # the run goes on, and has removed it
             continue
         else:
-            if checkpoint:
+            if checkpoint and version in (None, checkpoint.learner.version):
                 yield from _of_one(past, checkpoint, name, is_newest=version == versions[-1])
+            elif checkpoint:
+                text = f"{name} is one after update {checkpoint.learner.version}"
+                yield Finding("checkpoint", version, text)
 
 
 def _of_one(

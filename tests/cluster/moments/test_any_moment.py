@@ -31,7 +31,7 @@ def test_any_ticket_of_any_run_is_played_again(kind, tmp_path):
     entries = {e.updates: e for e in read_entries(run.path / "metrics.jsonl") if e.batch}
     generator, console = np.random.default_rng(0), PlainConsole(quiet=True)
 
-    for update in generator.choice(range(1, 6), 3, replace=False):
+    for update in [*generator.choice(range(1, 5), 2, replace=False), 5]:
         past = Reconstruction(RunDirectory.open(run.path), console)
         digests = entries[update + 1].batch.ticket_sha256
         name = TicketName.parse(f"{update}:{generator.integers(len(digests))}")

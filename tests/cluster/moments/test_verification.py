@@ -102,6 +102,11 @@ def one_moment(run):
     rewritten(run, 4, change)
 
 
+def another_name(run):
+    content = checkpoint_file(run, 2).read_bytes()
+    (run.path / "checkpoints" / "update-000000005.safetensors").write_bytes(content)
+
+
 def journal_altered(pattern, replacement, update=3):
     def alter(run):
         file = run.path / "metrics.jsonl"
@@ -151,6 +156,7 @@ TAMPERED = {
     "one bit of a checkpoint": (one_bit, "checkpoint", 4, "does not match its own digest"),
     "one weight": (one_weight, "checkpoint", 4, "holds weights .* and the journal says"),
     "one number of the optimizer": (one_moment, "checkpoint", 4, "optimizer.* differs"),
+    "a checkpoint's name": (another_name, "checkpoint", 5, "is one after update 2"),
     "a setting": (
         setting("learning_rate: 0.02", "learning_rate: 0.021"),
         "setting",
