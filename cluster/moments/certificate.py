@@ -40,8 +40,8 @@ class Certificate:
         seed: By which the updates were chosen; None: all were.
         findings: What is not as recorded, the first first; empty: everything is.
         weights_sha256: Digest of the run's last weights, by its journal.
-        journal_sha256: Digest of the journal that was verified.
-        config_sha256: Digest of the configuration.
+        journal_sha256: Digest of the journal's whole lines; None if it cannot be read.
+        config_sha256: Digest of the resolved configuration, as YAML.
         versions: Of Python and of the packages that matter, here.
         processor: Here.
         recorded: Versions and processor that the run noted, as far as it did.
@@ -58,7 +58,7 @@ class Certificate:
     findings: tuple[Finding, ...]
     weights_sha256: str | None
     journal_sha256: str | None
-    config_sha256: str | None
+    config_sha256: str
     versions: dict[str, str]
     processor: str
     recorded: dict[str, Any]

@@ -11,7 +11,6 @@ from reinforce.cluster.errors import UsageError
 from reinforce.cluster.export.video import MP4, VideoWriter, open_films, prepare_to_film
 from reinforce.cluster.moments.reconstruction import Reconstruction
 from reinforce.cluster.moments.ticket_replay import PlayedTicket, TicketName, play_ticket
-from reinforce.configs.experiment import EnvironmentConfig
 from reinforce.workers.recording import EpisodeCamera, frames_per_second
 
 
@@ -33,20 +32,16 @@ def film_episode(
     if name.episode is None:
         raise UsageError(f"{name} is a ticket; name an episode of it, such as {name}:0")
     prepare_to_film()
+    frames_per_s = frames_per_second(past.config.environment)  # now, not after hours
     films: list[VideoWriter] = []
     with ExitStack() as stack:
 
-        def camera(environment: EnvironmentConfig) -> EpisodeCamera:
-            frames_per_s = frames_per_second(environment)
+        def add(frame: NDArray[np.uint8]) -> None:
+            if not films:
+                films.extend(map(stack.enter_context, open_films(folder, frames_per_s, [MP4])))
+            films[0].add(frame)
 
-            def add(frame: NDArray[np.uint8]) -> None:
-                if not films:
-                    films.extend(map(stack.enter_context, open_films(folder, frames_per_s, [MP4])))
-                films[0].add(frame)
-
-            return EpisodeCamera(name.episode or 0, add)
-
-        played = play_ticket(past, name, console, camera)
+        played = play_ticket(past, name, console, EpisodeCamera(name.episode, add))
         returned = played.report.episode_returns[name.episode]
         where = f"update_{name.update}_ticket_{name.index}_episode_{name.episode}"
         return played, films[0].keep(f"{where}_return_{returned:.1f}")

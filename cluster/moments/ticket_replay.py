@@ -1,7 +1,6 @@
 """One ticket of a run, played again with the weights and under the settings of its time."""
 
 import re
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +21,6 @@ from reinforce.cluster.run_store.checkpoint import Checkpoint, require_fit
 from reinforce.cluster.run_store.journal import read_entries
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.configs.config import Config
-from reinforce.configs.experiment import EnvironmentConfig
 from reinforce.configs.roles import config_at
 from reinforce.learner.policies.trajectories import Trajectories, step_indices
 from reinforce.learner.policies.weights import Weights
@@ -123,7 +121,7 @@ def play_ticket(
     past: Reconstruction,
     name: TicketName,
     console: PlainConsole,
-    film: Callable[[EnvironmentConfig], EpisodeCamera] | None = None,
+    camera: EpisodeCamera | None = None,
 ) -> PlayedTicket:
     """Play a ticket as it was played in the run; what the environment raises goes on untouched.
 
@@ -131,7 +129,7 @@ def play_ticket(
         past: The run.
         name: Of the ticket, or of an episode of it.
         console: Shows what lasts.
-        film: Makes what films the episode, given what is played.
+        camera: Films an episode of it.
 
     Raises:
         UsageError: There is no such ticket, or it cannot be played here.
@@ -151,17 +149,11 @@ def play_ticket(
     # No preflight: what is looked into may be an environment that would fail it.
     spec = inspect_environment(config.environment)
     require_fit(checkpoint, config, spec)
-    camera = film(_played(config, name)) if film else None
     make = camera.make if camera else make_environment
     make_vector = camera.make_vector if camera else make_vector_environment
     with closing(RolloutWorker(config, spec, make, make_vector=make_vector)) as worker:
         played = worker.play(ticket, weights, partial(LongTicketNotice(console), ticket))
     return PlayedTicket(*played, _recorded_sha256(past, name))
-
-
-def _played(config: Config, name: TicketName) -> EnvironmentConfig:
-    is_training = name.purpose is Purpose.TRAINING
-    return config.environment if is_training else config.evaluation_environment
 
 
 def _moment_of(past: Reconstruction, name: TicketName) -> Checkpoint:

@@ -12,6 +12,7 @@ import numpy as np
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import NotReproducedError, RunDirectoryError, UsageError
 from reinforce.cluster.evaluation import Evaluation, evaluation_tickets
+from reinforce.cluster.files import whole_lines
 from reinforce.cluster.moments.certificate import Certificate, Finding
 from reinforce.cluster.moments.reconstruction import Reconstruction, UpdateNotReproducedError
 from reinforce.cluster.moments.stored_checks import stored_findings
@@ -19,6 +20,8 @@ from reinforce.cluster.moments.ticket_replay import TicketName, play_ticket
 from reinforce.cluster.run_store.checkpoint import Checkpoint
 from reinforce.cluster.run_store.journal import read_entries
 from reinforce.cluster.tracking.provenance import processor, read_origin, versions
+from reinforce.configs.loading import to_yaml
+from reinforce.configs.regular_files import IrregularFileError
 from reinforce.learner.policies.weights import arrays_sha256
 from reinforce.workers.tickets import Purpose
 
@@ -61,8 +64,8 @@ def verify(
         seed=None if num_updates is None else seed,
         findings=findings,
         weights_sha256=weights_sha256,
-        journal_sha256=_sha256(past.run.journal_file),
-        config_sha256=_sha256(past.run.config_file),
+        journal_sha256=_journal_sha256(past.run.journal_file),
+        config_sha256=hashlib.sha256(to_yaml(past.config).encode()).hexdigest(),
         versions=versions(),
         processor=processor(),
         recorded={name: origin[name] for name in ("versions", "processor") if name in origin},
@@ -202,8 +205,12 @@ def _recorded_end(past: Reconstruction) -> tuple[int, str | None]:
     return (last.updates, last.weights_sha256) if last else (0, None)
 
 
-def _sha256(file: Path) -> str | None:
+def _journal_sha256(file: Path) -> str | None:
+    """Return the digest of the lines of a journal; None if what stands there is no journal."""
+    digest = hashlib.sha256()
     try:
-        return hashlib.sha256(file.read_bytes()).hexdigest()
-    except FileNotFoundError:
+        for line in whole_lines(file):
+            digest.update(line)
+    except IrregularFileError:
         return None
+    return digest.hexdigest()

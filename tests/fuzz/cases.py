@@ -270,7 +270,8 @@ def _forged(draw, content):
         change = draw(st.sampled_from([np.float64, np.int8, np.ravel, np.atleast_2d, None]))
         array = arrays.pop(name)
         if change is not None:
-            arrays[name] = np.ascontiguousarray(change(array)[: draw(st.integers(0, 9))])
+            size = draw(st.integers(0, 9))
+            arrays[name] = np.ascontiguousarray(np.atleast_1d(change(array))[:size])
     digest = hashlib.sha256((about + arrays_sha256(arrays)).encode()).hexdigest()
     return save(arrays, {"about": about, "sha256": digest})
 
