@@ -33,7 +33,7 @@ _VERBS = {
     "show": ("RUN_DIR [--worst N] [--film DIR] [...]", "find episodes to look at, and film them"),
     "verify": (
         "RUN_DIR [--updates N|all] [...]",
-        "make updates again; certify that they are the same",
+        "make updates of a run again, and compare",
     ),
     "submit": ("PRESET_OR_YAML --address URL [...]", "train as a job on a Ray cluster"),
     "doctor": ("[PRESET_OR_YAML]", "say in seconds what would fail later"),

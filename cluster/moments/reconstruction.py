@@ -1,8 +1,8 @@
 """Where a run stood after any update, made again by the training loop itself.
 
-A trajectory is a function of weights and ticket, and weights are one of the trajectories before. So
-the nearest checkpoint, or the start of the run, and the configuration are enough. The loop runs in
-this process and in a temporary folder; the run directory is only read.
+A trajectory is a function of weights and ticket, and weights are a function of the trajectories
+before them. So the nearest checkpoint, or the start of the run, and the configuration are enough.
+The loop runs in this process and in a temporary folder; the run directory is only read.
 """
 
 from collections.abc import Iterator
