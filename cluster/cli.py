@@ -1,7 +1,7 @@
 """The command line: ``reinforce VERB``, the same as ``python -m reinforce VERB``.
 
-Exit codes: 0 done; 1 the run failed; 2 wrong usage or configuration (one message, no traceback);
-129, 130 and 143 interrupted by SIGHUP, SIGINT or SIGTERM, after a checkpoint.
+Exit codes: 0 done; 1 the run failed, or what was compared differs; 2 wrong usage or configuration
+(one message, no traceback); 129, 130 and 143 interrupted by SIGHUP, SIGINT or SIGTERM, after a checkpoint.
 """
 
 import io

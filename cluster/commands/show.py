@@ -37,6 +37,8 @@ class ShowCommand(Command):
     def execute(self) -> int:
         run, console = RunDirectory.open(self.run), PlainConsole()
         found = list(self._found(run))
+        if not found:
+            raise UsageError(f"{run.path} has learned from no episode yet: there is none to show")
         if self.film is None:
             for order, episode in found:
                 command = f"reinforce replay {self.run} {episode.name}"

@@ -6,6 +6,7 @@ import av
 import numpy as np
 import pytest
 from small_runs import RUNS, SMALL, train
+from written_runs import write_run
 
 import reinforce
 from reinforce.cluster.cli import main
@@ -176,6 +177,14 @@ def test_the_worst_the_best_and_the_longest_are_shown_and_filmed(run, tmp_path, 
     assert f"return {best:g} " in rows[3]
     lengths = sorted(frames_of(film) - 1 for film in (tmp_path / "films").iterdir())
     assert lengths == [episodes["length"].min(), episodes["length"].max()]
+
+
+def test_a_run_without_an_episode_has_none_to_show(make_config, capsys):
+    run = write_run(make_config())
+
+    assert main(["show", str(run.path)]) == 2
+
+    assert "has learned from no episode yet" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
