@@ -1,7 +1,8 @@
 """The command line: ``reinforce VERB``, the same as ``python -m reinforce VERB``.
 
 Exit codes: 0 done; 1 the run failed, or what was compared differs; 2 wrong usage or configuration
-(one message, no traceback); 129, 130 and 143 interrupted by SIGHUP, SIGINT or SIGTERM, after a checkpoint.
+(one message, no traceback); 129, 130 and 143 interrupted by SIGHUP, SIGINT or SIGTERM, after a
+checkpoint.
 """
 
 import io
