@@ -98,7 +98,7 @@ class Bookkeeping:
         before = self.progress
         self.progress = before.with_evaluation(evaluations.deciding.score(metric))
         if self.progress is not before:
-            self._checkpoints.note_best(self._checkpoint())
+            self._checkpoints.note_best(self.checkpoint())
         is_best = self.progress.best_update == self.progress.updates
         self.progress = self.now()
         entry = evaluation_entry(self.progress, evaluations, metric, evaluation_s)
@@ -120,13 +120,18 @@ class Bookkeeping:
         """Leave a pause out of the training time."""
         self._began_s += paused_s
 
+    def checkpoint(self) -> Checkpoint:
+        """Return where the run stands."""
+        state, ahead = self._batches.snapshot()
+        return Checkpoint(state, self.now(), ahead)
+
     def save(self, *, for_good: bool = False) -> Checkpoint:
         """Save a checkpoint, which later ones replace unless it is for good.
 
         Raises:
             TrainingError: It cannot be saved.
         """
-        checkpoint = self._checkpoint()
+        checkpoint = self.checkpoint()
         self._context.journal.flush_to_disk()  # no checkpoint is ahead of its journal
         self._checkpoints.save(checkpoint, for_good=for_good)
         return checkpoint
@@ -165,7 +170,3 @@ class Bookkeeping:
         request = callbacks.take_checkpoint_request()
         if request:
             self.try_to_save(for_good=request.for_good)
-
-    def _checkpoint(self) -> Checkpoint:
-        state, ahead = self._batches.snapshot()
-        return Checkpoint(state, self.now(), ahead)

@@ -1,7 +1,8 @@
 """The command line: ``reinforce VERB``, the same as ``python -m reinforce VERB``.
 
-Exit codes: 0 done; 1 the run failed; 2 wrong usage or configuration (one message, no traceback);
-129, 130 and 143 interrupted by SIGHUP, SIGINT or SIGTERM, after a checkpoint.
+Exit codes: 0 done; 1 the run failed, or what was compared differs; 2 wrong usage or configuration
+(one message, no traceback); 129, 130 and 143 interrupted by SIGHUP, SIGINT or SIGTERM, after a
+checkpoint.
 """
 
 import io
@@ -29,7 +30,12 @@ _VERBS = {
     "unpause": ("RUN_DIR", "have a paused run go on"),
     "stop": ("RUN_DIR", "have a run end after a checkpoint"),
     "status": ("[FOLDER ...] [--address URL]", "show how runs stand"),
-    "replay": ("RUN_DIR TICKET", "play one ticket alone, in this process"),
+    "replay": ("RUN_DIR TICKET", "play any ticket of a run again, in this process"),
+    "show": ("RUN_DIR [--worst N] [--film DIR] [...]", "find episodes to look at, and film them"),
+    "verify": (
+        "RUN_DIR [--updates N|all] [...]",
+        "make updates of a run again, and compare",
+    ),
     "submit": ("PRESET_OR_YAML --address URL [...]", "train as a job on a Ray cluster"),
     "doctor": ("[PRESET_OR_YAML]", "say in seconds what would fail later"),
     "config": (f"PRESET_OR_YAML {_SETTINGS}", "print the resolved configuration"),
@@ -40,6 +46,7 @@ _VERBS = {
     "export": ("RUN_DIR --output DIR [...]", "write a policy that runs without this project"),
     "plot": ("RUN_DIR [--output DIR]", "draw the pictures of a run, at any time"),
     "compare": ("RUN_DIR ... [--plot FILE] [...]", "configurations side by side, over seeds"),
+    "diff": ("RUN_DIR RUN_DIR", "the first update at which two runs part, and how"),
     "sweep": ("FILE.yaml [--directory DIR]", "try settings: grid, random draws or Optuna"),
     "ui": ("[RUN_DIR] [--uri URI] [...]", "show runs in the browser, by MLflow"),
 }
@@ -49,7 +56,7 @@ _EXPECTED = (ReinforceError, KeyboardInterrupt)
 """What ends a verb with a message and an exit code, and without a traceback."""
 
 _READING = (
-    *("sync", "plot", "compare", "ui", "export", "status"),
+    *("sync", "plot", "compare", "diff", "ui", "export", "status"),
     *("scale", "pause", "unpause", "stop"),
 )
 """Verbs that run no code of the user's: nothing is imported from where they are called."""

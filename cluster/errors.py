@@ -20,6 +20,7 @@
   * ServerError                1: a server that this command needs does not start
   * ExportError                1: what was exported does not act as the policy did
   * OutputLostError            1: what the command prints cannot be written
+  * NotReproducedError         1: what was made again is not what the run recorded
   * InterruptedRunError        128 + signal: stopped by the user, after a checkpoint
 """
 
@@ -129,6 +130,10 @@ class OutputLostError(ReinforceError):
     def of(cls, error: OSError) -> Self:
         """Return the error for what the system says."""
         return cls(f"the output cannot be written: {error.strerror or error}")
+
+
+class NotReproducedError(ReinforceError):
+    """What was made again is not what the run recorded."""
 
 
 class JobLostError(TrainingError):

@@ -49,14 +49,19 @@ class Training:
         try:
             while not (ending := self._ending(self._evaluate_if_due())):
                 self._pause_if_requested()
-                self._update()
+                self.update()
                 self._books.save_if_due()
         except Exception as error:  # noqa: BLE001 - raised again unless a signal is behind it
             return self._end_early(error)
         stop_reason, final = ending
         return self._outcome(stop_reason, 0, self._books.save(), final)
 
-    def _update(self) -> None:
+    def update(self) -> None:
+        """Make one update and write it down.
+
+        Raises:
+            TrainingError: A ticket, the workers or the learner failed for good.
+        """
         started_s = time.perf_counter()
         progress = self._books.progress
         self._batches.fix(progress.updates, progress.batch_size.episodes, self._weights)
@@ -66,6 +71,10 @@ class Training:
         learned_s = time.perf_counter()
         self._metric_faults.look_for(batch.reports, "a batch")
         self._books.note_update(batch, report, sampled_s - started_s, learned_s - sampled_s)
+
+    def checkpoint(self) -> Checkpoint:
+        """Return where the run stands, as it would be saved."""
+        return self._books.checkpoint()
 
     def _evaluate_if_due(self) -> Evaluation | None:
         started_s = time.perf_counter()

@@ -75,7 +75,11 @@ def changes_between(
 
 def config_at(config: Config, update: int) -> Config:
     """Return the configuration with which a run made an update, before what changed later."""
-    later = [change for change in config.run.changes if change.update > update]
+    return config_after(config, sum(change.update <= update for change in config.run.changes))
+
+
+def config_after(config: Config, num_changes: int) -> Config:
+    """Return the configuration of a run after its first so many changes, before the others."""
+    kept, later = config.run.changes[:num_changes], config.run.changes[num_changes:]
     before = {name: old for change in reversed(later) for name, (old, _) in change.settings.items()}
-    kept = [change for change in config.run.changes if change not in later]
     return with_overrides(config, {**before, "run.changes": kept}) if later else config

@@ -102,8 +102,8 @@ class Learner:
             self._to_fit = batch, estimate.targets
         metrics["kl"] = kl_of_now()
         self.version += 1
-        report = UpdateReport(self.version, metrics, is_fit_due=self._to_fit is not None)
-        return report, self.weights()
+        weights, is_fit_due = self.weights(), self._to_fit is not None
+        return UpdateReport(self.version, metrics, weights.sha256, is_fit_due), weights
 
     def gradient(self, parts: Sequence[Trajectories]) -> NDArray[np.float64]:
         """Return [P] the estimate of the objective's gradient, uphill, without applying it.

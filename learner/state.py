@@ -66,10 +66,12 @@ class UpdateReport:
     Attributes:
         version: Version of the weights that it made, >= 1.
         metrics: Values of the metrics section ``learner/`` by name, without the section.
+        weights_sha256: Digest of these weights.
         is_fit_due: Whether something is still to be fitted to the batch before the next update. It
             is of no influence on the weights, so nobody has to wait for it.
     """
 
     version: int
     metrics: dict[str, float]
+    weights_sha256: str
     is_fit_due: bool = False

@@ -23,17 +23,20 @@ if TYPE_CHECKING:
         CallbackError,
         ClusterUnreachableError,
         ExportError,
+        NotReproducedError,
         RunDirectoryError,
         StorageError,
         TicketFailedError,
         TrainingError,
         UsageError,
     )
+    from reinforce.cluster.moments.certificate import Certificate
     from reinforce.comparison import Comparison, compare
     from reinforce.configs.config import Config
     from reinforce.configs.errors import ConfigError, ReinforceError
     from reinforce.learner.networks.custom import UnsuitablePolicyError
     from reinforce.learner.networks.exported import UnexportableNetworkError
+    from reinforce.moments import Moment
     from reinforce.policy import Policy
     from reinforce.runs import Run, load
     from reinforce.saved import EvaluationResult, SavedPolicy
@@ -41,8 +44,8 @@ if TYPE_CHECKING:
     from reinforce.workers.environment import UnsuitableEnvironmentError
 
 _ERRORS = (
-    *("CallbackError", "ClusterUnreachableError", "ExportError", "RunDirectoryError"),
-    "StorageError",
+    *("CallbackError", "ClusterUnreachableError", "ExportError", "NotReproducedError"),
+    *("RunDirectoryError", "StorageError"),
     *("TicketFailedError", "TrainingError", "UsageError"),
 )
 _HOMES = {
@@ -50,6 +53,7 @@ _HOMES = {
     "TrainingEvent": "cluster.callbacks",
     "MaxUpdateTime": "callbacks",
     "SaveEachBest": "callbacks",
+    "Certificate": "cluster.moments.certificate",
     "Comparison": "comparison",
     "compare": "comparison",
     "Config": "configs.config",
@@ -57,6 +61,7 @@ _HOMES = {
     "ReinforceError": "configs.errors",
     "Policy": "policy",
     "EvaluationResult": "saved",
+    "Moment": "moments",
     "Run": "runs",
     "SavedPolicy": "saved",
     "load": "runs",
@@ -73,6 +78,7 @@ imports this package, and the command line needs none of them."""
 __all__ = [
     "Callback",
     "CallbackError",
+    "Certificate",
     "ClusterUnreachableError",
     "Comparison",
     "Config",
@@ -80,6 +86,8 @@ __all__ = [
     "EvaluationResult",
     "ExportError",
     "MaxUpdateTime",
+    "Moment",
+    "NotReproducedError",
     "Policy",
     "ReinforceError",
     "Run",

@@ -4,7 +4,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,9 @@ from reinforce.cluster.commands.resume import Consent, go_on
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import RunDirectoryError
 from reinforce.cluster.export.trained_policy import TrainedPolicy
+from reinforce.cluster.moments.certificate import Certificate
+from reinforce.cluster.moments.reconstruction import Reconstruction
+from reinforce.cluster.moments.verification import verify
 from reinforce.cluster.policy_sources import find_policy, is_run_directory
 from reinforce.cluster.run_store.journal import JournalEntry, is_being_written, read_entries
 from reinforce.cluster.run_store.run_directory import RunDirectory
@@ -28,6 +31,7 @@ from reinforce.configs.errors import ConfigError
 from reinforce.configs.execution import TrackingConfig
 from reinforce.configs.given_objects import PREFIX, give
 from reinforce.configs.loading import load_config, with_overrides
+from reinforce.moments import Moment
 from reinforce.policy import Policy
 from reinforce.saved import EvaluationResult, FinalEvaluation, SavedPolicy, evaluated
 
@@ -140,6 +144,57 @@ class Run(SavedPolicy):
             UsageError: There is no checkpoint of it, or the run is not known to be yours.
         """
         return Policy(TrainedPolicy.load(self.path, best=best, plays=False))
+
+    @checked
+    def at(self, update: int, *, progress: bool = True) -> Moment:
+        """Return the run after so many updates, from the nearest checkpoint before on.
+
+        What no checkpoint holds is trained again, in this process and elsewhere than in the run
+        directory; each update has to be the one that the journal has.
+
+        Args:
+            update: Updates applied, from 0 to those that the run has made.
+            progress: Print how far it is.
+
+        Raises:
+            UsageError: There is no such moment, or the run is not known to be yours.
+            NotReproducedError: An update comes out otherwise than in the journal.
+            TrainingError: The environment or the learner failed on the way.
+        """
+        console = console_of(progress=progress)
+        return Moment(Reconstruction(self._directory, console), update, console)
+
+    @checked
+    def verify(
+        self,
+        updates: int | Literal["all"] = 10,
+        *,
+        seed: int | None = None,
+        track: bool = False,
+        progress: bool = True,
+    ) -> Certificate:
+        """Make updates again, in this process, and say whether they are those that were recorded.
+
+        Args:
+            updates: How many, >= 1, drawn at random; or all, with every checkpoint and the final
+                evaluation.
+            seed: Of the draw, >= 0. None: a new one.
+            track: Store the certificate as certificate.json with the run in MLflow.
+            progress: Print how far it is.
+
+        Raises:
+            UsageError: There is nothing to verify, or the run is not known to be yours.
+            TrainingError: An update cannot be made at all.
+        """
+        console = console_of(progress=progress)
+        past = Reconstruction(self._directory, console)
+        certificate = verify(past, console, None if updates == "all" else updates, seed)
+        if track:
+            # Imported late: MLflow takes seconds.
+            from reinforce.cluster.tracking.certificates import store_certificate
+
+            store_certificate(self._directory, past.config.tracking, certificate.text())
+        return certificate
 
     @checked
     def evaluate(

@@ -64,6 +64,9 @@ _REFUSED_WRAPPERS = {
 EnvironmentFactory = Callable[[EnvironmentConfig, Placement], gymnasium.Env[Any, Any]]
 """Makes one environment: ``make_environment``, or one that adds to what it makes."""
 
+VectorFactory = Callable[[EnvironmentConfig, int, Placement], VectorEnv[Any, Any, Any]]
+"""Makes a vector implementation with so many lanes: ``make_vector_environment``, or the like."""
+
 
 class UnsuitableEnvironmentError(ReinforceError):
     """An environment that cannot be made or learned in; the message says why and what to do."""

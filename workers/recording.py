@@ -5,6 +5,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium.vector import VectorEnv, VectorWrapper
 from numpy.typing import NDArray
 
 from reinforce.configs.experiment import EnvironmentConfig
@@ -13,6 +14,7 @@ from reinforce.workers.environment import (
     EnvironmentFactory,
     UnsuitableEnvironmentError,
     make_environment,
+    make_vector_environment,
 )
 from reinforce.workers.placement import Placement
 
@@ -26,9 +28,7 @@ def recording_frames(sink: FrameSink) -> EnvironmentFactory:
     """Return a factory of environments that hand their pictures to ``sink``."""
 
     def make(config: EnvironmentConfig, placement: Placement) -> gymnasium.Env[Any, Any]:
-        kwargs = {**config.kwargs, "render_mode": _RENDER_MODE}
-        environment = make_environment(config.model_copy(update={"kwargs": kwargs}), placement)
-        return FrameRecorder(environment, sink, config.id)
+        return FrameRecorder(make_environment(_drawing(config), placement), sink, config.id)
 
     return make
 
@@ -48,12 +48,27 @@ def frames_per_second(config: EnvironmentConfig) -> int:
 class FrameRecorder(gymnasium.Wrapper[Any, Any, Any, Any]):
     """Hands a picture to ``sink`` after the reset and after each step, and changes nothing."""
 
-    def __init__(self, environment: gymnasium.Env[Any, Any], sink: FrameSink, name: str) -> None:
+    def __init__(
+        self,
+        environment: gymnasium.Env[Any, Any],
+        sink: FrameSink,
+        name: str,
+        begins: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Wrap an environment.
+
+        Args:
+            environment: One that draws arrays.
+            sink: Receives each picture.
+            name: Of the environment, for messages.
+            begins: Called at each reset; returns whether to hand over what follows it.
+        """
         super().__init__(environment)
-        self._sink = sink
-        self._name = name
+        self._sink, self._name, self._begins = sink, name, begins
+        self._is_on = False
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        self._is_on = self._begins()
         result = super().reset(seed=seed, options=options)
         self._record_frame()
         return result
@@ -64,17 +79,95 @@ class FrameRecorder(gymnasium.Wrapper[Any, Any, Any, Any]):
         return result
 
     def _record_frame(self) -> None:
-        try:
-            frame: Any = self.render()
-        except gymnasium.error.DependencyNotInstalled as error:
-            raise UnsuitableEnvironmentError(
-                f"environment.id = {self._name!r} cannot draw itself here: {error}"
-            ) from None
-        is_array = isinstance(frame, np.ndarray)
-        if not (is_array and frame.dtype == np.uint8 and frame.ndim == 3 and frame.shape[2] == 3):
-            what = f"{frame.dtype} {frame.shape}" if is_array else type(frame)
-            raise UnsuitableEnvironmentError(
-                f"environment.id = {self._name!r}: render() gave {what}, not [height, width, 3] "
-                "uint8"
-            )
-        self._sink(frame)
+        if self._is_on:
+            self._sink(_drawn(self.render, self._name))
+
+
+class LaneRecorder(VectorWrapper):
+    """Hands a picture of one lane to ``sink`` until its episode in one round is over."""
+
+    def __init__(
+        self, environment: VectorEnv[Any, Any, Any], sink: FrameSink, name: str, episode: int
+    ) -> None:
+        super().__init__(environment)
+        self._sink, self._name = sink, name
+        self._round, self._lane = divmod(episode, environment.num_envs)
+        self._num_rounds = 0
+        self._is_on = False
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        result = super().reset(seed=seed, options=options)
+        if not (options and "reset_mask" in options):  # which only keeps idle lanes going
+            self._is_on = self._num_rounds == self._round
+            self._num_rounds += 1
+            self._record_frame()
+        return result
+
+    def step(self, actions: Any) -> Any:
+        result = super().step(actions)
+        self._record_frame()
+        _, _, terminated, truncated, _ = result
+        if terminated[self._lane] or truncated[self._lane]:
+            self._is_on = False
+        return result
+
+    def _record_frame(self) -> None:
+        if self._is_on:
+            self._sink(_drawn(lambda: (self.render() or ())[self._lane], self._name))
+
+
+class EpisodeCamera:
+    """Makes environments, as a ``RolloutWorker`` wants them, that show one episode of a ticket.
+
+    Args:
+        episode: Its number in the ticket.
+        sink: Receives its pictures.
+    """
+
+    def __init__(self, episode: int, sink: FrameSink) -> None:
+        self._episode, self._sink = episode, sink
+        self._num_begun = 0
+
+    def make(self, config: EnvironmentConfig, placement: Placement) -> gymnasium.Env[Any, Any]:
+        """Return an environment of one lane: episodes begin in their order, in whichever lane."""
+        environment = make_environment(_drawing(config), placement)
+        return FrameRecorder(environment, self._sink, config.id, self._begins)
+
+    def make_vector(
+        self, config: EnvironmentConfig, num_lanes: int, placement: Placement
+    ) -> VectorEnv[Any, Any, Any]:
+        """Return a vector implementation, whose episodes stand in its lanes in their order."""
+        environment = make_vector_environment(_drawing(config), num_lanes, placement)
+        return LaneRecorder(environment, self._sink, config.id, self._episode)
+
+    def _begins(self) -> bool:
+        self._num_begun += 1
+        return self._num_begun == self._episode + 1
+
+
+def _drawing(config: EnvironmentConfig) -> EnvironmentConfig:
+    """Return an environment with pictures."""
+    return config.model_copy(update={"kwargs": {**config.kwargs, "render_mode": _RENDER_MODE}})
+
+
+def _drawn(draw: Callable[[], Any], name: str) -> NDArray[np.uint8]:
+    """Return a [height, width, 3] picture.
+
+    Raises:
+        UnsuitableEnvironmentError: It is none.
+    """
+    try:
+        frame: Any = draw()
+    except gymnasium.error.DependencyNotInstalled as error:
+        raise UnsuitableEnvironmentError(
+            f"environment.id = {name!r} cannot draw itself here: {error}"
+        ) from None
+    if not isinstance(frame, np.ndarray):
+        what = str(type(frame))
+    elif frame.dtype == np.uint8 and frame.ndim == 3 and frame.shape[2] == 3:
+        return frame
+    else:
+        what = f"{frame.dtype} {frame.shape}"
+    raise UnsuitableEnvironmentError(
+        f"environment.id = {name!r}: render() gave {what}, not [height, width, 3] uint8"
+    )

@@ -18,7 +18,9 @@ from reinforce.workers.closing import Closing
 from reinforce.workers.environment import (
     EnvironmentFactory,
     EnvironmentSpec,
+    VectorFactory,
     make_environment,
+    make_vector_environment,
     with_vector_implementation,
 )
 from reinforce.workers.environment_faults import check_finite
@@ -76,6 +78,7 @@ class RolloutWorker:
         spec: EnvironmentSpec,
         make: EnvironmentFactory = make_environment,
         placement: Placement = ALONE,
+        make_vector: VectorFactory = make_vector_environment,
     ) -> None:
         """Make no environment yet.
 
@@ -84,12 +87,13 @@ class RolloutWorker:
             spec: The environment of training.
             make: Makes single environments.
             placement: Where the first instance stands.
+            make_vector: Makes vector implementations.
         """
         # One BLAS thread: workers share the machine, and the batches are small.
         threadpool_limits(1)
         self._config = config
         self._spec = spec
-        self._make = make
+        self._make, self._make_vector = make, make_vector
         self._policy = make_policy(architecture_of(config, spec))
         self._evaluation_environment = config.evaluation_environment
         self._placement = placement
@@ -189,7 +193,7 @@ class RolloutWorker:
         if is_other:  # the lanes of training are open: it is tried where its own will stand
             spec = with_vector_implementation(environment, spec, places[0])
         if environment.use_vector_implementation and spec.has_vector_implementation:
-            return VectorLanes(environment, spec, num_lanes, places[0])
+            return VectorLanes(environment, spec, num_lanes, places[0], self._make_vector)
         with Closing() as closing:
             made = [closing.add(self._make(environment, place)) for place in places]
             closing.keep_open()

@@ -20,6 +20,7 @@ from reinforce.workers.closing import close_all
 from reinforce.workers.environment import (
     EnvironmentSpec,
     UnsuitableEnvironmentError,
+    VectorFactory,
     make_vector_environment,
 )
 from reinforce.workers.environment_faults import EnvironmentFaultError
@@ -48,8 +49,9 @@ class VectorLanes:
         spec: EnvironmentSpec,
         num_lanes: int,
         placement: Placement,
+        make: VectorFactory = make_vector_environment,
     ) -> None:
-        self._environment = make_vector_environment(config, num_lanes, placement)
+        self._environment = make(config, num_lanes, placement)
         self._autoreset = autoreset_mode(config, self._environment)
         # With the start of the next episode; what stood there before is in ``info``.
         self._replaces_ends = self._autoreset is AutoresetMode.SAME_STEP

@@ -1,6 +1,5 @@
 """``reinforce record``: films a trained policy."""
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -12,9 +11,8 @@ from numpy.typing import NDArray
 
 from reinforce.cluster.commands.arguments import Flag, PlayCommand
 from reinforce.cluster.console import PlainConsole
-from reinforce.cluster.errors import UsageError
 from reinforce.cluster.export.trained_policy import TrainedPolicy
-from reinforce.cluster.export.video import MP4, WEBM, VideoWriter, check_video_support
+from reinforce.cluster.export.video import MP4, WEBM, VideoWriter, open_films, prepare_to_film
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.workers.recording import frames_per_second, recording_frames
 from reinforce.workers.rollout_worker import RolloutReport
@@ -50,11 +48,7 @@ class RecordCommand(PlayCommand):
         Raises:
             UnsuitableEnvironmentError, UsageError: It cannot be filmed here.
         """
-        check_video_support()
-        # Pygame would open a window, where there is a screen; where there is none, it would fail.
-        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
-        os.environ.setdefault("SDL_NO_SIGNAL_HANDLERS", "1")  # it would take SIGTERM for itself
-        os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+        prepare_to_film()
         policy = TrainedPolicy.load(
             self.run, best=self.best, trust=self.trust, changes=changes
         ).one_by_one()
@@ -76,25 +70,17 @@ class RecordCommand(PlayCommand):
         tickets = policy.tickets(seed, self.episodes, greedy=not self.sampled)
         run = RunDirectory(self.run)
         folder = self.output or run.require_inside(run.videos)
+        formats = [MP4, WEBM] if self.webm else [MP4]
         films: list[VideoWriter] = []
         with ExitStack() as stack:
 
             def on_frame(frame: NDArray[np.uint8]) -> None:
                 if not films:
-                    films.extend(map(stack.enter_context, self._open(folder, frames_per_s)))
+                    opened = open_films(folder, frames_per_s, formats)
+                    films.extend(map(stack.enter_context, opened))
                 for film in films:
                     film.add(frame)
 
             for report, _ in policy.play(tickets, recording_frames(on_frame)):
                 yield report, films
                 films.clear()
-
-    def _open(self, folder: Path, frames_per_s: int) -> list[VideoWriter]:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            formats = [MP4, WEBM] if self.webm else [MP4]
-            return [VideoWriter(folder, each, frames_per_s) for each in formats]
-        except OSError as error:
-            raise UsageError(
-                f"cannot write to {str(folder)!r} ({error.strerror}); choose another folder"
-            ) from None

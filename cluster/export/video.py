@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -85,6 +85,36 @@ class VideoWriter:
         self._container.mux(self._stream.encode(None))
         self._container.close()
         return self._temporary.replace(self._folder / (name + self._format.suffix))
+
+
+def prepare_to_film() -> None:
+    """Have Pygame draw without a screen.
+
+    Raises:
+        UsageError: What encodes videos is not installed.
+    """
+    check_video_support()
+    # It would open a window, where there is a screen; where there is none, it would fail.
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+    os.environ.setdefault("SDL_NO_SIGNAL_HANDLERS", "1")  # it would take SIGTERM for itself
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+
+
+def open_films(
+    folder: Path, frames_per_s: int, formats: Sequence[VideoFormat]
+) -> list[VideoWriter]:
+    """Return a film in each format, in a folder that is made if need be.
+
+    Raises:
+        UsageError: The folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return [VideoWriter(folder, each, frames_per_s) for each in formats]
+    except OSError as error:
+        raise UsageError(
+            f"cannot write to {str(folder)!r} ({error.strerror}); choose another folder"
+        ) from None
 
 
 def check_video_support() -> None:

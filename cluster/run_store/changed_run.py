@@ -76,10 +76,10 @@ def changed(
         return checkpoint, config
     change = Change(update=checkpoint.progress.updates, settings=settings)
     config = with_overrides(config, {"run.changes": [*before.run.changes, change]})
-    return _carried_over(checkpoint, config, change), config
+    return carried_over(checkpoint, config, change), config
 
 
-def _carried_over(checkpoint: Checkpoint, config: Config, change: Change) -> Checkpoint:
+def carried_over(checkpoint: Checkpoint, config: Config, change: Change) -> Checkpoint:
     """Return a checkpoint without what does not fit a changed configuration."""
     state, progress = checkpoint.learner, checkpoint.progress
     fresh = tuple(start for name in _FRESH.keys() & change.settings for start in _FRESH[name])

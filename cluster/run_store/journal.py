@@ -6,7 +6,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -57,6 +57,8 @@ class BatchEntry:
         episode_truncated: One per episode, whether a limit of time ended it; None in journals of
             version 0.1.
         episode_metrics: By name, what ``info`` said of each episode; None where it said nothing.
+        ticket_sha256: Digest of the trajectories of each ticket, by which one alone can be checked;
+            None in journals of version 0.1.
     """
 
     sha256: str
@@ -64,18 +66,25 @@ class BatchEntry:
     episode_lengths: Annotated[list[Count], Field(min_length=1)]
     episode_truncated: list[bool] | None = None
     episode_metrics: dict[str, list[Finite | None]] = field(default_factory=dict)
+    ticket_sha256: list[str] | None = None
 
     @classmethod
     def of(cls, batch: Batch) -> "BatchEntry":
         """Return the entry of a played batch."""
-        digests = "".join(report.trajectories_sha256 for report in batch.reports)
+        digests = [report.trajectories_sha256 for report in batch.reports]
         return cls(
-            hashlib.sha256(digests.encode()).hexdigest(),
+            batch_sha256(digests),
             np.concatenate([report.episode_returns for report in batch.reports]).tolist(),
             np.concatenate([report.episode_lengths for report in batch.reports]).tolist(),
             np.concatenate([report.truncated for report in batch.reports]).tolist(),
             episode_metrics(batch.reports),
+            digests,
         )
+
+
+def batch_sha256(ticket_sha256: Sequence[str]) -> str:
+    """Return the digest of a batch from those of its tickets, in their order."""
+    return hashlib.sha256("".join(ticket_sha256).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -91,6 +100,8 @@ class JournalEntry:
         batch: The episodes that the update learned from; None for an evaluation.
         changes: Settings that were changed on purpose and hold from the next update on: what they
             were and what they are, by ``section.field``.
+        weights_sha256: Digest of the weights that the update made; None for everything else, and
+            in journals of version 0.1.
     """
 
     updates: Count
@@ -100,6 +111,7 @@ class JournalEntry:
     metrics: dict[str, Finite]
     batch: BatchEntry | None = None
     changes: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+    weights_sha256: str | None = None
 
     @property
     def is_evaluation(self) -> bool:
@@ -115,8 +127,9 @@ class JournalEntry:
         """Return the entry as one line of the journal."""
         # vars() and not asdict(), which copies every return of every episode one by one.
         values = {**vars(self), "batch": vars(self.batch) if self.batch else None}
-        if not self.changes:
-            del values["changes"]
+        for name in ("changes", "weights_sha256"):
+            if not values[name]:
+                del values[name]
         return json.dumps(values, allow_nan=False) + "\n"
 
 
@@ -157,7 +170,8 @@ def update_entry(
         "progress/episodes": progress.episodes,
         "progress/training_time_s": progress.training_time_s,
     }
-    return _entry(progress, metrics, episodes)
+    entry = _entry(progress, metrics, episodes)
+    return replace(entry, weights_sha256=report.weights_sha256)
 
 
 def evaluation_entry(

@@ -9,7 +9,9 @@ from urllib.parse import unquote
 
 from pydantic import BaseModel
 
+from reinforce.cluster.errors import UsageError
 from reinforce.cluster.files import read_json
+from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.typed_json import Count
 
 _DEFAULT_NAME = "mlflow.db"
@@ -52,6 +54,18 @@ def read_tracking_state(file: Path) -> dict[str, Any]:
     if "key" in state and _is_copy(file, state):
         return {}
     return state
+
+
+def require_run_id(run: RunDirectory) -> str:
+    """Return the id of the MLflow run that follows a run directory.
+
+    Raises:
+        UsageError: None does.
+    """
+    run_id = read_tracking_state(run.tracking_file).get("run_id")
+    if not run_id:
+        raise UsageError(f"{run.path} is not in MLflow; `reinforce sync {run.path}` sends it there")
+    return str(run_id)
 
 
 def place_in_words(state: Mapping[str, Any]) -> list[str]:

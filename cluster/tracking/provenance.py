@@ -34,15 +34,29 @@ def describe_provenance(command: Sequence[str]) -> dict[str, Any]:
         "user": _user(),
         "host": socket.gethostname(),
         "machine": f"{os.cpu_count()} CPUs, {platform.machine()}, {platform.system()}",
+        "processor": processor(),
         "git": _git(),
-        "versions": {
-            "python": platform.python_version(),
-            **dict.fromkeys(PACKAGES, "not installed"),
-            **installed_versions(PACKAGES),
-        },
+        "versions": versions(),
         # A folder that is twice on the search path says everything twice.
         "packages": sorted({f"{item.name}=={item.version}" for item in metadata.distributions()}),
     }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that matter."""
+    installed = installed_versions(PACKAGES)
+    unknown = dict.fromkeys(PACKAGES, "not installed")
+    return {"python": platform.python_version(), **unknown, **installed}
+
+
+def processor() -> str:
+    """Return the type of processor, which decides how sums are rounded."""
+    with suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+        if name := next(named, ""):
+            return name
+    return platform.processor() or platform.machine()
 
 
 class _Git(BaseModel):

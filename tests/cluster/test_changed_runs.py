@@ -427,7 +427,7 @@ CUT_SHORT = {"environment.max_episode_steps": 9, "evaluation.every_updates": 2}
 def returns_of(ticket, run, capsys):
     capsys.readouterr()
     assert main(["replay", str(run.path), ticket]) == 0
-    said = capsys.readouterr().out
+    said = "".join(capsys.readouterr())
     return re.search(r"episodes return\n(.*)", said)[1], " ".join(said.split())
 
 

@@ -201,7 +201,7 @@ def test_an_unknown_verb_names_the_near_one_and_lists_the_verbs(capsys):
     assert main(["trian"]) == 2
     assert (
         "there is no verb 'trian'; did you mean 'train'? The verbs are: train, pretrain, "
-        "resume, scale, pause, unpause, stop, status, replay, submit, doctor"
+        "resume, scale, pause, unpause, stop, status, replay, show, verify, submit, doctor"
     ) in capsys.readouterr().err
     assert main(["xyz"]) == 2
     assert "there is no verb 'xyz'. The verbs are: train" in capsys.readouterr().err

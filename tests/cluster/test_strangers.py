@@ -231,6 +231,9 @@ VERBS = {
     "evaluate": ["RUN", "--episodes", "5"],
     "record": ["RUN", "--episodes", "1", "--output", "films"],
     "replay": ["RUN", "evaluation:0:0"],
+    "verify": ["RUN", "--updates", "1"],
+    "diff": ["RUN", "RUN"],
+    "show": ["RUN", "--worst", "1"],
     "resume": ["RUN", "--stop.max_updates", "4"],
     "pause": ["RUN"],
     "scale": ["RUN", "2"],
@@ -346,7 +349,7 @@ def test_nothing_is_imported_from_a_run_directory_one_is_in(canaries, run, monke
     assert not canaries.file.exists()
 
 
-@pytest.mark.parametrize("verb", ["evaluate", "record", "replay", "resume"])
+@pytest.mark.parametrize("verb", ["evaluate", "record", "replay", "verify", "resume"])
 @pytest.mark.case
 def test_verbs_that_play_say_what_they_would_import(verb, canaries, run, capsys):
     STRANGERS["function"](run, canaries)

@@ -90,4 +90,4 @@ class FittingLearner(AnsweringLearner):
             raise ray.exceptions.ObjectLostError("00" * 28, None, "")
         self.to_fit = batch.name
         self.done.append(f"updated {self.to_fit}")
-        return UpdateReport(self.version, {}, is_fit_due=True), f"weights {self.version}", None
+        return UpdateReport(self.version, {}, "", is_fit_due=True), f"weights {self.version}", None

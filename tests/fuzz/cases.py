@@ -155,7 +155,8 @@ def _as_word(value):
 
 VERBS = [
     *("train", "resume", "scale", "pause", "unpause", "replay", "config", "sync", "evaluate"),
-    *("record", "export", "plot", "compare", "sweep", "ui", "submit", "doctor"),
+    *("record", "export", "plot", "compare", "sweep", "ui", "submit", "doctor", "verify", "diff"),
+    "show",
 ]
 OPTIONS = [
     *("--episodes", "--seed", "--best", "--sampled", "--json", "--output", "--uri", "--port"),
@@ -187,6 +188,10 @@ ON_RUNS = [
     ["train", "run/config.yaml", "--resume", "auto", "--run.directory", ".", "--run.name", "run"],
     ["replay", "run", "1:0"],
     ["replay", "run", "evaluation:0:0"],
+    ["replay", "run", "0:0:1"],
+    ["verify", "run", "--updates", "1"],
+    ["diff", "run", "run"],
+    ["show", "run"],
     ["evaluate", "run", "--episodes", "5"],
     ["evaluate", "run", "--episodes", "5", "--best"],
     ["export", "run", "--output", "out", "--steps", "5"],

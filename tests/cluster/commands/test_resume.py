@@ -426,8 +426,9 @@ def test_a_ticket_that_ended_the_run_and_does_not_fail_alone_is_said_to(run, cap
     ("ticket", "message"),
     [
         ("x", "'x' is not a ticket such as 12:3"),
-        ("77:0", "in no checkpoint of"),
+        ("77:0", "has made 5 updates: there is no moment after update 77"),
         ("5:99", "there is no ticket 5:99: the last of its batch is 1"),
+        ("5:1:99", "there is no episode 5:1:99: the last of its ticket is 31"),
     ],
 )
 def test_a_ticket_that_cannot_be_replayed_is_refused(run, capsys, ticket, message):
@@ -446,7 +447,8 @@ def test_a_run_of_another_seed_scheme_says_so_and_its_tickets_are_not_replayed(r
     capsys.readouterr()
 
     assert main(["replay", "runs/a", "1:0"]) == 2
-    assert "ticket 1:0 was drawn by another version of this program" in capsys.readouterr().err
+    drawn = "what follows update 1 was drawn by another version of this program"
+    assert drawn in capsys.readouterr().err
     assert main(["resume", "runs/a", "--stop.max_updates", "2"]) == 0
     assert "from update 1 on they have this version's seeds" in " ".join(
         capsys.readouterr().out.split()

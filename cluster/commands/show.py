@@ -1,0 +1,66 @@
+"""``reinforce show``: finds the episodes of a run that one wants to see."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from reinforce.cluster.commands.arguments import Command, RunDir, Trust
+from reinforce.cluster.console import PlainConsole
+from reinforce.cluster.errors import UsageError
+from reinforce.cluster.moments.episode_film import film_episode
+from reinforce.cluster.moments.episode_search import FoundEpisode, find_episodes
+from reinforce.cluster.moments.reconstruction import Reconstruction
+from reinforce.cluster.run_store.run_directory import RunDirectory
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShowCommand(Command):
+    """Find the worst, best and longest episodes that a run has learned from, and film them.
+
+    Without --film, each is printed with the command that plays it again.
+
+    Attributes:
+        run: The run directory.
+        worst: How many of the episodes with the lowest return, >= 1.
+        best: How many of those with the highest.
+        longest: How many of those with the most steps.
+        film: Folder that receives an mp4 of each.
+    """
+
+    run: RunDir
+    worst: int | None = None
+    best: int | None = None
+    longest: int | None = None
+    film: Path | None = None
+    trust: Trust = False
+
+    def execute(self) -> int:
+        run, console = RunDirectory.open(self.run), PlainConsole()
+        found = list(self._found(run))
+        if not found:
+            raise UsageError(f"{run.path} has learned from no episode yet: there is none to show")
+        if self.film is None:
+            for order, episode in found:
+                command = f"reinforce replay {self.run} {episode.name}"
+                console.say_rows({order: f"{_in_words(episode)}  {command}"})
+            return 0
+        shown = PlainConsole(stderr=True)
+        past, is_as_recorded = Reconstruction(run, shown, trust=self.trust), True
+        # In the order of training, so that no update is made twice.
+        for order, episode in sorted(found, key=lambda item: item[1].name.update):
+            played, path = film_episode(past, episode.name, shown, self.film)
+            is_as_recorded &= played.is_as_recorded is not False
+            console.say_rows({order: f"{_in_words(episode)}  {path}"})
+        return 0 if is_as_recorded else 1
+
+    def _found(self, run: RunDirectory) -> Iterator[tuple[str, FoundEpisode]]:
+        asked = {"worst": self.worst, "best": self.best, "longest": self.longest}
+        numbers = {order: number for order, number in asked.items() if number is not None}
+        for order, number in (numbers or {"worst": 3, "best": 3}).items():
+            if number < 1:
+                raise UsageError(f"{order} = {number} must be >= 1")
+            yield from ((order, episode) for episode in find_episodes(run, order, number))
+
+
+def _in_words(episode: FoundEpisode) -> str:
+    return f"{episode.name!s:<12}return {episode.episode_return:<10g}{episode.length:,} steps"

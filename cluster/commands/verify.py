@@ -1,0 +1,114 @@
+"""``reinforce verify``: makes updates of a run again and holds them against what it recorded."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from reinforce.cluster.commands.arguments import Command, Flag, RunDir, Trust
+from reinforce.cluster.console import PlainConsole
+from reinforce.cluster.errors import UsageError
+from reinforce.cluster.moments.certificate import Certificate
+from reinforce.cluster.moments.reconstruction import Reconstruction
+from reinforce.cluster.moments.verification import verify
+from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.run_store.tracking_state import require_run_id
+from reinforce.cluster.run_store.trust import TRACKING, require_trust
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifyCommand(Command):
+    """Make updates of a run again, in this process, and certify that they are those it recorded.
+
+    First journal, checkpoints, configuration and summary are held against each other, then batches
+    and weights that are made again against them. The run itself is left as it is. Exit code 1 if
+    anything differs; what and where is printed.
+
+    Attributes:
+        run: The run directory.
+        updates: How many, drawn at random. 'all': then every checkpoint is compared, too, and the
+            final evaluation is played again.
+        seed: Of the draw, >= 0; None: a new one, which is printed.
+        output: File to write the certificate to, as JSON.
+        json: Print the certificate as JSON instead of lines.
+        track: Store it as certificate.json with the run in MLflow.
+    """
+
+    run: RunDir
+    updates: Annotated[str, tyro.conf.arg(metavar="N|all")] = "10"
+    seed: int | None = None
+    output: Path | None = None
+    json: Flag = False
+    track: Flag = False
+    trust: Trust = False
+
+    def execute(self) -> int:
+        run = RunDirectory.open(self.run)
+        shown = PlainConsole(stderr=True)
+        past = Reconstruction(run, shown, trust=self.trust)
+        if self.track:  # said now, not after hours
+            require_trust(run, past.config, TRACKING, trust=self.trust)
+            require_run_id(run)
+        certificate = verify(past, shown, _number_of(self.updates), self.seed)
+        if self.output:
+            certificate.save(self.output)
+        if self.track:
+            # Imported late: MLflow takes seconds.
+            from reinforce.cluster.tracking.certificates import store_certificate
+
+            store_certificate(run, past.config.tracking, certificate.text())
+        console = PlainConsole()
+        if self.json:
+            console.say_data(json.dumps(certificate.as_json()))
+        else:
+            for name, text in _rows(certificate):
+                console.say_rows({name: text})
+        return 0 if certificate.verified else 1
+
+
+def _number_of(updates: str) -> int | None:
+    """Return how many updates, None for all.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    if updates == "all":
+        return None
+    if not updates.isdecimal() or int(updates) < 1:
+        raise UsageError(f"updates = {updates!r} is neither a number >= 1 nor 'all'")
+    return int(updates)
+
+
+def _rows(certificate: Certificate) -> Iterator[tuple[str, str]]:
+    yield "run", certificate.run
+    ranges = ", ".join(
+        f"{first} to {last}" if last > first else str(first)
+        for first, last in certificate.made_again
+    )
+    drawn = "" if certificate.seed is None else f", drawn with --seed {certificate.seed}"
+    number = f"{certificate.num_made_again} of {certificate.updates} updates{drawn}"
+    yield "made again", f"{number}: {ranges}" if ranges else number
+    compared = ", ".join(map(str, certificate.checkpoints)) or "none"
+    evaluation = ", and the final evaluation" if certificate.evaluated else ""
+    yield "compared", f"checkpoints after update: {compared}{evaluation}"
+    here = ", ".join(f"{name} {version}" for name, version in certificate.versions.items())
+    yield "here", f"{certificate.processor}; {here}"
+    for line in _other_versions(certificate):
+        yield "recorded", line
+    yield "weights", f"sha256 {certificate.weights_sha256}"
+    for finding in certificate.findings:
+        yield "differs", finding.text
+    yield "verdict", "as recorded" if certificate.verified else "not as recorded"
+
+
+def _other_versions(certificate: Certificate) -> Iterator[str]:
+    """Yield what made the run and is not what it was verified with."""
+    for name, version in certificate.recorded.get("versions", {}).items():
+        if certificate.versions.get(name, version) != version:
+            yield f"{name} {version}"
+    processor = certificate.recorded.get("processor", certificate.processor)
+    if processor != certificate.processor:
+        yield processor

@@ -1,0 +1,226 @@
+"""One ticket of a run, played again with the weights and under the settings of its time."""
+
+import re
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from itertools import dropwhile
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reinforce.cluster.batches import training_tickets
+from reinforce.cluster.console import PlainConsole
+from reinforce.cluster.errors import UsageError
+from reinforce.cluster.evaluation import evaluation_tickets
+from reinforce.cluster.long_tickets import LongTicketNotice
+from reinforce.cluster.moments.reconstruction import Reconstruction
+from reinforce.cluster.run_store.changed_run import is_measured_anew
+from reinforce.cluster.run_store.checkpoint import Checkpoint, require_fit
+from reinforce.cluster.run_store.journal import read_entries
+from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.configs.config import Config
+from reinforce.configs.roles import config_at
+from reinforce.learner.policies.trajectories import Trajectories, step_indices
+from reinforce.learner.policies.weights import Weights
+from reinforce.workers.environment import (
+    inspect_environment,
+    make_environment,
+    make_vector_environment,
+)
+from reinforce.workers.recording import EpisodeCamera
+from reinforce.workers.rollout_worker import RolloutReport, RolloutWorker
+from reinforce.workers.tickets import Purpose, Ticket
+
+_NAME = re.compile(r"(?:(training|evaluation|confirmation):)?(\d+):(\d+)(?::(\d+))?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class TicketName:
+    """A ticket of a run, or an episode of one: ``[PURPOSE:]UPDATE:INDEX[:EPISODE]``.
+
+    Attributes:
+        purpose: What it was played for.
+        update: The update that waited for it, >= 0.
+        index: Its place in the batch, >= 0.
+        episode: One of its episodes, >= 0; None: all.
+    """
+
+    purpose: Purpose
+    update: int
+    index: int
+    episode: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> "TicketName":
+        """Return the name that a text holds.
+
+        Raises:
+            UsageError: It holds none.
+        """
+        match = _NAME.fullmatch(text)
+        if not match:
+            raise UsageError(
+                f"{text!r} is not a ticket such as 12:3 or evaluation:0:3, nor an episode of one "
+                "such as 12:3:0"
+            )
+        purpose = Purpose[(match[1] or "training").upper()]
+        episode = None if match[4] is None else int(match[4])
+        return cls(purpose, int(match[2]), int(match[3]), episode)
+
+    def __str__(self) -> str:
+        purpose = "" if self.purpose is Purpose.TRAINING else f"{self.purpose.name.lower()}:"
+        episode = "" if self.episode is None else f":{self.episode}"
+        return f"{purpose}{self.update}:{self.index}{episode}"
+
+
+@dataclass(frozen=True, eq=False)
+class PlayedTicket:
+    """A ticket that was played again.
+
+    Attributes:
+        report: Its returns and digest.
+        trajectories: Every step of it.
+        recorded_sha256: Digest that the journal has of it; None if it has none.
+    """
+
+    report: RolloutReport
+    trajectories: Trajectories
+    recorded_sha256: str | None
+
+    @property
+    def is_as_recorded(self) -> bool | None:
+        """Whether it is what the run has learned from, bit by bit; None if nobody knows."""
+        if self.recorded_sha256 is None:
+            return None
+        return self.recorded_sha256 == self.report.trajectories_sha256
+
+    def steps(self) -> dict[str, NDArray[Any] | list[Any]]:
+        """Return columns with a row per step: numbers from 1 on, what was seen, done and paid.
+
+        Observations and actions are rows as the policy sees and emits them, log-probabilities in
+        nats; ``terminated`` and ``truncated`` hold in the last step of an episode.
+        """
+        played = self.trajectories
+        lengths = played.episode_lengths
+        is_last = step_indices(lengths) + 1 == np.repeat(lengths, lengths)
+        return {
+            "episode": np.repeat(np.arange(len(lengths)), lengths),
+            "step": step_indices(lengths) + 1,
+            "observation": list(played.observations),
+            "action": list(played.actions),
+            "reward": played.rewards,
+            "log_prob": played.behavior_log_probs,
+            "terminated": is_last & np.repeat(played.terminated, lengths),
+            "truncated": is_last & np.repeat(played.truncated, lengths),
+        }
+
+
+def play_ticket(
+    past: Reconstruction,
+    name: TicketName,
+    console: PlainConsole,
+    camera: EpisodeCamera | None = None,
+) -> PlayedTicket:
+    """Play a ticket as it was played in the run; what the environment raises goes on untouched.
+
+    Args:
+        past: The run.
+        name: Of the ticket, or of an episode of it.
+        console: Shows what lasts.
+        camera: Films an episode of it.
+
+    Raises:
+        UsageError: There is no such ticket, or it cannot be played here.
+        NotReproducedError: The weights that it was played with cannot be made again.
+    """
+    checkpoint = _moment_of(past, name)
+    past.require_same_seeds(checkpoint)
+    config = _config_of_its_time(past, name, checkpoint, console)
+    tickets, weights = _batch(config, checkpoint, name)
+    if name.index >= len(tickets):
+        last = len(tickets) - 1
+        raise UsageError(f"there is no ticket {name}: the last of its batch is {last}")
+    ticket = tickets[name.index]
+    if name.episode is not None and name.episode >= ticket.num_episodes:
+        last = ticket.num_episodes - 1
+        raise UsageError(f"there is no episode {name}: the last of its ticket is {last}")
+    # No preflight: what is looked into may be an environment that would fail it.
+    spec = inspect_environment(config.environment)
+    require_fit(checkpoint, config, spec)
+    make = camera.make if camera else make_environment
+    make_vector = camera.make_vector if camera else make_vector_environment
+    with closing(RolloutWorker(config, spec, make, make_vector=make_vector)) as worker:
+        played = worker.play(ticket, weights, partial(LongTicketNotice(console), ticket))
+    return PlayedTicket(*played, _recorded_sha256(past, name))
+
+
+def _moment_of(past: Reconstruction, name: TicketName) -> Checkpoint:
+    """Return the moment at which a ticket was drawn.
+
+    The regular evaluation plays the same seeds with every version; the newest one is taken. A batch
+    that was sampled ahead is known to the moment before its own, too.
+    """
+    if name.purpose is Purpose.EVALUATION:
+        return past.at(max(past.checkpoints.versions(), default=past.num_updates))
+    is_ahead = name.purpose is Purpose.TRAINING and name.update == past.num_updates + 1
+    return past.at(name.update - 1 if is_ahead and past.config.cluster.lookahead else name.update)
+
+
+def _config_of_its_time(
+    past: Reconstruction, name: TicketName, checkpoint: Checkpoint, console: PlainConsole
+) -> Config:
+    """Return the settings with which tickets were played at an update; say so if others were near.
+
+    Weights of the update at which a run is changed may be measured both before and after.
+    """
+    config, purpose = past.config, name.purpose
+    played_at = checkpoint.learner.version if purpose is Purpose.EVALUATION else name.update
+    changes = [change for change in config.run.changes if change.update == played_at]
+    changes = [change for change in changes if is_measured_anew(change)]
+    if purpose is Purpose.TRAINING or not changes:
+        return config_at(config, played_at)
+    is_since = _is_measured_since_its_change(past.run, purpose, played_at)
+    console.say(
+        f"this run was changed on purpose {'; '.join(map(str, changes))}; going by its journal, "
+        f"the ticket is one from {'after' if is_since else 'before'} that",
+        "yellow",
+    )
+    return config_at(config, played_at if is_since else played_at - 1)
+
+
+def _is_measured_since_its_change(run: RunDirectory, purpose: Purpose, played_at: int) -> bool:
+    """Return whether an evaluation is recorded since, or its turn is now.
+
+    What was measured before a change is in the journal no more: that was cut back to the update.
+    """
+    is_regular = purpose is Purpose.EVALUATION
+    metric = "evaluation/return_mean" if is_regular else "evaluation/confirmed_return_mean"
+    entries = dropwhile(
+        lambda entry: not entry.changes or entry.updates != played_at,
+        read_entries(run.journal_file),
+    )
+    since = list(entries)
+    is_recorded = any(
+        metric in entry.metrics and (is_regular or entry.updates == played_at) for entry in since
+    )
+    return is_recorded or bool(since and since[-1].updates == played_at)
+
+
+def _batch(
+    config: Config, checkpoint: Checkpoint, name: TicketName
+) -> tuple[list[Ticket], Weights]:
+    if name.purpose is not Purpose.TRAINING:
+        return evaluation_tickets(config, name.purpose, name.update), checkpoint.weights
+    episodes, weights = checkpoint.progress.batch_size.episodes, checkpoint.weights
+    if checkpoint.ahead and checkpoint.learner.version == name.update:
+        episodes, weights = checkpoint.ahead.episodes, checkpoint.ahead.weights
+    return training_tickets(config, name.update, episodes), weights
+
+
+def _recorded_sha256(past: Reconstruction, name: TicketName) -> str | None:
+    """Return the digest of a ticket in the journal, which has that of tickets learned from."""
+    entry = past.entries.get(name.update + 1) if name.purpose is Purpose.TRAINING else None
+    digests = entry.batch.ticket_sha256 if entry and entry.batch else None
+    return digests[name.index] if digests and name.index < len(digests) else None

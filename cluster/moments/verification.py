@@ -1,0 +1,216 @@
+"""Makes updates of a run again and certifies that batches and weights are those of its journal."""
+
+import hashlib
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reinforce.cluster.console import PlainConsole
+from reinforce.cluster.errors import NotReproducedError, RunDirectoryError, UsageError
+from reinforce.cluster.evaluation import Evaluation, evaluation_tickets
+from reinforce.cluster.files import whole_lines
+from reinforce.cluster.moments.certificate import Certificate, Finding
+from reinforce.cluster.moments.reconstruction import Reconstruction, UpdateNotReproducedError
+from reinforce.cluster.moments.stored_checks import stored_findings
+from reinforce.cluster.moments.ticket_replay import TicketName, play_ticket
+from reinforce.cluster.run_store.checkpoint import Checkpoint
+from reinforce.cluster.run_store.journal import read_entries
+from reinforce.cluster.tracking.provenance import processor, read_origin, versions
+from reinforce.configs.loading import to_yaml
+from reinforce.configs.regular_files import IrregularFileError
+from reinforce.learner.policies.weights import arrays_sha256
+from reinforce.workers.tickets import Purpose
+
+
+def verify(
+    past: Reconstruction,
+    console: PlainConsole,
+    num_updates: int | None = 10,
+    seed: int | None = None,
+) -> Certificate:
+    """Hold a run directory against itself, and then updates that are made again against it.
+
+    Args:
+        past: The run.
+        console: Shows what lasts.
+        num_updates: How many, drawn at random, >= 1; those between the nearest checkpoint and one
+            of them are made as well. None: all, from the first on; every checkpoint on the way is
+            compared, and the final evaluation played again.
+        seed: Of the draw, >= 0. None: a new one, which the certificate names.
+
+    Raises:
+        UsageError: There is nothing to verify, or it cannot be played here.
+        TrainingError: An update cannot be made at all.
+    """
+    for name, number, least in (("updates", num_updates, 1), ("seed", seed, 0)):
+        if number is not None and number < least:
+            raise UsageError(f"{name} = {number} must be >= {least}")
+    began_s, walk = time.monotonic(), _Walk(past, console)
+    if seed is None:
+        seed = int(np.random.SeedSequence().generate_state(1)[0])
+    findings = tuple(stored_findings(past)) or walk.findings(_drawn(past, num_updates, seed))
+    updates, weights_sha256 = _recorded_end(past)
+    origin = read_origin(past.run.origin_file) or {}
+    return Certificate(
+        run=str(past.run.path),
+        updates=updates,
+        made_again=tuple(_ranges(past.reproduced)),
+        checkpoints=tuple(walk.compared),
+        evaluated=walk.is_evaluated,
+        seed=None if num_updates is None else seed,
+        findings=findings,
+        weights_sha256=weights_sha256,
+        journal_sha256=_journal_sha256(past.run.journal_file),
+        config_sha256=hashlib.sha256(to_yaml(past.config).encode()).hexdigest(),
+        versions=versions(),
+        processor=processor(),
+        recorded={name: origin[name] for name in ("versions", "processor") if name in origin},
+        timestamp_ms=time.time_ns() // 1_000_000,
+        wall_time_s=round(time.monotonic() - began_s, 3),
+    )
+
+
+class _Walk:
+    """Makes updates again, from one to the next, and compares checkpoints on the way.
+
+    Attributes:
+        compared: Versions whose checkpoints were what was made again.
+        is_evaluated: Whether the final evaluation was played again.
+    """
+
+    def __init__(self, past: Reconstruction, console: PlainConsole) -> None:
+        self._past, self._console = past, console
+        self._versions = past.checkpoints.versions()
+        self.compared: list[int] = []
+        self.is_evaluated = False
+
+    def findings(self, updates: Sequence[int] | None) -> tuple[Finding, ...]:
+        """Make updates again, by their numbers from 0 on and in order; return what differs first.
+
+        Without numbers: all, and nothing is taken from a checkpoint.
+        """
+        try:
+            if updates is None:
+                self._advance(self._past.first(), self._past.num_updates)
+                return tuple(self._evaluation_findings())
+            self._visit(updates)
+        except UpdateNotReproducedError as error:
+            difference = error.difference
+            text = difference.in_words("in the journal", "made again")
+            return (Finding(difference.part, difference.updates, text),)
+        except _CheckpointDiffersError as error:
+            return (Finding("checkpoint", error.version, str(error)),)
+        return ()
+
+    def _visit(self, updates: Sequence[int]) -> None:
+        """Make updates again, each from the checkpoint before it or on from the last one."""
+        stretches: list[tuple[int, int]] = []
+        for update in updates:
+            nearest = max((v for v in self._versions if v <= update), default=0)
+            if stretches and nearest <= stretches[-1][1]:
+                nearest, _ = stretches.pop()
+            stretches.append((nearest, update + 1))
+        for first, last in stretches:
+            self._advance(self._past.nearest(first) or self._past.first(), last)
+
+    def _advance(self, here: Checkpoint, version: int) -> None:
+        between = [v for v in self._versions if here.learner.version < v < version]
+        for stop in (*between, version):
+            here = self._past.advance(here, stop)
+            if stop in self._versions:
+                self._compare(here)
+
+    def _evaluation_findings(self) -> Iterator[Finding]:
+        """Play the final evaluation again, if there was one, and yield in what it differs."""
+        last, name = self._past.num_updates, "evaluation/confirmed_return_mean"
+        entries = read_entries(self._past.run.journal_file)
+        recorded = [entry.metrics.get(name) for entry in entries if entry.updates == last]
+        expected = next((mean for mean in reversed(recorded) if mean is not None), None)
+        if expected is None:
+            return
+        tickets = evaluation_tickets(self._past.config, Purpose.CONFIRMATION, last)
+        names = [TicketName(Purpose.CONFIRMATION, last, ticket.index) for ticket in tickets]
+        played = [play_ticket(self._past, each, self._console) for each in names]
+        mean = Evaluation.of_reports([each.report for each in played]).return_mean
+        self.is_evaluated = True
+        if mean != expected:
+            text = f"the final evaluation has a mean return of {expected} in the journal, and of"
+            yield Finding("evaluation", last, f"{text} {mean} when its episodes are played again")
+
+    def _compare(self, made: Checkpoint) -> None:
+        version = made.learner.version
+        try:
+            stored = self._past.checkpoints.load(version)
+        except FileNotFoundError:  # the run goes on, and has removed it
+            return
+        made_of, stored_of = _contents(made), _contents(stored)
+        names = sorted(made_of.keys() | stored_of.keys())
+        differing = [name for name in names if made_of.get(name) != stored_of.get(name)]
+        if differing:
+            raise _CheckpointDiffersError(version, differing)
+        self.compared.append(version)
+
+
+class _CheckpointDiffersError(NotReproducedError):
+    """A checkpoint is not the moment that it stands for."""
+
+    def __init__(self, version: int, names: Sequence[str]) -> None:
+        self.version = version
+        super().__init__(
+            f"the checkpoint after update {version} is not what its updates make: "
+            f"{', '.join(names)} differ{'s' * (len(names) == 1)}"
+        )
+
+
+def _contents(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return what weights and tickets decide of a checkpoint, by name; arrays as digests."""
+    progress, ahead = checkpoint.progress, checkpoint.ahead
+    arrays = {name: arrays_sha256({"": x}) for name, x in checkpoint.learner.arrays.items()}
+    return {
+        **arrays,
+        "environment_steps": progress.environment_steps,
+        "episodes": progress.episodes,
+        "batch_size": progress.batch_size,
+        "ahead": (ahead.episodes, ahead.weights.version, ahead.weights.sha256) if ahead else None,
+    }
+
+
+def _drawn(past: Reconstruction, num_updates: int | None, seed: int) -> list[int] | None:
+    """Return updates in order, counted from 0; None for all."""
+    if not past.entries:
+        raise UsageError(f"{past.run.path} has recorded no update: there is nothing to verify")
+    if num_updates is None:
+        return None
+    drawn = np.random.default_rng(seed).permutation(past.num_updates)[:num_updates]
+    return sorted(int(update) for update in drawn)
+
+
+def _ranges(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Yield (first, last) of each run of whole numbers without a gap."""
+    for _, group in groupby(enumerate(sorted(numbers)), key=lambda item: item[1] - item[0]):
+        members = [number for _, number in group]
+        yield members[0], members[-1]
+
+
+def _recorded_end(past: Reconstruction) -> tuple[int, str | None]:
+    """Return how many updates the journal has, and the digest of the last weights."""
+    try:
+        last = past.entries.get(max(past.entries, default=0))
+    except RunDirectoryError:  # it is damaged, which is a finding
+        return 0, None
+    return (last.updates, last.weights_sha256) if last else (0, None)
+
+
+def _journal_sha256(file: Path) -> str | None:
+    """Return the digest of the lines of a journal; None if what stands there is no journal."""
+    digest = hashlib.sha256()
+    try:
+        for line in whole_lines(file):
+            digest.update(line)
+    except IrregularFileError:
+        return None
+    return digest.hexdigest()

@@ -1,0 +1,62 @@
+"""A moment of a run: its policy after some update, and the tickets that were drawn there."""
+
+import operator
+
+import pandas as pd
+
+from reinforce.cluster.console import PlainConsole
+from reinforce.cluster.errors import NotReproducedError
+from reinforce.cluster.export.trained_policy import TrainedPolicy
+from reinforce.cluster.moments.reconstruction import Reconstruction
+from reinforce.cluster.moments.ticket_replay import TicketName, play_ticket
+from reinforce.cluster.run_store.stored_environment import read_environment
+from reinforce.configs.config import Config
+from reinforce.policy import Policy
+from reinforce.workers.tickets import Purpose
+
+
+class Moment:
+    """A run after some update, from a checkpoint or made again; the run is only read.
+
+    Attributes:
+        update: Updates applied.
+        weights_sha256: Digest of the weights at this moment.
+    """
+
+    def __init__(self, past: Reconstruction, update: int, console: PlainConsole) -> None:
+        """Make it; errors as for ``Run.at``."""
+        self.update = operator.index(update)
+        self._past, self._console = past, console
+        self._checkpoint = past.at(self.update)
+        self.weights_sha256 = self._checkpoint.weights.sha256
+
+    def policy(self) -> Policy:
+        """Return what acts with these weights."""
+        run, checkpoint = self._past.run, self._checkpoint
+        config = Config.model_validate(checkpoint.config)
+        spec = checkpoint.environment or read_environment(run.environment_file)
+        return Policy(TrainedPolicy(str(run.path), run.name, config, spec, checkpoint))
+
+    def play(self, ticket: int = 0) -> pd.DataFrame:
+        """Play a ticket of the batch that was drawn at this moment, and return a row per step.
+
+        With ``cluster.lookahead`` 1 the batch was drawn with the weights before these, and so it is
+        played. Columns: update, ticket, episode, step (from 1 on), observation and action (as the
+        policy sees and emits them), reward, log_prob (nats), terminated, truncated.
+
+        Raises:
+            UsageError: There is no such ticket.
+            NotReproducedError: It is not what the journal says that the run has played.
+            Exception: Whatever the environment raises.
+        """
+        name = TicketName(Purpose.TRAINING, self.update, operator.index(ticket))
+        played = play_ticket(self._past, name, self._console)
+        if played.is_as_recorded is False:
+            raise NotReproducedError(
+                f"ticket {name} has the digest {played.report.trajectories_sha256}, and "
+                f"{played.recorded_sha256} in the journal: this is not what the run played"
+            )
+        return pd.DataFrame({"update": self.update, "ticket": name.index, **played.steps()})
+
+    def __repr__(self) -> str:
+        return f"<Moment {str(self._past.run.path)!r}, update {self.update}>"

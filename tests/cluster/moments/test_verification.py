@@ -1,0 +1,250 @@
+"""``verify`` certifies an honest run, and names what was altered in one that is not."""
+
+import json
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+from small_runs import changed_twice, train
+
+import reinforce
+from reinforce.cluster.cli import main
+from reinforce.cluster.run_store.checkpoint import decode, encode
+from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.tracking.mlflow_run import find_or_create_run, open_state
+from reinforce.learner.state import LearnerState
+
+
+@pytest.fixture(scope="module")
+def honest(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("reinforce.cluster.run_lifecycle.draw_run", lambda *_: [])
+        return train(tmp_path_factory.mktemp("runs"), {"checkpoint.keep": [1, 2]})
+
+
+@pytest.fixture
+def run(honest, tmp_path):
+    """A copy that a test may alter."""
+    shutil.copytree(honest.path, tmp_path / "a")
+    return reinforce.load(tmp_path / "a")
+
+
+def test_every_update_of_an_honest_run_is_certified(run, tmp_path, capsys):
+    file = tmp_path / "certificate.json"
+
+    assert main(["verify", str(run.path), "--updates", "all", "--output", str(file)]) == 0
+
+    said = " ".join(capsys.readouterr().out.split())
+    certificate = json.loads(file.read_text())
+    assert "made again 6 of 6 updates: 1 to 6 compared checkpoints after update: 2, 4, 6" in said
+    assert "6, and the final evaluation" in said
+    assert said.endswith("verdict as recorded")
+    assert certificate["verified"]
+    assert certificate["weights_sha256"] == run.weights_sha256
+    assert certificate["versions"]["numpy"] == np.__version__
+    assert certificate["processor"]
+
+
+def test_a_seed_decides_which_updates_are_made_again(run):
+    first, again = (run.verify(2, seed=3, progress=False) for _ in range(2))
+    drawn = run.verify(1, progress=False)
+
+    assert first.verified
+    assert first.made_again == again.made_again
+    assert 2 <= first.num_made_again < 6
+    assert run.verify(1, seed=drawn.seed, progress=False).made_again == drawn.made_again
+
+
+def test_a_run_that_was_changed_on_purpose_is_certified(tmp_path, without_plots):
+    certificate = changed_twice(tmp_path).verify("all", progress=False)
+
+    assert certificate.findings == ()
+    assert certificate.made_again == ((1, 6),)
+
+
+def checkpoint_file(run, update):
+    return next((run.path / "checkpoints").glob(f"update-*{update}.*safetensors"))
+
+
+def one_bit(run):
+    file = checkpoint_file(run, 4)
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(bytes(content))
+
+
+def rewritten(run, update, change):
+    """A checkpoint that somebody has altered and given the digest that fits."""
+    file = checkpoint_file(run, update)
+    checkpoint = decode(file.read_bytes(), "it")
+    arrays = {name: array.copy() for name, array in checkpoint.learner.arrays.items()}
+    change(arrays)
+    state = LearnerState(checkpoint.learner.version, arrays)
+    file.write_bytes(encode(replace(checkpoint, learner=state)))
+
+
+def one_weight(run):
+    def change(arrays):
+        arrays["weights"][3] += 1e-6
+
+    rewritten(run, 4, change)
+
+
+def one_moment(run):
+    def change(arrays):
+        name = next(name for name, array in arrays.items() if "optimizer" in name and array.ndim)
+        arrays[name].flat[0] += 1e-6
+
+    rewritten(run, 4, change)
+
+
+def another_name(run):
+    content = checkpoint_file(run, 2).read_bytes()
+    (run.path / "checkpoints" / "update-000000005.safetensors").write_bytes(content)
+
+
+def journal_altered(pattern, replacement, update=3):
+    def alter(run):
+        file = run.path / "metrics.jsonl"
+        lines = file.read_text().splitlines(keepends=True)
+        assert json.loads(lines[update - 1])["updates"] == update
+        lines[update - 1] = re.sub(pattern, replacement, lines[update - 1], count=1)
+        file.write_text("".join(lines))
+
+    return alter
+
+
+def setting(old, new):
+    def alter(run):
+        file = run.path / "config.yaml"
+        text = file.read_text()
+        assert old in text
+        file.write_text(text.replace(old, new))
+
+    return alter
+
+
+def summary(run):
+    file = run.path / "summary.json"
+    values = json.loads(file.read_text())
+    values["evaluation"]["return_mean"] += 1
+    file.write_text(json.dumps(values))
+
+
+def evaluation(run):
+    """The same in journal and summary, where it is said twice."""
+    summary(run)
+    file = run.path / "metrics.jsonl"
+    mean = re.compile(r'"evaluation/confirmed_return_mean": ([^,]*)')
+    raised = mean.sub(
+        lambda found: found[0].replace(found[1], str(float(found[1]) + 1)), file.read_text()
+    )
+    file.write_text(raised)
+
+
+def a_line_less(run):
+    file = run.path / "metrics.jsonl"
+    lines = file.read_text().splitlines(keepends=True)
+    file.write_text("".join([*lines[:2], *lines[3:]]))
+
+
+TAMPERED = {
+    "one bit of a checkpoint": (one_bit, "checkpoint", 4, "does not match its own digest"),
+    "one weight": (one_weight, "checkpoint", 4, "holds weights .* and the journal says"),
+    "one number of the optimizer": (one_moment, "checkpoint", 4, "optimizer.* differs"),
+    "a checkpoint's name": (another_name, "checkpoint", 5, "is one after update 2"),
+    "a setting": (
+        setting("learning_rate: 0.02", "learning_rate: 0.021"),
+        "setting",
+        2,
+        "learner.learning_rate = 0.021 in config.yaml, and 0.02 in the checkpoint",
+    ),
+    "a limit": (setting("max_updates: 6", "max_updates: 7"), "setting", 6, "stop.max_updates = 7"),
+    "a return": (
+        journal_altered(r'"episode_returns": \[\d', '"episode_returns": [9'),
+        "record",
+        3,
+        "batch.episode_returns is",
+    ),
+    "a metric": (
+        journal_altered(r'"learner/gradient_norm": \d', '"learner/gradient_norm": 7'),
+        "record",
+        3,
+        "learner/gradient_norm is 7",
+    ),
+    "digest of a batch": (
+        journal_altered(r'"sha256": "....', '"sha256": "0000'),
+        "journal",
+        3,
+        "not that of its tickets",
+    ),
+    "digests of a batch and its weights": (
+        lambda run: [
+            journal_altered(pattern, text)(run)
+            for pattern, text in (
+                (r'"weights_sha256": "....', '"weights_sha256": "0000'),
+                (r'"ticket_sha256": \[[^]]*\]', '"ticket_sha256": null'),
+                (r'"sha256": "....', '"sha256": "0000'),
+            )
+        ],
+        "batch",
+        3,
+        "batch.sha256 is 0000.* in the journal and .* made again",
+    ),
+    "digest of weights": (
+        journal_altered(r'"weights_sha256": "....', '"weights_sha256": "0000'),
+        "weights",
+        3,
+        "weights_sha256 is 0000",
+    ),
+    "length of an episode": (
+        journal_altered(r'"episode_lengths": \[\d', '"episode_lengths": [9'),
+        "journal",
+        3,
+        "its episodes add up to",
+    ),
+    "a line that is missing": (a_line_less, "journal", 3, "lacks the entry of update 3"),
+    "a line that is garbled": (journal_altered("{", "["), "journal", None, "line 3 is damaged"),
+    "the result everywhere": (evaluation, "evaluation", 6, "evaluation has a mean return of"),
+    "the result": (summary, "summary", 6, "evaluation.return_mean"),
+}
+
+
+@pytest.mark.parametrize("case", TAMPERED)
+def test_what_was_altered_is_named(case, run, capsys):
+    alter, part, updates, text = TAMPERED[case]
+    alter(run)
+
+    assert main(["verify", str(run.path), "--updates", "all"]) == 1
+    said = capsys.readouterr().out
+
+    finding = run.verify("all", progress=False).findings[0]
+    assert (finding.part, finding.updates) == (part, updates)
+    assert re.search(text, finding.text)
+    assert finding.text in said
+    assert said.rstrip().endswith("not as recorded")
+
+
+def test_the_certificate_is_stored_with_the_run_in_mlflow(run, store_uri, capsys):
+    words, directory = ["verify", str(run.path), "--updates", "1"], RunDirectory.open(run.path)
+    assert main([*words, "--track"]) == 2
+    assert f"`reinforce sync {run.path}` sends it there" in capsys.readouterr().err
+    store, state = open_state(directory, run.config.tracking)
+    find_or_create_run(store, state, directory.tracking_file, run.config.tracking, started_ms=0)
+
+    assert main([*words, "--track"]) == 0
+
+    client = MlflowClient(store_uri)
+    file = client.download_artifacts(state["run_id"], "certificate.json")
+    assert json.loads(Path(file).read_text())["verified"]
+
+
+@pytest.mark.parametrize("words", [["--updates", "0"], ["--updates", "some"], ["--seed", "-1"]])
+def test_nonsense_is_refused(run, capsys, words):
+    assert main(["verify", str(run.path), *words]) == 2
+
+    assert f"{words[0][2:]} = " in capsys.readouterr().err
