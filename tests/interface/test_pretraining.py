@@ -274,7 +274,9 @@ def test_objects_in_a_file_are_not_unpickled(tmp_path):
     file = tmp_path / "data.npz"
     np.savez(file, observations=np.zeros((3, 4)), actions=np.array([print, None, 1]))
 
-    with pytest.raises(reinforce.ConfigError, match=r"no \.npz file of plain arrays \(Object arr"):
+    with pytest.raises(
+        reinforce.ConfigError, match=r"not an \.npz file of plain arrays \(Object arr"
+    ):
         reinforce.pretrain("cartpole", file, QUICK, directory=tmp_path / "runs", progress=False)
 
 
