@@ -71,7 +71,8 @@ class RolloutActor:
             self._output.begin_tickets()
 
     def ready(self) -> str:
-        """Return the id of the node, once the constructor has succeeded."""
+        """Return the id of the node, once environments are there; a failure has closed them."""
+        self._worker.open()
         return str(ray.get_runtime_context().get_node_id())
 
     @ray.method(num_returns=2)  # type: ignore[untyped-decorator]

@@ -39,7 +39,7 @@ def key_of(ticket: Ticket) -> TicketKey:
 class WorkerState(Enum):
     """Of a worker that lives, as far as is known. One that is dead is forgotten."""
 
-    STARTING = auto()
+    STARTING = auto()  # its process, or its environments after a failure
     READY = auto()
     BUSY = auto()
     SUSPECT = auto()  # it could not be reached; asked for a sign of life
@@ -74,7 +74,7 @@ class Play:
 
 @dataclass(frozen=True)
 class Probe:
-    """Ask a suspect for a sign of life."""
+    """Ask a suspect for a sign of life, and one whose environment failed to make new ones."""
 
     worker: int
 
@@ -164,6 +164,7 @@ class Scheduler:
             self.failed_starts = 0
             state = self._workers[worker]
             state.state, state.node, state.since_s = WorkerState.READY, node, now_s
+            state.probe_at_s = _NEVER_S
 
     def completed(self, worker: int, now_s: float) -> Ticket:
         """Note that a worker returned its ticket; return the ticket."""
@@ -178,10 +179,15 @@ class Scheduler:
         return ticket
 
     def failed(self, worker: int, now_s: float) -> Ticket:
-        """Note that the environment failed; the worker is idle, its ticket goes to the front."""
+        """Note that the environment failed; its ticket goes to the front.
+
+        The worker makes new environments, which may take as long as those of one that starts.
+        """
         state = self._workers[worker]
         ticket = _taken(state)
         self._free(state, now_s)
+        if state.state is WorkerState.READY:
+            state.state, state.probe_at_s = WorkerState.STARTING, now_s
         self._requeue(ticket)
         return ticket
 
@@ -240,7 +246,7 @@ class Scheduler:
             *self._stop_overdue(now_s),
             *self._retire(),
             *self._start_missing(now_s),
-            *self._probe_suspects(now_s),
+            *self._probe(now_s),
             *self._assign(now_s),
         ]
 
@@ -292,9 +298,9 @@ class Scheduler:
             self._workers[number] = _Worker(index, WorkerState.STARTING, now_s)
             yield Start(number, index)
 
-    def _probe_suspects(self, now_s: float) -> Iterable[Probe]:
+    def _probe(self, now_s: float) -> Iterable[Probe]:
         for number, worker in self._workers.items():
-            if worker.state is WorkerState.SUSPECT and now_s >= worker.probe_at_s:
+            if now_s >= worker.probe_at_s:
                 worker.probe_at_s = _NEVER_S  # one probe, until it is answered or fails
                 yield Probe(number)
 

@@ -100,15 +100,28 @@ def test_one_that_is_let_go_while_it_starts_may_have_opened_environments_already
     assert scheduler.decide(3.0) == []
 
 
-def test_a_failed_environment_leaves_its_worker_in_service():
+def test_a_worker_makes_new_environments_for_failed_ones_before_it_gets_a_ticket():
     scheduler = scheduler_with(1)
     (ticket,) = tickets(1)
     scheduler.submit([ticket])
     scheduler.decide(0.0)
 
     assert scheduler.failed(0, 1.0) is ticket
-    assert scheduler.decide(1.0) == [Play(0, ticket)]
+    assert scheduler.decide(1.0) == [Probe(0)]
+    assert scheduler.decide(599.0) == []
+    scheduler.started(0, "node", 599.0)
+    assert scheduler.decide(599.0) == [Play(0, ticket)]
     assert scheduler.restarts == 0
+
+
+def test_a_worker_whose_new_environments_hang_is_given_up():
+    scheduler = scheduler_with(1)
+    scheduler.submit(tickets(1))
+    scheduler.decide(0.0)
+    scheduler.failed(0, 1.0)
+    scheduler.decide(1.0)
+
+    assert scheduler.decide(602.0)[:2] == [GiveUp(0), Start(1, 0)]
 
 
 def test_attempts_are_counted_per_ticket_until_they_are_exhausted():
@@ -119,6 +132,7 @@ def test_attempts_are_counted_per_ticket_until_they_are_exhausted():
     scheduler.decide(0.0)
     scheduler.failed(0, 0.0)
     assert scheduler.exhausted is None
+    scheduler.started(0, "node", 0.0)
     scheduler.decide(0.0)
     scheduler.failed(0, 0.0)
     assert scheduler.exhausted is ticket
@@ -342,7 +356,7 @@ class World:
         self.losses = 0
         self.starting, self.idle, self.busy, self.suspect = set(), set(), {}, set()
         self.submitted, self.completed = [], []
-        self.indices, self.came_up, self.closing = {}, set(), set()
+        self.indices, self.closing = {}, set()
 
     def carry_out(self):
         leaving = self.leaving()
@@ -366,10 +380,10 @@ class World:
                 case Stop(worker, reason):
                     self.losses += reason is not None and worker not in leaving
                     self.forget(worker)
-                    if reason is None and worker in self.came_up:
+                    if reason is None:
                         self.closing.add(worker)
                 case Probe(worker):
-                    assert worker in self.suspect
+                    assert worker in self.suspect | self.starting
         assert self.scheduler.decide(self.now_s) == [], "a busy loop"
         assert self.scheduler.restarts == self.losses
 
@@ -403,7 +417,6 @@ class World:
         elif event == "up":
             for worker in self.starting | self.suspect:
                 scheduler.started(worker, f"node {worker % 3}", now_s)
-            self.came_up |= self.starting | self.suspect
             self.idle |= self.starting | self.suspect
             self.starting, self.suspect = set(), set()
         elif event == "scale":
@@ -427,12 +440,13 @@ class World:
         elif event in ("complete", "fail") and busy:
             worker = busy[number % len(busy)]
             ticket = self.busy.pop(worker)
-            self.idle.add(worker)
             if event == "complete":
+                self.idle.add(worker)
                 assert scheduler.completed(worker, now_s) is ticket
                 self.completed.append(ticket)
                 self.let_go_of_weights(ticket)
             else:
+                self.starting.add(worker)
                 assert scheduler.failed(worker, now_s) is ticket
 
     def let_go_of_weights(self, ticket):
