@@ -37,6 +37,7 @@ from reinforce.workers.environment import EnvironmentSpec, inspect_environment
 
 _ELSEWHERE = {
     "cluster.backend": "inline",
+    "cluster.address": None,
     "checkpoint.directory": None,
     "stop.max_environment_steps": None,
     "stop.max_wall_time_s": None,
