@@ -94,6 +94,14 @@ def one_weight(run):
     rewritten(run, 4, change)
 
 
+def only_the_best_checkpoint_with_another_weight(run):
+    one_weight(run)
+    folder = run.path / "checkpoints"
+    checkpoint_file(run, 4).rename(folder / "best.safetensors")
+    for file in folder.glob("update-*"):
+        file.unlink()
+
+
 def one_moment(run):
     def change(arrays):
         name = next(name for name, array in arrays.items() if "optimizer" in name and array.ndim)
@@ -155,6 +163,12 @@ def a_line_less(run):
 TAMPERED = {
     "one bit of a checkpoint": (one_bit, "checkpoint", 4, "does not match its own digest"),
     "one weight": (one_weight, "checkpoint", 4, "holds weights .* and the journal says"),
+    "one weight of the only checkpoint": (
+        only_the_best_checkpoint_with_another_weight,
+        "checkpoint",
+        4,
+        "the best checkpoint holds weights",
+    ),
     "one number of the optimizer": (one_moment, "checkpoint", 4, "optimizer.* differs"),
     "a checkpoint's name": (another_name, "checkpoint", 5, "is one after update 2"),
     "a setting": (
