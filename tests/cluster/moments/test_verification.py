@@ -13,7 +13,10 @@ from small_runs import changed_twice, train
 
 import reinforce
 from reinforce.cluster.cli import main
+from reinforce.cluster.console import PlainConsole
+from reinforce.cluster.moments.reconstruction import Reconstruction
 from reinforce.cluster.run_store.checkpoint import decode, encode
+from reinforce.cluster.run_store.journal import Journal
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.tracking.mlflow_run import find_or_create_run, open_state
 from reinforce.learner.state import LearnerState
@@ -57,6 +60,19 @@ def test_a_seed_decides_which_updates_are_made_again(run):
     assert first.made_again == again.made_again
     assert 2 <= first.num_made_again < 6
     assert run.verify(1, seed=drawn.seed, progress=False).made_again == drawn.made_again
+
+
+def test_a_long_ticket_does_not_stand_for_an_update_that_was_not_made_again(run, monkeypatch):
+    monkeypatch.setattr("reinforce.cluster.long_tickets._FIRST_S", 1e-3)
+    monkeypatch.setattr("reinforce.workers.episode_watch._PULSE_S", 1e-3)
+    entries = []
+    monkeypatch.setattr(Journal, "append", lambda journal, entry: entries.append(entry))
+    past = Reconstruction(RunDirectory.open(run.path), PlainConsole(quiet=True))
+
+    past.advance(past.nearest(4), 5)
+
+    assert [entry.updates for entry in entries if "tickets/longest_s" in entry.metrics][0] == 4
+    assert past.reproduced == {5}
 
 
 def test_a_run_that_was_changed_on_purpose_is_certified(tmp_path, without_plots):
