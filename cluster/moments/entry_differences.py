@@ -9,7 +9,7 @@ from reinforce.cluster.run_store.journal import JournalEntry
 _FUNCTIONS_OF_THE_RUN = ("rollout/", "learner/", "progress/updates", "progress/episodes")
 """How metrics begin that weights and tickets decide; the others are times, or depend on luck."""
 
-_AFTER_THE_GRADIENT = ("learner/kl", "learner/learning_rate")
+_AFTER_THE_GRADIENT = ("learner/kl", "learner/learning_rate", "learner/step_fraction")
 
 _IN_WORDS = {
     "batch": "batch",
