@@ -76,6 +76,15 @@ RUNS = {
     "lookahead": lambda folder: train(folder, {"cluster.lookahead": 1}),
     "gru, normalised": lambda folder: train(folder, NORMALISED_GRU),
     "value baseline": lambda folder: train(folder, {"learner.baseline": "value"}),
+    "limited step, entropy, clock": lambda folder: train(
+        folder,
+        {
+            "learner.max_kl": 0.001,
+            "learner.entropy_reward": 0.1,
+            "learner.baseline": "value",
+            "learner.value_horizon_steps": 500,
+        },
+    ),
     "growing batch": lambda folder: train(
         folder,
         {
