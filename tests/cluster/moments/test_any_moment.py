@@ -159,6 +159,14 @@ def test_an_episode_is_filmed_as_it_was_played(vectorised, tmp_path, capsys):
     assert frames_of(film) == episode["length"].item() + 1
 
 
+def test_a_command_that_plays_an_episode_again_can_be_copied(run, tmp_path, capsys):
+    path = shutil.copytree(run.path, tmp_path / "a run")
+
+    assert main(["show", str(path), "--worst", "1"]) == 0
+
+    assert f"reinforce replay '{path}' " in capsys.readouterr().out
+
+
 def test_the_worst_the_best_and_the_longest_are_shown_and_filmed(run, tmp_path, capsys):
     episodes = run.episodes
     worst, best = episodes["return"].min(), episodes["return"].max()
