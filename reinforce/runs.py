@@ -25,7 +25,7 @@ from reinforce.cluster.policy_sources import find_policy, is_run_directory
 from reinforce.cluster.run_store.journal import JournalEntry, is_being_written, read_entries
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.summary import read_summary
-from reinforce.cluster.run_store.trust import note_trusted
+from reinforce.cluster.run_store.trust import note_trusted, require_mlflow_run
 from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
 from reinforce.configs.execution import TrackingConfig
@@ -183,12 +183,15 @@ class Run(SavedPolicy):
             progress: Print how far it is.
 
         Raises:
-            UsageError: There is nothing to verify, or the run is not known to be yours.
+            UsageError: There is nothing to verify, the run is not known to be yours, or it is to be
+                tracked and not in MLflow.
             TrainingError: An update cannot be made at all.
         """
         console = console_of(progress=progress)
         past = Reconstruction(self._directory, console)
-        certificate = verify(past, console, None if updates == "all" else updates, seed)
+        if track:
+            require_mlflow_run(self._directory, past.config)
+        certificate = verify(past, console, updates, seed)
         if track:
             # Imported late: MLflow takes seconds.
             from reinforce.cluster.tracking.certificates import store_certificate

@@ -15,8 +15,7 @@ from reinforce.cluster.moments.certificate import Certificate
 from reinforce.cluster.moments.reconstruction import Reconstruction
 from reinforce.cluster.moments.verification import verify
 from reinforce.cluster.run_store.run_directory import RunDirectory
-from reinforce.cluster.run_store.tracking_state import require_run_id
-from reinforce.cluster.run_store.trust import TRACKING, require_trust
+from reinforce.cluster.run_store.trust import require_mlflow_run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,13 +45,11 @@ class VerifyCommand(Command):
     trust: Trust = False
 
     def execute(self) -> int:
-        run = RunDirectory.open(self.run)
-        shown = PlainConsole(stderr=True)
+        run, shown = RunDirectory.open(self.run), PlainConsole(stderr=True)
         past = Reconstruction(run, shown, trust=self.trust)
-        if self.track:  # said now, not after hours
-            require_trust(run, past.config, TRACKING, trust=self.trust)
-            require_run_id(run)
-        certificate = verify(past, shown, _number_of(self.updates), self.seed)
+        if self.track:
+            require_mlflow_run(run, past.config, trust=self.trust)
+        certificate = verify(past, shown, self.updates, self.seed)
         if self.output:
             certificate.save(self.output)
         if self.track:
@@ -67,19 +64,6 @@ class VerifyCommand(Command):
             for name, text in _rows(certificate):
                 console.say_rows({name: text})
         return 0 if certificate.verified else 1
-
-
-def _number_of(updates: str) -> int | None:
-    """Return how many updates, None for all.
-
-    Raises:
-        UsageError: It is neither.
-    """
-    if updates == "all":
-        return None
-    if not updates.isdecimal() or int(updates) < 1:
-        raise UsageError(f"updates = {updates!r} is neither a number >= 1 nor 'all'")
-    return int(updates)
 
 
 def _rows(certificate: Certificate) -> Iterator[tuple[str, str]]:

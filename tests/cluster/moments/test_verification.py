@@ -71,7 +71,7 @@ def test_a_long_ticket_does_not_stand_for_an_update_that_was_not_made_again(run,
 
     past.advance(past.nearest(4), 5)
 
-    assert [entry.updates for entry in entries if "tickets/longest_s" in entry.metrics][0] == 4
+    assert next(entry.updates for entry in entries if "tickets/longest_s" in entry.metrics) == 4
     assert past.reproduced == {5}
 
 
@@ -271,6 +271,26 @@ def test_the_certificate_is_stored_with_the_run_in_mlflow(run, store_uri, capsys
     client = MlflowClient(store_uri)
     file = client.download_artifacts(state["run_id"], "certificate.json")
     assert json.loads(Path(file).read_text())["verified"]
+
+
+def in_mlflow(run, **state):
+    """Note a run of MLflow in a directory, which no store has."""
+    file = run.path / "tracking.json"
+    file.write_text(json.dumps({"key": "k", "run_id": "0" * 32, **state}))
+
+
+def test_a_certificate_of_a_stranger_s_run_goes_nowhere_without_trust(run, capsys):
+    setting("uri: null", "uri: http://127.0.0.1:9")(run)
+    in_mlflow(run)
+
+    assert main(["verify", str(run.path), "--updates", "1", "--track"]) == 2
+    said = capsys.readouterr()
+    with pytest.raises(reinforce.UsageError, match="neither made nor trusted") as refused:
+        run.verify(1, track=True)
+
+    assert "send to 'http://127.0.0.1:9' (tracking.uri)" in said.err
+    assert "send to 'http://127.0.0.1:9' (tracking.uri)" in str(refused.value)
+    assert "again, in this process" not in said.err + capsys.readouterr().out
 
 
 @pytest.mark.parametrize("words", [["--updates", "0"], ["--updates", "some"], ["--seed", "-1"]])
