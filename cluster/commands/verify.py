@@ -11,7 +11,7 @@ import tyro
 from reinforce.cluster.commands.arguments import Command, Flag, RunDir, Trust
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import UsageError
-from reinforce.cluster.moments.certificate import Certificate
+from reinforce.cluster.moments.certificate import Certificate, require_place
 from reinforce.cluster.moments.reconstruction import Reconstruction
 from reinforce.cluster.moments.verification import verify
 from reinforce.cluster.run_store.run_directory import RunDirectory
@@ -47,23 +47,41 @@ class VerifyCommand(Command):
     def execute(self) -> int:
         run, shown = RunDirectory.open(self.run), PlainConsole(stderr=True)
         past = Reconstruction(run, shown, trust=self.trust)
+        if self.output:
+            require_place(self.output)
         if self.track:
             require_mlflow_run(run, past.config, trust=self.trust)
         certificate = verify(past, shown, self.updates, self.seed)
-        if self.output:
-            certificate.save(self.output)
-        if self.track:
-            # Imported late: MLflow takes seconds.
-            from reinforce.cluster.tracking.certificates import store_certificate
+        self._print(certificate)
+        try:
+            self._keep(certificate, past)
+        except UsageError as error:
+            if certificate.verified:
+                raise
+            shown.say(str(error), "yellow")  # what differs decides the exit code
+        return 0 if certificate.verified else 1
 
-            store_certificate(run, past.config.tracking, certificate.text())
+    def _print(self, certificate: Certificate) -> None:
         console = PlainConsole()
         if self.json:
             console.say_data(json.dumps(certificate.as_json()))
         else:
             for name, text in _rows(certificate):
                 console.say_rows({name: text})
-        return 0 if certificate.verified else 1
+
+    def _keep(self, certificate: Certificate, past: Reconstruction) -> None:
+        """Write the certificate where it was asked for.
+
+        Raises:
+            UsageError: The file cannot be written, or MLflow does not take it.
+        """
+        if self.output:
+            certificate.save(self.output)
+        if self.track:
+            # Imported late: MLflow takes seconds.
+            from reinforce.cluster.tracking.certificates import store_certificate
+
+            store_certificate(past.run, past.config.tracking, certificate.text())
 
 
 def _rows(certificate: Certificate) -> Iterator[tuple[str, str]]:

@@ -279,6 +279,29 @@ def in_mlflow(run, **state):
     file.write_text(json.dumps({"key": "k", "run_id": "0" * 32, **state}))
 
 
+@pytest.mark.parametrize(
+    ("alter", "state", "code"),
+    [
+        (lambda run: None, {}, 2),
+        (summary, {}, 1),
+        (summary, {"is_server": True}, 1),
+    ],
+)
+def test_a_store_that_fails_hides_no_verdict(alter, state, code, run, capsys, store_uri):
+    alter(run)
+    in_mlflow(run, **state)
+
+    assert main(["verify", str(run.path), "--updates", "1", "--track"]) == code
+    said, errors = capsys.readouterr()
+    with pytest.warns(RuntimeWarning, match="the certificate is not in MLflow: ") as warned:
+        certificate = run.verify(1, track=True, progress=False)
+
+    assert said.endswith("not as recorded\n" if code == 1 else " as recorded\n")
+    assert str(warned[0].message).split(": ", 1)[1] in " ".join(errors.split())
+    assert warned[0].filename == __file__
+    assert certificate.verified == (code == 2)
+
+
 def test_a_certificate_of_a_stranger_s_run_goes_nowhere_without_trust(run, capsys):
     setting("uri: null", "uri: http://127.0.0.1:9")(run)
     in_mlflow(run)
@@ -291,6 +314,19 @@ def test_a_certificate_of_a_stranger_s_run_goes_nowhere_without_trust(run, capsy
     assert "send to 'http://127.0.0.1:9' (tracking.uri)" in said.err
     assert "send to 'http://127.0.0.1:9' (tracking.uri)" in str(refused.value)
     assert "again, in this process" not in said.err + capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["none/certificate.json", "."])
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_played(
+    name, run, tmp_path, capsys
+):
+    file = tmp_path / name
+
+    assert main(["verify", str(run.path), "--output", str(file)]) == 2
+
+    said = capsys.readouterr().err
+    assert f"cannot write {str(file)!r}: " in said
+    assert "again, in this process" not in said
 
 
 @pytest.mark.parametrize("words", [["--updates", "0"], ["--updates", "some"], ["--seed", "-1"]])
