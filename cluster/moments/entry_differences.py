@@ -54,9 +54,7 @@ def entry_difference(one: JournalEntry, other: JournalEntry) -> EntryDifference 
 
     What only one of them has, as journals of earlier versions lack digests, is not compared.
     """
-    fields = {
-        name: (a, b) for name, a, b in _pairs(one, other) if None not in (a, b) and a != b
-    }
+    fields = {name: (a, b) for name, a, b in _pairs(one, other) if None not in (a, b) and a != b}
     if not fields:
         return None
     digests = one.weights_sha256, other.weights_sha256
