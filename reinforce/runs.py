@@ -2,6 +2,7 @@
 
 import signal
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +17,7 @@ from reinforce.cluster.commands.export import export_policy
 from reinforce.cluster.commands.record import RecordCommand
 from reinforce.cluster.commands.resume import Consent, go_on
 from reinforce.cluster.console import PlainConsole
-from reinforce.cluster.errors import RunDirectoryError
+from reinforce.cluster.errors import RunDirectoryError, UsageError
 from reinforce.cluster.export.trained_policy import TrainedPolicy
 from reinforce.cluster.moments.certificate import Certificate
 from reinforce.cluster.moments.reconstruction import Reconstruction
@@ -25,7 +26,7 @@ from reinforce.cluster.policy_sources import find_policy, is_run_directory
 from reinforce.cluster.run_store.journal import JournalEntry, is_being_written, read_entries
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.summary import read_summary
-from reinforce.cluster.run_store.trust import note_trusted
+from reinforce.cluster.run_store.trust import note_trusted, require_mlflow_run
 from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
 from reinforce.configs.execution import TrackingConfig
@@ -179,21 +180,29 @@ class Run(SavedPolicy):
             updates: How many, >= 1, drawn at random; or all, with every checkpoint and the final
                 evaluation.
             seed: Of the draw, >= 0. None: a new one.
-            track: Store the certificate as certificate.json with the run in MLflow.
+            track: Store the certificate as certificate.json with the run in MLflow. If MLflow does
+                not take it in the end, a RuntimeWarning says why.
             progress: Print how far it is.
 
         Raises:
-            UsageError: There is nothing to verify, or the run is not known to be yours.
+            UsageError: There is nothing to verify, the run is not known to be yours, or it is to be
+                tracked and not in MLflow.
             TrainingError: An update cannot be made at all.
         """
         console = console_of(progress=progress)
         past = Reconstruction(self._directory, console)
-        certificate = verify(past, console, None if updates == "all" else updates, seed)
+        if track:
+            require_mlflow_run(self._directory, past.config)
+        certificate = verify(past, console, updates, seed)
         if track:
             # Imported late: MLflow takes seconds.
             from reinforce.cluster.tracking.certificates import store_certificate
 
-            store_certificate(self._directory, past.config.tracking, certificate.text())
+            try:
+                store_certificate(self._directory, past.config.tracking, certificate.text())
+            except UsageError as error:  # the certificate, which may have taken hours, is returned
+                lost = f"the certificate is not in MLflow: {error}"
+                warnings.warn(lost, RuntimeWarning, stacklevel=3)  # above ``checked``
         return certificate
 
     @checked

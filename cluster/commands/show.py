@@ -11,6 +11,7 @@ from reinforce.cluster.moments.episode_film import film_episode
 from reinforce.cluster.moments.episode_search import FoundEpisode, find_episodes
 from reinforce.cluster.moments.reconstruction import Reconstruction
 from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.configs.quoting import command_line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +42,7 @@ class ShowCommand(Command):
             raise UsageError(f"{run.path} has learned from no episode yet: there is none to show")
         if self.film is None:
             for order, episode in found:
-                command = f"reinforce replay {self.run} {episode.name}"
+                command = command_line("replay", self.run, episode.name)
                 console.say_rows({order: f"{_in_words(episode)}  {command}"})
             return 0
         shown = PlainConsole(stderr=True)

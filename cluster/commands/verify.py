@@ -11,12 +11,11 @@ import tyro
 from reinforce.cluster.commands.arguments import Command, Flag, RunDir, Trust
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import UsageError
-from reinforce.cluster.moments.certificate import Certificate
+from reinforce.cluster.moments.certificate import Certificate, require_place
 from reinforce.cluster.moments.reconstruction import Reconstruction
 from reinforce.cluster.moments.verification import verify
 from reinforce.cluster.run_store.run_directory import RunDirectory
-from reinforce.cluster.run_store.tracking_state import require_run_id
-from reinforce.cluster.run_store.trust import TRACKING, require_trust
+from reinforce.cluster.run_store.trust import require_mlflow_run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,40 +45,43 @@ class VerifyCommand(Command):
     trust: Trust = False
 
     def execute(self) -> int:
-        run = RunDirectory.open(self.run)
-        shown = PlainConsole(stderr=True)
+        run, shown = RunDirectory.open(self.run), PlainConsole(stderr=True)
         past = Reconstruction(run, shown, trust=self.trust)
-        if self.track:  # said now, not after hours
-            require_trust(run, past.config, TRACKING, trust=self.trust)
-            require_run_id(run)
-        certificate = verify(past, shown, _number_of(self.updates), self.seed)
         if self.output:
-            certificate.save(self.output)
+            require_place(self.output)
         if self.track:
-            # Imported late: MLflow takes seconds.
-            from reinforce.cluster.tracking.certificates import store_certificate
+            require_mlflow_run(run, past.config, trust=self.trust)
+        certificate = verify(past, shown, self.updates, self.seed)
+        self._print(certificate)
+        try:
+            self._keep(certificate, past)
+        except UsageError as error:
+            if certificate.verified:
+                raise
+            shown.say(str(error), "yellow")  # what differs decides the exit code
+        return 0 if certificate.verified else 1
 
-            store_certificate(run, past.config.tracking, certificate.text())
+    def _print(self, certificate: Certificate) -> None:
         console = PlainConsole()
         if self.json:
             console.say_data(json.dumps(certificate.as_json()))
         else:
             for name, text in _rows(certificate):
                 console.say_rows({name: text})
-        return 0 if certificate.verified else 1
 
+    def _keep(self, certificate: Certificate, past: Reconstruction) -> None:
+        """Write the certificate where it was asked for.
 
-def _number_of(updates: str) -> int | None:
-    """Return how many updates, None for all.
+        Raises:
+            UsageError: The file cannot be written, or MLflow does not take it.
+        """
+        if self.output:
+            certificate.save(self.output)
+        if self.track:
+            # Imported late: MLflow takes seconds.
+            from reinforce.cluster.tracking.certificates import store_certificate
 
-    Raises:
-        UsageError: It is neither.
-    """
-    if updates == "all":
-        return None
-    if not updates.isdecimal() or int(updates) < 1:
-        raise UsageError(f"updates = {updates!r} is neither a number >= 1 nor 'all'")
-    return int(updates)
+            store_certificate(past.run, past.config.tracking, certificate.text())
 
 
 def _rows(certificate: Certificate) -> Iterator[tuple[str, str]]:

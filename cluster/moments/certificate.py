@@ -1,12 +1,16 @@
 """What was made again of a run, where, and what of it is not as the run recorded it."""
 
+import errno
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from reinforce.cluster.errors import UsageError
-from reinforce.cluster.files import write_json
+from reinforce.cluster.files import temporary_name, write_json
 
 
 @dataclass(frozen=True)
@@ -90,8 +94,25 @@ class Certificate:
             UsageError: It cannot be written.
         """
         path = Path(file)
-        try:
+        with _saying_what_cannot_be_written(path):
             write_json(path, self.as_json())
-        except OSError as error:
-            raise UsageError(f"cannot write {str(path)!r}: {error.strerror}") from None
         return path
+
+
+def require_place(file: Path) -> None:
+    """Raise UsageError now if a certificate could not be written there after hours."""
+    with _saying_what_cannot_be_written(file):
+        if file.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        trial = temporary_name(file)
+        trial.unlink(missing_ok=True)
+        trial.touch(exist_ok=False)  # never through somebody's link
+        trial.unlink()
+
+
+@contextmanager
+def _saying_what_cannot_be_written(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"cannot write {str(file)!r}: {error.strerror}") from None

@@ -9,7 +9,7 @@ from reinforce.cluster.run_store.journal import JournalEntry
 _FUNCTIONS_OF_THE_RUN = ("rollout/", "learner/", "progress/updates", "progress/episodes")
 """How metrics begin that weights and tickets decide; the others are times, or depend on luck."""
 
-_AFTER_THE_GRADIENT = ("learner/kl", "learner/learning_rate")
+_AFTER_THE_GRADIENT = ("learner/kl", "learner/learning_rate", "learner/step_fraction")
 
 _IN_WORDS = {
     "batch": "batch",
@@ -54,7 +54,7 @@ def entry_difference(one: JournalEntry, other: JournalEntry) -> EntryDifference 
 
     What only one of them has, as journals of earlier versions lack digests, is not compared.
     """
-    fields = {name: (a, b) for name, a, b in _pairs(one, other) if a != b}
+    fields = {name: (a, b) for name, a, b in _pairs(one, other) if None not in (a, b) and a != b}
     if not fields:
         return None
     digests = one.weights_sha256, other.weights_sha256
@@ -70,27 +70,25 @@ def entry_difference(one: JournalEntry, other: JournalEntry) -> EntryDifference 
 
 
 def _pairs(one: JournalEntry, other: JournalEntry) -> Iterator[tuple[str, Any, Any]]:
-    """Yield (name, one, other) of all that weights and tickets decide, the most telling first."""
+    """Yield (name, one, other) of all that weights and tickets decide, the most telling first.
+
+    Where an entry lacks a field, its value is None.
+    """
     a, b = one.batch, other.batch
     if a and b:
         yield "batch.sha256", a.sha256, b.sha256
-        yield from _both("batch.ticket_sha256", a.ticket_sha256, b.ticket_sha256)
+        yield "batch.ticket_sha256", a.ticket_sha256, b.ticket_sha256
     shared = sorted(one.metrics.keys() & other.metrics.keys(), key=_last_if_after_the_gradient)
     for name in shared:
         if name.startswith(_FUNCTIONS_OF_THE_RUN):
             yield name, one.metrics[name], other.metrics[name]
-    yield from _both("weights_sha256", one.weights_sha256, other.weights_sha256)
+    yield "weights_sha256", one.weights_sha256, other.weights_sha256
     yield "environment_steps", one.environment_steps, other.environment_steps
     if a and b:
         yield "batch.episode_returns", a.episode_returns, b.episode_returns
         yield "batch.episode_lengths", a.episode_lengths, b.episode_lengths
-        yield from _both("batch.episode_truncated", a.episode_truncated, b.episode_truncated)
+        yield "batch.episode_truncated", a.episode_truncated, b.episode_truncated
         yield "batch.episode_metrics", a.episode_metrics, b.episode_metrics
-
-
-def _both(name: str, one: Any, other: Any) -> Iterator[tuple[str, Any, Any]]:
-    if one is not None and other is not None:
-        yield name, one, other
 
 
 def _is_of_the_gradient(name: str) -> bool:

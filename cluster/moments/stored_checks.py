@@ -53,6 +53,7 @@ def _of_the_journal(past: Reconstruction) -> Iterator[Finding]:
 
 def _of_the_checkpoints(past: Reconstruction) -> Iterator[Finding]:
     versions, there = past.checkpoints.versions(), past.checkpoints
+    newest = max(versions, default=None)
     loads = {f"the checkpoint after update {v}": (v, lambda v=v: there.load(v)) for v in versions}
     for name, (version, load) in {**loads, "the best checkpoint": (None, there.best)}.items():
         try:
@@ -63,7 +64,8 @@ def _of_the_checkpoints(past: Reconstruction) -> Iterator[Finding]:
             continue
         else:
             if checkpoint and version in (None, checkpoint.learner.version):
-                yield from _of_one(past, checkpoint, name, is_newest=version == versions[-1])
+                is_newest = version is not None and version == newest
+                yield from _of_one(past, checkpoint, name, is_newest=is_newest)
             elif checkpoint:
                 text = f"{name} is one after update {checkpoint.learner.version}"
                 yield Finding("checkpoint", version, text)

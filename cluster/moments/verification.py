@@ -3,6 +3,7 @@
 import hashlib
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from reinforce.cluster.run_store.checkpoint import Checkpoint
 from reinforce.cluster.run_store.journal import read_entries
 from reinforce.cluster.tracking.provenance import processor, read_origin, versions
 from reinforce.configs.loading import to_yaml
+from reinforce.configs.quoting import shown
 from reinforce.configs.regular_files import IrregularFileError
 from reinforce.learner.policies.weights import arrays_sha256
 from reinforce.workers.tickets import Purpose
@@ -29,7 +31,7 @@ from reinforce.workers.tickets import Purpose
 def verify(
     past: Reconstruction,
     console: PlainConsole,
-    num_updates: int | None = 10,
+    updates: int | str = 10,
     seed: int | None = None,
 ) -> Certificate:
     """Hold a run directory against itself, and then updates that are made again against it.
@@ -37,8 +39,8 @@ def verify(
     Args:
         past: The run.
         console: Shows what lasts.
-        num_updates: How many, drawn at random, >= 1; those between the nearest checkpoint and one
-            of them are made as well. None: all, from the first on; every checkpoint on the way is
+        updates: How many, drawn at random, >= 1; those between the nearest checkpoint and one of
+            them are made as well. ``all``: from the first on; every checkpoint on the way is
             compared, and the final evaluation played again.
         seed: Of the draw, >= 0. None: a new one, which the certificate names.
 
@@ -46,18 +48,18 @@ def verify(
         UsageError: There is nothing to verify, or it cannot be played here.
         TrainingError: An update cannot be made at all.
     """
-    for name, number, least in (("updates", num_updates, 1), ("seed", seed, 0)):
-        if number is not None and number < least:
-            raise UsageError(f"{name} = {number} must be >= {least}")
+    num_updates = _number_of(updates)
+    if seed is not None and seed < 0:
+        raise UsageError(f"seed = {seed} must be >= 0")
     began_s, walk = time.monotonic(), _Walk(past, console)
     if seed is None:
         seed = int(np.random.SeedSequence().generate_state(1)[0])
     findings = tuple(stored_findings(past)) or walk.findings(_drawn(past, num_updates, seed))
-    updates, weights_sha256 = _recorded_end(past)
+    num_recorded, weights_sha256 = _recorded_end(past)
     origin = read_origin(past.run.origin_file) or {}
     return Certificate(
         run=str(past.run.path),
-        updates=updates,
+        updates=num_recorded,
         made_again=tuple(_ranges(past.reproduced)),
         checkpoints=tuple(walk.compared),
         evaluated=walk.is_evaluated,
@@ -72,6 +74,21 @@ def verify(
         timestamp_ms=time.time_ns() // 1_000_000,
         wall_time_s=round(time.monotonic() - began_s, 3),
     )
+
+
+def _number_of(updates: int | str) -> int | None:
+    """Return how many updates, None for all.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    if updates == "all":
+        return None
+    with suppress(ValueError):
+        number = int(updates)
+        if number >= 1:
+            return number
+    raise UsageError(f"updates = {shown(updates)} is neither a number >= 1 nor 'all'")
 
 
 class _Walk:

@@ -48,10 +48,6 @@ def read_summary(file: Path) -> dict[str, Any] | None:
     return summary.model_dump(exclude_unset=True) if summary else None
 
 
-PRETRAINED = "pretrained"
-"""Why a run ended that has weights, and no update yet."""
-
-
 def has_reached_a_limit(summary: Mapping[str, Any]) -> bool:
     """Return whether there is nothing to go on to, as its limits are; a pretrained run has all."""
     return summary.get("status") == "finished" and summary.get("stop_reason") != PRETRAINED

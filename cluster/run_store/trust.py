@@ -20,6 +20,7 @@ from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.tracking_state import (
     find_sqlite_file,
     read_tracking_state,
+    require_run_id,
     sqlite_file,
 )
 from reinforce.configs.config import Config
@@ -76,6 +77,21 @@ def require_trust(
             f"you have neither made nor trusted {run.path}. This would:\n{listed}\n"
             f"If you know where it comes from, {way_out}"
         )
+
+
+def require_mlflow_run(run: RunDirectory, config: Config, *, trust: bool = False) -> None:
+    """Refuse now what could not be stored with a run in MLflow after hours.
+
+    Args:
+        run: The directory.
+        config: What its ``config.yaml`` says.
+        trust: The user says so; the run is noted as trusted.
+
+    Raises:
+        UsageError: No MLflow run follows it, or it names a store that the user does not vouch for.
+    """
+    require_trust(run, config, TRACKING, trust=trust)
+    require_run_id(run)
 
 
 def require_trust_in_code(

@@ -44,7 +44,7 @@ def store_of_run(
 
 def _require_server(named: TrackingStore, state: Mapping[str, Any]) -> None:
     """Raise UsageError if a run that is at a server is looked for elsewhere."""
-    kind, link = state.get("kind", "https"), str(state["link"])
+    kind, link = state.get("kind", "https"), state.get("link", "")
     if not kind.startswith("http"):
         if named.kind != kind:
             raise UsageError(
@@ -74,7 +74,8 @@ def _misled(
         )
     where = "this run is in a database"
     if state.get("is_default_store", True):
-        where = f"this run was in the store {Path(state['directory']) / 'mlflow.db'}"
+        folder = Path(state.get("directory") or Path.cwd())
+        where = f"this run was in the store {folder / 'mlflow.db'}"
     return UsageError(
         f"{where}, and no store that is named here or lies above the run has it; set "
         "MLFLOW_TRACKING_URI to its address, or send it as a new run: "

@@ -3,6 +3,7 @@
 import pytest
 
 import reinforce
+from reinforce.configs.loading import load_config, to_yaml, with_overrides
 
 SMALL = {
     "policy.hidden_sizes": [4],
@@ -55,6 +56,15 @@ def changed_twice(folder):
     return run.resume(size, change=True, progress=False)
 
 
+def on_a_cluster(folder):
+    """The configuration is that of a run on a Ray cluster, which is gone."""
+    run = train(folder)
+    file = run.path / "config.yaml"
+    there = {"cluster.backend": "ray", "cluster.address": "10.0.0.1:6379"}
+    file.write_text(to_yaml(with_overrides(load_config(str(file)), there)))
+    return run
+
+
 def warmly_started(folder):
     first = train(folder, {**NORMALISED_GRU, "stop.max_updates": 1}, name="first")
     start = {"run.start_from": str(first.path), "run.start_from_optimizer": True}
@@ -66,6 +76,15 @@ RUNS = {
     "lookahead": lambda folder: train(folder, {"cluster.lookahead": 1}),
     "gru, normalised": lambda folder: train(folder, NORMALISED_GRU),
     "value baseline": lambda folder: train(folder, {"learner.baseline": "value"}),
+    "limited step, entropy, clock": lambda folder: train(
+        folder,
+        {
+            "learner.max_kl": 0.001,
+            "learner.entropy_reward": 0.1,
+            "learner.baseline": "value",
+            "learner.value_horizon_steps": 500,
+        },
+    ),
     "growing batch": lambda folder: train(
         folder,
         {
@@ -78,4 +97,5 @@ RUNS = {
     "resumed twice": resumed_twice,
     "changed twice": changed_twice,
     "warm start": warmly_started,
+    "on a cluster": on_a_cluster,
 }

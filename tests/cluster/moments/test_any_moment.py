@@ -100,6 +100,9 @@ def test_a_moment_that_comes_out_otherwise_is_none_of_the_run(run, tmp_path):
     ):
         other.at(3, progress=False)
     assert main(["replay", str(other.path), "3:0"]) == 1
+    films = tmp_path / "films"
+    assert main(["replay", str(other.path), "3:0:0", "--film", str(films)]) == 1
+    assert list(films.iterdir()) == []
 
 
 def test_a_ticket_that_is_played_otherwise_is_none_of_the_run(run, tmp_path, capsys):
@@ -157,6 +160,25 @@ def test_an_episode_is_filmed_as_it_was_played(vectorised, tmp_path, capsys):
     returned = episode["return"].item()
     assert film.name == f"update_1_ticket_1_episode_2_return_{returned:.1f}.mp4"
     assert frames_of(film) == episode["length"].item() + 1
+
+
+def test_a_folder_that_cannot_be_made_is_refused_before_anything_is_played(run, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    folder = tmp_path / "file" / "films"
+
+    assert main(["replay", str(run.path), "3:1:1", "--film", str(folder)]) == 2
+
+    said = capsys.readouterr().err
+    assert f"cannot write to {str(folder)!r}" in said
+    assert "again, in this process" not in said
+
+
+def test_a_command_that_plays_an_episode_again_can_be_copied(run, tmp_path, capsys):
+    path = shutil.copytree(run.path, tmp_path / "a run")
+
+    assert main(["show", str(path), "--worst", "1"]) == 0
+
+    assert f"reinforce replay '{path}' " in capsys.readouterr().out
 
 
 def test_the_worst_the_best_and_the_longest_are_shown_and_filmed(run, tmp_path, capsys):

@@ -60,6 +60,18 @@ def test_the_first_update_that_differs_is_named_with_what_differs(kind, run, tmp
     assert [text for text in expected if text not in said] == []
 
 
+def test_how_much_of_a_step_was_taken_is_no_part_of_the_gradient(tmp_path, capsys):
+    one, other = (
+        trained(tmp_path, {"learner.max_kl": limit, "stop.max_updates": 1}, name=str(limit))
+        for limit in (1e-5, 1e-4)
+    )
+
+    said = said_of(one, other, capsys, 1)
+
+    assert "update 1, which has another vector of weights learner/kl" in said
+    assert "learner/step_fraction: " in said
+
+
 def test_runs_of_one_configuration_are_equal_wherever_and_however_fast(run, tmp_path, capsys):
     again = trained(tmp_path, {"checkpoint.every_s": 1.0}, name="again")
 

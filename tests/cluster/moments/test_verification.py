@@ -13,7 +13,10 @@ from small_runs import changed_twice, train
 
 import reinforce
 from reinforce.cluster.cli import main
+from reinforce.cluster.console import PlainConsole
+from reinforce.cluster.moments.reconstruction import Reconstruction
 from reinforce.cluster.run_store.checkpoint import decode, encode
+from reinforce.cluster.run_store.journal import Journal
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.tracking.mlflow_run import find_or_create_run, open_state
 from reinforce.learner.state import LearnerState
@@ -59,6 +62,19 @@ def test_a_seed_decides_which_updates_are_made_again(run):
     assert run.verify(1, seed=drawn.seed, progress=False).made_again == drawn.made_again
 
 
+def test_a_long_ticket_does_not_stand_for_an_update_that_was_not_made_again(run, monkeypatch):
+    monkeypatch.setattr("reinforce.cluster.long_tickets._FIRST_S", 1e-3)
+    monkeypatch.setattr("reinforce.workers.episode_watch._PULSE_S", 1e-3)
+    entries = []
+    monkeypatch.setattr(Journal, "append", lambda journal, entry: entries.append(entry))
+    past = Reconstruction(RunDirectory.open(run.path), PlainConsole(quiet=True))
+
+    past.advance(past.nearest(4), 5)
+
+    assert next(entry.updates for entry in entries if "tickets/longest_s" in entry.metrics) == 4
+    assert past.reproduced == {5}
+
+
 def test_a_run_that_was_changed_on_purpose_is_certified(tmp_path, without_plots):
     certificate = changed_twice(tmp_path).verify("all", progress=False)
 
@@ -92,6 +108,14 @@ def one_weight(run):
         arrays["weights"][3] += 1e-6
 
     rewritten(run, 4, change)
+
+
+def only_the_best_checkpoint_with_another_weight(run):
+    one_weight(run)
+    folder = run.path / "checkpoints"
+    checkpoint_file(run, 4).rename(folder / "best.safetensors")
+    for file in folder.glob("update-*"):
+        file.unlink()
 
 
 def one_moment(run):
@@ -155,6 +179,12 @@ def a_line_less(run):
 TAMPERED = {
     "one bit of a checkpoint": (one_bit, "checkpoint", 4, "does not match its own digest"),
     "one weight": (one_weight, "checkpoint", 4, "holds weights .* and the journal says"),
+    "one weight of the only checkpoint": (
+        only_the_best_checkpoint_with_another_weight,
+        "checkpoint",
+        4,
+        "the best checkpoint holds weights",
+    ),
     "one number of the optimizer": (one_moment, "checkpoint", 4, "optimizer.* differs"),
     "a checkpoint's name": (another_name, "checkpoint", 5, "is one after update 2"),
     "a setting": (
@@ -241,6 +271,62 @@ def test_the_certificate_is_stored_with_the_run_in_mlflow(run, store_uri, capsys
     client = MlflowClient(store_uri)
     file = client.download_artifacts(state["run_id"], "certificate.json")
     assert json.loads(Path(file).read_text())["verified"]
+
+
+def in_mlflow(run, **state):
+    """Note a run of MLflow in a directory, which no store has."""
+    file = run.path / "tracking.json"
+    file.write_text(json.dumps({"key": "k", "run_id": "0" * 32, **state}))
+
+
+@pytest.mark.parametrize(
+    ("alter", "state", "code"),
+    [
+        (lambda run: None, {}, 2),
+        (summary, {}, 1),
+        (summary, {"is_server": True}, 1),
+    ],
+)
+def test_a_store_that_fails_hides_no_verdict(alter, state, code, run, capsys, store_uri):
+    alter(run)
+    in_mlflow(run, **state)
+
+    assert main(["verify", str(run.path), "--updates", "1", "--track"]) == code
+    said, errors = capsys.readouterr()
+    with pytest.warns(RuntimeWarning, match="the certificate is not in MLflow: ") as warned:
+        certificate = run.verify(1, track=True, progress=False)
+
+    assert said.endswith("not as recorded\n" if code == 1 else " as recorded\n")
+    assert str(warned[0].message).split(": ", 1)[1] in " ".join(errors.split())
+    assert warned[0].filename == __file__
+    assert certificate.verified == (code == 2)
+
+
+def test_a_certificate_of_a_stranger_s_run_goes_nowhere_without_trust(run, capsys):
+    setting("uri: null", "uri: http://127.0.0.1:9")(run)
+    in_mlflow(run)
+
+    assert main(["verify", str(run.path), "--updates", "1", "--track"]) == 2
+    said = capsys.readouterr()
+    with pytest.raises(reinforce.UsageError, match="neither made nor trusted") as refused:
+        run.verify(1, track=True)
+
+    assert "send to 'http://127.0.0.1:9' (tracking.uri)" in said.err
+    assert "send to 'http://127.0.0.1:9' (tracking.uri)" in str(refused.value)
+    assert "again, in this process" not in said.err + capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["none/certificate.json", "."])
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_played(
+    name, run, tmp_path, capsys
+):
+    file = tmp_path / name
+
+    assert main(["verify", str(run.path), "--output", str(file)]) == 2
+
+    said = capsys.readouterr().err
+    assert f"cannot write {str(file)!r}: " in said
+    assert "again, in this process" not in said
 
 
 @pytest.mark.parametrize("words", [["--updates", "0"], ["--updates", "some"], ["--seed", "-1"]])
