@@ -1,9 +1,8 @@
 """A moment of a run: its policy after some update, and the tickets that were drawn there."""
 
-import operator
-
 import pandas as pd
 
+from reinforce.arguments import checked
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import NotReproducedError
 from reinforce.cluster.export.trained_policy import TrainedPolicy
@@ -12,7 +11,6 @@ from reinforce.cluster.moments.ticket_replay import TicketName, play_ticket
 from reinforce.cluster.run_store.stored_environment import read_environment
 from reinforce.configs.config import Config
 from reinforce.policy import Policy
-from reinforce.workers.tickets import Purpose
 
 
 class Moment:
@@ -25,7 +23,7 @@ class Moment:
 
     def __init__(self, past: Reconstruction, update: int, console: PlainConsole) -> None:
         """Make it; errors as for ``Run.at``."""
-        self.update = operator.index(update)
+        self.update = update
         self._past, self._console = past, console
         self._checkpoint = past.at(self.update)
         self.weights_sha256 = self._checkpoint.weights.sha256
@@ -37,6 +35,7 @@ class Moment:
         spec = checkpoint.environment or read_environment(run.environment_file)
         return Policy(TrainedPolicy(str(run.path), run.name, config, spec, checkpoint))
 
+    @checked
     def play(self, ticket: int = 0) -> pd.DataFrame:
         """Play a ticket of the batch that was drawn at this moment, and return a row per step.
 
@@ -49,7 +48,7 @@ class Moment:
             NotReproducedError: It is not what the journal says that the run has played.
             Exception: Whatever the environment raises.
         """
-        name = TicketName(Purpose.TRAINING, self.update, operator.index(ticket))
+        name = TicketName.parse(f"{self.update}:{ticket}")
         played = play_ticket(self._past, name, self._console)
         if played.is_as_recorded is False:
             raise NotReproducedError(

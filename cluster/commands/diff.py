@@ -41,7 +41,9 @@ class DiffCommand(Command):
 
 def _rows(found: RunDifference) -> Iterator[tuple[str, str]]:
     for name, pair in found.settings.items():
-        without = "" if decides_the_result(name) else "  (of no influence on the weights)"
+        # Runs of one group share all that decides but the seed.
+        is_decisive = decides_the_result(name) or name == "run.seed"
+        without = "" if is_decisive else "  (of no influence on the weights)"
         yield "setting", f"{name}: {_pair(pair)}{without}"
     for name, versions in found.versions.items():
         yield "version", f"{name}: {_pair(versions)}"

@@ -2,7 +2,6 @@
 
 import errno
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -102,8 +101,8 @@ class Certificate:
 def require_place(file: Path) -> None:
     """Raise UsageError now if a certificate could not be written there after hours."""
     with _saying_what_cannot_be_written(file):
-        if file.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if file.is_symlink() or (file.exists() and not file.is_file()):
+            raise OSError(errno.EINVAL, "it is a folder, a link or a device, and no file")
         trial = temporary_name(file)
         trial.unlink(missing_ok=True)
         trial.touch(exist_ok=False)  # never through somebody's link

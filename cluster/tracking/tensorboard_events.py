@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
-from tensorboard.summary import Writer
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from reinforce.cluster.run_store.journal import JournalEntry
 from reinforce.cluster.run_store.run_directory import RunDirectory
@@ -22,7 +24,7 @@ class TensorBoardEvents:
     def __init__(self, run: RunDirectory) -> None:
         self._folder = run.require_inside(run.path / "tensorboard")
         self._held = _latest_steps(self._folder)
-        self._writer: Writer | None = None
+        self._writer: EventFileWriter | None = None
 
     def log(self, entry: JournalEntry) -> None:
         """Write the points of an entry; one that float32 cannot hold becomes infinite."""
@@ -30,11 +32,16 @@ class TensorBoardEvents:
         missing = {n: v for n, v in entry.metrics.items() if step > self._held.get(n, -1)}
         if not missing:
             return
-        self._writer = self._writer or Writer(str(self._folder))
+        self._writer = self._writer or EventFileWriter(str(self._folder))
+        # The older of TensorBoard's two forms, as PyTorch's writer has it: scripts read that.
         with np.errstate(over="ignore"):
-            for name, value in missing.items():
-                self._writer.add_scalar(name, value, step, wall_time=time_s)
-                self._held[name] = step
+            values = [
+                Summary.Value(tag=name, simple_value=np.float32(value))
+                for name, value in missing.items()
+            ]
+        summary = Summary(value=values)
+        self._writer.add_event(Event(step=step, wall_time=time_s, summary=summary))
+        self._held |= dict.fromkeys(missing, step)
         self._writer.flush()
 
     def close(self, summary: Mapping[str, Any] | None) -> None:

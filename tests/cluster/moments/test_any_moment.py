@@ -57,6 +57,9 @@ def test_python_has_every_moment_with_its_policy_and_its_steps(run):
     steps = moment.play(ticket=1)
     recorded = run.episodes.query("update == 3 and ticket == 1")
 
+    for ticket in (-1, 10**6, "0"):
+        with pytest.raises(reinforce.UsageError):
+            moment.play(ticket=ticket)
     assert moment.weights_sha256 == moment.policy().weights_sha256
     assert moment.policy().update == 3
     assert steps.groupby("episode")["reward"].sum().tolist() == recorded["return"].tolist()

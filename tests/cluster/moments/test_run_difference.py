@@ -60,6 +60,12 @@ def test_the_first_update_that_differs_is_named_with_what_differs(kind, run, tmp
     assert [text for text in expected if text not in said] == []
 
 
+def test_the_seed_is_a_setting_that_decides(run, tmp_path, capsys):
+    said = said_of(run, trained(tmp_path, {"run.seed": 7}, name="other"), capsys, 1)
+
+    assert "setting run.seed: 0 | 7 updates" in said
+
+
 def test_how_much_of_a_step_was_taken_is_no_part_of_the_gradient(tmp_path, capsys):
     one, other = (
         trained(tmp_path, {"learner.max_kl": limit, "stop.max_updates": 1}, name=str(limit))

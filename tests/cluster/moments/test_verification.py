@@ -1,6 +1,7 @@
 """``verify`` certifies an honest run, and names what was altered in one that is not."""
 
 import json
+import os
 import re
 import shutil
 from dataclasses import replace
@@ -316,10 +317,12 @@ def test_a_certificate_of_a_stranger_s_run_goes_nowhere_without_trust(run, capsy
     assert "again, in this process" not in said.err + capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", ["none/certificate.json", "."])
+@pytest.mark.parametrize("name", ["none/certificate.json", ".", "pipe", "link.json"])
 def test_a_place_that_cannot_be_written_is_refused_before_anything_is_played(
     name, run, tmp_path, capsys
 ):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link.json").symlink_to(tmp_path / "other.json")
     file = tmp_path / name
 
     assert main(["verify", str(run.path), "--output", str(file)]) == 2

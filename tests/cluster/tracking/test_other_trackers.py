@@ -43,16 +43,14 @@ def wandb(monkeypatch):
 def events_of(run):
     """(name, step): (value, timestamp in ms), by TensorBoard's own reader; a doubled one fails."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-    from tensorboard.util.tensor_util import make_ndarray
 
-    accumulator = EventAccumulator(str(run.path / "tensorboard"), {"tensors": 0})
+    accumulator = EventAccumulator(str(run.path / "tensorboard"), {"scalars": 0})
     accumulator.Reload()
     found = {}
-    for name in accumulator.Tags()["tensors"]:
-        for event in accumulator.Tensors(name):
+    for name in accumulator.Tags()["scalars"]:
+        for event in accumulator.Scalars(name):
             assert (name, event.step) not in found, f"{name} at {event.step} is doubled"
-            value = float(make_ndarray(event.tensor_proto))
-            found[name, event.step] = value, round(event.wall_time * 1000)
+            found[name, event.step] = event.value, round(event.wall_time * 1000)
     return found
 
 
