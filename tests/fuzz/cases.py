@@ -156,7 +156,7 @@ def _as_word(value):
 VERBS = [
     *("train", "resume", "scale", "pause", "unpause", "replay", "config", "sync", "evaluate"),
     *("record", "export", "plot", "compare", "sweep", "ui", "submit", "doctor", "verify", "diff"),
-    "show",
+    *("show", "status", "pretrain"),
 ]
 OPTIONS = [
     *("--episodes", "--seed", "--best", "--sampled", "--json", "--output", "--uri", "--port"),
