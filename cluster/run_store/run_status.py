@@ -96,18 +96,27 @@ def note_wait(run: RunDirectory, what: str) -> None:
 def find_runs(folder: Path) -> list[Path]:
     """Return the run directories in a folder, or the folder itself if it is one, by name.
 
+    Folders that cannot be looked into may be some: ``status_of`` says why.
+
     Raises:
         UsageError: There is no such folder, or it cannot be read.
     """
     try:
         if (folder / "config.yaml").exists():
             return [folder]
-        return [path for path in sorted(folder.iterdir()) if (path / "config.yaml").exists()]
+        return [path for path in sorted(folder.iterdir()) if _may_be_run(path)]
     except OSError as error:
         raise UsageError(
             f"cannot look for runs in {folder} ({error.strerror}); `reinforce status FOLDER` names "
             "another place"
         ) from None
+
+
+def _may_be_run(path: Path) -> bool:
+    try:
+        return (path / "config.yaml").exists()
+    except OSError:
+        return True
 
 
 def status_of(path: Path) -> RunStatus:

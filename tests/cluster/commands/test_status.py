@@ -4,6 +4,7 @@ import json
 import os
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -14,7 +15,7 @@ from reinforce.cluster.backends.ray.published_numbers import PublishedNumbers
 from reinforce.cluster.cli import main
 from reinforce.cluster.files import write_json
 from reinforce.cluster.run_store.journal import Journal, JournalEntry, newest_update
-from reinforce.cluster.run_store.run_status import note_wait
+from reinforce.cluster.run_store.run_status import find_runs, note_wait, status_of
 from reinforce.cluster.submission.job_status import _runs, _status
 
 
@@ -193,6 +194,28 @@ def test_what_strangers_put_into_a_run_directory_is_one_row_among_others(
     assert rows["good"]["state"] == "finished"
     assert rows["odd"]["state"] == state
     assert rows["odd"]["updates"] == (None if state == "unreadable" else 3)
+
+
+@pytest.fixture
+def as_nobody():
+    """Called in a test that runs as root, which may look into everything: no longer."""
+    user = os.geteuid()
+    yield lambda: os.seteuid(65534 if user == 0 else user)
+    os.seteuid(user)
+
+
+def test_a_folder_that_cannot_be_looked_into_hides_no_other(write, tmp_path, as_nobody):
+    good, locked = write("good").path, write("locked").path
+    for folder in (tmp_path, good.parent, good):
+        folder.chmod(0o755)
+    locked.chmod(0)
+
+    as_nobody()
+
+    assert [path.name for path in find_runs(Path("runs"))] == ["good", "locked"]
+    status = status_of(Path("runs/locked"))
+    assert status.state == "unreadable"
+    assert status.note == f"cannot look into {locked}: Permission denied"
 
 
 def test_texts_of_strangers_do_not_steer_the_terminal(write, capsys):
