@@ -110,6 +110,7 @@ def test_a_run_that_was_killed_meanwhile_is_said_to_be(make_config, capsys):
     assert main(["stop", str(run.path)]) == 0
 
     assert "killed after update 3" in capsys.readouterr().out
+    assert not RunRequests.read(run.control_file).stop, "it would end the next start"
 
 
 def test_a_stop_reaches_a_run_in_another_thread_which_python_gives_no_signals(
