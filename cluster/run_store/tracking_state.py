@@ -13,6 +13,7 @@ from reinforce.cluster.errors import UsageError
 from reinforce.cluster.files import read_json
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.typed_json import Count
+from reinforce.configs.quoting import command_line
 
 _DEFAULT_NAME = "mlflow.db"
 
@@ -64,7 +65,8 @@ def require_run_id(run: RunDirectory) -> str:
     """
     run_id = read_tracking_state(run.tracking_file).get("run_id")
     if not run_id:
-        raise UsageError(f"{run.path} is not in MLflow; `reinforce sync {run.path}` sends it there")
+        command = command_line("sync", run.path)
+        raise UsageError(f"{run.path} is not in MLflow; `{command}` sends it there")
     return str(run_id)
 
 
