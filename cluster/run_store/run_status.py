@@ -3,8 +3,9 @@
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal
 
 from reinforce.cluster.errors import UsageError
@@ -84,13 +85,37 @@ class _Wait:
     since_ms: Count
 
 
-def note_wait(run: RunDirectory, what: str) -> None:
-    """Write down what a run waits for; an empty text: for nothing any more."""
-    with suppress(OSError):  # the run is worth more than what is said of it
-        if what:
-            write_json(run.wait_file, asdict(_Wait(what, time.time_ns() // 1_000_000)))
-        else:
-            run.wait_file.unlink(missing_ok=True)
+class WaitNotes:
+    """Writes down what a run waits for: of waits that overlap, the first that is not over."""
+
+    def __init__(self, run: RunDirectory) -> None:
+        self._file = run.wait_file
+        self._waits: dict[object, _Wait] = {}
+        self._lock = Lock()
+
+    def note(self, wait: object, what: str) -> None:
+        """Note what the run waits for, from any thread.
+
+        Args:
+            wait: The same for all notes of one wait.
+            what: What it waits for; empty when this wait is over.
+        """
+        with self._lock:
+            if not what:
+                self._waits.pop(wait, None)
+            elif wait in self._waits:
+                self._waits[wait] = replace(self._waits[wait], what=what)
+            else:
+                self._waits[wait] = _Wait(what, time.time_ns() // 1_000_000)
+            self.write()
+
+    def write(self) -> None:
+        """Have the file say what is noted; without a wait there is none."""
+        with suppress(OSError):  # the run is worth more than what is said of it
+            if self._waits:
+                write_json(self._file, asdict(next(iter(self._waits.values()))))
+            else:
+                self._file.unlink(missing_ok=True)
 
 
 def find_runs(folder: Path) -> list[Path]:

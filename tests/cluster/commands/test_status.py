@@ -15,7 +15,7 @@ from reinforce.cluster.backends.ray.published_numbers import PublishedNumbers
 from reinforce.cluster.cli import main
 from reinforce.cluster.files import write_json
 from reinforce.cluster.run_store.journal import Journal, JournalEntry, newest_update
-from reinforce.cluster.run_store.run_status import find_runs, note_wait, status_of
+from reinforce.cluster.run_store.run_status import WaitNotes, find_runs, status_of
 from reinforce.cluster.submission.job_status import _runs, _status
 
 
@@ -94,7 +94,8 @@ def test_what_a_live_run_waits_for_is_told(write, capsys):
         assert (row["state"], row["note"], row["updates"]) == ("waiting", "its first start", 0)
 
         run.note_start("train", 0, {})
-        note_wait(run, "a worker: no room yet, 2 CPUs asked, 0 free")
+        waits = WaitNotes(run)
+        waits.note("first", "a worker: no room yet, 2 CPUs asked, 0 free")
         row = shown(capsys)["a"]
         assert (row["state"], row["note"]) == (
             "waiting",
@@ -102,7 +103,7 @@ def test_what_a_live_run_waits_for_is_told(write, capsys):
         )
         assert abs(row["since_ms"] - time.time() * 1000) < 60_000
 
-        note_wait(run, "")
+        waits.note("first", "")
         assert main(["pause", "runs/a"]) == 0
         row = shown(capsys)["a"]
         assert (row["state"], row["note"]) == ("waiting", "`reinforce unpause`")
@@ -115,7 +116,7 @@ def test_the_table_is_for_people(write, capsys):
     write_end(write("a"))
     run = write("b")
     with alive(run):
-        note_wait(run, "a worker")
+        WaitNotes(run).note("first", "a worker")
         assert main(["status"]) == 0
 
     title, first, second = capsys.readouterr().out.splitlines()
