@@ -13,8 +13,10 @@ from written_runs import append, points_of, records, stored_points, write_end, w
 
 from reinforce.cluster.cli import main
 from reinforce.cluster.commands.sync import sync_run_directory
+from reinforce.cluster.errors import UsageError
 from reinforce.cluster.files import read_json
 from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.run_store.tracking_state import require_run_id
 from reinforce.configs.loading import load_config
 
 LINES = list(records(1, 5))
@@ -187,6 +189,13 @@ def test_a_store_of_a_newer_mlflow_names_the_version_to_install(moved, capsys, w
     said = capsys.readouterr().err
     assert "`pip install --upgrade 'mlflow>=99.1.0'`" in said
     assert "`mlflow db upgrade" not in said
+
+
+def test_the_advice_for_a_run_that_is_nowhere_can_be_copied(make_config, tmp_path):
+    run = write_run(make_config(run={"directory": str(tmp_path / "my runs")}), LINES)
+
+    with pytest.raises(UsageError, match=f"`reinforce sync '{run.path}'` sends it there"):
+        require_run_id(run)
 
 
 @pytest.fixture
