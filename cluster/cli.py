@@ -5,6 +5,7 @@ Exit codes: 0 done; 1 the run failed, or what was compared differs; 2 wrong usag
 checkpoint.
 """
 
+import errno
 import io
 import signal
 import sys
@@ -55,6 +56,12 @@ _VERBS = {
 _EXPECTED = (ReinforceError, KeyboardInterrupt)
 """What ends a verb with a message and an exit code, and without a traceback."""
 
+_OF_OUTPUT = (
+    *(None, errno.EPIPE),  # None: of the console, whose reader has gone
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF, errno.EAGAIN),
+)
+"""Numbers of errors by which an output may say that it takes no more."""
+
 _READING = (
     *("sync", "plot", "compare", "diff", "ui", "export", "status"),
     *("scale", "pause", "unpause", "stop"),
@@ -92,8 +99,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with signals_as_ctrl_c():
             exit_code = _run(words)
         sys.stdout.flush()
-    except OSError:
-        lost = _lost_output()
+    except OSError as error:
+        lost = _lost_output() if error.errno in _OF_OUTPUT else None
         if lost is None:  # it was something else
             raise
         if isinstance(lost, BrokenPipeError):  # the reader has seen enough, as ``head`` has
@@ -103,7 +110,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _lost_output() -> OSError | None:
-    """Return why the output takes no more, and have it lead nowhere; None if it does."""
+    """Return why the output takes no more, and have it lead nowhere; None if it does.
+
+    Python may have dropped what was refused, so that only another line shows it.
+    """
     try:
         sys.stdout.write("\n")
         sys.stdout.flush()

@@ -29,7 +29,7 @@ from reinforce.cluster.run_store.checkpoint import Checkpoint
 from reinforce.cluster.run_store.checkpoints import Checkpoints
 from reinforce.cluster.run_store.journal import Journal, JournalEntry, change_entry
 from reinforce.cluster.run_store.run_directory import RunDirectory
-from reinforce.cluster.run_store.run_status import note_wait
+from reinforce.cluster.run_store.run_status import WaitNotes
 from reinforce.cluster.run_store.stored_environment import write_environment
 from reinforce.cluster.run_store.summary import (
     Outcome,
@@ -82,7 +82,8 @@ class RunLifecycle:
         self._interrupts = Interrupts()
         self._tracking = Tracking(config.tracking, console, self._interrupts)
         self._others = OtherTrackers(config.tracking, console, self._interrupts)
-        self._waiting = partial(waiting, console, note=partial(note_wait, run))
+        self._wait_notes = WaitNotes(run)
+        self._waiting = partial(waiting, console, note=self._wait_notes.note)
 
     def conduct(self, start: Checkpoint | None, note_start: Callable[[], None]) -> int:
         """Train and return the exit code.
@@ -97,7 +98,7 @@ class RunLifecycle:
         """
         for sentence in self._tracking.remarks(self._run):
             self._warn(sentence)
-        note_wait(self._run, "")  # of a process that was killed
+        self._wait_notes.write()  # none: what is there is of a process that was killed
         watch = StopWatch(self._run.control_file, self._interrupts, self._warn)
         with self._interrupts, self._others, self._tracking, watch:
             try:

@@ -57,6 +57,13 @@ class RunRequests:
         with open_locked(path, _LOCK_TIMEOUT_S):
             write_json(path, asdict(replace(cls.read(path), **changes)))
 
+    @classmethod
+    def take_back_stop(cls, path: Path) -> None:
+        """No longer ask for an end, or the next start ends, too; a file out of reach stays."""
+        with suppress(OSError, RunDirectoryError):
+            if cls.read(path).stop:
+                cls.change(path, stop=False)
+
 
 class RequestsReader:
     """Reads the requests again every half second."""
@@ -102,7 +109,6 @@ class StopWatch:
         while not self._is_over.wait(_POLL_S):
             if RunRequests.read(self._path).stop:
                 self._tell("stopping, as asked by `reinforce stop`")
-                with suppress(OSError, RunDirectoryError):  # else it ends the next start, too
-                    RunRequests.change(self._path, stop=False)
+                RunRequests.take_back_stop(self._path)
                 self._interrupts.deliver(signal.SIGTERM)
                 return

@@ -34,7 +34,7 @@ def waiting(
     purpose: str,
     hint: Callable[[], str] = str,
     line_after_s: float = _LINE_AFTER_S,
-    note: Callable[[str], None] = lambda text: None,
+    note: Callable[[object, str], None] = lambda wait, text: None,
 ) -> Iterator[None]:
     """Context in which the user sees what is waited for.
 
@@ -43,8 +43,8 @@ def waiting(
         purpose: What follows "waiting for", such as "Ray to start".
         hint: Returns at once why it lasts, or what to do about it; "" if nobody knows.
         line_after_s: When to say it in a line, too.
-        note: Called with what follows "waiting for" along with each line, and with "" when a wait
-            that had a line is over.
+        note: Called with an object of this wait alone and what follows "waiting for" along with
+            each line, and with that and "" when a wait that had a line is over.
     """
     is_over = threading.Event()
     arguments = (console, purpose, hint, line_after_s, note, is_over)
@@ -62,7 +62,7 @@ def _report(
     purpose: str,
     hint: Callable[[], str],
     line_after_s: float,
-    note: Callable[[str], None],
+    note: Callable[[object, str], None],
     is_over: threading.Event,
 ) -> None:
     began_s, reports = time.monotonic(), WaitReports(line_after_s)
@@ -78,9 +78,9 @@ def _report(
                 because = f": {reason}" if (reason := hint()) else ""
                 with suppress(OSError, UnicodeError):  # what is waited for is worth more
                     console.say(f"still {text} after {waited_s:.0f} s{because}", "yellow")
-                note(f"{purpose}{because}")
+                note(is_over, f"{purpose}{because}")
                 is_noted = True
             if is_over.wait(min(_SPINNER_AFTER_S, line_after_s)):
                 break
         if is_noted:
-            note("")
+            note(is_over, "")

@@ -124,7 +124,7 @@ def _differing_optimizers(start: StoredPolicy, config: Config) -> str:
     theirs, ours = start.config.learner, config.learner
     lines = [
         f"\n  learner.{name}: {getattr(theirs, name)} there, {getattr(ours, name)} here"
-        for name in ("optimizer", "baseline", "advantage_scale")
+        for name in ("optimizer", "baseline", "value_horizon_steps", "advantage_scale")
         if getattr(theirs, name) != getattr(ours, name)
     ]
     if len(start.checkpoint.learner.arrays) == len(start.checkpoint.learner.policy_arrays):

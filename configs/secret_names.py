@@ -8,15 +8,19 @@ SECRET_NAME = re.compile(
     r"password|passwd|pwd|passphrase|secret|token|credential"
     r"|auth(?!or(?!i[sz]))"  # authorization, but not author
     r"|(?:api|access|license|private)_?key"
-    r"|(?<![a-z0-9])key(?![a-z0-9])",  # as a word: not monkey, keyboard or num_keys
+    r"|(?<![a-z0-9])key(?![a-z0-9])"  # as a word: not monkey, keyboard or num_keys
+    r"|(?-i:(?<=[a-z0-9])Key(?![a-z0-9]))",  # as one in sshKey, but not in numKeys
     re.IGNORECASE,
 )
 """In the name of a setting, and in a word of the command that holds names and values."""
 
 _MEASURE = re.compile(
-    r"^(?:num|max|min|n)_|^tokens(?![a-z0-9])|_(?:dim|size|steps|length|scale)$", re.IGNORECASE
+    r"^(?:num|max|min|n)_|^tokens(?![a-z0-9])"
+    r"|(?:^|_)(?:dim|sizes?|steps|length|scale|layers|heads|units|channels|depth|width)$",
+    re.IGNORECASE,
 )
-"""In the name of a number that says how many or how much: ``num_tokens``, ``key_dim``."""
+"""In the name of a number that says how many or how much: ``num_tokens``, ``key_dim``, and in what
+belongs to something called a secret ``layers``."""
 
 HIDDEN = "***"
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isnan
 
 import numpy as np
 import torch
@@ -107,7 +108,12 @@ def signal_and_noise(
 
 
 def kl_divergence(before: Sequence[TorchDistribution], after: Sequence[TorchDistribution]) -> float:
-    """Return the mean of KL(before || after) over the states of all parts, in nats."""
+    """Return the mean of KL(before || after) over the states of all parts, in nats.
+
+    Returns:
+        >= 0; NaN if that of a state is no number, as after a step that makes weights overflow.
+    """
     pairs = zip(before, after, strict=True)
     terms = torch.cat([new.kl_from(old) for old, new in pairs])
-    return max(0.0, float(terms.double().mean()))
+    mean = float(terms.double().mean())
+    return mean if isnan(mean) else max(0.0, mean)  # rounding may take it below 0

@@ -131,8 +131,10 @@ class StopCommand(RequestCommand):
                 return ""
             if not run.path.exists():
                 return "has ended before it had begun, and nothing of it is left"
+            RunRequests.take_back_stop(run.control_file)  # it may have ended by itself
             status = status_of(run.path)
-            way_on = f"; `reinforce resume {self.run}` goes on" * (status.state == "stopped")
+            command = command_line("resume", self.run)
+            way_on = f"; `{command}` goes on" * (status.state == "stopped")
             return f"{status.state} after update {status.updates} ({status.note}){way_on}"
 
         return end

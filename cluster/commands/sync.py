@@ -1,6 +1,8 @@
 """``reinforce sync``: sends to MLflow, and to other trackers, what they missed of a run."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from reinforce.cluster.commands.arguments import Command, RunDir, Trust
 from reinforce.cluster.console import PlainConsole
@@ -9,7 +11,7 @@ from reinforce.cluster.run_store.journal import is_being_written
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.tracking_state import loss_in_words, read_tracking_state
 from reinforce.cluster.run_store.trust import CHECKPOINTS, TRACKING, WANDB, require_trust
-from reinforce.cluster.tracking.other_trackers import send_rest
+from reinforce.cluster.tracking.other_trackers import sends_of_rest
 from reinforce.cluster.waiting import waiting
 from reinforce.configs.loading import load_config
 from reinforce.configs.quoting import command_line
@@ -29,13 +31,37 @@ class SyncCommand(Command):
     def execute(self) -> int:
         run = RunDirectory.open(self.run)
         config = load_config(str(run.config_file))
-        require_trust(run, config, (*TRACKING, *WANDB, *CHECKPOINTS), trust=self.trust)
-        with waiting(PlainConsole(stderr=True), "MLflow to take what it missed"):
-            sync_run_directory(run)
+        others = sends_of_rest(run, config)
+        is_for_mlflow = config.tracking.enabled or not others
+        uses = (*(TRACKING if is_for_mlflow else ()), *WANDB, *CHECKPOINTS)
+        require_trust(run, config, uses, trust=self.trust)
+        sends: dict[str, Callable[[], None]] = {}
+        if is_for_mlflow:
+            sends["MLflow"] = partial(sync_run_directory, run)
         if not is_being_written(run.journal_file):  # else they are on it
-            send_rest(run, config)
-        PlainConsole().say(f"{self.run} is complete in MLflow")
+            sends |= others
+        self._send(sends)
         return 0
+
+    def _send(self, sends: Mapping[str, Callable[[], None]]) -> None:
+        """Send to all, whoever refuses.
+
+        Raises:
+            UsageError: Some did not take it.
+        """
+        refusals = {}
+        for name, send in sends.items():
+            try:
+                with waiting(PlainConsole(stderr=True), f"{name} to take what it missed"):
+                    send()
+            except UsageError as error:
+                refusals[name] = str(error)
+        if taken := [name for name in sends if name not in refusals]:
+            PlainConsole().say(f"{self.run} is complete in {' and '.join(taken)}")
+        if refusals:
+            raise UsageError("\n".join(refusals.values()))
+        if not sends:
+            PlainConsole().say(f"{self.run} goes on, and its trackers follow it by themselves")
 
 
 def sync_run_directory(run: RunDirectory) -> None:

@@ -23,11 +23,15 @@ from reinforce.learner.state import LearnerState
 from reinforce.workers.environment import EnvironmentSpec
 from reinforce.workers.rollout_worker import architecture_of
 
-_FRESH = {
-    "learner.optimizer": ("optimizer.",),
-    "learner.baseline": ("estimator.linear", "estimator.value."),
+_PART_OF = {
+    "learner.optimizer": "optimizer",
+    "learner.baseline": "baseline",
+    "learner.value_horizon_steps": "baseline",
 }
-"""What of a learner's state is of no use to another value of a setting, by how names begin."""
+"""Which part of a learner starts fresh under another value of a setting."""
+
+_ARRAYS_OF = {"optimizer": ("optimizer.",), "baseline": ("estimator.linear", "estimator.value.")}
+"""By part: how the names of its arrays begin."""
 
 _MEASURED_BY = ("environment.", "evaluation.")
 """Settings without which evaluations before and after a change cannot be compared."""
@@ -82,7 +86,7 @@ def changed(
 def carried_over(checkpoint: Checkpoint, config: Config, change: Change) -> Checkpoint:
     """Return a checkpoint without what does not fit a changed configuration."""
     state, progress = checkpoint.learner, checkpoint.progress
-    fresh = tuple(start for name in _FRESH.keys() & change.settings for start in _FRESH[name])
+    fresh = tuple(start for part in _fresh_parts(change) for start in _ARRAYS_OF[part])
     arrays = {name: array for name, array in state.arrays.items() if not name.startswith(fresh)}
     progress = replace(progress, batch_size=progress.batch_size.under(config.learner))
     if is_measured_anew(change):
@@ -101,10 +105,14 @@ def consequences(change: Change) -> Iterator[str]:
         f"changed on purpose {change}: the result is no longer that of either configuration, and "
         "comparisons and MLflow's groups count this run apart"
     )
-    for name in _FRESH.keys() & change.settings:
-        yield f"the {name.removeprefix('learner.')} starts fresh"
+    for part in _fresh_parts(change):
+        yield f"the {part} starts fresh"
     if is_measured_anew(change):
         yield "the best evaluation so far is forgotten: later ones measure something else"
+
+
+def _fresh_parts(change: Change) -> list[str]:
+    return sorted({_PART_OF[name] for name in _PART_OF.keys() & change.settings})
 
 
 def require_same_spaces(run: RunDirectory, config: Config, spec: EnvironmentSpec) -> None:

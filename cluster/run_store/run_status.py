@@ -3,8 +3,9 @@
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal
 
 from reinforce.cluster.errors import UsageError
@@ -84,17 +85,43 @@ class _Wait:
     since_ms: Count
 
 
-def note_wait(run: RunDirectory, what: str) -> None:
-    """Write down what a run waits for; an empty text: for nothing any more."""
-    with suppress(OSError):  # the run is worth more than what is said of it
-        if what:
-            write_json(run.wait_file, asdict(_Wait(what, time.time_ns() // 1_000_000)))
-        else:
-            run.wait_file.unlink(missing_ok=True)
+class WaitNotes:
+    """Writes down what a run waits for: of waits that overlap, the first that is not over."""
+
+    def __init__(self, run: RunDirectory) -> None:
+        self._file = run.wait_file
+        self._waits: dict[object, _Wait] = {}
+        self._lock = Lock()
+
+    def note(self, wait: object, what: str) -> None:
+        """Note what the run waits for, from any thread.
+
+        Args:
+            wait: The same for all notes of one wait.
+            what: What it waits for; empty when this wait is over.
+        """
+        with self._lock:
+            if not what:
+                self._waits.pop(wait, None)
+            elif wait in self._waits:
+                self._waits[wait] = replace(self._waits[wait], what=what)
+            else:
+                self._waits[wait] = _Wait(what, time.time_ns() // 1_000_000)
+            self.write()
+
+    def write(self) -> None:
+        """Have the file say what is noted; without a wait there is none."""
+        with suppress(OSError):  # the run is worth more than what is said of it
+            if self._waits:
+                write_json(self._file, asdict(next(iter(self._waits.values()))))
+            else:
+                self._file.unlink(missing_ok=True)
 
 
 def find_runs(folder: Path) -> list[Path]:
     """Return the run directories in a folder, or the folder itself if it is one, by name.
+
+    Folders that cannot be looked into may be some: ``status_of`` says why.
 
     Raises:
         UsageError: There is no such folder, or it cannot be read.
@@ -102,12 +129,19 @@ def find_runs(folder: Path) -> list[Path]:
     try:
         if (folder / "config.yaml").exists():
             return [folder]
-        return [path for path in sorted(folder.iterdir()) if (path / "config.yaml").exists()]
+        return [path for path in sorted(folder.iterdir()) if _may_be_run(path)]
     except OSError as error:
         raise UsageError(
             f"cannot look for runs in {folder} ({error.strerror}); `reinforce status FOLDER` names "
             "another place"
         ) from None
+
+
+def _may_be_run(path: Path) -> bool:
+    try:
+        return (path / "config.yaml").exists()
+    except OSError:
+        return True
 
 
 def status_of(path: Path) -> RunStatus:

@@ -65,9 +65,8 @@ def require_run_id(run: RunDirectory) -> str:
     """
     run_id = read_tracking_state(run.tracking_file).get("run_id")
     if not run_id:
-        raise UsageError(
-            f"{run.path} is not in MLflow; `{command_line('sync', run.path)}` sends it there"
-        )
+        command = command_line("sync", run.path)
+        raise UsageError(f"{run.path} is not in MLflow; `{command}` sends it there")
     return str(run_id)
 
 

@@ -164,18 +164,22 @@ class OtherTrackers:
             time.sleep(0.05)
 
 
-def send_rest(run: RunDirectory, config: Config) -> None:
-    """Send what the trackers of a run that is over have missed.
+def sends_of_rest(run: RunDirectory, config: Config) -> dict[str, Callable[[], None]]:
+    """Return by its label what sends each tracker that a run names the rest, when the run is over.
 
-    Raises:
-        UsageError: One of them does not take it, or is followed already.
+    Each raises a UsageError if its tracker does not take it, or follows the run already.
     """
-    for name in _named(config.tracking):
-        try:
-            with open_locked(_log_file(run, name)):
-                follow(run, make_tracker(name, run, config), lambda wait_s: True)
-        except Exception as error:  # noqa: BLE001  (whatever its library raises)
-            raise UsageError(f"{_LABELS[name]}: {_in_words(name, error)}") from None
+    return {
+        _LABELS[name]: partial(_send_rest, run, config, name) for name in _named(config.tracking)
+    }
+
+
+def _send_rest(run: RunDirectory, config: Config, name: str) -> None:
+    try:
+        with open_locked(_log_file(run, name)):
+            follow(run, make_tracker(name, run, config), lambda wait_s: True)
+    except Exception as error:  # noqa: BLE001  (whatever its library raises)
+        raise UsageError(f"{_LABELS[name]}: {_in_words(name, error)}") from None
 
 
 def _named(config: TrackingConfig) -> list[str]:

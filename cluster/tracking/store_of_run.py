@@ -31,14 +31,14 @@ def store_of_run(
     file = named.sqlite_file
     if file is None:
         if is_sent and state.get("is_default_store", True):
-            raise _misled(run, config, find_sqlite_file(run.path, None, state), state)
+            raise _misled(run, named, config, find_sqlite_file(run.path, None, state), state)
         return named
     found = find_sqlite_file(run.path, None if named.is_default else named.uri, state)
     if found == file:
         return named
     if found is None or (not named.is_default and file.exists()):
         found = found or find_sqlite_file(run.path, None, state)
-        raise _misled(run, config, found, state)
+        raise _misled(run, named, config, found, state)
     return TrackingStore.in_file(found.absolute(), is_default=named.is_default)
 
 
@@ -59,19 +59,20 @@ def _require_server(named: TrackingStore, state: Mapping[str, Any]) -> None:
 
 
 def _misled(
-    run: RunDirectory, config: TrackingConfig, found: Path | None, state: Mapping[str, Any]
+    run: RunDirectory,
+    named: TrackingStore,
+    config: TrackingConfig,
+    found: Path | None,
+    state: Mapping[str, Any],
 ) -> UsageError:
     """Return the error of a run that is not where it is looked for, with the way out."""
-    file = shlex.quote(str(run.tracking_file))
     if found:
-        uri = TrackingStore.in_file(found.absolute(), is_default=False).uri
-        names, way_out = "MLFLOW_TRACKING_URI", f"export MLFLOW_TRACKING_URI={shlex.quote(uri)}"
-        if config.uri:
-            names = "tracking.uri"
-            way_out = command_line("resume", run.path, "--tracking.uri", uri)
+        name = "tracking.uri" if config.uri else "MLFLOW_TRACKING_URI"
         return UsageError(
-            f"this run is in the store {found}, and {names} names another one: `{way_out}`"
+            f"this run is in the store {found}, and {name} names another one: "
+            f"{_way_to(found, named, run, config)}"
         )
+    file = shlex.quote(str(run.tracking_file))
     where = "this run is in a database"
     if state.get("is_default_store", True):
         folder = Path(state.get("directory") or Path.cwd())
@@ -81,3 +82,13 @@ def _misled(
         "MLFLOW_TRACKING_URI to its address, or send it as a new run: "
         f"`rm {file} && {command_line('sync', run.path)}`"
     )
+
+
+def _way_to(found: Path, named: TrackingStore, run: RunDirectory, config: TrackingConfig) -> str:
+    """Return what to do about a run in another file than named; a run keeps its tracking.uri."""
+    uri = TrackingStore.in_file(found.absolute(), is_default=False).uri
+    if not config.uri:
+        return f"`export MLFLOW_TRACKING_URI={shlex.quote(uri)}`"
+    if named.sqlite_file and not named.sqlite_file.exists():
+        return f"move it back, `{shlex.join(['mv', str(found), str(named.sqlite_file)])}`"
+    return f"for `sync` and `ui`, write tracking.uri {uri} into {run.config_file}"

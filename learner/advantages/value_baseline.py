@@ -108,9 +108,6 @@ class ValueBaseline:
         }
 
     def load_arrays(self, arrays: dict[str, NDArray[Any]]) -> None:
-        """Continue from a state; that of another size, since its inputs were changed, is left."""
-        if arrays["weights"].shape != self._network.flat_weights().shape:
-            return
         self._network.load_flat_weights(arrays["weights"])
         self._mean, self._deviation = map(float, arrays["statistics"][:2])
         self._num_fits = int(arrays["statistics"][2])

@@ -15,6 +15,7 @@ from reinforce.cluster.cli import main
 from reinforce.cluster.commands.sync import sync_run_directory
 from reinforce.cluster.files import read_json
 from reinforce.cluster.progress import Progress
+from reinforce.cluster.run_store.changed_run import consequences
 from reinforce.cluster.run_store.checkpoints import Checkpoints
 from reinforce.cluster.run_store.journal import read_entries
 from reinforce.cluster.run_store.run_directory import RunDirectory
@@ -118,8 +119,12 @@ CHANGES = {
         {"learner.value_learning_rate": 0.001},
         (),
     ),
-    "a value function that sees time, which is new": (
-        {"learner.baseline": "value", "policy.normalize_observations": True},
+    "a value function that sees time in other units, which is new": (
+        {
+            "learner.baseline": "value",
+            "learner.value_horizon_steps": 20,
+            "policy.normalize_observations": True,
+        },
         {"learner.value_horizon_steps": 30},
         ("estimator.value.",),
     ),
@@ -130,6 +135,19 @@ CHANGES = {
     ),
     "another environment": ({}, {**OTHER_REWARD, "environment.max_episode_steps": 30}, ()),
 }
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"learner.value_horizon_steps": (None, 30)},
+        {"learner.baseline": ("linear", "value"), "learner.value_horizon_steps": (None, 30)},
+    ],
+)
+def test_a_baseline_that_starts_fresh_is_said_to_once(settings):
+    said = list(consequences(Change(update=3, settings=settings)))
+
+    assert said[1:] == ["the baseline starts fresh"]
 
 
 class KilledError(BaseException):

@@ -483,13 +483,17 @@ def test_a_run_outlives_its_output(
     assert read_json(tmp_path / "runs" / "a" / "summary.json")["status"] == "finished"
 
 
-def test_an_error_of_the_system_elsewhere_is_not_taken_for_lost_output(monkeypatch):
+@pytest.mark.parametrize(("number", "said"), [(13, ""), (28, "\n")])
+def test_an_error_of_the_system_elsewhere_is_not_taken_for_lost_output(
+    number, said, monkeypatch, capsys
+):
     def refuse(words):
-        raise OSError(28, "elsewhere")
+        raise OSError(number, "elsewhere")
 
     monkeypatch.setattr("reinforce.cluster.cli._run", refuse)
     with pytest.raises(OSError, match="elsewhere"):
         main(["presets"])
+    assert capsys.readouterr().out == said
 
 
 def _num_updates(run):

@@ -4,12 +4,17 @@ import io
 import re
 import time
 from contextlib import ExitStack
+from functools import partial
 
 import pytest
+from processes import wait_for
 
 from reinforce.cluster import waiting as waiting_module
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.display import LiveDisplay
+from reinforce.cluster.files import read_json
+from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.run_store.run_status import WaitNotes
 from reinforce.cluster.waiting import WaitReports, waiting
 from reinforce.configs.config import Config
 
@@ -121,13 +126,24 @@ def test_a_spinner_is_below_the_panel_whichever_begins_and_ends_first(screen):
     assert screen.drawn() == set()
 
 
-def test_a_wait_that_had_a_line_is_noted_until_it_is_over():
-    noted, console = [], PlainConsole(file=io.StringIO(), width=200)
-    with waiting(console, "soon", note=noted.append):
-        pass
-    with waiting(console, "a worker", lambda: "no room yet", 0.01, note=noted.append):
-        while not noted:
-            time.sleep(0.01)
+def test_waits_that_overlap_are_noted_by_themselves_until_each_is_over(make_config):
+    run, console = RunDirectory.create(make_config()), PlainConsole(file=io.StringIO(), width=200)
+    noting = partial(waiting, console, line_after_s=0.01, note=WaitNotes(run).note)
 
-    assert set(noted[:-1]) == {"a worker: no room yet"}
-    assert noted[-1] == ""
+    def noted(what):
+        return wait_for(lambda: (read_json(run.wait_file) or {}).get("what") == what, 0.01)
+
+    with noting("the learner"), waiting(console, "soon", note=WaitNotes(run).note):
+        assert noted("the learner")
+        since_ms = read_json(run.wait_file)["since_ms"]
+        with noting("a worker"), noting("a worker"):
+            time.sleep(0.1)
+            assert noted("the learner")
+        assert noted("the learner")
+        assert read_json(run.wait_file)["since_ms"] == since_ms
+        stack = ExitStack()
+        stack.enter_context(noting("a worker", lambda: "no room yet"))
+        time.sleep(0.1)
+    assert noted("a worker: no room yet")
+    stack.close()
+    assert not run.wait_file.exists()

@@ -27,6 +27,21 @@ def test_measures_and_booleans_are_no_secrets():
     assert without_secrets(settings | more) == settings | more
 
 
+def test_names_in_camel_case_are_read_by_their_words():
+    secrets = {"sshKey": "a", "apiKey": "b", "hostKeyFile": "c", "accessToken": "d"}
+    others = {"numKeys": "a", "donKeyring": "b", "monkey": "c", "KEYBOARD": "d"}
+
+    assert without_secrets(secrets | others) == dict.fromkeys(secrets, "***") | others
+
+
+def test_what_belongs_to_a_network_called_after_tokens_is_no_secret():
+    encoder = {"layers": 2, "hidden_sizes": [64, 32], "dim": 8, "pin": 1234, "size": "large"}
+
+    shown = without_secrets({"token_encoder": encoder})
+
+    assert shown == {"token_encoder": {**encoder, "pin": "***", "size": "***"}}
+
+
 def test_a_text_is_no_measure():
     assert without_secrets({"num_tokens": "a", "tokens": ["b"]}) == {
         "num_tokens": "***",

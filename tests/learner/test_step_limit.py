@@ -1,5 +1,7 @@
 """A step is shortened until its divergence holds, for every distribution and kind of network."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -135,6 +137,19 @@ def test_a_step_of_which_no_part_holds_is_not_taken(step, kl):
 
     assert (fraction, parameter.tolist()) == (0.0, [1.0, 2.0])
     assert len(tried) == 30
+
+
+def test_a_step_after_which_the_divergence_is_no_number_is_not_taken():
+    """Through many layers large weights overflow, and logits that are infinite have no KL."""
+    architecture = replace(POLICIES["mlp"], hidden_sizes=(64,) * 20, activation="relu")
+    learner = make_learner(architecture, learning_rate=1000.0)
+    batch, before = played_by(learner, architecture), learner.weights()
+
+    report, after = learner.update([batch])
+
+    assert report.metrics["step_fraction"] < 1
+    assert report.metrics["kl"] <= LIMIT
+    assert np.isfinite(divergence_between(learner, (before, after), batch))
 
 
 @pytest.mark.parametrize("power", [1, 2, 4])

@@ -4,6 +4,7 @@ import json
 import os
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -14,7 +15,7 @@ from reinforce.cluster.backends.ray.published_numbers import PublishedNumbers
 from reinforce.cluster.cli import main
 from reinforce.cluster.files import write_json
 from reinforce.cluster.run_store.journal import Journal, JournalEntry, newest_update
-from reinforce.cluster.run_store.run_status import note_wait
+from reinforce.cluster.run_store.run_status import WaitNotes, find_runs, status_of
 from reinforce.cluster.submission.job_status import _runs, _status
 
 
@@ -93,7 +94,8 @@ def test_what_a_live_run_waits_for_is_told(write, capsys):
         assert (row["state"], row["note"], row["updates"]) == ("waiting", "its first start", 0)
 
         run.note_start("train", 0, {})
-        note_wait(run, "a worker: no room yet, 2 CPUs asked, 0 free")
+        waits = WaitNotes(run)
+        waits.note("first", "a worker: no room yet, 2 CPUs asked, 0 free")
         row = shown(capsys)["a"]
         assert (row["state"], row["note"]) == (
             "waiting",
@@ -101,7 +103,7 @@ def test_what_a_live_run_waits_for_is_told(write, capsys):
         )
         assert abs(row["since_ms"] - time.time() * 1000) < 60_000
 
-        note_wait(run, "")
+        waits.note("first", "")
         assert main(["pause", "runs/a"]) == 0
         row = shown(capsys)["a"]
         assert (row["state"], row["note"]) == ("waiting", "`reinforce unpause`")
@@ -114,7 +116,7 @@ def test_the_table_is_for_people(write, capsys):
     write_end(write("a"))
     run = write("b")
     with alive(run):
-        note_wait(run, "a worker")
+        WaitNotes(run).note("first", "a worker")
         assert main(["status"]) == 0
 
     title, first, second = capsys.readouterr().out.splitlines()
@@ -193,6 +195,28 @@ def test_what_strangers_put_into_a_run_directory_is_one_row_among_others(
     assert rows["good"]["state"] == "finished"
     assert rows["odd"]["state"] == state
     assert rows["odd"]["updates"] == (None if state == "unreadable" else 3)
+
+
+@pytest.fixture
+def as_nobody():
+    """Called in a test that runs as root, which may look into everything: no longer."""
+    user = os.geteuid()
+    yield lambda: os.seteuid(65534 if user == 0 else user)
+    os.seteuid(user)
+
+
+def test_a_folder_that_cannot_be_looked_into_hides_no_other(write, tmp_path, as_nobody):
+    good, locked = write("good").path, write("locked").path
+    for folder in (tmp_path, good.parent, good):
+        folder.chmod(0o755)
+    locked.chmod(0)
+
+    as_nobody()
+
+    assert [path.name for path in find_runs(Path("runs"))] == ["good", "locked"]
+    status = status_of(Path("runs/locked"))
+    assert status.state == "unreadable"
+    assert status.note == f"cannot look into {locked}: Permission denied"
 
 
 def test_texts_of_strangers_do_not_steer_the_terminal(write, capsys):

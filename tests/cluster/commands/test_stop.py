@@ -110,6 +110,19 @@ def test_a_run_that_was_killed_meanwhile_is_said_to_be(make_config, capsys):
     assert main(["stop", str(run.path)]) == 0
 
     assert "killed after update 3" in capsys.readouterr().out
+    assert not RunRequests.read(run.control_file).stop, "it would end the next start"
+
+
+def test_the_command_that_goes_on_can_be_copied(make_config, tmp_path, capsys):
+    run = write_run(make_config(run={"directory": str(tmp_path / "my runs")}), records(1, 3))
+    write_end(run, "interrupted")
+    journal = Journal(run.journal_file)
+    threading.Timer(0.2, journal.__exit__).start()
+
+    assert main(["stop", str(run.path)]) == 0
+
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"`reinforce resume '{run.path}'` goes on" in said
 
 
 def test_a_stop_reaches_a_run_in_another_thread_which_python_gives_no_signals(

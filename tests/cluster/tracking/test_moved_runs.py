@@ -1,11 +1,11 @@
 """Runs whose folder was moved or copied: the store that has them is found, and none is made."""
 
 import re
-import shlex
 import shutil
 import sqlite3
 import subprocess
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from mlflow import MlflowClient
@@ -13,8 +13,11 @@ from written_runs import append, points_of, records, stored_points, write_end, w
 
 from reinforce.cluster.cli import main
 from reinforce.cluster.commands.sync import sync_run_directory
+from reinforce.cluster.errors import UsageError
 from reinforce.cluster.files import read_json
 from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.run_store.tracking_state import require_run_id
+from reinforce.configs.loading import load_config
 
 LINES = list(records(1, 5))
 LATER = list(records(6, 9))
@@ -188,20 +191,47 @@ def test_a_store_of_a_newer_mlflow_names_the_version_to_install(moved, capsys, w
     assert "`mlflow db upgrade" not in said
 
 
-def test_the_advice_for_a_run_in_a_folder_with_a_blank_can_be_typed(
-    make_config, empty_store, tmp_path, monkeypatch, capsys
-):
-    folder = tmp_path / "my runs"
-    tracking = {"uri": f"sqlite:///{shutil.copy(empty_store, tmp_path / 'one.db')}"}
-    run = write_run(make_config(run={"directory": str(folder)}, tracking=tracking), LINES)
+def test_the_advice_for_a_run_that_is_nowhere_can_be_copied(make_config, tmp_path):
+    run = write_run(make_config(run={"directory": str(tmp_path / "my runs")}), LINES)
+
+    with pytest.raises(UsageError, match=f"`reinforce sync '{run.path}'` sends it there"):
+        require_run_id(run)
+
+
+@pytest.fixture
+def renamed(make_config, empty_store, tmp_path, monkeypatch):
+    """A run in a folder with a blank, whose store got another name than tracking.uri says."""
+    (tmp_path / "my runs").mkdir()
+    store = Path(shutil.copy(empty_store, tmp_path / "my runs" / "one.db"))
+    tracking = {"uri": f"sqlite:///{quote(str(store))}"}
+    run = write_run(make_config(run={"directory": str(store.parent)}, tracking=tracking), LINES)
     write_end(run)
     sync_run_directory(run)
-    (tmp_path / "one.db").rename(tmp_path / "mlflow.db")
-    shutil.copy(empty_store, tmp_path / "one.db")
+    store.rename(store.with_name("mlflow.db"))
     monkeypatch.chdir(tmp_path)
+    append(run, LATER)
+    return run
 
-    assert main(["sync", str(run.path), "--trust"]) == 2
 
-    advice = re.search(r"`(reinforce resume .*?)`", capsys.readouterr().err)[1]
-    store = f"sqlite:///{tmp_path}/mlflow.db"
-    assert shlex.split(advice)[2:] == [str(run.path), "--tracking.uri", store]
+def test_a_store_that_was_renamed_is_moved_back_by_the_advice(renamed, capsys):
+    store = renamed.path.parent / "one.db"
+    assert main(["sync", str(renamed.path), "--trust"]) == 2
+    advice = re.search(r"`(mv .*?)`", capsys.readouterr().err)[1]
+
+    subprocess.run(advice, shell=True, check=True)
+
+    assert main(["sync", str(renamed.path)]) == 0
+    assert stored_points(f"sqlite:///{store}", run_id_of(renamed)) == points_of([*LINES, *LATER])
+
+
+def test_a_store_whose_name_another_has_is_found_after_the_advice(renamed, empty_store, capsys):
+    store = renamed.path.parent / "mlflow.db"
+    shutil.copy(empty_store, store.with_name("one.db"))
+    assert main(["sync", str(renamed.path), "--trust"]) == 2
+    uri, file = re.search("write tracking.uri (.*) into (.*)", capsys.readouterr().err).groups()
+
+    text = Path(file).read_text()
+    Path(file).write_text(text.replace(load_config(file).tracking.uri, uri))
+
+    assert main(["sync", str(renamed.path), "--trust"]) == 0
+    assert stored_points(f"sqlite:///{store}", run_id_of(renamed)) == points_of([*LINES, *LATER])

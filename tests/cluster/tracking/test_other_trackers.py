@@ -13,10 +13,16 @@ from written_runs import append, points_of, records, write_end, write_run
 from reinforce.cluster.cli import main
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import UsageError
+from reinforce.cluster.files import write_json
 from reinforce.cluster.interrupts import Interrupts
 from reinforce.cluster.run_store.journal import Journal, read_entries
 from reinforce.cluster.run_store.run_directory import RunDirectory
-from reinforce.cluster.tracking.other_trackers import OtherTrackers, follow, make_tracker, send_rest
+from reinforce.cluster.tracking.other_trackers import (
+    OtherTrackers,
+    follow,
+    make_tracker,
+    sends_of_rest,
+)
 from reinforce.cluster.tracking.pacing import MetricWindows
 from reinforce.configs.loading import load_config
 
@@ -26,6 +32,11 @@ WANDB = {"tracking": {"enabled": False, "wandb": {"project": "mine"}}}
 
 def at_once(wait_s):
     return True
+
+
+def send_rest(run, config):
+    (send,) = sends_of_rest(run, config).values()
+    send()
 
 
 @pytest.fixture
@@ -171,6 +182,41 @@ def test_a_tracker_that_fails_is_one_warning(tensorboard, make_config):
     (line,) = said.getvalue().splitlines()
     assert line.startswith("TensorBoard does not follow this run: ")
     assert "Error: " in line
+
+
+def test_sync_sends_to_the_others_what_mlflow_refuses(
+    tensorboard, make_config, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    run = write_run(make_config(tracking={"enabled": True, "tensorboard": True}), records(1, 3))
+    write_json(run.tracking_file, {"run_id": "a", "directory": f"{tmp_path}/gone", "link": ""})
+
+    assert main(["sync", str(run.path), "--trust"]) == 2
+
+    said = capsys.readouterr()
+    assert f"{run.path} is complete in TensorBoard\n" in said.out
+    assert f"this run was in the store {tmp_path}/gone/mlflow.db" in said.err
+    assert events_of(run) == expected_of(run)
+
+
+def test_sync_leaves_mlflow_out_where_it_is_off_and_another_tracker_is_named(
+    tensorboard, make_config, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    run = write_run(make_config(**TENSORBOARD), records(1, 3))
+
+    assert main(["sync", str(run.path)]) == 0
+    with Journal(run.journal_file):
+        assert main(["sync", str(run.path)]) == 0
+
+    said = capsys.readouterr().out
+    assert f"{run.path} is complete in TensorBoard\n" in said
+    assert said.endswith("goes on, and its trackers follow it by themselves\n")
+    assert events_of(run) == expected_of(run)
+    assert not list(tmp_path.rglob("mlflow.db"))
+    assert not run.tracking_file.exists()
 
 
 def test_a_folder_that_leads_elsewhere_is_not_written_to(tensorboard, make_config, tmp_path):

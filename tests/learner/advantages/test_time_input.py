@@ -58,20 +58,3 @@ def test_a_learner_whose_values_see_time_goes_on_bit_by_bit(name):
         again, same = restored.update([batch])
         assert same.sha256 == weights.sha256
         assert again.metrics["explained_variance"] == report.metrics["explained_variance"] != 0
-
-
-def test_a_value_function_whose_inputs_were_changed_begins_anew():
-    """As a baseline does that a run did not have before."""
-    before, after = (
-        make_learner(POLICIES["mlp"], value_horizon_steps=None),
-        make_learner(POLICIES["mlp"]),
-    )
-    before.update([played_by(before, POLICIES["mlp"])])
-    first = after.state().arrays["estimator.value.weights"]
-
-    after.load_state(before.state())
-
-    state = after.state()
-    np.testing.assert_array_equal(state.arrays["estimator.value.weights"], first)
-    np.testing.assert_array_equal(state.arrays["weights"], before.state().arrays["weights"])
-    after.update([played_by(after, POLICIES["mlp"])])
