@@ -454,7 +454,7 @@ BAD = {
     ),
     "a section of settings": (
         {"settings": {"learner": {"discount": [1]}}},
-        "'learner' cannot be swept; did you mean 'learner.device'",
+        "'learner' cannot be swept; did you mean 'learner.",
     ),
     "one value": (
         {"settings": {"learner.discount": 0.9}},
