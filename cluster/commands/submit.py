@@ -18,6 +18,7 @@ from reinforce.cluster.submission.jobs import JOB_PREFIX, RayJobs, exit_code_of,
 from reinforce.cluster.submission.working_directory import WorkingDirectory
 from reinforce.configs.config import Config
 from reinforce.configs.loading import preset_names
+from reinforce.configs.quoting import command_line
 
 _say = PlainConsole().say
 
@@ -138,9 +139,10 @@ def _follow(jobs: RayJobs, submission_id: str) -> int:
     try:
         job = jobs.follow(submission_id, partial(print, end="", flush=True))
     except KeyboardInterrupt as interrupt:
+        command = command_line("stop", submission_id, "--address", jobs.address)
         _say(
             "\nno longer following; the job goes on. The same command follows it again. After a "
-            f"checkpoint\n`reinforce stop {submission_id} --address {jobs.address}` stops it"
+            f"checkpoint\n`{command}` stops it"
         )
         return 128 + signal_behind(interrupt)
     code = exit_code_of(job)
