@@ -116,7 +116,11 @@ def _of_its_settings(
 
 
 def _of_the_summary(past: Reconstruction) -> Iterator[Finding]:
-    summary = read_summary(past.run.summary_file) or {}
+    summary = read_summary(past.run.summary_file)
+    if summary is None:  # a run that goes on, or was killed, has none
+        if past.run.summary_file.exists():
+            yield Finding("summary", None, f"{past.run.summary_file} cannot be read")
+        return
     last = past.entries.get(past.num_updates)
     if last is None or "environment_steps" not in summary:  # it failed, or nothing was learned
         return

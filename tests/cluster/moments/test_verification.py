@@ -177,6 +177,10 @@ def a_line_less(run):
     file.write_text("".join([*lines[:2], *lines[3:]]))
 
 
+def no_summary(run):
+    (run.path / "summary.json").write_text("{")
+
+
 TAMPERED = {
     "one bit of a checkpoint": (one_bit, "checkpoint", 4, "does not match its own digest"),
     "one weight": (one_weight, "checkpoint", 4, "holds weights .* and the journal says"),
@@ -194,6 +198,7 @@ TAMPERED = {
         2,
         "learner.learning_rate = 0.021 in config.yaml, and 0.02 in the checkpoint",
     ),
+    "a summary": (no_summary, "summary", None, "summary.json cannot be read"),
     "a limit": (setting("max_updates: 6", "max_updates: 7"), "setting", 6, "stop.max_updates = 7"),
     "a return": (
         journal_altered(r'"episode_returns": \[\d', '"episode_returns": [9'),
