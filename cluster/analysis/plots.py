@@ -76,7 +76,7 @@ def _finish(axes: "Axes", x: str, y: str, **legend: Any) -> None:
     axes.set(xlabel=x, ylabel=y)
     axes.grid(alpha=0.3)
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(**{"fontsize": "small", **legend})
+        axes.legend(**{"fontsize": "small", "loc": "upper left", **legend})
 
 
 def _overview(entries: Sequence[JournalEntry], title: str) -> "Figure":
@@ -118,8 +118,7 @@ def _draw_returns(axes: "Axes", entries: Sequence[JournalEntry], counter: str, l
         at, means, lows, highs = np.array(rows).T
         errors = np.abs([means - lows, highs - means])
         axes.errorbar(at, means, errors, fmt="o-", markersize=3, label="evaluation, 95 %")
-    place = "best" if len(batches) < 100 else "lower right"
-    _finish(axes, label, "return of an episode", loc=place)
+    _finish(axes, label, "return of an episode", loc="lower right")
 
 
 def _draw_lengths(axes: "Axes", entries: Sequence[JournalEntry]) -> None:

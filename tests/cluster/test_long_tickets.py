@@ -1,6 +1,7 @@
 """Tickets that last: told after half a minute, and each time that it has doubled."""
 
 import pdb
+import re
 import threading
 
 from reinforce.cluster.long_tickets import HungStepWatch, Patience
@@ -43,5 +44,7 @@ def test_a_step_that_hangs_is_told_with_its_line_but_not_while_a_debugger_waits(
         step()
 
     (text, *_) = told
-    assert text.startswith("ticket training 0:0 has waited for its environment for 0 s, at ")
-    assert "threading.py" in text
+    waited = (
+        r"ticket training 0:0 has waited for its environment for \d s, at .*threading\.py, line"
+    )
+    assert re.match(waited, text)
