@@ -83,7 +83,7 @@ def history_of(path: Path) -> RunHistory:
                 "compared: `reinforce evaluate` plays some, and a run that starts from it can be "
                 "compared"
             )
-        raise UsageError(f"{path} holds no update yet: there is nothing to compare")
+        raise UsageError(f"{run.journal_file} holds no update yet: there is nothing to compare")
     return RunHistory(run.name, settings_of(load_config(str(run.config_file))), metrics)
 
 

@@ -36,7 +36,9 @@ class PlotCommand(Command):
                 f"cannot write to {str(folder)!r} ({error.strerror}); choose a folder with --output"
             ) from None
         if not pictures:
-            raise UsageError(f"{self.run} holds no update yet: there is nothing to draw")
+            raise UsageError(
+                f"{directory.journal_file} holds no update yet: there is nothing to draw"
+            )
         for path in pictures:
             PlainConsole().say(str(path))
         return 0

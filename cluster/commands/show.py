@@ -39,7 +39,7 @@ class ShowCommand(Command):
         run, console = RunDirectory.open(self.run), PlainConsole()
         found = list(self._found(run))
         if not found:
-            raise UsageError(f"{run.path} has learned from no episode yet: there is none to show")
+            raise UsageError(f"{run.journal_file} holds no episode yet: there is none to show")
         if self.film is None:
             for order, episode in found:
                 command = command_line("replay", self.run, episode.name)

@@ -209,7 +209,7 @@ def test_a_run_without_an_episode_has_none_to_show(make_config, capsys):
 
     assert main(["show", str(run.path)]) == 2
 
-    assert "has learned from no episode yet" in capsys.readouterr().err
+    assert "metrics.jsonl holds no episode yet" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
