@@ -332,7 +332,9 @@ def test_a_signal_ends_the_run_after_a_checkpoint_and_leaves_no_process(
         start_new_session=True,
     )
     try:
-        wait_for(lambda: (run / "tracking.json").exists() and _num_updates(run) >= 3)
+        tracking = run / "tracking.json"
+        wait_for(lambda: tracking.exists() and '"run_id": "' in tracking.read_text())
+        wait_for(lambda: _num_updates(run) >= 3)
         sent_s = time.monotonic()
         send(process.pid, number)
         assert process.wait(60) == code
