@@ -96,6 +96,7 @@ class RolloutWorker:
         self._make, self._make_vector = make, make_vector
         self._policy = make_policy(architecture_of(config, spec))
         self._evaluation_environment = config.evaluation_environment
+        self._evaluates_elsewhere = self._evaluation_environment != config.environment
         self._placement = placement
         self._lanes: dict[bool, SingleLanes | VectorLanes] = {}
         """Of training; under True, those of another environment for evaluations."""
@@ -124,8 +125,7 @@ class RolloutWorker:
         if weights.version != self._policy.version:
             self._policy.load(weights)
         is_evaluation = ticket.purpose is not Purpose.TRAINING
-        is_other = is_evaluation and self._evaluation_environment != self._config.environment
-        lanes = self._lanes_of(is_other=is_other)
+        lanes = self._lanes_of(is_other=is_evaluation and self._evaluates_elsewhere)
         metrics = InfoMetrics(self._config.environment.metrics, ticket.num_episodes)
         watch = EpisodeWatch(self._max_steps(ticket, lanes.limit), on_pulse)
         try:
@@ -159,7 +159,7 @@ class RolloutWorker:
             Exception: What a constructor raises.
         """
         self._lanes_of(is_other=False)
-        if self._evaluation_environment != self._config.environment:
+        if self._evaluates_elsewhere:
             self._lanes_of(is_other=True)
 
     def close(self) -> list[str]:

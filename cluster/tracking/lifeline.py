@@ -22,7 +22,7 @@ _NICENESS = 10
 
 
 class Start(NamedTuple):
-    """What a follower is told first.
+    """The first message to a follower.
 
     Attributes:
         run_directory: What to follow.

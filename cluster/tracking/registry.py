@@ -133,7 +133,7 @@ def _find_in_run(client: "MlflowClient", run_id: str, name: str) -> tuple[str, "
 
 @contextmanager
 def _missing(what: str) -> Iterator[None]:
-    """Context in which a store that lacks something is said to have ``what``: no such run."""
+    """Context in which a store that lacks something is reported as ``what``."""
     from mlflow.exceptions import MlflowException
 
     try:
