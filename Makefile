@@ -120,10 +120,10 @@ clean:  ## Remove the virtual environment and caches; runs and mlflow.db stay
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 ifeq ($(REQUIRE_HASHES),1)
-	.venv/bin/pip install --quiet --require-hashes --requirement hashes/dev.txt
+	.venv/bin/pip install --quiet --no-compile --require-hashes --requirement hashes/dev.txt
 	.venv/bin/pip install --quiet --no-deps --no-build-isolation --editable .
 else
-	.venv/bin/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	.venv/bin/pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
 endif
 	touch $(STAMP)
 

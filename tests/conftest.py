@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from reinforce.cluster.analysis.plots import draw_run
 from reinforce.configs.config import Config
 
 # How long an example takes says something about the machine, and nothing about the code.
@@ -57,6 +58,20 @@ def _leave(config):
         config.get_terminal_writer().flush()
         atexit._run_exitfuncs()
         os._exit(int(config.stash[_SESSION].exitstatus))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _without_plots():
+    """Have runs of this process draw no pictures, which take half the time of a short one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("reinforce.cluster.run_lifecycle.draw_run", lambda *_: [])
+        yield
+
+
+@pytest.fixture
+def with_plots(monkeypatch):
+    """Have the runs of a test draw their pictures."""
+    monkeypatch.setattr("reinforce.cluster.run_lifecycle.draw_run", draw_run)
 
 
 @pytest.fixture(scope="session")

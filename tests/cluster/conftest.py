@@ -36,12 +36,6 @@ def interrupts():
 
 
 @pytest.fixture
-def without_plots(monkeypatch):
-    """Have runs of this process draw no pictures, which take half the time of a short one."""
-    monkeypatch.setattr("reinforce.cluster.run_lifecycle.draw_run", lambda *_: [])
-
-
-@pytest.fixture
 def room_for():
     """Return a context in which no file can grow beyond so many bytes, like a disk that is full."""
 

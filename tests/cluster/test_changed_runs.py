@@ -46,11 +46,6 @@ HALVED = {"learner.learning_rate": 0.01}
 OTHER_REWARD = {"environment.kwargs": {"sutton_barto_reward": True}}
 
 
-@pytest.fixture(autouse=True)
-def _quick(without_plots):
-    pass
-
-
 @pytest.fixture
 def train(tmp_path):
     def train(overrides=None, **options):

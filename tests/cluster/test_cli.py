@@ -475,9 +475,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(lost_output, capsys):
 @pytest.mark.parametrize(
     ("kind", "said"), [("full", f"{FULL}; the run goes on in silence\n"), ("unread", "")]
 )
-def test_a_run_outlives_its_output(
-    kind, said, lost_output, capsys, tmp_path, monkeypatch, without_plots
-):
+def test_a_run_outlives_its_output(kind, said, lost_output, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with lost_output(kind):
         assert main(A_RUN) == 0

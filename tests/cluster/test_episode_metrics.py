@@ -156,7 +156,7 @@ def test_a_journal_without_metrics_is_read(make_config):
     assert JournalEntry.parse(json.dumps(line)) == records[0]
 
 
-def test_summary_and_verbs_show_the_metrics(make_config, tmp_path, capsys):
+def test_summary_and_verbs_show_the_metrics(with_plots, make_config, tmp_path, capsys):
     config = corridor(make_config)
     run_training(config, PlainConsole(quiet=True), 0.0)
     run = RunDirectory(tmp_path / "runs" / "test")

@@ -79,7 +79,7 @@ def test_lanes_are_vectors_where_that_environment_has_them(make_config, wrappers
 
 
 @pytest.fixture
-def run(make_config, tmp_path, without_plots):
+def run(make_config, tmp_path):
     """A finished run of a countdown from four that is filmed, and evaluated for two steps."""
     config = make_config(
         environment={"id": "fake_environments:Drawn-v0"},
@@ -132,7 +132,7 @@ def test_python_says_the_same(run):
         mine.evaluate(episodes=5, environment="Drawn-v0")
 
 
-def test_python_may_give_a_class_that_only_evaluations_play(tmp_path, without_plots):
+def test_python_may_give_a_class_that_only_evaluations_play(tmp_path):
     class Short(Countdown):
         def __init__(self):
             super().__init__(shortest=2, longest=2)

@@ -32,7 +32,7 @@ SECTIONS = {
 
 
 @pytest.fixture
-def conduct(make_config, without_plots):
+def conduct(make_config):
     """Conduct a run whose learner fails at some of its updates; return run and exit code."""
 
     def conduct(monkeypatch, failures):

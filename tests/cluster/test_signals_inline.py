@@ -26,7 +26,7 @@ SHORT = [
 
 
 @pytest.fixture(autouse=True)
-def _quick(without_plots, tmp_path, monkeypatch):
+def _quick(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     yield
     stalling_simulator.stall_after(float("inf"))

@@ -21,11 +21,6 @@ QUICK = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _without_plots(monkeypatch):
-    monkeypatch.setattr("reinforce.cluster.run_lifecycle.draw_run", lambda *_: [])
-
-
 @pytest.fixture
 def train(tmp_path):
     def train(*callbacks, **overrides):

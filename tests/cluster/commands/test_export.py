@@ -26,8 +26,6 @@ from reinforce.workers.environment import make_environment
 from reinforce.workers.observations import row_writer
 from reinforce.workers.rollout_worker import architecture_of
 
-pytestmark = pytest.mark.usefixtures("without_plots")
-
 
 @pytest.fixture(scope="module")
 def bundle(trained_run, tmp_path_factory):
@@ -245,7 +243,7 @@ def test_policies_of_all_kinds_and_spaces_act_the_same_in_the_bundle(case, make_
     run_training(config, PlainConsole(quiet=True), 0.0)
 
     folder = tmp_path / "bundle"
-    arguments = ["--output", str(folder), "--onnx"]
+    arguments = ["--output", str(folder), "--onnx", "--steps", "200"]
     assert main(["export", str(tmp_path / "runs" / "test"), *arguments]) == 0
 
     assert len((folder / "steps.jsonl").read_text().splitlines()) > 0

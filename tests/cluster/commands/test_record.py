@@ -26,7 +26,7 @@ def frames_of(path):
 
 
 @pytest.fixture
-def train(make_config, tmp_path, without_plots):
+def train(make_config, tmp_path):
     """Return a function that makes a finished run and gives its directory."""
 
     def make(environment_id, **sections):

@@ -62,7 +62,7 @@ class InThisProcess:
 
 
 @pytest.fixture
-def _runs_in_this_process(monkeypatch, without_plots):
+def _runs_in_this_process(monkeypatch):
     """Processes, which cost seconds, are left to those tests that are about them."""
     processes = SimpleNamespace(Popen=InThisProcess, PIPE=subprocess.PIPE)
     monkeypatch.setattr("reinforce.cluster.sweeps.sweep.subprocess", processes)

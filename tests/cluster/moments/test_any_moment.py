@@ -17,11 +17,6 @@ from reinforce.cluster.run_store.journal import read_entries
 from reinforce.cluster.run_store.run_directory import RunDirectory
 
 
-@pytest.fixture(autouse=True)
-def _quick(without_plots):
-    pass
-
-
 @pytest.mark.parametrize("kind", RUNS)
 def test_any_ticket_of_any_run_is_played_again(kind, tmp_path):
     run = RUNS[kind](tmp_path)
@@ -47,9 +42,7 @@ def test_any_ticket_of_any_run_is_played_again(kind, tmp_path):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("reinforce.cluster.run_lifecycle.draw_run", lambda *_: [])
-        return train(tmp_path_factory.mktemp("runs"))
+    return train(tmp_path_factory.mktemp("runs"))
 
 
 def test_python_has_every_moment_with_its_policy_and_its_steps(run):

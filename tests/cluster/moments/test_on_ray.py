@@ -7,9 +7,7 @@ import reinforce
 
 
 @pytest.mark.slow
-def test_a_run_on_ray_is_verified_and_replayed_without_it(
-    tmp_path, runs_on_local_ray, without_plots
-):
+def test_a_run_on_ray_is_verified_and_replayed_without_it(tmp_path, runs_on_local_ray):
     sections = {"workers.num_workers": 2, "cluster.lookahead": 1, "learner.baseline": "value"}
     train(tmp_path, sections, backend="ray")
     run = reinforce.load(tmp_path / "a")

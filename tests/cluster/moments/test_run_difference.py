@@ -19,9 +19,7 @@ def run(folder):
 
 
 def trained(folder, overrides=None, **options):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("reinforce.cluster.run_lifecycle.draw_run", lambda *_: [])
-        return train(folder, {"stop.max_updates": 3, **(overrides or {})}, **options)
+    return train(folder, {"stop.max_updates": 3, **(overrides or {})}, **options)
 
 
 def said_of(run, other, capsys, code):

@@ -25,9 +25,7 @@ from reinforce.learner.state import LearnerState
 
 @pytest.fixture(scope="module")
 def honest(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("reinforce.cluster.run_lifecycle.draw_run", lambda *_: [])
-        return train(tmp_path_factory.mktemp("runs"), {"checkpoint.keep": [1, 2]})
+    return train(tmp_path_factory.mktemp("runs"), {"checkpoint.keep": [1, 2]})
 
 
 @pytest.fixture
@@ -76,7 +74,7 @@ def test_a_long_ticket_does_not_stand_for_an_update_that_was_not_made_again(run,
     assert past.reproduced == {5}
 
 
-def test_a_run_that_was_changed_on_purpose_is_certified(tmp_path, without_plots):
+def test_a_run_that_was_changed_on_purpose_is_certified(tmp_path):
     certificate = changed_twice(tmp_path).verify("all", progress=False)
 
     assert certificate.findings == ()

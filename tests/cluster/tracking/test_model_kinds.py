@@ -133,9 +133,7 @@ def test_a_model_needs_neither_this_project_nor_a_pickle(saved, tmp_path):
     assert [line.partition("==")[0] for line in requirements] == ["mlflow", "numpy", "safetensors"]
 
 
-def test_a_network_that_cannot_be_written_down_is_named_once(
-    make_config, store_uri, without_plots, capsys
-):
+def test_a_network_that_cannot_be_written_down_is_named_once(make_config, store_uri, capsys):
     config = make_config(
         environment={"id": "CartPole-v1"},
         policy={"kind": "user_package:Branching", "hidden_sizes": []},

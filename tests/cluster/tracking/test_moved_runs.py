@@ -153,7 +153,7 @@ def test_a_copy_is_a_run_of_its_own_while_its_original_is_there(project, capsys)
 
 
 def test_a_resumed_run_of_a_moved_project_goes_on_in_its_run(
-    trained_run, tmp_path, empty_store, monkeypatch, without_plots
+    trained_run, tmp_path, empty_store, monkeypatch
 ):
     before, after = tmp_path / "before", tmp_path / "after"
     shutil.copytree(trained_run, before / "runs" / "trained")

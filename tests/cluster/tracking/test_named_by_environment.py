@@ -77,7 +77,7 @@ def test_what_the_configuration_says_counts_and_is_said(make_config, client, mon
 
 
 def test_a_run_says_on_the_screen_which_variables_have_no_effect(
-    tmp_path, store_uri, monkeypatch, capsys, without_plots
+    tmp_path, store_uri, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "of the shell")
@@ -135,7 +135,7 @@ def test_what_a_store_in_a_file_does_not_have_is_said_before_the_run(case, clien
 
 
 def test_a_run_says_on_the_screen_which_variables_are_wrong(
-    tmp_path, store_uri, monkeypatch, capsys, without_plots
+    tmp_path, store_uri, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)

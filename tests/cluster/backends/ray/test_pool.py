@@ -1,5 +1,6 @@
 """The pool on a real Ray: all tickets are used, whatever the workers do."""
 
+import math
 import re
 import time
 from contextlib import nullcontext
@@ -427,11 +428,13 @@ def test_a_ticket_that_lasts_is_told_with_its_seconds(make_config, interrupts, m
     pool = make_pool(config, interrupts, num_workers=1)
     pool.on_long_ticket = told.append
 
+    begun_s = time.monotonic()
     play(pool, config, count=2)
+    most = 1 + math.log2(max(1, (time.monotonic() - begun_s) / 0.5))
 
-    text, *others = map(str, told)
+    text = str(told[0])
     assert re.match(r"ticket training 0:0 has been played for \d s and has not returned; if", text)
-    assert len(others) <= 1, "not each time that it is looked at"
+    assert len(told) <= most, "after twice as long each time, not each time that it is looked at"
     assert set(told[0].metrics) == {"tickets/longest_s"}
     pool.close()
 
