@@ -6,8 +6,9 @@ STAMP := .venv/.installed
 PEERS_STAMP := .venv-peers/.installed
 UPGRADE := .venv-upgrade
 SBOM := .venv-sbom
+DOCS := $(CURDIR)/.venv-docs
 
-.PHONY: train test check lint types prove-learning bench bench-gpu bench-peers chaos chaos-network chaos-replacement chaos-signals soak fuzz secrets compose-test wheel sbom hashes cases test-slow test-tracking test-compiler test-benchmarks browser-test upgrade clean
+.PHONY: train test check lint types prove-learning bench bench-gpu bench-peers chaos chaos-network chaos-replacement chaos-signals soak fuzz secrets compose-test wheel sbom hashes cases test-slow test-tracking test-compiler test-benchmarks browser-test docs upgrade clean
 
 train: $(STAMP)  ## Train CartPole on a local Ray and record it in ./mlflow.db
 	.venv/bin/reinforce train cartpole
@@ -114,8 +115,12 @@ test-benchmarks: $(STAMP) $(PEERS_STAMP)  ## Every benchmark at tiny size, those
 browser-test: $(STAMP)  ## Read MLflow's pages in Chromium; makes the screenshots of docs/tracking.md
 	.venv/bin/pytest -m browser tests/browser
 
+docs: $(STAMP) $(DOCS)/bin/zensical  ## The documentation as a site, in site/; a broken link is an error
+	.venv/bin/python docs/site/reference.py docs/reference
+	PYTHONPATH=docs/site PATH="$(DOCS)/bin:$$PATH" $(DOCS)/bin/zensical build --clean --strict
+
 clean:  ## Remove the virtual environment and caches; runs and mlflow.db stay
-	rm -rf .venv .venv-peers $(UPGRADE) $(SBOM) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-peers $(UPGRADE) $(SBOM) $(DOCS) build site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -135,6 +140,11 @@ $(PEERS_STAMP): benchmarks/peers/requirements.txt
 $(UPGRADE)/bin/uv:
 	$(PYTHON) -m venv $(UPGRADE)
 	$(UPGRADE)/bin/pip install --quiet 'uv>=0.8,<1'
+
+$(DOCS)/bin/zensical: docs/site/requirements.txt
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/pip install --quiet --no-compile --requirement docs/site/requirements.txt
+	touch $@
 
 $(SBOM)/bin/cyclonedx-py:
 	$(PYTHON) -m venv $(SBOM)

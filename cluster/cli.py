@@ -22,7 +22,7 @@ from reinforce.configs.quoting import message_text, shown
 from reinforce.workers.environment import UnsuitableEnvironmentError
 
 _SETTINGS = "[--section.field value ...]"
-_VERBS = {
+VERBS = {
     "train": (f"PRESET_OR_YAML {_SETTINGS}", "train, in a new run directory"),
     "pretrain": ("PRESET_OR_YAML DATA [...]", "imitate recorded actions, to start from"),
     "resume": (f"RUN_DIR {_SETTINGS}", "go on from the newest good checkpoint"),
@@ -77,7 +77,7 @@ _MODULES = {
 
 def _usage() -> str:
     lines = "\n".join(
-        f"  {f'{verb} {call}':<51}{purpose}" for verb, (call, purpose) in _VERBS.items()
+        f"  {f'{verb} {call}':<51}{purpose}" for verb, (call, purpose) in VERBS.items()
     )
     return f"""\
 usage: reinforce VERB ...
@@ -133,10 +133,10 @@ def _run(words: list[str]) -> int:
     if verb == "--version":
         sys.stdout.write(f"reinforce {version('distributed-reinforce')}\n")
         return 0
-    if verb not in _VERBS:
-        near = suggestion(verb, _VERBS)
+    if verb not in VERBS:
+        near = suggestion(verb, VERBS)
         hint = f"; {near}" if near else "."
-        return _fail(f"there is no verb {shown(verb)}{hint} The verbs are: {', '.join(_VERBS)}", 2)
+        return _fail(f"there is no verb {shown(verb)}{hint} The verbs are: {', '.join(VERBS)}", 2)
     if verb not in _READING:
         search_current_directory()
     try:

@@ -62,3 +62,11 @@ def test_every_decision_is_in_the_index():
     listed = rows.findall((folder / "README.md").read_text())
 
     assert listed == sorted(path.name for path in folder.glob("0*.md"))
+
+
+def test_the_reference_has_all_that_python_offers():
+    page = (ROOT / "docs" / "reference" / "python.md").read_text()
+
+    assert sorted(re.findall(r"^::: reinforce[.](\w+)$", page, re.MULTILINE)) == sorted(
+        reinforce.__all__
+    )
