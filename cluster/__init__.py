@@ -35,7 +35,7 @@ _LIBRARY_ENVIRONMENT = {
 }
 
 RAY_CAME_FIRST = "ray" in sys.modules and "RAY_AUTH_MODE" not in os.environ
-"""Ray was imported before it could be told that clusters ask for a token."""
+"""Ray was imported before it could learn that clusters ask for a token."""
 
 for _name, _value in _LIBRARY_ENVIRONMENT.items():
     os.environ.setdefault(_name, _value)

@@ -72,7 +72,7 @@ _MODULES = {
     **dict.fromkeys(("scale", "pause", "unpause", "stop"), "control"),
     "presets": "config",
 }
-"""Of the verbs that share one with others in ``cluster.commands``."""
+"""Modules in ``cluster.commands`` that hold several verbs, or one of another name."""
 
 
 def _usage() -> str:

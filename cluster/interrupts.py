@@ -89,7 +89,7 @@ class Interrupts:
     def call(self, function: Callable[[], _T], *, obey_at_once: bool) -> _T:
         """Call a function in which a signal raises InterruptedRunError on the spot, or does not.
 
-        On the spot: for what may take for ever and leaves nothing half done. The code in there sees
+        On the spot: for what may never end and leaves nothing half done. The code in there sees
         a KeyboardInterrupt. Not so, within such a call: for what must not be torn.
         """
         before = self._raises

@@ -1,4 +1,4 @@
-"""Tickets that last: told after half a minute, and again each time that it has doubled.
+"""Tickets that last: reported after half a minute, and again each time that it has doubled.
 
 Where tickets usually take longer, one is reported only if it outlasts that.
 """
@@ -63,7 +63,7 @@ class Patience:
     def note(
         self, ticket: Ticket, seconds: float, num_steps: int | None = None
     ) -> LongTicket | None:
-        """Return what is to be told of a ticket that is still being played, if anything is."""
+        """Return the report on a ticket that is still being played, if one is due."""
         if ticket != self._ticket:
             usual_s = self._usual_s or self._seconds
             self._usual_s = _KEPT * usual_s + (1 - _KEPT) * self._seconds
@@ -123,7 +123,7 @@ def _place_of(thread: int) -> str:
 
 
 class LongTicketNotice:
-    """Prints what is to be told of tickets that are played outside of a run."""
+    """Prints reports on tickets that are played outside of a run."""
 
     def __init__(self, console: PlainConsole) -> None:
         self._console, self._patience = console, Patience()

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
 _LOOPBACK = ("localhost", "127.0.0.1", "127.0.0.0/8", "::1", "[::1]")
-"""As the libraries spell it that read ``no_proxy``: only some of them know networks or brackets."""
+"""Every spelling that libraries read in ``no_proxy``: only some know networks or brackets."""
 
 
 def keep_loopback_direct() -> None:

@@ -250,7 +250,9 @@ class EvaluationConfig(Section):
     section: ClassVar[str] = "evaluation"
 
     episodes: int = Field(
-        100, ge=5, description="Episodes per evaluation, >= 5; more narrow the 95 % interval."
+        100,
+        ge=5,
+        description="Episodes per evaluation, >= 5; more of them give a narrower 95 % interval.",
     )
     every_updates: int | None = Field(
         10,

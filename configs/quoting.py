@@ -10,7 +10,7 @@ _MAX_LINE = 2000
 
 
 _MAX_END = 400
-"""Of these, so many at the end."""
+"""How many of them come from the end."""
 
 
 def command_line(verb: str, *words: object) -> str:

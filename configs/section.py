@@ -41,7 +41,7 @@ class Role(Enum):
     """Decides what is computed: runs of one group share it; a run that changes it is of another."""
 
     FIXED = auto()
-    """Likewise, and what a run has would not fit another: it is kept to the end."""
+    """Decides what is computed, and weights and records would not fit another value: it is kept."""
 
     LIMIT = auto()
     """Decides when it is enough: runs of one group share it; a resumed run may have another."""
@@ -70,7 +70,7 @@ class Section(BaseModel):
     """The name of the section in YAML and on the command line; empty for the root."""
 
     role: ClassVar[Role] = Role.RESULT
-    """Of its settings, unless a field's annotation names another."""
+    """Role of its settings, unless a field's annotation names another."""
 
     @classmethod
     def role_of(cls, field: str) -> Role:

@@ -11,7 +11,7 @@ import yaml
 from reinforce.configs.quoting import shown
 
 MAX_BYTES = 2**20
-"""Of a file; and characters of a text."""
+"""Largest file; and most characters of a text."""
 
 _MAX_VALUES = 20_000
 _MAX_DEPTH = 50

@@ -24,7 +24,7 @@ _MAX_INTEGER = 2**53
 """Beyond it, a float is not every whole number."""
 
 MAX_RUNS = 10_000
-"""Of a sweep: trials times seeds."""
+"""Most runs of a sweep: trials times seeds."""
 
 
 class Range(Section):

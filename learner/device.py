@@ -16,7 +16,7 @@ from reinforce.configs.learning import Device, LearnerConfig, Precision
 from reinforce.learner.networks.network import PolicyNetwork
 
 MAX_DRIFT: dict[Precision, float] = {"float32": 1e-2, "bfloat16": 0.5}
-"""Of a log-probability (nats) between worker and learner, with the same weights.
+"""Largest difference of a log-probability (nats) between worker and learner with the same weights.
 
 Float32 explains less than 1e-4. Bfloat16 explains up to 0.1 of trained policies, in proportion to
 their logits, and more of narrow Gaussians (docs/decisions/0074-where-the-learner-computes.md).

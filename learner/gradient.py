@@ -38,7 +38,7 @@ _MIN_MICRO_BATCHES = 2
 """In a batch that is worth more than one thread (docs/decisions/0075-the-learner-in-threads.md)."""
 
 _OWN_KINDS = ("mlp", "cnn", "gru")
-"""Of networks that remember nothing from one call to the next, so that threads can share them."""
+"""Networks that remember nothing from one call to the next, so that threads can share them."""
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ def find_endless_play(
         if rollout.num_steps == max_steps and not rollout.ended:
             return [
                 f"environment.id = {config.environment.id!r} has no limit of time, and a policy "
-                f"may play for ever: {random_steps:,} random actions ended an episode, and "
+                f"may play forever: {random_steps:,} random actions ended an episode, and "
                 f"{max_steps:,} most probable ones of an untrained policy did not. "
                 "Evaluations cut such episodes (evaluation.max_episode_steps), training plays on: "
                 "set environment.max_episode_steps"
@@ -93,7 +93,7 @@ def find_ignored_limit(config: Config, spec: EnvironmentSpec) -> list[str]:
             if not ended and len(digests) > limit:
                 return [
                     f"{name} does not end an episode after {limit:,} steps, which is its limit of "
-                    "time, and may play for ever. Evaluations cut such episodes, training plays "
+                    "time, and may play forever. Evaluations cut such episodes, training plays "
                     "on: set environment.use_vector_implementation to false"
                 ]
     return []

@@ -129,7 +129,7 @@ def with_vector_implementation(
 
 
 def placement_of(config: EnvironmentConfig, spec: EnvironmentSpec) -> list[str]:
-    """Return the names by which the environment is told where it stands."""
+    """Return the parameters that receive an instance's place."""
     registration = _registration(config)
     steps_as_vector = config.use_vector_implementation and spec.has_vector_implementation
     played = registration.vector_entry_point if steps_as_vector else registration.entry_point
@@ -152,7 +152,7 @@ def make_environment(
     """Return one environment, in the wrappers that its registration and the configuration name.
 
     Its action masks are in ``info`` or among its observations, if it has any. Its constructor is
-    told where it stands, if it asks for it.
+    given its place, if it asks for it.
 
     UnsuitableEnvironmentError if there is no such id or wrapper, or a constructor fails.
     """
@@ -182,7 +182,7 @@ def make_vector_environment(
 ) -> VectorEnv[Any, Any, Any]:
     """Return the environment's own vector implementation with ``num_lanes`` copies.
 
-    It is one instance, and told where it stands like one.
+    It is one instance, and receives its place like one.
     """
     registration = _registration(config)
     kwargs = _placed_kwargs(config, registration, registration.vector_entry_point, placement)

@@ -1,7 +1,7 @@
 """After how many steps an episode ends at the latest: by its environment, and where it is measured.
 
 Nothing cuts an episode that is learned from but its own environment. One that is only measured is
-cut where no limit of time is known, for a greedy policy may walk into a wall for ever
+cut where no limit of time is known, for a greedy policy may walk into a wall forever
 (docs/decisions/0090-evaluations-end.md).
 """
 

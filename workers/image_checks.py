@@ -12,7 +12,7 @@ from reinforce.workers.environment import UnsuitableEnvironmentError
 from reinforce.workers.random_rollout import RandomRollout
 
 _DIM = 25
-"""Of 255: an image that is nowhere brighter is taken for a board."""
+"""An image that is nowhere brighter, out of 255, is taken for a board."""
 
 _MANY_WEIGHTS = 20_000_000
 """In one layer: 80 MB in every version of the weights, and three times that in the learner."""

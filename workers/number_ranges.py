@@ -11,7 +11,7 @@ from reinforce.learner.policies.spaces import ObservationLayout, ObservationLeaf
 from reinforce.workers.spaces import part_name
 
 _FEW = 8
-"""Of so few float32 for everything that a number does, it is worth a warning."""
+"""A number whose whole range spans so few float32 is worth a warning."""
 
 _ROUNDING = 1e-12
 """A float64 that changes by less than this share of itself is constant but for rounding."""

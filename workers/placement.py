@@ -1,6 +1,6 @@
 """Where an instance of an environment stands among all: for ports, shards and folders of its own.
 
-A constructor with parameters ``worker_index``, ``num_workers`` or ``instance_index`` is told
+A constructor with parameters ``worker_index``, ``num_workers`` or ``instance_index`` receives them
 (docs/decisions/0092-evaluation-environment-and-placement.md).
 """
 

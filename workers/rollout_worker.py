@@ -99,7 +99,7 @@ class RolloutWorker:
         self._evaluates_elsewhere = self._evaluation_environment != config.environment
         self._placement = placement
         self._lanes: dict[bool, SingleLanes | VectorLanes] = {}
-        """Of training; under True, those of another environment for evaluations."""
+        """Lanes for training; under True, those for evaluations in another environment."""
 
     def play(
         self,
@@ -119,7 +119,7 @@ class RolloutWorker:
             NonFiniteError: The environment gave a NaN or an infinity.
             EnvironmentFaultError: It returned something of the wrong form.
             Exception: Whatever the environment raises, with a note on where that was. The
-                environments are then made anew for the next ticket, since their state is unknown.
+                environments are then made again for the next ticket, since their state is unknown.
         """
         started = time.perf_counter()
         if weights.version != self._policy.version:

@@ -33,7 +33,7 @@ class SingleLanes:
         self._spec = spec
         self._decoder = ActionDecoder(spec.action)
         self.limit = limit_of(environments[0])
-        """Steps after which the environments end an episode; None if they may go on for ever."""
+        """Steps after which the environments end an episode; None if there is no limit."""
 
     def play(
         self, policy: Policy, ticket: Ticket, metrics: InfoMetrics, watch: EpisodeWatch

@@ -23,7 +23,7 @@ MASK_KEY = "action_mask"
 
 
 _MOST_CHOICES = 256
-"""Of one component of whole numbers: as many as a byte has."""
+"""Values of one component of whole numbers: as many as a byte has."""
 
 
 class UnsupportedSpaceError(Exception):

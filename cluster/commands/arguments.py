@@ -32,13 +32,13 @@ Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 """An option without a value; absent means no."""
 
 TRUST_HELP = "Trust this run: import the code and use the addresses and folders that it names."
-"""Of the option ``--trust``, which all verbs have that would do so."""
+"""Help of ``--trust``, which every verb has that would otherwise refuse to do so."""
 
 Trust = Annotated[Flag, tyro.conf.arg(help=TRUST_HELP)]
 """The user vouches for a run directory."""
 
 CallbackNames = Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME")]
-"""As often as there are callbacks; ``cluster.callbacks.callback_named`` reads them."""
+"""An option that may be repeated; ``cluster.callbacks.callback_named`` reads the names."""
 
 Settings = Annotated[Config, tyro.conf.arg(name=""), tyro.conf.FlagConversionOff]
 """Every setting of a run as an option of its own."""

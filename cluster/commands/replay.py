@@ -18,7 +18,7 @@ from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.summary import read_summary
 
 _MAX_NUMBERS = 8
-"""Of an observation or an action, in a row of the table; of a larger one, what it is."""
+"""Largest observation or action that a row of the table shows; a larger one is described."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 _MAX_BYTES = 2**23
-"""Of the file that says what is swept: larger than a sweep and its base can be."""
+"""Size of the file that says what is swept; a sweep and its base are never larger."""
 
 
 @dataclass(frozen=True, kw_only=True)

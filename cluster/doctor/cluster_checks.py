@@ -21,7 +21,7 @@ from reinforce.configs.config import Config
 
 _REPORT_TIMEOUT_S = 10.0
 _ENVIRONMENT_SHARE = 0.6
-"""Of that time, what the environment may take; the rest is for a process that starts cold."""
+"""Share of that time for the environment; the rest is for a process that starts cold."""
 
 _HTTP_TIMEOUT_S = 3.0
 _MAX_SKEW_S = 2.0

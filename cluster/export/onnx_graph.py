@@ -27,7 +27,7 @@ from reinforce.learner.policies.architecture import image_size
 from reinforce.learner.policies.distributions import IMPOSSIBLE
 
 OPSET = 17
-"""Of 2022: every runtime in use knows it."""
+"""The operators of 2022, which every runtime in use knows."""
 
 Tensors = dict[str, NDArray[np.float32]]
 

@@ -23,7 +23,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 _TOLERANCE = 1e-5
-"""Of actions that are real numbers; all others have to be equal."""
+"""Largest difference of actions that are real numbers; all others have to be equal."""
 
 
 class Policy:

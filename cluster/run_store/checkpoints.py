@@ -98,7 +98,7 @@ class CheckpointReader:
             report: Called with a sentence about each one that is passed over.
 
         Raises:
-            RunDirectoryError: There are some, and none can be read: to begin anew would destroy
+            RunDirectoryError: There are some, and none can be read: beginning again would destroy
                 what they might still be good for.
         """
         versions = self.versions()

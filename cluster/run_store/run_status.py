@@ -25,10 +25,10 @@ _ENDINGS: dict[str, State] = {
     "interrupted": "stopped",
     "failed": "failed",
 }
-"""Of the statuses in a summary."""
+"""The state that follows from the status in a summary."""
 
 _LINE_BYTES = 2**16
-"""Of the history, of which the last line is enough."""
+"""How much of the history's end is read: enough for its last line."""
 
 
 @dataclass(frozen=True)

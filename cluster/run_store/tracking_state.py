@@ -21,7 +21,7 @@ _LEVELS = 4
 """How far above a run its store may lie: PROJECT/sweeps/NAME/runs/RUN, with PROJECT/mlflow.db."""
 
 _MAX_INSTRUCTIONS = 1_000_000
-"""Of SQLite, for a look into a file that somebody else may have made; a few hundred are usual."""
+"""Limit for SQLite in a file that somebody else may have made; a few hundred are usual."""
 
 
 class TrackingState(BaseModel, extra="allow"):

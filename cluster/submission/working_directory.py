@@ -17,7 +17,7 @@ from pathlib import Path
 from reinforce.cluster.errors import UsageError
 
 LIMIT_BYTES = 512 << 20
-"""Of Ray's, for a package (``RAY_RUNTIME_ENV_WORKING_DIR`` in its documentation)."""
+"""Ray's limit for a package (``RAY_RUNTIME_ENV_WORKING_DIR`` in its documentation)."""
 
 _GENERATED = {"runs", "mlruns", "mlartifacts", "__pycache__", "node_modules", "venv"}
 _GENERATED_PREFIXES = (".", "mlflow.db")

@@ -27,7 +27,7 @@ _POLL_S = 0.2
 _PROGRAM = "reinforce.cluster.sweeps.trial_program"
 
 _STOP_TIMEOUT_S = 120.0
-"""For a run that was told to stop: it writes a checkpoint first."""
+"""For a run that is to stop: it writes a checkpoint first."""
 
 
 class Sweep:

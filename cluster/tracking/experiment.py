@@ -18,7 +18,7 @@ _DEFAULT_NAME = "reinforce"
 _RUNS = "SELECT 1 FROM runs WHERE run_uuid = ?"
 _EXPERIMENTS = "SELECT 1 FROM experiments WHERE name = ?"
 _EXPERIMENT_OF_ID = "SELECT 1 FROM experiments WHERE experiment_id = ?"
-"""Of a store of MLflow in SQLite."""
+"""Questions to an MLflow store in SQLite."""
 
 _EXPERIMENT_TAGS = {
     "mlflow.note.content": (

@@ -26,10 +26,10 @@ POINTS_PER_REQUEST = 1000
 """MLflow takes no more; what is in one request is stored as a whole or not at all."""
 
 INCOMPLETE_TAG = "tracking.incomplete"
-"""Of a run whose processes are gone before everything was sent: how to send the rest."""
+"""Tag of a run whose processes ended before everything was sent: how to send the rest."""
 
 UNSTORED_TAG = "tracking.num_unstored"
-"""Of a run some of whose artifacts could not be stored: how many."""
+"""Tag of a run: how many of its artifacts could not be stored."""
 
 _KEY_TAG = "reinforce.key"
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 BUNDLE = "bundle"
-"""Of a model's artifacts, the folder that holds the policy as `reinforce export` writes it."""
+"""Folder among a model's artifacts that holds the policy as `reinforce export` writes it."""
 
 _NAME = re.compile(
     r"models:/(?P<model_id>m-\w+)"

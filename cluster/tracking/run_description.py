@@ -17,7 +17,7 @@ _DIRTY = {
     False: ("false", ""),
     None: ("unknown", ", perhaps with uncommitted changes: git did not say in time"),
 }
-"""Of ``git.is_dirty``: the tag, and what the note says."""
+"""The tag and the words of the note, by ``git.is_dirty``."""
 
 _STATUS = {"finished": "FINISHED", "interrupted": "KILLED"}
 

@@ -19,7 +19,7 @@ from reinforce.learner.policies.spaces import VECTOR, ObservationLayout
 
 _NUM_SAMPLES = 3
 _PROBE_STD = 0.3
-"""Of the noise on the parameters with which a module is tried a second time."""
+"""Deviation of the noise on the parameters when a module is tried a second time."""
 
 
 class UnsuitablePolicyError(ConfigError):

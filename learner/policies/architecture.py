@@ -130,7 +130,7 @@ _NUM_COLOURS = 4
 """Red, green, blue and opacity; more channels than that may as well be a side."""
 
 _LONGEST_SIDE = 8
-"""Of what leaves the layers for smaller images; halvings are added until it is so."""
+"""Longest side of what leaves the layers for smaller images; halvings are added until it fits."""
 
 
 def image_size(shape: tuple[int, ...], channels: Channels | None) -> tuple[int, int, int]:

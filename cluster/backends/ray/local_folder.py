@@ -20,8 +20,8 @@ from reinforce.cluster.files import open_locked
 _PREFIX = "reinforce-"
 _LOCK = "lock"
 _MAX_PARENT_BYTES = 22
-"""Of the place that the folder lies in: the address of a Unix socket has at most 107 bytes, and
-what we and Ray put below takes up to 85."""
+"""Length of the path above the folder: the address of a Unix socket has at most 107 bytes, of which
+we and Ray take up to 85."""
 
 _CHECK_EVERY_S = 1.0
 

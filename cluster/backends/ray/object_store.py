@@ -27,16 +27,16 @@ _LEAST_BYTES = 80 << 20
 """Ray refuses less than 75 MiB."""
 
 _ASSUMED_STEPS = 1000
-"""Of an episode whose environment has no limit of time."""
+"""Length that an episode is taken to have where its environment sets no limit of time."""
 
 _BYTES_BESIDE_OBSERVATION = 20
-"""Of a step: its reward, the log-probability of its action, and a small action."""
+"""A step's reward, the log-probability of its action, and a small action."""
 
 _ROOM = 1.25
 """For weights, states of the learner, and what lies between objects."""
 
 _SHARE_OF_SHARED_MEMORY, _SHARE_OF_MEMORY = 0.8, 0.5
-"""Of what is free: pages of /dev/shm are memory, which workers and learner need, too."""
+"""Shares of what is free: pages of /dev/shm are memory, which workers and learner need, too."""
 
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - Ray's choice, and only looked at
 

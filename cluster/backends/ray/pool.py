@@ -350,7 +350,7 @@ class RayPool:
             self._shown_wait = None
 
     def _note_nobody(self) -> None:
-        """Wait for room as long as the user likes, and for those that have a place not for ever."""
+        """Wait for room as long as the user likes, and only so long for those that have a place."""
         if self._shown_wait is None:
             self._shown_wait = ExitStack()
             self._shown_wait.enter_context(self._driver.waiting("a worker", self._why_nobody))

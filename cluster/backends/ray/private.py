@@ -122,7 +122,7 @@ def job_config(search_path: list[str]) -> JobConfig:
 
 
 class _EndingCoreWorker:
-    """Ray's core worker, which is not told of references that are dropped while it ends.
+    """Ray's core worker, which does not hear of references that are dropped while it ends.
 
     Ray ends the whole process when another thread drops one at the wrong moment.
     """
@@ -210,7 +210,7 @@ def spilled_bytes() -> int:
 
 
 def session_folder() -> str:
-    """Return the folder of this node's Ray, below which it spills unless it was told otherwise."""
+    """Return the folder of this node's Ray, below which it spills by default."""
     return str(worker._global_node.get_session_dir_path())
 
 

@@ -37,7 +37,7 @@ def key_of(ticket: Ticket) -> TicketKey:
 
 
 class WorkerState(Enum):
-    """Of a worker that lives, as far as is known. One that is dead is forgotten."""
+    """What a worker does that lives, as far as is known. A dead one is forgotten."""
 
     STARTING = auto()  # its process, or its environments after a failure
     READY = auto()

@@ -20,10 +20,10 @@ from reinforce.configs.quoting import cut_line, printable
 from reinforce.workers.tickets import Purpose, Ticket
 
 _LINES_PER_S = 20
-"""Of one worker. Sending one takes half a millisecond."""
+"""Lines that one worker may send. Sending one takes half a millisecond."""
 
 _SHOWN_LINES_PER_S = 100
-"""Of all workers."""
+"""Lines that all workers may show together."""
 
 _MAX_CHARACTERS = 500
 _MAX_PENDING = 10_000

@@ -1,0 +1,58 @@
+"""How we write: without phrases that read as translated, in documents, messages and docstrings.
+
+The list holds what reviewers found in this project. Decisions are history and stay as they were.
+"""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "docs/reference/python.md"]
+MODULES = [
+    path
+    for folder in ("configs", "learner", "workers", "cluster", "reinforce", "examples")
+    for path in (ROOT / folder).rglob("*.py")
+]
+
+INSTEAD = {
+    r"\banew\b": "again",
+    r"\b(?:is|are|was|were|be) told (?!apart)": "the active voice: who reports it",
+    r"\b(?:is|are|was|were) said to\b": "the active voice",
+    r"\bnone (?:is|was) at hand\b": "not tested on",
+    r"\bmore narrow\b": "narrower",
+    r"\bbelongs? into\b": "belong in",
+    r"\bfor ever\b": "forever",
+    r"\bbe it\b": "whether it is",
+    r"\bthe fewer ones\b": "fewer",
+    r"\bonce more to\b": "again to",
+}
+
+
+def findings(text):
+    flat = re.sub(r"```.*?```|`[^`]*`", "", text, flags=re.DOTALL)
+    return [
+        f"{match.group()!r}: rather {better}"
+        for phrase, better in INSTEAD.items()
+        for match in re.finditer(phrase, " ".join(flat.split()), re.IGNORECASE)
+    ]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_documents_read_as_if_somebody_had_said_them(document):
+    assert findings(document.read_text()) == []
+
+
+def test_messages_and_docstrings_do_too():
+    found = []
+    for module in MODULES:
+        for node in ast.walk(ast.parse(module.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                wrong = findings(node.value)
+                if node.value.startswith("Of "):
+                    wrong.append("begins with 'Of': name the thing")
+                found += [f"{module.relative_to(ROOT)}, line {node.lineno}: {it}" for it in wrong]
+
+    assert found == []
