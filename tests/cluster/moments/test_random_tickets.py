@@ -1,4 +1,4 @@
-"""Random tickets of runs of five kinds are had again, and random bits of them do not go unnoticed."""
+"""Random tickets of five kinds of runs are had again; random bits that are altered are named."""
 
 import json
 import shutil
