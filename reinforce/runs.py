@@ -70,10 +70,10 @@ class Run(SavedPolicy):
 
     @property
     def status(self) -> str:
-        """``finished``, ``interrupted`` or ``failed``; ``running``; or ``lost``, without an end."""
+        """``finished``, ``interrupted``, ``failed`` or ``running``; ``killed``: without an end."""
         if "status" in self.summary:
             return str(self.summary["status"])
-        return "running" if is_being_written(self._directory.journal_file) else "lost"
+        return "running" if is_being_written(self._directory.journal_file) else "killed"
 
     @property
     def weights_sha256(self) -> str | None:
