@@ -153,12 +153,7 @@ class RunLifecycle:
             waiting=self._waiting,
         )
         state = start.learner if start else first_state(self._config, self._spec)
-        opened = open_backend(self._config, self._spec, driver, state)
-        if not as_in_its_job(self._config).cluster.is_this_machine:
-            from reinforce.cluster.backends.ray.published_numbers import publish_wait
-
-            self._publish_wait = partial(publish_wait, self._run.name, self._run.path)
-        with opened as backend:
+        with self._opened_backend(driver, state) as backend:
             # From here on the run is another than before; what was refused has left it as it was.
             note_start()
             note_own(self._run, self._config, self._warn)
@@ -187,6 +182,17 @@ class RunLifecycle:
             self._unless_interrupted(self._film, "film was not made", "record")
             self._let_trackers_go()
         return summary, outcome.exit_code
+
+    def _opened_backend(
+        self, driver: Driver, state: LearnerState | None
+    ) -> AbstractContextManager[Backend]:
+        """Return the backend; on a cluster, its status says from now on what is waited for."""
+        opened = open_backend(self._config, self._spec, driver, state)
+        if not as_in_its_job(self._config).cluster.is_this_machine:
+            from reinforce.cluster.backends.ray.published_numbers import publish_wait
+
+            self._publish_wait = partial(publish_wait, self._run.name, self._run.path)
+        return opened
 
     @contextmanager
     def _exporting(self, display: Display) -> Iterator[Callable[[JournalEntry], None]]:
