@@ -68,6 +68,7 @@ def test_a_run_that_is_over_is_told_by_its_summary_or_was_killed_if_it_has_none(
         "failed": "failed",
         "killed": "killed",
     }
+    assert reinforce.load("runs/killed").status == "killed"
     row = rows["finished"]
     assert row["note"] == "max_updates"
     assert abs(row["since_ms"] - time.time() * 1000) < 60_000
