@@ -93,7 +93,7 @@ hashes: $(UPGRADE)/bin/uv  ## What PyPI has of the versions in constraints.txt: 
 
 secrets:  ## Make the secrets of docker-compose.yml that are not there yet
 	@# The folder keeps others of this machine out; a container's user, whatever its number, reads.
-	@umask 077 && mkdir -p secrets && cd secrets && for name in ray_token postgres_password s3_secret_key; do \
+	@umask 077 && mkdir -p secrets && cd secrets && for name in ray_token postgres_password s3_secret_key grafana_password; do \
 		test -s $$name || { $(PYTHON) -c 'import secrets; print(secrets.token_hex(32), end="")' > $$name \
 		&& chmod 444 $$name && echo "made secrets/$$name"; }; done
 

@@ -155,8 +155,9 @@ def without_colours(text: str) -> str:
 
 
 class InterruptedRunError(ReinforceError):
-    """The user asked the run to stop."""
+    """The user asked the run to stop, by a signal or by a request that acts as one."""
 
-    def __init__(self, signal_number: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(signal_number).name}")
+    def __init__(self, signal_number: int, *, is_request: bool = False) -> None:
+        name = "`reinforce stop`" if is_request else signal.Signals(signal_number).name
+        super().__init__(f"stopped by {name}")
         self.exit_code = 128 + signal_number

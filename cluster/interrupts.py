@@ -32,6 +32,7 @@ class Interrupts:
 
     def __init__(self) -> None:
         self._received: int | None = None
+        self._is_requested = False
         self._received_at_s = 0.0
         self._is_entered = False
         # Python gives signals to the main thread alone, and lets no other handle them.
@@ -65,12 +66,15 @@ class Interrupts:
     @property
     def received(self) -> InterruptedRunError | None:
         """What the first signal amounts to, if one came."""
-        return None if self._received is None else InterruptedRunError(self._received)
+        if self._received is None:
+            return None
+        return InterruptedRunError(self._received, is_request=self._is_requested)
 
-    def deliver(self, number: signal.Signals) -> None:
+    def request(self, number: signal.Signals) -> None:
         """Act from another thread as if a signal had come, unless one has already."""
         if self._received is not None:
             return
+        self._is_requested = True
         if self._is_possible and self._previous[number] is not signal.SIG_IGN:
             # To the thread that may be waiting for something, which only a real signal ends.
             signal.pthread_kill(threading.main_thread().ident or 0, number)

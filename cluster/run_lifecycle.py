@@ -24,7 +24,7 @@ from reinforce.cluster.errors import (
 from reinforce.cluster.export.video import film_last_and_best
 from reinforce.cluster.interrupts import Interrupts
 from reinforce.cluster.progress import Progress
-from reinforce.cluster.run_requests import RequestsReader, StopWatch
+from reinforce.cluster.run_requests import RequestsReader, RunRequests, StopWatch
 from reinforce.cluster.run_store.checkpoint import Checkpoint
 from reinforce.cluster.run_store.checkpoints import Checkpoints
 from reinforce.cluster.run_store.journal import Journal, JournalEntry, change_entry
@@ -83,7 +83,8 @@ class RunLifecycle:
         self._tracking = Tracking(config.tracking, console, self._interrupts)
         self._others = OtherTrackers(config.tracking, console, self._interrupts)
         self._wait_notes = WaitNotes(run)
-        self._waiting = partial(waiting, console, note=self._wait_notes.note)
+        self._publish_wait: Callable[[str], None] = lambda what: None
+        self._waiting = partial(waiting, console, note=self._note_wait)
 
     def conduct(self, start: Checkpoint | None, note_start: Callable[[], None]) -> int:
         """Train and return the exit code.
@@ -152,7 +153,7 @@ class RunLifecycle:
             waiting=self._waiting,
         )
         state = start.learner if start else first_state(self._config, self._spec)
-        with open_backend(self._config, self._spec, driver, state) as backend:
+        with self._opened_backend(driver, state) as backend:
             # From here on the run is another than before; what was refused has left it as it was.
             note_start()
             note_own(self._run, self._config, self._warn)
@@ -182,6 +183,17 @@ class RunLifecycle:
             self._let_trackers_go()
         return summary, outcome.exit_code
 
+    def _opened_backend(
+        self, driver: Driver, state: LearnerState | None
+    ) -> AbstractContextManager[Backend]:
+        """Return the backend; on a cluster, its status says from now on what is waited for."""
+        opened = open_backend(self._config, self._spec, driver, state)
+        if not as_in_its_job(self._config).cluster.is_this_machine:
+            from reinforce.cluster.backends.ray.published_numbers import publish_wait
+
+            self._publish_wait = partial(publish_wait, self._run.name, self._run.path)
+        return opened
+
     @contextmanager
     def _exporting(self, display: Display) -> Iterator[Callable[[JournalEntry], None]]:
         """Yield what shows an entry; on a cluster, it exports the entry's numbers, too."""
@@ -190,7 +202,9 @@ class RunLifecycle:
             return
         from reinforce.cluster.backends.ray.metrics import MetricsExporter
 
-        with MetricsExporter(self._run.name, self._run.path, display.warn) as exporter:
+        self._publish_wait = lambda what: None  # from here on with the numbers
+        told = (self._run.name, self._run.path, display.warn, lambda: self._waits_for)
+        with MetricsExporter(*told) as exporter:
 
             def show(entry: JournalEntry) -> None:
                 steps = {"progress/environment_steps": float(entry.environment_steps)}
@@ -198,6 +212,15 @@ class RunLifecycle:
                 display.show(entry)
 
             yield show
+
+    def _note_wait(self, wait: object, what: str) -> None:
+        self._wait_notes.note(wait, what)
+        self._publish_wait(self._wait_notes.first)
+
+    @property
+    def _waits_for(self) -> str:
+        is_paused = RunRequests.read(self._run.control_file).paused
+        return self._wait_notes.first or "`reinforce unpause`" * is_paused
 
     def _let_trackers_go(self) -> None:
         self._tracking.let_go()

@@ -110,5 +110,5 @@ class StopWatch:
             if RunRequests.read(self._path).stop:
                 self._tell("stopping, as asked by `reinforce stop`")
                 RunRequests.take_back_stop(self._path)
-                self._interrupts.deliver(signal.SIGTERM)
+                self._interrupts.request(signal.SIGTERM)
                 return

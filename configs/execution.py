@@ -96,6 +96,14 @@ class ClusterConfig(Section):
         1.0, gt=0, description="CPUs that Ray reserves for each rollout worker, > 0."
     )
 
+    priority: float = Field(
+        1.0,
+        gt=0,
+        le=1e6,
+        description="Weight of the run where several share a cluster, > 0: with num_workers auto, "
+        "runs of 2 and 1 take two thirds and one third of its CPUs, and each at least "
+        "workers.min_workers. It changes the speed and nothing else.",
+    )
     room_timeout_s: float | None = Field(
         None,
         gt=0,

@@ -37,7 +37,9 @@ from reinforce.policy import Policy
 from reinforce.saved import EvaluationResult, FinalEvaluation, SavedPolicy, evaluated
 
 _COUNTERS = ("updates", "environment_steps", "training_time_s", "timestamp_ms")
-_OF_EPISODES = ("update", "ticket", "episode", "return", "length", "terminated", "truncated")
+_OF_EPISODES = (
+    *("update", "ticket", "episode", "return", "length", "log_prob", "terminated", "truncated"),
+)
 """Columns of the tables; a table without a row has them, too."""
 
 
@@ -68,10 +70,10 @@ class Run(SavedPolicy):
 
     @property
     def status(self) -> str:
-        """``finished``, ``interrupted`` or ``failed``; ``running``; or ``lost``, without an end."""
+        """``finished``, ``interrupted``, ``failed`` or ``running``; ``killed``: without an end."""
         if "status" in self.summary:
             return str(self.summary["status"])
-        return "running" if is_being_written(self._directory.journal_file) else "lost"
+        return "running" if is_being_written(self._directory.journal_file) else "killed"
 
     @property
     def weights_sha256(self) -> str | None:
@@ -102,8 +104,9 @@ class Run(SavedPolicy):
     def episodes(self) -> pd.DataFrame:
         """One row per episode that was learned from, in ticket order.
 
-        Columns: update, ticket, episode, return, length, terminated, truncated, and the metrics
-        from ``info``, such as is_success. Runs of version 0.1 do not say how an episode ended.
+        Columns: update, ticket, episode, return, length, log_prob (mean over its actions under the
+        policy that played it, in nats), terminated, truncated, and the metrics from ``info``, such
+        as is_success. Runs of version 0.1 know neither log_prob nor how an episode ended.
         """
         size, tables = self.config.workers.episodes_per_ticket, []
         for entry in self._entries():
@@ -113,7 +116,8 @@ class Run(SavedPolicy):
                 unknown: list[bool | None] = [None] * num
                 truncated = pd.array(entry.batch.episode_truncated or unknown, dtype="boolean")
                 returns, lengths = entry.batch.episode_returns, entry.batch.episode_lengths
-                columns = (entry.updates - 1, ticket, episode, returns, lengths)
+                log_probs = pd.array(entry.batch.episode_log_probs or unknown, dtype="Float64")
+                columns = (entry.updates - 1, ticket, episode, returns, lengths, log_probs)
                 table = dict(zip(_OF_EPISODES, (*columns, ~truncated, truncated), strict=True))
                 tables.append(pd.DataFrame({**table, **entry.batch.episode_metrics}))
         return (

@@ -43,6 +43,8 @@ class RolloutReport:
         policy_version: Version of the weights that played it.
         episode_returns: [E] undiscounted, in the environment's unit.
         episode_lengths: [E] steps.
+        episode_log_probs: [E] mean log-probability (nats) of an episode's actions under the policy
+            that played it.
         truncated: [E] whether a limit of time ended the episode.
         num_cut: Of these, how many the environment would have gone on with.
         num_unknown: Steps that showed a category which is not in its space.
@@ -57,6 +59,7 @@ class RolloutReport:
     policy_version: int
     episode_returns: NDArray[np.float64]
     episode_lengths: NDArray[np.int64]
+    episode_log_probs: NDArray[np.float64]
     truncated: NDArray[np.bool_]
     num_cut: int
     num_unknown: int
@@ -143,6 +146,7 @@ class RolloutWorker:
             policy_version=trajectories.policy_version,
             episode_returns=trajectories.episode_returns,
             episode_lengths=trajectories.episode_lengths,
+            episode_log_probs=trajectories.episode_log_probs,
             truncated=trajectories.truncated,
             num_cut=watch.num_cut,
             num_unknown=num_unknown(self._spec.observation, trajectories.observations),

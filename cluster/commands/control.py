@@ -45,12 +45,16 @@ class RequestCommand(Command):
         """
         run = RunDirectory.open(self.run)
         if not is_being_written(run.journal_file):
-            raise UsageError(
-                f"nobody trains {self.run} at the moment; "
-                f"`{command_line('resume', self.run)}` goes on"
-            )
+            raise UsageError(f"nobody trains {self.run}: it {self._how_it_ended(run)}")
         RunRequests.change(run.control_file, **changes)
         return run
+
+    def _how_it_ended(self, run: RunDirectory) -> str:
+        """Return words such as "was stopped after update 3; `reinforce resume RUN_DIR` goes on"."""
+        status = status_of(run.path)
+        verb = "was " * (status.state in ("stopped", "killed")) + status.state
+        way_on = f"; `{command_line('resume', self.run)}` goes on"
+        return f"{verb} after update {status.updates}{way_on * (status.state != 'finished')}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from reinforce.configs.quoting import command_line
 
 @dataclass(frozen=True, kw_only=True)
 class ShowCommand(Command):
-    """Find the worst, best and longest episodes that a run has learned from, and film them.
+    """Find the worst, best, longest and most surprising episodes of training, and film them.
 
     Without --film, each is printed with the command that plays it again.
 
@@ -25,6 +25,9 @@ class ShowCommand(Command):
         worst: How many of the episodes with the lowest return, >= 1.
         best: How many of those with the highest.
         longest: How many of those with the most steps.
+        surprising: How many of those with the lowest log-probability, which is the mean over the
+            actions of an episode under the policy that played it. Evaluations are left out: greedy
+            actions are never against the odds.
         film: Folder that receives an mp4 of each.
     """
 
@@ -32,6 +35,7 @@ class ShowCommand(Command):
     worst: int | None = None
     best: int | None = None
     longest: int | None = None
+    surprising: int | None = None
     film: Path | None = None
     trust: Trust = False
 
@@ -55,7 +59,7 @@ class ShowCommand(Command):
         return 0 if is_as_recorded else 1
 
     def _found(self, run: RunDirectory) -> Iterator[tuple[str, FoundEpisode]]:
-        asked = {"worst": self.worst, "best": self.best, "longest": self.longest}
+        asked = {name: getattr(self, name) for name in ("worst", "best", "longest", "surprising")}
         numbers = {order: number for order, number in asked.items() if number is not None}
         for order, number in (numbers or {"worst": 3, "best": 3}).items():
             if number < 1:
@@ -64,4 +68,6 @@ class ShowCommand(Command):
 
 
 def _in_words(episode: FoundEpisode) -> str:
-    return f"{episode.name!s:<12}return {episode.episode_return:<10g}{episode.length:,} steps"
+    log_prob = "" if episode.log_prob is None else f"  log-probability {episode.log_prob:.4f}"
+    measured = f"return {episode.episode_return:<10g}{episode.length:,} steps{log_prob}"
+    return f"{episode.name!s:<12}{measured}"

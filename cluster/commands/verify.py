@@ -24,7 +24,7 @@ class VerifyCommand(Command):
 
     First journal, checkpoints, configuration and summary are held against each other, then batches
     and weights that are made again against them. The run itself is left as it is. Exit code 1 if
-    anything differs; what and where is printed.
+    anything differs; what and where is printed, and what is missing or torn and was not checked.
 
     Attributes:
         run: The run directory.
@@ -103,7 +103,15 @@ def _rows(certificate: Certificate) -> Iterator[tuple[str, str]]:
     yield "weights", f"sha256 {certificate.weights_sha256}"
     for finding in certificate.findings:
         yield "differs", finding.text
-    yield "verdict", "as recorded" if certificate.verified else "not as recorded"
+    for text in certificate.unchecked:
+        yield "unchecked", text
+    yield "verdict", _verdict(certificate)
+
+
+def _verdict(certificate: Certificate) -> str:
+    if not certificate.verified:
+        return "not as recorded"
+    return "as recorded" + ", as far as it could be checked" * bool(certificate.unchecked)
 
 
 def _other_versions(certificate: Certificate) -> Iterator[str]:

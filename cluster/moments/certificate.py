@@ -42,6 +42,7 @@ class Certificate:
         evaluated: Whether the final evaluation was played again.
         seed: By which the updates were chosen; None: all were.
         findings: What is not as recorded, the first first; empty: everything is.
+        unchecked: What could not be looked at, in sentences: files that are missing or torn.
         weights_sha256: Digest of the run's last weights, by its journal.
         journal_sha256: Digest of the journal's whole lines; None if it cannot be read.
         config_sha256: Digest of the resolved configuration, as YAML.
@@ -59,6 +60,7 @@ class Certificate:
     evaluated: bool
     seed: int | None
     findings: tuple[Finding, ...]
+    unchecked: tuple[str, ...]
     weights_sha256: str | None
     journal_sha256: str | None
     config_sha256: str

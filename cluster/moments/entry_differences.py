@@ -87,6 +87,7 @@ def _pairs(one: JournalEntry, other: JournalEntry) -> Iterator[tuple[str, Any, A
     if a and b:
         yield "batch.episode_returns", a.episode_returns, b.episode_returns
         yield "batch.episode_lengths", a.episode_lengths, b.episode_lengths
+        yield "batch.episode_log_probs", a.episode_log_probs, b.episode_log_probs
         yield "batch.episode_truncated", a.episode_truncated, b.episode_truncated
         yield "batch.episode_metrics", a.episode_metrics, b.episode_metrics
 

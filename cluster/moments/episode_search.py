@@ -1,13 +1,15 @@
 """Finds the episodes of a run that one wants to see, by what its journal says of each."""
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from reinforce.cluster.errors import UsageError
 from reinforce.cluster.moments.ticket_replay import TicketName
 from reinforce.cluster.run_store.journal import read_entries
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.configs.loading import load_config
+from reinforce.configs.quoting import command_line
 from reinforce.workers.tickets import Purpose
 
 
@@ -19,11 +21,14 @@ class FoundEpisode:
         name: By which it is played again.
         episode_return: Undiscounted, in the environment's unit.
         length: In steps.
+        log_prob: Mean log-probability of its actions under the policy that played it, in nats; of
+            continuous actions, of their density. None where the journal does not say it.
     """
 
     name: TicketName
     episode_return: float
     length: int
+    log_prob: float | None
 
 
 def find_episodes(run: RunDirectory, order: str, number: int) -> list[FoundEpisode]:
@@ -31,26 +36,42 @@ def find_episodes(run: RunDirectory, order: str, number: int) -> list[FoundEpiso
 
     Args:
         run: Only its journal is read.
-        order: ``worst`` or ``best`` by return, or ``longest``.
+        order: ``worst`` or ``best`` by return, ``longest``, or ``surprising``: with the lowest mean
+            log-probability of the actions, those that the policy took against its own odds.
+            Evaluations are not among them: what acts greedily takes no action against its odds.
         number: How many, at most.
 
     Raises:
         ConfigError, RunDirectoryError: The run cannot be read.
+        UsageError: It was made before journals held log-probabilities.
     """
-    keys = {
+    keys: dict[str, Callable[[FoundEpisode], float]] = {
         "worst": lambda episode: episode.episode_return,
         "best": lambda episode: -episode.episode_return,
         "longest": lambda episode: -episode.length,
+        "surprising": lambda episode: _log_prob(run, episode),
     }
     return heapq.nsmallest(number, _episodes(run), key=keys[order])
+
+
+def _log_prob(run: RunDirectory, episode: FoundEpisode) -> float:
+    if episode.log_prob is None:
+        raise UsageError(
+            f"{run.journal_file} has no log-probabilities of {episode.name}: an earlier version "
+            f"made the run; `{command_line('replay', run.path, episode.name)}` prints them"
+        )
+    return episode.log_prob
 
 
 def _episodes(run: RunDirectory) -> Iterator[FoundEpisode]:
     size = load_config(str(run.config_file)).workers.episodes_per_ticket
     for entry in read_entries(run.journal_file):
-        batch = entry.batch
-        pairs = zip(batch.episode_returns, batch.episode_lengths, strict=True) if batch else ()
-        for place, (episode_return, length) in enumerate(pairs):
+        if entry.batch is None:
+            continue
+        returns, lengths = entry.batch.episode_returns, entry.batch.episode_lengths
+        unknown: list[float | None] = [None] * len(returns)
+        log_probs = entry.batch.episode_log_probs or unknown
+        for place, measured in enumerate(zip(returns, lengths, log_probs, strict=True)):
             index, episode = divmod(place, size)
             name = TicketName(Purpose.TRAINING, entry.updates - 1, index, episode)
-            yield FoundEpisode(name, episode_return, length)
+            yield FoundEpisode(name, *measured)

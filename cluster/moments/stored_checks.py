@@ -1,13 +1,22 @@
 """What a run directory says twice, held against itself; nothing is played for it."""
 
 from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any
 
 from reinforce.cluster.errors import RunDirectoryError
+from reinforce.cluster.files import whole_lines
 from reinforce.cluster.moments.certificate import Finding
 from reinforce.cluster.moments.reconstruction import Reconstruction
 from reinforce.cluster.run_store.checkpoint import Checkpoint, CorruptCheckpointError
-from reinforce.cluster.run_store.journal import batch_sha256, read_entries
+from reinforce.cluster.run_store.journal import (
+    BatchEntry,
+    JournalEntry,
+    batch_sha256,
+    read_entries,
+)
 from reinforce.cluster.run_store.summary import read_summary
+from reinforce.cluster.typed_json import parse_json
 from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
 from reinforce.configs.quoting import shown
@@ -33,6 +42,7 @@ def stored_findings(past: Reconstruction) -> Iterator[Finding]:
 
 
 def _of_the_journal(past: Reconstruction) -> Iterator[Finding]:
+    yield from _unknown_fields(past)
     steps = 0
     for number, entry in enumerate(past.entries.values(), start=1):
         batch = entry.batch
@@ -49,6 +59,19 @@ def _of_the_journal(past: Reconstruction) -> Iterator[Finding]:
         if batch.ticket_sha256 and batch_sha256(batch.ticket_sha256) != batch.sha256:
             text = f"{line} has a digest of its batch that is not that of its tickets"
             yield Finding("journal", number, text)
+
+
+def _unknown_fields(past: Reconstruction) -> Iterator[Finding]:
+    """Yield names that no run writes: what should stand there counts as missing otherwise."""
+    # The entries are read first: whatever is no mapping has been refused by then.
+    lines = whole_lines(past.run.journal_file) if past.entries else ()
+    for number, line in enumerate(lines, start=1):
+        values = parse_json(line, dict[str, Any])
+        pairs = ((values, JournalEntry), (values.get("batch") or {}, BatchEntry))
+        for mapping, kind in pairs:
+            for name in sorted(mapping.keys() - {field.name for field in fields(kind)}):
+                text = f"{past.run.journal_file}, line {number} has a field {shown(name)}, which"
+                yield Finding("journal", values["updates"], f"{text} no run writes")
 
 
 def _of_the_checkpoints(past: Reconstruction) -> Iterator[Finding]:
@@ -130,6 +153,9 @@ def _of_the_summary(past: Reconstruction) -> Iterator[Finding]:
         metric = "evaluation/confirmed_return_mean"
         measured = [e.metrics.get(metric) for e in read_entries(past.run.journal_file)]
         recorded = [value for value in measured if value is not None]
+        if not recorded:
+            text = f"{past.run.journal_file} lacks the final evaluation that {file} quotes"
+            yield Finding("journal", past.num_updates, text)
         returned = summary["evaluation"]["return_mean"]
         pairs["evaluation.return_mean"] = (returned, recorded[-1] if recorded else None)
     for name, (here, recorded) in pairs.items():

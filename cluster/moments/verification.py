@@ -18,6 +18,7 @@ from reinforce.cluster.moments.certificate import Certificate, Finding
 from reinforce.cluster.moments.reconstruction import Reconstruction, UpdateNotReproducedError
 from reinforce.cluster.moments.stored_checks import stored_findings
 from reinforce.cluster.moments.ticket_replay import TicketName, play_ticket
+from reinforce.cluster.moments.unchecked import unchecked
 from reinforce.cluster.run_store.checkpoint import Checkpoint
 from reinforce.cluster.run_store.journal import read_entries
 from reinforce.cluster.tracking.provenance import processor, read_origin, versions
@@ -65,6 +66,7 @@ def verify(
         evaluated=walk.is_evaluated,
         seed=None if num_updates is None else seed,
         findings=findings,
+        unchecked=_unchecked(past),
         weights_sha256=weights_sha256,
         journal_sha256=_journal_sha256(past.run.journal_file),
         config_sha256=hashlib.sha256(to_yaml(past.config).encode()).hexdigest(),
@@ -220,6 +222,13 @@ def _recorded_end(past: Reconstruction) -> tuple[int, str | None]:
     except RunDirectoryError:  # it is damaged, which is a finding
         return 0, None
     return (last.updates, last.weights_sha256) if last else (0, None)
+
+
+def _unchecked(past: Reconstruction) -> tuple[str, ...]:
+    """Return what could not be looked at; where the journal is damaged, the finding says it all."""
+    with suppress(RunDirectoryError):
+        return tuple(unchecked(past))
+    return ()
 
 
 def _journal_sha256(file: Path) -> str | None:

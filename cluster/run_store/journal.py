@@ -59,6 +59,8 @@ class BatchEntry:
         episode_metrics: By name, what ``info`` said of each episode; None where it said nothing.
         ticket_sha256: Digest of the trajectories of each ticket, by which one alone can be checked;
             None in journals of version 0.1.
+        episode_log_probs: One per episode, the mean log-probability (nats) of its actions under the
+            policy that played it, to four decimals; None in journals of version 0.1.
     """
 
     sha256: str
@@ -67,10 +69,12 @@ class BatchEntry:
     episode_truncated: list[bool] | None = None
     episode_metrics: dict[str, list[Finite | None]] = field(default_factory=dict)
     ticket_sha256: list[str] | None = None
+    episode_log_probs: list[Finite] | None = None
 
     @classmethod
     def of(cls, batch: Batch) -> "BatchEntry":
         """Return the entry of a played batch."""
+        log_probs = np.concatenate([report.episode_log_probs for report in batch.reports])
         digests = [report.trajectories_sha256 for report in batch.reports]
         return cls(
             batch_sha256(digests),
@@ -79,6 +83,7 @@ class BatchEntry:
             np.concatenate([report.truncated for report in batch.reports]).tolist(),
             episode_metrics(batch.reports),
             digests,
+            np.nan_to_num(log_probs).round(4).tolist(),  # JSON has no infinity
         )
 
 

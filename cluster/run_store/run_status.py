@@ -109,6 +109,12 @@ class WaitNotes:
                 self._waits[wait] = _Wait(what, time.time_ns() // 1_000_000)
             self.write()
 
+    @property
+    def first(self) -> str:
+        """What the run waits for; "" if it does not."""
+        with self._lock:
+            return next((wait.what for wait in self._waits.values()), "")
+
     def write(self) -> None:
         """Have the file say what is noted; without a wait there is none."""
         with suppress(OSError):  # the run is worth more than what is said of it

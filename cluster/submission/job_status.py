@@ -95,7 +95,9 @@ def _status(job: JobDetails, told: PublishedNumbers | None) -> RunStatus:
     state, note = _STATES[job.status], in_words(job.message)
     if state == "failed" and exit_code_of(job) in _CODES_AFTER_A_SIGNAL:
         state = "stopped"  # by a signal, or by `reinforce stop` there
-    if state == "running":
+    if told and told.waits_for and state == "running":
+        state, note = "waiting", told.waits_for
+    elif state == "running":
         job_id = f"job {job.submission_id}" if job.submission_id else ""
         note = ", ".join(filter(None, (job_id, "" if told else "no numbers of it")))
     known: dict[str, Any] = {"path": told.run_directory, **numbers_of(told.metrics)} if told else {}

@@ -82,6 +82,15 @@ class Trajectories:
         return np.add.reduceat(self.rewards, episode_starts(self.episode_lengths))
 
     @property
+    def episode_log_probs(self) -> NDArray[np.float64]:
+        """[E] mean over each episode's steps of the behavior policy's log-probability, in nats."""
+        totals = np.add.reduceat(
+            self.behavior_log_probs, episode_starts(self.episode_lengths), dtype=np.float64
+        )
+        means: NDArray[np.float64] = totals / self.episode_lengths
+        return means
+
+    @property
     def array_names(self) -> list[str]:
         """Names of the attributes that are arrays here."""
         names = [field.name for field in fields(self) if field.name != "policy_version"]

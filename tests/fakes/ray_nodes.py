@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +34,7 @@ class RayNodes:
     home: Path
     agent_ports: tuple[int, ...]
     metrics_ports: tuple[int, ...]
+    metrics_settings: Mapping[str, str]
     processes: list["subprocess.Popen[bytes]"] = field(default_factory=list)
 
     @property
@@ -85,8 +86,10 @@ class RayNodes:
 
 
 @contextmanager
-def ray_nodes(folder: Path, *, workers: int = 2) -> Iterator[RayNodes]:
-    """A head without CPUs, where the learner lives, and nodes with one CPU each.
+def ray_nodes(
+    folder: Path, *, workers: int = 2, cpus: int = 1, metrics: Mapping[str, str] = QUICK_METRICS
+) -> Iterator[RayNodes]:
+    """A head without CPUs, where the learner lives, and nodes with so many CPUs each.
 
     Each has a folder of its own, as on machines of their own: nodes that share one overwrite each
     other's copy of a job's files. The token is that of the tests (RAY_AUTH_TOKEN_PATH), which Ray
@@ -103,6 +106,7 @@ def ray_nodes(folder: Path, *, workers: int = 2) -> Iterator[RayNodes]:
         home=home,
         agent_ports=tuple(free_port() for _ in range(workers + 1)),
         metrics_ports=tuple(free_port() for _ in range(workers + 1)),
+        metrics_settings=metrics,
     )
     head = ["--head", f"--port={port}", "--num-cpus=0"]
     head += ["--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard_port}"]
@@ -110,7 +114,7 @@ def ray_nodes(folder: Path, *, workers: int = 2) -> Iterator[RayNodes]:
         _start_node(cluster, *head)
         _wait_for_dashboard(cluster)
         for _ in range(workers):
-            _start_node(cluster, f"--address={cluster.address}", "--num-cpus=1")
+            _start_node(cluster, f"--address={cluster.address}", f"--num-cpus={cpus}")
         _wait_for_nodes(cluster, workers + 1)
         yield cluster
     finally:
@@ -135,7 +139,7 @@ def _start_node(cluster: RayNodes, *options: str) -> None:
             "PATH": f"{_BIN}{os.pathsep}{os.environ['PATH']}",
             "RAY_AUTH_MODE": "token",
             "REINFORCE_HOME": str(cluster.home),
-            **QUICK_METRICS,
+            **cluster.metrics_settings,
             "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "1",
         },
         stdout=subprocess.DEVNULL,

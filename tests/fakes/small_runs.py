@@ -37,10 +37,10 @@ def killed_after(updates):
     return kill
 
 
-def resumed_twice(folder):
+def resumed_twice(folder, overrides=None):
     """A callback ends it after two updates and again after four; the last checkpoint is kept."""
     with pytest.raises(reinforce.CallbackError):
-        train(folder, callbacks=[killed_after(2)])
+        train(folder, overrides, callbacks=[killed_after(2)])
     run = reinforce.load(folder / "a")
     with pytest.raises(reinforce.CallbackError):
         run.resume(callbacks=[killed_after(4)], progress=False)

@@ -102,7 +102,8 @@ def test_its_tables_are_data_frames_that_agree_with_each_other(run):
     assert updates["updates"].tolist() == [1, 2, 3]
     assert updates["update"].tolist() == [0, 1, 2]
     assert len(episodes) == 24
-    columns = ["update", "ticket", "episode", "return", "length", "terminated", "truncated"]
+    columns = ["update", "ticket", "episode", "return", "length", "log_prob"]
+    columns += ["terminated", "truncated"]
     assert episodes.columns.tolist() == columns
     assert episodes["ticket"].tolist() == ([0] * 4 + [1] * 4) * 3
     means = episodes.groupby("update")["return"].mean().tolist()

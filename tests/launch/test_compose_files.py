@@ -1,5 +1,6 @@
 """docker-compose.yml as a text: what must hold without a daemon. `make compose-test` runs it."""
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -118,6 +119,53 @@ def test_no_secret_has_a_default_or_stands_in_the_environment(compose):
         for name, value in service.get("environment", {}).items():
             if re.search("PASSWORD|TOKEN|SECRET", name):
                 assert str(value).startswith("/run/secrets/"), name
+
+
+def mounted(service):
+    """What lies in the checkout, by its place in the container."""
+    binds = [place.split(":") for place in service["volumes"] if place.startswith("./")]
+    assert all(mode == "ro" for _, _, mode in binds)
+    return {place: ROOT / path for path, place, _ in binds}
+
+
+def test_monitoring_starts_only_when_it_is_asked_for(services):
+    profiles = {name: service.get("profiles") for name, service in services.items()}
+
+    assert [name for name, given in profiles.items() if given == ["monitoring"]] == [
+        "prometheus",
+        "grafana",
+    ]
+
+
+def test_prometheus_asks_the_head_with_its_token_for_the_nodes(stack):
+    prometheus, head = stack["services"]["prometheus"], stack["services"]["ray-head"]
+    option, place = prometheus["command"].split()[0].split("=")
+    config = yaml.safe_load(mounted(prometheus)[place].read_text())
+    (job,) = config["scrape_configs"]
+    (discovery,) = job["http_sd_configs"]
+
+    assert option == "--config.file"
+    assert discovery["url"] == "http://ray-head:8265/api/prometheus/sd"
+    assert head["ports"][0].endswith(":8265")
+    (secret,) = prometheus["secrets"]
+    file = f"/run/secrets/{secret}"
+    assert discovery["authorization"] == {"type": "Bearer", "credentials_file": file}
+    assert head["environment"]["RAY_AUTH_TOKEN_PATH"] == f"/run/secrets/{secret}"
+
+
+def test_grafana_has_our_dashboard_and_its_data_from_the_start(stack):
+    grafana = stack["services"]["grafana"]
+    files, provisioning = mounted(grafana), "/etc/grafana/provisioning"
+    sources = yaml.safe_load(files[f"{provisioning}/datasources/reinforce.yml"].read_text())
+    shown = yaml.safe_load(files[f"{provisioning}/dashboards/reinforce.yml"].read_text())
+    home = grafana["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    (variable, _) = json.loads(files[home].read_text())["templating"]["list"]
+
+    assert home.startswith(f"{shown['providers'][0]['options']['path']}/")
+    (source,) = sources["datasources"]
+    assert source["url"] == "http://prometheus:9090"
+    assert source["isDefault"]
+    assert variable["query"] == source["type"], "the dashboard finds it by its kind"
 
 
 def test_mlflow_is_let_in_by_its_name_in_the_network(stack):

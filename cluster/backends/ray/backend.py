@@ -63,7 +63,7 @@ def ray_backend(
 
         pool = RayPool(
             config,
-            WorkerTarget(config, driver.requested_workers),
+            WorkerTarget(config, driver.requested_workers, driver.tell),
             lambda placement: rollout_actor.remote(config, spec, program, placement, debugger),
             driver,
             look_out,

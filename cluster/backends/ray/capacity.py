@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import ray
 
 from reinforce.cluster.backends.ray.private import autoscaler_limits, draining_nodes
+from reinforce.cluster.backends.ray.sharing import SharedCluster
 from reinforce.cluster.errors import UsageError
+from reinforce.cluster.run_requests import MAX_WORKERS
 from reinforce.configs.config import Config
 
 _POLL_S = 2.0
@@ -130,15 +132,27 @@ class WorkerTarget:
 
     A number that the user sets is kept whatever the cluster looks like; Ray holds workers back
     until there is room, which is how an autoscaler learns what is wanted. ``auto`` follows the
-    nodes as they come and go. Neither changes what is computed.
+    nodes as they come and go, and leaves other runs their part. Neither changes what is computed.
     """
 
-    def __init__(self, config: Config, requested: Callable[[], int | None]) -> None:
-        """Take what was configured, and what asks how many workers the user wants by now."""
+    def __init__(
+        self,
+        config: Config,
+        requested: Callable[[], int | None],
+        tell: Callable[[str], None] = lambda sentence: None,
+    ) -> None:
+        """Take what was configured, what asks how many workers the user wants by now, and the user.
+
+        Ray is joined already.
+        """
         self._config = config
         self._requested = requested
         # A local Ray is one node that stays, and ours alone.
-        self._watches_nodes = config.cluster.address is not None
+        self._shared = (
+            SharedCluster(config.cluster.priority, config.cluster.cpus_per_worker, tell)
+            if config.cluster.address
+            else None
+        )
         self._looked_at_s = -math.inf
         self.target = 0
         self.leaving_nodes: Collection[str] = ()
@@ -151,25 +165,27 @@ class WorkerTarget:
             return False
         self._looked_at_s = now_s
         before = self.target, self.leaving_nodes
-        if self._watches_nodes:
+        if self._shared:
             self.leaving_nodes = draining_nodes()
         self.target = self._wanted()
         return before != (self.target, self.leaving_nodes)
 
     def _wanted(self) -> int:
-        workers = self._config.workers
-        requested = self._requested()
-        if requested is not None:
-            return requested
-        if workers.num_workers != "auto":
-            return workers.num_workers
-        room = max(workers.min_workers, self._room())
-        return min(room, workers.max_workers or room)
+        workers, cpus = self._config.workers, self._cpus_of_nodes()
+        number = self._requested() or workers.num_workers
+        room = sum(int(each / self._config.cluster.cpus_per_worker) for each in cpus)
+        if number == "auto":
+            fewest, most = workers.min_workers, workers.max_workers or MAX_WORKERS
+        else:
+            fewest = most = number
+        if self._shared:
+            room = min(room, self._shared.part(fewest, most, sum(cpus)))
+        return min(max(room, fewest), most)
 
-    def _room(self) -> int:
-        """Return how many workers the nodes that stay have CPUs for."""
-        return sum(
-            int(node["Resources"].get("CPU", 0.0) / self._config.cluster.cpus_per_worker)
+    def _cpus_of_nodes(self) -> list[float]:
+        """Return the CPUs of each node that stays."""
+        return [
+            node["Resources"].get("CPU", 0.0)
             for node in ray.nodes()
             if node["Alive"] and node["NodeID"] not in self.leaving_nodes
-        )
+        ]

@@ -25,11 +25,19 @@ class MetricsExporter:
     Args:
         run_name: Tag of every gauge.
         run_directory: Where the run is, for whoever asks for its status.
+        waits_for: Returns what the run waits for; "" while it trains.
         warn: Called with a sentence if the numbers do not reach Ray.
     """
 
-    def __init__(self, run_name: str, run_directory: Path, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        run_name: str,
+        run_directory: Path,
+        warn: Callable[[str], None],
+        waits_for: Callable[[], str] = str,
+    ) -> None:
         self._run, self._directory, self._warn = run_name, run_directory, warn
+        self._waits_for = waits_for
         self._numbers: dict[str, float] = {}
         self._gauges: dict[str, Gauge] = {}
         self._is_over = Event()
@@ -55,7 +63,8 @@ class MetricsExporter:
                 gauge.set_default_tags({"run": self._run})
                 self._gauges[name] = gauge
             self._gauges[name].set(value)
-        PublishedNumbers(self._run, str(self._directory), self._numbers).publish()
+        told = (self._run, str(self._directory), self._numbers, self._waits_for())
+        PublishedNumbers(*told).publish()
 
     def _export_until_over(self) -> None:
         has_failed = is_last = False

@@ -1,5 +1,6 @@
 """A run's newest numbers as a file among Ray's logs, which the dashboard hands out to `status`."""
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,11 +19,13 @@ class PublishedNumbers:
         run: Its name.
         run_directory: Where its directory is, on the driver's node.
         metrics: The newest value of every number of its journal.
+        waits_for: What it waits for; empty while it trains.
     """
 
     run: str
     run_directory: str
     metrics: dict[str, Finite]
+    waits_for: str = ""
 
     def publish(self) -> None:
         """Put them where the node of this driver keeps its logs, in place of those before.
@@ -32,6 +35,13 @@ class PublishedNumbers:
         """
         name = published_name(ray.get_runtime_context().get_job_id())
         write_json(Path(session_folder(), "logs", name), asdict(self))
+
+
+def publish_wait(run: str, run_directory: Path, waits_for: str) -> None:
+    """Tell what a run waits for that has no numbers yet, if it has joined its cluster."""
+    if ray.is_initialized():
+        with suppress(Exception):  # the disk is full, or Ray is about to end
+            PublishedNumbers(run, str(run_directory), {}, waits_for).publish()
 
 
 def published_name(job_id: str) -> str:

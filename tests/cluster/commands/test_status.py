@@ -9,8 +9,10 @@ from types import SimpleNamespace
 
 import pytest
 from ray.job_submission import JobDetails, JobStatus
+from small_runs import train
 from written_runs import BATCH, update_entry, write_end, write_run
 
+import reinforce
 from reinforce.cluster.backends.ray.published_numbers import PublishedNumbers
 from reinforce.cluster.cli import main
 from reinforce.cluster.files import write_json
@@ -66,6 +68,7 @@ def test_a_run_that_is_over_is_told_by_its_summary_or_was_killed_if_it_has_none(
         "failed": "failed",
         "killed": "killed",
     }
+    assert reinforce.load("runs/killed").status == "killed"
     row = rows["finished"]
     assert row["note"] == "max_updates"
     assert abs(row["since_ms"] - time.time() * 1000) < 60_000
@@ -235,6 +238,18 @@ def test_texts_of_strangers_do_not_steer_the_terminal(write, capsys):
     assert "second line" not in said
 
 
+def test_what_a_callback_raised_is_told(tmp_path, without_plots, capsys):
+    def fail(event):
+        raise ZeroDivisionError("no episode has a success")
+
+    with pytest.raises(reinforce.CallbackError):
+        train(tmp_path / "runs", {"stop.max_updates": 1}, callbacks=[fail])
+    assert main(["status"]) == 0
+
+    told = "CallbackError: a callback raised: ZeroDivisionError: no episode has a success"
+    assert capsys.readouterr().out.rstrip().endswith(told)
+
+
 def test_the_newest_update_of_a_long_journal_is_found_from_its_end(tmp_path):
     path = tmp_path / "metrics.jsonl"
     assert newest_update(path) is None
@@ -285,6 +300,14 @@ def test_a_job_that_has_published_numbers_is_told_with_them():
         "job reinforce-mine-0123-1",
     )
     assert (row.updates, row.return_mean, row.workers) == (4, 8.0, 2)
+
+
+def test_what_a_run_on_a_cluster_waits_for_is_told():
+    wait = "a worker: no room yet, 2 CPUs asked, 0 free"
+
+    row = _status(job(JobStatus.RUNNING), PublishedNumbers("mine", "/data/runs/mine", {}, wait))
+
+    assert (row.name, row.state, row.note, row.updates) == ("mine", "waiting", wait, None)
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def test_a_run_ends_after_a_checkpoint_and_is_gone_on_with(run, capsys):
     updates = read_json(run / "summary.json")["updates"]
     assert stopper.code == 0
     assert "stopping, as asked by `reinforce stop`" in said
-    assert f"runs/a stopped after update {updates} (stopped by SIGTERM); `reinforce resume" in said
+    assert f"a stopped after update {updates} (stopped by `reinforce stop`); `reinforce r" in said
     assert read_json(run / "summary.json")["status"] == "interrupted"
     assert (run / "checkpoints" / f"update-{updates:09d}.safetensors").exists()
     more = ["--stop.max_updates", str(updates + 1)]
@@ -82,11 +82,15 @@ def test_a_paused_run_ends_and_stays_paused_for_a_supervisor(run, capsys):
 
 def test_a_run_that_is_not_live_is_refused(make_config, tmp_path, capsys):
     run = write_run(make_config(), records(1, 3))
-    write_end(run)
 
     assert main(["stop", str(run.path)]) == 2
+    said = capsys.readouterr().err
+    assert f"nobody trains {run.path}: it was killed after update 3; `reinforce resume" in said
 
-    assert f"nobody trains {run.path} at the moment" in capsys.readouterr().err
+    write_end(run)
+    assert main(["stop", str(run.path)]) == 2
+    said = capsys.readouterr().err
+    assert said == f"reinforce: nobody trains {run.path}: it finished after update 3\n"
     assert not run.control_file.exists()
     assert main(["stop", "runs/none"]) == 2
     assert "runs/none does not exist" in capsys.readouterr().err
@@ -140,13 +144,13 @@ def test_a_stop_reaches_a_run_in_another_thread_which_python_gives_no_signals(
     thread.start()
     thread.join()
 
-    assert received == ["stopped by SIGTERM"]
+    assert received == ["stopped by `reinforce stop`"]
     assert told == ["stopping, as asked by `reinforce stop`"]
 
 
 def test_a_stop_after_a_signal_does_not_count_as_the_second_that_aborts():
     with Interrupts() as interrupts:
         interrupts._received, interrupts._received_at_s = 2, 0.0
-        interrupts.deliver(15)
+        interrupts.request(15)
 
         assert str(interrupts.received) == "stopped by SIGINT"

@@ -1,5 +1,6 @@
 """Every moment of every run can be had again: weights and episodes are those of the journal."""
 
+import json
 import shutil
 
 import av
@@ -195,6 +196,39 @@ def test_the_worst_the_best_and_the_longest_are_shown_and_filmed(run, tmp_path, 
     assert f"return {best:g} " in rows[3]
     lengths = sorted(frames_of(film) - 1 for film in (tmp_path / "films").iterdir())
     assert lengths == [episodes["length"].min(), episodes["length"].max()]
+
+
+def test_the_most_surprising_are_those_of_the_lowest_log_probability(run, tmp_path, capsys):
+    means = {}
+    for update in range(6):
+        for ticket in range(3):
+            steps = run.at(update, progress=False).play(ticket=ticket)
+            for episode, mean in steps.groupby("episode")["log_prob"].mean().items():
+                means[f"{update}:{ticket}:{episode}"] = mean
+    expected = sorted(means, key=means.get)[:3]
+
+    assert main(["show", str(run.path), "--surprising", "3"]) == 0
+
+    rows = [row.split() for row in capsys.readouterr().out.splitlines()]
+    assert [row[:2] for row in rows] == [["surprising", name] for name in expected]
+    assert f"log-probability {means[expected[0]]:.4f}".split() == rows[0][6:8]
+    np.testing.assert_allclose(run.episodes["log_prob"], list(means.values()), atol=1e-4)
+
+
+def test_a_journal_without_log_probabilities_finds_no_surprise(run, tmp_path, capsys):
+    other = shutil.copytree(run.path, tmp_path / "a")
+    file = other / "metrics.jsonl"
+    entries = [json.loads(line) for line in file.read_text().splitlines()]
+    for entry in entries:
+        (entry["batch"] or {}).pop("episode_log_probs", None)
+    file.write_text("".join(f"{json.dumps(entry)}\n" for entry in entries))
+
+    assert main(["show", str(other), "--surprising", "3"]) == 2
+
+    assert "has no log-probabilities of 0:0:0" in capsys.readouterr().err
+    assert main(["show", str(other), "--worst", "1"]) == 0
+    assert "log-probability" not in capsys.readouterr().out
+    assert reinforce.load(other).episodes["log_prob"].isna().all()
 
 
 def test_a_run_without_an_episode_has_none_to_show(make_config, capsys):

@@ -46,6 +46,7 @@ def test_every_update_of_an_honest_run_is_certified(run, tmp_path, capsys):
     assert "6, and the final evaluation" in said
     assert said.endswith("verdict as recorded")
     assert certificate["verified"]
+    assert certificate["unchecked"] == []
     assert certificate["weights_sha256"] == run.weights_sha256
     assert certificate["versions"]["numpy"] == np.__version__
     assert certificate["processor"]
@@ -175,6 +176,15 @@ def a_line_less(run):
     file.write_text("".join([*lines[:2], *lines[3:]]))
 
 
+def no_evaluation(run):
+    """The summary says anything, and the line of the journal that says it, too, is gone."""
+    summary(run)
+    file = run.path / "metrics.jsonl"
+    lines = file.read_text().splitlines(keepends=True)
+    assert "evaluation/confirmed_return_mean" in lines[-1]
+    file.write_text("".join(lines[:-1]))
+
+
 def no_summary(run):
     (run.path / "summary.json").write_text("{")
 
@@ -241,9 +251,21 @@ TAMPERED = {
         3,
         "its episodes add up to",
     ),
+    "name of a field": (
+        journal_altered('"episode_truncated"', '"episode_truncatee"'),
+        "journal",
+        3,
+        "line 3 has a field 'episode_truncatee', which no run writes",
+    ),
     "a line that is missing": (a_line_less, "journal", 3, "lacks the entry of update 3"),
     "a line that is garbled": (journal_altered("{", "["), "journal", None, "line 3 is damaged"),
     "the result everywhere": (evaluation, "evaluation", 6, "evaluation has a mean return of"),
+    "the result, and no record of it": (
+        no_evaluation,
+        "journal",
+        6,
+        "lacks the final evaluation that summary.json quotes",
+    ),
     "the result": (summary, "summary", 6, "evaluation.return_mean"),
 }
 
@@ -261,6 +283,74 @@ def test_what_was_altered_is_named(case, run, capsys):
     assert re.search(text, finding.text)
     assert finding.text in said
     assert said.rstrip().endswith("not as recorded")
+
+
+def removed(pattern):
+    def remove(run):
+        files = list(run.path.glob(pattern))
+        assert files
+        for file in files:
+            file.unlink()
+
+    return remove
+
+
+def torn(name):
+    def tear(run):
+        with (run.path / name).open("a") as file:
+            file.write('{"timestamp_ms": 17')
+
+    return tear
+
+
+def failed(run):
+    values = {"status": "failed", "stop_reason": "an error", "timestamp_ms": 1}
+    (run.path / "summary.json").write_text(json.dumps(values))
+
+
+UNCHECKED = {
+    "no summary": (removed("summary.json"), "summary.json is missing: the run was killed, or"),
+    "summary of a failure": (failed, "summary.json has no digest of the weights (status: failed)"),
+    "no history": (removed("history.jsonl"), "history.jsonl is missing: when and how the run"),
+    "torn history": (torn("history.jsonl"), "history.jsonl, line 2 is damaged: one start of"),
+    "torn journal": (torn("metrics.jsonl"), "metrics.jsonl ends in half a line"),
+    "no checkpoints": (removed("checkpoints/*"), "there is no checkpoint in "),
+    "no last checkpoint": (
+        removed("checkpoints/update-*6*"),
+        "the checkpoint after update 6, the last one, is missing",
+    ),
+    "no digests": (
+        journal_altered(r', "weights_sha256": "[^"]*"', ""),
+        "metrics.jsonl has no digest of the weights of 1 updates, as of 3",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", UNCHECKED)
+def test_what_could_not_be_checked_is_said(case, run, capsys):
+    alter, text = UNCHECKED[case]
+    alter(run)
+
+    assert main(["verify", str(run.path), "--updates", "1", "--seed", "0"]) == 0
+
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"unchecked {text}" in said
+    assert said.count("unchecked ") == 1
+    assert said.endswith("verdict as recorded, as far as it could be checked")
+    assert text in run.verify(1, progress=False).unchecked[0]
+
+
+def test_a_best_checkpoint_that_is_gone_is_said(run):
+    file = run.path / "metrics.jsonl"
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    best = {"evaluation/return_mean": 9.0, "evaluation/return_best": 9.0}
+    entry = {**lines[5], "metrics": best, "batch": None, "weights_sha256": None}
+    file.write_text("".join(json.dumps(line) + "\n" for line in [*lines[:6], entry, *lines[6:]]))
+
+    certificate = run.verify(1, progress=False)
+
+    assert certificate.verified
+    assert certificate.unchecked == ("the checkpoint of the best evaluation is missing",)
 
 
 def test_the_certificate_is_stored_with_the_run_in_mlflow(run, store_uri, capsys):
