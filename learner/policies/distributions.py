@@ -25,6 +25,8 @@ from reinforce.learner.policies.spaces import (
 IMPOSSIBLE = np.float32(-1e9)
 """Logit of a choice that a mask forbids: its probability is exactly 0, and 0 times it is 0."""
 
+_FEW_COLUMNS = 8
+
 _HALF_LOG_TAU = 0.5 * np.log(2 * np.pi)
 
 Parameters = NDArray[np.float32]
@@ -71,16 +73,15 @@ class Categorical(Distribution):
 
     def sample(self, parameters: Parameters, uniforms: NDArray[np.float64]) -> NDArray[Any]:
         # The inverse of the cumulative distribution.
-        cumulative = np.exp(_shifted(parameters)).cumsum(axis=1)
-        limits = uniforms * cumulative[:, -1]
-        choices: NDArray[np.int64] = (cumulative <= limits[:, None]).sum(axis=1)
+        cumulative = np.add.accumulate(np.exp(_shifted(parameters)))
+        choices: NDArray[np.int64] = np.add.reduce(cumulative <= uniforms * cumulative[-1])
         return choices
 
     def log_prob(self, parameters: Parameters, actions: NDArray[Any]) -> NDArray[Any]:
         shifted = _shifted(parameters)
         # Summed one after the other, as the sampler does it.
-        total = np.exp(shifted).cumsum(axis=1)[:, -1]
-        chosen = shifted[np.arange(len(actions)), actions.astype(np.int64, copy=False)]
+        total = np.add.accumulate(np.exp(shifted))[-1]
+        chosen = shifted[actions.astype(np.int64, copy=False), np.arange(len(actions))]
         log_probs: NDArray[np.float32] = chosen - np.log(total)
         return log_probs
 
@@ -90,11 +91,13 @@ class Categorical(Distribution):
 
 
 def _shifted(logits: Parameters) -> Parameters:
-    """Return [n, k] logits with the largest of each row at 0: their exp is finite.
+    """Return [k, n] the columns of [n, k] logits, with the largest of each row at 0.
 
-    Not in place: a recurrent policy may share the memory of its logits with its state.
+    Their exp is finite. Not in place: a recurrent policy may share the memory of its logits with
+    its state. NumPy is fast along memory: few columns are put one after the other.
     """
-    shifted: Parameters = logits - logits.max(axis=1, keepdims=True)
+    columns = logits.T.copy() if logits.shape[1] <= _FEW_COLUMNS else logits.T
+    shifted: Parameters = columns - np.maximum.reduce(columns)
     return shifted
 
 

@@ -120,22 +120,25 @@ class MLPPolicy(Policy):
             self._statistics = means, inverse_deviations
         # Stored as [in, out], contiguous: a row vector of observations multiplies from the left.
         self._layers = [
-            (np.ascontiguousarray(weight.T), bias.copy())
+            (np.ascontiguousarray(weight.T), bias[None].copy())
             for weight, bias in zip(arrays[::2], arrays[1::2], strict=True)
         ]
         self.version = weights.version
 
     def parameters(self, observations: NDArray[Any]) -> NDArray[np.float32]:
         hidden = self._layout.flat(observations)
+        num_rows = len(hidden)
+        if num_rows > len(self._layers[0][1]):  # equal shapes add up twice as fast
+            self._layers = [(weight, bias[:1].repeat(num_rows, 0)) for weight, bias in self._layers]
         if self._statistics is not None:
             hidden = self._normalized(hidden, *self._statistics)
         *hidden_layers, (last_weight, last_bias) = self._layers
         for weight, bias in hidden_layers:
-            hidden = hidden @ weight
-            hidden += bias
+            hidden = hidden.dot(weight)  # the bits of `@`, in half the time for a few rows
+            hidden += bias[:num_rows]
             hidden = self._activation(hidden)
-        outputs: NDArray[np.float32] = hidden @ last_weight
-        outputs += last_bias
+        outputs: NDArray[np.float32] = hidden.dot(last_weight)
+        outputs += last_bias[:num_rows]
         if self._log_stds is None:
             return outputs
         num_outputs = outputs.shape[1]
