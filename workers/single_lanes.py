@@ -96,33 +96,34 @@ class SingleLanes:
         metrics: InfoMetrics,
     ) -> tuple[list[float], list[int]]:
         """Step every lane, write what is seen next, and return rewards and the rows that ended."""
-        rewards, ended = [], []
-        for row, action in enumerate(self._decoder.singles(actions)):
-            result = NOTHING
-            try:
+        results, observations, rewards, ended = [], [], [], []
+        try:
+            for row, action in enumerate(self._decoder.singles(actions)):
+                result = NOTHING
                 result = lanes[row].step(action)
                 observation, reward, terminated, truncated, info = result
+                results.append(result)
+                observations.append(observation)
                 rewards.append(float(reward))
                 if info:
                     metrics.add(int(episodes[row]), info, ended=terminated or truncated)
                 if terminated or truncated:
                     check_flags("the last step", terminated, truncated)
-                    # Nothing is done on it, so nothing has to be allowed.
-                    following.write_last(row, observation)
-                    builder.end_episode(
-                        int(episodes[row]),
-                        following.observations[row],
-                        terminated=terminated,
-                        truncated=truncated,
-                    )
                     ended.append(row)
-                else:
-                    following.write(row, observation, info)
-            except (Exception, SystemExit) as error:
-                episode = int(episodes[row])
-                step = builder.num_steps_of(episode) + 1
-                note_place(error, ticket, episode, step, lanes[row].observation_space, result)
-                raise
+                elif following.masks is not None:  # on what an episode ends with nothing has to be allowed
+                    following.write_mask(row, observation, info)
+            if not following.write_all(observations):
+                for row, result in enumerate(results):  # noqa: B020 - an error names these
+                    following.write_last(row, result[0])
+        except (Exception, SystemExit) as error:
+            episode = int(episodes[row])
+            step = builder.num_steps_of(episode) + 1
+            note_place(error, ticket, episode, step, lanes[row].observation_space, result)
+            raise
+        for row in ended:
+            _, _, terminated, truncated, _ = results[row]
+            last = following.observations[row]
+            builder.end_episode(int(episodes[row]), last, terminated=terminated, truncated=truncated)
         return rewards, ended
 
 
