@@ -5,6 +5,7 @@ speed: a lost ticket is played again, arrival order is irrelevant, and no genera
 checkpointed.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -47,14 +48,27 @@ def uniforms_shape(layout: ActionLayout) -> tuple[int, ...]:
     return () if layout.is_one_choice else (layout.num_uniforms,)
 
 
-class EpisodeUniforms:
-    """The uniform numbers that decide the actions of several episodes in play, one row each.
+class EpisodeNoise:
+    """The chance in the actions of several episodes in play, one row each.
 
     A row is drawn from its episode's own generator. Which row that is, and which episodes play in
     the others, does not change the numbers.
     """
 
-    def __init__(self, num_rows: int, shape: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        num_rows: int,
+        shape: tuple[int, ...],
+        noise: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    ) -> None:
+        """Begin without episodes.
+
+        Args:
+            num_rows: How many there will be.
+            shape: Of the uniform numbers that decide one action.
+            noise: Makes [n, *shape] noise of as many uniform numbers, such as ``Policy.noise``.
+        """
+        self._noise = noise
         self._generators: list[np.random.Generator] = [np.random.default_rng(0)] * num_rows
         # A ring of steps: those of a row are drawn once around, and then again.
         self._numbers = np.empty((_STEPS_PER_DRAW, num_rows, *shape))
@@ -73,11 +87,12 @@ class EpisodeUniforms:
         self._numbers, self._drawn_until = self._numbers[:, rows], self._drawn_until[rows]
 
     def next_step(self) -> NDArray[Any]:
-        """Return [n, *shape] uniform numbers in [0, 1): the next ones of every row."""
+        """Return [n, *shape] noise: that of the next step of every row."""
         now = self._num_steps % _STEPS_PER_DRAW
         if self._num_steps == self._next_draw:
             for row in np.flatnonzero(self._drawn_until == self._num_steps):
-                drawn = self._generators[row].random((_STEPS_PER_DRAW, *self._numbers.shape[2:]))
+                shape = (_STEPS_PER_DRAW, *self._numbers.shape[2:])
+                drawn = self._noise(self._generators[row].random(shape))
                 self._numbers[now:, row] = drawn[: _STEPS_PER_DRAW - now]
                 self._numbers[:now, row] = drawn[_STEPS_PER_DRAW - now :]
                 self._drawn_until[row] += _STEPS_PER_DRAW
