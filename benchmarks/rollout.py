@@ -163,7 +163,8 @@ class Player:
         worker_us, (_, played) = cpu_us(lambda: self._worker.play(ticket, self._weights))
         alone_us = 0.0
         if self._alone:
-            actions, lengths = self._decoder.singles(played.actions), played.episode_lengths.tolist()
+            lengths = played.episode_lengths.tolist()
+            actions = self._decoder.singles(played.actions)
             alone_us, _ = cpu_us(lambda: step_alone(self._alone, ticket, lengths, actions))
         return worker_us / played.num_steps, alone_us / played.num_steps
 
