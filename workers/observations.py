@@ -52,13 +52,13 @@ class ObservationRows:
     def write(self, position: int, observation: Any, info: dict[str, Any]) -> None:
         """Write what one lane sees, and what it may do; InvalidMaskError if its mask is wrong."""
         self.write_last(position, observation)
-        if self.masks is not None:
-            self.write_mask(position, observation, info)
+        self.write_mask(position, observation, info)
 
     def write_mask(self, position: int, observation: Any, info: dict[str, Any]) -> None:
         """Write what one lane may do, where there are masks; InvalidMaskError if its is wrong."""
-        place = observation if self._spec.action_mask == "observation" else info
-        self.masks[position] = read_mask(place, self._spec.action)
+        if self.masks is not None:
+            place = observation if self._spec.action_mask == "observation" else info
+            self.masks[position] = read_mask(place, self._spec.action)
 
     def write_all(self, observations: list[Any]) -> bool:
         """Write an observation into every row, all at once; False if they do not make one array.

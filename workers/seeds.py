@@ -98,4 +98,5 @@ class EpisodeNoise:
                 self._drawn_until[row] += _STEPS_PER_DRAW
             self._next_draw = self._drawn_until.min(initial=self._num_steps + _STEPS_PER_DRAW)
         self._num_steps += 1
-        return self._numbers[now].copy()
+        numbers: NDArray[np.float64] = self._numbers[now].copy()
+        return numbers

@@ -97,8 +97,9 @@ class SingleLanes:
     ) -> tuple[list[float], list[int]]:
         """Step every lane, write what is seen next, and return rewards and the rows that ended."""
         results, observations, rewards, ended = [], [], [], []
+        singles = self._decoder.singles(actions)
         try:
-            for row, action in enumerate(self._decoder.singles(actions)):
+            for row, action in enumerate(singles):
                 result = NOTHING
                 result = lanes[row].step(action)
                 observation, reward, terminated, truncated, info = result
@@ -110,10 +111,10 @@ class SingleLanes:
                 if terminated or truncated:
                     check_flags("the last step", terminated, truncated)
                     ended.append(row)
-                elif following.masks is not None:  # on what an episode ends with nothing has to be allowed
+                elif following.masks is not None:  # after an end nothing has to be allowed
                     following.write_mask(row, observation, info)
             if not following.write_all(observations):
-                for row, result in enumerate(results):  # noqa: B020 - an error names these
+                for row, result in enumerate(results):
                     following.write_last(row, result[0])
         except (Exception, SystemExit) as error:
             episode = int(episodes[row])
@@ -122,8 +123,8 @@ class SingleLanes:
             raise
         for row in ended:
             _, _, terminated, truncated, _ = results[row]
-            last = following.observations[row]
-            builder.end_episode(int(episodes[row]), last, terminated=terminated, truncated=truncated)
+            ends = {"terminated": terminated, "truncated": truncated}
+            builder.end_episode(int(episodes[row]), following.observations[row], **ends)
         return rewards, ended
 
 

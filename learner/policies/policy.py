@@ -154,7 +154,7 @@ class MLPPolicy(Policy):
         return parameters
 
     def _repeat_rows(self, num_rows: int) -> None:
-        """Keep what is the same for every row so often: NumPy adds equal shapes in half the time."""
+        """Keep what is the same for every row as many times: equal shapes add up twice as fast."""
         self._layers = [(weight, bias[:1].repeat(num_rows, 0)) for weight, bias in self._layers]
         if self._statistics is not None:
             means, inverses = self._statistics

@@ -138,7 +138,9 @@ def test_of_several_lanes_the_one_that_shows_too_little_is_named(make_config):
     )
     lanes = SingleLanes([Stretched(space, np.zeros(size, np.float32)) for size in (3, 3, 1)], spec)
     policy = make_policy(architecture_of(make_config(), spec))
-    policy.load(Weights(0, np.zeros(architecture_of(make_config(), spec).num_parameters, np.float32)))
+    policy.load(
+        Weights(0, np.zeros(architecture_of(make_config(), spec).num_parameters, np.float32))
+    )
 
     with pytest.raises(EnvironmentFaultError) as caught:
         lanes.play(policy, TICKET, InfoMetrics({}, TICKET.num_episodes), EpisodeWatch())
