@@ -34,7 +34,7 @@ prove-learning: $(STAMP)  ## Ten seeds of CartPole on both backends, without and
 	.venv/bin/python benchmarks/cartpole_seeds.py --seeds 10 --lookahead 1
 
 bench: $(STAMP)  ## Our own figures of docs/performance.md
-	for name in limit vector backends scaling startup worker broadcast learner_step; do \
+	for name in limit vector backends scaling startup worker broadcast learner_step rollout; do \
 		.venv/bin/python benchmarks/$$name.py || exit 1; done
 	.venv/bin/python benchmarks/report.py
 

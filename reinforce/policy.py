@@ -129,4 +129,4 @@ class Policy:
     ) -> NDArray[Any]:
         layout = self._spec.action
         shape = (1,) if layout.is_one_choice else (1, layout.num_uniforms)
-        return self._actor.act(rows, generator.random(shape), masks)[0]
+        return self._actor.act(rows, self._actor.noise(generator.random(shape)), masks)[0]

@@ -65,6 +65,11 @@ def on_ray(name, arguments):
             marks=pytest.mark.slow,
         ),
         pytest.param(
+            *("rollout", ["--rounds", "1", "--only", "Discrete"]),
+            id="rollout",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
             *("learner_gpu", ["--device", "cpu", "--compiled", "no", *SMALL]),
             id="learner_gpu",
             marks=pytest.mark.slow,

@@ -14,6 +14,7 @@ from reinforce.learner.policies.spaces import (
     ActionLayout,
     ObservationLayout,
     ObservationLeaf,
+    Path,
 )
 from reinforce.workers.environment import EnvironmentSpec
 from reinforce.workers.spaces import MASK_KEY
@@ -27,7 +28,7 @@ class InvalidMaskError(Exception):
 
 
 class ObservationRows:
-    """What single environments show in one step, written one after the other.
+    """What single environments show in one step.
 
     Attributes:
         observations: [n, ...] rows of ``ObservationLayout``.
@@ -40,20 +41,41 @@ class ObservationRows:
         self.observations = spec.observation.empty(num_rows)
         has_masks = spec.action_mask is not None
         self.masks = np.empty((num_rows, spec.action.num_choices), np.bool_) if has_masks else None
-        self.write_last = row_writer(spec.observation, self.observations)
+        self._make_writers()
 
     def keep(self, rows: NDArray[np.bool_]) -> None:
         """Go on with these rows alone."""
         self.observations = self.observations[rows]
         self.masks = None if self.masks is None else self.masks[rows]
-        self.write_last = row_writer(self._spec.observation, self.observations)
+        self._make_writers()
 
     def write(self, position: int, observation: Any, info: dict[str, Any]) -> None:
         """Write what one lane sees, and what it may do; InvalidMaskError if its mask is wrong."""
         self.write_last(position, observation)
+        self.write_mask(position, observation, info)
+
+    def write_mask(self, position: int, observation: Any, info: dict[str, Any]) -> None:
+        """Write what one lane may do, where there are masks; InvalidMaskError if its is wrong."""
         if self.masks is not None:
             place = observation if self._spec.action_mask == "observation" else info
             self.masks[position] = read_mask(place, self._spec.action)
+
+    def write_all(self, observations: list[Any]) -> bool:
+        """Write an observation into every row, all at once; False if they do not make one array.
+
+        Some of them may be written then. ``write_last`` says what is wrong, if anything is.
+        """
+        try:
+            for path, write in self._leaf_writers:
+                parts = [reduce(getitem, path, x) for x in observations] if path else observations
+                write(slice(None), parts)
+        except Exception:  # noqa: BLE001 - of the user's objects; each is tried alone
+            return False
+        return True
+
+    def _make_writers(self) -> None:
+        self._leaf_writers = leaf_writers(self._spec.observation, self.observations)
+        self.write_last = row_writer(self._spec.observation, self.observations)
 
 
 def observation_rows(layout: ObservationLayout, observations: Any) -> NDArray[Any]:
@@ -116,6 +138,19 @@ def row_writer(layout: ObservationLayout, rows: NDArray[Any]) -> Write:
     With a position it takes one observation; with a slice a batch in the form of Gymnasium's vector
     environments, every part of it with one more dimension in front.
     """
+    writers = leaf_writers(layout, rows)
+    if len(writers) == 1 and not layout.leaves[0].path:
+        return writers[0][1]
+
+    def write(position: Any, observation: Any) -> None:
+        for path, write_leaf in writers:
+            write_leaf(position, reduce(getitem, path, observation))
+
+    return write
+
+
+def leaf_writers(layout: ObservationLayout, rows: NDArray[Any]) -> list[tuple[Path, Write]]:
+    """Return for each leaf its path, and what writes its values into the rows."""
     vector = rows[VECTOR] if rows.dtype.names and layout.vector_size else rows
     writers, start = [], 0
     for leaf in layout.leaves:
@@ -126,14 +161,7 @@ def row_writer(layout: ObservationLayout, rows: NDArray[Any]) -> Write:
             start += leaf.size
         make = _one_hot_writer if leaf.kind == "categories" else _number_writer
         writers.append((leaf.path, make(leaf, columns)))
-    if len(writers) == 1 and not layout.leaves[0].path:
-        return writers[0][1]
-
-    def write(position: Any, observation: Any) -> None:
-        for path, write_leaf in writers:
-            write_leaf(position, reduce(getitem, path, observation))
-
-    return write
+    return writers
 
 
 def _number_writer(leaf: ObservationLeaf, columns: NDArray[Any]) -> Write:

@@ -195,7 +195,8 @@ def _random_actions(
     """Return [num_rows, ...] actions of a policy that knows nothing."""
     uniforms = generator.random((num_rows, *uniforms_shape(layout)))
     zeros = np.zeros((num_rows, layout.num_outputs + layout.num_gaussians), np.float32)
-    return make_distribution(layout).sample(masked(zeros, masks), uniforms)
+    distribution = make_distribution(layout)
+    return distribution.sample(masked(zeros, masks), distribution.noise(uniforms))
 
 
 def _digest(*values: Any) -> bytes:

@@ -5,6 +5,7 @@ speed: a lost ticket is played again, arrival order is irrelevant, and no genera
 checkpointed.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -47,40 +48,55 @@ def uniforms_shape(layout: ActionLayout) -> tuple[int, ...]:
     return () if layout.is_one_choice else (layout.num_uniforms,)
 
 
-class EpisodeUniforms:
-    """The uniform numbers that decide the actions of several episodes in play, one row each.
+class EpisodeNoise:
+    """The chance in the actions of several episodes in play, one row each.
 
     A row is drawn from its episode's own generator. Which row that is, and which episodes play in
     the others, does not change the numbers.
     """
 
-    def __init__(self, num_rows: int, shape: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        num_rows: int,
+        shape: tuple[int, ...],
+        noise: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    ) -> None:
+        """Begin without episodes.
+
+        Args:
+            num_rows: How many there will be.
+            shape: Of the uniform numbers that decide one action.
+            noise: Makes [n, *shape] noise of as many uniform numbers, such as ``Policy.noise``.
+        """
+        self._noise = noise
         self._generators: list[np.random.Generator] = [np.random.default_rng(0)] * num_rows
-        self._numbers = np.empty((num_rows, _STEPS_PER_DRAW, *shape))
-        self._rows = np.arange(num_rows)
-        self._position = np.full(num_rows, _STEPS_PER_DRAW)  # nothing is drawn yet
-        self._steps_until_draw = 0
+        # A ring of steps: those of a row are drawn once around, and then again.
+        self._numbers = np.empty((_STEPS_PER_DRAW, num_rows, *shape))
+        self._num_steps = 0
+        self._drawn_until = np.zeros(num_rows, np.int64)
+        self._next_draw = 0
 
     def begin_row(self, row: int, seed: int) -> None:
         """Begin the episode of this seed in a row."""
         self._generators[row] = action_generator(seed)
-        self._position[row] = _STEPS_PER_DRAW
-        self._steps_until_draw = 0
+        self._drawn_until[row] = self._next_draw = self._num_steps
 
     def keep(self, rows: NDArray[np.bool_]) -> None:
         """Go on with these rows alone."""
         self._generators = [self._generators[row] for row in np.flatnonzero(rows)]
-        self._numbers, self._position = self._numbers[rows], self._position[rows]
-        self._rows = np.arange(len(self._numbers))
+        self._numbers, self._drawn_until = self._numbers[:, rows], self._drawn_until[rows]
 
     def next_step(self) -> NDArray[Any]:
-        """Return [n, *shape] uniform numbers in [0, 1): the next ones of every row."""
-        if self._steps_until_draw == 0:
-            for row in np.flatnonzero(self._position == _STEPS_PER_DRAW):
-                self._generators[row].random(out=self._numbers[row])
-                self._position[row] = 0
-            self._steps_until_draw = _STEPS_PER_DRAW - int(self._position.max())
-        numbers: NDArray[Any] = self._numbers[self._rows, self._position]
-        self._position += 1
-        self._steps_until_draw -= 1
+        """Return [n, *shape] noise: that of the next step of every row."""
+        now = self._num_steps % _STEPS_PER_DRAW
+        if self._num_steps == self._next_draw:
+            for row in np.flatnonzero(self._drawn_until == self._num_steps):
+                shape = (_STEPS_PER_DRAW, *self._numbers.shape[2:])
+                drawn = self._noise(self._generators[row].random(shape))
+                self._numbers[now:, row] = drawn[: _STEPS_PER_DRAW - now]
+                self._numbers[:now, row] = drawn[_STEPS_PER_DRAW - now :]
+                self._drawn_until[row] += _STEPS_PER_DRAW
+            self._next_draw = self._drawn_until.min(initial=self._num_steps + _STEPS_PER_DRAW)
+        self._num_steps += 1
+        numbers: NDArray[np.float64] = self._numbers[now].copy()
         return numbers

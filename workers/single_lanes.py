@@ -19,7 +19,7 @@ from reinforce.workers.episode_limits import limit_of
 from reinforce.workers.episode_watch import EpisodeWatch
 from reinforce.workers.info_metrics import InfoMetrics
 from reinforce.workers.observations import ObservationRows
-from reinforce.workers.seeds import EpisodeUniforms, environment_seed, uniforms_shape
+from reinforce.workers.seeds import EpisodeNoise, environment_seed, uniforms_shape
 from reinforce.workers.spaces import ActionDecoder
 from reinforce.workers.tickets import Ticket
 from reinforce.workers.trajectory_builder import TrajectoryBuilder
@@ -46,15 +46,15 @@ class SingleLanes:
         lanes = self._environments[: ticket.num_episodes]
         episodes = np.arange(len(lanes))  # what each lane plays
         unplayed = iter(range(len(lanes), ticket.num_episodes))
-        uniforms = EpisodeUniforms(len(lanes), uniforms_shape(self._spec.action))
+        noise = EpisodeNoise(len(lanes), uniforms_shape(self._spec.action), policy.noise)
         # Used in turn: what was seen is recorded when what follows has been written.
         seen, following = (ObservationRows(self._spec, len(lanes)) for _ in range(2))
         policy.begin(len(lanes))
         watch.begin(len(lanes))
         for row, lane in enumerate(lanes):
-            _begin(lane, ticket, row, row, seen, uniforms)
+            _begin(lane, ticket, row, row, seen, noise)
         while lanes:
-            actions, parameters = _act(policy, ticket, seen, uniforms)
+            actions, parameters = _act(policy, ticket, seen, noise)
             rewards, ended = self._step(
                 ticket, lanes, episodes, actions, builder, following, metrics
             )
@@ -69,13 +69,13 @@ class SingleLanes:
                     over.append(row)
                     continue
                 episodes[row] = episode
-                _begin(lanes[row], ticket, episode, row, seen, uniforms)
+                _begin(lanes[row], ticket, episode, row, seen, noise)
                 policy.begin_row(row)
                 watch.begin_row(row)
             if over:
                 going_on = np.ones(len(lanes), np.bool_)
                 going_on[over] = False
-                for rows in (seen, following, policy, uniforms, watch):
+                for rows in (seen, following, policy, noise, watch):
                     rows.keep(going_on)
                 episodes = episodes[going_on]
                 lanes = [lane for lane, goes_on in zip(lanes, going_on, strict=True) if goes_on]
@@ -96,33 +96,35 @@ class SingleLanes:
         metrics: InfoMetrics,
     ) -> tuple[list[float], list[int]]:
         """Step every lane, write what is seen next, and return rewards and the rows that ended."""
-        rewards, ended = [], []
-        for row, action in enumerate(self._decoder.singles(actions)):
-            result = NOTHING
-            try:
+        results, observations, rewards, ended = [], [], [], []
+        singles = self._decoder.singles(actions)
+        try:
+            for row, action in enumerate(singles):
+                result = NOTHING
                 result = lanes[row].step(action)
                 observation, reward, terminated, truncated, info = result
+                results.append(result)
+                observations.append(observation)
                 rewards.append(float(reward))
                 if info:
                     metrics.add(int(episodes[row]), info, ended=terminated or truncated)
                 if terminated or truncated:
                     check_flags("the last step", terminated, truncated)
-                    # Nothing is done on it, so nothing has to be allowed.
-                    following.write_last(row, observation)
-                    builder.end_episode(
-                        int(episodes[row]),
-                        following.observations[row],
-                        terminated=terminated,
-                        truncated=truncated,
-                    )
                     ended.append(row)
-                else:
-                    following.write(row, observation, info)
-            except (Exception, SystemExit) as error:
-                episode = int(episodes[row])
-                step = builder.num_steps_of(episode) + 1
-                note_place(error, ticket, episode, step, lanes[row].observation_space, result)
-                raise
+                elif following.masks is not None:  # after an end nothing has to be allowed
+                    following.write_mask(row, observation, info)
+            if not following.write_all(observations):
+                for row, result in enumerate(results):
+                    following.write_last(row, result[0])
+        except (Exception, SystemExit) as error:
+            episode = int(episodes[row])
+            step = builder.num_steps_of(episode) + 1
+            note_place(error, ticket, episode, step, lanes[row].observation_space, result)
+            raise
+        for row in ended:
+            _, _, terminated, truncated, _ = results[row]
+            ends = {"terminated": terminated, "truncated": truncated}
+            builder.end_episode(int(episodes[row]), following.observations[row], **ends)
         return rewards, ended
 
 
@@ -132,7 +134,7 @@ def _begin(
     episode: int,
     row: int,
     seen: ObservationRows,
-    uniforms: EpisodeUniforms,
+    noise: EpisodeNoise,
 ) -> None:
     """Begin an episode in a lane: all chance of it comes from its seed."""
     episode_seed, result = ticket.episode_seeds[episode], NOTHING
@@ -142,7 +144,7 @@ def _begin(
     except (Exception, SystemExit) as error:
         note_place(error, ticket, episode, 0, lane.observation_space, result)
         raise
-    uniforms.begin_row(row, episode_seed)
+    noise.begin_row(row, episode_seed)
 
 
 def _cut(
@@ -162,8 +164,8 @@ def _cut(
 
 
 def _act(
-    policy: Policy, ticket: Ticket, seen: ObservationRows, uniforms: EpisodeUniforms
+    policy: Policy, ticket: Ticket, seen: ObservationRows, noise: EpisodeNoise
 ) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
     if ticket.greedy:
         return policy.act_greedily(seen.observations, seen.masks), None
-    return policy.act(seen.observations, uniforms.next_step(), seen.masks)
+    return policy.act(seen.observations, noise.next_step(), seen.masks)

@@ -200,7 +200,7 @@ class ActionDecoder:
     def singles(self, actions: NDArray[Any]) -> list[Any]:
         """Return n actions, one for each single environment."""
         if self._layout.is_one_choice:
-            singles: list[Any] = (actions + self._start).tolist()
+            singles: list[Any] = (actions + self._start if self._start else actions).tolist()
             return singles
         return unbatched(self.batch(actions), len(actions))
 
@@ -213,10 +213,11 @@ def _leaf_decoder(leaf: ActionLeaf) -> Callable[[NDArray[Any]], NDArray[Any]]:
         middle, half = np.zeros(leaf.size), np.ones(leaf.size)
         middle[squashed] = 0.5 * (low[squashed] + high[squashed])
         half[squashed] = 0.5 * (high[squashed] - low[squashed])
+        where = squashed.all() or squashed  # a mask costs more than what it leaves out
 
         def decode_numbers(columns: NDArray[Any]) -> NDArray[Any]:
             numbers = columns.astype(np.float64)
-            np.tanh(numbers, out=numbers, where=squashed)
+            np.tanh(numbers, out=numbers, where=where)
             numbers *= half
             numbers += middle
             # Cuts at a bound that stands alone; elsewhere only what rounding put outside.

@@ -158,7 +158,7 @@ class VectorLanes:
         if ticket.greedy:
             return policy.act_greedily(seen, masks), None
         uniforms = generator.random((len(seen), *uniforms_shape(self._spec.action)))
-        return policy.act(seen, uniforms, masks)
+        return policy.act(seen, policy.noise(uniforms), masks)
 
     def _final_rows(
         self, observations: Any, info: dict[str, Any], lanes: NDArray[np.int64]

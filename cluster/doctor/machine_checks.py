@@ -202,6 +202,8 @@ def _check_environment(report: NodeReport) -> Iterator[Finding]:
         yield ok("environment", f"{report.name}: made, played, and fit for the policy")
     for image in report.images:
         yield ok("image", f"{report.name}: {image}")
+    if report.vector_speed:
+        yield ok("vector", f"{report.name}: {report.vector_speed}")
 
 
 def check_cores(config: Config, num_cores: int) -> Finding:

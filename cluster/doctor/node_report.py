@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import disk_usage
@@ -21,6 +22,7 @@ from reinforce.configs.errors import ConfigError
 from reinforce.configs.user_code import described
 from reinforce.workers.environment import UnsuitableEnvironmentError
 from reinforce.workers.preflight import preflight
+from reinforce.workers.vector_speed import vector_speed
 
 _MARK = "\0"
 """Stands before what was found: the environment may have printed something, too."""
@@ -39,6 +41,7 @@ class NodeReport:
             known against them.
         environment_warnings: What is odd about them.
         images: How convolutions read each image, where there are some.
+        vector_speed: What a vector implementation brings; None if there is none.
         waited_s: How long the environment was waited for in vain; None if it answered.
     """
 
@@ -51,6 +54,7 @@ class NodeReport:
     environment_problem: str | None
     environment_warnings: tuple[str, ...]
     images: tuple[str, ...]
+    vector_speed: str | None
     waited_s: float | None
 
 
@@ -71,6 +75,7 @@ def report_of_this_machine(config: Config, user_path: str, timeout_s: float) -> 
         environment_problem=trial.problem,
         environment_warnings=trial.warnings,
         images=trial.images,
+        vector_speed=trial.vector_speed,
         waited_s=trial.waited_s,
     )
 
@@ -81,6 +86,7 @@ class _Trial(NamedTuple):
     problem: str | None = None
     warnings: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
+    vector_speed: str | None = None
     waited_s: float | None = None
 
 
@@ -101,7 +107,8 @@ def _try_environment(config: Config, user_path: str, timeout_s: float) -> _Trial
         return _Trial(waited_s=timeout_s)
     if _MARK in trial.stdout:
         found = json.loads(trial.stdout.rpartition(_MARK)[2].splitlines()[0])
-        return _Trial(found["problem"], tuple(found["warnings"]), tuple(found["images"]))
+        found["warnings"], found["images"] = tuple(found["warnings"]), tuple(found["images"])
+        return _Trial(**found)
     last = (trial.stderr.strip().splitlines() or ["it said nothing"])[-1]
     return _Trial(f"its process ended with code {trial.returncode}: {last}")
 
@@ -119,6 +126,9 @@ def _print_trial() -> None:
         found = _Trial(warnings=tried.warnings, images=tried.images)
         if config.evaluation.video:
             check_filming(config.evaluation_environment)
+        with suppress(Exception, SystemExit):  # without its wrappers it may be fit for nothing
+            speed = vector_speed(config.environment, config.workers.envs_per_worker)
+            found = found._replace(vector_speed=speed)
     except (ConfigError, UnsuitableEnvironmentError, UsageError) as error:
         found = found._replace(problem=str(error))
     except Exception as error:  # noqa: BLE001 - whatever the user's environment raises is news

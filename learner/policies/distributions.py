@@ -25,6 +25,9 @@ from reinforce.learner.policies.spaces import (
 IMPOSSIBLE = np.float32(-1e9)
 """Logit of a choice that a mask forbids: its probability is exactly 0, and 0 times it is 0."""
 
+_FEW_COLUMNS = 8
+"""Of logits: so many, and no more, are faster to compute with once they are copied apart."""
+
 _HALF_LOG_TAU = 0.5 * np.log(2 * np.pi)
 
 Parameters = NDArray[np.float32]
@@ -45,12 +48,17 @@ def masked(parameters: Parameters, masks: Masks) -> Parameters:
 class Distribution(ABC):
     """A family of distributions over actions, one member per row of parameters."""
 
-    @abstractmethod
-    def sample(self, parameters: Parameters, uniforms: NDArray[np.float64]) -> NDArray[Any]:
-        """Return [n, ...] actions, from uniform numbers in [0, 1), [n, num_uniforms].
+    def noise(self, uniforms: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return all chance of n actions, made of uniform numbers in [0, 1).
 
-        Of one choice among several both are [n].
+        Both are [n, num_uniforms], or [n] of one choice among several. No parameters are needed:
+        that of many steps can be made at once.
         """
+        return uniforms
+
+    @abstractmethod
+    def sample(self, parameters: Parameters, noise: NDArray[np.float64]) -> NDArray[Any]:
+        """Return [n, ...] actions, which ``noise`` decides."""
 
     @abstractmethod
     def log_prob(self, parameters: Parameters, actions: NDArray[Any]) -> NDArray[Any]:
@@ -69,18 +77,17 @@ def make_distribution(layout: ActionLayout) -> Distribution:
 class Categorical(Distribution):
     """One choice among several."""
 
-    def sample(self, parameters: Parameters, uniforms: NDArray[np.float64]) -> NDArray[Any]:
+    def sample(self, parameters: Parameters, noise: NDArray[np.float64]) -> NDArray[Any]:
         # The inverse of the cumulative distribution.
-        cumulative = np.exp(_shifted(parameters)).cumsum(axis=1)
-        limits = uniforms * cumulative[:, -1]
-        choices: NDArray[np.int64] = (cumulative <= limits[:, None]).sum(axis=1)
+        cumulative = np.add.accumulate(np.exp(_shifted(parameters)))
+        choices: NDArray[np.int64] = np.add.reduce(cumulative <= noise * cumulative[-1])
         return choices
 
     def log_prob(self, parameters: Parameters, actions: NDArray[Any]) -> NDArray[Any]:
         shifted = _shifted(parameters)
         # Summed one after the other, as the sampler does it.
-        total = np.exp(shifted).cumsum(axis=1)[:, -1]
-        chosen = shifted[np.arange(len(actions)), actions.astype(np.int64, copy=False)]
+        total = np.add.accumulate(np.exp(shifted))[-1]
+        chosen = shifted[actions.astype(np.int64, copy=False), np.arange(len(actions))]
         log_probs: NDArray[np.float32] = chosen - np.log(total)
         return log_probs
 
@@ -90,11 +97,13 @@ class Categorical(Distribution):
 
 
 def _shifted(logits: Parameters) -> Parameters:
-    """Return [n, k] logits with the largest of each row at 0: their exp is finite.
+    """Return [k, n] the columns of [n, k] logits, with the largest of each row at 0.
 
-    Not in place: a recurrent policy may share the memory of its logits with its state.
+    Their exp is finite. Not in place: a recurrent policy may share the memory of its logits with
+    its state. NumPy is fast along memory: few columns are put one after the other.
     """
-    shifted: Parameters = logits - logits.max(axis=1, keepdims=True)
+    columns = logits.T.copy() if logits.shape[1] <= _FEW_COLUMNS else logits.T
+    shifted: Parameters = columns - np.maximum.reduce(columns)
     return shifted
 
 
@@ -105,10 +114,16 @@ class Joint(Distribution):
         self._layout = layout
         self._parts = [(part, _family(part.leaf)) for part in components_of(layout)]
 
-    def sample(self, parameters: Parameters, uniforms: NDArray[np.float64]) -> NDArray[Any]:
+    def noise(self, uniforms: NDArray[np.float64]) -> NDArray[np.float64]:
+        noise = np.empty_like(uniforms)
+        for columns, family in self._parts:
+            noise[:, columns.uniforms] = family.noise(uniforms[:, columns.uniforms])
+        return noise
+
+    def sample(self, parameters: Parameters, noise: NDArray[np.float64]) -> NDArray[Any]:
         actions = self._layout.empty(len(parameters))
         for columns, own, family in self._split(parameters):
-            actions[:, columns.actions] = family.sample(own, uniforms[:, columns.uniforms])
+            actions[:, columns.actions] = family.sample(own, noise[:, columns.uniforms])
         return actions
 
     def log_prob(self, parameters: Parameters, actions: NDArray[Any]) -> NDArray[Any]:
@@ -128,9 +143,11 @@ class Joint(Distribution):
     ) -> Iterator[tuple[ActionComponent, Parameters, Distribution]]:
         """Yield each part, its own columns of the parameters, and its family."""
         for columns, family in self._parts:
-            own = parameters[:, columns.outputs]
-            if columns.leaf.kind == "gaussian":
-                own = np.concatenate([own, parameters[:, columns.log_stds]], axis=1)
+            outputs, log_stds = columns.outputs, columns.log_stds
+            if outputs.stop == log_stds.start:  # nothing between them, as of a lone Gaussian
+                own = parameters[:, outputs.start : log_stds.stop]
+            else:
+                own = np.concatenate([parameters[:, outputs], parameters[:, log_stds]], axis=1)
             yield columns, own, family
 
 
@@ -143,8 +160,8 @@ def _family(leaf: ActionLeaf) -> Distribution:
 class _Bernoulli(Distribution):
     """A yes or no per component; the parameters are logits."""
 
-    def sample(self, parameters: Parameters, uniforms: NDArray[np.float64]) -> NDArray[Any]:
-        return uniforms < 1.0 / (1.0 + np.exp(-parameters.astype(np.float64)))
+    def sample(self, parameters: Parameters, noise: NDArray[np.float64]) -> NDArray[Any]:
+        return noise < 1.0 / (1.0 + np.exp(-parameters.astype(np.float64)))
 
     def log_prob(self, parameters: Parameters, actions: NDArray[Any]) -> NDArray[Any]:
         logits = parameters.astype(np.float64)
@@ -164,9 +181,19 @@ class _Gaussian(Distribution):
         self._size, self._log_scale = leaf.size, leaf.log_scale
         self._squashed = np.array(leaf.is_squashed)
 
-    def sample(self, parameters: Parameters, uniforms: NDArray[np.float64]) -> NDArray[Any]:
+    def noise(self, uniforms: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return [n, m] standard normal numbers, m even.
+
+        Source: Box & Muller (1958), Annals of Mathematical Statistics 29.
+        """
+        half = uniforms.shape[1] // 2
+        radius = np.sqrt(-2.0 * np.log1p(-uniforms[:, :half]))
+        angle = 2.0 * np.pi * uniforms[:, half:]
+        return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
+
+    def sample(self, parameters: Parameters, noise: NDArray[np.float64]) -> NDArray[Any]:
         means, log_stds = parameters[:, : self._size], parameters[:, self._size :]
-        samples: NDArray[np.float64] = means + np.exp(log_stds) * _normal(uniforms)[:, : self._size]
+        samples: NDArray[np.float64] = means + np.exp(log_stds) * noise[:, : self._size]
         return samples
 
     def log_prob(self, parameters: Parameters, actions: NDArray[Any]) -> NDArray[Any]:
@@ -188,14 +215,3 @@ def _log_tanh_slope(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return ``log(1 - tanh(u)^2)`` without cancellation where tanh is near 1."""
     slope: NDArray[np.float64] = 2.0 * (np.log(2.0) - values - np.logaddexp(0.0, -2.0 * values))
     return slope
-
-
-def _normal(uniforms: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return [n, m] standard normal numbers from uniform ones in [0, 1), m even.
-
-    Source: Box & Muller (1958), Annals of Mathematical Statistics 29.
-    """
-    half = uniforms.shape[1] // 2
-    radius = np.sqrt(-2.0 * np.log1p(-uniforms[:, :half]))
-    angle = 2.0 * np.pi * uniforms[:, half:]
-    return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], axis=1)

@@ -67,15 +67,21 @@ class Policy(ABC):
         one step on.
         """
 
+    def noise(self, uniforms: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return all chance of n actions, made of uniform numbers in [0, 1).
+
+        Both are [n, num_uniforms], or [n] for a lone Discrete action.
+        """
+        return self._distribution.noise(uniforms)
+
     def act(
-        self, observations: NDArray[Any], uniforms: NDArray[np.float64], masks: Masks = None
+        self, observations: NDArray[Any], noise: NDArray[np.float64], masks: Masks = None
     ) -> tuple[NDArray[Any], NDArray[np.float32]]:
         """Sample one action per observation.
 
         Args:
             observations: [n, ...] rows of ``ObservationLayout``.
-            uniforms: [n, num_uniforms] in [0, 1), or [n] for a lone Discrete action; the only
-                source of chance.
+            noise: The only source of chance, from ``noise``.
             masks: [n, num_choices] which choices are allowed, or None for all.
 
         Returns:
@@ -84,7 +90,7 @@ class Policy(ABC):
             how probable the actions were.
         """
         parameters = masked(self.parameters(observations), masks)
-        return self._distribution.sample(parameters, uniforms), parameters
+        return self._distribution.sample(parameters, noise), parameters
 
     def act_greedily(self, observations: NDArray[Any], masks: Masks = None) -> NDArray[Any]:
         """Return [n, ...] the most probable choices, and the means of Gaussians."""
@@ -117,25 +123,28 @@ class MLPPolicy(Policy):
             self._log_stds = arrays.pop(0)
         if self._architecture.normalize_observations:
             inverse_deviations, means = arrays.pop(), arrays.pop()
-            self._statistics = means, inverse_deviations
+            self._statistics = means[None], inverse_deviations[None]
         # Stored as [in, out], contiguous: a row vector of observations multiplies from the left.
         self._layers = [
-            (np.ascontiguousarray(weight.T), bias.copy())
+            (np.ascontiguousarray(weight.T), bias[None].copy())
             for weight, bias in zip(arrays[::2], arrays[1::2], strict=True)
         ]
         self.version = weights.version
 
     def parameters(self, observations: NDArray[Any]) -> NDArray[np.float32]:
         hidden = self._layout.flat(observations)
+        num_rows = len(hidden)
+        if num_rows > len(self._layers[0][1]):
+            self._repeat_rows(num_rows)
         if self._statistics is not None:
             hidden = self._normalized(hidden, *self._statistics)
         *hidden_layers, (last_weight, last_bias) = self._layers
         for weight, bias in hidden_layers:
-            hidden = hidden @ weight
-            hidden += bias
+            hidden = hidden.dot(weight)  # the bits of `@`, in half the time for a few rows
+            hidden += bias[:num_rows]
             hidden = self._activation(hidden)
-        outputs: NDArray[np.float32] = hidden @ last_weight
-        outputs += last_bias
+        outputs: NDArray[np.float32] = hidden.dot(last_weight)
+        outputs += last_bias[:num_rows]
         if self._log_stds is None:
             return outputs
         num_outputs = outputs.shape[1]
@@ -144,13 +153,20 @@ class MLPPolicy(Policy):
         parameters[:, num_outputs:] = self._log_stds
         return parameters
 
+    def _repeat_rows(self, num_rows: int) -> None:
+        """Keep what is the same for every row as many times: equal shapes add up twice as fast."""
+        self._layers = [(weight, bias[:1].repeat(num_rows, 0)) for weight, bias in self._layers]
+        if self._statistics is not None:
+            means, inverses = self._statistics
+            self._statistics = means[:1].repeat(num_rows, 0), inverses[:1].repeat(num_rows, 0)
+
     @staticmethod
     def _normalized(
         flat: NDArray[np.float32], means: NDArray[np.float32], inverses: NDArray[np.float32]
     ) -> NDArray[np.float32]:
-        size = len(means)
-        vector = flat[:, :size] - means
-        vector *= inverses
+        num_rows, size = len(flat), means.shape[1]
+        vector = flat[:, :size] - means[:num_rows]
+        vector *= inverses[:num_rows]
         np.maximum(vector, -OBSERVATION_LIMIT, out=vector)  # np.clip takes four times as long
         np.minimum(vector, OBSERVATION_LIMIT, out=vector)
         return vector if size == flat.shape[1] else np.concatenate([vector, flat[:, size:]], axis=1)

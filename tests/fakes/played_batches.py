@@ -46,7 +46,8 @@ def played_by(learner, architecture, seed=0, masks=None):
     distribution = make_distribution(architecture.action)
     action = architecture.action
     columns = () if action.is_one_choice else (action.num_uniforms,)
-    actions = distribution.sample(parameters, generator.random((num_steps, *columns)))
+    noise = distribution.noise(generator.random((num_steps, *columns)))
+    actions = distribution.sample(parameters, noise)
     return Trajectories(
         policy_version=learner.version,
         observations=observations,

@@ -131,6 +131,24 @@ def test_what_would_be_repeated_or_cut_without_a_word_is_refused(make_config, sp
     assert f"step 1: the observation {says}" in str(caught.value)
 
 
+def test_of_several_lanes_the_one_that_shows_too_little_is_named(make_config):
+    space = Box(-1.0, 1.0, (3,), np.float32)
+    spec = EnvironmentSpec(
+        observation_layout(space), action_layout(Discrete(2)), has_vector_implementation=False
+    )
+    lanes = SingleLanes([Stretched(space, np.zeros(size, np.float32)) for size in (3, 3, 1)], spec)
+    policy = make_policy(architecture_of(make_config(), spec))
+    policy.load(
+        Weights(0, np.zeros(architecture_of(make_config(), spec).num_parameters, np.float32))
+    )
+
+    with pytest.raises(EnvironmentFaultError) as caught:
+        lanes.play(policy, TICKET, InfoMetrics({}, TICKET.num_episodes), EpisodeWatch())
+
+    assert "has shape (1,)" in str(caught.value)
+    assert "in step 1 of episode 2 of ticket training 12:0" in told(caught.value)
+
+
 @pytest.mark.parametrize(
     ("exits", "says"),
     [

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reinforce.workers.seeds import (
-    EpisodeUniforms,
+    EpisodeNoise,
     action_generator,
     environment_seed,
     episode_seed,
@@ -32,9 +32,9 @@ def test_reset_and_actions_have_seeds_of_their_own():
 
 
 def numbers_of(seed, count, shape=()):
-    """What an episode plays with: its own generator, one step after the other."""
+    """What an episode plays with: of its own generator, one step after the other."""
     generator = action_generator(seed)
-    return [generator.random(shape) for _ in range(count)]
+    return [np.negative(generator.random(shape)) for _ in range(count)]
 
 
 @pytest.mark.parametrize("shape", [(), (3,)])
@@ -45,20 +45,20 @@ def numbers_of(seed, count, shape=()):
 def test_an_episode_has_its_own_numbers_whoever_plays_beside_it(shape, lengths, num_rows):
     unplayed = list(enumerate(lengths))
     playing = [unplayed.pop(0) for _ in range(min(num_rows, len(lengths)))]
-    uniforms = EpisodeUniforms(len(playing), shape)
+    noise = EpisodeNoise(len(playing), shape, np.negative)
     for row, (seed, _) in enumerate(playing):
-        uniforms.begin_row(row, seed)
+        noise.begin_row(row, seed)
     seen = {seed: [] for seed, _ in playing}
     while playing:
-        for (seed, _), numbers in zip(playing, uniforms.next_step(), strict=True):
+        for (seed, _), numbers in zip(playing, noise.next_step(), strict=True):
             seen[seed].append(numbers)
         for row, (seed, length) in enumerate(playing):
             if len(seen[seed]) == length and unplayed:
                 playing[row] = unplayed.pop(0)
                 seen[playing[row][0]] = []
-                uniforms.begin_row(row, playing[row][0])
+                noise.begin_row(row, playing[row][0])
         going_on = np.array([len(seen[seed]) < length for seed, length in playing])
-        uniforms.keep(going_on)
+        noise.keep(going_on)
         playing = [one for one, goes_on in zip(playing, going_on, strict=True) if goes_on]
 
     for seed, length in enumerate(lengths):
@@ -66,9 +66,9 @@ def test_an_episode_has_its_own_numbers_whoever_plays_beside_it(shape, lengths, 
 
 
 def test_what_was_handed_out_is_not_overwritten():
-    uniforms = EpisodeUniforms(1, ())
-    uniforms.begin_row(0, 7)
+    noise = EpisodeNoise(1, (), np.negative)
+    noise.begin_row(0, 7)
 
-    steps = [uniforms.next_step() for _ in range(1000)]
+    steps = [noise.next_step() for _ in range(1000)]
 
     np.testing.assert_array_equal(np.concatenate(steps), numbers_of(7, 1000))

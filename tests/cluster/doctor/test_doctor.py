@@ -88,6 +88,15 @@ def test_how_convolutions_read_an_image_is_shown():
     assert "'observation' of shape (7, 7, 20) is 20 channels of 7 x 7 pixels" in found.line()
 
 
+def test_the_speed_of_a_vector_implementation_is_shown_and_no_reason_to_fail():
+    shown = [finding for finding in check_machine(HERE) if finding.subject == "vector"]
+
+    assert [finding.level for finding in shown] == ["ok"]
+    assert "lanes, single environments" in shown[0].message
+    countdown = config(environment={"id": "fake_environments:Countdown-v0"})
+    assert report_of_this_machine(countdown, ".", 60.0).vector_speed is None
+
+
 def test_workers_that_fit_nowhere_are_a_failure_and_fewer_than_wanted_a_warning():
     nodes = Capacity(node_cpus=(0.0, 2.0), autoscaler_cpus=None)
 

@@ -26,9 +26,9 @@ def parameters_of(layout, num_rows=200, seed=0):
     return generator.normal(size=(num_rows, width)).astype(np.float32)
 
 
-def uniforms_of(layout, num_rows=200, seed=1):
+def noise_of(layout, num_rows=200, seed=1):
     shape = (num_rows,) if layout.is_one_choice else (num_rows, layout.num_uniforms)
-    return np.random.default_rng(seed).random(shape)
+    return make_distribution(layout).noise(np.random.default_rng(seed).random(shape))
 
 
 def some_masks(layout, num_rows=200):
@@ -75,7 +75,7 @@ def test_the_log_probabilities_of_worker_learner_and_torch_are_one(name):
     parameters = parameters_of(layout)
 
     ours = make_distribution(layout)
-    actions = ours.sample(parameters.copy(), uniforms_of(layout))
+    actions = ours.sample(parameters.copy(), noise_of(layout))
     log_probs = ours.log_prob(parameters.copy(), actions)
     learned = make_torch_distribution(layout, torch.from_numpy(parameters)).log_prob(
         torch.from_numpy(actions)
@@ -126,7 +126,7 @@ def test_samples_come_with_the_probabilities_of_the_policy(name):
     layout, count = LAYOUTS[name], 40_000
     parameters = np.repeat(parameters_of(layout, 1), count, axis=0)
 
-    actions = make_distribution(layout).sample(parameters.copy(), uniforms_of(layout, count))
+    actions = make_distribution(layout).sample(parameters.copy(), noise_of(layout, count))
 
     flat = actions.reshape(count, -1).astype(np.float64)
     for part, one in judges_of(layout, parameters[:1]):
@@ -149,7 +149,7 @@ def test_a_mask_forbids_and_both_sides_recompute_under_it(name):
     sampler = make_distribution(layout)
 
     allowed = masked(parameters, masks)
-    actions = sampler.sample(allowed, uniforms_of(layout))
+    actions = sampler.sample(allowed, noise_of(layout))
     log_probs = sampler.log_prob(allowed, actions)
 
     ours = make_torch_distribution(layout, torch.from_numpy(parameters), torch.from_numpy(masks))
@@ -181,10 +181,25 @@ def test_a_forbidden_choice_has_a_finite_gradient_of_zero():
 def test_any_uniforms_give_finite_numbers(first, second):
     ours, parameters = make_distribution(LAYOUTS["bounded box"]), np.zeros((1, 4), np.float32)
 
-    actions = ours.sample(parameters, np.array([[first, second]]))
+    actions = ours.sample(parameters, ours.noise(np.array([[first, second]])))
 
     assert np.isfinite(actions).all()
     assert np.isfinite(ours.log_prob(parameters, actions)).all()
+
+
+@by_space
+def test_the_noise_of_many_steps_is_that_of_each(name):
+    """Workers make it of 128 steps of a lane; what they record may not depend on that."""
+    ours, layout = make_distribution(LAYOUTS[name]), LAYOUTS[name]
+    shape = () if layout.is_one_choice else (layout.num_uniforms,)
+    uniforms = np.random.default_rng(0).random((128, *shape))
+
+    at_once = ours.noise(uniforms)
+
+    for count in (1, 3, 16):
+        for start in range(0, 128, count):
+            steps = slice(start, start + count)
+            np.testing.assert_array_equal(at_once[steps], ours.noise(uniforms[steps]))
 
 
 @by_space
@@ -194,7 +209,7 @@ def test_sampling_leaves_the_parameters_as_they_were(name):
     parameters = parameters_of(layout)
     before = parameters.copy()
 
-    actions = make_distribution(layout).sample(parameters, uniforms_of(layout))
+    actions = make_distribution(layout).sample(parameters, noise_of(layout))
     make_distribution(layout).log_prob(parameters, actions)
 
     np.testing.assert_array_equal(parameters, before)
