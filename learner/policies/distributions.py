@@ -26,7 +26,7 @@ IMPOSSIBLE = np.float32(-1e9)
 """Logit of a choice that a mask forbids: its probability is exactly 0, and 0 times it is 0."""
 
 _FEW_COLUMNS = 8
-"""Of logits: so many, and no more, are faster to compute with once they are copied apart."""
+"""Up to so many logits are faster to compute with once they are copied apart."""
 
 _HALF_LOG_TAU = 0.5 * np.log(2 * np.pi)
 

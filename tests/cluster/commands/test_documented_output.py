@@ -64,7 +64,7 @@ def endless_run(folder, settings, options):
         thread.join()
 
 
-def test_the_consoles_are_what_the_verbs_print(tmp_path, monkeypatch, without_plots):
+def test_the_consoles_are_what_the_verbs_print(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     options = {"backend": "inline", "directory": "runs", "progress": False}
     quick = {"tracking.enabled": False, "evaluation.episodes": 10}

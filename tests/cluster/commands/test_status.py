@@ -238,7 +238,7 @@ def test_texts_of_strangers_do_not_steer_the_terminal(write, capsys):
     assert "second line" not in said
 
 
-def test_what_a_callback_raised_is_told(tmp_path, without_plots, capsys):
+def test_what_a_callback_raised_is_told(tmp_path, capsys):
     def fail(event):
         raise ZeroDivisionError("no episode has a success")
 

@@ -41,7 +41,7 @@ def generator():
 
 
 @pytest.fixture(params=RUNS)
-def run(request, runs, tmp_path_factory, runs_on_local_ray, without_plots):
+def run(request, runs, tmp_path_factory, runs_on_local_ray):
     if request.param not in runs:
         runs[request.param] = RUNS[request.param](tmp_path_factory.mktemp("runs"))
     return runs[request.param]
