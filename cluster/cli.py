@@ -10,16 +10,16 @@ import io
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, nullcontext, redirect_stderr
 from importlib import import_module
 from importlib.metadata import version
+from typing import TextIO
 
 from reinforce.cluster.errors import InterruptedRunError, OutputLostError, UsageError
 from reinforce.cluster.interrupts import signal_behind, signals_as_ctrl_c
 from reinforce.cluster.self_command import search_current_directory
 from reinforce.configs.errors import ConfigError, ReinforceError, suggestion
 from reinforce.configs.quoting import message_text, shown
-from reinforce.workers.environment import UnsuitableEnvironmentError
 
 _SETTINGS = "[--section.field value ...]"
 _VERBS = {
@@ -139,12 +139,14 @@ def _run(words: list[str]) -> int:
         return _fail(f"there is no verb {shown(verb)}{hint} The verbs are: {', '.join(_VERBS)}", 2)
     if verb not in _READING:
         search_current_directory()
+    shows_loading = sys.stderr.isatty() and not {"-h", "--help"} & set(rest)
+    loading = _loading_shown(sys.stderr, verb) if shows_loading else nullcontext()
     try:
-        from reinforce.cluster.commands.arguments import Command, parse_command
+        with _escaped_stderr(), loading:  # what tyro refuses it quotes as it is
+            from reinforce.cluster.commands.arguments import Command, parse_command
 
-        module = import_module(f"reinforce.cluster.commands.{_MODULES.get(verb, verb)}")
-        kind: type[Command] = getattr(module, f"{verb.capitalize()}Command")
-        with _escaped_stderr():  # what tyro refuses it quotes as it is
+            module = import_module(f"reinforce.cluster.commands.{_MODULES.get(verb, verb)}")
+            kind: type[Command] = getattr(module, f"{verb.capitalize()}Command")
             command = parse_command(verb, kind, rest)
         return command.execute()
     except SystemExit as end:  # after help, or after an option that does not exist
@@ -153,6 +155,19 @@ def _run(words: list[str]) -> int:
         return end.code or 0
     except _EXPECTED as error:
         return _fail(*_message_and_code(error))
+
+
+@contextmanager
+def _loading_shown(terminal: TextIO, verb: str) -> Iterator[None]:
+    """Context of the first second or two of a verb, in which the terminal is not left empty."""
+    text = f"reinforce {verb}: loading"
+    terminal.write(f"{text}\r")
+    terminal.flush()
+    try:
+        yield
+    finally:
+        terminal.write(f"{' ' * len(text)}\r")
+        terminal.flush()
 
 
 @contextmanager
@@ -172,6 +187,8 @@ def _message_and_code(error: BaseException) -> tuple[str, int]:
         number = signal_behind(error)
         is_ctrl_c = number is signal.SIGINT
         return "interrupted" if is_ctrl_c else f"stopped by {number.name}", 128 + number
+    from reinforce.workers.environment import UnsuitableEnvironmentError  # Gymnasium: 0.2 s
+
     is_usage = isinstance(error, ConfigError | UnsuitableEnvironmentError | UsageError)
     return str(error), 2 if is_usage else 1
 

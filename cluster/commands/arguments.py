@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import tyro
 import yaml
@@ -39,6 +39,12 @@ Trust = Annotated[Flag, tyro.conf.arg(help=TRUST_HELP)]
 
 CallbackNames = Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME")]
 """As often as there are callbacks; ``cluster.callbacks.callback_named`` reads them."""
+
+LogFormat = Annotated[
+    Literal["text", "json"],
+    tyro.conf.arg(help="json: print objects of JSON, one a line, with what happens as `event`."),
+]
+"""How a run says how far it is."""
 
 Settings = Annotated[Config, tyro.conf.arg(name=""), tyro.conf.FlagConversionOff]
 """Every setting of a run as an option of its own."""
