@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import time
+from itertools import pairwise
 
 import psutil
 import pytest
@@ -50,7 +51,7 @@ def test_a_run_says_something_within_a_second_and_is_never_silent_for_long(tmp_p
 
     assert process.returncode == 0, text
     assert times[0] < (0.5 if terminal else 2.0)
-    silences_s = [after - before for before, after in zip(times, times[1:], strict=False)]
+    silences_s = [after - before for before, after in pairwise(times)]
     assert max(silences_s) < (2.0 if terminal else 4.0), said
     assert text.startswith("reinforce train: loading" if terminal else "training on CartPole-v1")
     assert ("starting the learner" in text) or not terminal
