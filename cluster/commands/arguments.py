@@ -4,6 +4,7 @@ Its fields are positional words, options and, for verbs that take settings of a 
 configuration: ``--section.field value`` on top of a preset, a file or a run directory.
 """
 
+import inspect
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -68,6 +69,7 @@ class ConfiguredCommand(Command):
         words: Those settings, as they were typed.
     """
 
+    is_new: ClassVar[bool] = True
     needs: ClassVar[str] = (
         "a preset or a YAML file first, such as `reinforce {verb} cartpole`; `reinforce presets` "
         "lists the presets"
@@ -213,6 +215,20 @@ def _whole_number(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | No
     )
 
 
+CHANGED_FIRST = {
+    "environment.id": "what is played, such as LunarLander-v3",
+    "stop.target_return": "the mean return at which the run ends",
+    "stop.max_environment_steps": "the steps after which it ends at the latest",
+    "learner.learning_rate": "step size of the optimizer",
+    "learner.episodes_per_update": "episodes of a batch",
+    "policy.hidden_sizes": "units of each hidden layer, such as 64 64",
+    "run.seed": "seed of everything random",
+    "run.name": "name of the run and of its folder",
+    "workers.num_workers": "rollout workers; changes only the speed",
+    "cluster.backend": "ray, or inline: all in this process",
+}
+"""The settings that most people change, and what help says of them first."""
+
 Verb = TypeVar("Verb", bound=Command)
 
 
@@ -225,6 +241,7 @@ def _split(kind: type[ConfiguredCommand], words: Sequence[str]) -> tuple[list[st
     rest = iter(words)
     for word in rest:
         option, has_value, _ = word.partition("=")
+        option = f"{option[:2]}{option[2:].replace('-', '_')}"  # as tyro takes it, too
         if option not in is_flag:
             others.append(word)
         elif has_value or is_flag[option]:
@@ -232,6 +249,15 @@ def _split(kind: type[ConfiguredCommand], words: Sequence[str]) -> tuple[list[st
         else:
             own += [word, *islice(rest, 1)]
     return own, others
+
+
+def _description(kind: type[Command]) -> str | None:
+    """Return what help says of a verb that begins runs, before it lists all settings; else None."""
+    if not issubclass(kind, ConfiguredCommand) or not kind.is_new:
+        return None
+    about = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:")[0]
+    rows = (f"  {f'--{name}':<31}{text}" for name, text in CHANGED_FIRST.items())
+    return "\n".join([f"{about}Settings that are changed first; all of them follow below:", *rows])
 
 
 def parse_command(verb: str, kind: type[Verb], words: Sequence[str]) -> Verb:
@@ -266,5 +292,6 @@ def parse_command(verb: str, kind: type[Verb], words: Sequence[str]) -> Verb:
             args=[*first, *words, *own],
             prog=program,
             use_underscores=default is not None,
+            description=_description(kind),
         )
     return parsed

@@ -59,6 +59,7 @@ class ResumeCommand(ConfiguredCommand):
             and each evaluation. May be given several times.
     """
 
+    is_new: ClassVar[bool] = False
     needs: ClassVar[str] = "a run directory first, such as `reinforce {verb} runs/NAME`"
 
     source: Annotated[
