@@ -314,7 +314,10 @@ def test_a_failing_run_says_why_and_its_directory_keeps_it(tmp_path, capsys):
     said = capsys.readouterr().err
     assert said.startswith("reinforce: ticket training 2:0 failed:\nTraceback (most recent call ")
     assert "fake_environments.py" in said
-    *_, error, place, way_out = said.splitlines()
+    *_, error, place, way_out, left_out = said.splitlines()
+    assert left_out.endswith(
+        "calls of libraries and of this program left out; --traceback full shows all"
+    )
     assert error == "ArithmeticError: the environment is faulty"
     assert place.startswith("This was in step 2 of episode ")
     assert " of ticket training 2:0, which began with reset(seed=" in place

@@ -16,7 +16,11 @@ from reinforce.cluster.analysis.comparison_plot import (
     panels_of,
     write_data,
 )
-from reinforce.cluster.analysis.seed_statistics import interquartile_mean, performance_profile
+from reinforce.cluster.analysis.seed_statistics import (
+    bootstrap_interval,
+    interquartile_mean,
+    performance_profile,
+)
 from reinforce.cluster.errors import UsageError
 
 OPTIONS = PictureOptions(statistic="iqm", profile=True)
@@ -50,6 +54,27 @@ def test_curve_and_profile_are_the_statistic_of_the_seeds_that_are_drawn():
     assert (curve.value <= curve.interval[1]).all()
     assert profile.value[[0, -1]].tolist() == [1.0, 0.0]
     assert (np.diff(profile.value) <= 0).all()
+
+
+RLIABLE_SCORES = np.array(
+    [
+        *(50.025, 55.975, 44.517, 32.188, 40.907, 30.167, 51.203),
+        *(76.804, 40.156, 37.591, 59.797, 57.138, 52.108),
+    ]
+)
+
+
+def test_thirteen_scores_have_the_numbers_that_rliable_has_said_of_them():
+    """rliable 1.2.0 with arch 7.2.0, which is not installed with this program: its output."""
+    taus = np.array([20.0, 40.0, 50.0, 60.0, 80.0])
+    profile = performance_profile(RLIABLE_SCORES, taus).mean(axis=0)
+    low, high = bootstrap_interval(RLIABLE_SCORES, interquartile_mean, 20_000)
+
+    assert interquartile_mean(RLIABLE_SCORES) == pytest.approx(47.841571428571434)
+    for seeds, expected in ((3, 50.172333333333334), (4, 47.271), (7, 43.768), (8, 46.663)):
+        assert interquartile_mean(RLIABLE_SCORES[:seeds]) == pytest.approx(expected)
+    assert profile == pytest.approx([1.0, 10 / 13, 7 / 13, 1 / 13, 0.0])
+    assert (low, high) == pytest.approx((40.31, 54.73), abs=0.4)  # 50,000 random resamples
 
 
 @given(SCORES)
