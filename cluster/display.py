@@ -118,7 +118,7 @@ class RunPanel:
         metrics, every = entry.metrics, self._config.evaluation.every_updates
         self._training_time_s, self._noted_at_s = entry.training_time_s, time.monotonic()
         if result := _evaluated(metrics, "evaluation/", self._config):
-            self._evaluated = {"evaluated": result}
+            self._evaluated = {"evaluated": f"{result} at update {entry.updates:,}"}
             if sampled := _evaluated(metrics, "evaluation/sampled_", self._config):
                 self._evaluated["sampled"] = sampled
             self._seconds["evaluating"] += metrics["time/evaluation_s"]

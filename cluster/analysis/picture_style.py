@@ -22,6 +22,7 @@ STEPS = "environment steps"
 _STYLE: dict[Any, Any] = {
     "figure.dpi": 100,
     "savefig.dpi": "figure",
+    "axes.prop_cycle": f"cycler(color={list(COLOURS)})",
     "axes.grid": True,
     "axes.axisbelow": True,
     "axes.spines.top": False,
@@ -36,10 +37,9 @@ _STYLE: dict[Any, Any] = {
 @contextmanager
 def styled() -> Iterator[None]:
     """Context in which pictures are drawn and saved."""
-    from cycler import cycler
     from matplotlib import rc_context
 
-    with rc_context({**_STYLE, "axes.prop_cycle": cycler(color=COLOURS)}):
+    with rc_context(_STYLE):
         yield
 
 

@@ -133,7 +133,12 @@ def test_the_panel_shows_progress_returns_speed_time_and_workers():
     shown = out.file.getvalue()
     for word in (
         *("my-run", "6,000", "123.4", "9.0 to 200.0", "475", "50,000"),
-        *("432.1 (95 %: 420.0 to 444.2)", "2 (1 replaced)", "24 played", "50% of stop.max_updates"),
+        *(
+            "432.1 (95 %: 420.0 to 444.2) at update 12",
+            "2 (1 replaced)",
+            "24 played",
+            "50% of stop.max_updates",
+        ),
         *("sampling 60%", "learning 20%", "evaluating 20%"),
     ):
         assert word in shown

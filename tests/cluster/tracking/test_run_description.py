@@ -78,7 +78,7 @@ def test_the_note_has_the_metrics_from_info(make_config):
 
     note = note_of(make_config(), ORIGIN, [], summary)
 
-    assert "66,726 steps and 0.9 s; energy 2.5 (in 7 episodes), is_success 0.9313." in note
+    assert "66,726 steps and 0.9 s; energy 2.500 (in 7 episodes), is_success 0.931." in note
 
 
 def test_the_note_of_a_run_without_command_or_repository_leaves_them_out(make_config):
