@@ -132,6 +132,7 @@ def go_on(
         TrainingError: The run failed again; its directory says why.
         InterruptedRunError: The user stopped it before it had begun.
     """
+    console.say(f"going on with {run.path}", "dim")
     stored = load_config(str(run.config_file))
     is_vouched = is_known(run, stored) or set(CHECKPOINTS) <= set(consent.vouched)
     require_trust(run, stored, EVERYTHING, said=consent.vouched)

@@ -8,6 +8,7 @@ import pty
 import re
 import subprocess
 import sys
+import termios
 import time
 from itertools import pairwise
 
@@ -41,12 +42,18 @@ def read_from(process, stream):
 @pytest.mark.parametrize("terminal", [True, False])
 def test_a_run_says_something_within_a_second_and_is_never_silent_for_long(tmp_path, terminal):
     reader, writer = pty.openpty() if terminal else os.pipe()
+    if terminal:
+        termios.tcsetwinsize(writer, (24, 50))
+    environment = {**os.environ, "TERM": "xterm-256color", "NO_COLOR": "1"}
     began_s = time.monotonic()
-    with subprocess.Popen(RUN, cwd=tmp_path, stdout=writer, stderr=writer) as process:
+    with subprocess.Popen(
+        RUN, cwd=tmp_path, stdout=writer, stderr=writer, env=environment
+    ) as process:
         os.close(writer)
         said = list(read_from(process, reader))
     os.close(reader)
     times, texts = zip(*said, strict=True)
+    assert not re.search(rb"\x1b\[[0-9;]*(3[0-8]|9[0-7])[0-9;]*m", b"".join(texts)), "NO_COLOR"
     text = re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", b"".join(texts)).decode()
 
     assert process.returncode == 0, text
@@ -55,4 +62,6 @@ def test_a_run_says_something_within_a_second_and_is_never_silent_for_long(tmp_p
     assert max(silences_s) < (2.0 if terminal else 4.0), said
     assert text.startswith("reinforce train: loading" if terminal else "training on CartPole-v1")
     assert ("starting the learner" in text) or not terminal
+    framed = [line for line in text.splitlines() if "│" in line]
+    assert {len(line) for line in framed} == ({50} if terminal else set())
     assert time.monotonic() - began_s < 120
