@@ -9,17 +9,19 @@ import errno
 import io
 import signal
 import sys
+from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, nullcontext, redirect_stderr
 from importlib import import_module
 from importlib.metadata import version
+from typing import TextIO
 
 from reinforce.cluster.errors import InterruptedRunError, OutputLostError, UsageError
 from reinforce.cluster.interrupts import signal_behind, signals_as_ctrl_c
 from reinforce.cluster.self_command import search_current_directory
+from reinforce.cluster.tracebacks import folded
 from reinforce.configs.errors import ConfigError, ReinforceError, suggestion
 from reinforce.configs.quoting import message_text, shown
-from reinforce.workers.environment import UnsuitableEnvironmentError
 
 _SETTINGS = "[--section.field value ...]"
 VERBS = {
@@ -87,7 +89,8 @@ REINFORCE on a Ray cluster in which the number of workers changes only the speed
 {lines}
 
 `reinforce VERB --help` explains a verb, `reinforce train --help` every setting, and
-`reinforce --version` says which version this is.
+`reinforce --version` says which version this is. With `--traceback full`, errors in your own code
+come with all calls.
 Start with: reinforce train cartpole"""
 
 
@@ -139,20 +142,53 @@ def _run(words: list[str]) -> int:
         return _fail(f"there is no verb {shown(verb)}{hint} The verbs are: {', '.join(VERBS)}", 2)
     if verb not in _READING:
         search_current_directory()
-    try:
-        from reinforce.cluster.commands.arguments import Command, parse_command
+    return _execute(verb, rest)
 
-        module = import_module(f"reinforce.cluster.commands.{_MODULES.get(verb, verb)}")
-        kind: type[Command] = getattr(module, f"{verb.capitalize()}Command")
-        with _escaped_stderr():  # what tyro refuses it quotes as it is
-            command = parse_command(verb, kind, rest)
+
+def _execute(verb: str, words: list[str]) -> int:
+    """Run a verb with the words after it, and return the exit code."""
+    traceback = "short"
+    shows_loading = sys.stderr.isatty() and not {"-h", "--help"} & set(words)
+    loading = _loading_shown(sys.stderr, verb) if shows_loading else nullcontext()
+    try:
+        with _escaped_stderr(), loading:  # what tyro refuses it quotes as it is
+            words, traceback = _without_traceback(words)
+            from reinforce.cluster.commands.arguments import Command, parse_command
+
+            module = import_module(f"reinforce.cluster.commands.{_MODULES.get(verb, verb)}")
+            kind: type[Command] = getattr(module, f"{verb.capitalize()}Command")
+            command = parse_command(verb, kind, words)
         return command.execute()
     except SystemExit as end:  # after help, or after an option that does not exist
         if not isinstance(end.code, int | None):
             raise
         return end.code or 0
     except _EXPECTED as error:
-        return _fail(*_message_and_code(error))
+        message, code = _message_and_code(error)
+        return _fail(message if traceback == "full" else folded(message), code)
+
+
+def _without_traceback(words: list[str]) -> tuple[list[str], str]:
+    """Return the words without the one option that every verb has, and its value."""
+    if not any(word.startswith("--traceback") for word in words):
+        return words, "short"
+    parser = ArgumentParser("reinforce", add_help=False, allow_abbrev=False)
+    parser.add_argument("--traceback", choices=["short", "full"], required=True)
+    option, others = parser.parse_known_args(words)
+    return others, option.traceback
+
+
+@contextmanager
+def _loading_shown(terminal: TextIO, verb: str) -> Iterator[None]:
+    """Context of the first second or two of a verb, in which the terminal is not left empty."""
+    text = f"reinforce {verb}: loading"
+    terminal.write(f"{text}\r")
+    terminal.flush()
+    try:
+        yield
+    finally:
+        terminal.write(f"{' ' * len(text)}\r")
+        terminal.flush()
 
 
 @contextmanager
@@ -172,6 +208,8 @@ def _message_and_code(error: BaseException) -> tuple[str, int]:
         number = signal_behind(error)
         is_ctrl_c = number is signal.SIGINT
         return "interrupted" if is_ctrl_c else f"stopped by {number.name}", 128 + number
+    from reinforce.workers.environment import UnsuitableEnvironmentError  # Gymnasium: 0.2 s
+
     is_usage = isinstance(error, ConfigError | UnsuitableEnvironmentError | UsageError)
     return str(error), 2 if is_usage else 1
 

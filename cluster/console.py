@@ -1,10 +1,11 @@
 """Where everything is printed: as it is written, whatever rich or a terminal would make of it."""
 
+import json
 import os
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from typing import IO, Any
 
 from rich.console import Console
@@ -121,6 +122,34 @@ class PlainConsole(Console):
             self.quiet = True
         else:
             raise BrokenPipeError
+
+
+class JsonConsole(PlainConsole):
+    """Standard output as lines of JSON, each an object with ``event``, for programs."""
+
+    def __init__(self) -> None:
+        super().__init__(quiet_when_unread=True, file=sys.stdout, force_terminal=False)
+
+    def say(self, text: str, style: str | None = None) -> None:
+        self.say_event("message", {"text": message_text(text)})
+
+    def say_event(self, kind: str, values: Mapping[str, Any]) -> None:
+        """Print one object."""
+        self.say_data(json.dumps({"event": kind, **values}))
+
+
+@contextmanager
+def console_of_a_run(log_format: str) -> Iterator[PlainConsole]:
+    """Context in which a run says how far it is, as text or as JSON alone.
+
+    What environments print in this process goes to standard error where programs read the output.
+    """
+    if log_format == "text":
+        yield PlainConsole(quiet_when_unread=True)
+        return
+    console = JsonConsole()
+    with redirect_stdout(sys.stderr):
+        yield console
 
 
 def discard_output(stream: IO[str]) -> None:

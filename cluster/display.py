@@ -1,9 +1,10 @@
 """What one sees while a run runs: a panel in a terminal or notebook, plain lines anywhere else."""
 
 import logging
+import math
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from io import StringIO
 from typing import Any, Self, TypeAlias
@@ -15,25 +16,28 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from reinforce.cluster.console import PlainConsole
-from reinforce.cluster.evaluation import mean_and_interval
+from reinforce.cluster.console import JsonConsole, PlainConsole
+from reinforce.cluster.number_format import duration, mean_and_interval, number, numbers
 from reinforce.cluster.progress import Progress
 from reinforce.cluster.run_store.journal import JournalEntry
 from reinforce.configs.config import Config
 from reinforce.configs.experiment import SUCCESS_METRICS
 
-_PLAIN_INTERVAL_S = 2.0
+_LINE_INTERVAL_S = 1.0
 _NOTEBOOK_INTERVAL_S = 1.0
 _NOTEBOOK_WIDTH = 100
+_SAID = ("updates", "environment_steps", "training_time_s", "timestamp_ms", "metrics")
+"""What programs read of an entry; the journal has the rest."""
+
 _EVALUATIONS = {"evaluation": "", "sampled": "sampled_", "on other seeds": "confirmed_"}
 """What a line calls an evaluation, and how its metrics begin."""
 
 
 class PlainDisplay:
-    """One line per evaluation, and one per update but not more than one in two seconds."""
+    """One line per evaluation, and one per update but not more than one in a second."""
 
-    def __init__(self, console: PlainConsole, target_metric: str | None = None) -> None:
-        self._console, self._target_metric = console, target_metric
+    def __init__(self, console: PlainConsole, config: Config) -> None:
+        self._console, self._config = console, config
         self._shown_at_s = float("-inf")
 
     def __enter__(self) -> Self:
@@ -43,23 +47,19 @@ class PlainDisplay:
         pass
 
     def show(self, entry: JournalEntry) -> None:
-        """Print a line, if it is time."""
-        metrics, head = entry.metrics, f"update {entry.updates:>5}"
-        for name, prefix in _EVALUATIONS.items():
-            names = [f"evaluation/{prefix}return_{part}" for part in ("mean", "ci_low", "ci_high")]
-            if names[0] in metrics:
-                result = mean_and_interval(*(metrics[name] for name in names))
-                metric = _metric_of(metrics, f"evaluation/{prefix}", self._target_metric)
-                self.warn(f"{head}  {name}: mean return {result}{metric}")
-        if entry.batch and time.monotonic() - self._shown_at_s >= _PLAIN_INTERVAL_S:
+        """Print a line for each evaluation, and for an update if it is time."""
+        is_time = entry.batch and time.monotonic() - self._shown_at_s >= _LINE_INTERVAL_S
+        if is_time:
             self._shown_at_s = time.monotonic()
-            self.warn(
-                f"{head}  steps {entry.environment_steps:,}  "
-                f"return {metrics['rollout/return_mean']:.1f}"
-                f"{_metric_of(metrics, 'rollout/', self._target_metric)}  "
-                f"{metrics['time/environment_steps_per_s']:,.0f} steps/s  "
-                f"workers {metrics['cluster/workers_alive']:.0f}"
-            )
+        if isinstance(self._console, JsonConsole):
+            if is_time or entry.is_evaluation:
+                values = {name: value for name, value in vars(entry).items() if name in _SAID}
+                self._console.say_event("update" if is_time else "evaluation", values)
+            return
+        for line in evaluation_lines(entry, self._config):
+            self.warn(line)
+        if is_time:
+            self.warn(_update_line(entry, self._config))
 
     def warn(self, text: str) -> None:
         """Print it."""
@@ -67,74 +67,131 @@ class PlainDisplay:
             self._console.say(text)
 
 
+def evaluation_lines(entry: JournalEntry, config: Config) -> Iterator[str]:
+    """Yield a line for each evaluation that an entry holds, with its 95 % interval."""
+    for name, prefix in _EVALUATIONS.items():
+        if result := _evaluated(entry.metrics, f"evaluation/{prefix}", config):
+            yield f"update {entry.updates:>5}  {name}: return {result}"
+
+
+def _update_line(entry: JournalEntry, config: Config) -> str:
+    metrics = entry.metrics
+    return (
+        f"update {entry.updates:>5}  {duration(entry.training_time_s)}  "
+        f"steps {entry.environment_steps:,}  return {number(metrics['rollout/return_mean'])}"
+        f"{_own_metrics(metrics, 'rollout/', config)}  "
+        f"{metrics['time/environment_steps_per_s']:,.0f} steps/s  "
+        f"workers {metrics['cluster/workers_alive']:.0f}"
+    )
+
+
+def _evaluated(metrics: Mapping[str, float], prefix: str, config: Config) -> str:
+    """Return what an evaluation found; "" if there was none."""
+    names = [f"{prefix}return_{part}" for part in ("mean", "ci_low", "ci_high")]
+    if names[0] not in metrics:
+        return ""
+    result = mean_and_interval(*(metrics.get(name, math.nan) for name in names))
+    return f"{result}{_own_metrics(metrics, prefix, config)}"
+
+
+def _own_metrics(metrics: Mapping[str, float], prefix: str, config: Config) -> str:
+    """Return, to follow a return, the metrics that the user asked for, and successes."""
+    keys = {name: f"{prefix}{name}_mean" for name in (*config.requested_metrics, *SUCCESS_METRICS)}
+    return "".join(
+        f", {name} {number(metrics[key])}" for name, key in keys.items() if key in metrics
+    )
+
+
 class RunPanel:
     """What a panel shows of a run so far."""
 
     def __init__(self, config: Config, run_name: str) -> None:
-        self._stop, self._run_name = config.stop, run_name
+        self._config, self._run_name = config, run_name
         self._update: JournalEntry | None = None
-        self._evaluated = "not yet"
+        self._evaluated = {"evaluated": "not yet"}
         self._seconds = {"sampling": 0.0, "learning": 0.0, "evaluating": 0.0}
+        self._training_time_s, self._noted_at_s = 0.0, time.monotonic()
+        self._stage: str | None = "evaluating" if config.evaluation.every_updates else "update 1"
 
     def note(self, entry: JournalEntry) -> None:
         """Take note of an update or an evaluation."""
-        metrics = entry.metrics
-        if "evaluation/return_mean" in metrics:
-            metric = _metric_of(metrics, "evaluation/", self._stop.target_metric)
-            self._evaluated = f"{metrics['evaluation/return_mean']:.1f}{metric}"
+        metrics, every = entry.metrics, self._config.evaluation.every_updates
+        self._training_time_s, self._noted_at_s = entry.training_time_s, time.monotonic()
+        if result := _evaluated(metrics, "evaluation/", self._config):
+            self._evaluated = {"evaluated": f"{result} at update {entry.updates:,}"}
+            if sampled := _evaluated(metrics, "evaluation/sampled_", self._config):
+                self._evaluated["sampled"] = sampled
             self._seconds["evaluating"] += metrics["time/evaluation_s"]
         if entry.batch:
             self._update = entry
             self._seconds["sampling"] += metrics["time/sampling_s"]
             self._seconds["learning"] += metrics["time/learning_s"]
+        is_next = entry.batch and every and entry.updates % every == 0
+        self._stage = "evaluating" if is_next else f"update {entry.updates + 1:,}"
+
+    def close(self) -> None:
+        """Stop the clock: what is drawn from now on is how training ended."""
+        self._training_time_s, self._stage = self._elapsed_s, None
+
+    @property
+    def _elapsed_s(self) -> float:
+        since_s = time.monotonic() - self._noted_at_s if self._stage else 0.0
+        return self._training_time_s + since_s
 
     def drawn(self) -> Panel:
         """Return the panel as it is now."""
-        title = PlainConsole.cell(self._run_name)
+        title, stage = PlainConsole.cell(self._run_name), self._stage
         if self._update is None:
-            return Panel(Text("waiting for the first batch"), title=title)
-        entry, metric = self._update, self._stop.target_metric
-        target = self._stop.target_return
+            return Panel(Text(f"{duration(self._elapsed_s)}  {stage or ''}"), title=title)
+        progress = Progress(
+            *(self._update.updates, self._update.environment_steps),
+            training_time_s=self._training_time_s,
+        )
+        limit, used = progress.nearest_limit(self._config.stop)
+        left_s = max(0.0, self._training_time_s / used - self._elapsed_s)
+        left = f", about {duration(left_s)} left" if stage else ""
+        table = Table.grid(padding=(0, 2))
+        table.add_column(style="dim")
+        for name, text in self._rows(self._update).items():
+            table.add_row(name, text)
+        table.add_row("limit", f"{used:.0%} of stop.{limit}{left}")
+        return Panel(Group(table, ProgressBar(1.0, used)), title=title, subtitle=stage)
+
+    def _rows(self, entry: JournalEntry) -> dict[str, str]:
+        metrics, stop = entry.metrics, self._config.stop
+        low_high = numbers(metrics["rollout/return_min"], metrics["rollout/return_max"])
+        goal = stop.target_return
+        target = {} if goal is None else {"target": f"{stop.target_metric or 'return'} {goal:g}"}
         total_s = sum(self._seconds.values()) or 1.0
         shares = (f"{name} {part_s / total_s:.0%}" for name, part_s in self._seconds.items())
-        shown = {
-            "update": f"{entry.updates:,}",
-            "steps": f"{entry.environment_steps:,}",
-            "return": f"{{rollout/return_mean:.1f}}{_metric_of(entry.metrics, 'rollout/', metric)}",
-            "range": "{rollout/return_min:.1f} to {rollout/return_max:.1f}",
-            "evaluated": self._evaluated,
-            "target": "none" if target is None else f"{metric or ''} {target:g}".strip(),
-            "steps/s": "{time/environment_steps_per_s:,.0f}",
-            "time": ", ".join(shares),
-            "workers": "{cluster/workers_alive:.0f} ({cluster/worker_restarts:.0f} replaced)",
-            "tickets": "{tickets/completed:.0f} played, {tickets/reissued:.0f} played again",
+        return {
+            "training": f"update {entry.updates:,} of {stop.max_updates:,}, "
+            f"{entry.environment_steps:,} steps, "
+            f"{metrics['time/environment_steps_per_s']:,.0f} steps/s",
+            "return": f"{number(metrics['rollout/return_mean'])}"
+            f"{_own_metrics(metrics, 'rollout/', self._config)}; "
+            f"single episodes {' to '.join(low_high)}",
+            **self._evaluated,
+            **target,
+            "time": f"{duration(self._elapsed_s)}: {', '.join(shares)}",
+            "workers": f"{metrics['cluster/workers_alive']:.0f} "
+            f"({metrics['cluster/worker_restarts']:.0f} replaced); tickets: "
+            f"{metrics['tickets/completed']:.0f} played, "
+            f"{metrics['tickets/reissued']:.0f} played again",
         }
-        table, bar = Table.grid(padding=(0, 2)), Table.grid(padding=(0, 2))
-        cells = [(name, text.format_map(entry.metrics)) for name, text in shown.items()]
-        for left, right in zip(cells[::2], cells[1::2], strict=True):
-            table.add_row(*left, *right)
-        used = Progress(
-            entry.updates, entry.environment_steps, training_time_s=entry.training_time_s
-        ).fraction_used(self._stop)
-        bar.add_row(
-            ProgressBar(total=1.0, completed=used, width=40),
-            Text(f"{used:.0%} of the nearest limit in 'stop'", style="dim"),
-        )
-        return Panel(Group(table, bar), title=title)
 
 
 class LiveDisplay:
-    """A panel that is redrawn in place, and goes out of the way of a debugger.
+    """A panel that is redrawn in place and stays at the end, below a line for each evaluation.
 
-    What environments print in this process, and what is logged, comes above it.
+    What environments print in this process, and what is logged, comes above it. It goes out of the
+    way of a debugger.
     """
 
     def __init__(self, console: PlainConsole, config: Config, run_name: str) -> None:
         self._console, self._panel = console, RunPanel(config, run_name)
-        self._lines = PlainDisplay(console, config.stop.target_metric)
-        self._live = Live(
-            console=console, get_renderable=self._panel.drawn, refresh_per_second=8, transient=True
-        )
+        self._config, self._lines = config, PlainDisplay(console, config)
+        self._live = Live(console=console, get_renderable=self._panel.drawn, refresh_per_second=8)
 
     def __enter__(self) -> Self:
         self._switch(self._live.start)
@@ -144,13 +201,16 @@ class LiveDisplay:
 
     def __exit__(self, *error: object) -> None:
         sys.breakpointhook = self._hook
-        self._give_way()
+        self._panel.close()
+        self._switch(self._live.stop)
 
     def show(self, entry: JournalEntry) -> None:
-        """Take note; the panel redraws itself."""
+        """Take note; the panel redraws itself, and evaluations stay above it."""
         self._panel.note(entry)
         if not self._live.is_started:
             self._lines.show(entry)
+        for line in evaluation_lines(entry, self._config) if self._live.is_started else ():
+            self._lines.warn(line)
 
     def warn(self, text: str) -> None:
         """Print it above the panel."""
@@ -158,6 +218,7 @@ class LiveDisplay:
 
     def _give_way(self) -> None:
         """Remove the panel; lines follow, for nobody says when a debugger is done."""
+        self._live.transient = True
         self._switch(self._live.stop)
 
     def _switch(self, change: Callable[[], None]) -> None:
@@ -207,6 +268,7 @@ class NotebookDisplay:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._panel.close()
         self._output.update(self._drawn(), raw=True)
 
     def show(self, entry: JournalEntry) -> None:
@@ -226,14 +288,6 @@ class NotebookDisplay:
         return {"text/plain": text.file.getvalue()}  # type: ignore[attr-defined]
 
 
-def _metric_of(metrics: Mapping[str, float], prefix: str, target: str | None) -> str:
-    """Return, to follow a mean return, the metric that is shown beside it; "" if there is none."""
-    for name in filter(None, (target, *SUCCESS_METRICS)):
-        if f"{prefix}{name}_mean" in metrics:
-            return f", {name} {metrics[f'{prefix}{name}_mean']:.3g}"
-    return ""
-
-
 Display: TypeAlias = LiveDisplay | NotebookDisplay | PlainDisplay
 
 
@@ -243,4 +297,4 @@ def make_display(console: PlainConsole, config: Config, run_name: str) -> Displa
         return LiveDisplay(console, config, run_name)
     if console.is_notebook and not console.quiet:
         return NotebookDisplay(console, config, run_name)
-    return PlainDisplay(console, config.stop.target_metric)
+    return PlainDisplay(console, config)

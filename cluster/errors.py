@@ -27,10 +27,12 @@
 import re
 import signal
 import traceback
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from reinforce.configs.errors import ReinforceError
-from reinforce.workers.tickets import Ticket
+
+if TYPE_CHECKING:  # NumPy and Gymnasium come with it, and the command line starts without them
+    from reinforce.workers.tickets import Ticket
 
 
 class UsageError(ReinforceError):
@@ -53,7 +55,7 @@ class TicketFailedError(TrainingError):
     """A ticket was started as often as allowed and failed each time."""
 
     @classmethod
-    def of(cls, ticket: Ticket, attempts: int, error: str) -> Self:
+    def of(cls, ticket: "Ticket", attempts: int, error: str) -> Self:
         """Return the error that names the ticket and the way to see it fail again.
 
         Args:
@@ -69,7 +71,7 @@ class TicketFailedError(TrainingError):
         )
 
     @classmethod
-    def at_breakpoint(cls, ticket: Ticket, where: str) -> Self:
+    def at_breakpoint(cls, ticket: "Ticket", where: str) -> Self:
         """Return the error of a ticket that has come to a ``breakpoint()`` in another process."""
         return cls(
             f"ticket {ticket} has come to a {where}; `reinforce replay RUN_DIR {_name(ticket)}` "
@@ -78,7 +80,7 @@ class TicketFailedError(TrainingError):
         )
 
     @classmethod
-    def in_review(cls, ticket: Ticket, error: Exception) -> Self:
+    def in_review(cls, ticket: "Ticket", error: Exception) -> Self:
         """Return the error of a ticket that belongs to no run and was played here and once."""
         return cls(f"ticket {ticket} failed:\n{traceback_of(error)}")
 
@@ -140,7 +142,7 @@ class JobLostError(TrainingError):
     """A job was submitted, and the cluster no longer answers."""
 
 
-def _name(ticket: Ticket) -> str:
+def _name(ticket: "Ticket") -> str:
     return f"{ticket.purpose.name.lower()}:{ticket.update}:{ticket.index}"
 
 

@@ -17,6 +17,7 @@ from reinforce.cluster.episode_metrics import (
     num_episodes_with,
 )
 from reinforce.cluster.errors import MissingMetricError
+from reinforce.cluster.number_format import number
 from reinforce.configs.config import Config
 from reinforce.workers.rollout_worker import RolloutReport
 from reinforce.workers.tickets import Purpose, Ticket, draw_tickets
@@ -137,16 +138,9 @@ def in_words(evaluation: dict[str, Any]) -> str:
     """Return the metrics of an evaluation as ``summary.json`` holds it, in words; "" if none."""
     counts = evaluation.get("metric_episodes", {})
     return ", ".join(
-        f"{name} {mean:.4g}" + (f" (in {counts[name]} episodes)" if name in counts else "")
+        f"{name} {number(mean)}" + (f" (in {counts[name]} episodes)" if name in counts else "")
         for name, mean in evaluation.get("metrics", {}).items()
     )
-
-
-def mean_and_interval(mean: float, low: float, high: float) -> str:
-    """Return a mean return and its 95 % interval, if it is not NaN, in words."""
-    if math.isnan(low):
-        return f"{mean:.1f}"
-    return f"{mean:.1f} (95 % interval {low:.1f} to {high:.1f})"
 
 
 class Evaluator:

@@ -159,8 +159,13 @@ class Progress:
                 return "patience_evaluations"
         return None
 
-    def fraction_used(self, stop: StopConfig) -> float:
-        """Return how much of the nearest limit is used up, in [0, 1]."""
-        steps = self.environment_steps / (stop.max_environment_steps or float("inf"))
-        time = self.training_time_s / (stop.max_wall_time_s or float("inf"))
-        return min(1.0, max(self.updates / stop.max_updates, steps, time))
+    def nearest_limit(self, stop: StopConfig) -> tuple[str, float]:
+        """Return the limit that comes first at this pace, and how much is used up, in [0, 1]."""
+        used = {
+            "max_updates": self.updates / stop.max_updates,
+            "max_environment_steps": self.environment_steps
+            / (stop.max_environment_steps or math.inf),
+            "max_wall_time_s": self.training_time_s / (stop.max_wall_time_s or math.inf),
+        }
+        name = max(used, key=used.__getitem__)
+        return name, min(1.0, used[name])

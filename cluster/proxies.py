@@ -1,8 +1,6 @@
 """HTTP proxies of the environment: never for this machine itself, and named where one is asked."""
 
 import os
-from urllib.parse import urlsplit
-from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
 _LOOPBACK = ("localhost", "127.0.0.1", "127.0.0.0/8", "::1", "[::1]")
 """Every spelling that libraries read in ``no_proxy``: only some know networks or brackets."""
@@ -23,6 +21,10 @@ def proxy_note(url: str) -> str:
 
     Empty if the URL is asked directly.
     """
+    # Imported late: every command imports this module, and urllib.request is most of its start.
+    from urllib.parse import urlsplit
+    from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
+
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     if not host or proxy_bypass_environment(host):

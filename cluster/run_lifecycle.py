@@ -236,13 +236,13 @@ class RunLifecycle:
     def _draw(self) -> None:
         try:
             plots = self._run.require_inside(self._run.plots)
-            with self._waiting("the pictures"):
+            with self._waiting("drawing the pictures"):
                 draw_run(self._run.journal_file, plots, self._run.name)
         except (OSError, RunDirectoryError) as error:
             self._warn(f"no picture was drawn: {error}")
 
     def _film(self) -> None:
-        with self._waiting("the film"):
+        with self._waiting("recording the film"):
             film_last_and_best(self._run, self._config.evaluation, self._warn)
 
     def _unless_interrupted(self, make: Callable[[], None], missing: str, verb: str) -> None:
@@ -312,7 +312,7 @@ def open_backend(
             "this is a Ray job: it trains on the job's own cluster, which RAY_ADDRESS names "
             "(--cluster.backend inline: in this process)"
         )
-    with driver.waiting("Ray to load"):
+    with driver.waiting("loading Ray"):
         from reinforce.cluster.backends.ray.backend import ray_backend
     return ray_backend(config, spec, driver, state)
 
@@ -330,9 +330,9 @@ def check_environment(config: Config, console: PlainConsole) -> EnvironmentSpec:
         from reinforce.learner.device import require_device
 
         require_device(config.learner.device)
-    name = f"environment.id = {config.environment.id!r}"
+    stage = f"checking environment.id = {config.environment.id!r}"
     advice = "if its constructor, reset or step hangs, Ctrl-C ends this"
-    with waiting(console, name, lambda: advice):
+    with waiting(console, stage, lambda: advice):
         found = preflight(config)
     for warning in filter(None, (*found.warnings, warn_of_its_folder(config))):
         console.say(f"warning: {warning}", "yellow")

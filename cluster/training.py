@@ -36,6 +36,7 @@ class Training:
         self._books = Bookkeeping(config, backend, self._batches, context, start)
         backend.pool.on_long_ticket = self._books.note_long_ticket
         self._weights = backend.learner.weights()
+        self._sampled: Evaluation | None = None
 
     def run(self) -> Outcome:
         """Train until a limit of ``config.stop`` is reached or the user interrupts.
@@ -80,6 +81,7 @@ class Training:
         started_s = time.perf_counter()
         updates = self._books.progress.updates
         evaluations = self._evaluator.evaluate_if_due(updates, self._weights)
+        self._sampled = evaluations.sampled if evaluations else None
         if not evaluations:
             return None
         self._books.note_evaluation(evaluations, time.perf_counter() - started_s)
@@ -136,4 +138,5 @@ class Training:
         evaluation: Evaluation | None,
     ) -> Outcome:
         sha256 = saved.weights.sha256 if saved else None
-        return Outcome(stop_reason, exit_code, self._books.now(), sha256, evaluation)
+        played = (evaluation, self._sampled if evaluation else None)
+        return Outcome(stop_reason, exit_code, self._books.now(), sha256, *played)

@@ -1,5 +1,6 @@
-"""What a command waits for, shown: a spinner in a terminal, and a line now and then everywhere."""
+"""What a command is doing, shown: a spinner in a terminal, and a line now and then everywhere."""
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -7,8 +8,13 @@ from contextlib import ExitStack, contextmanager, suppress
 
 from reinforce.cluster.console import PlainConsole
 
-_SPINNER_AFTER_S = 1.0
-"""Within which most waits are over; a spinner that only flashes disturbs."""
+_SPINNER_AFTER_S = 0.2
+"""A spinner that only flashes disturbs."""
+
+_NAMED_AFTER_S = 2.0
+"""When a stage is named in a line where there is no spinner."""
+
+_STARTING = re.compile("^starting (.*)$")
 
 _LINE_AFTER_S = 15.0
 """Longer than any wait takes of which nothing is wrong."""
@@ -31,23 +37,23 @@ class WaitReports:
 @contextmanager
 def waiting(
     console: PlainConsole,
-    purpose: str,
+    stage: str,
     hint: Callable[[], str] = str,
     line_after_s: float = _LINE_AFTER_S,
     note: Callable[[object, str], None] = lambda wait, text: None,
 ) -> Iterator[None]:
-    """Context in which the user sees what is waited for.
+    """Context in which the user sees what is being done or waited for.
 
     Args:
         console: Where; one that is quiet stays so.
-        purpose: What follows "waiting for", such as "Ray to start".
+        stage: Such as "starting Ray".
         hint: Returns at once why it lasts, or what to do about it; "" if nobody knows.
         line_after_s: When to say it in a line, too.
-        note: Called with an object of this wait alone and what follows "waiting for" along with
-            each line, and with that and "" when a wait that had a line is over.
+        note: Called with an object of this wait alone and what follows "waiting for", such as "Ray
+            to start", along with each such line, and with that and "" when it is over.
     """
     is_over = threading.Event()
-    arguments = (console, purpose, hint, line_after_s, note, is_over)
+    arguments = (console, stage, hint, line_after_s, note, is_over)
     thread = threading.Thread(target=_report, args=arguments, name="waiting", daemon=True)
     thread.start()
     try:
@@ -59,28 +65,36 @@ def waiting(
 
 def _report(
     console: PlainConsole,
-    purpose: str,
+    stage: str,
     hint: Callable[[], str],
     line_after_s: float,
     note: Callable[[object, str], None],
     is_over: threading.Event,
 ) -> None:
     began_s, reports = time.monotonic(), WaitReports(line_after_s)
-    text, is_noted = f"waiting for {purpose}", False
+    waited_for = _STARTING.sub(r"\1 to start", stage.removeprefix("waiting for "))
+    is_named, is_noted, has_spinner = False, False, console.is_terminal and not console.quiet
     with ExitStack() as shown:
         if is_over.wait(min(_SPINNER_AFTER_S, line_after_s)):
             return
-        if console.is_terminal and not console.quiet:
-            shown.enter_context(console.showing_wait(text))
+        if has_spinner:
+            shown.enter_context(console.showing_wait(stage))
         while True:
             waited_s = time.monotonic() - began_s
             if reports.is_due(waited_s):
                 because = f": {reason}" if (reason := hint()) else ""
-                with suppress(OSError, UnicodeError):  # what is waited for is worth more
-                    console.say(f"still {text} after {waited_s:.0f} s{because}", "yellow")
-                note(is_over, f"{purpose}{because}")
+                _say(console, f"still {stage} after {waited_s:.0f} s{because}")
+                note(is_over, f"{waited_for}{because}")
                 is_noted = True
+            elif not has_spinner and not is_named and waited_s >= _NAMED_AFTER_S:
+                _say(console, stage)
+                is_named = True
             if is_over.wait(min(_SPINNER_AFTER_S, line_after_s)):
                 break
         if is_noted:
             note(is_over, "")
+
+
+def _say(console: PlainConsole, text: str) -> None:
+    with suppress(OSError, UnicodeError):  # what is waited for is worth more
+        console.say(text, "yellow")

@@ -1,9 +1,7 @@
 """The whole configuration of a run, and the rules that tie its sections together."""
 
-from itertools import chain
+from collections.abc import Callable, Collection, Iterator
 from typing import ClassVar, Self
-
-from pydantic import model_validator
 
 from reinforce.configs import cross_checks
 from reinforce.configs.errors import ConfigError
@@ -16,6 +14,19 @@ from reinforce.configs.execution import (
 from reinforce.configs.experiment import EnvironmentConfig, EvaluationConfig, RunConfig, StopConfig
 from reinforce.configs.learning import LearnerConfig, PolicyConfig
 from reinforce.configs.section import Section
+
+_CHECKS: tuple[tuple[Callable[..., Iterator[str]], tuple[str, ...]], ...] = (
+    (cross_checks.of_the_baseline, ("learner",)),
+    (cross_checks.of_the_limit_of_time, ("learner", "environment")),
+    (cross_checks.of_the_policy, ("policy",)),
+    (cross_checks.without_effect, ("learner",)),
+    (cross_checks.of_returns_and_schedules, ("learner", "cluster")),
+    (cross_checks.of_workers, ("workers",)),
+    (cross_checks.of_execution, ("stop", "evaluation", "cluster")),
+    (cross_checks.of_metrics, ("environment", "stop")),
+    (cross_checks.of_secrets, ("run", "tracking", "checkpoint")),
+)
+"""What is looked at together, in which sections."""
 
 
 class Config(Section):
@@ -57,19 +68,12 @@ class Config(Section):
         evaluation = self.evaluation.model_copy(update={"environment": {}})
         return self.model_copy(update={"environment": environment, "evaluation": evaluation})
 
-    @model_validator(mode="after")
-    def _sections_fit_together(self) -> Self:
-        for message in chain(
-            cross_checks.of_the_baseline(self.learner),
-            cross_checks.of_the_limit_of_time(self.learner, self.environment),
-            cross_checks.of_the_policy(self.policy),
-            cross_checks.without_effect(self.learner),
-            cross_checks.of_returns_and_schedules(self.learner, self.cluster),
-            cross_checks.of_workers(self.workers),
-            cross_checks.of_execution(self.stop, self.evaluation, self.cluster),
-            cross_checks.of_metrics(self.environment, self.stop),
-            cross_checks.of_secrets(self.run, self.tracking, self.checkpoint),
-        ):
-            raise ConfigError(message)
-        _ = self.evaluation_environment  # raises
-        return self
+    def conflicts(self, unsound: Collection[str]) -> Iterator[str]:
+        for check, names in _CHECKS:
+            if not set(names) & set(unsound):
+                yield from check(*(getattr(self, name) for name in names))
+        if not {"environment", "evaluation"} & set(unsound):
+            try:
+                _ = self.evaluation_environment
+            except ConfigError as error:
+                yield str(error)

@@ -5,7 +5,6 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from reinforce.configs.errors import ConfigError
 from reinforce.configs.quoting import shown
 from reinforce.configs.section import MAX_TEXT, Role, Section
 
@@ -149,7 +148,7 @@ class CheckpointConfig(Section):
     @classmethod
     def _is_found_from_anywhere(cls, directory: str | None) -> str | None:
         if directory and "://" in directory and directory.rstrip("/").endswith(":"):
-            raise ConfigError(
+            raise ValueError(
                 f"checkpoint.directory = {shown(directory)} names no place; a URL is such as "
                 "s3://bucket/folder"
             )

@@ -160,12 +160,12 @@ class EnvironmentConfig(Section):
     def _have_names_of_their_own(cls, metrics: dict[str, Reduction]) -> dict[str, Reduction]:
         for name in metrics:
             if not _METRIC_NAME.fullmatch(name):
-                raise ConfigError(
+                raise ValueError(
                     f"environment.info_metrics: {name!r} cannot name a metric, which is a letter "
                     "or '_', then up to 49 more and digits; give it such a name in info"
                 )
             if _RESERVED_METRICS.fullmatch(name):
-                raise ConfigError(
+                raise ValueError(
                     f"environment.info_metrics: {name!r} would be taken for another metric of the "
                     "run; give it another name in info"
                 )

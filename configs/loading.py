@@ -53,7 +53,9 @@ def load_config(source: str) -> Config:
     try:
         return Config.model_validate(parse_mapping(text, example))
     except ConfigError as error:
-        raise ConfigError(f"{source}: {error}") from None
+        faults = [line for line in str(error).splitlines() if not line.startswith(" ")]
+        several = f" {len(faults)} things are wrong\n" if len(faults) > 1 else " "
+        raise ConfigError(f"{source}:{several}{error}") from None
 
 
 def with_overrides(config: Config, overrides: Mapping[str, Any]) -> Config:

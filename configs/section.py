@@ -1,5 +1,6 @@
 """The base of every configuration section, and the one error a wrong configuration raises."""
 
+from collections.abc import Collection, Iterator
 from enum import Enum, auto
 from itertools import groupby
 from types import NoneType
@@ -81,14 +82,37 @@ class Section(BaseModel):
     @model_validator(mode="wrap")
     @classmethod
     def _explain(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        faults: dict[str, str] = {}
         if isinstance(values, dict):
-            values = {name: cls._none_as_none(name, value) for name, value in values.items()}
+            given = {name: cls._none_as_none(name, value) for name, value in values.items()}
+            faults = {name: str(error) for name, error in cls._wrong_sections(given)}
+            values = {name: value for name, value in given.items() if name not in faults}
+        sentences = list(faults.values())
         try:
-            return handler(values)
+            made = handler(values)
         except ValidationError as error:
             by_field = groupby(error.errors(), key=lambda item: item["loc"][:1])
-            sentences = [cls._sentence(list(errors)) for _, errors in by_field]
-            raise ConfigError("\n".join(sentences)) from None
+            sentences += [cls._sentence(list(errors)) for _, errors in by_field]
+        else:
+            sentences += made.conflicts(faults)
+            if not sentences:
+                return made
+        raise ConfigError("\n".join(sentences)) from None
+
+    @classmethod
+    def _wrong_sections(cls, values: dict[str, Any]) -> Iterator[tuple[str, ConfigError]]:
+        """Yield the sections within this one that are refused, and why."""
+        for name, field in cls.model_fields.items():
+            kind = field.annotation
+            if name in values and isinstance(kind, type) and issubclass(kind, Section):
+                try:
+                    kind.model_validate(values[name])
+                except ConfigError as error:
+                    yield name, error
+
+    def conflicts(self, unsound: Collection[str]) -> Iterator[str]:
+        """Yield what does not go together, but for sections that are wrong in themselves."""
+        yield from ()
 
     @classmethod
     def _none_as_none(cls, name: Any, value: Any) -> Any:
@@ -100,6 +124,8 @@ class Section(BaseModel):
     @classmethod
     def _sentence(cls, errors: list[ErrorDetails]) -> str:
         error = errors[0]  # the others say the same of the other members of a union
+        if error["type"] == "value_error":  # a validator of ours, which says it all
+            return str(error["ctx"]["error"])
         names = [cls.section, *(str(part) for part in error["loc"][:1])]
         path = ".".join(name for name in names if name)
         if error["type"] in ("extra_forbidden", "invalid_key"):

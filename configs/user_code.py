@@ -19,7 +19,7 @@ def described(error: BaseException) -> str:
     """
     name, message = type(error).__name__, str(error)
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if _is_the_users(frame.filename)]
+    own = [frame for frame in frames if is_the_users(frame.filename)]
     if not own and not message:  # a library's: better than nothing
         own = [frame for frame in frames if not _resolved(frame.filename).startswith(_OURS)]
     if not own:
@@ -29,7 +29,8 @@ def described(error: BaseException) -> str:
     return f"{name}: {message} {place}" if message else f"{name} {place}"
 
 
-def _is_the_users(file: str) -> bool:
+def is_the_users(file: str) -> bool:
+    """Return whether a file of code is neither ours, nor installed, nor Python's own."""
     path = _resolved(file)
     if file.startswith("<") or path.startswith(_OURS):
         return False

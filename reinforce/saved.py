@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from reinforce.arguments import AnyPath, checked
 from reinforce.cluster.commands.export import export_policy
 from reinforce.cluster.episode_metrics import episode_metrics
-from reinforce.cluster.evaluation import Evaluation, mean_and_interval
+from reinforce.cluster.evaluation import Evaluation
 from reinforce.cluster.export.trained_policy import TrainedPolicy
+from reinforce.cluster.number_format import mean_and_interval, number
 from reinforce.cluster.policy_sources import StoredPolicy
 from reinforce.configs.config import Config
 from reinforce.policy import Policy
@@ -81,7 +82,8 @@ class EvaluationResult:
 
     def __repr__(self) -> str:
         said = [f"mean return {mean_and_interval(self.mean, *self.interval)}"]
-        said += [f"{name} {np.nanmean(values):.3g}" for name, values in self.metrics.items()]
+        means = {name: float(np.nanmean(values)) for name, values in self.metrics.items()}
+        said += [f"{name} {number(mean)}" for name, mean in means.items()]
         return f"<{', '.join(said)} over {self.episodes} episodes, update {self.update}>"
 
 

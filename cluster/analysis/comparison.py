@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +17,20 @@ from reinforce.configs.config import Config
 from reinforce.configs.loading import load_config
 from reinforce.configs.roles import decides_the_result, flat
 
-CURVES = ("evaluation/return_mean", "rollout/return_mean")
+TRAINING_RETURN = "rollout/return_mean"
+
+CURVES = ("evaluation/return_mean", TRAINING_RETURN)
 """What may be drawn against environment steps; the first that every run has is."""
+
+XAxis = Literal["steps", "time", "updates"]
+"""What a curve is drawn against, by the names that users give it."""
+
+_X_FIELDS: Mapping[XAxis, str] = {
+    "steps": "environment_steps",
+    "time": "training_time_s",
+    "updates": "updates",
+}
+"""By which field of a journal's entry that is."""
 
 SCORE = "evaluation/confirmed_return_mean"
 """What is compared: the mean return of the last weights, on seeds of their own."""
@@ -25,7 +38,7 @@ SCORE = "evaluation/confirmed_return_mean"
 _RESAMPLES, _CURVE_RESAMPLES, _CURVE_POINTS = 10_000, 1_000, 100
 
 Points = Sequence[tuple[float, float]]
-"""(environment steps, value) in the order of training."""
+"""(environment steps, or another x, and value) in the order of training."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +48,8 @@ class RunHistory:
     Attributes:
         name: For messages.
         settings: Every setting as ``section.key``, in words.
-        metrics: By name of the metric, its (environment steps, value) in the order of training.
+        metrics: By name of the metric, its (x, value) in the order of training; x are environment
+            steps unless others were asked for.
     """
 
     name: str
@@ -64,17 +78,22 @@ def settings_of(config: Config) -> dict[str, str]:
     return {name: str(value) for name, value in flat(config.model_dump(mode="json")).items()}
 
 
-def history_of(path: Path) -> RunHistory:
+def history_of(path: Path, metric: str = TRAINING_RETURN, x_axis: XAxis = "steps") -> RunHistory:
     """Return what a run directory holds.
+
+    Args:
+        path: Of the directory.
+        metric: A name in the journal that is read besides those that are compared.
+        x_axis: What the values are to stand against.
 
     Raises:
         UsageError: It is none, or nothing was played in it yet.
     """
     run = RunDirectory.open(path)
-    metrics: dict[str, list[tuple[float, float]]] = {name: [] for name in (*CURVES, SCORE)}
+    metrics: dict[str, list[tuple[float, float]]] = {name: [] for name in (*CURVES, SCORE, metric)}
     for entry in read_entries(run.journal_file):
         for name in metrics.keys() & entry.metrics.keys():
-            metrics[name].append((entry.environment_steps, entry.metrics[name]))
+            metrics[name].append((getattr(entry, _X_FIELDS[x_axis]), entry.metrics[name]))
     if not any(metrics.values()):
         summary = read_summary(run.summary_file) or {}
         if summary.get("stop_reason") == PRETRAINED:
@@ -123,21 +142,30 @@ class Group:
         low, high = bootstrap_interval(self.scores, statistic, _RESAMPLES)
         return float(statistic(self.scores, axis=0)), float(low), float(high)
 
-    def curve(self, statistic: Statistic) -> Curve | None:
-        """Return the return against steps, or None if the runs have no metric in common.
+    def curve(self, statistic: Statistic, metrics: Sequence[str] = CURVES) -> Curve | None:
+        """Return a metric against steps, the first that all runs have, or None if there is none."""
+        found = self.seeds(metrics)
+        if found is None:
+            return None
+        steps, values = found
+        low, high = bootstrap_interval(values, statistic, _CURVE_RESAMPLES)
+        return Curve(steps, statistic(values, axis=0), low, high)
 
-        Each run is interpolated linearly, up to where the shortest of them ended: beyond it the
+    def seeds(
+        self, metrics: Sequence[str] = CURVES
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        """Return [n] steps and [R, n] the first of the metrics that all runs have; or None.
+
+        Each run is interpolated linearly, up to where the shortest of them ended: beyond it a
         statistic would be one over fewer runs, those that happened to go on.
         """
-        common = [name for name in CURVES if all(len(run.metrics[name]) > 1 for run in self.runs)]
+        common = [n for n in metrics if all(len(run.metrics.get(n, ())) > 1 for run in self.runs)]
         if not common:
             return None
         curves = [np.array(run.metrics[common[0]], np.float64).T for run in self.runs]
         first, last = max(x[0] for x, _ in curves), min(x[-1] for x, _ in curves)
         steps = np.linspace(first, max(first, last), _CURVE_POINTS)
-        values = np.stack([np.interp(steps, x, y) for x, y in curves])
-        low, high = bootstrap_interval(values, statistic, _CURVE_RESAMPLES)
-        return Curve(steps, statistic(values, axis=0), low, high)
+        return steps, np.stack([np.interp(steps, x, y) for x, y in curves])
 
 
 def group_runs(runs: Sequence[RunHistory]) -> list[Group]:

@@ -1,30 +1,24 @@
-"""The pictures of a run (an overview, lengths and metrics of its episodes) and of a comparison.
-
-Matplotlib is imported late and without pyplot: it takes a second, and needs no screen.
-"""
+"""The pictures of a run: an overview, lengths and metrics of its episodes."""
 
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reinforce.cluster.analysis.comparison import Group
-from reinforce.cluster.analysis.seed_statistics import Statistic
-from reinforce.cluster.errors import UsageError
+from reinforce.cluster.analysis.picture_style import STEPS, finish, new_figure, styled
 from reinforce.cluster.files import write_atomically
 from reinforce.cluster.run_store.journal import JournalEntry, read_entries
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
 _MAX_UPDATES, _MAX_POINTS = 2_000, 20_000
 """What is drawn of a long run: about so many updates, and so many episodes."""
 
-_WINDOW_EPISODES = 10
+_WINDOW_EPISODES, _BARS = 10, 40
 
 
 def draw_run(journal: Path, folder: Path, title: str) -> list[Path]:
@@ -40,63 +34,27 @@ def draw_run(journal: Path, folder: Path, title: str) -> list[Path]:
     pictures = {"overview.png": _overview, "episode_length.png": _episode_lengths}
     if any(entry.batch and entry.batch.episode_metrics for entry in entries):
         pictures["episode_metrics.png"] = _episode_metrics
-    for name, picture in pictures.items():
-        content = io.BytesIO()
-        picture(entries, title).savefig(content)
-        write_atomically(folder / name, content.getvalue())
+    with styled():
+        for name, picture in pictures.items():
+            content = io.BytesIO()
+            picture(entries, f"{title} (one run)").savefig(content)
+            write_atomically(folder / name, content.getvalue())
     return [folder / name for name in pictures]
-
-
-def plot_comparison(groups: Sequence[Group], statistic: Statistic, path: Path, name: str) -> None:
-    """Draw one curve per group, as PNG, SVG or PDF by the suffix of the path.
-
-    Raises:
-        UsageError: The path cannot be written, or its suffix is of no picture.
-    """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 5), dpi=120, layout="constrained")
-    axes = figure.add_subplot()
-    for group in groups:
-        curve = group.curve(statistic)
-        if curve is None:
-            continue
-        (line,) = axes.plot(curve.steps, curve.values, label=f"{group.label} ({len(group.runs)})")
-        axes.fill_between(curve.steps, curve.low, curve.high, alpha=0.2, color=line.get_color())
-    axes.set_title(f"{name} over seeds, 95 % bootstrap interval (number of runs)")
-    _finish(axes, "environment steps", "mean return of an episode")
-    try:
-        figure.savefig(path)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UsageError(f"--plot {str(path)!r}: {reason}") from None
-
-
-def _finish(axes: "Axes", x: str, y: str, **legend: Any) -> None:
-    axes.set(xlabel=x, ylabel=y)
-    axes.grid(alpha=0.3)
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(**{"fontsize": "small", "loc": "upper left", **legend})
 
 
 def _overview(entries: Sequence[JournalEntry], title: str) -> "Figure":
     """Returns against steps and against time, lengths, and where the time went."""
-    from matplotlib.figure import Figure
-
     stride = max(1, sum(entry.batch is not None for entry in entries) // _MAX_UPDATES)
     entries = [entry for entry in entries if not entry.batch or entry.updates % stride == 0]
-    figure = Figure(figsize=(12, 8), dpi=100)
+    figure = new_figure(2, 2)
     figure.suptitle(title)
     (by_steps, by_time), (lengths, split) = figure.subplots(2, 2)
     # Fixed margins: to have them computed takes as long again as to draw.
     figure.subplots_adjust(0.07, 0.07, 0.98, 0.93, wspace=0.18, hspace=0.22)
-    _draw_returns(by_steps, entries, "environment_steps", "environment steps")
+    _draw_returns(by_steps, entries, "environment_steps", STEPS)
     _draw_returns(by_time, entries, "training_time_s", "training time (s)")
     _draw_lengths(lengths, entries)
-    spent = seconds_per_update(entries)
-    steps = [entry.environment_steps for entry in entries if entry.batch]
-    split.stackplot(steps, list(spent.values()), labels=list(spent), alpha=0.7)
-    _finish(split, "environment steps", "seconds of an update", loc="upper left")
+    _draw_times(split, entries)
     return figure
 
 
@@ -118,17 +76,37 @@ def _draw_returns(axes: "Axes", entries: Sequence[JournalEntry], counter: str, l
         at, means, lows, highs = np.array(rows).T
         errors = np.abs([means - lows, highs - means])
         axes.errorbar(at, means, errors, fmt="o-", markersize=3, label="evaluation, 95 %")
-    _finish(axes, label, "return of an episode", loc="lower right")
+    finish(axes, label, "return of an episode", loc="lower right")
 
 
 def _draw_lengths(axes: "Axes", entries: Sequence[JournalEntry]) -> None:
     """Draw the lengths of the first and of the last quarter of the episodes that are shown."""
     lengths = np.concatenate([entry.batch.episode_lengths for entry in entries if entry.batch])
-    quarter = max(1, len(lengths) // 4)
-    bins = np.linspace(0, lengths.max(), 41).tolist()
+    quarter, edges = max(1, len(lengths) // 4), length_edges(lengths)
     for part, name in ((lengths[:quarter], "first"), (lengths[-quarter:], "last")):
-        axes.hist(part, bins=bins, alpha=0.6, label=f"{name} quarter of the episodes")
-    _finish(axes, "length of an episode (steps)", "episodes")
+        counts, _ = np.histogram(part, edges)
+        label = f"{name} quarter of the episodes ({quarter:,})"
+        axes.stairs(counts, edges, fill=True, alpha=0.6, label=label)
+    finish(axes, "length of an episode (steps)", "episodes", loc="upper center")
+
+
+def length_edges(lengths: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return edges of up to 40 bars, each of which holds equally many whole numbers."""
+    first, last = int(lengths.min()), int(lengths.max())
+    width = -(-(last - first + 1) // _BARS)
+    return np.arange(first, last + width + 1, width).astype(np.float64) - 0.5
+
+
+def _draw_times(axes: "Axes", entries: Sequence[JournalEntry]) -> None:
+    """Draw what each update took as a bar that is as wide as its steps."""
+    spent = seconds_per_update(entries)
+    steps = [entry.environment_steps for entry in entries if entry.batch]
+    edges = [max(0, 2 * steps[0] - steps[1]) if len(steps) > 1 else 0, *steps]
+    bottom = np.zeros(len(steps))
+    for name, seconds in spent.items():
+        axes.stairs(bottom + seconds, edges, baseline=bottom, fill=True, alpha=0.8, label=name)
+        bottom = bottom + seconds
+    finish(axes, STEPS, "time of an update (s)")
 
 
 def seconds_per_update(entries: Sequence[JournalEntry]) -> dict[str, NDArray[np.float64]]:
@@ -154,33 +132,30 @@ def seconds_per_update(entries: Sequence[JournalEntry]) -> dict[str, NDArray[np.
 
 def _episode_lengths(entries: Sequence[JournalEntry], title: str) -> "Figure":
     """The length of every episode, and a moving mean."""
-    from matplotlib.figure import Figure
-
     lengths = np.concatenate([entry.batch.episode_lengths for entry in entries if entry.batch])
     sums = np.concatenate([[0], np.cumsum(lengths)])
     ends = np.arange(1, len(lengths) + 1)
     starts = np.maximum(ends - _WINDOW_EPISODES, 0)
     means = (sums[ends] - sums[starts]) / (ends - starts)
     shown = slice(None, None, max(1, len(lengths) // _MAX_POINTS))
-    figure = Figure(figsize=(9, 4.5), dpi=120, layout="constrained")
-    axes = figure.add_subplot()
+    figure = new_figure(2)
+    axes = figure.add_axes((0.07, 0.13, 0.91, 0.78))
     axes.plot(ends[shown], lengths[shown], linewidth=0.6, alpha=0.6, label="episode")
     label = f"mean of the last {_WINDOW_EPISODES}"
     axes.plot(ends[shown], means[shown], linewidth=1.4, label=label)
     axes.set_title(title)
     axes.set_ylim(bottom=0)
-    _finish(axes, "episode", "length (steps)", fontsize="medium", loc="upper left")
+    finish(axes, "episode", "length of an episode (steps)")
     return figure
 
 
 def _episode_metrics(entries: Sequence[JournalEntry], title: str) -> "Figure":
     """Each metric from ``info``: its mean in every batch, and in the regular evaluations."""
-    from matplotlib.figure import Figure
-
     names = sorted(
         {name for entry in entries if entry.batch for name in entry.batch.episode_metrics}
     )
-    figure = Figure(figsize=(9, 1 + 2.6 * len(names)), dpi=100, layout="constrained")
+    figure = new_figure(2, len(names))
+    figure.set_layout_engine("constrained")
     figure.suptitle(title)
     for axes, name in zip(figure.subplots(len(names), squeeze=False).flat, names, strict=True):
         for section, style, label in (
@@ -191,5 +166,5 @@ def _episode_metrics(entries: Sequence[JournalEntry], title: str) -> "Figure":
             points = [(e.environment_steps, e.metrics[key]) for e in entries if key in e.metrics]
             if points:
                 axes.plot(*np.array(points).T, style, markersize=3, label=label)
-        _finish(axes, "environment steps", name)
+        finish(axes, STEPS, name)
     return figure

@@ -33,6 +33,20 @@ STATISTICS: Mapping[str, tuple[str, Statistic]] = {
 """By the names that users give them: what they are called in full, and the functions."""
 
 
+MIN_SEEDS_FOR_INTERVAL = 5
+"""Below it a bootstrap knows too little of what other seeds would do: pictures show each seed."""
+
+
+def performance_profile(
+    scores: NDArray[np.float64], thresholds: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return [R, n] whether each score is above each threshold: its mean over R is the profile.
+
+    The score distribution of Agarwal et al., section 4.3.
+    """
+    return (scores[:, None] > thresholds).astype(np.float64)
+
+
 def bootstrap_interval(
     values: NDArray[np.float64], statistic: Statistic, num_resamples: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

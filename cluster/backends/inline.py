@@ -125,6 +125,8 @@ def inline_backend(
     """Yield a backend that lives in this process; its learner goes on from a state, if given."""
     worker = RolloutWorker(config, spec)
     try:
-        yield Backend(InlinePool(worker, driver), InlineLearner(config, spec, state))
+        with driver.waiting("starting the learner"):
+            learner = InlineLearner(config, spec, state)
+        yield Backend(InlinePool(worker, driver), learner)
     finally:
         worker.close()

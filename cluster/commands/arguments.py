@@ -4,6 +4,7 @@ Its fields are positional words, options and, for verbs that take settings of a 
 configuration: ``--section.field value`` on top of a preset, a file or a run directory.
 """
 
+import inspect
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import tyro
 import yaml
@@ -40,6 +41,12 @@ Trust = Annotated[Flag, tyro.conf.arg(help=TRUST_HELP)]
 CallbackNames = Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME")]
 """An option that may be repeated; ``cluster.callbacks.callback_named`` reads the names."""
 
+LogFormat = Annotated[
+    Literal["text", "json"],
+    tyro.conf.arg(help="json: print objects of JSON, one a line, with what happens as `event`."),
+]
+"""How a run says how far it is."""
+
 Settings = Annotated[Config, tyro.conf.arg(name=""), tyro.conf.FlagConversionOff]
 """Every setting of a run as an option of its own."""
 
@@ -62,6 +69,7 @@ class ConfiguredCommand(Command):
         words: Those settings, as they were typed.
     """
 
+    is_new: ClassVar[bool] = True
     needs: ClassVar[str] = (
         "a preset or a YAML file first, such as `reinforce {verb} cartpole`; `reinforce presets` "
         "lists the presets"
@@ -207,6 +215,20 @@ def _whole_number(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | No
     )
 
 
+CHANGED_FIRST = {
+    "environment.id": "what is played, such as LunarLander-v3",
+    "stop.target_return": "the mean return at which the run ends",
+    "stop.max_environment_steps": "the steps after which it ends at the latest",
+    "learner.learning_rate": "step size of the optimizer",
+    "learner.episodes_per_update": "episodes of a batch",
+    "policy.hidden_sizes": "units of each hidden layer, such as 64 64",
+    "run.seed": "seed of everything random",
+    "run.name": "name of the run and of its folder",
+    "workers.num_workers": "rollout workers; changes only the speed",
+    "cluster.backend": "ray, or inline: all in this process",
+}
+"""The settings that most people change, and what help says of them first."""
+
 Verb = TypeVar("Verb", bound=Command)
 
 
@@ -219,6 +241,7 @@ def _split(kind: type[ConfiguredCommand], words: Sequence[str]) -> tuple[list[st
     rest = iter(words)
     for word in rest:
         option, has_value, _ = word.partition("=")
+        option = f"{option[:2]}{option[2:].replace('-', '_')}"  # as tyro takes it, too
         if option not in is_flag:
             others.append(word)
         elif has_value or is_flag[option]:
@@ -226,6 +249,15 @@ def _split(kind: type[ConfiguredCommand], words: Sequence[str]) -> tuple[list[st
         else:
             own += [word, *islice(rest, 1)]
     return own, others
+
+
+def _description(kind: type[Command]) -> str | None:
+    """Return what help says of a verb that begins runs, before it lists all settings; else None."""
+    if not issubclass(kind, ConfiguredCommand) or not kind.is_new:
+        return None
+    about = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:")[0]
+    rows = (f"  {f'--{name}':<31}{text}" for name, text in CHANGED_FIRST.items())
+    return "\n".join([f"{about}Settings that are changed first; all of them follow below:", *rows])
 
 
 def parse_command(verb: str, kind: type[Verb], words: Sequence[str]) -> Verb:
@@ -260,5 +292,6 @@ def parse_command(verb: str, kind: type[Verb], words: Sequence[str]) -> Verb:
             args=[*first, *words, *own],
             prog=program,
             use_underscores=default is not None,
+            description=_description(kind),
         )
     return parsed

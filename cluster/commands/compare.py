@@ -3,19 +3,32 @@
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 from rich.table import Table
 
-from reinforce.cluster.analysis.comparison import Group, RunHistory, group_runs, history_of
-from reinforce.cluster.analysis.plots import plot_comparison
+from reinforce.cluster.analysis.comparison import (
+    TRAINING_RETURN,
+    Group,
+    RunHistory,
+    XAxis,
+    group_runs,
+    history_of,
+)
+from reinforce.cluster.analysis.comparison_plot import (
+    PictureOptions,
+    draw_comparison,
+    panels_of,
+    write_data,
+)
 from reinforce.cluster.analysis.seed_statistics import STATISTICS, Statistic
 from reinforce.cluster.commands.arguments import Command, Flag
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import UsageError
+from reinforce.cluster.number_format import number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +45,15 @@ class CompareCommand(Command):
         uri: Store of the experiment. None: $MLFLOW_TRACKING_URI, or else mlflow.db in the current
             directory.
         statistic: iqm: mean of the middle half of the runs, robust and precise. mean: of all.
-        plot: Draw returns against steps into this file (.png, .svg or .pdf).
+        plot: Draw learning curves into this file (.png, .svg or .pdf): the statistic over seeds,
+            with a 95 % bootstrap interval, or each seed where there are fewer than five.
+        metric: What the curves show, by its name in metrics.jsonl, such as evaluation/return_mean.
+        x_axis: What they stand against: environment steps, training time or updates.
+        profile: Draw performance profiles beside them: which share of runs ends above a score.
+        labels: Names of the configurations in the picture, in the order of the table.
+        title: Title of the picture; '' for none. None: what its lines and bands are.
+        size: Width and height of the picture in inches.
+        data: Write what the picture shows into this file (.csv); with or without --plot.
         json: Print one line of JSON instead.
     """
 
@@ -45,9 +66,18 @@ class CompareCommand(Command):
     uri: str | None = None
     statistic: Literal["iqm", "mean"] = "iqm"
     plot: Path | None = None
+    metric: str = TRAINING_RETURN
+    x_axis: XAxis = "steps"
+    profile: Flag = False
+    labels: tuple[str, ...] = ()
+    title: str | None = None
+    size: tuple[float, float] | None = None
+    data: Path | None = None
     json: Flag = False
 
     def execute(self) -> int:
+        if self.size and not all(0 < inches <= 100 for inches in self.size):
+            raise UsageError(f"--size {self.size[0]:g} {self.size[1]:g} must be inches, up to 100")
         if self.plot and self.plot.suffix.lower() not in (".png", ".svg", ".pdf"):
             raise UsageError(f"--plot {str(self.plot)!r} must end in .png, .svg or .pdf")
         console = PlainConsole()
@@ -58,21 +88,50 @@ class CompareCommand(Command):
             console.say_data(json.dumps(rows))
         else:
             _print(console, rows, name)
-        if self.plot:
-            plot_comparison(groups, statistic, self.plot, name)
-            console.say(f"drawn in {self.plot}")
+        self._draw(groups, console)
         return 0
+
+    def _draw(self, groups: Sequence[Group], console: PlainConsole) -> None:
+        if not (self.plot or self.data):
+            return
+        options = PictureOptions(
+            statistic=self.statistic,
+            metric=self.metric,
+            x_axis=self.x_axis,
+            profile=self.profile,
+            title=self.title,
+            size=self.size,
+        )
+        panels = panels_of(self._named(groups), options)
+        if self.data:
+            write_data(panels, self.data)
+        if self.plot:
+            draw_comparison(panels, options, self.plot)
+        if not self.json:
+            for path in filter(None, (self.plot, self.data)):
+                console.say(f"{'drawn' if path is self.plot else 'written'} in {path}")
+
+    def _named(self, groups: Sequence[Group]) -> list[Group]:
+        if self.labels and len(self.labels) != len(groups):
+            raise UsageError(
+                f"--labels names {len(self.labels)} configurations, and there are {len(groups)}: "
+                + ", ".join(group.label for group in groups)
+            )
+        labels = self.labels or [group.label for group in groups]
+        return [replace(group, label=name) for group, name in zip(groups, labels, strict=True)]
 
     def _histories(self) -> list[RunHistory]:
         if bool(self.runs) == (self.experiment is not None):
             raise UsageError("name run directories, or an experiment of MLflow by --experiment")
         if self.experiment is None:
-            return [history_of(path) for path in self.runs]
+            return [history_of(path, self.metric, self.x_axis) for path in self.runs]
+        if self.x_axis != "steps":
+            raise UsageError(f"--x-axis {self.x_axis} needs run directories: MLflow has steps only")
         from reinforce.cluster.tracking.store import TrackingStore, histories_of
         from reinforce.configs.execution import TrackingConfig
 
         store = TrackingStore.of(TrackingConfig(uri=self.uri), Path.cwd())
-        return histories_of(store, self.experiment)
+        return histories_of(store, self.experiment, self.metric)
 
 
 def _row(group: Group, statistic: Statistic) -> dict[str, Any]:
@@ -94,8 +153,9 @@ def _print(console: PlainConsole, rows: Sequence[dict[str, Any]], name: str) -> 
     for title in ("runs", "finished", name, "95 % interval"):
         table.add_column(title, justify="right")
     for row in rows:
-        value = "-" if row["value"] is None else f"{row['value']:.1f}"
-        interval = "{:.1f} to {:.1f}".format(*row["ci95"]) if row["ci95"] else "-"
+        ends = row["ci95"] or ()
+        value = "-" if row["value"] is None else number(row["value"], *ends)
+        interval = " to ".join(number(end, row["value"], *ends) for end in ends) or "-"
         counts = (str(len(row["runs"])), str(len(row["scores"])))
         table.add_row(console.cell(row["configuration"]), *counts, value, interval)
     console.print(table)

@@ -113,7 +113,7 @@ class StopCommand(RequestCommand):
     def execute(self) -> int:
         stopped = self._stop_job(self.address) if self.address else self._stop_run()
         deadline_s = time.monotonic() + self.timeout_s
-        with waiting(PlainConsole(stderr=True), f"{self.run} to end"):
+        with waiting(PlainConsole(stderr=True), f"waiting for {self.run} to end"):
             while not (end := stopped()) and time.monotonic() < deadline_s:
                 time.sleep(_POLL_S)
         console = PlainConsole()

@@ -7,8 +7,9 @@ import numpy as np
 
 from reinforce.cluster.commands.arguments import Flag, PlayCommand
 from reinforce.cluster.console import PlainConsole
-from reinforce.cluster.evaluation import Evaluation, in_words, mean_and_interval
+from reinforce.cluster.evaluation import Evaluation, in_words
 from reinforce.cluster.export.trained_policy import TrainedPolicy
+from reinforce.cluster.number_format import mean_and_interval, numbers
 from reinforce.configs.quoting import shown
 
 
@@ -54,7 +55,7 @@ class EvaluateCommand(PlayCommand):
             "policy": str(policy),
             **({"environment": f"not as in training: {where}"} if where else {}),
             "return": f"mean {mean_and_interval(result.return_mean, *result.return_ci95)}, "
-            f"from {result.return_min:.1f} to {result.return_max:.1f}",
+            f"from {' to '.join(numbers(result.return_min, result.return_max))}",
             **metrics,
             "episodes": f"{result.episodes} fresh, {length:.1f} steps on average, "
             f"{'sampled' if self.sampled else 'most probable'} actions",

@@ -10,8 +10,14 @@ import tyro
 
 from reinforce.cluster import STARTED_S
 from reinforce.cluster.callbacks import Callback, callback_named
-from reinforce.cluster.commands.arguments import CallbackNames, ConfiguredCommand, Flag, Trust
-from reinforce.cluster.console import PlainConsole
+from reinforce.cluster.commands.arguments import (
+    CallbackNames,
+    ConfiguredCommand,
+    Flag,
+    LogFormat,
+    Trust,
+)
+from reinforce.cluster.console import PlainConsole, console_of_a_run
 from reinforce.cluster.errors import RunDirectoryError, UsageError
 from reinforce.cluster.files import write_json
 from reinforce.cluster.progress import Progress
@@ -53,6 +59,7 @@ class ResumeCommand(ConfiguredCommand):
             and each evaluation. May be given several times.
     """
 
+    is_new: ClassVar[bool] = False
     needs: ClassVar[str] = "a run directory first, such as `reinforce {verb} runs/NAME`"
 
     source: Annotated[
@@ -61,21 +68,22 @@ class ResumeCommand(ConfiguredCommand):
     trust: Trust = False
     change: Flag = False
     callback: CallbackNames = ()
+    log_format: LogFormat = "text"
 
     @classmethod
     def base(cls, source: str) -> Config:
         return load_config(str(RunDirectory.open(Path(source)).config_file))
 
     def execute(self) -> int:
-        console = PlainConsole(quiet_when_unread=True)
         run = RunDirectory.open(Path(self.source))
         options = [word.partition("=")[0].removeprefix("--") for word in self.words]
         said = [option.replace("-", "_") for option in options]
-        return go_on(
-            *(run, self.config, console, STARTED_S, [*map(callback_named, self.callback)]),
-            forget_requests=True,
-            consent=Consent(said, self.change, self.trust),
-        )
+        with console_of_a_run(self.log_format) as console:
+            return go_on(
+                *(run, self.config, console, STARTED_S, [*map(callback_named, self.callback)]),
+                forget_requests=True,
+                consent=Consent(said, self.change, self.trust),
+            )
 
 
 @dataclass(frozen=True)
@@ -124,6 +132,7 @@ def go_on(
         TrainingError: The run failed again; its directory says why.
         InterruptedRunError: The user stopped it before it had begun.
     """
+    console.say(f"going on with {run.path}", "dim")
     stored = load_config(str(run.config_file))
     is_vouched = is_known(run, stored) or set(CHECKPOINTS) <= set(consent.vouched)
     require_trust(run, stored, EVERYTHING, said=consent.vouched)
@@ -255,7 +264,7 @@ def _start_of(
     summary: dict[str, Any],
     consent: Consent,
 ) -> _Start:
-    with waiting(console, "the newest checkpoint"):
+    with waiting(console, "reading the newest checkpoint"):
         newest = Checkpoints(run, config).newest(lambda text: console.say(text, "yellow"))
     require_same_files(run, newest)
     if newest is None:

@@ -52,7 +52,8 @@ class SyncCommand(Command):
         refusals = {}
         for name, send in sends.items():
             try:
-                with waiting(PlainConsole(stderr=True), f"{name} to take what it missed"):
+                stage = f"waiting for {name} to take what it missed"
+                with waiting(PlainConsole(stderr=True), stage):
                     send()
             except UsageError as error:
                 refusals[name] = str(error)

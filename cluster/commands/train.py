@@ -6,9 +6,9 @@ from typing import Literal
 
 from reinforce.cluster import STARTED_S
 from reinforce.cluster.callbacks import Callback, callback_named
-from reinforce.cluster.commands.arguments import CallbackNames, ConfiguredCommand
+from reinforce.cluster.commands.arguments import CallbackNames, ConfiguredCommand, LogFormat
 from reinforce.cluster.commands.resume import Consent, go_on
-from reinforce.cluster.console import PlainConsole
+from reinforce.cluster.console import PlainConsole, console_of_a_run
 from reinforce.cluster.errors import (
     InterruptedRunError,
     StorageError,
@@ -37,11 +37,12 @@ class TrainCommand(ConfiguredCommand):
 
     resume: Literal["auto"] | None = None
     callback: CallbackNames = ()
+    log_format: LogFormat = "text"
 
     def execute(self) -> int:
         run = train_or_resume if self.resume else run_training
-        console = PlainConsole(quiet_when_unread=True)
-        return run(self.config, console, STARTED_S, [*map(callback_named, self.callback)])
+        with console_of_a_run(self.log_format) as console:
+            return run(self.config, console, STARTED_S, [*map(callback_named, self.callback)])
 
 
 def run_training(
@@ -63,6 +64,7 @@ def run_training(
         InterruptedRunError, UnsuitableEnvironmentError, UsageError: It never began, and nothing is
             left behind.
     """
+    console.say(f"training on {config.environment.id}, seed {config.run.seed}", "dim")
     spec = check_environment(config, console)
     config = with_start_noted(config, spec)
     if config.evaluation.video:

@@ -8,9 +8,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from reinforce.cluster.console import PlainConsole
-from reinforce.cluster.evaluation import Evaluation, in_words, mean_and_interval
+from reinforce.cluster.console import JsonConsole, PlainConsole
+from reinforce.cluster.evaluation import Evaluation, in_words
 from reinforce.cluster.files import read_json, write_json
+from reinforce.cluster.number_format import mean_and_interval
 from reinforce.cluster.progress import Progress
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.typed_json import Count, Finite
@@ -63,6 +64,8 @@ class Outcome:
         progress: Counters at the end.
         weights_sha256: Digest of the last weights; None if they went with a Ray that was ended.
         evaluation: Of the last weights, on seeds of its own; None if interrupted.
+        sampled: Of the last weights with sampled actions; None unless ``evaluation.greedy`` is
+            ``both`` and a regular evaluation came last.
     """
 
     stop_reason: str
@@ -70,6 +73,7 @@ class Outcome:
     progress: Progress
     weights_sha256: str | None
     evaluation: Evaluation | None = None
+    sampled: Evaluation | None = None
 
 
 def write_summary(
@@ -96,6 +100,7 @@ def write_summary(
         "weights_sha256": outcome.weights_sha256,
         "mlflow_run_id": None,
         "evaluation": outcome.evaluation.as_json() if outcome.evaluation else None,
+        **({"sampled": outcome.sampled.as_json()} if outcome.sampled else {}),
         # Dropped: with a batch that nothing will be learned from, since the run is over.
         "tickets": asdict(progress.tickets.closed()),
         **({"start_from": start_from} if start_from else {}),
@@ -138,21 +143,29 @@ def write_failure(run: RunDirectory, error: BaseException, wall_time_s: float) -
 
 def print_summary(console: PlainConsole, run: RunDirectory, summary: dict[str, Any]) -> None:
     """Print what a reader wants to know first."""
-    evaluation = summary["evaluation"]
+    if isinstance(console, JsonConsole):
+        console.say_event("summary", {**summary, "run": str(run.path)})
+        return
     rows = {"status": f"{summary['status']} ({summary['stop_reason']})"}
-    if evaluation:
-        result = mean_and_interval(evaluation["return_mean"], *evaluation["return_ci95"])
-        rows["evaluation"] = f"mean return {result} over {evaluation['episodes']} fresh episodes"
-        if evaluation["metrics"]:
-            rows["metrics"] = in_words(evaluation)
+    for name in ("evaluation", "sampled"):
+        if evaluation := summary.get(name):
+            rows[name] = _result(evaluation)
     rows["training"] = (
         f"{summary['environment_steps']:,} steps, {summary['episodes']:,} episodes, "
         f"{summary['updates']:,} updates in {summary['training_time_s']:.1f} s"
     )
-    rows["weights"] = f"sha256 {summary['weights_sha256']}"
+    rows["weights"] = str(summary["weights_sha256"])
     if "start_from" in summary:
         rows["began with"] = summary["start_from"]["source"]
     rows["run"] = str(run.path)
     if summary["status"] == "interrupted":
         rows["to go on"] = command_line("resume", run.path)
     console.say_rows(rows)
+
+
+def _result(evaluation: dict[str, Any]) -> str:
+    """Return an evaluation in words: with nothing but a return, it fits 80 columns."""
+    result = mean_and_interval(evaluation["return_mean"], *evaluation["return_ci95"])
+    how = "greedy" if evaluation["greedy"] else "sampled"
+    said = (f"return {result}", in_words(evaluation), f"{evaluation['episodes']} fresh episodes")
+    return ", ".join(filter(None, (*said, how)))

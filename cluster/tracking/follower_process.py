@@ -73,7 +73,7 @@ class Tracking:
             self._process.kill()
             self._process.wait()
         elif self._process:
-            with waiting(self._console, "MLflow to take the rest"):
+            with waiting(self._console, "waiting for MLflow to take the rest"):
                 self._wait_while_it_gets_on(self._process)
 
     def follow(self, run: RunDirectory) -> None:

@@ -128,7 +128,7 @@ class OtherTrackers:
         self.let_go()
         deadline_s = time.monotonic() + _END_TIMEOUT_S
         for name, end in self._ends.items():
-            with waiting(self._console, f"{_LABELS[name]} to take the rest"):
+            with waiting(self._console, f"waiting for {_LABELS[name]} to take the rest"):
                 self._wait_for(name, end, deadline_s)
 
     def follow(self, run: RunDirectory) -> None:

@@ -6,7 +6,8 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from reinforce.cluster.evaluation import in_words, mean_and_interval
+from reinforce.cluster.evaluation import in_words
+from reinforce.cluster.number_format import mean_and_interval
 from reinforce.cluster.shown_settings import shown_settings
 from reinforce.configs.config import Config
 from reinforce.configs.roles import decides_the_result, flat

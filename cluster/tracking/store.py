@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import pathname2url
 
-from reinforce.cluster.analysis.comparison import CURVES, SCORE, RunHistory
+from reinforce.cluster.analysis.comparison import CURVES, SCORE, TRAINING_RETURN, RunHistory
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.proxies import proxy_note
 from reinforce.cluster.run_store.tracking_state import sqlite_file
@@ -229,8 +229,15 @@ def newest_experiment(store: TrackingStore) -> str:
     return experiment_id
 
 
-def histories_of(store: TrackingStore, experiment: str) -> list[RunHistory]:
+def histories_of(
+    store: TrackingStore, experiment: str, metric: str = TRAINING_RETURN
+) -> list[RunHistory]:
     """Return the runs of an experiment that have played something, oldest first.
+
+    Args:
+        store: Where it is.
+        experiment: Its name.
+        metric: What is read besides those that are compared.
 
     Raises:
         UsageError: There is no such experiment, it holds no run, or the store cannot be read.
@@ -240,7 +247,7 @@ def histories_of(store: TrackingStore, experiment: str) -> list[RunHistory]:
         if found is None:
             names = ", ".join(repr(each.name) for each in client.search_experiments())
             raise UsageError(f"there is no experiment {experiment!r}; there are: {names}")
-        histories = [_history(client, run) for run in _runs_of(client, found.experiment_id)]
+        histories = [_history(client, run, metric) for run in _runs_of(client, found.experiment_id)]
     histories = [history for history in histories if any(history.metrics.values())]
     if not histories:
         raise UsageError(f"the experiment {experiment!r} holds no run that has played yet")
@@ -256,13 +263,13 @@ def _runs_of(client: "MlflowClient", experiment_id: str) -> Iterator["Run"]:
         token = page.token or None
 
 
-def _history(client: "MlflowClient", run: "Run") -> RunHistory:
+def _history(client: "MlflowClient", run: "Run", metric: str) -> RunHistory:
     metrics = {
         name: sorted(
             (float(point.step), point.value)
             for point in client.get_metric_history(run.info.run_id, name)
         )
-        for name in (*CURVES, SCORE)
+        for name in {*CURVES, SCORE, metric}
     }
     changed = {
         key.removeprefix(CHANGED): value

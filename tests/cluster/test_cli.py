@@ -1,5 +1,6 @@
 """The command line as users meet it: what is wrong is said once, clearly, and leaves nothing."""
 
+import json
 import os
 import re
 import shutil
@@ -17,6 +18,7 @@ from processes import processes_in, ray_folders, wait_for
 from runs import load_checkpoint
 
 from reinforce.cluster.cli import main
+from reinforce.cluster.commands.arguments import CHANGED_FIRST
 from reinforce.cluster.files import read_json, write_json
 from reinforce.configs.config import Config
 from reinforce.configs.loading import preset_names
@@ -222,6 +224,51 @@ def test_help_explains_every_setting(capsys):
             assert f"--{section}.{name}" in shown
 
 
+def test_help_begins_with_the_settings_that_are_changed_first(capsys):
+    assert main(["train", "--help"]) == 0
+    first = capsys.readouterr().out.partition("positional arguments")[0].splitlines()
+    assert main(["resume", "--help"]) == 0
+    assert "changed first" not in capsys.readouterr().out
+
+    assert len(CHANGED_FIRST) == 10
+    for name in CHANGED_FIRST:
+        section, field = name.split(".")
+        assert field in Config.model_fields[section].annotation.model_fields
+        assert sum(f" --{name} " in line for line in first) == 1
+    assert max(map(len, first)) <= 81
+
+
+def test_a_whole_run_is_read_as_json(tmp_path, capsys, without_plots):
+    settings = [f"--run.directory={tmp_path}", "--stop.max_updates=2", "--cluster.backend=inline"]
+    settings += ["--tracking.enabled=false", "--evaluation.greedy=both"]
+    assert main(["train", "--log-format", "json", "cartpole", *settings]) == 0
+
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    kinds = [event["event"] for event in events]
+    assert kinds[0] == "message"
+    assert kinds[-1] == "summary"
+    assert kinds.count("evaluation") == 2
+    assert kinds.count("update") >= 1
+    summary = events[-1]
+    assert json.loads((Path(summary.pop("run")) / "summary.json").read_text()) == {
+        name: value for name, value in summary.items() if name != "event"
+    }
+
+
+def test_greedy_and_sampled_returns_of_the_last_weights_stand_side_by_side(
+    tmp_path, capsys, without_plots
+):
+    settings = [f"--run.directory={tmp_path}", "--stop.max_updates=1", "--cluster.backend=inline"]
+    settings += ["--tracking.enabled=false", "--evaluation.greedy=both"]
+    assert main(["train", "cartpole", *settings, "--evaluation.every_updates=1"]) == 0
+
+    end = capsys.readouterr().out.partition("status ")[2].splitlines()
+    for name, how in (("evaluation", "greedy"), ("sampled", "sampled")):
+        (line,) = [line for line in end if line.startswith(f"{name:<12}return ")]
+        assert line.endswith(f"100 fresh episodes, {how}")
+        assert len(line) <= 80
+
+
 def test_config_prints_what_the_overrides_give(capsys):
     arguments = ["--run.seed", "7", "--environment.kwargs", "{sutton_barto_reward: true}"]
     assert main(["config", "cartpole", *arguments, "--tracking.enabled", "false"]) == 0
@@ -267,7 +314,10 @@ def test_a_failing_run_says_why_and_its_directory_keeps_it(tmp_path, capsys):
     said = capsys.readouterr().err
     assert said.startswith("reinforce: ticket training 2:0 failed:\nTraceback (most recent call ")
     assert "fake_environments.py" in said
-    *_, error, place, way_out = said.splitlines()
+    *_, error, place, way_out, left_out = said.splitlines()
+    assert left_out.endswith(
+        "calls of libraries and of this program left out; --traceback full shows all"
+    )
     assert error == "ArithmeticError: the environment is faulty"
     assert place.startswith("This was in step 2 of episode ")
     assert " of ticket training 2:0, which began with reset(seed=" in place

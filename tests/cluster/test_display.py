@@ -1,10 +1,15 @@
 import io
+import json
 import logging
+import re
 import sys
 from dataclasses import replace
 
-from reinforce.cluster.console import PlainConsole
-from reinforce.cluster.display import LiveDisplay, PlainDisplay, make_display
+import pytest
+from rich.text import Text
+
+from reinforce.cluster.console import PlainConsole, console_of_a_run
+from reinforce.cluster.display import LiveDisplay, PlainDisplay, RunPanel, make_display
 from reinforce.cluster.run_store.journal import BatchEntry, JournalEntry
 from reinforce.configs.config import Config
 
@@ -44,16 +49,77 @@ def test_a_terminal_gets_the_panel_and_a_pipe_gets_lines():
     assert isinstance(make_display(console(terminal=False), Config(), "x"), PlainDisplay)
 
 
-def test_plain_lines_come_at_most_every_two_seconds_but_for_every_evaluation():
+def test_plain_lines_come_at_most_every_second_but_for_every_evaluation():
     out = console(terminal=False)
-    with PlainDisplay(out) as display:
+    with PlainDisplay(out, Config()) as display:
         for record in (UPDATE, UPDATE, EVALUATION, EVALUATION):
             display.show(record)
 
     lines = out.file.getvalue().splitlines()
     assert len(lines) == 3
-    assert lines[0] == "update    12  steps 6,000  return 123.4  50,000 steps/s  workers 2"
-    assert "mean return 432.1 (95 % interval 420.0 to 444.2)" in lines[1]
+    assert lines[0] == "update    12  0:00:02  steps 6,000  return 123.4  50,000 steps/s  workers 2"
+    assert lines[1] == "update    12  evaluation: return 432.1 (95 %: 420.0 to 444.2)"
+
+
+def test_a_program_reads_updates_evaluations_and_messages_as_json(capsys):
+    with console_of_a_run("json") as out, make_display(out, Config(), "my-run") as display:
+        print("an environment's own words")  # noqa: T201
+        for record in (UPDATE, UPDATE, EVALUATION):
+            display.show(record)
+        display.warn("an\nenvironment [red] failed")
+    shown = capsys.readouterr()
+
+    update, evaluation, message = map(json.loads, shown.out.splitlines())
+    assert update["event"] == "update"
+    assert update["metrics"] == METRICS
+    assert (evaluation["event"], evaluation["updates"]) == ("evaluation", 12)
+    assert message == {"event": "message", "text": "an\nenvironment [red] failed"}
+    assert shown.err == "an environment's own words\n"
+
+
+def test_a_terminal_keeps_each_evaluation_and_the_last_panel():
+    out = console(terminal=True)
+    with LiveDisplay(out, Config(), "my-run") as display:
+        display.show(UPDATE)
+        display.show(EVALUATION)
+        display.show(replace(UPDATE, updates=13))
+
+    text = Text.from_ansi(out.file.getvalue()).plain
+    assert text.count("evaluation: return 432.1 (95 %: 420.0 to 444.2)") == 1
+    last = text[text.rindex("my-run") :]
+    assert "update 13 of 1,000" in last
+    assert " left" not in last
+    assert out.file.getvalue().rstrip().endswith("\x1b[?25h")
+
+
+@pytest.mark.parametrize("width", [80, 40])
+def test_the_panel_fits_the_terminal(width):
+    out = PlainConsole(file=io.StringIO(), width=width, color_system=None)
+    panel = RunPanel(Config.model_validate({"stop": {"target_return": 475.0}}), "my-run")
+    panel.note(EVALUATION)
+    panel.note(UPDATE)
+    out.print(panel.drawn())
+
+    lines = out.file.getvalue().splitlines()
+    assert {len(line) for line in lines} == {width}
+    assert (len(lines) == 10) == (width == 80)
+    words = " ".join(line.strip("│ ") for line in lines)
+    assert "…" not in words
+    for word in ("432.1", "420.0", "target", "sampling", "stop.max_updates"):
+        assert word in words
+
+
+def test_time_left_is_that_until_the_limit_that_comes_first():
+    def left(**stop):
+        panel = RunPanel(Config.model_validate({"stop": stop}), "my-run")
+        panel.note(replace(UPDATE, training_time_s=60.0))
+        out = console(terminal=False)
+        out.print(panel.drawn())
+        return re.search(r"(\d+)% of stop\.(\w+), about (\S+) left", out.file.getvalue()).groups()
+
+    assert left(max_updates=24) == ("50", "max_updates", "0:01:00")
+    assert left(max_environment_steps=60_000) == ("10", "max_environment_steps", "0:09:00")
+    assert left(max_wall_time_s=240.0) == ("25", "max_wall_time_s", "0:03:00")
 
 
 def test_the_panel_shows_progress_returns_speed_time_and_workers():
@@ -66,9 +132,14 @@ def test_the_panel_shows_progress_returns_speed_time_and_workers():
 
     shown = out.file.getvalue()
     for word in (
-        *("my-run", "6,000", "123.4", "9.0 to 200.0", "432.1", "475", "50,000"),
-        *("sampling 60%", "learning 20%", "evaluating 20%", "2 (1 replaced)", "24 played"),
-        *("50%", "nearest limit"),
+        *("my-run", "6,000", "123.4", "9.0 to 200.0", "475", "50,000"),
+        *(
+            "432.1 (95 %: 420.0 to 444.2) at update 12",
+            "2 (1 replaced)",
+            "24 played",
+            "50% of stop.max_updates",
+        ),
+        *("sampling 60%", "learning 20%", "evaluating 20%"),
     ):
         assert word in shown
 
@@ -96,12 +167,12 @@ def test_a_goal_from_info_or_else_the_rate_of_success_stands_beside_the_return()
             panel.print(display._panel.drawn())
         shown[bool(sections)] = lines.file.getvalue(), panel.file.getvalue()
 
-    assert "return 123.4, is_success 0.4  50,000" in shown[False][0]
-    assert "444.2), is_success 0.8" in shown[False][0]
-    assert "123.4, is_success 0.4" in shown[False][1]
-    assert "432.1, is_success 0.8" in shown[False][1]
-    assert "return 123.4, energy 3.25  50,000" in shown[True][0]
-    for words in ("123.4, energy 3.25", "432.1, energy 6.5", "energy 8"):
+    assert "return 123.4, is_success 0.400  50,000" in shown[False][0]
+    assert "444.2), is_success 0.800" in shown[False][0]
+    assert "123.4, is_success 0.400" in shown[False][1]
+    assert "444.2), is_success 0.800" in shown[False][1]
+    assert "return 123.4, energy 3.250, is_success 0.400  50,000" in shown[True][0]
+    for words in ("123.4, energy 3.250", "444.2), energy 6.500", "energy 8"):
         assert words in shown[True][1]
 
 
@@ -110,12 +181,12 @@ def test_before_the_first_batch_the_panel_says_what_it_waits_for():
     with LiveDisplay(out, Config(), "my-run") as display:
         out.print(display._panel.drawn())
 
-    assert "waiting for the first batch" in out.file.getvalue()
+    assert "evaluating" in out.file.getvalue()
 
 
 def test_what_users_write_is_shown_as_it_is():
     shown = PlainConsole(file=io.StringIO())
-    PlainDisplay(shown).warn("an environment failed (KeyError: 'envs:ok:' [red])")
+    PlainDisplay(shown, Config()).warn("an environment failed (KeyError: 'envs:ok:' [red])")
 
     assert shown.file.getvalue() == "an environment failed (KeyError: 'envs:ok:' [red])\n"
 
@@ -155,7 +226,7 @@ def test_a_debugger_stops_where_it_was_called_and_the_panel_is_out_of_its_way(mo
 
     name = test_a_debugger_stops_where_it_was_called_and_the_panel_is_out_of_its_way.__name__
     assert seen == [(name, (1,), {"header": "here"}, True)]
-    assert out.file.getvalue()[shown:].startswith("update    12  steps 6,000  return 123.4")
+    assert out.file.getvalue()[shown:].startswith("update    12  0:00:02  steps 6,000")
     assert sys.breakpointhook is debugger
 
 

@@ -57,7 +57,7 @@ def test_a_signal_to_any_verb_gives_the_cursor_back_and_ends_it_in_one_line(numb
     ) as process:
         os.close(its_end)
         shown = b""
-        while b"waiting for environment.id = 'hanging:make'" not in shown:
+        while b"checking environment.id = 'hanging:make'" not in shown:
             shown += os.read(terminal, 4096)
         process.send_signal(number)
         with suppress(OSError):  # how a terminal says that nobody writes to it any more

@@ -23,7 +23,7 @@ def said(lasts_s, line_after_s, *, terminal=False, quiet=False):
     console = PlainConsole(
         file=io.StringIO(), force_terminal=terminal, quiet=quiet, width=200, color_system=None
     )
-    with waiting(console, "Ray to start", lambda: "as others do", line_after_s):
+    with waiting(console, "starting Ray", lambda: "as others do", line_after_s):
         time.sleep(lasts_s)
     return console.file.getvalue()
 
@@ -38,7 +38,7 @@ def test_lines_say_what_is_waited_for_how_long_and_why():
     lines = said(lasts_s=0.5, line_after_s=0.1).splitlines()
 
     assert 1 <= len(lines) <= 3
-    assert set(lines) == {"still waiting for Ray to start after 0 s: as others do"}
+    assert set(lines) == {"still starting Ray after 0 s: as others do"}
 
 
 def test_a_wait_that_is_soon_over_is_not_mentioned():
@@ -51,8 +51,15 @@ def test_a_terminal_has_a_spinner_long_before_the_first_line(monkeypatch, quiet,
     monkeypatch.setattr(waiting_module, "_SPINNER_AFTER_S", 0.05)
     text = said(lasts_s=0.5, line_after_s=60.0, terminal=True, quiet=quiet)
 
-    assert ("waiting for Ray to start" in text) == is_shown
+    assert ("starting Ray" in text) == is_shown
     assert "still" not in text
+
+
+def test_a_stage_is_named_where_there_is_no_spinner(monkeypatch):
+    monkeypatch.setattr(waiting_module, "_NAMED_AFTER_S", 0.05)
+
+    assert said(lasts_s=0.5, line_after_s=60.0) == "starting Ray\n"
+    assert said(lasts_s=0.5, line_after_s=60.0, quiet=True) == ""
 
 
 def test_the_reason_is_asked_for_once_a_line():
@@ -63,7 +70,7 @@ def test_the_reason_is_asked_for_once_a_line():
         return "as others do"
 
     console = PlainConsole(file=io.StringIO(), width=200)
-    with waiting(console, "Ray to start", hint, line_after_s=0.1):
+    with waiting(console, "starting Ray", hint, line_after_s=0.1):
         time.sleep(0.35)
 
     assert len(console.file.getvalue().splitlines()) == len(asked) >= 1
@@ -84,7 +91,7 @@ class Screen:
         begin = len(self._file.getvalue())
         time.sleep(0.3)
         text = self._file.getvalue()[begin:]
-        return set(re.findall("waiting for [a-z ;]*[a-z]", text))
+        return set(re.findall("(?:waiting for|starting)[a-z ;]*[a-z]|evaluating", text))
 
 
 def wait_on(screen, purpose):
@@ -102,7 +109,7 @@ def screen(monkeypatch):
 
 
 def test_waits_that_overlap_share_one_spinner_whichever_ends_first(screen):
-    worker, learner = (wait_on(screen, purpose) for purpose in ("a worker", "the learner"))
+    worker, learner = (wait_on(screen, f"waiting for {who}") for who in ("a worker", "the learner"))
     assert screen.drawn() == {"waiting for a worker; waiting for the learner"}
 
     worker.close()
@@ -113,15 +120,15 @@ def test_waits_that_overlap_share_one_spinner_whichever_ends_first(screen):
 
 
 def test_a_spinner_is_below_the_panel_whichever_begins_and_ends_first(screen):
-    first = "waiting for the first batch"
-    early = wait_on(screen, "a worker")
+    first = "evaluating"
+    early = wait_on(screen, "waiting for a worker")
     with LiveDisplay(screen.console, Config(), "my-run"):
         assert screen.drawn() == {first, "waiting for a worker"}
         early.close()
         assert screen.drawn() == {first}
-        late = wait_on(screen, "the learner")
-        assert screen.drawn() == {first, "waiting for the learner"}
-    assert screen.drawn() == {"waiting for the learner"}
+        late = wait_on(screen, "starting the learner")
+        assert screen.drawn() == {first, "starting the learner"}
+    assert screen.drawn() == {"starting the learner"}
     late.close()
     assert screen.drawn() == set()
 
@@ -133,16 +140,16 @@ def test_waits_that_overlap_are_noted_by_themselves_until_each_is_over(make_conf
     def noted(what):
         return wait_for(lambda: (read_json(run.wait_file) or {}).get("what") == what, 0.01)
 
-    with noting("the learner"), waiting(console, "soon", note=WaitNotes(run).note):
-        assert noted("the learner")
+    with noting("starting Ray"), waiting(console, "soon", note=WaitNotes(run).note):
+        assert noted("Ray to start")
         since_ms = read_json(run.wait_file)["since_ms"]
-        with noting("a worker"), noting("a worker"):
+        with noting("waiting for a worker"), noting("waiting for a worker"):
             time.sleep(0.1)
-            assert noted("the learner")
-        assert noted("the learner")
+            assert noted("Ray to start")
+        assert noted("Ray to start")
         assert read_json(run.wait_file)["since_ms"] == since_ms
         stack = ExitStack()
-        stack.enter_context(noting("a worker", lambda: "no room yet"))
+        stack.enter_context(noting("waiting for a worker", lambda: "no room yet"))
         time.sleep(0.1)
     assert noted("a worker: no room yet")
     stack.close()

@@ -82,3 +82,39 @@ def test_the_written_configuration_reads_back_unchanged(tmp_path_factory, seed, 
     path.write_text(to_yaml(config))
 
     assert load_config(str(path)) == config
+
+
+def test_everything_that_is_wrong_with_a_file_is_said_at_once(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text(
+        "learner: {learning_rat: 0.01, discount: 1.5}\n"
+        "stop: {max_updates: 0}\n"
+        "environment: {info_metrics: {return: last}, max_episode_steps: 0}\n"
+        "workers: {num_workers: 3, min_workers: 2, max_workers: 1}\n"
+        "policy: {kind: gru, hidden_sizes: []}\n"
+    )
+
+    with pytest.raises(ConfigError) as caught:
+        load_config(str(file))
+
+    first, *others = str(caught.value).splitlines()
+    assert first == f"{file}: 8 things are wrong"
+    for part in (
+        *("unknown key 'learner.learning_rat'", "learner.discount = 1.5", "max_updates = 0"),
+        *("'return' would be taken for another", "environment.max_episode_steps = 0"),
+        *("workers.num_workers = 3 is fixed", "are not lower and upper bound", "'gru' needs"),
+    ):
+        assert [part in line for line in others].count(True) == 1, part
+
+
+def test_sections_are_not_held_against_one_that_is_wrong_itself(tmp_path):
+    """Its defaults would stand for what the user meant."""
+    file = tmp_path / "mine.yaml"
+    file.write_text(
+        "environment: {info_metrics: {energy: last}, id: ''}\nstop: {target_metric: energy}\n"
+    )
+
+    with pytest.raises(ConfigError, match=r"^[^\n]*environment.id = '' is refused") as caught:
+        load_config(str(file))
+
+    assert "energy" not in str(caught.value)

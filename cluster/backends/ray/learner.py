@@ -251,7 +251,7 @@ class RayLearner:
             LearnerLostError: No node has room for the learner; as _ActorGoneError, it hangs.
         """
         if not self._is_up:
-            with self._driver.waiting("the learner", lambda: self._room.words):
+            with self._driver.waiting("starting the learner", lambda: self._room.words):
                 self._wait_for_the_constructor(is_saving=is_saving)
         began_s = time.monotonic()
         pulse = Pulse(self._actor, began_s)

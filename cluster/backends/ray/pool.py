@@ -114,6 +114,7 @@ class RayPool:
         self._done: dict[TicketKey, tuple[RolloutReport, Any]] = {}
         self._last_errors: dict[TicketKey, Exception] = {}
         self._last_alive_s = self._looked_s = time.monotonic()
+        self._has_started = False
         self._room = RoomWait(config.cluster.room_timeout_s)
         self._shown_wait: ExitStack | None = None
         self._leaving = LeavingWorkers(self._scheduler.closed)
@@ -343,7 +344,7 @@ class RayPool:
             raise WorkerStartError(f"rollout workers fail to start: {text}") from error
 
     def _note_somebody(self) -> None:
-        self._last_alive_s = time.monotonic()
+        self._last_alive_s, self._has_started = time.monotonic(), True
         self._room.forget()
         if self._shown_wait:
             self._shown_wait.close()
@@ -353,7 +354,10 @@ class RayPool:
         """Wait for room as long as the user likes, and only so long for those that have a place."""
         if self._shown_wait is None:
             self._shown_wait = ExitStack()
-            self._shown_wait.enter_context(self._driver.waiting("a worker", self._why_nobody))
+            count = self._scheduler.target
+            starting = f"starting {'a worker' if count == 1 else f'{count} workers'}"
+            stage = "waiting for a worker" if self._has_started else starting
+            self._shown_wait.enter_context(self._driver.waiting(stage, self._why_nobody))
         now_s = time.monotonic()
         if self._actors and now_s - self._looked_s >= _LOOK_EVERY_S:
             self._looked_s = now_s

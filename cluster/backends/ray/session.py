@@ -80,11 +80,11 @@ def ray_session(
         )
     life = _Life(config, driver, batches_bytes)
     try:
-        with driver.waiting("Ray to start" if life.is_local else "the cluster to let us in"):
+        with driver.waiting("starting Ray" if life.is_local else "joining the cluster"):
             life.begin()
         yield life.check
     finally:
-        with driver.waiting("Ray to end"):
+        with driver.waiting("stopping Ray"):
             life.end()
 
 

@@ -1,11 +1,13 @@
-"""Where the time of an update went, as the overview draws it."""
+"""What the overview draws: where the time of an update went, and how long episodes were."""
 
 from dataclasses import replace
 
 import numpy as np
+import pytest
+from matplotlib.figure import Figure
 from written_runs import evaluation_entry, update_entry
 
-from reinforce.cluster.analysis.plots import seconds_per_update
+from reinforce.cluster.analysis.plots import _draw_times, length_edges, seconds_per_update
 
 
 def update(number):
@@ -35,3 +37,29 @@ def test_an_evaluation_is_shared_among_the_updates_that_one_stands_for():
     spent = seconds_per_update(records)
 
     np.testing.assert_allclose(spent["evaluation"], [2.0, 2.0])
+
+
+@pytest.mark.parametrize("lengths", [[5, 5], [9, 10, 48], [1, 87, 500], [1, 100_000]])
+def test_every_bar_of_a_histogram_holds_equally_many_lengths(lengths):
+    edges = length_edges(np.array(lengths))
+
+    widths = set(np.diff(edges))
+    assert len(edges) <= 42
+    assert len(widths) == 1
+    assert widths.pop().is_integer()
+    assert set(edges % 1) == {0.5}
+    assert edges[0] < min(lengths)
+    assert edges[-1] > max(lengths)
+
+
+def test_what_an_update_took_is_a_bar_between_its_first_and_its_last_step():
+    axes = Figure().add_subplot()
+    records = [update(1), replace(update(2), environment_steps=700), evaluation(2, 3.0)]
+
+    _draw_times(axes, records)
+
+    bars = {patch.get_label(): patch.get_data() for patch in axes.patches}
+    first = records[0].environment_steps
+    assert bars["evaluation"].edges.tolist() == [max(0, 2 * first - 700), first, 700]
+    np.testing.assert_allclose(bars["evaluation"].values - bars["evaluation"].baseline, [0.0, 3.0])
+    np.testing.assert_allclose(bars["evaluation"].baseline, [0.3, 0.4])

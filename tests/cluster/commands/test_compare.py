@@ -1,5 +1,6 @@
 """Configurations side by side: the same from run directories and from MLflow."""
 
+import csv
 import json
 import os
 import re
@@ -83,6 +84,25 @@ def test_people_see_a_table_and_a_picture(runs, tmp_path, capsys, monkeypatch):
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_picture_and_its_numbers_are_as_the_options_say(runs, tmp_path, capsys):
+    picture, numbers = tmp_path / "curves.svg", tmp_path / "curves.csv"
+    options = ["--labels", "slow", "fast", "--title", "Two rates", "--size", "5", "3", "--profile"]
+    options += ["--x-axis", "updates", "--metric", "learner/entropy", "--data", str(numbers)]
+
+    assert main(["compare", *map(str, runs), *options, "--plot", str(picture)]) == 0
+
+    said = capsys.readouterr().out.splitlines()
+    assert said[-2:] == [f"drawn in {picture}", f"written in {numbers}"]
+    assert 'width="360pt" height="216pt"' in picture.read_text()
+    with numbers.open() as file:
+        rows = [row for row in csv.DictReader(file) if row["panel"] == "curve"]
+    assert {row["group"] for row in rows} == {"slow", "fast"}
+    assert {row["run"] for row in rows} == {"", *(path.name for path in runs)}
+    assert {float(row["x"]) for row in rows} >= {1.0, 2.0}
+    assert all(0 < float(row["value"]) <= np.log(2) for row in rows)
+    assert not any(row["low"] for row in rows), "two seeds have no interval"
+
+
 def test_one_run_alone_has_a_score_and_no_interval(runs, capsys):
     (row,) = compared(capsys, runs[0])
 
@@ -144,6 +164,19 @@ BAD = {
         "there is no experiment 'none'; there are: 'reinforce', 'Default'",
     ),
     "no picture": (["RUN", "--plot", "curves.xyz"], "--plot 'curves.xyz' must end in .png"),
+    "too few labels": (
+        ["RUN", "--plot", "a.png", "--labels", "a", "b"],
+        "--labels names 2 configurations, and there are 1: CartPole-v1",
+    ),
+    "no such metric": (
+        ["RUN", "--data", "a.csv", "--metric", "rollout/x"],
+        "no configuration has 'rollout/x' twice",
+    ),
+    "no size": (["RUN", "--plot", "a.png", "--size", "0", "4"], "--size 0 4 must be inches"),
+    "time from MLflow": (
+        ["--experiment", "reinforce", "--uri", "STORE", "--x-axis", "time"],
+        "--x-axis time needs run directories",
+    ),
     "no folder": (["RUN", "--plot", "none/a.png"], "--plot 'none/a.png': No such file"),
 }
 

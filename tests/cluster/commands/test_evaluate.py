@@ -12,6 +12,7 @@ from reinforce.cluster.cli import main
 from reinforce.cluster.evaluation import Evaluation, evaluation_tickets
 from reinforce.cluster.export.trained_policy import TrainedPolicy
 from reinforce.cluster.files import read_json
+from reinforce.cluster.number_format import number
 from reinforce.workers.tickets import Purpose
 
 
@@ -54,7 +55,7 @@ def test_people_are_told_policy_interval_and_episodes(trained_run, capsys):
 
     said = capsys.readouterr().out
     assert "newest checkpoint: update 3, " in said
-    assert "95 % interval" in said
+    assert " (95 %: " in said
     assert "12 fresh, " in said
 
 
@@ -67,7 +68,7 @@ def test_a_single_episode_has_no_interval(trained_run, capsys):
     assert f"return      mean {one['return_mean']:.1f}, from" in capsys.readouterr().out
     result = reinforce.load(trained_run).evaluate(1)
     assert np.isnan(result.interval).all()
-    assert repr(result).startswith(f"<mean return {one['return_mean']:.1f} over 1 episodes")
+    assert repr(result).startswith(f"<mean return {number(one['return_mean'])} over 1 episodes")
 
 
 def test_nothing_in_the_run_directory_changes(trained_run):

@@ -67,7 +67,7 @@ def test_the_note_says_what_how_to_repeat_it_and_the_result(make_config):
     note = note_of(make_config(), ORIGIN, [], SUMMARY)
 
     assert "REINFORCE on `fake_environments:Countdown-v0`, seed 0" in note
-    assert "finished (target_return): mean return **498.8 (95 % interval 497.4 to 500.2)**" in note
+    assert "finished (target_return): mean return **498.8 (95 %: 497.4 to 500.2)**" in note
     assert "`reinforce train config.yaml --run.name NEW_NAME`" in note
     assert "`reinforce train cartpole --run.name 'a b'` at commit `0123456789ab` with" in note
 
@@ -78,7 +78,7 @@ def test_the_note_has_the_metrics_from_info(make_config):
 
     note = note_of(make_config(), ORIGIN, [], summary)
 
-    assert "66,726 steps and 0.9 s; energy 2.5 (in 7 episodes), is_success 0.9313." in note
+    assert "66,726 steps and 0.9 s; energy 2.500 (in 7 episodes), is_success 0.931." in note
 
 
 def test_the_note_of_a_run_without_command_or_repository_leaves_them_out(make_config):

@@ -99,7 +99,7 @@ def test_a_learner_that_no_node_has_room_for_is_said_and_then_given_up(interrupt
     ray.kill(learner._actor)
 
     first, second, *_ = console.export_text().splitlines()
-    assert "waiting for the learner after 1 s: no room yet, with learner.device cuda" in first
+    assert "starting the learner after 1 s: no room yet, with learner.device cuda" in first
     assert "after 2 s: no room yet" in second
 
 

@@ -1,0 +1,210 @@
+"""The picture of a comparison: learning curves over seeds, and performance profiles beside them."""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reinforce.cluster.analysis.comparison import TRAINING_RETURN, Group, XAxis
+from reinforce.cluster.analysis.picture_style import (
+    COLOURS,
+    PANEL_INCHES,
+    STEPS,
+    finish,
+    new_figure,
+    styled,
+)
+from reinforce.cluster.analysis.seed_statistics import (
+    MIN_SEEDS_FOR_INTERVAL,
+    STATISTICS,
+    bootstrap_interval,
+    performance_profile,
+)
+from reinforce.cluster.errors import UsageError
+from reinforce.cluster.files import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_RESAMPLES, _THRESHOLDS, _DPI = 2_000, 201, 200
+_X_LABELS: dict[XAxis, str] = {"steps": STEPS, "time": "training time (s)", "updates": "updates"}
+_Y_LABELS = {TRAINING_RETURN: "mean return of a batch", "evaluation/return_mean": "mean return"}
+_COLUMNS = ("panel", "group", "run", "x", "value", "low", "high")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureOptions:
+    """How a comparison is drawn.
+
+    Attributes:
+        statistic: Its name in ``STATISTICS``.
+        metric: Name in the journal of what the curves show.
+        x_axis: What they stand against.
+        profile: Whether performance profiles are drawn beside them.
+        title: Above all; None: what the curves and bands are.
+        size: Width and height in inches; None: that of the panels.
+    """
+
+    statistic: str
+    metric: str = TRAINING_RETURN
+    x_axis: XAxis = "steps"
+    profile: bool = False
+    title: str | None = None
+    size: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """What is drawn of one group in one panel.
+
+    Attributes:
+        group: Its label.
+        names: Of the R runs.
+        x: [n].
+        runs: [R, n] each run by itself.
+        value: [n] their statistic.
+        interval: 95 % bootstrap interval, [n] and [n]; None below ``MIN_SEEDS_FOR_INTERVAL`` runs.
+    """
+
+    group: str
+    names: Sequence[str]
+    x: NDArray[np.float64]
+    runs: NDArray[np.float64]
+    value: NDArray[np.float64]
+    interval: tuple[NDArray[np.float64], NDArray[np.float64]] | None
+
+    @classmethod
+    def of(
+        cls,
+        group: str,
+        names: Sequence[str],
+        x: NDArray[np.float64],
+        runs: NDArray[np.float64],
+        statistic: str,
+    ) -> "Line":
+        """Return the line of R runs."""
+        function = STATISTICS[statistic][1]
+        has_interval = len(runs) >= MIN_SEEDS_FOR_INTERVAL
+        interval = bootstrap_interval(runs, function, _RESAMPLES) if has_interval else None
+        return cls(group, names, x, runs, function(runs, axis=0), interval)
+
+
+def panels_of(groups: Sequence[Group], options: PictureOptions) -> dict[str, list[Line]]:
+    """Return what is drawn, by panel: ``curve`` and, if it is asked for, ``profile``.
+
+    Raises:
+        UsageError: No run has the metric.
+    """
+    curves = []
+    for group in groups:
+        if found := group.seeds((options.metric,)):
+            names = [run.name for run in group.runs]
+            curves.append(Line.of(group.label, names, *found, options.statistic))
+    if not curves:
+        raise UsageError(
+            f"no configuration has {options.metric!r} twice in each of its runs, so no curve can "
+            "be drawn; the first line of metrics.jsonl in a run directory shows what there is"
+        )
+    return {"curve": curves, **({"profile": _profiles(groups)} if options.profile else {})}
+
+
+def _profiles(groups: Sequence[Group]) -> list[Line]:
+    scored = [group for group in groups if len(group.scores)]
+    if not scored:
+        raise UsageError("no run has come to its end: there are no scores for a profile yet")
+    every = np.concatenate([group.scores for group in scored])
+    margin = 0.02 * float(np.ptp(every)) or 1.0
+    thresholds = np.linspace(every.min() - margin, every.max() + margin, _THRESHOLDS)
+    lines = []
+    for group in scored:
+        names = [run.name for run in group.runs if run.score is not None]
+        above = performance_profile(group.scores, thresholds)
+        lines.append(Line.of(group.label, names, thresholds, above, "mean"))
+    return lines
+
+
+def draw_comparison(panels: dict[str, list[Line]], options: PictureOptions, path: Path) -> None:
+    """Draw the panels into a file, as PNG, SVG or PDF by its suffix.
+
+    Raises:
+        UsageError: It cannot be written.
+    """
+    with styled():
+        figure = new_figure(len(panels))
+        figure.set_size_inches(options.size or (PANEL_INCHES[0] * len(panels), PANEL_INCHES[1]))
+        figure.set_layout_engine("constrained")
+        curve_axes, *others = figure.subplots(1, len(panels), squeeze=False)[0]
+        _draw(curve_axes, panels["curve"], shows_runs=True)
+        y = _Y_LABELS.get(options.metric, options.metric)
+        finish(curve_axes, _X_LABELS[options.x_axis], y, loc="best")
+        for axes in others:
+            _draw(axes, panels["profile"], shows_runs=False)
+            axes.set_ylim(-0.02, 1.02)
+            finish(axes, "score τ: mean return of the last weights", "share of runs above τ")
+            axes.get_legend().remove()
+        figure.suptitle(_title(panels["curve"], options), fontsize="medium")
+        content = io.BytesIO()
+        metadata = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
+        suffix = path.suffix.lower()
+        figure.savefig(content, format=suffix[1:], dpi=_DPI, metadata=metadata.get(suffix))
+    _write("--plot", path, content.getvalue())
+
+
+def _draw(axes: "Axes", lines: Sequence[Line], *, shows_runs: bool) -> None:
+    for number, line in enumerate(lines):
+        colour = COLOURS[number % len(COLOURS)]
+        dashes = ("-", "--", ":")[number // len(COLOURS) % 3]
+        label = f"{line.group} ({len(line.runs)} seed{'s' * (len(line.runs) > 1)})"
+        axes.plot(line.x, line.value, dashes, color=colour, linewidth=1.8, label=label)
+        if line.interval:
+            axes.fill_between(line.x, *line.interval, alpha=0.2, color=colour, linewidth=0)
+        elif shows_runs and len(line.runs) > 1:
+            axes.plot(line.x, line.runs.T, color=colour, linewidth=0.8, alpha=0.45)
+
+
+def _title(lines: Sequence[Line], options: PictureOptions) -> str:
+    if options.title is not None:
+        return options.title
+    words = [f"{STATISTICS[options.statistic][0]} over seeds".capitalize()]
+    if any(line.interval for line in lines):
+        words.append("band: 95 % bootstrap interval")
+    if any(not line.interval and len(line.runs) > 1 for line in lines):
+        words.append(f"thin lines: each seed, below {MIN_SEEDS_FOR_INTERVAL} seeds")
+    return "; ".join(words)
+
+
+def write_data(panels: dict[str, list[Line]], path: Path) -> None:
+    """Write what is drawn as CSV: a row per point of each run, and of the statistic (no run).
+
+    Raises:
+        UsageError: It cannot be written.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(_COLUMNS)
+    for panel, lines in panels.items():
+        for line in lines:
+            writer.writerows((panel, line.group, *row) for row in _rows(line))
+    _write("--data", path, text.getvalue().encode())
+
+
+def _rows(line: Line) -> Iterator[tuple[object, ...]]:
+    nothing = [""] * len(line.x)
+    low, high = line.interval or (nothing, nothing)
+    for row in zip(line.x.tolist(), line.value.tolist(), [*low], [*high], strict=True):
+        yield "", *row
+    for name, values in zip(line.names, line.runs.tolist(), strict=True):
+        for x, value in zip(line.x.tolist(), values, strict=True):
+            yield name, x, value, "", ""
+
+
+def _write(option: str, path: Path, content: bytes) -> None:
+    try:
+        write_atomically(path, content)
+    except OSError as error:
+        raise UsageError(f"{option} {str(path)!r}: {error.strerror or error}") from None

@@ -1,0 +1,67 @@
+"""How soon a run says something, and how long it then says nothing.
+
+Counted in its processor time, which a busy machine does not stretch.
+"""
+
+import os
+import pty
+import re
+import subprocess
+import sys
+import termios
+import time
+from itertools import pairwise
+
+import psutil
+import pytest
+
+RUN = [
+    *(sys.executable, "-m", "reinforce", "train", "cartpole", "--cluster.backend", "inline"),
+    *("--stop.max_updates", "3", "--tracking.enabled", "false"),
+]
+
+
+def read_from(process, stream):
+    """Yield (processor time in s, what was printed) until nobody writes any more."""
+    watched, used_s = psutil.Process(process.pid), 0.0
+    while True:
+        try:
+            text = os.read(stream, 4096)
+        except OSError:  # how a terminal says so
+            return
+        if not text:
+            return
+        try:
+            times = watched.cpu_times()
+            used_s = times.user + times.system or used_s
+        except psutil.NoSuchProcess:
+            pass
+        yield used_s, text
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_run_says_something_within_a_second_and_is_never_silent_for_long(tmp_path, terminal):
+    reader, writer = pty.openpty() if terminal else os.pipe()
+    if terminal:
+        termios.tcsetwinsize(writer, (24, 50))
+    environment = {**os.environ, "TERM": "xterm-256color", "NO_COLOR": "1"}
+    began_s = time.monotonic()
+    with subprocess.Popen(
+        RUN, cwd=tmp_path, stdout=writer, stderr=writer, env=environment
+    ) as process:
+        os.close(writer)
+        said = list(read_from(process, reader))
+    os.close(reader)
+    times, texts = zip(*said, strict=True)
+    assert not re.search(rb"\x1b\[[0-9;]*(3[0-8]|9[0-7])[0-9;]*m", b"".join(texts)), "NO_COLOR"
+    text = re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", b"".join(texts)).decode()
+
+    assert process.returncode == 0, text
+    assert times[0] < (0.5 if terminal else 2.0)
+    silences_s = [after - before for before, after in pairwise(times)]
+    assert max(silences_s) < (2.0 if terminal else 4.0), said
+    assert text.startswith("reinforce train: loading" if terminal else "training on CartPole-v1")
+    assert ("starting the learner" in text) or not terminal
+    framed = [line for line in text.splitlines() if "│" in line]
+    assert {len(line) for line in framed} == ({50} if terminal else set())
+    assert time.monotonic() - began_s < 120
