@@ -192,7 +192,8 @@ class SweepConfig(Section):
     @property
     def metrics(self) -> list[str]:
         """What is measured of a trial: its objectives, then its constraints."""
-        return [*(objective.metric for objective in self.objectives), *self.constraints]
+        objectives = (objective.metric for objective in self.objectives)
+        return list(dict.fromkeys((*objectives, *self.constraints)))
 
     @property
     def num_trials(self) -> int:

@@ -117,7 +117,8 @@ def _check(sweep: SweepConfig, base: Config, parallel: int) -> None:
     if parallel > 1 and takes_all and "workers.num_workers" not in sweep.settings:
         raise UsageError(
             f"--parallel {parallel}: each run would take all CPUs for itself; set "
-            "workers.num_workers in the base of the sweep, or cluster.backend: inline"
+            "workers.num_workers in the base of the sweep, or on a cluster workers.max_workers, "
+            "or cluster.backend: inline"
         )
     for package in ("optuna", *(["cmaes"] if sweep.method == "cmaes" else [])):
         if find_spec(package) is None:
@@ -157,8 +158,9 @@ def _claim(folder: Path, sweep: SweepConfig, base: Config) -> None:
 def _line(trial: "FrozenTrial", sweep: SweepConfig, goal: str | None) -> str:
     from reinforce.cluster.sweeps.ledger import error_of, is_result, number_of
 
-    titles, cells = _titles(sweep, goal), _cells(trial, sweep)
-    measured = ", ".join(map(" ".join, zip(titles, cells, strict=False)))
+    measured = ", ".join(
+        f"{_title(metric, goal)} {shown}" for metric, shown in _measured(trial, sweep).items()
+    )
     outcome = {
         "COMPLETE": measured if is_result(trial) else f"{measured}, beyond a constraint",
         "PRUNED": f"pruned after {trial.last_step or 0:,} steps, {measured}",
@@ -167,19 +169,18 @@ def _line(trial: "FrozenTrial", sweep: SweepConfig, goal: str | None) -> str:
     return f"trial {number_of(trial) + 1} of {sweep.num_trials}: {_words(trial)}: {outcome}"
 
 
-def _titles(sweep: SweepConfig, goal: str | None) -> list[str]:
-    score = f"mean {goal or 'return'}"
-    return [score if metric == SCORE else metric for metric in sweep.metrics]
+def _title(metric: str, goal: str | None) -> str:
+    return f"mean {goal or 'return'}" if metric == SCORE else metric
 
 
-def _cells(trial: "FrozenTrial", sweep: SweepConfig) -> list[str]:
-    """Return what was measured of a trial, in the order of ``sweep.metrics``, as far as it was."""
-    limits = sweep.constraints.items()
-    measured = [trial.constraints[name] + most for name, most in limits if trial.constraints]
-    return [
-        f"{value:.1f}" if 1 <= abs(value) < 1e5 else f"{value:.4g}"
-        for value in [*(trial.values or ()), *measured]
-    ]
+def _measured(trial: "FrozenTrial", sweep: SweepConfig) -> dict[str, str]:
+    """Return what is known of a trial, by metric."""
+    excess = trial.constraints.items()
+    values = {metric: value + sweep.constraints[metric] for metric, value in excess}
+    for objective, value in zip(sweep.objectives, trial.values or (), strict=False):
+        values[objective.metric] = value
+    known = ((metric, values[metric]) for metric in sweep.metrics if metric in values)
+    return {name: f"{v:.1f}" if 1 <= abs(v) < 1e5 else f"{v:.4g}" for name, v in known}
 
 
 def _words(trial: "FrozenTrial") -> str:
@@ -206,17 +207,16 @@ def _print_trials(
         value = sign * trial.values[0] if trial.values else 0.0
         return number not in front, not is_result(trial), trial.state.name, value
 
-    titles = _titles(sweep, goal)
     table = Table(box=None, pad_edge=False)
     table.add_column("settings", overflow="fold")
-    for title in ("trial", "ended", *titles):
+    for title in ("trial", "ended", *(_title(metric, goal) for metric in sweep.metrics)):
         table.add_column(title, justify="right")
     for number in sorted(ledger.trials, key=rank):
         trial = ledger.trials[number]
-        cells = [*_cells(trial, sweep), *("-" for _ in titles)][: len(titles)]
-        table.add_row(
-            console.cell(_words(trial)), str(number + 1), states[trial.state.name], *cells
-        )
+        measured = _measured(trial, sweep)
+        cells = (measured.get(metric, "-") for metric in sweep.metrics)
+        words, state = console.cell(_words(trial)), states[trial.state.name]
+        table.add_row(words, str(number + 1), state, *cells)
     console.print(table)
     if len(sweep.objectives) > 1:
         numbers = ", ".join(str(number + 1) for number in sorted(front)) or "none"
