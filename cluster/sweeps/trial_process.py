@@ -22,6 +22,8 @@ _RUNG = "max_environment_steps"
 _MAX_STARTS = 3
 """Of a run that dies without a word: its Ray node was lost, or the system had no memory left."""
 
+_NO_SUMMARY: dict[str, Any] = {"status": "none"}
+
 _STOP_TIMEOUT_S = 120.0
 """For a run that was told to stop: it writes a checkpoint first."""
 
@@ -64,7 +66,7 @@ class TrialProcess:
         self._log = folder / "logs" / f"{name}.log"
         self._file = folder / "configs" / f"{name}.yaml"
         self._process: subprocess.Popen[bytes] | None = None
-        self._num_starts = 0
+        self._num_starts, self._before = 0, _NO_SUMMARY
         if not self._has_come_so_far():
             stop = {"stop.max_environment_steps": self._rung or own}
             for path in (self._file, self._log):
@@ -80,6 +82,7 @@ class TrialProcess:
 
     def _start(self) -> None:
         self._num_starts += 1
+        self._before = self._summary()
         with open_for_appending(self._log) as output:
             self._process = subprocess.Popen(  # noqa: S603  (our own command)
                 module_command(_PROGRAM, "train", str(self._file), "--resume", "auto"),
@@ -104,8 +107,8 @@ class TrialProcess:
 
     def _has_died(self) -> bool:
         """Return whether the process ended and left no verdict; 2 is one, on the configuration."""
-        is_mute = self._process is not None and self._process.poll() not in (0, 2)
-        return is_mute and self._summary()["status"] == "none"
+        is_mute = self._summary() in (_NO_SUMMARY, self._before)
+        return is_mute and self._process is not None and self._process.poll() not in (0, 2)
 
     def let_go(self) -> None:
         """Let go of its lifeline: it ends in good order, if it has not ended yet."""
@@ -130,7 +133,8 @@ class TrialProcess:
     def end(self) -> RunEnd:
         """Return what came of a run that is over."""
         summary = self._summary()
-        if summary["status"] != "finished" or not summary.get("evaluation"):
+        is_good = self._has_come_so_far() or (self._process and self._process.poll() == 0)
+        if summary["status"] != "finished" or not summary.get("evaluation") or not is_good:
             said = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
             return RunEnd(None, error=(said or ["nothing"])[-1])
         measured = {}
@@ -153,7 +157,7 @@ class TrialProcess:
         return cast("float | None", of_all.get(name))
 
     def _summary(self) -> dict[str, Any]:
-        return read_summary(self._run.summary_file) or {"status": "none"}
+        return read_summary(self._run.summary_file) or _NO_SUMMARY
 
 
 def _environment_of_a_trial() -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Pruning: trials stop at rungs, go on exactly, and the study says the same wherever it was cut."""
 
 import json
+from itertools import count
 from types import SimpleNamespace
 
 import pytest
@@ -119,14 +120,15 @@ def test_a_failed_trial_is_tried_again_from_the_rung_it_had_come_to(write_sweep,
 
 
 def test_a_run_that_dies_without_a_word_is_begun_again_twice(write_sweep, tmp_path, monkeypatch):
-    """As its driver does with its Ray node, or where the system has no memory left."""
-    num_deaths = iter((2, 3))
-    deaths = []
+    """As its driver does with its Ray node, or where the system has no memory left.
+
+    The summary that it leaves is that of the rung before, and is not taken for its end.
+    """
+    num_started, dying = count(1), set()
 
     class Dies(IN_THIS_PROCESS.Popen):
         def __init__(self, command, **options):
-            if deaths:
-                deaths.pop()
+            if next(num_started) in dying:
                 self._code = -9
                 options["stdout"].write(b"no memory left\n")
             else:
@@ -134,13 +136,15 @@ def test_a_run_that_dies_without_a_word_is_begun_again_twice(write_sweep, tmp_pa
 
     processes = SimpleNamespace(Popen=Dies, PIPE=None)
     monkeypatch.setattr("reinforce.cluster.sweeps.trial_process.subprocess", processes)
-    for name, code in (("twice", 0), ("always", 1)):
-        deaths[:] = [None] * next(num_deaths)
-        write_sweep({"settings": {"learner.discount": [0.9]}})
+    about = {"settings": {"learner.learning_rate": [0.3]}, **HALVING}
+    sweep(write_sweep, "never", about)
+    for name, code, deaths in (("twice", 0, {2, 3}), ("always", 1, {2, 3, 4})):
+        num_started, dying = count(1), deaths
         assert main(["sweep", "sweep.yaml", "--directory", name]) == code
 
-    assert states_of(tmp_path / "twice") == [(0, "COMPLETE")]
+    assert outcomes_of(tmp_path / "twice") == outcomes_of(tmp_path / "never")
     (row,) = rows_of(tmp_path / "always")
+    assert (row.state.name, list(row.intermediate_values)) == ("FAIL", [50])
     assert row.user_attrs["error"] == "seed 0: no memory left"
 
 
