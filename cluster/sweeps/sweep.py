@@ -88,7 +88,7 @@ class Sweep:
                     interrupts.check()
                     is_news = self._take_ended()
                     for number in list(self._live):
-                        is_news |= self._conclude(number)
+                        self._conclude(number)
                     self._begin()
                     keep_up()
                     if not is_news:
@@ -166,41 +166,45 @@ class Sweep:
         rung = self._sweep.rung(live.rung)
         self._running[number, seed] = TrialProcess(config, rung, self._sweep.metrics, self._folder)
 
-    def _conclude(self, number: int) -> bool:
-        """End a trial or have it go on to the next rung; return whether it was ripe for that."""
+    def _conclude(self, number: int) -> None:
+        """End a trial, or have it go on to the next rung, if it is ripe for that."""
         live, steps = self._live[number], self._sweep.rung(self._live[number].rung)
-        if steps not in self._ledger.trials[number].intermediate_values:
-            if len(live.ends) < len(self._sweep.seeds):
-                return False
-            failed = [f"seed {seed}: {end.error}" for seed, end in live.ends.items() if end.error]
-            if failed:
-                self._ledger.fail(number, min(failed))
-            elif not any(end.is_at_rung for end in live.ends.values()):
-                self._finish(number)
-            elif steps:
-                self._ledger.report(number, steps, self._mean(live, self._sweep.metrics[0]))
-        elif steps is None or not self._pruning.is_due(number, steps):
-            return False
-        elif self._pruning.is_pruned(number, live.rung):
-            self._ledger.prune(number)
-        else:
-            live.rung, live.seeds, live.ends = live.rung + 1, list(self._sweep.seeds), {}
-        if self._ledger.trials[number].state.is_finished():
+        is_reported = steps in self._ledger.trials[number].intermediate_values
+        if not is_reported and len(live.ends) == len(self._sweep.seeds):
+            self._note_ends(number, steps)
+        trial = self._ledger.trials[number]
+        if trial.state.is_finished():
             del self._live[number]
-            self._say(self._ledger.trials[number])
-        return True
+            self._say(trial)
+        elif steps in trial.intermediate_values and self._pruning.is_due(number, steps or 0):
+            if self._pruning.is_pruned(number, live.rung):
+                self._ledger.prune(number)
+                del self._live[number]
+                self._say(self._ledger.trials[number])
+            else:
+                live.rung, live.seeds, live.ends = live.rung + 1, list(self._sweep.seeds), {}
+
+    def _note_ends(self, number: int, steps: int | None) -> None:
+        """Note what came of the runs of a trial: a failure, a report at a rung, or its end."""
+        ends = self._live[number].ends
+        failed = [f"seed {seed}: {end.error}" for seed, end in ends.items() if end.error]
+        if failed:
+            self._ledger.fail(number, min(failed))
+        elif steps and any(end.is_at_rung for end in ends.values()):
+            self._ledger.report(number, steps, self._mean(number, self._sweep.metrics[0]))
+        else:
+            self._finish(number)
 
     def _finish(self, number: int) -> None:
-        live, sweep = self._live[number], self._sweep
-        values = [self._mean(live, objective.metric) for objective in sweep.objectives]
-        excess = {
-            metric: self._mean(live, metric) - most for metric, most in sweep.constraints.items()
-        }
+        objectives, limits = self._sweep.objectives, self._sweep.constraints
+        values = [self._mean(number, objective.metric) for objective in objectives]
+        excess = {metric: self._mean(number, metric) - most for metric, most in limits.items()}
         self._ledger.finish(number, values, excess)
 
-    def _mean(self, live: _Live, metric: str) -> float:
+    def _mean(self, number: int, metric: str) -> float:
         # In the order of the seeds, for a sum depends on it; that of the ends is chance.
-        values = [(live.ends[seed].measured or {})[metric] for seed in self._sweep.seeds]
+        ends = self._live[number].ends
+        values = [(ends[seed].measured or {})[metric] for seed in self._sweep.seeds]
         return sum(values) / len(values)
 
     def _abandon(self) -> None:
