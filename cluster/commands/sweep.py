@@ -63,7 +63,7 @@ class SweepCommand(Command):
         console = PlainConsole()
         sweep, base = load_sweep(self.file)
         folder = (self.directory or Path("sweeps") / self.file.stem).absolute()
-        _check(sweep, base, self.parallel)
+        check(sweep, base, self.parallel)
         _claim(folder, sweep, base)
         # Imported late: MLflow takes seconds, and Optuna is an extra.
         from reinforce.cluster.sweeps.ledger import SweepLedger, sweep_lock
@@ -105,8 +105,13 @@ def _run(trials: "Sweep", tracking: "SweepTracking", console: PlainConsole) -> N
         tracking.finish(status)
 
 
-def _check(sweep: SweepConfig, base: Config, parallel: int) -> None:
-    """Find out now what cannot be: of a grid, every combination is known."""
+def check(sweep: SweepConfig, base: Config, parallel: int) -> None:
+    """Find out now what cannot be: of a grid, every combination is known.
+
+    Raises:
+        UsageError: It cannot run here, or not so many at a time.
+        ConfigError: A combination does not go together.
+    """
     if parallel < 1:
         raise UsageError(f"--parallel {parallel} must be >= 1")
     takes_all = (

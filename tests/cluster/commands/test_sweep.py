@@ -14,9 +14,11 @@ from processes import processes_in, wait_for
 from small_sweeps import rows_of, states_of, summary_of, text_of
 
 from reinforce.cluster.cli import main
+from reinforce.cluster.commands.sweep import check
 from reinforce.cluster.files import read_json
 from reinforce.cluster.run_store.journal import Journal
 from reinforce.cluster.sweeps.ledger import sweep_lock
+from reinforce.configs.sweep import load_sweep
 
 
 @pytest.mark.usefixtures("_sweeps_in_this_process")
@@ -216,12 +218,27 @@ def test_a_trial_that_has_begun_keeps_its_settings_whatever_would_be_proposed_no
 
 
 def test_runs_that_would_take_the_whole_machine_each_are_not_put_side_by_side(write_sweep, capsys):
-    folder = write_sweep({"settings": {"learner.discount": [0.9, 1.0]}}, cluster={"backend": "ray"})
+    settings = {"learner.discount": [0.9, 1.0]}
+    for workers, cluster in (
+        ({}, {}),
+        ({"max_workers": 2}, {}),  # of a Ray of its own, which thinks the machine is its own
+        ({}, {"address": "auto"}),
+    ):
+        about = {"cluster": {"backend": "ray", **cluster}, "workers": workers}
+        folder = write_sweep({"settings": settings}, **about)
 
-    assert main(["sweep", "sweep.yaml", "--parallel", "2"]) == 2
+        assert main(["sweep", "sweep.yaml", "--parallel", "2"]) == 2
 
-    assert "set workers.num_workers in the base" in capsys.readouterr().err
-    assert not folder.exists()
+        assert "set workers.num_workers in the base" in capsys.readouterr().err
+        assert not folder.exists()
+
+
+def test_runs_that_share_a_cluster_need_a_limit_each(write_sweep, tmp_path):
+    cluster = {"backend": "ray", "address": "auto"}
+    settings = {"learner.discount": [0.9, 1.0]}
+    write_sweep({"settings": settings}, cluster=cluster, workers={"max_workers": 2})
+
+    check(*load_sweep(tmp_path / "sweep.yaml"), 2)
 
 
 @pytest.mark.usefixtures("_sweeps_in_this_process")
@@ -241,6 +258,7 @@ def test_in_mlflow_the_trials_stand_below_their_sweep(write_sweep, tmp_path):
     assert parent.data.metrics == {"sweep/score": 3.0, "sweep/best_score": 3.0}
     assert sorted(child.data.tags["trial"] for child in children) == ["0", "1"]
     assert {child.info.status for child in children} == {"FINISHED"}
+    assert {child.data.tags["trial_state"] for child in children} == {"COMPLETE"}
 
 
 @pytest.mark.parametrize(
@@ -266,6 +284,22 @@ def test_the_folder_of_an_older_sweep_is_refused_and_left_as_it_was(write_sweep,
 
     assert "holds a sweep of version 0.1, which kept other records" in capsys.readouterr().err
     assert [path.name for path in folder.iterdir()] == ["settings.jsonl"]
+
+
+@pytest.mark.parametrize("package", ["optuna", "cmaes"])
+def test_a_sweep_without_the_extra_is_told_how_to_get_it(package, write_sweep, monkeypatch, capsys):
+    def find(name):
+        return None if name == package else name
+
+    monkeypatch.setattr("reinforce.cluster.commands.sweep.find_spec", find)
+    settings = {"learner.discount": {"low": 0.5, "high": 1.0}}
+    folder = write_sweep({"settings": settings, "method": "cmaes", "trials": 1})
+
+    assert main(["sweep", "sweep.yaml"]) == 2
+
+    said = capsys.readouterr().err
+    assert f"a sweep needs the package {package}, of the extra `sweep`: pip install" in said
+    assert not folder.exists()
 
 
 def test_two_processes_do_not_run_one_sweep_nor_touch_each_others_study(write_sweep, capsys):
@@ -400,6 +434,53 @@ BAD = {
     "a seed of the draws that Optuna cannot take": (
         {"settings": {"learner.discount": [1]}, "sampler_seed": 2**40},
         "sweep.sampler_seed = 1099511627776 is refused",
+    ),
+    "a pruner without a rung": (
+        {"settings": {"learner.discount": [1]}, "pruner": "median"},
+        "pruner = 'median' and first_rung = None do not go together; a pruner needs",
+    ),
+    "a rung without a pruner": (
+        {"settings": {"learner.discount": [1]}, "first_rung": 5},
+        "pruner = 'none' and first_rung = 5 do not go together",
+    ),
+    "a pruner of two minds": (
+        {
+            "settings": {"learner.discount": [1]},
+            "pruner": "median",
+            "first_rung": 5,
+            "objectives": [{"metric": "score"}, {"metric": "success"}],
+        },
+        "pruner = 'median' judges by one objective, and there are 2; use pruner: none",
+    ),
+    "a pruner that compares steps after equally many": (
+        {
+            "settings": {"learner.discount": [1]},
+            "pruner": "median",
+            "first_rung": 5,
+            "objectives": [{"metric": "environment_steps", "direction": "minimize"}],
+        },
+        "compares trials after equally many environment_steps, which cannot be the objective",
+    ),
+    "an objective twice": (
+        {"settings": {"learner.discount": [1]}, "objectives": [{}, {"metric": "score"}]},
+        "each metric may stand there once, not ['score', 'score']",
+    ),
+    "a metric that is not measured": (
+        {"settings": {"learner.discount": [1]}, "constraints": {"energy": 1}},
+        "'energy' is not measured, only score, environment_steps, is_success, success; name it in",
+    ),
+    "CMA-ES without a range": (
+        {"settings": {"learner.discount": [1]}, "method": "cmaes", "trials": 2},
+        "method = 'cmaes' needs a range; of choices alone use method: tpe",
+    ),
+    "CMA-ES with a constraint": (
+        {
+            "settings": {"learner.discount": {"low": 0, "high": 1}},
+            "method": "cmaes",
+            "trials": 2,
+            "constraints": {"success": 1},
+        },
+        "method = 'cmaes' has one objective and no constraints; use method: tpe",
     ),
     "a base that does not exist": (
         {"settings": {"learner.discount": [1]}, "base": "cartpol"},

@@ -71,6 +71,10 @@ def test_random_draws_keep_to_their_ranges_and_spread_over_orders_of_magnitude()
     assert {each["policy.activation"] for each in drawn} == {"tanh", "relu"}
 
 
+def test_files_of_version_0_1_go_on():
+    assert sweep_of("optuna", {LEARNING_RATE: RATE}, trials=1).method == "tpe"
+
+
 @pytest.mark.parametrize("method", ["random", "tpe", "cmaes", "gp"])
 def test_a_proposal_is_the_same_after_an_interruption_and_another_with_another_seed(method):
     """TPE and the Gaussian process draw their first ten at random."""
@@ -111,18 +115,19 @@ def test_a_sampler_hears_of_constraints():
 
 
 def test_a_proposal_waits_for_all_trials_but_those_that_can_be_under_way():
-    sweep = sweep_of("tpe", {LEARNING_RATE: RATE}, trials=9)
-    trials = tried(sweep, closeness, 2)
+    """Of more than ten: those TPE draws at random, whatever it has heard."""
+    sweep = sweep_of("tpe", {LEARNING_RATE: RATE}, trials=15)
+    trials = tried(sweep, closeness, 12)
     proposals = Proposals(sweep, trials, unheard=1)
-    trials[2] = a_trial(sweep, proposals.of(2), TrialState.RUNNING)
+    trials[12] = a_trial(sweep, proposals.of(12), TrialState.RUNNING)
 
-    assert proposals.is_due(3)
-    proposed = proposals.of(3)
-    assert not proposals.is_due(4)
+    assert proposals.is_due(13)
+    proposed = proposals.of(13)
+    assert not proposals.is_due(14)
 
-    trials[2] = a_trial(sweep, trials[2].params, value=9.0)
-    assert proposals.is_due(4)
-    assert Proposals(sweep, trials, unheard=1).of(3) == proposed, "whatever has ended since"
+    trials[12] = a_trial(sweep, trials[12].params, value=9.0)
+    assert proposals.is_due(14)
+    assert Proposals(sweep, trials, unheard=1).of(13) == proposed, "whatever has ended since"
 
 
 @pytest.mark.parametrize("method", ["tpe", "gp"])
