@@ -1,6 +1,6 @@
 """How many environment steps does pruning save a sweep that finds an equally good policy?
 
-    .venv/bin/python benchmarks/sweep_pruning.py [--trials 40] [--steps 27000] [--folder DIR]
+    .venv/bin/python benchmarks/sweep_pruning.py [--trials 40] [--steps 18000] [--folder DIR]
 
 The same random trials of LunarLander-v3 (extra box2d), once without a pruner and once with
 successive halving at a ninth and a third of the steps. Exit code 1 unless pruning takes 2.5 times
@@ -66,7 +66,7 @@ def main() -> int:
     """Run both sweeps; print what they took and found; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=40)
-    parser.add_argument("--steps", type=int, default=27_000)
+    parser.add_argument("--steps", type=int, default=18_000)
     parser.add_argument("--parallel", type=int, default=2)
     parser.add_argument("--folder", type=Path)
     arguments = parser.parse_args()
