@@ -8,7 +8,7 @@ UPGRADE := .venv-upgrade
 SBOM := .venv-sbom
 DOCS := $(CURDIR)/.venv-docs
 
-.PHONY: train test check lint types prove-learning bench bench-gpu bench-peers chaos chaos-network chaos-replacement chaos-signals soak fuzz secrets compose-test wheel sbom hashes cases test-slow test-tracking test-compiler test-benchmarks browser-test docs upgrade clean
+.PHONY: train test check lint types prove-learning bench bench-gpu bench-peers chaos chaos-network chaos-replacement chaos-signals chaos-sweep soak fuzz secrets compose-test wheel sbom hashes cases test-slow test-tracking test-compiler test-benchmarks browser-test docs upgrade clean
 
 train: $(STAMP)  ## Train CartPole on a local Ray and record it in ./mlflow.db
 	.venv/bin/reinforce train cartpole
@@ -57,6 +57,9 @@ chaos-replacement: $(STAMP)  ## Kill one of two workers ten times: each must be 
 
 chaos-signals: $(STAMP)  ## Interrupt runs at their start, in a faulty ticket and at their end: each must return within 5 s
 	.venv/bin/python tests/chaos/signals.py --backends inline ray
+
+chaos-sweep: $(STAMP)  ## A sweep of 40 trials on three nodes: one is killed, and the sweep itself twice
+	.venv/bin/python tests/chaos/sweep.py --trials 40
 
 fuzz: $(STAMP)  ## Ten thousand wrong inputs: no traceback, no hang, nothing left behind
 	.venv/bin/python tests/fuzz/fuzz.py --cases 10000

@@ -50,7 +50,7 @@ VERBS = {
     "plot": ("RUN_DIR [--output DIR]", "draw the pictures of a run, at any time"),
     "compare": ("RUN_DIR ... [--plot FILE] [...]", "configurations side by side, over seeds"),
     "diff": ("RUN_DIR RUN_DIR", "the first update at which two runs part, and how"),
-    "sweep": ("FILE.yaml [--directory DIR]", "try settings: grid, random draws or Optuna"),
+    "sweep": ("FILE.yaml [--directory DIR]", "try settings, and stop the worse trials early"),
     "ui": ("[RUN_DIR] [--uri URI] [...]", "show runs in the browser, by MLflow"),
 }
 """By verb: what follows it, and what it does."""

@@ -1,6 +1,8 @@
 """What a sweep is: which settings are tried, how they are chosen, and with which seeds."""
 
+import itertools
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -19,6 +21,9 @@ _SECTIONS: dict[str, type[Section]] = {
 }
 _NOT_SWEPT = ("run.name", "run.directory", "run.seed", "stop.target_metric")
 """Names and places, and what the score is: that of one trial would not compare with another's."""
+
+SCORE = "score"
+ENVIRONMENT_STEPS = "environment_steps"
 
 _MAX_INTEGER = 2**53
 """Beyond it, a float is not every whole number."""
@@ -55,20 +60,58 @@ class Range(Section):
         return [round(sample) for sample in samples] if self.integer else samples
 
 
+class Objective(Section):
+    """What a sweep looks for."""
+
+    section: ClassVar[str] = "objective"
+
+    metric: str = Field(
+        SCORE,
+        description="score: the mean return of the last weights on fresh episodes, or the mean of "
+        "stop.target_metric. environment_steps: what training took. Or a metric from the "
+        "environment's info.",
+    )
+    direction: Literal["maximize", "minimize"] = Field(
+        "maximize", description="Which way is better."
+    )
+
+
 class SweepConfig(Section):
     """A sweep, as its YAML file describes it."""
 
     section: ClassVar[str] = "sweep"
 
     base: str = Field(description="Preset, or YAML file relative to that of the sweep.")
-    method: Literal["grid", "random", "optuna"] = Field(
+    method: Literal["grid", "random", "tpe", "cmaes", "gp"] = Field(
         "grid",
-        description="grid: all combinations of choices. random: independent draws. optuna: draws "
-        "that learn from earlier trials (tree-structured Parzen estimator); needs the extra "
-        "`sweep`.",
+        description="grid: all combinations of choices. random: independent draws. The others "
+        "learn from earlier trials. tpe: a tree-structured Parzen estimator. cmaes: CMA-ES, over "
+        "the ranges. gp: a Gaussian process, for some tens of trials.",
     )
     trials: int | None = Field(
-        None, ge=1, description="Trials of random and optuna, >= 1; grid tries all combinations."
+        None, ge=1, description="Number of trials, >= 1; grid tries all combinations."
+    )
+    objectives: list[Objective] = Field(
+        [Objective()],
+        min_length=1,
+        description="What to look for, each {metric, direction}: the highest score if nothing is "
+        "said; several give a Pareto front.",
+    )
+    constraints: dict[str, float] = Field(
+        default_factory=dict,
+        description="By metric, the most that a trial may have of it; others are no result.",
+    )
+    pruner: Literal["none", "median", "successive_halving"] = Field(
+        "none",
+        description="Which trials are stopped at a rung. median: those below the median there. "
+        "successive_halving: all but one in reduction_factor. none: every trial is trained to its "
+        "end.",
+    )
+    first_rung: int | None = Field(
+        None, ge=1, description="Environment steps of the first rung, >= 1; needed for a pruner."
+    )
+    reduction_factor: int = Field(
+        3, ge=2, description="Each rung has so many times the steps of the one before, >= 2."
     )
     seeds: list[Annotated[int, Field(ge=0, lt=2**63)]] = Field(
         [0],
@@ -80,6 +123,11 @@ class SweepConfig(Section):
         min_length=1,
         description="By section.field: a list of choices, or {low, high, log, integer}.",
     )
+
+    @field_validator("method", mode="before")
+    @classmethod
+    def _has_its_own_name(cls, method: Any) -> Any:
+        return "tpe" if method == "optuna" else method  # as files of version 0.1 have it
 
     @field_validator("settings", mode="before")
     @classmethod
@@ -101,6 +149,9 @@ class SweepConfig(Section):
             )
         if self.method != "grid" and self.trials is None:
             raise ConfigError(f"method = {self.method!r} needs the number of trials, as trials: 20")
+        if self.method == "cmaes" and not ranges:
+            raise ConfigError("method = 'cmaes' needs a range; of choices alone use method: tpe")
+        self._require_what_the_engine_can_do()
         if len(set(self.seeds)) < len(self.seeds):
             raise ConfigError(f"sweep.seeds = {shown(self.seeds)}: each may stand there once")
         if self.num_trials * len(self.seeds) > MAX_RUNS:
@@ -110,11 +161,51 @@ class SweepConfig(Section):
             )
         return self
 
+    def _require_what_the_engine_can_do(self) -> None:
+        metrics = [objective.metric for objective in self.objectives]
+        if len(set(metrics)) < len(metrics):
+            raise ConfigError(f"sweep.objectives: each metric may stand there once, not {metrics}")
+        if self.method == "cmaes" and (len(metrics) > 1 or self.constraints):
+            raise ConfigError(
+                "method = 'cmaes' has one objective and no constraints; use method: tpe"
+            )
+        if self.pruner != "none" and len(metrics) > 1:
+            raise ConfigError(
+                f"pruner = {self.pruner!r} judges by one objective, and there are {len(metrics)}; "
+                "use pruner: none"
+            )
+        if self.pruner != "none" and ENVIRONMENT_STEPS in metrics:
+            raise ConfigError(
+                f"pruner = {self.pruner!r} compares trials after equally many environment_steps, "
+                "which cannot be the objective; use pruner: none"
+            )
+        if (self.pruner == "none") != (self.first_rung is None):
+            raise ConfigError(
+                f"pruner = {self.pruner!r} and first_rung = {self.first_rung} do not go together; "
+                "a pruner needs the environment steps of its first rung, as first_rung: 20000"
+            )
+
+    def rung(self, index: int) -> int | None:
+        """Return the environment steps of a rung, from 0 on; None without a pruner."""
+        return self.first_rung and self.first_rung * self.reduction_factor**index
+
+    @property
+    def metrics(self) -> list[str]:
+        """What is measured of a trial: its objectives, then its constraints."""
+        objectives = (objective.metric for objective in self.objectives)
+        return list(dict.fromkeys((*objectives, *self.constraints)))
+
     @property
     def num_trials(self) -> int:
         """The number of trials: of a grid, all combinations of its choices."""
         choices = (values for values in self.settings.values() if not isinstance(values, Range))
         return self.trials or math.prod(map(len, choices))
+
+    def grid(self) -> Iterator[dict[str, Any]]:
+        """Yield all combinations of choices, by ``section.field``."""
+        choices = [values for values in self.settings.values() if isinstance(values, list)]
+        for combination in itertools.product(*choices):
+            yield dict(zip(self.settings, combination, strict=True))
 
     def config(self, base: Config, settings: dict[str, Any]) -> Config:
         """Return the base with some settings changed; ConfigError if they do not fit together."""
@@ -132,9 +223,20 @@ def load_sweep(path: Path) -> tuple[SweepConfig, Config]:
     try:
         sweep = SweepConfig.model_validate(parse_mapping(text, example))
         base = load_config(str(path.parent / sweep.base) if is_path(sweep.base) else sweep.base)
+        _require_measured(sweep, base)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
     return sweep, base
+
+
+def _require_measured(sweep: SweepConfig, base: Config) -> None:
+    known = [SCORE, ENVIRONMENT_STEPS, *base.environment.metrics]
+    for metric in sweep.metrics:
+        if metric not in known:
+            raise ConfigError(
+                f"{shown(metric)} is not measured, only {', '.join(known)}; name it in "
+                "environment.info_metrics of the base"
+            )
 
 
 def _tried(name: str, values: Any) -> list[Any] | Range:

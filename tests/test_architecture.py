@@ -36,6 +36,7 @@ WITH_TORCH = {
     ),
     "learner/advantages/value_baseline.py",
     "cluster/export/predict.py",  # which runs by itself, and only for a network of the user's own
+    "cluster/sweeps/proposals.py",  # only for the Gaussian process, which Optuna fits with it
 }
 """Nothing else may import it: drivers and rollout workers would wait seconds for it."""
 

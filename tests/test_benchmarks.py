@@ -46,6 +46,7 @@ def test_the_cost_of_tracking_is_that_of_all_the_time_and_not_of_the_seconds_it_
         pytest.param("cartpole_seeds", ["--help"], id="cartpole_seeds"),
         pytest.param("warm_start", ["--help"], id="warm_start"),
         pytest.param("kl_limit", ["--help"], id="kl_limit"),
+        pytest.param("sweep_pruning", ["--help"], id="sweep_pruning"),
     ],
 )
 def test_the_benchmark_runs(name, arguments):

@@ -1,6 +1,7 @@
 """``reinforce sweep``: many runs of one configuration with other settings, each a normal run."""
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,16 +14,17 @@ from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import InterruptedRunError, UsageError
 from reinforce.cluster.files import write_atomically
 from reinforce.cluster.interrupts import Interrupts
-from reinforce.cluster.sweeps.ledger import SweepLedger, TrialRun, sweep_lock
-from reinforce.cluster.sweeps.samplers import make_sampler
-from reinforce.cluster.sweeps.sweep import Sweep
 from reinforce.configs.config import Config
 from reinforce.configs.loading import to_yaml
 from reinforce.configs.quoting import command_line
 from reinforce.configs.regular_files import read_regular_file
-from reinforce.configs.sweep import SweepConfig, load_sweep
+from reinforce.configs.sweep import SCORE, SweepConfig, load_sweep
 
 if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+    from reinforce.cluster.sweeps.ledger import SweepLedger
+    from reinforce.cluster.sweeps.sweep import Sweep
     from reinforce.cluster.sweeps.tracking import SweepTracking
 
 
@@ -32,12 +34,12 @@ _MAX_BYTES = 2**23
 
 @dataclass(frozen=True, kw_only=True)
 class SweepCommand(Command):
-    """Try settings: a grid, random draws, or draws by Optuna, each with several seeds.
+    """Try settings, by a sampler and a pruner of Optuna's, each with several seeds.
 
     The file names a base and what varies; docs/tools.md shows one. Every trial is a normal run in a
     process of its own; if the sweep is killed, its runs stop after a checkpoint. Called again after
-    an interruption, a sweep goes on; a run that came to its end is not run again, and a run that
-    fails is noted and does not end the sweep. If all fail, it ends with 1.
+    an interruption, a sweep goes on; a run that came to its end is not run again, and a trial that
+    fails is noted and does not end the sweep. If none finishes, it ends with 1.
 
     Attributes:
         file: YAML file of the sweep.
@@ -61,29 +63,31 @@ class SweepCommand(Command):
         console = PlainConsole()
         sweep, base = load_sweep(self.file)
         folder = (self.directory or Path("sweeps") / self.file.stem).absolute()
-        _check(sweep, base, self.parallel)
+        check(sweep, base, self.parallel)
         _claim(folder, sweep, base)
+        # Imported late: MLflow takes seconds, and Optuna is an extra.
+        from reinforce.cluster.sweeps.ledger import SweepLedger, sweep_lock
+        from reinforce.cluster.sweeps.sweep import Sweep
+        from reinforce.cluster.sweeps.tracking import SweepTracking
+
         with sweep_lock(folder):
-            ledger = SweepLedger(folder, forget_failed=self.retry_failed)
-            # Imported late: MLflow takes seconds.
-            from reinforce.cluster.sweeps.tracking import SweepTracking
+            ledger = SweepLedger(folder, sweep, retry_failed=self.retry_failed)
+            tracking = SweepTracking(folder, sweep, base, ledger, console.say)
 
-            tracking = SweepTracking(folder, base, ledger, console.say)
-
-            def say(done: TrialRun) -> None:
-                console.say(_line(done, sweep.num_trials, base.stop.target_metric))
+            def say(trial: "FrozenTrial") -> None:
+                console.say(_line(trial, sweep, base.stop.target_metric))
 
             trials = Sweep(sweep, base, folder, ledger, self.parallel, say, console.say)
             _run(trials, tracking, console)
-        _print_trials(console, ledger, sweep.num_trials, base.stop.target_metric)
-        if all(ledger.score(trial) is None for trial in range(sweep.num_trials)):
-            console.say(f"no run finished; {folder}/logs says why", "red")
+        _print_trials(console, ledger, sweep, base.stop.target_metric)
+        if not any(trial.state.name == "COMPLETE" for trial in ledger.trials.values()):
+            console.say(f"no trial finished; {folder}/logs says why", "red")
             return 1
         console.say(f"`{command_line('compare', folder)}/runs/*` compares them")
         return 0
 
 
-def _run(trials: Sweep, tracking: "SweepTracking", console: PlainConsole) -> None:
+def _run(trials: "Sweep", tracking: "SweepTracking", console: PlainConsole) -> None:
     """Run what is left of the trials.
 
     Raises:
@@ -98,23 +102,38 @@ def _run(trials: Sweep, tracking: "SweepTracking", console: PlainConsole) -> Non
         console.say("stopped; the same command goes on from here", "yellow")
         raise SystemExit(interruption.exit_code) from None
     finally:
-        tracking.finish(status, trials.best_score)
+        tracking.finish(status)
 
 
-def _check(sweep: SweepConfig, base: Config, parallel: int) -> None:
-    """Find out now what cannot be: of a grid, every combination is known."""
+def check(sweep: SweepConfig, base: Config, parallel: int) -> None:
+    """Find out now what cannot be: of a grid, every combination is known.
+
+    Raises:
+        UsageError: It cannot run here, or not so many at a time.
+        ConfigError: A combination does not go together.
+    """
     if parallel < 1:
         raise UsageError(f"--parallel {parallel} must be >= 1")
-    takes_all = base.cluster.backend == "ray" and base.workers.num_workers == "auto"
+    takes_all = (
+        base.cluster.backend == "ray"
+        and base.workers.num_workers == "auto"
+        and (base.cluster.is_this_machine or base.workers.max_workers is None)
+    )
     if parallel > 1 and takes_all and "workers.num_workers" not in sweep.settings:
         raise UsageError(
             f"--parallel {parallel}: each run would take all CPUs for itself; set "
-            "workers.num_workers in the base of the sweep, or cluster.backend: inline"
+            "workers.num_workers in the base of the sweep, or on a cluster workers.max_workers, "
+            "or cluster.backend: inline"
         )
-    sampler = make_sampler(sweep)
+    for package in ("optuna", *(["cmaes"] if sweep.method == "cmaes" else [])):
+        if find_spec(package) is None:
+            raise UsageError(
+                f"a sweep needs the package {package}, of the extra `sweep`: "
+                "pip install 'distributed-reinforce[sweep]'"
+            )
     if sweep.method == "grid":
-        for trial in range(sweep.num_trials):
-            sweep.config(base, sampler(trial, []))
+        for settings in sweep.grid():
+            sweep.config(base, settings)
 
 
 def _claim(folder: Path, sweep: SweepConfig, base: Config) -> None:
@@ -122,6 +141,11 @@ def _claim(folder: Path, sweep: SweepConfig, base: Config) -> None:
     about = {"sweep": sweep.model_dump(mode="json", exclude={"trials"}), "base": to_yaml(base)}
     text = yaml.safe_dump(about, sort_keys=False)
     file = folder / "sweep.yaml"
+    if (folder / "settings.jsonl").exists():
+        raise UsageError(
+            f"{folder} holds a sweep of version 0.1, which kept other records; its runs are whole "
+            f"(`{command_line('compare', folder)}/runs/*`), and a new --directory begins this one"
+        )
     try:
         if file.exists() and read_regular_file(file, _MAX_BYTES) != text.encode():
             raise UsageError(
@@ -136,38 +160,69 @@ def _claim(folder: Path, sweep: SweepConfig, base: Config) -> None:
         ) from None
 
 
-def _line(done: TrialRun, num: int, metric: str | None) -> str:
-    title, shown = _scored(done.score, metric)
-    outcome = f"failed: {done.error}" if done.score is None else f"{title} {shown}"
-    return f"trial {done.trial + 1} of {num}, seed {done.seed}: {_words(done)}: {outcome}"
+def _line(trial: "FrozenTrial", sweep: SweepConfig, goal: str | None) -> str:
+    from reinforce.cluster.sweeps.ledger import error_of, is_result, number_of
+
+    measured = ", ".join(
+        f"{_title(metric, goal)} {shown}" for metric, shown in _measured(trial, sweep).items()
+    )
+    outcome = {
+        "COMPLETE": measured if is_result(trial) else f"{measured}, beyond a constraint",
+        "PRUNED": f"pruned after {trial.last_step or 0:,} steps, {measured}",
+        "FAIL": f"failed: {error_of(trial)}",
+    }[trial.state.name]
+    return f"trial {number_of(trial) + 1} of {sweep.num_trials}: {_words(trial)}: {outcome}"
 
 
-def _scored(score: float | None, metric: str | None) -> tuple[str, str]:
-    """Return what the score is, and how it reads: a return, or the mean of a metric."""
-    shown = "-" if score is None else f"{score:.4g}" if metric else f"{score:.1f}"
-    return f"mean {metric or 'return'}", shown
+def _title(metric: str, goal: str | None) -> str:
+    return f"mean {goal or 'return'}" if metric == SCORE else metric
 
 
-def _words(done: TrialRun) -> str:
+def _measured(trial: "FrozenTrial", sweep: SweepConfig) -> dict[str, str]:
+    """Return what is known of a trial, by metric."""
+    excess = trial.constraints.items()
+    values = {metric: value + sweep.constraints[metric] for metric, value in excess}
+    for objective, value in zip(sweep.objectives, trial.values or (), strict=False):
+        values[objective.metric] = value
+    known = ((metric, values[metric]) for metric in sweep.metrics if metric in values)
+    return {name: f"{v:.1f}" if 1 <= abs(v) < 1e5 else f"{v:.4g}" for name, v in known}
+
+
+def _words(trial: "FrozenTrial") -> str:
+    from reinforce.cluster.sweeps.ledger import settings_of
+
     return ", ".join(
         f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
-        for name, value in done.settings.items()
+        for name, value in settings_of(trial).items()
     )
 
 
-def _print_trials(console: PlainConsole, ledger: SweepLedger, num: int, metric: str | None) -> None:
-    def rank(trial: int) -> float:
-        score = ledger.score(trial)
-        return float("inf") if score is None else -score
+def _print_trials(
+    console: PlainConsole, ledger: "SweepLedger", sweep: SweepConfig, goal: str | None
+) -> None:
+    """Print a table: the best trials, other results, what broke constraints, the rest."""
+    from reinforce.cluster.sweeps.ledger import is_result
+
+    front = ledger.front()
+    sign = -1 if sweep.objectives[0].direction == "maximize" else 1
+    states = {"COMPLETE": "finished", "PRUNED": "pruned", "FAIL": "failed"}
+
+    def rank(number: int) -> tuple[bool, bool, str, float]:
+        trial = ledger.trials[number]
+        value = sign * trial.values[0] if trial.values else 0.0
+        return number not in front, not is_result(trial), trial.state.name, value
 
     table = Table(box=None, pad_edge=False)
     table.add_column("settings", overflow="fold")
-    for title in ("trial", "finished", "failed", _scored(None, metric)[0]):
+    for title in ("trial", "ended", *(_title(metric, goal) for metric in sweep.metrics)):
         table.add_column(title, justify="right")
-    for trial in sorted(range(num), key=rank):
-        runs, score = ledger.runs_of(trial), ledger.score(trial)
-        finished = sum(each.score is not None for each in runs)
-        _, shown = _scored(score, metric)
-        counts = (str(trial + 1), str(finished), str(len(runs) - finished), shown)
-        table.add_row(console.cell(_words(runs[0])), *counts)
+    for number in sorted(ledger.trials, key=rank):
+        trial = ledger.trials[number]
+        measured = _measured(trial, sweep)
+        cells = (measured.get(metric, "-") for metric in sweep.metrics)
+        words, state = console.cell(_words(trial)), states[trial.state.name]
+        table.add_row(words, str(number + 1), state, *cells)
     console.print(table)
+    if len(sweep.objectives) > 1:
+        numbers = ", ".join(str(number + 1) for number in sorted(front)) or "none"
+        console.say(f"Pareto front: trials {numbers}")

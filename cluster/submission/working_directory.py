@@ -22,7 +22,7 @@ LIMIT_BYTES = 512 << 20
 _GENERATED = {"runs", "mlruns", "mlartifacts", "__pycache__", "node_modules", "venv"}
 _GENERATED_PREFIXES = (".", "mlflow.db")
 _LOGS = ("*.log", "*.log.*", "nohup.out", "slurm-*.out", "events.out.tfevents.*")
-_MARKS = (("metrics.jsonl", "config.yaml"), ("settings.jsonl", "sweep.yaml"))
+_MARKS = (("metrics.jsonl", "config.yaml"), ("study.jsonl", "sweep.yaml"))
 """Files that a run directory, or the folder of a sweep, has beside each other."""
 
 _OURS = Path("reinforce", "cluster", "training.py")

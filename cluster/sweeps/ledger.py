@@ -1,132 +1,197 @@
-"""The files of a sweep that are its truth, one line of JSON each time something is known.
+"""What a sweep has tried: an Optuna study in its folder, which ``optuna-dashboard`` can show.
 
-``settings.jsonl``: what a trial tries, noted before its first run begins, for a sampler may propose
-others once it has heard of more. ``trials.jsonl``: the runs that came to an end.
+Its journal is lines of JSON. A trial is noted with all its settings in one line before its first
+run begins, then what it reports at each rung, then how it ended: so nothing is lost or doubled
+wherever the sweep is killed. What became of single runs stands in their directories.
 """
 
+import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any
 
-from pydantic import Field
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState
 
 from reinforce.cluster.errors import UsageError
-from reinforce.cluster.files import append_json_line, open_locked, whole_lines
+from reinforce.cluster.files import open_for_appending, open_locked, whole_lines
 from reinforce.cluster.run_store.run_directory import RunDirectory
-from reinforce.cluster.typed_json import Count, Finite, parse_json
-from reinforce.configs.experiment import RUN_NAME
-from reinforce.configs.regular_files import IrregularFileError
+from reinforce.configs.sweep import Range, SweepConfig
 
-Line = TypeVar("Line")
+optuna.logging.set_verbosity(optuna.logging.ERROR)
 
-
-@dataclass(frozen=True)
-class TrialRun:
-    """One run of one trial, which tries settings by ``section.field``.
-
-    Attributes:
-        status: ``finished``, or ``failed``.
-        score: Mean return of the last weights on fresh episodes, or mean of
-            ``stop.target_metric``; None if it failed.
-        run: Name of the run directory under ``runs/``.
-        error: The last line that a failed run said; None otherwise.
-    """
-
-    trial: Count
-    seed: Count
-    settings: dict[str, Any]
-    status: Literal["finished", "failed"]
-    score: Finite | None
-    run: Annotated[str, Field(pattern=RUN_NAME)]
-    error: str | None = None
+_STUDY = "sweep"
+_NUMBER, _ERROR = "trial", "error"
 
 
-@dataclass(frozen=True)
-class _Begun:
-    """What a trial tries."""
+def search_space(sweep: SweepConfig) -> dict[str, BaseDistribution]:
+    """Return what is varied; choices as JSON texts, for Optuna takes no lists of layers."""
+    space: dict[str, BaseDistribution] = {}
+    for name, values in sweep.settings.items():
+        if not isinstance(values, Range):
+            space[name] = CategoricalDistribution([json.dumps(value) for value in values])
+        elif values.integer:
+            space[name] = IntDistribution(int(values.low), int(values.high), log=values.log)
+        else:
+            space[name] = FloatDistribution(values.low, values.high, log=values.log)
+    return space
 
-    trial: Count
-    settings: dict[str, Any]
+
+def settings_of(trial: FrozenTrial) -> dict[str, Any]:
+    """Return what a trial tries, by ``section.field``."""
+    return {
+        name: json.loads(value) if isinstance(value, str) else value
+        for name, value in trial.params.items()
+    }
+
+
+def number_of(trial: FrozenTrial) -> int:
+    """Return the number of a trial in its sweep, from 0 on; a retried one has several rows."""
+    return int(trial.user_attrs[_NUMBER])
+
+
+def error_of(trial: FrozenTrial) -> str:
+    """Return why a trial failed; empty if it did not."""
+    return str(trial.user_attrs.get(_ERROR, ""))
+
+
+def is_result(trial: FrozenTrial) -> bool:
+    """Return whether a trial was trained to its end and keeps to all constraints."""
+    return trial.state is TrialState.COMPLETE and all(v <= 0 for v in trial.constraints.values())
+
+
+def run_name(number: int, seed: int) -> str:
+    """Return the name of a run directory, below ``runs/``."""
+    return f"trial-{number:04d}-seed-{seed}"
 
 
 class SweepLedger:
-    """Appends to the files in the folder of a sweep and remembers what they hold.
+    """The trials of a sweep, and the study that they are kept in.
 
-    Runs are those that came to an end, in that order; settings are those of trials that have begun.
-    """
+    Attributes:
+        trials: By number, the newest of what the study has of each.
 
-    def __init__(self, folder: Path, *, forget_failed: bool) -> None:
-        self._trials_file = folder / "trials.jsonl"
-        self._settings_file = folder / "settings.jsonl"
-        latest = {(run.trial, run.seed): run for run in _read(self._trials_file, TrialRun)}
-        self._runs = {
-            identity: run
-            for identity, run in latest.items()
-            if not (forget_failed and run.status == "failed")
-        }
-        self._settings: dict[int, dict[str, Any]] = {
-            begun.trial: begun.settings for begun in _read(self._settings_file, _Begun)
-        }
-
-    def begin(self, trial: int, settings: dict[str, Any]) -> None:
-        """Note what a trial tries: from now on that, whatever a sampler would propose."""
-        append_json_line(self._settings_file, asdict(_Begun(trial, settings)))
-        self._settings[trial] = settings
-
-    def settings_of(self, trial: int) -> dict[str, Any] | None:
-        return self._settings.get(trial)
-
-    def add(self, run: TrialRun) -> None:
-        append_json_line(self._trials_file, asdict(run))
-        self._runs[run.trial, run.seed] = run
-
-    def runs(self) -> list[TrialRun]:
-        return list(self._runs.values())
-
-    def find(self, trial: int, seed: int) -> TrialRun | None:
-        return self._runs.get((trial, seed))
-
-    def runs_of(self, trial: int) -> list[TrialRun]:
-        return [run for run in self._runs.values() if run.trial == trial]
-
-    def score(self, trial: int) -> float | None:
-        """Return the mean score of the finished runs of a trial; None if there is none."""
-        # Sorted: a sum depends on the order, and that of the ends is a matter of chance.
-        scores = sorted(run.score for run in self.runs_of(trial) if run.score is not None)
-        return sum(scores) / len(scores) if scores else None
-
-    def history(self, before: int) -> Sequence[tuple[dict[str, Any], float]]:
-        """Return (settings, mean score) of the trials before one, but for those without a score."""
-        scores = ((trial, self.score(trial)) for trial in range(before))
-        return [
-            (self.runs_of(trial)[0].settings, score) for trial, score in scores if score is not None
-        ]
-
-
-def _read(path: Path, kind: type[Line]) -> list[Line]:
-    """Return what the lines of a file hold, and cut off one that is torn.
+    Args:
+        folder: That of the sweep, which is locked by this process.
+        sweep: What is swept there.
+        retry_failed: Begin failed trials again. The study keeps the failure, and has another row.
 
     Raises:
-        UsageError: A line is damaged, or it is no file; nothing was changed.
+        UsageError: The study is damaged, or no file.
     """
-    values: list[Line] = []
+
+    def __init__(self, folder: Path, sweep: SweepConfig, *, retry_failed: bool = False) -> None:
+        self._space = search_space(sweep)
+        self._storage, self._study, rows = _open(folder / "study.jsonl", sweep)
+        self._id = self._storage.get_study_id_from_name(_STUDY)
+        self.trials: dict[int, FrozenTrial] = {number_of(row): row for row in rows}
+        self._places = {
+            number: self._storage.get_trial_id_from_study_id_trial_number(self._id, row.number)
+            for number, row in self.trials.items()
+        }
+        for number, row in list(self.trials.items()) if retry_failed else ():
+            if row.state is TrialState.FAIL:
+                self.begin(number, row.params, row.intermediate_values)
+
+    def begin(
+        self,
+        number: int,
+        params: Mapping[str, Any],
+        reports: Mapping[int, float] | None = None,
+    ) -> None:
+        """Note what a trial tries: from now on that, whatever a sampler would propose."""
+        row = optuna.create_trial(
+            state=TrialState.RUNNING,
+            params=dict(params),
+            distributions=self._space,
+            user_attrs={_NUMBER: number},
+            intermediate_values=dict(reports or {}),
+        )
+        self._places[number] = self._storage.create_new_trial(self._id, template_trial=row)
+        self._read(number)
+
+    def report(self, number: int, steps: int, value: float) -> None:
+        """Note what a trial that has come to a rung is worth there."""
+        self._trial(number).report(value, steps)
+        self._read(number)
+
+    def finish(self, number: int, values: Sequence[float], excess: Mapping[str, float]) -> None:
+        """Note that a trial was trained to its end.
+
+        Args:
+            number: Which.
+            values: Of each objective.
+            excess: By constraint, what is above it.
+        """
+        trial = self._trial(number)
+        for metric in excess.keys() - trial.constraints:  # a kill may have come in between
+            trial.set_constraint(metric, excess[metric])
+        self._end(number, TrialState.COMPLETE, values)
+
+    def prune(self, number: int) -> None:
+        """Note that a trial was stopped at the rung that it reported last."""
+        self._end(number, TrialState.PRUNED)
+
+    def fail(self, number: int, error: str) -> None:
+        """Note that a run of a trial failed, and the last that it said."""
+        self._trial(number).set_user_attr(_ERROR, error)
+        self._end(number, TrialState.FAIL)
+
+    def front(self) -> list[int]:
+        """Return the best trials: one, or of several objectives those that none surpasses."""
+        if not any(map(is_result, self.trials.values())):
+            return []
+        several = len(self._study.directions) > 1
+        return [
+            number_of(row)
+            for row in (self._study.best_trials if several else [self._study.best_trial])
+        ]
+
+    def _trial(self, number: int) -> optuna.Trial:
+        return optuna.Trial(self._study, self._places[number])
+
+    def _end(self, number: int, state: TrialState, values: Sequence[float] | None = None) -> None:
+        self._study.tell(self.trials[number].number, values, state)
+        self._read(number)
+
+    def _read(self, number: int) -> None:
+        self.trials[number] = self._storage.get_trial(self._places[number])
+
+
+def _open(file: Path, sweep: SweepConfig) -> tuple[JournalStorage, optuna.Study, list[FrozenTrial]]:
     try:
-        lines = list(whole_lines(path))
-        for line in lines:
-            values.append(parse_json(line, kind))  # noqa: PERF401  (counted below)
-    except IrregularFileError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from None
-    except ValueError as error:
+        num_bytes = 0
+        for line in whole_lines(file):
+            json.loads(line)  # Optuna passes over a last line that is none
+            num_bytes += len(line)
+        open_for_appending(file).close()
+        os.truncate(file, num_bytes)  # of a torn line, nothing is known
+        storage = JournalStorage(JournalFileBackend(str(file)))
+        if not storage.get_all_studies():
+            directions = [objective.direction for objective in sweep.objectives]
+            optuna.create_study(storage=storage, study_name=_STUDY, directions=directions)
+        # It is never asked what to try: that is done in memory.
+        sampler = optuna.samplers.RandomSampler()
+        study = optuna.load_study(study_name=_STUDY, storage=storage, sampler=sampler)
+        rows = study.get_trials()
+        for row in rows:
+            number_of(row)
+    except Exception as error:  # noqa: BLE001  (Optuna raises what it stumbles over)
         raise UsageError(
-            f"{path}, line {len(values) + 1} is damaged ({error}); remove that line to have what "
-            "it was about done again"
+            f"{file} is damaged ({type(error).__name__}: {error}); mend it, or choose another "
+            "--directory"
         ) from None
-    if path.exists():  # what a torn line was about is looked at once more
-        os.truncate(path, sum(map(len, lines)))
-    return values
+    return storage, study, rows
 
 
 @contextmanager

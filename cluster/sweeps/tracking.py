@@ -11,13 +11,16 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from optuna.trial import TrialState
+
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.summary import read_summary
 from reinforce.cluster.run_store.tracking_state import read_tracking_state
-from reinforce.cluster.sweeps.ledger import SweepLedger, TrialRun
+from reinforce.cluster.sweeps.ledger import SweepLedger, run_name
 from reinforce.cluster.tracking.mlflow_run import MLflowRun, find_or_create_run, open_state
 from reinforce.cluster.tracking.store import TrackingStore, explain_error
 from reinforce.configs.config import Config
+from reinforce.configs.sweep import SweepConfig
 
 _HEARTBEAT_S = 30.0
 _MAX_WAIT_S = 600.0
@@ -33,6 +36,7 @@ class SweepTracking:
     def __init__(
         self,
         folder: Path,
+        sweep: SweepConfig,
         config: Config,
         ledger: SweepLedger,
         warn: Callable[[str], None],
@@ -40,6 +44,8 @@ class SweepTracking:
     ) -> None:
         self._folder = RunDirectory(folder)
         self._config, self._ledger, self._warn = config.tracking, ledger, warn
+        self._metrics = [objective.metric for objective in sweep.objectives]
+        self._seeds = sweep.seeds
         self._store = TrackingStore.of(config.tracking, Path.cwd())
         self._parent: MLflowRun | None = None
         self._noted: set[tuple[int, int]] = set()
@@ -50,11 +56,11 @@ class SweepTracking:
         self._last_error = ""
 
     def keep_up(self) -> None:
-        """Note the runs that have ended, and give a sign of life every 30 s; otherwise nothing.
+        """Note the trials that are over, and give a sign of life every 30 s; otherwise nothing.
 
         After an error nothing is tried for a minute, twice as long after the next, at most 10 min.
         """
-        num_ended = len(self._ledger.runs())
+        num_ended = len(self._ended())
         is_news = num_ended > self._num_ended and not self._last_error
         if is_news or self._clock_s() >= self._due_s:
             self._num_ended = num_ended
@@ -62,9 +68,9 @@ class SweepTracking:
             self._wait_s = min(2 * self._wait_s, _MAX_WAIT_S) if self._last_error else _HEARTBEAT_S
             self._due_s = self._clock_s() + self._wait_s
 
-    def finish(self, status: str, best: float | None) -> None:
+    def finish(self, status: str) -> None:
         """Note what is left, and give the parent run its status: FINISHED or KILLED."""
-        self._guarded(partial(self._finish, status, best))
+        self._guarded(partial(self._finish, status))
 
     def _send(self) -> None:
         children = self._children_to_note()
@@ -72,27 +78,40 @@ class SweepTracking:
             return
         self._parent = parent = self._parent or self._open()
         parent.beat()
-        for run, child in children:
+        for number, seed, child in children:
+            trial = self._ledger.trials[number]
             tags = {"mlflow.parentRunId": parent.run_id, "sweep": self._folder.name}
-            MLflowRun(self._store, child).set_tags({**tags, "trial": str(run.trial)})
-            if run.score is not None:
-                self._log(parent, "sweep/score", run.score, self._ended_ms(run), run.trial)
-            self._noted.add((run.trial, run.seed))
+            about = {"trial": str(number), "trial_state": trial.state.name}
+            MLflowRun(self._store, child).set_tags({**tags, **about})
+            if trial.state is TrialState.COMPLETE:
+                for metric, value in zip(self._metrics, trial.values or (), strict=True):
+                    self._log(parent, f"sweep/{metric}", value, self._ended_ms(number), number)
+            self._noted.add((number, seed))
 
-    def _finish(self, status: str, best: float | None) -> None:
+    def _finish(self, status: str) -> None:
         self._send()
         if self._parent is None:
             return
-        if best is not None:
-            scored = [run for run in self._ledger.runs() if run.score is not None]
-            self._log(self._parent, "sweep/best_score", best, max(map(self._ended_ms, scored)), 0)
+        if len(self._metrics) == 1 and (best := self._ledger.front()):
+            value, time_ms = (
+                self._ledger.trials[best[0]].value,
+                max(map(self._ended_ms, self._ended())),
+            )
+            self._log(self._parent, f"sweep/best_{self._metrics[0]}", value or 0.0, time_ms, 0)
         self._parent.finish(status, time.time_ns() // 1_000_000)
 
-    def _children_to_note(self) -> list[tuple[TrialRun, str]]:
-        """Return the runs that have ended and are in MLflow by now, with their ids there."""
-        news = [run for run in self._ledger.runs() if (run.trial, run.seed) not in self._noted]
-        states = [(run, read_tracking_state(self._directory_of(run).tracking_file)) for run in news]
-        return [(run, state["run_id"]) for run, state in states if "run_id" in state]
+    def _ended(self) -> list[int]:
+        trials = self._ledger.trials.items()
+        return [number for number, trial in trials if trial.state.is_finished()]
+
+    def _children_to_note(self) -> list[tuple[int, int, str]]:
+        """Return number, seed and id in MLflow of the runs that have ended and are there by now."""
+        places = [(number, seed) for number in self._ended() for seed in self._seeds]
+        news = [place for place in places if place not in self._noted]
+        states = [(*place, read_tracking_state(self._run(*place).tracking_file)) for place in news]
+        return [
+            (number, seed, state["run_id"]) for number, seed, state in states if "run_id" in state
+        ]
 
     def _open(self) -> MLflowRun:
         """Return the parent run, found or made, as one that is running on this machine."""
@@ -113,13 +132,15 @@ class SweepTracking:
     def _log(self, parent: MLflowRun, name: str, value: float, time_ms: int, step: int) -> None:
         parent.client.log_metric(parent.run_id, name, value, timestamp=time_ms, step=step)
 
-    def _directory_of(self, run: TrialRun) -> RunDirectory:
-        return RunDirectory(self._folder.path / "runs" / run.run)
+    def _run(self, number: int, seed: int) -> RunDirectory:
+        return RunDirectory(self._folder.path / "runs" / run_name(number, seed))
 
-    def _ended_ms(self, run: TrialRun) -> int:
-        """Return when a run ended, which never changes; 0 if its directory is gone."""
-        summary = read_summary(self._directory_of(run).summary_file) or {"timestamp_ms": 0}
-        return int(summary["timestamp_ms"])
+    def _ended_ms(self, number: int) -> int:
+        """Return when the last run of a trial ended, which never changes; 0 if all are gone."""
+        files = (self._run(number, seed).summary_file for seed in self._seeds)
+        return max(
+            int((read_summary(file) or {"timestamp_ms": 0})["timestamp_ms"]) for file in files
+        )
 
     def _guarded(self, action: Callable[[], None]) -> None:
         text = ""

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,24 @@ def display():
 @pytest.fixture
 def interrupts():
     return Interrupts()
+
+
+@pytest.fixture
+def _sweeps_in_this_process(monkeypatch):
+    """Processes, which cost seconds, are left to those tests that are about them."""
+    from small_sweeps import IN_THIS_PROCESS
+
+    monkeypatch.setattr("reinforce.cluster.sweeps.trial_process.subprocess", IN_THIS_PROCESS)
+
+
+@pytest.fixture
+def write_sweep(tmp_path, monkeypatch):
+    """Return a function that writes base.yaml and sweep.yaml into the current directory."""
+    from small_sweeps import write_sweep
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+    return partial(write_sweep, tmp_path)
 
 
 @pytest.fixture

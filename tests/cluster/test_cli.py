@@ -238,7 +238,7 @@ def test_help_begins_with_the_settings_that_are_changed_first(capsys):
     assert max(map(len, first)) <= 81
 
 
-def test_a_whole_run_is_read_as_json(tmp_path, capsys, without_plots):
+def test_a_whole_run_is_read_as_json(tmp_path, capsys):
     settings = [f"--run.directory={tmp_path}", "--stop.max_updates=2", "--cluster.backend=inline"]
     settings += ["--tracking.enabled=false", "--evaluation.greedy=both"]
     assert main(["train", "--log-format", "json", "cartpole", *settings]) == 0
@@ -255,9 +255,7 @@ def test_a_whole_run_is_read_as_json(tmp_path, capsys, without_plots):
     }
 
 
-def test_greedy_and_sampled_returns_of_the_last_weights_stand_side_by_side(
-    tmp_path, capsys, without_plots
-):
+def test_greedy_and_sampled_returns_of_the_last_weights_stand_side_by_side(tmp_path, capsys):
     settings = [f"--run.directory={tmp_path}", "--stop.max_updates=1", "--cluster.backend=inline"]
     settings += ["--tracking.enabled=false", "--evaluation.greedy=both"]
     assert main(["train", "cartpole", *settings, "--evaluation.every_updates=1"]) == 0

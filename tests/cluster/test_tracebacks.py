@@ -42,7 +42,7 @@ ValueError: operands could not be broadcast"""
 
 @pytest.mark.parametrize("full", [False, True])
 def test_the_calls_of_the_environment_are_shown_and_all_only_when_asked_for(
-    full, tmp_path, monkeypatch, capsys, without_plots
+    full, tmp_path, monkeypatch, capsys
 ):
     (tmp_path / "raising_on_reward.py").write_text(ENVIRONMENT)
     monkeypatch.chdir(tmp_path)

@@ -1,99 +1,48 @@
 """Sweeps: every trial a normal run, in MLflow below its sweep, and none run twice."""
 
-import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from contextlib import redirect_stderr, redirect_stdout
 from threading import Timer
-from types import SimpleNamespace
 
 import pytest
 import yaml
 from processes import processes_in, wait_for
+from small_sweeps import rows_of, states_of, summary_of, text_of
 
 from reinforce.cluster.cli import main
+from reinforce.cluster.commands.sweep import check
 from reinforce.cluster.files import read_json
 from reinforce.cluster.run_store.journal import Journal
-from reinforce.cluster.sweeps.ledger import SweepLedger, TrialRun, sweep_lock
-
-BASE = {
-    "environment": {"id": "fake_environments:Countdown-v0"},
-    "stop": {"max_updates": 1},
-    "policy": {"hidden_sizes": []},
-    "learner": {"episodes_per_update": 4},
-    "cluster": {"backend": "inline"},
-    "evaluation": {"episodes": 5, "every_updates": None},
-    "tracking": {"enabled": False},
-}
+from reinforce.cluster.sweeps.ledger import sweep_lock
+from reinforce.configs.sweep import load_sweep
 
 
-@pytest.fixture
-def write(tmp_path, monkeypatch):
-    """Return a function that writes base.yaml and sweep.yaml into the current directory."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
-
-    def write_files(sweep, **base):
-        (tmp_path / "base.yaml").write_text(yaml.safe_dump({**BASE, **base}))
-        (tmp_path / "sweep.yaml").write_text(yaml.safe_dump({"base": "base.yaml", **sweep}))
-        return tmp_path / "sweeps" / "sweep"
-
-    return write_files
-
-
-class InThisProcess:
-    """Stands for the process of a run, which is over when it has been started."""
-
-    stdin = None
-
-    def __init__(self, command, *, stdout, **_):
-        with (
-            os.fdopen(os.dup(stdout.fileno()), "w") as log,
-            redirect_stdout(log),
-            redirect_stderr(log),
-        ):
-            self._code = main(command[command.index("train") :])
-
-    def poll(self):
-        return self._code
-
-
-@pytest.fixture
-def _runs_in_this_process(monkeypatch):
-    """Processes, which cost seconds, are left to those tests that are about them."""
-    processes = SimpleNamespace(Popen=InThisProcess, PIPE=subprocess.PIPE)
-    monkeypatch.setattr("reinforce.cluster.sweeps.sweep.subprocess", processes)
-
-
-def lines_of(folder):
-    return [json.loads(line) for line in (folder / "trials.jsonl").read_text().splitlines()]
-
-
-@pytest.mark.usefixtures("_runs_in_this_process")
-def test_a_trial_runs_with_every_seed_and_none_runs_twice(write, capsys):
-    folder = write({"settings": {"learner.discount": [0.9]}, "seeds": [3, 4]})
+@pytest.mark.usefixtures("_sweeps_in_this_process")
+def test_a_trial_runs_with_every_seed_and_none_runs_twice(write_sweep, capsys):
+    folder = write_sweep({"settings": {"learner.discount": [0.9]}, "seeds": [3, 4]})
 
     assert main(["sweep", "sweep.yaml"]) == 0
 
-    lines = lines_of(folder)
-    assert [(each["trial"], each["seed"]) for each in lines] == [(0, 3), (0, 4)]
-    for line in lines:
-        assert line["settings"] == {"learner.discount": 0.9}
-        assert (line["status"], line["score"]) == ("finished", 3.0)
-        config = yaml.safe_load((folder / "runs" / line["run"] / "config.yaml").read_text())
-        assert (config["run"]["seed"], config["learner"]["discount"]) == (line["seed"], 0.9)
-    assert "trial 1 of 1, seed 4: learner.discount 0.9: mean return 3.0" in capsys.readouterr().out
+    (row,) = rows_of(folder)
+    assert (row.params, row.value) == ({"learner.discount": "0.9"}, 3.0)
+    for seed in (3, 4):
+        run = folder / "runs" / f"trial-0000-seed-{seed}"
+        config = yaml.safe_load((run / "config.yaml").read_text())
+        assert (config["run"]["seed"], config["learner"]["discount"]) == (seed, 0.9)
+    assert "trial 1 of 1: learner.discount 0.9: mean return 3.0" in capsys.readouterr().out
 
+    text = text_of(folder)
     assert main(["sweep", "sweep.yaml"]) == 0
-    assert lines_of(folder) == lines
+    assert text_of(folder) == text
 
 
-@pytest.mark.usefixtures("_runs_in_this_process")
-def test_a_goal_from_info_is_the_score(write, capsys):
-    folder = write(
+@pytest.mark.usefixtures("_sweeps_in_this_process")
+def test_a_goal_from_info_is_the_score(write_sweep, capsys):
+    folder = write_sweep(
         {"settings": {"learner.learning_rate": [0.01]}},
         environment={"id": "talkative_corridor:Corridor-v0", "use_vector_implementation": False},
         stop={"max_updates": 1, "target_metric": "is_success"},
@@ -102,53 +51,49 @@ def test_a_goal_from_info_is_the_score(write, capsys):
 
     assert main(["sweep", "sweep.yaml"]) == 0
 
-    (line,) = lines_of(folder)
-    summary = read_json(folder / "runs" / line["run"] / "summary.json")
-    assert line["score"] == summary["evaluation"]["metrics"]["is_success"]
-    assert line["score"] != summary["evaluation"]["return_mean"]
-    assert f"mean is_success {line['score']:.4g}" in capsys.readouterr().out
+    (row,) = rows_of(folder)
+    evaluation = summary_of(folder, 0)["evaluation"]
+    assert row.value == evaluation["metrics"]["is_success"] != evaluation["return_mean"]
+    assert f"mean is_success {row.value:.4g}" in capsys.readouterr().out
 
 
-@pytest.mark.usefixtures("_runs_in_this_process")
-def test_a_run_without_the_goal_from_info_has_failed(write):
-    folder = write(
+@pytest.mark.usefixtures("_sweeps_in_this_process")
+def test_a_run_without_the_goal_from_info_has_failed(write_sweep, capsys):
+    folder = write_sweep(
         {"settings": {"learner.learning_rate": [0.01]}},
         stop={"max_updates": 1, "target_metric": "is_success"},
     )
 
     assert main(["sweep", "sweep.yaml"]) == 1
 
-    (line,) = lines_of(folder)
-    assert (line["status"], line["score"]) == ("failed", None)
-    assert "has stop.target_metric = 'is_success'" in line["error"]
+    assert states_of(folder) == [(0, "FAIL")]
+    assert (
+        "failed: seed 0: no episode of its last evaluation has stop.target_metric = 'is_success'"
+        in (capsys.readouterr().out)
+    )
 
 
-@pytest.mark.usefixtures("_runs_in_this_process")
-def test_a_run_that_fails_is_noted_and_the_others_run(write, capsys):
+@pytest.mark.usefixtures("_sweeps_in_this_process")
+def test_a_trial_that_fails_is_noted_and_the_others_run(write_sweep, capsys):
     fault = [{"fault": "none"}, {"fault": "raise"}]
-    folder = write(
+    folder = write_sweep(
         {"settings": {"environment.kwargs": fault, "learner.discount": [0.9]}},
         environment={"id": "fake_environments:Faulty-v0"},
     )
 
     assert main(["sweep", "sweep.yaml"]) == 0
 
-    good, bad = lines_of(folder)
-    assert good["status"] == "finished"
-    assert bad["status"] == "failed"
-    assert bad["score"] is None
-    assert "ArithmeticError: the environment is faulty" in bad["error"]
-    shown = capsys.readouterr().out
-    assert "trial 2 of 2, seed 0" in shown
-    assert "failed: " in shown
+    assert states_of(folder) == [(0, "COMPLETE"), (1, "FAIL")]
+    assert "ArithmeticError: the environment is faulty" in rows_of(folder)[1].user_attrs["error"]
+    assert "trial 2 of 2: environment.kwargs {'fault': 'raise'}" in capsys.readouterr().out
 
     assert main(["sweep", "sweep.yaml", "--retry-failed"]) == 0
-    assert [line["trial"] for line in lines_of(folder)] == [0, 1, 1]
+    assert states_of(folder) == [(0, "COMPLETE"), (1, "FAIL"), (1, "FAIL")]
 
 
 @pytest.mark.slow
-def test_ctrl_c_stops_the_run_in_good_order_and_the_same_command_goes_on(write, tmp_path):
-    folder = write(
+def test_ctrl_c_stops_the_run_in_good_order_and_the_same_command_goes_on(write_sweep, tmp_path):
+    folder = write_sweep(
         {"settings": {"learner.discount": [0.9, 1.0]}},
         stop={"max_updates": 400},
         environment={"id": "fake_environments:ShortOrLong-v0", "kwargs": {"step_s": 0.001}},
@@ -170,7 +115,7 @@ def test_ctrl_c_stops_the_run_in_good_order_and_the_same_command_goes_on(write, 
     assert "the same command goes on from here" in said
     summary = read_json(journal.parent / "summary.json")
     assert summary["status"] == "interrupted"
-    assert not (folder / "trials.jsonl").exists()
+    assert states_of(folder) == [(0, "RUNNING")]
     played = journal.read_text().count('"batch": {')
 
     again = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL)
@@ -183,9 +128,9 @@ def test_ctrl_c_stops_the_run_in_good_order_and_the_same_command_goes_on(write, 
 
 @pytest.mark.slow
 def test_runs_stop_in_good_order_when_their_sweep_is_killed_and_the_same_command_goes_on(
-    write, tmp_path
+    write_sweep, tmp_path
 ):
-    folder = write(
+    folder = write_sweep(
         {"settings": {"learner.discount": [0.9, 1.0]}},
         stop={"max_updates": 1000},
         environment={"id": "fake_environments:ShortOrLong-v0", "kwargs": {"step_s": 0.001}},
@@ -209,7 +154,7 @@ def test_runs_stop_in_good_order_when_their_sweep_is_killed_and_the_same_command
     for run in runs:
         assert read_json(run / "summary.json")["stop_reason"] == "stopped by SIGTERM"
         assert list((run / "checkpoints").glob("*.safetensors"))
-    assert not (folder / "trials.jsonl").exists()
+    assert states_of(folder) == [(0, "RUNNING"), (1, "RUNNING")]
 
     before = played()
     again = begin()
@@ -219,13 +164,13 @@ def test_runs_stop_in_good_order_when_their_sweep_is_killed_and_the_same_command
     assert processes_in(tmp_path) == []
 
 
-@pytest.mark.usefixtures("_runs_in_this_process")
-def test_a_run_that_another_process_still_makes_is_waited_for(write, capsys):
+@pytest.mark.usefixtures("_sweeps_in_this_process")
+def test_a_run_that_another_process_still_makes_is_waited_for(write_sweep, capsys):
     """Of a sweep that was killed: it was refused as in use, and failed although it finished."""
-    folder = write({"settings": {"learner.discount": [0.9]}})
+    folder = write_sweep({"settings": {"learner.discount": [0.9]}})
     assert main(["sweep", "sweep.yaml"]) == 0
-    lines, run = lines_of(folder), folder / "runs" / "trial-0000-seed-0"
-    (folder / "trials.jsonl").unlink()
+    run, lines = folder / "runs" / "trial-0000-seed-0", text_of(folder).splitlines(keepends=True)
+    (folder / "study.jsonl").write_text("".join(lines[:-1]))  # all but the end
     (run / "summary.json").rename(run / "not yet")
 
     with Journal(run / "metrics.jsonl") as journal:
@@ -237,103 +182,70 @@ def test_a_run_that_another_process_still_makes_is_waited_for(write, capsys):
         Timer(1.0, finish).start()
         assert main(["sweep", "sweep.yaml"]) == 0
 
-    assert lines_of(folder) == lines
+    assert states_of(folder) == [(0, "COMPLETE")]
     assert f"waits for their end, such as {run}" in capsys.readouterr().out
 
 
-def test_runs_side_by_side_give_what_each_gives_alone(write):
-    folder = write({"settings": {"learner.discount": [0.8, 0.9]}})
+def test_runs_side_by_side_give_what_each_gives_alone(write_sweep):
+    folder = write_sweep({"settings": {"learner.discount": [0.8, 0.9]}})
 
     assert main(["sweep", "sweep.yaml", "--parallel", "2"]) == 0
 
-    lines = sorted(lines_of(folder), key=lambda line: line["trial"])
-    assert [(line["settings"]["learner.discount"], line["score"]) for line in lines] == [
-        (0.8, 3.0),
-        (0.9, 3.0),
+    assert [(row.params["learner.discount"], row.value) for row in rows_of(folder)] == [
+        ("0.8", 3.0),
+        ("0.9", 3.0),
     ]
 
 
-@pytest.mark.usefixtures("_runs_in_this_process")
-def test_optuna_hears_of_all_trials_but_those_that_can_be_under_way(write, monkeypatch):
-    heard = []
-
-    def remembering(trial, history):
-        heard.append(len(history))
-        return {"learner.discount": 0.9}
-
-    monkeypatch.setattr("reinforce.cluster.sweeps.sweep.make_sampler", lambda sweep: remembering)
-    settings = {"learner.discount": {"low": 0.5, "high": 0.9}}
-    write({"settings": settings, "method": "optuna", "trials": 3})
-
-    assert main(["sweep", "sweep.yaml", "--parallel", "2"]) == 0
-
-    assert heard == [0, 0, 1]
-
-
-@pytest.mark.usefixtures("_runs_in_this_process")
-def test_a_trial_that_has_begun_keeps_its_settings_whatever_would_be_proposed_now(
-    write, monkeypatch
-):
-    """Optuna proposes others once it has heard of other trials, and the run directory holds these:
-    it could not be resumed under others."""
-    proposals = iter([0.9, 0.8])
-
-    def propose(trial, history):
-        return {"learner.discount": next(proposals)}
-
-    monkeypatch.setattr("reinforce.cluster.sweeps.sweep.make_sampler", lambda sweep: propose)
-    folder = write(
-        {"settings": {"learner.discount": [0.9, 0.8]}, "method": "optuna", "trials": 1},
-        environment={"id": "fake_environments:Faulty-v0", "kwargs": {"fault": "raise"}},
-    )
-    for words in ([], ["--retry-failed"]):
-        assert main(["sweep", "sweep.yaml", *words]) == 1, "no run finished"
-
-    first, again = lines_of(folder)
-    assert first["settings"] == again["settings"] == {"learner.discount": 0.9}
-    assert "ArithmeticError: the environment is faulty" in again["error"]
-
-
-def test_a_run_that_ends_just_after_it_was_asked_is_not_lost(write, monkeypatch):
-    """It is over from the second question on: whoever asks twice in a round drops it unseen."""
-
-    class EndsBetweenQuestions:
-        def __init__(self, trial, settings, config, folder):
-            self._run = TrialRun(trial, config.run.seed, settings, "finished", 1.0, config.run.name)
-            self._num_questions = 0
-
-        def is_over(self):
-            self._num_questions += 1
-            return self._num_questions > 1
-
-        def outcome(self):
-            return self._run
-
-        def let_go(self):
-            pass
-
-    monkeypatch.setattr("reinforce.cluster.sweeps.sweep.TrialProcess", EndsBetweenQuestions)
-    folder = write({"settings": {"learner.discount": [0.9, 1.0]}})
+@pytest.mark.usefixtures("_sweeps_in_this_process")
+def test_a_trial_that_has_begun_keeps_its_settings_whatever_would_be_proposed_now(write_sweep):
+    """The run directory holds these: it could not be resumed under others."""
+    discount = {"low": 0.5, "high": 1.0}
+    folder = write_sweep({"settings": {"learner.discount": discount}, "method": "tpe", "trials": 2})
+    assert main(["sweep", "sweep.yaml"]) == 0
+    first, second = (row.params["learner.discount"] for row in rows_of(folder))
+    lines = text_of(folder).splitlines(keepends=True)
+    # As if the second, of which nothing but its beginning is known, had been proposed another.
+    other = "".join(lines[:-1]).replace(str(second), "0.75")
+    (folder / "study.jsonl").write_text(other)
+    shutil.rmtree(folder / "runs" / "trial-0001-seed-0")
 
     assert main(["sweep", "sweep.yaml"]) == 0
 
-    assert [line["trial"] for line in lines_of(folder)] == [0, 1]
+    assert [row.params["learner.discount"] for row in rows_of(folder)] == [first, 0.75]
+    config = yaml.safe_load((folder / "runs" / "trial-0001-seed-0" / "config.yaml").read_text())
+    assert config["learner"]["discount"] == 0.75
 
 
-def test_runs_that_would_take_the_whole_machine_each_are_not_put_side_by_side(write, capsys):
-    folder = write({"settings": {"learner.discount": [0.9, 1.0]}}, cluster={"backend": "ray"})
+def test_runs_that_would_take_the_whole_machine_each_are_not_put_side_by_side(write_sweep, capsys):
+    settings = {"learner.discount": [0.9, 1.0]}
+    for workers, cluster in (
+        ({}, {}),
+        ({"max_workers": 2}, {}),  # of a Ray of its own, which thinks the machine is its own
+        ({}, {"address": "auto"}),
+    ):
+        about = {"cluster": {"backend": "ray", **cluster}, "workers": workers}
+        folder = write_sweep({"settings": settings}, **about)
 
-    assert main(["sweep", "sweep.yaml", "--parallel", "2"]) == 2
+        assert main(["sweep", "sweep.yaml", "--parallel", "2"]) == 2
 
-    assert "set workers.num_workers in the base" in capsys.readouterr().err
-    assert not folder.exists()
+        assert "set workers.num_workers in the base" in capsys.readouterr().err
+        assert not folder.exists()
 
 
-@pytest.mark.usefixtures("_runs_in_this_process")
-def test_in_mlflow_the_trials_stand_below_their_sweep(write, tmp_path):
+def test_runs_that_share_a_cluster_need_a_limit_each(write_sweep, tmp_path):
+    cluster = {"backend": "ray", "address": "auto"}
+    settings = {"learner.discount": [0.9, 1.0]}
+    write_sweep({"settings": settings}, cluster=cluster, workers={"max_workers": 2})
+
+    check(*load_sweep(tmp_path / "sweep.yaml"), 2)
+
+
+@pytest.mark.usefixtures("_sweeps_in_this_process")
+def test_in_mlflow_the_trials_stand_below_their_sweep(write_sweep, tmp_path):
     from mlflow import MlflowClient
 
-    folder = write({"settings": {"learner.discount": [0.9, 1.0]}}, tracking={"enabled": True})
+    folder = write_sweep({"settings": {"learner.discount": [0.9, 1.0]}}, tracking={"enabled": True})
 
     assert main(["sweep", "sweep.yaml"]) == 0
 
@@ -346,73 +258,62 @@ def test_in_mlflow_the_trials_stand_below_their_sweep(write, tmp_path):
     assert parent.data.metrics == {"sweep/score": 3.0, "sweep/best_score": 3.0}
     assert sorted(child.data.tags["trial"] for child in children) == ["0", "1"]
     assert {child.info.status for child in children} == {"FINISHED"}
+    assert {child.data.tags["trial_state"] for child in children} == {"COMPLETE"}
 
 
-def test_what_a_trial_tries_is_known_from_its_beginning_on(tmp_path):
-    SweepLedger(tmp_path, forget_failed=False).begin(0, {"learner.discount": 0.9})
-    with (tmp_path / "settings.jsonl").open("a") as file:
-        file.write('{"trial": 1, "se')
-
-    again = SweepLedger(tmp_path, forget_failed=False)
-
-    assert again.settings_of(0) == {"learner.discount": 0.9}
-    assert again.settings_of(1) is None
-    assert again.runs() == []
-
-
-def test_a_torn_line_is_forgotten_and_the_file_stays_whole(tmp_path):
-    ledger = SweepLedger(tmp_path, forget_failed=False)
-    run = TrialRun(0, 1, {"learner.discount": 0.9}, "finished", 5.0, "trial-0000-seed-1")
-    ledger.add(run)
-    with (tmp_path / "trials.jsonl").open("a") as file:
-        file.write('{"trial": 0, "se')
-
-    again = SweepLedger(tmp_path, forget_failed=False)
-    other = TrialRun(0, 2, {"learner.discount": 0.9}, "failed", None, "trial-0000-seed-2", "x")
-    again.add(other)
-
-    assert again.runs_of(0) == again.runs() == [run, other]
-    assert again.history(1) == [({"learner.discount": 0.9}, 5.0)]
-    forgetful = SweepLedger(tmp_path, forget_failed=True)
-    assert forgetful.runs_of(0) == [run]
-
-
-@pytest.mark.parametrize("name", ["trials", "settings"])
-def test_a_damaged_line_of_the_ledger_is_named_and_nothing_is_cut(name, write, capsys):
-    folder = write({"settings": {"learner.discount": [0.9]}})
+@pytest.mark.parametrize(
+    "line", ['{"op_code": "0"}', "{}", "[]", "no JSON", '{"op_code":4,"study_id":0}', '"\\ud800"']
+)
+def test_a_damaged_line_of_the_study_is_said_and_nothing_is_cut(line, write_sweep, capsys):
+    folder = write_sweep({"settings": {"learner.discount": [0.9]}})
     folder.mkdir(parents=True)
-    damaged = '{"trial": "0", "settings": {}}\ntorn'
-    (folder / f"{name}.jsonl").write_text(damaged)
+    (folder / "study.jsonl").write_text(f"{line}\n")
 
     assert main(["sweep", "sweep.yaml"]) == 2
 
-    assert f"{folder}/{name}.jsonl, line 1 is damaged (trial: " in capsys.readouterr().err
-    assert (folder / f"{name}.jsonl").read_text() == damaged
+    assert f"{folder}/study.jsonl is damaged (" in capsys.readouterr().err
+    assert text_of(folder) == f"{line}\n"
 
 
-@pytest.mark.usefixtures("_runs_in_this_process")
-def test_settings_that_another_noted_and_do_not_exist_are_a_failed_run(write, capsys):
-    folder = write({"settings": {"learner.discount": [0.9]}})
+def test_the_folder_of_an_older_sweep_is_refused_and_left_as_it_was(write_sweep, capsys):
+    folder = write_sweep({"settings": {"learner.discount": [0.9]}})
     folder.mkdir(parents=True)
-    (folder / "settings.jsonl").write_text('{"trial": 0, "settings": {"lerner.discount": 0.9}}\n')
+    (folder / "settings.jsonl").write_text('{"trial": 0, "settings": {"learner.discount": 0.9}}\n')
 
-    assert main(["sweep", "sweep.yaml"]) == 1
+    assert main(["sweep", "sweep.yaml"]) == 2
 
-    assert "unknown key 'lerner'; did you mean 'learner'?" in capsys.readouterr().out
+    assert "holds a sweep of version 0.1, which kept other records" in capsys.readouterr().err
+    assert [path.name for path in folder.iterdir()] == ["settings.jsonl"]
 
 
-def test_two_processes_do_not_run_one_sweep_nor_touch_each_others_ledger(write, capsys):
+@pytest.mark.parametrize("package", ["optuna", "cmaes"])
+def test_a_sweep_without_the_extra_is_told_how_to_get_it(package, write_sweep, monkeypatch, capsys):
+    def find(name):
+        return None if name == package else name
+
+    monkeypatch.setattr("reinforce.cluster.commands.sweep.find_spec", find)
+    settings = {"learner.discount": {"low": 0.5, "high": 1.0}}
+    folder = write_sweep({"settings": settings, "method": "cmaes", "trials": 1})
+
+    assert main(["sweep", "sweep.yaml"]) == 2
+
+    said = capsys.readouterr().err
+    assert f"a sweep needs the package {package}, of the extra `sweep`: pip install" in said
+    assert not folder.exists()
+
+
+def test_two_processes_do_not_run_one_sweep_nor_touch_each_others_study(write_sweep, capsys):
     """The line that another process is writing looks like one that is torn."""
-    folder = write({"settings": {"learner.discount": [0.9]}})
+    folder = write_sweep({"settings": {"learner.discount": [0.9]}})
     folder.mkdir(parents=True)
-    being_written = '{"trial": 0, "se'
-    (folder / "trials.jsonl").write_text(being_written)
+    being_written = '{"op_code": 0, "se'
+    (folder / "study.jsonl").write_text(being_written)
 
     with sweep_lock(folder):
         assert main(["sweep", "sweep.yaml"]) == 2
 
     assert "another process runs this sweep" in capsys.readouterr().err
-    assert (folder / "trials.jsonl").read_text() == being_written
+    assert text_of(folder) == being_written
 
 
 GRID = (
@@ -471,7 +372,7 @@ BAD = {
     ),
     "a method with a slip": (
         {"settings": {"learner.discount": [1]}, "method": "gird"},
-        "sweep.method = 'gird' is refused: it should be 'grid', 'random' or 'optuna'",
+        "sweep.method = 'gird' is refused: it should be 'grid', 'random', 'tpe', 'cmaes' or 'gp'",
     ),
     "trials that are no number": (
         {"settings": {"learner.discount": [1]}, "method": "random", "trials": "many"},
@@ -534,6 +435,53 @@ BAD = {
         {"settings": {"learner.discount": [1]}, "sampler_seed": 2**40},
         "sweep.sampler_seed = 1099511627776 is refused",
     ),
+    "a pruner without a rung": (
+        {"settings": {"learner.discount": [1]}, "pruner": "median"},
+        "pruner = 'median' and first_rung = None do not go together; a pruner needs",
+    ),
+    "a rung without a pruner": (
+        {"settings": {"learner.discount": [1]}, "first_rung": 5},
+        "pruner = 'none' and first_rung = 5 do not go together",
+    ),
+    "a pruner of two minds": (
+        {
+            "settings": {"learner.discount": [1]},
+            "pruner": "median",
+            "first_rung": 5,
+            "objectives": [{"metric": "score"}, {"metric": "success"}],
+        },
+        "pruner = 'median' judges by one objective, and there are 2; use pruner: none",
+    ),
+    "a pruner that compares steps after equally many": (
+        {
+            "settings": {"learner.discount": [1]},
+            "pruner": "median",
+            "first_rung": 5,
+            "objectives": [{"metric": "environment_steps", "direction": "minimize"}],
+        },
+        "compares trials after equally many environment_steps, which cannot be the objective",
+    ),
+    "an objective twice": (
+        {"settings": {"learner.discount": [1]}, "objectives": [{}, {"metric": "score"}]},
+        "each metric may stand there once, not ['score', 'score']",
+    ),
+    "a metric that is not measured": (
+        {"settings": {"learner.discount": [1]}, "constraints": {"energy": 1}},
+        "'energy' is not measured, only score, environment_steps, is_success, success; name it in",
+    ),
+    "CMA-ES without a range": (
+        {"settings": {"learner.discount": [1]}, "method": "cmaes", "trials": 2},
+        "method = 'cmaes' needs a range; of choices alone use method: tpe",
+    ),
+    "CMA-ES with a constraint": (
+        {
+            "settings": {"learner.discount": {"low": 0, "high": 1}},
+            "method": "cmaes",
+            "trials": 2,
+            "constraints": {"success": 1},
+        },
+        "method = 'cmaes' has one objective and no constraints; use method: tpe",
+    ),
     "a base that does not exist": (
         {"settings": {"learner.discount": [1]}, "base": "cartpol"},
         "there is no preset 'cartpol'; did you mean 'cartpole'?",
@@ -542,9 +490,9 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_what_cannot_be_swept_is_said_before_anything_starts(case, write, capsys):
+def test_what_cannot_be_swept_is_said_before_anything_starts(case, write_sweep, capsys):
     values, message = BAD[case]
-    folder = write(values)
+    folder = write_sweep(values)
 
     assert main(["sweep", "sweep.yaml"]) == 2
     said = capsys.readouterr().err
@@ -580,8 +528,8 @@ def test_a_file_that_is_no_sweep_is_refused_by_name(case, tmp_path, monkeypatch,
     assert [path.name for path in tmp_path.iterdir()] == ["sweep.yaml"]
 
 
-def test_a_preset_instead_of_a_sweep_is_told_what_a_sweep_is(write, capsys):
-    write({})
+def test_a_preset_instead_of_a_sweep_is_told_what_a_sweep_is(write_sweep, capsys):
+    write_sweep({})
 
     assert main(["sweep", "cartpole"]) == 2
     assert (
@@ -590,11 +538,11 @@ def test_a_preset_instead_of_a_sweep_is_told_what_a_sweep_is(write, capsys):
     ) in capsys.readouterr().err
 
 
-@pytest.mark.usefixtures("_runs_in_this_process")
-def test_a_folder_of_another_sweep_is_refused(write, capsys):
-    write({"settings": {"learner.discount": [0.9]}})
+@pytest.mark.usefixtures("_sweeps_in_this_process")
+def test_a_folder_of_another_sweep_is_refused(write_sweep, capsys):
+    write_sweep({"settings": {"learner.discount": [0.9]}})
     assert main(["sweep", "sweep.yaml"]) == 0
-    write({"settings": {"learner.discount": [0.8]}})
+    write_sweep({"settings": {"learner.discount": [0.8]}})
 
     assert main(["sweep", "sweep.yaml"]) == 2
     assert "holds another sweep, or this one with other settings" in capsys.readouterr().err

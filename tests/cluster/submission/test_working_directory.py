@@ -34,7 +34,7 @@ def test_what_runs_leave_behind_and_what_is_hidden_stays_here(folder):
 OUTPUTS = (
     *("train.log", "train.log.1", "envs/maze.log", "nohup.out", "slurm-17.out"),
     *("results/a/config.yaml", "results/a/metrics.jsonl", "results/a/checkpoints/1.safetensors"),
-    *("tried/sweep.yaml", "tried/settings.jsonl", "tried/configs/trial-0000-seed-0.yaml"),
+    *("tried/sweep.yaml", "tried/study.jsonl", "tried/configs/trial-0000-seed-0.yaml"),
 )
 
 

@@ -8,9 +8,12 @@ from written_runs import records, write_end, write_run
 
 from reinforce.cluster.commands.sync import sync_run_directory
 from reinforce.cluster.files import read_json, write_json
-from reinforce.cluster.sweeps.ledger import SweepLedger, TrialRun, sweep_lock
+from reinforce.cluster.sweeps.ledger import SweepLedger, run_name, sweep_lock
 from reinforce.cluster.sweeps.tracking import SweepTracking
 from reinforce.cluster.tracking.follower import close_stale_runs
+from reinforce.configs.sweep import SweepConfig
+
+SWEEP = SweepConfig(base="cartpole", settings={"learner.discount": [0.9]}, seeds=[3])
 
 
 class WrittenSweep:
@@ -18,7 +21,7 @@ class WrittenSweep:
 
     def __init__(self, folder, make_config, store_uri):
         self.folder, self.warnings = folder, []
-        self.ledger = SweepLedger(folder, forget_failed=False)
+        self.ledger = SweepLedger(folder, SWEEP)
         self.client = MlflowClient(store_uri)
         self.now_s = 0.0
         self._make_config = make_config
@@ -28,18 +31,19 @@ class WrittenSweep:
         config = self._make_config(tracking={"enabled": True})
         with sweep_lock(self.folder):
             yield SweepTracking(
-                self.folder, config, self.ledger, self.warnings.append, lambda: self.now_s
+                self.folder, SWEEP, config, self.ledger, self.warnings.append, lambda: self.now_s
             )
 
     def end_run(self, trial):
-        """Add a run that has ended to the ledger; return its directory, not in MLflow yet."""
-        name = f"trial-{trial}"
+        """Add a trial that has ended to the ledger; return its run, which is not in MLflow yet."""
+        name = run_name(trial, 3)
         directory = str(self.folder / "runs")
         run = write_run(
             self._make_config(run={"name": name, "directory": directory}), records(1, 2)
         )
         write_end(run)
-        self.ledger.add(TrialRun(trial, 0, {}, "finished", 10.0 + trial, name))
+        self.ledger.begin(trial, {"learner.discount": "0.9"})
+        self.ledger.finish(trial, [10.0 + trial], {})
         return run
 
     def parent(self):
@@ -75,7 +79,7 @@ def test_a_child_that_is_not_in_mlflow_yet_is_no_error_and_is_noted_later(sweep)
         assert sweep.children() == ["1"]
 
         sync_run_directory(late)
-        tracking.finish("FINISHED", 11.0)
+        tracking.finish("FINISHED")
 
     assert sweep.warnings == []
     assert sweep.children() == ["0", "1"]
@@ -98,7 +102,7 @@ def test_an_outage_is_told_once_and_what_it_missed_is_noted_afterwards(sweep, tm
         store.rmdir()
         aside.rename(store)
 
-        tracking.finish("FINISHED", 12.0)
+        tracking.finish("FINISHED")
 
     assert sweep.children() == ["0", "1", "2"]
 
@@ -135,12 +139,12 @@ def test_a_server_that_is_away_is_asked_ever_more_rarely_and_normally_once_it_is
 def test_called_again_it_notes_what_is_missing_and_doubles_nothing(sweep):
     sync_run_directory(sweep.end_run(0))
     with sweep.tracking() as tracking:
-        tracking.finish("KILLED", 10.0)
+        tracking.finish("KILLED")
     sync_run_directory(sweep.end_run(1))
 
     for _ in range(2):
         with sweep.tracking() as tracking:
-            tracking.finish("FINISHED", 11.0)
+            tracking.finish("FINISHED")
 
     assert sorted(sweep.scores()) == [(0, 10.0), (1, 11.0)]
     parent = sweep.parent()

@@ -122,9 +122,7 @@ def nodes():
 
 @pytest.mark.ray
 @pytest.mark.slow
-def test_two_runs_share_a_cluster_and_the_one_that_stays_gets_all_of_it(
-    nodes, tmp_path
-):
+def test_two_runs_share_a_cluster_and_the_one_that_stays_gets_all_of_it(nodes, tmp_path):
     with training(tmp_path, nodes, "high", {"cluster.priority": 3.0}) as high:
         wait_for(lambda: high.workers == 4)
         with training(tmp_path, nodes, "low", {"stop.max_updates": 25}) as low:
