@@ -20,12 +20,12 @@ _RUNG = "max_environment_steps"
 """The limit of the section ``stop`` that a rung is, too: the stop reason of a run that is there."""
 
 _MAX_STARTS = 3
-"""Of a run that dies without a word: its Ray node was lost, or the system had no memory left."""
+"""Starts of a run that dies without a word: its Ray node was lost, or the system had no memory left."""
 
 _NO_SUMMARY: dict[str, Any] = {"status": "none"}
 
 _STOP_TIMEOUT_S = 120.0
-"""For a run that was told to stop: it writes a checkpoint first."""
+"""Time for a run to stop: it writes a checkpoint first."""
 
 
 @dataclass(frozen=True)
