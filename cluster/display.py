@@ -111,7 +111,7 @@ class RunPanel:
         self._evaluated = {"evaluated": "not yet"}
         self._seconds = {"sampling": 0.0, "learning": 0.0, "evaluating": 0.0}
         self._training_time_s, self._noted_at_s = 0.0, time.monotonic()
-        self._stage: str | None = "evaluating" if config.evaluation.every_updates else "update 1"
+        self._stage: str | None = "playing the first episodes"
 
     def note(self, entry: JournalEntry) -> None:
         """Take note of an update or an evaluation."""

@@ -15,6 +15,7 @@ _NAMED_AFTER_S = 2.0
 """When a stage is named in a line where there is no spinner."""
 
 _STARTING = re.compile("^starting (.*)$")
+"""A stage that `status` calls a wait for what is to start."""
 
 _LINE_AFTER_S = 15.0
 """Longer than any wait takes of which nothing is wrong."""
@@ -73,7 +74,8 @@ def _report(
 ) -> None:
     began_s, reports = time.monotonic(), WaitReports(line_after_s)
     waited_for = _STARTING.sub(r"\1 to start", stage.removeprefix("waiting for "))
-    is_named, is_noted, has_spinner = False, False, console.is_terminal and not console.quiet
+    is_noted, has_spinner = False, console.is_terminal and not console.quiet
+    is_named = has_spinner or console.stderr  # where programs look for errors
     with ExitStack() as shown:
         if is_over.wait(min(_SPINNER_AFTER_S, line_after_s)):
             return
@@ -86,7 +88,7 @@ def _report(
                 _say(console, f"still {stage} after {waited_s:.0f} s{because}")
                 note(is_over, f"{waited_for}{because}")
                 is_noted = True
-            elif not has_spinner and not is_named and waited_s >= _NAMED_AFTER_S:
+            elif not is_named and waited_s >= _NAMED_AFTER_S:
                 _say(console, stage)
                 is_named = True
             if is_over.wait(min(_SPINNER_AFTER_S, line_after_s)):

@@ -181,7 +181,7 @@ def test_before_the_first_batch_the_panel_says_what_it_waits_for():
     with LiveDisplay(out, Config(), "my-run") as display:
         out.print(display._panel.drawn())
 
-    assert "evaluating" in out.file.getvalue()
+    assert "playing the first episodes" in out.file.getvalue()
 
 
 def test_what_users_write_is_shown_as_it_is():

@@ -91,7 +91,9 @@ class Screen:
         begin = len(self._file.getvalue())
         time.sleep(0.3)
         text = self._file.getvalue()[begin:]
-        return set(re.findall("(?:waiting for|starting)[a-z ;]*[a-z]|evaluating", text))
+        return set(
+            re.findall("(?:waiting for|starting)[a-z ;]*[a-z]|playing the first episodes", text)
+        )
 
 
 def wait_on(screen, purpose):
@@ -120,7 +122,7 @@ def test_waits_that_overlap_share_one_spinner_whichever_ends_first(screen):
 
 
 def test_a_spinner_is_below_the_panel_whichever_begins_and_ends_first(screen):
-    first = "evaluating"
+    first = "playing the first episodes"
     early = wait_on(screen, "waiting for a worker")
     with LiveDisplay(screen.console, Config(), "my-run"):
         assert screen.drawn() == {first, "waiting for a worker"}
