@@ -15,7 +15,8 @@ _NAMED_AFTER_S = 2.0
 """When a stage is named in a line where there is no spinner."""
 
 _STARTING = re.compile("^starting (.*)$")
-"""A stage that `status` calls a wait for what is to start."""
+_DOING = re.compile(r"^(waiting for|\w+ing) ")
+"""What `status` leaves out, which says "waiting for"."""
 
 _LINE_AFTER_S = 15.0
 """Longer than any wait takes of which nothing is wrong."""
@@ -73,9 +74,10 @@ def _report(
     is_over: threading.Event,
 ) -> None:
     began_s, reports = time.monotonic(), WaitReports(line_after_s)
-    waited_for = _STARTING.sub(r"\1 to start", stage.removeprefix("waiting for "))
+    waited_for = _DOING.sub("", _STARTING.sub(r"\1 to start", stage))
     is_noted, has_spinner = False, console.is_terminal and not console.quiet
-    is_named = has_spinner or console.stderr  # where programs look for errors
+    # Standard error is where programs look for errors; a wait has its line when it lasts.
+    is_named = has_spinner or console.stderr or stage.startswith("waiting for ")
     with ExitStack() as shown:
         if is_over.wait(min(_SPINNER_AFTER_S, line_after_s)):
             return
