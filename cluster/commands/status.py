@@ -16,6 +16,7 @@ from rich.table import Table
 from reinforce.cluster.commands.arguments import Command, Flag
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import UsageError
+from reinforce.cluster.number_format import number
 from reinforce.cluster.run_store.run_status import RunStatus, State, find_runs, status_of
 
 _INTERVAL_S = 2.0
@@ -101,16 +102,16 @@ def _table(console: PlainConsole, rows: Sequence[RunStatus]) -> Table:
     table.add_column("", overflow="fold")
     for row in rows:
         numbers = (
-            (row.updates, ","),
-            (row.return_mean, ".1f"),
-            (row.environment_steps_per_s, ",.0f"),
-            (row.workers, ","),
+            (row.updates, "{:,}".format),
+            (row.return_mean, number),
+            (row.environment_steps_per_s, "{:,.0f}".format),
+            (row.workers, "{:,}".format),
         )
         state = console.cell(row.state)
         state.stylize(_STYLES[row.state])
         note = shorten(_in_a_line(row.note), _NOTE_LENGTH, placeholder="…")
         note = f"for {note}" if row.state == "waiting" and note else note
-        cells = ["-" if value is None else format(value, form) for value, form in numbers]
+        cells = ["-" if value is None else form(value) for value, form in numbers]
         name, since = console.cell(row.name), _moment(row.since_ms)
         table.add_row(name, state, *cells, since, console.cell(note))
     return table

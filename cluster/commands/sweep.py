@@ -14,6 +14,7 @@ from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import InterruptedRunError, UsageError
 from reinforce.cluster.files import write_atomically
 from reinforce.cluster.interrupts import Interrupts
+from reinforce.cluster.number_format import number
 from reinforce.configs.config import Config
 from reinforce.configs.loading import to_yaml
 from reinforce.configs.quoting import command_line
@@ -185,7 +186,7 @@ def _measured(trial: "FrozenTrial", sweep: SweepConfig) -> dict[str, str]:
     for objective, value in zip(sweep.objectives, trial.values or (), strict=False):
         values[objective.metric] = value
     known = ((metric, values[metric]) for metric in sweep.metrics if metric in values)
-    return {name: f"{v:.1f}" if 1 <= abs(v) < 1e5 else f"{v:.4g}" for name, v in known}
+    return {name: number(value) for name, value in known}
 
 
 def _words(trial: "FrozenTrial") -> str:
@@ -216,13 +217,13 @@ def _print_trials(
     table.add_column("settings", overflow="fold")
     for title in ("trial", "ended", *(_title(metric, goal) for metric in sweep.metrics)):
         table.add_column(title, justify="right")
-    for number in sorted(ledger.trials, key=rank):
-        trial = ledger.trials[number]
+    for index in sorted(ledger.trials, key=rank):
+        trial = ledger.trials[index]
         measured = _measured(trial, sweep)
         cells = (measured.get(metric, "-") for metric in sweep.metrics)
         words, state = console.cell(_words(trial)), states[trial.state.name]
-        table.add_row(words, str(number + 1), state, *cells)
+        table.add_row(words, str(index + 1), state, *cells)
     console.print(table)
     if len(sweep.objectives) > 1:
-        numbers = ", ".join(str(number + 1) for number in sorted(front)) or "none"
+        numbers = ", ".join(str(index + 1) for index in sorted(front)) or "none"
         console.say(f"Pareto front: trials {numbers}")

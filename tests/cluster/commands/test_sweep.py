@@ -16,6 +16,7 @@ from small_sweeps import rows_of, states_of, summary_of, text_of
 from reinforce.cluster.cli import main
 from reinforce.cluster.commands.sweep import check
 from reinforce.cluster.files import read_json
+from reinforce.cluster.number_format import number
 from reinforce.cluster.run_store.journal import Journal
 from reinforce.cluster.sweeps.ledger import sweep_lock
 from reinforce.configs.sweep import load_sweep
@@ -54,7 +55,7 @@ def test_a_goal_from_info_is_the_score(write_sweep, capsys):
     (row,) = rows_of(folder)
     evaluation = summary_of(folder, 0)["evaluation"]
     assert row.value == evaluation["metrics"]["is_success"] != evaluation["return_mean"]
-    assert f"mean is_success {row.value:.4g}" in capsys.readouterr().out
+    assert f"mean is_success {number(row.value)}" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("_sweeps_in_this_process")
