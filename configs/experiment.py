@@ -124,9 +124,10 @@ class EnvironmentConfig(Section):
     )
     wrappers: tuple[WrapperConfig, ...] = Field(
         (),
-        description="Wrappers, the first one innermost: names in gymnasium.wrappers or "
-        "'module:Class', alone or with arguments, as a YAML list such as '[ClipAction, "
-        "{FrameStackObservation: {stack_size: 4}}]'. Wrapped environments are stepped one by one.",
+        description="Wrappers, the first one innermost: names in gymnasium.wrappers, "
+        "ActionSubset, FrameDifferences, PointsAsEpisodes or 'module:Class', alone or with "
+        "arguments, as a YAML list such as '[ClipAction, {FrameStackObservation: {stack_size: "
+        "4}}]'. Wrapped environments are stepped one by one.",
     )
     max_episode_steps: int | None = Field(
         None,
