@@ -14,8 +14,11 @@ from numpy.typing import NDArray
 Step = tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]
 """What ``step`` returns: observation, reward, terminated, truncated and info."""
 
-_LONGEST_FIRST_POINT_STEPS = 2000
-"""After which a game is taken for one without points."""
+_Start = tuple[Any, Any, dict[str, Any]]
+"""State of an emulator, and the observation and the info that it gave."""
+
+_LONGEST_GAME_STEPS = 3000
+"""Of a game that is played at random."""
 
 
 class ActionSubset(gymnasium.ActionWrapper[Any, int, Any]):
@@ -47,22 +50,30 @@ class ActionSubset(gymnasium.ActionWrapper[Any, int, Any]):
 
 
 class PointsAsEpisodes(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """Each point of an Atari game is an episode: it ends with the first reward that is not 0.
+    """A point of an Atari game, or a few, is an episode. A reward that is not 0 is a point.
 
-    An episode begins where the game does, or just after a first point that was played without
-    moving; its seed decides which. In Pong the loser of a point is served to, so these are the two
-    serves. The emulator draws no random numbers, and is put back into states that it was in when
-    the wrapper was made: an episode depends on its seed alone, and no ROM is loaded to begin one.
+    An episode begins where the game does, or after a point of one game that was played at random
+    when the wrapper was made: as often after a point that was lost as after one that was won, which
+    the start of the game counts as, for in Pong the loser is served to. Its seed decides. The
+    emulator draws no random numbers, and is put back into the state that it was in then: an episode
+    depends on its seed alone, and no ROM is loaded to begin one.
     """
 
-    def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
+    def __init__(self, env: gymnasium.Env[Any, Any], points: int = 1) -> None:
         """Wrap a game; innermost, for others that ``reset`` has to pass through.
 
+        Args:
+            env: A game of ALE's without sticky actions.
+            points: With which an episode ends, >= 1. Those after the first begin as the policy
+                has ended the one before.
+
         Raises:
-            ValueError: It is none of ALE's, draws random numbers, has another limit of time than
-                its own, or gives no point to a player who does nothing.
+            ValueError: It is no such game, has another limit of time than its own, or gives no
+                points to whoever plays at random.
         """
         super().__init__(env)
+        if points < 1:
+            raise ValueError(f"points = {points} must be >= 1")
         self._emulator: Any = env.unwrapped
         if not hasattr(self._emulator, "restore_state"):
             raise ValueError(f"PointsAsEpisodes needs a game whose id begins with ALE/, not {env}")
@@ -76,30 +87,42 @@ class PointsAsEpisodes(gymnasium.Wrapper[Any, Any, Any, Any]):
                 "PointsAsEpisodes goes inside of a limit of time: use the wrapper TimeLimit behind "
                 f"it instead of environment.max_episode_steps {env.spec.max_episode_steps}"
             )
-        observation, info = env.reset(seed=0)
-        self._starts = [(self._state(), observation, info)]
-        for _ in range(_LONGEST_FIRST_POINT_STEPS):
-            observation, reward, _, _, info = env.step(0)
-            if float(reward):
-                break
-        else:
-            raise ValueError(
-                f"PointsAsEpisodes: no point within {_LONGEST_FIRST_POINT_STEPS} steps in {env}"
-            )
-        self._starts.append((self._state(), observation, info))
+        self._points, self._points_left = points, points
+        self._starts = self._random_game()
 
     def step(self, action: Any) -> Step:
         observation, reward, terminated, truncated, info = self.env.step(action)
-        return observation, reward, terminated or float(reward) != 0, truncated, info
+        self._points_left -= float(reward) != 0
+        return observation, reward, terminated or self._points_left <= 0, truncated, info
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
         if seed is not None:
             self.np_random, _ = seeding.np_random(seed)
-        state, observation, info = self._starts[self.np_random.integers(len(self._starts))]
+        starts = self._starts[self.np_random.integers(2)]
+        state, observation, info = starts[self.np_random.integers(len(starts))]
         self._emulator.restore_state(state)
+        self._points_left = self._points
         return observation, dict(info)
+
+    def _random_game(self) -> tuple[list[_Start], list[_Start]]:
+        """Return the starts after a won point, the game's own among them, and after a lost one."""
+        observation, info = self.env.reset(seed=0)
+        won, lost = [(self._state(), observation, info)], list[_Start]()
+        actions = np.random.default_rng(0).integers(
+            self._emulator.action_space.n, size=_LONGEST_GAME_STEPS
+        )
+        for action in actions:
+            observation, reward, terminated, truncated, info = self.env.step(int(action))
+            if terminated or truncated:
+                break
+            if float(reward):
+                starts = won if float(reward) > 0 else lost
+                starts.append((self._state(), observation, info))
+        if not lost:
+            raise ValueError(f"PointsAsEpisodes: at random no point is lost in {self.env}")
+        return won, lost
 
     def _state(self) -> Any:
         return self._emulator.clone_state(include_rng=True)

@@ -115,12 +115,30 @@ def test_an_episode_is_one_point_and_a_function_of_its_seed(pong):
     np.testing.assert_array_equal(frames, again)
 
 
-def test_episodes_begin_with_both_serves(pong):
-    environment = pong(wrappers=["PointsAsEpisodes"])
+def test_an_episode_may_be_a_few_points(pong):
+    _, rewards = played(pong([{"PointsAsEpisodes": {"points": 3}}]), 7)
 
-    starts = {environment.reset(seed=seed)[0].tobytes() for seed in range(20)}
+    assert np.count_nonzero(rewards) == 3
+    assert rewards[-1] != 0
 
-    assert len(starts) == 2
+
+def test_half_of_the_episodes_begin_as_after_a_point_that_was_won(pong):
+    """In Pong the winner's serve goes to the other side, which is the left half of the screen."""
+    environment = pong(["PointsAsEpisodes"], obs_type="ram")
+    horizontal = 49  # address of the place of the ball
+    goes_left = []
+    for seed in range(40):
+        environment.reset(seed=seed)
+        places = [int(environment.step(0)[0][horizontal]) for _ in range(24)][-3:]
+        goes_left.append(places == sorted(places, reverse=True))
+
+    assert 10 <= sum(goes_left) <= 30
+
+
+def test_there_are_many_starts(pong):
+    environment = pong(["PointsAsEpisodes"], obs_type="ram")
+
+    assert len({environment.reset(seed=seed)[0].tobytes() for seed in range(60)}) > 10
 
 
 @pytest.mark.parametrize(
