@@ -18,14 +18,15 @@ import numpy as np
 
 import reinforce
 
+_POINTS = {"PointsAsEpisodes": {"points": 5}}
 _STACK = [
-    "PointsAsEpisodes",
+    _POINTS,
     {"AtariPreprocessing": {"frame_skip": 1, "screen_size": 42, "noop_max": 15}},
     {"ActionSubset": {"actions": [0, 2, 3]}},
     {"FrameStackObservation": {"stack_size": 2}},
 ]
 _NATURE = [
-    "PointsAsEpisodes",
+    _POINTS,
     {"AtariPreprocessing": {"frame_skip": 1, "noop_max": 15}},
     {"FrameStackObservation": {"stack_size": 4}},
 ]
@@ -43,9 +44,6 @@ VARIANTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
             "environment.wrappers": _NATURE,
             "policy.kind": "cnn",
             "policy.hidden_sizes": (512,),
-            "learner.episodes_per_update": 8,
-            "workers.envs_per_worker": 8,
-            "workers.episodes_per_ticket": 8,
         },
     ),
     "pong_karpathy": ("pong_karpathy", {"learner.episodes_per_update": 60}),
