@@ -49,13 +49,12 @@ def table(measured: Sequence[Result]) -> str:
     for result in measured:
         rows = result["rows"]
         scores = [row["return_mean"] for row in rows]
-        low, high = interval(scores)
         middle = {key: statistics.median(row[key] for row in rows) for key in COUNTS}
         cells.append(
             [
                 result["name"],
                 f"{rows[0]['seed']} to {rows[-1]['seed']}",
-                f"{number(statistics.mean(scores))} ({number(low)} to {number(high)})",
+                f"{number(statistics.mean(scores))}{interval_in_words(scores)}",
                 " ".join(number(score) for score in scores),
                 *(tables.value(round(middle[key])) for key in COUNTS),
             ]
@@ -68,7 +67,7 @@ def table(measured: Sequence[Result]) -> str:
     versions = tables.listed(measured[-1]["versions"])
     return (
         f"{tables.grid(headings, cells)}\n\n![Mean returns during training: each seed thin, "
-        f"their mean, and its 95 % interval](images/{PICTURE})\n\n"
+        f"their mean up to where the first of them ended, its 95 % interval](images/{PICTURE})\n\n"
         f"(`{measured[-1]['command']}`; {where}; {versions}; {'; '.join(origins)}.)"
     )
 
@@ -85,6 +84,12 @@ def interval(scores: Sequence[float]) -> tuple[float, float]:
     middle = statistics.mean(scores)
     half = float(t.ppf(0.975, len(scores) - 1) * sem(scores))
     return middle - half, middle + half
+
+
+def interval_in_words(scores: Sequence[float]) -> str:
+    """Return the interval in brackets; nothing for one seed."""
+    low, high = interval(scores)
+    return f" ({number(low)} to {number(high)})" if len(scores) > 1 else ""
 
 
 def number(value: float) -> str:
@@ -108,12 +113,14 @@ def draw(measured: Sequence[Result], path: Path) -> None:
 def draw_panel(axes: Axes, group: Group) -> None:
     """Draw every seed thin, their mean up to where the shortest ended, and its interval."""
     for run in group.runs:
-        axes.plot(*np.array(run.metrics[CURVES[1]]).T, color="tab:blue", linewidth=0.5, alpha=0.6)
+        steps, returns = np.array(run.metrics[CURVES[1]]).T
+        axes.plot(steps / 1000, returns, color="tab:blue", linewidth=0.5, alpha=0.6)
     curve = group.curve(np.mean)
     if curve is not None:
-        axes.plot(curve.steps, curve.values, color="tab:blue", linewidth=1.8)
-        axes.fill_between(curve.steps, curve.low, curve.high, color="tab:blue", alpha=0.2)
-    axes.set(title=group.label, xlabel="environment steps", ylabel="mean return of a batch")
+        steps = curve.steps / 1000
+        axes.plot(steps, curve.values, color="tab:blue", linewidth=1.8)
+        axes.fill_between(steps, curve.low, curve.high, color="tab:blue", alpha=0.2)
+    axes.set(title=group.label, xlabel="thousands of steps", ylabel="mean return of a batch")
     axes.grid(alpha=0.3)
 
 

@@ -29,6 +29,7 @@ RUNS = ROOT / "runs" / "results"
 CURVE_POINTS = 100
 NEEDS_HOURS = ("article", "pong", "pong_karpathy")
 COMMAND = "make results"
+CODE = ("configs", "learner", "workers", "cluster", "reinforce")
 
 
 def settings_of(preset: str) -> dict[str, Any]:
@@ -86,10 +87,10 @@ def measure(preset: str, seed: int) -> dict[str, Any]:
 
 
 def commit() -> str:
-    """Return the commit that is checked out, with a plus if files differ from it."""
+    """Return the commit that is checked out, with a plus if our code differs from it."""
     git = ["git", "-C", str(ROOT)]
     head = subprocess.check_output([*git, "rev-parse", "--short=12", "HEAD"], text=True).strip()
-    differs = subprocess.run([*git, "diff", "--quiet", "HEAD"], check=False).returncode
+    differs = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", *CODE], check=False).returncode
     return head + "+" * bool(differs)
 
 
