@@ -32,7 +32,7 @@ from reinforce.cluster.zoo.card import (
 from reinforce.cluster.zoo.hub import PREFIX, Hub
 from reinforce.cluster.zoo.names import SHIPPED, ZOO, own_zoo, require_name, shipped_names
 from reinforce.cluster.zoo.places import Folder, Place, Registry
-from reinforce.configs.quoting import shown
+from reinforce.configs.quoting import command_line, shown
 
 _TIMEOUT_S = 300.0
 _NUM_STEPS = 100
@@ -79,7 +79,7 @@ class ZooCommand(Command):
             return 0
         if self.what is None:
             needed = "the name of an agent" if self.action == "pull" else "a run directory"
-            raise UsageError(f"`reinforce zoo {self.action}` needs {needed}")
+            raise UsageError(f"`{command_line('zoo', self.action)}` needs {needed}")
         if self.action == "pull":
             self._pull(self.what)
         else:

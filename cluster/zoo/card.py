@@ -17,6 +17,7 @@ from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.summary import read_summary
 from reinforce.cluster.typed_json import Count, Finite, parse_json
 from reinforce.configs.config import Config
+from reinforce.configs.quoting import command_line
 from reinforce.configs.roles import flat
 from reinforce.configs.section import MAX_TEXT
 
@@ -90,7 +91,7 @@ class Card(BaseModel):
 | licence | {self.licence or "its maker has not said"} |
 | weights | sha256 `{self.weights_sha256}` |
 
-Train it again: `reinforce train {SETTINGS}`, with distributed-reinforce {self.reinforce}.
+Train it again: `{command_line("train", SETTINGS)}`, with distributed-reinforce {self.reinforce}.
 
 | steps | mean return |
 | --- | --- |
