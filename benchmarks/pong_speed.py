@@ -19,6 +19,12 @@ import numpy as np
 import reinforce
 
 _POINTS = {"PointsAsEpisodes": {"points": 5}}
+_LARGE = [
+    _POINTS,
+    {"AtariPreprocessing": {"frame_skip": 1, "screen_size": (80, 105), "noop_max": 15}},
+    {"ActionSubset": {"actions": [0, 2, 3]}},
+    {"FrameDifferences": {"rows": [17, 97], "background": 87, "unit": 64, "previous": 0.5}},
+]
 _STACK = [
     _POINTS,
     {"AtariPreprocessing": {"frame_skip": 1, "screen_size": 42, "noop_max": 15}},
@@ -32,7 +38,12 @@ _NATURE = [
 ]
 VARIANTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "pong": ("pong", {}),
-    "pong, 64 units": ("pong", {"policy.hidden_sizes": (64,)}),
+    "pong, 128 units": ("pong", {"policy.hidden_sizes": (128,)}),
+    "pong, 128 units, max_kl": (
+        "pong",
+        {"policy.hidden_sizes": (128,), "learner.max_kl": 0.02},
+    ),
+    "pong, 80 x 80": ("pong", {"environment.wrappers": _LARGE}),
     "pong, two frames of 42 x 42": ("pong", {"environment.wrappers": _STACK}),
     "pong, two frames of 42 x 42, convolutions": (
         "pong",
@@ -96,14 +107,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--updates", type=int, default=2)
+    parser.add_argument("--only", nargs="+", choices=[*VARIANTS], default=[*VARIANTS])
     arguments = parser.parse_args()
     import ale_py
 
     ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
-    rates: dict[str, list[float]] = {"the emulator alone": [], **{name: [] for name in VARIANTS}}
+    rates: dict[str, list[float]] = {name: [] for name in ("the emulator alone", *arguments.only)}
     for _ in range(arguments.rounds):
         rates["the emulator alone"].append(emulator_steps_per_s(4000))
-        for name, (preset, settings) in VARIANTS.items():
+        for name in arguments.only:
+            preset, settings = VARIANTS[name]
             rates[name].append(training_steps_per_s(preset, settings, arguments.updates))
     bare = statistics.median(rates["the emulator alone"])
     for name, measured in rates.items():
