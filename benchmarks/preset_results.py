@@ -43,7 +43,12 @@ def settings_of(preset: str) -> dict[str, Any]:
 
 
 def call(*words: str) -> str:
-    """Return what our own command prints; RuntimeError if it fails."""
+    """Return what our own command prints.
+
+    Raises:
+        KeyboardInterrupt: It was interrupted, after a checkpoint.
+        RuntimeError: It failed.
+    """
     result = subprocess.run(
         [sys.executable, "-m", "reinforce", *words],
         cwd=ROOT,
@@ -51,6 +56,8 @@ def call(*words: str) -> str:
         text=True,
         check=False,
     )
+    if result.returncode > 128:
+        raise KeyboardInterrupt
     if result.returncode:
         raise RuntimeError(f"`reinforce {' '.join(words)}` ended with {result.returncode}")
     return result.stdout
@@ -111,24 +118,35 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> None:
-    """Run what has not been run yet, and make the page of all that there is."""
+def run_seeds(preset: str, seeds: range, folder: Path) -> None:
+    """Run the seeds of a preset that the folder lacks, and write each down."""
+    rows = rows_of(preset, folder)
+    for seed in sorted({*seeds} - {row["seed"] for row in rows}):
+        row = measure(preset, seed)
+        rows = sorted([*rows, row], key=lambda row: row["seed"])
+        results.write(preset, rows, COMMAND, folder=folder)
+        print(
+            f"{preset} {seed}: {row['return_mean']:.3g} after "
+            f"{row['environment_steps']:,} steps, {row['training_s']} s",
+            flush=True,
+        )
+
+
+def main() -> int:
+    """Run what has not been run yet, make the page of all that there is; 1 if something failed."""
     arguments = parse()
     first, last = arguments.seeds
+    failed = []
     for preset in arguments.presets:
-        rows = rows_of(preset, arguments.output)
-        for seed in sorted({*range(first, last + 1)} - {row["seed"] for row in rows}):
-            rows = sorted([*rows, measure(preset, seed)], key=lambda row: row["seed"])
-            results.write(preset, rows, COMMAND, folder=arguments.output)
-            row = next(row for row in rows if row["seed"] == seed)
-            print(
-                f"{preset} {seed}: {row['return_mean']:.3g} after "
-                f"{row['environment_steps']:,} steps, {row['training_s']} s",
-                flush=True,
-            )
+        try:
+            run_seeds(preset, range(first, last + 1), arguments.output)
+        except RuntimeError as error:  # what it needs is not installed, for example
+            failed.append(f"{preset}: {error}")
     if arguments.output == preset_report.FOLDER:
         preset_report.main()
+    print(*failed, sep="\n", end="\n" * bool(failed))
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
