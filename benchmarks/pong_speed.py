@@ -38,11 +38,8 @@ _NATURE = [
 ]
 VARIANTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "pong": ("pong", {}),
-    "pong, 128 units": ("pong", {"policy.hidden_sizes": (128,)}),
-    "pong, 128 units, max_kl": (
-        "pong",
-        {"policy.hidden_sizes": (128,), "learner.max_kl": 0.02},
-    ),
+    "pong, 64 units": ("pong", {"policy.hidden_sizes": (64,)}),
+    "pong, max_kl": ("pong", {"learner.max_kl": 0.02}),
     "pong, 80 x 80": ("pong", {"environment.wrappers": _LARGE}),
     "pong, two frames of 42 x 42": ("pong", {"environment.wrappers": _STACK}),
     "pong, two frames of 42 x 42, convolutions": (
