@@ -8,7 +8,7 @@ UPGRADE := .venv-upgrade
 SBOM := .venv-sbom
 DOCS := $(CURDIR)/.venv-docs
 
-.PHONY: train test check lint types prove-learning bench bench-gpu bench-peers chaos chaos-network chaos-replacement chaos-signals chaos-sweep soak fuzz secrets compose-test wheel sbom hashes cases test-slow test-tracking test-compiler test-benchmarks browser-test docs upgrade clean
+.PHONY: train test check lint types prove-learning results bench bench-gpu bench-peers chaos chaos-network chaos-replacement chaos-signals chaos-sweep soak fuzz secrets compose-test wheel sbom hashes cases test-slow test-tracking test-compiler test-benchmarks browser-test docs upgrade clean
 
 train: $(STAMP)  ## Train CartPole on a local Ray and record it in ./mlflow.db
 	.venv/bin/reinforce train cartpole
@@ -32,6 +32,9 @@ types: $(STAMP)  ## Static types, strict
 prove-learning: $(STAMP)  ## Ten seeds of CartPole on both backends, without and with lookahead
 	.venv/bin/python benchmarks/cartpole_seeds.py --seeds 10
 	.venv/bin/python benchmarks/cartpole_seeds.py --seeds 10 --lookahead 1
+
+results: $(STAMP)  ## Train every quick preset on five fresh seeds and fill docs/results.md; goes on where it was stopped
+	.venv/bin/python benchmarks/preset_results.py
 
 bench: $(STAMP)  ## Our own figures of docs/performance.md
 	for name in limit vector backends scaling startup worker broadcast learner_step rollout; do \

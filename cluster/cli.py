@@ -51,6 +51,7 @@ VERBS = {
     "compare": ("RUN_DIR ... [--plot FILE] [...]", "configurations side by side, over seeds"),
     "diff": ("RUN_DIR RUN_DIR", "the first update at which two runs part, and how"),
     "sweep": ("FILE.yaml [--directory DIR]", "try settings, and stop the worse trials early"),
+    "zoo": ("list | pull NAME | push RUN_DIR [...]", "trained agents, ready to use"),
     "ui": ("[RUN_DIR] [--uri URI] [...]", "show runs in the browser, by MLflow"),
 }
 """By verb: what follows it, and what it does."""
@@ -65,7 +66,7 @@ _OF_OUTPUT = (
 """Numbers of errors by which an output may say that it takes no more."""
 
 _READING = (
-    *("sync", "plot", "compare", "diff", "ui", "export", "status"),
+    *("sync", "plot", "compare", "diff", "ui", "export", "status", "zoo"),
     *("scale", "pause", "unpause", "stop"),
 )
 """Verbs that run no code of the user's: nothing is imported from where they are called."""

@@ -6,6 +6,7 @@
                                     has one per run
 ``…/update-000000012.safetensors``  one of its files
 ``BUNDLE``                          a folder that ``reinforce export`` has made
+``zoo:NAME``                        an agent that comes with this package, or was pulled
 ``models:/NAME@ALIAS``              a model in MLflow, or ``models:/NAME/VERSION``,
                                     ``models:/m-ID``, ``runs:/RUN_ID/best``
 ==================================  ==================================================
@@ -31,6 +32,7 @@ from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.stored_environment import read_environment
 from reinforce.cluster.run_store.tracking_state import read_tracking_state
 from reinforce.cluster.run_store.trust import CHECKPOINTS, is_known, require_trust
+from reinforce.cluster.zoo.names import ZOO, find_agent
 from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
 from reinforce.configs.execution import TrackingConfig
@@ -43,6 +45,7 @@ _TIMEOUT_S = 120.0
 """For a store to find and send one policy."""
 
 _IN_MLFLOW = ("models:/", "runs:/")
+_NO_PLACE = (*_IN_MLFLOW, ZOO)
 _REGISTERED = re.compile(r"(models:/[^/@]+)[@/]([^/@]+)")
 _OF_RUN = re.compile(r"(runs:/[^/]+/(?:best|last))(?:-update-(\d+))?")
 _WHICH = re.compile(r"(.+)@(best|\d+)")
@@ -81,7 +84,7 @@ def is_run_directory(source: str) -> bool:
     Raises:
         UsageError: It is a folder that cannot be looked into.
     """
-    if source.startswith(_IN_MLFLOW) or "://" in source:
+    if source.startswith(_NO_PLACE) or "://" in source:
         return False
     where, which = _split(source)
     return not which and _file_in(where) is None and not _has_checkpoints(where)
@@ -127,7 +130,7 @@ def _split(source: str) -> tuple[str, str]:
         where, which = source, ""
     else:
         where, which = found[1], found[2] or ""
-    is_local = "://" not in where and not where.startswith(_IN_MLFLOW)
+    is_local = "://" not in where and not where.startswith(_NO_PLACE)
     return (str(Path(where).absolute()) if is_local else where), which
 
 
@@ -135,17 +138,19 @@ def _find(source: str, setting: str, tracking: TrackingConfig, *, trust: bool) -
     if source.startswith(_IN_MLFLOW):
         from reinforce.cluster.tracking.registry import load_model_checkpoint
 
-        return _self_contained(*load_model_checkpoint(source, tracking))
+        return self_contained(*load_model_checkpoint(source, tracking))
+    if source.startswith(ZOO):
+        return self_contained(source, find_agent(source.removeprefix(ZOO))[1])
     where, which = _split(source)
     file = _file_in(where, setting)
     if file:
         if which:
             raise UsageError(f"it is one version: leave out @{which}")
         folder, _, name = file.rpartition("/")
-        return _self_contained(where, CheckpointReader(folder, setting).read(name))
+        return self_contained(where, CheckpointReader(folder, setting).read(name))
     if "://" in where or _has_checkpoints(where):
         checkpoint = _chosen(CheckpointReader(where, setting), which)
-        return _self_contained(f"{where}@{checkpoint.learner.version}", checkpoint)
+        return self_contained(f"{where}@{checkpoint.learner.version}", checkpoint)
     return _of_run(RunDirectory.open(Path(where)), which, trust=trust)
 
 
@@ -203,7 +208,8 @@ def _chosen(checkpoints: CheckpointReader, which: str) -> Checkpoint:
     return found
 
 
-def _self_contained(source: str, checkpoint: Checkpoint) -> StoredPolicy:
+def self_contained(source: str, checkpoint: Checkpoint) -> StoredPolicy:
+    """Return the policy of a checkpoint that says all of it; UsageError if it does not."""
     if checkpoint.environment is None:
         raise UsageError(
             "it does not say what its environment looks like, as those of earlier versions; name "

@@ -76,8 +76,9 @@ class RunConfig(Section):
         None,
         min_length=1,
         description="Weights to begin with: RUN_DIR, RUN_DIR@best or RUN_DIR@UPDATE; the same of a "
-        "folder or URL of checkpoints; the folder of an exported bundle; a model of MLflow such as "
-        "models:/NAME@champion. Spaces and policy have to be the same. None: random weights.",
+        "folder or URL of checkpoints; the folder of an exported bundle; an agent, zoo:NAME; a "
+        "model of MLflow such as models:/NAME@champion. Spaces and policy have to be the same. "
+        "None: random weights.",
     )
     start_from_optimizer: Annotated[bool, Role.FIXED] = Field(
         default=False,
@@ -124,9 +125,10 @@ class EnvironmentConfig(Section):
     )
     wrappers: tuple[WrapperConfig, ...] = Field(
         (),
-        description="Wrappers, the first one innermost: names in gymnasium.wrappers or "
-        "'module:Class', alone or with arguments, as a YAML list such as '[ClipAction, "
-        "{FrameStackObservation: {stack_size: 4}}]'. Wrapped environments are stepped one by one.",
+        description="Wrappers, the first one innermost: names in gymnasium.wrappers, "
+        "ActionSubset, FrameDifferences, PointsAsEpisodes or 'module:Class', alone or with "
+        "arguments, as a YAML list such as '[ClipAction, {FrameStackObservation: {stack_size: "
+        "4}}]'. Wrapped environments are stepped one by one.",
     )
     max_episode_steps: int | None = Field(
         None,

@@ -336,9 +336,10 @@ def load(
             these, which is a ``SavedPolicy``, with what of a ``Run`` makes sense without it:
             a folder or URL of checkpoints, or one of its files (``"s3://bucket/runs/mine"``, with
             ``@best`` or ``@UPDATE`` behind it for another than the newest); the folder of an
-            exported bundle; a model of MLflow (``"models:/NAME@champion"``, ``"models:/NAME/3"``,
-            ``"models:/NAME/latest"``, ``"models:/m-ID"``, ``"runs:/RUN_ID/best"``) in the store
-            that ``mlflow.set_tracking_uri`` or the environment names, or in ``mlflow.db`` here.
+            exported bundle; an agent of the zoo (``"zoo:cartpole"``); a model of MLflow
+            (``"models:/NAME@champion"``, ``"models:/NAME/3"``, ``"models:/NAME/latest"``,
+            ``"models:/m-ID"``, ``"runs:/RUN_ID/best"``) in the store that
+            ``mlflow.set_tracking_uri`` or the environment names, or in ``mlflow.db`` here.
         environment: The class or function that a run was given from Python.
         policy: The class of the policy, likewise.
         evaluation_environment: The one of ``evaluation.environment``, if that is another.

@@ -18,7 +18,15 @@ ALLOWED = {
     "cluster": {
         *("numpy", "scipy", "ray", "mlflow", "tyro", "rich", "yaml", "safetensors"),
         *("matplotlib", "fsspec", "psutil", "pydantic"),
-        *("av", "onnx", "onnxruntime", "optuna", "tensorboard", "wandb"),  # extras
+        *(
+            "av",
+            "onnx",
+            "onnxruntime",
+            "optuna",
+            "tensorboard",
+            "wandb",
+            "huggingface_hub",
+        ),  # extras
         "torch",  # in the program of a bundle
         "IPython",  # in the process of a notebook, which is built on it
     },

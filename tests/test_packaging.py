@@ -25,7 +25,7 @@ def test_the_wheel_holds_one_package_and_nothing_else(wheel):
     assert {top for top in tops if not top.endswith(".dist-info")} == {"reinforce"}
 
 
-def test_the_wheel_holds_every_module_and_every_preset(wheel):
+def test_the_wheel_holds_every_module_preset_and_agent(wheel):
     names = set(wheel.namelist())
 
     for floor in FLOORS:
@@ -33,6 +33,8 @@ def test_the_wheel_holds_every_module_and_every_preset(wheel):
             assert f"reinforce/{path.relative_to(ROOT)}" in names
     for preset in preset_names():
         assert f"reinforce/configs/presets/{preset}.yaml" in names
+    for agent in (ROOT / "cluster" / "zoo" / "agents").rglob("*.*"):
+        assert f"reinforce/{agent.relative_to(ROOT)}" in names
 
 
 def test_the_console_script_is_the_command_line():

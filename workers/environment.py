@@ -31,6 +31,7 @@ from reinforce.workers.spaces import (
     action_layout,
     observation_layout,
 )
+from reinforce.workers.wrappers import ActionSubset, FrameDifferences, PointsAsEpisodes
 
 SINGLE_ENVIRONMENTS = (
     "; set environment.use_vector_implementation to false to step single environments"
@@ -48,6 +49,10 @@ _EXTRAS = {
     "box2d": ("box2d",),
 }
 """Extras of ``pyproject.toml`` and the words by which errors name what they hold."""
+
+_OWN_WRAPPERS: dict[str, Callable[..., gymnasium.Env[Any, Any]]] = {
+    wrapper.__name__: wrapper for wrapper in (ActionSubset, FrameDifferences, PointsAsEpisodes)
+}
 
 _REFUSED_WRAPPERS = {
     "Autoreset": "workers reset each episode themselves, with the seed of its ticket",
@@ -320,7 +325,9 @@ def _wrapped(
 
 
 def _wrapper_class(name: str) -> Any:
-    """Return a wrapper of Gymnasium's, or the user's as ``module:Class``."""
+    """Return a wrapper of Gymnasium's or of ours, or the user's as ``module:Class``."""
+    if name in _OWN_WRAPPERS:
+        return _OWN_WRAPPERS[name]
     _refuse_wrapper(name, name)  # before it is imported: some need packages that are not there
     module, _, attribute = name.rpartition(":")
     with refusing(f"environment.wrappers: {name!r} cannot be imported"):
@@ -329,8 +336,9 @@ def _wrapper_class(name: str) -> Any:
         except (ModuleNotFoundError, AttributeError) as error:
             raise UnsuitableEnvironmentError(
                 f"environment.wrappers: {name!r} is neither a wrapper of gymnasium.wrappers nor "
-                f"module:Class of your own ({error})"
-                f"{_near(name, gymnasium.wrappers.__all__)}{_missing_extra(error)}"
+                f"module:Class of your own, nor one of {', '.join(_OWN_WRAPPERS)} ({error})"
+                f"{_near(name, (*gymnasium.wrappers.__all__, *_OWN_WRAPPERS))}"
+                f"{_missing_extra(error)}"
             ) from None
     for parent in getattr(found, "__mro__", ()):
         if parent.__module__.startswith("gymnasium.wrappers."):

@@ -7,9 +7,13 @@ import numpy as np
 
 from reinforce.cluster.commands.arguments import Flag, PlayCommand
 from reinforce.cluster.console import PlainConsole
+from reinforce.cluster.errors import UsageError
 from reinforce.cluster.evaluation import Evaluation, in_words
 from reinforce.cluster.export.trained_policy import TrainedPolicy
 from reinforce.cluster.number_format import mean_and_interval, numbers
+from reinforce.cluster.policy_sources import find_policy
+from reinforce.cluster.zoo.names import ZOO
+from reinforce.configs.execution import TrackingConfig
 from reinforce.configs.quoting import shown
 
 
@@ -17,7 +21,8 @@ from reinforce.configs.quoting import shown
 class EvaluateCommand(PlayCommand):
     """Play fresh, seeded episodes with a trained policy, in this process and without Ray.
 
-    Neither training nor its evaluations play these episodes, and nothing is written.
+    Neither training nor its evaluations play these episodes, and nothing is written. zoo:NAME in
+    place of a run directory is an agent that `reinforce zoo list` shows.
 
     Attributes:
         episodes: Episodes, >= 1; more of them give a narrower 95 % interval.
@@ -28,9 +33,7 @@ class EvaluateCommand(PlayCommand):
     json: Flag = False
 
     def execute(self) -> int:
-        policy = TrainedPolicy.load(
-            self.run, best=self.best, trust=self.trust, changes=self.environment.given
-        )
+        policy = self._policy()
         seed = policy.config.run.seed if self.seed is None else self.seed
         tickets = policy.tickets(seed, self.episodes, greedy=not self.sampled)
         reports = [report for report, _ in policy.play(tickets)]
@@ -64,3 +67,17 @@ class EvaluateCommand(PlayCommand):
         if result.num_cut:
             PlainConsole(stderr=True).say(result.cuts_in_words(), "yellow")
         return 0
+
+    def _policy(self) -> TrainedPolicy:
+        """Return the policy of the run, or the agent of the zoo that stands in its place."""
+        changes, source = self.environment.given, str(self.run)
+        if not source.startswith(ZOO):
+            return TrainedPolicy.load(self.run, best=self.best, trust=self.trust, changes=changes)
+        if self.best:
+            raise UsageError(f"{shown(source)} is one version: leave out --best")
+        stored = find_policy(source, "source", TrackingConfig())
+        return TrainedPolicy.without_run(
+            *(source, stored.config, stored.spec, stored.checkpoint),
+            trust=self.trust,
+            changes=changes,
+        )

@@ -1,7 +1,7 @@
 """A trained policy as a run directory holds it: only read, also while the run goes on."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -122,17 +122,12 @@ class TrainedPolicy:
             search_current_directory()
         checkpoint = (_best if best else _newest)(Checkpoints(run, config))
         checkpoint = replace(checkpoint, tracking=read_tracking_state(run.tracking_file))
-        training, differs = config.environment, {}
+        learned_in = partial(read_environment, run.environment_file)
+        differs: Mapping[str, Any] = {}
         if plays:
-            played = config.evaluation_environment.with_changes(changes)
-            config = config.played_in(played)
-            differs = _differences(training, config)
-            spec = inspect_environment(played)
-            if differs:
-                learned_in = read_environment(run.environment_file)
-                require_equal_spaces(training, learned_in, played, spec)
+            config, spec, differs = _played(config, learned_in, changes)
         else:
-            spec = read_environment(run.environment_file)
+            spec = learned_in()
         require_fit(checkpoint, config, spec, is_known=is_vouched)
         which = "best" if best else "newest"
         return cls(str(run.path), run.name, config, spec, checkpoint, which, differs)
@@ -147,6 +142,7 @@ class TrainedPolicy:
         *,
         trust: bool,
         plays: bool = True,
+        changes: Mapping[str, Any] = MappingProxyType({}),
     ) -> "TrainedPolicy":
         """Return a version that is kept apart from its run; arguments and errors as for ``load``.
 
@@ -161,10 +157,11 @@ class TrainedPolicy:
                 f"{place} was trained in an environment with secrets among its settings, which do "
                 "not come along: play it from its run directory"
             )
+        learned_in, differs = spec, dict[str, Any]()
         if plays:
-            spec = inspect_environment(config.environment)
+            config, spec, differs = _played(config, lambda: learned_in, changes)
         require_fit(checkpoint, config, spec, is_known=trust)
-        return cls(place, config.run.name or place, config, spec, checkpoint)
+        return cls(place, config.run.name or place, config, spec, checkpoint, differs=differs)
 
     def portable(self) -> Checkpoint:
         """Return a checkpoint of the policy alone, for whoever gets it: without secrets."""
@@ -233,6 +230,18 @@ class TrainedPolicy:
                 except Exception as error:
                     raise TicketFailedError.in_review(ticket, error) from error
                 yield played
+
+
+def _played(
+    config: Config, learned_in: Callable[[], EnvironmentSpec], changes: Mapping[str, Any]
+) -> tuple[Config, EnvironmentSpec, dict[str, Any]]:
+    """Return what evaluations play, with changes: the configuration, how it looks, what differs."""
+    training, played = config.environment, config.evaluation_environment.with_changes(changes)
+    config, spec = config.played_in(played), inspect_environment(played)
+    differs = _differences(training, config)
+    if differs:
+        require_equal_spaces(training, learned_in(), played, spec)
+    return config, spec, differs
 
 
 def _differences(training: EnvironmentConfig, config: Config) -> dict[str, Any]:

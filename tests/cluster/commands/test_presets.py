@@ -13,6 +13,7 @@ NEEDS = {
     "hopper": ["mujoco"],
     "inverted_pendulum": ["mujoco"],
     "pong": ["ale_py", "cv2"],
+    "pong_karpathy": ["ale_py", "cv2"],
 }
 
 

@@ -225,3 +225,16 @@ def test_the_program_of_a_model_is_not_run(run, tmp_path):
         program.write_text(before)
 
     assert not (tmp_path / "was-run").exists()
+
+
+def test_the_champion_of_a_registered_model_is_an_agent(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+
+    assert main(["zoo", "list", "--place", "mlflow"]) == 0
+    assert "balancer" in capsys.readouterr().out
+    assert main(["zoo", "pull", "balancer", "--place", "mlflow"]) == 0
+
+    champion = reinforce.load("models:/balancer@champion").weights_sha256
+    assert reinforce.load("zoo:balancer").weights_sha256 == champion
+    assert main(["zoo", "push", str(run.path), "--place", "mlflow", "--name", "other"]) == 2
+    assert "--tracking.register_as other" in capsys.readouterr().err

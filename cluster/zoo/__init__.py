@@ -1,0 +1,1 @@
+"""Trained agents that anyone can have: cards, and the places where they are kept."""

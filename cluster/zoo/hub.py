@@ -1,0 +1,93 @@
+"""Repositories of Hugging Face, each with one agent: ``OWNER/NAME``. Needs the extra ``hub``."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from reinforce.cluster.errors import UsageError
+from reinforce.cluster.run_store.checkpoints import PORTABLE_CHECKPOINT
+from reinforce.cluster.zoo.card import CARD, read_card
+from reinforce.cluster.zoo.places import SETTING, Place
+from reinforce.configs.quoting import shown
+from reinforce.configs.regular_files import read_regular_file
+
+PREFIX = "hf:"
+_TAG = "distributed-reinforce"
+_MAX_BYTES = 2**30
+_README = """\
+---
+library_name: {tag}
+tags:
+- reinforcement-learning
+- {tag}
+license: {licence}
+---
+"""
+
+
+class Hub(Place):
+    """The agents of a user or an organisation.
+
+    The address of the hub and the token are Hugging Face's own affair: ``HF_ENDPOINT``,
+    ``HF_TOKEN`` or ``hf auth login``.
+    """
+
+    def __init__(self, owner: str) -> None:
+        """Name the owner; UsageError if the package that talks to the hub is not installed."""
+        try:
+            from huggingface_hub import HfApi
+        except ImportError:
+            raise UsageError(
+                f"{SETTING} {PREFIX}{owner} needs the package huggingface_hub: "
+                "pip install 'distributed-reinforce[hub]'"
+            ) from None
+        self._owner = owner
+        self._api = HfApi(endpoint=os.environ.get("HF_ENDPOINT"), library_name=_TAG)
+
+    def names(self) -> list[str]:
+        with self._named("list"):
+            models = self._api.list_models(author=self._owner, filter=_TAG)
+            return sorted(model.id.partition("/")[2] for model in models)
+
+    def read(self, name: str) -> tuple[bytes, bytes]:
+        with TemporaryDirectory() as folder, self._named(name):
+            paths = [
+                self._api.hf_hub_download(f"{self._owner}/{name}", file, local_dir=folder)
+                for file in (CARD, PORTABLE_CHECKPOINT)
+            ]
+            card, checkpoint = (
+                read_regular_file(Path(path), _MAX_BYTES, follow_links=False) for path in paths
+            )
+        return card, checkpoint
+
+    def write(self, name: str, files: Mapping[str, bytes]) -> str:
+        from huggingface_hub import CommitOperationAdd
+
+        repository = f"{self._owner}/{name}"
+        licence = read_card(files[CARD], name).licence
+        front = _README.format(tag=_TAG, licence=(licence or "unknown").lower()).encode()
+        with self._named(name):
+            self._api.create_repo(repository)
+            self._api.create_commit(
+                repository,
+                [
+                    CommitOperationAdd(file, front + content if file == "README.md" else content)
+                    for file, content in files.items()
+                ],
+                commit_message=f"Add {name}",
+            )
+        return f"{PREFIX}{repository}"
+
+    @contextmanager
+    def _named(self, what: str) -> Iterator[None]:
+        """Say what was asked for if the hub, or the way there, refuses."""
+        try:
+            yield
+        except Exception as error:
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            raise UsageError(
+                f"{SETTING} {shown(PREFIX + self._owner)}, {what}: {reason}; check the name, and "
+                "HF_TOKEN or `hf auth login` where it is private or written to"
+            ) from error

@@ -1,0 +1,235 @@
+"""Trained agents: those that come along, and those that are fetched from and offered elsewhere."""
+
+import json
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+from fake_hub import TOKEN, FakeHub
+
+import reinforce
+from reinforce.cluster.cli import main
+from reinforce.cluster.zoo.card import SETTINGS, read_card
+from reinforce.cluster.zoo.names import SHIPPED, find_agent, shipped_names
+from reinforce.configs.loading import load_config
+
+KEPT = ("card.json", "checkpoint.safetensors")
+
+
+@pytest.fixture(autouse=True)
+def own_zoo(tmp_path, monkeypatch):
+    """The folder of the user's own agents, empty."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    return tmp_path / "data" / "reinforce" / "zoo"
+
+
+@pytest.fixture(scope="module")
+def offered(trained_run, tmp_path_factory):
+    place = tmp_path_factory.mktemp("place")
+    words = ["--place", str(place), "--name", "walker", "--licence", "MIT"]
+    assert main(["zoo", "push", str(trained_run), *words]) == 0
+    return place
+
+
+@pytest.fixture
+def place(offered, tmp_path):
+    """A folder in which somebody offers one agent, walker."""
+    return Path(shutil.copytree(offered, tmp_path / "place"))
+
+
+def refused(capsys, *words):
+    assert main(["zoo", *map(str, words)]) == 2
+    return capsys.readouterr().err
+
+
+def pulled(place, *words):
+    assert main(["zoo", "pull", "walker", "--place", str(place), *words]) == 0
+
+
+@pytest.mark.parametrize("name", shipped_names())
+def test_a_shipped_agent_is_what_its_card_says_and_data_alone(name):
+    card, checkpoint = find_agent(name)
+
+    assert card.name == name
+    assert card.licence == "MIT"
+    assert card.evaluation is not None
+    assert checkpoint.weights.sha256 == card.weights_sha256
+    assert {file.name for file in (SHIPPED / name).iterdir()} == {*KEPT, SETTINGS}
+    assert load_config(str(SHIPPED / name / SETTINGS)).environment.id == card.environment
+
+
+def test_the_shipped_agents_are_small():
+    assert sum(file.stat().st_size for file in SHIPPED.rglob("*")) < 1_000_000
+
+
+def test_a_shipped_agent_is_evaluated_by_its_name(capsys):
+    assert main(["evaluate", "zoo:cartpole", "--episodes", "5", "--json"]) == 0
+
+    result = json.loads(capsys.readouterr().out)
+    assert result["run"] == "zoo:cartpole"
+    assert result["return_mean"] == 500.0
+
+
+def test_it_is_played_otherwise_where_that_is_said(capsys):
+    words = ["--environment.max_episode_steps", "100", "--episodes", "5", "--json"]
+    assert main(["evaluate", "zoo:cartpole", *words]) == 0
+
+    assert json.loads(capsys.readouterr().out)["return_mean"] == 100.0
+
+
+def test_an_agent_has_one_version(capsys):
+    assert main(["evaluate", "zoo:cartpole", "--best"]) == 2
+
+    assert "is one version: leave out --best" in capsys.readouterr().err
+
+
+def test_a_run_starts_from_an_agent(tmp_path, without_plots):
+    overrides = {
+        "run.start_from": "zoo:cartpole",
+        "stop.max_updates": 1,
+        "stop.target_return": None,
+        "evaluation.episodes": 5,
+        "tracking.enabled": False,
+    }
+    run = reinforce.train(
+        "cartpole", overrides, directory=tmp_path, backend="inline", progress=False
+    )
+
+    assert run.config.run.start_from == "zoo:cartpole"
+    assert run.config.run.start_from_sha256 == find_agent("cartpole")[0].weights_sha256
+    assert run.updates["rollout/return_mean"].iloc[0] > 200  # random weights: 20
+
+
+def test_a_misspelt_agent_is_named(capsys):
+    assert main(["evaluate", "zoo:cartpol"]) == 2
+
+    assert "did you mean 'cartpole'?" in capsys.readouterr().err
+
+
+def test_what_is_pushed_is_listed_pulled_and_the_same_policy(place, trained_run, own_zoo, capsys):
+    assert main(["zoo", "list", "--place", str(place)]) == 0
+    assert "walker" in capsys.readouterr().out
+    pulled(place)
+
+    assert find_agent("walker")[0].weights_sha256 == reinforce.load(trained_run).weights_sha256
+    card = read_card((own_zoo / "walker" / "card.json").read_bytes(), "walker")
+    assert card.updates == 3
+    assert card.evaluation.episodes == 20
+    assert card.curve[-1][0] == card.environment_steps
+    assert "| licence | MIT |" in (own_zoo / "walker" / "README.md").read_text()
+    assert main(["zoo", "list"]) == 0
+    assert "zoo:walker" in capsys.readouterr().out
+
+
+def test_the_settings_of_an_agent_train_it_again_and_name_no_place(place, trained_run):
+    again = load_config(str(place / "walker" / SETTINGS))
+
+    for section in ("environment", "learner", "policy", "stop", "workers"):
+        assert getattr(again, section) == getattr(reinforce.load(trained_run).config, section)
+    assert str(trained_run.parent) not in (place / "walker" / SETTINGS).read_text()
+
+
+def test_a_url_is_a_place(trained_run, tmp_path):
+    url = f"memory://{tmp_path.name}"
+
+    assert main(["zoo", "push", str(trained_run), "--place", url, "--name", "walker"]) == 0
+    pulled(url)
+
+    assert find_agent("walker")[0].licence is None
+
+
+def test_nothing_of_a_stranger_but_card_and_checkpoint_is_taken(place, own_zoo):
+    theirs = {file.name for file in (place / "walker").iterdir()} - set(KEPT)
+    for name in theirs:
+        (place / "walker" / name).write_text("raise SystemExit('I ran')")
+    pulled(place)
+
+    assert theirs == {file.name for file in (own_zoo / "walker").iterdir()} - set(KEPT)
+    for name in theirs:
+        assert "I ran" not in (own_zoo / "walker" / name).read_bytes().decode("latin-1")
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "message"),
+    [
+        ("checkpoint.safetensors", lambda old: old[:-1] + b"\xff", "does not hold what its card"),
+        ("card.json", lambda old: old.replace(b'"updates": 3', b'"updates": "3"'), "is no card"),
+        ("card.json", lambda old: b"[" * 10_000, "is no card"),
+        ("card.json", lambda old: old.replace(b'"weights_sha256": "', b'"w": "'), "is no card"),
+    ],
+)
+def test_an_agent_that_is_not_what_its_card_says_is_refused(
+    place, own_zoo, capsys, file, change, message
+):
+    path = place / "walker" / file
+    path.write_bytes(change(path.read_bytes()))
+
+    assert message in refused(capsys, "pull", "walker", "--place", place)
+    assert not own_zoo.exists()
+
+
+def test_other_weights_under_a_right_digest_of_the_file_are_refused(place, capsys):
+    path = place / "walker" / "card.json"
+    card = json.loads(path.read_text())
+    path.write_text(json.dumps(card | {"weights_sha256": "0" * 64}))
+
+    assert "holds other weights" in refused(capsys, "pull", "walker", "--place", place)
+
+
+def test_names_that_cannot_be_are_refused(place, trained_run, capsys):
+    there = ["--place", str(place)]
+
+    assert "there are: walker" in refused(capsys, "pull", "runner", *there)
+    assert "choose another" in refused(capsys, "pull", "walker", *there, "--name", "cartpole")
+    assert "cannot name an agent" in refused(capsys, "push", trained_run, "--name", "../out")
+    assert "exists already" in refused(capsys, "push", trained_run, *there, "--name", "walker")
+    assert "say where 'walker' is" in refused(capsys, "pull", "walker")
+    assert "needs the name of an agent" in refused(capsys, "pull")
+    assert "nosuch://place" in refused(capsys, "list", "--place", "nosuch://place")
+
+
+def test_a_class_of_the_users_own_is_no_data(tmp_path, capsys, without_plots):
+    words = ["--policy.kind", "user_package:Projecting", "--stop.max_updates", "1"]
+    quick = ["--cluster.backend", "inline", "--tracking.enabled", "false"]
+    quick += ["--evaluation.episodes", "5", "--run.directory", str(tmp_path), "--run.name", "own"]
+    assert main(["train", "cartpole", *words, *quick]) == 0
+
+    assert "is code, and the zoo holds data alone" in refused(capsys, "push", tmp_path / "own")
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    pytest.importorskip("huggingface_hub")
+    with FakeHub() as hub:
+        thread = threading.Thread(target=hub.serve_forever)
+        thread.start()
+        monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        yield hub
+        hub.shutdown()
+        thread.join()
+
+
+def test_hugging_face_is_a_place(hub, trained_run, capsys):
+    words = ["--place", "hf:ann", "--name", "walker", "--licence", "MIT"]
+    assert main(["zoo", "push", str(trained_run), *words]) == 0
+    assert main(["zoo", "list", "--place", "hf:ann"]) == 0
+    assert "walker" in capsys.readouterr().out
+    pulled("hf:ann")
+
+    assert find_agent("walker")[0].weights_sha256 == reinforce.load(trained_run).weights_sha256
+    front = hub.repositories["ann/walker"]["README.md"].decode()
+    assert front.startswith("---\nlibrary_name: distributed-reinforce\n")
+    assert "license: mit\n---\n# A policy for CartPole-v1" in front
+
+
+def test_what_hugging_face_refuses_is_said_without_the_token(hub, trained_run, monkeypatch, capsys):
+    monkeypatch.setenv("HF_TOKEN", "hf_of_somebody_else")
+
+    said = refused(capsys, "push", trained_run, "--place", "hf:ann", "--name", "walker")
+
+    assert "401" in said
+    assert "hf_of_somebody_else" not in said
+    assert hub.repositories == {}
+    assert "hf:ann" in refused(capsys, "pull", "walker", "--place", "hf:ann")
