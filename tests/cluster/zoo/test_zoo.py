@@ -84,7 +84,7 @@ def test_an_agent_has_one_version(capsys):
     assert "is one version: leave out --best" in capsys.readouterr().err
 
 
-def test_a_run_starts_from_an_agent(tmp_path, without_plots):
+def test_a_run_starts_from_an_agent(tmp_path):
     overrides = {
         "run.start_from": "zoo:cartpole",
         "stop.max_updates": 1,
@@ -189,7 +189,7 @@ def test_names_that_cannot_be_are_refused(place, trained_run, capsys):
     assert "nosuch://place" in refused(capsys, "list", "--place", "nosuch://place")
 
 
-def test_a_class_of_the_users_own_is_no_data(tmp_path, capsys, without_plots):
+def test_a_class_of_the_users_own_is_no_data(tmp_path, capsys):
     words = ["--policy.kind", "user_package:Projecting", "--stop.max_updates", "1"]
     quick = ["--cluster.backend", "inline", "--tracking.enabled", "false"]
     quick += ["--evaluation.episodes", "5", "--run.directory", str(tmp_path), "--run.name", "own"]
