@@ -198,14 +198,19 @@ def _open(file: Path, sweep: SweepConfig) -> tuple[JournalStorage, optuna.Study,
 def sweep_lock(folder: Path) -> Iterator[None]:
     """Hold a sweep for this process: before its ledger is read, which mends a line that is torn.
 
-    Others see by the same lock that its run in MLflow is alive.
+    Others see by the same lock that its run in MLflow is alive. The folder is made if need be.
 
     Raises:
-        UsageError: Another process holds it.
+        UsageError: Another process holds it, or the folder cannot be written to.
     """
     try:
+        (folder / "runs").mkdir(parents=True, exist_ok=True)
         lock = open_locked(RunDirectory(folder).tracking_log)
     except BlockingIOError:
         raise UsageError(f"{folder} is in use: another process runs this sweep") from None
+    except OSError as error:
+        raise UsageError(
+            f"cannot write to {str(folder)!r} ({error.strerror}); choose another --directory"
+        ) from None
     with lock:
         yield
