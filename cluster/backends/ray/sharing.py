@@ -114,10 +114,10 @@ class SharedCluster:
     def _hold(self, claim: Claim) -> None:
         if claim == self._claim:
             return
-        before, self._claim = self._group, claim
-        self._group = placement_group([_RESERVED], name=_PREFIX + json.dumps(asdict(claim)))
-        if before:
-            remove_placement_group(before)
+        group = placement_group([_RESERVED], name=_PREFIX + json.dumps(asdict(claim)))
+        if self._group:
+            remove_placement_group(self._group)
+        self._claim, self._group = claim, group
 
     def _tell_of_others(self, num_runs: int, part: int) -> None:
         if num_runs > 1 and self._told != (num_runs, part):
