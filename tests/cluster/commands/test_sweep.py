@@ -312,6 +312,19 @@ def test_two_processes_do_not_run_one_sweep_nor_touch_each_others_study(write_sw
     assert not (folder / "sweep.yaml").exists(), "the other one has still to say what it sweeps"
 
 
+@pytest.mark.usefixtures("_sweeps_in_this_process")
+def test_a_lock_of_optuna_that_a_killed_sweep_left_is_not_waited_for(write_sweep):
+    folder = write_sweep({"settings": {"learner.discount": [0.9]}})
+    folder.mkdir(parents=True)
+    (folder / "study.jsonl.lock").symlink_to("study.jsonl")
+    began_s = time.monotonic()
+
+    assert main(["sweep", "sweep.yaml"]) == 0
+
+    assert time.monotonic() - began_s < 25
+    assert states_of(folder) == [(0, "COMPLETE")]
+
+
 GRID = (
     *("learning_rate", "discount", "gae_lambda"),
     *("value_learning_rate", "max_gradient_norm", "entropy_coefficient"),
