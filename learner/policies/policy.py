@@ -114,7 +114,7 @@ class MLPPolicy(Policy):
         self._architecture = architecture
         self._layout = architecture.observation
         self._activation = _ACTIVATIONS[architecture.activation]
-        self._loaded: tuple[_Layers, _Statistics] = [], None
+        self._repeated: tuple[int, _Layers, _Statistics] = 0, [], None
         self._log_stds: NDArray[np.float32] | None = None
 
     def load(self, weights: Weights) -> None:
@@ -138,7 +138,7 @@ class MLPPolicy(Policy):
             (np.ascontiguousarray(weight.T), bias[None].copy())
             for weight, bias in zip(arrays[::2], arrays[1::2], strict=True)
         ]
-        self._loaded = layers, statistics
+        self._repeated = 1, layers, statistics
         self.version = weights.version
 
     def parameters(self, observations: NDArray[Any]) -> NDArray[np.float32]:
@@ -166,14 +166,13 @@ class MLPPolicy(Policy):
 
         Equal shapes add up twice as fast, so they are repeated, and kept for the next call.
         """
-        layers, statistics = self._loaded  # read once: several threads may serve a policy
-        num_rows = num_rows if num_rows <= _MOST_REPEATED else 1
-        if num_rows > len(layers[0][1]):
+        num_rows = num_rows if 1 <= num_rows <= _MOST_REPEATED else 1
+        known_rows, layers, statistics = self._repeated  # once: several threads may serve a policy
+        if num_rows != known_rows:
             layers = [(weight, bias[:1].repeat(num_rows, 0)) for weight, bias in layers]
             statistics = statistics and [each[:1].repeat(num_rows, 0) for each in statistics]
-            self._loaded = layers, statistics
-        own = [(weight, bias[:num_rows]) for weight, bias in layers]
-        return own, statistics and [each[:num_rows] for each in statistics]
+            self._repeated = num_rows, layers, statistics
+        return layers, statistics
 
     @staticmethod
     def _normalized(
