@@ -100,7 +100,7 @@ def _run(trials: "Sweep", tracking: "SweepTracking", console: PlainConsole) -> N
             trials.run(interrupts, tracking.keep_up)
         status = "FINISHED"
     except InterruptedRunError as interruption:
-        console.say("stopped; the same command goes on from here", "yellow")
+        console.say("stopped; run the same command again to continue", "yellow")
         raise SystemExit(interruption.exit_code) from None
     finally:
         tracking.finish(status)
@@ -164,7 +164,7 @@ def _line(trial: "FrozenTrial", sweep: SweepConfig, goal: str | None) -> str:
         f"{_title(metric, goal)} {shown}" for metric, shown in _measured(trial, sweep).items()
     )
     outcome = {
-        "COMPLETE": measured if is_result(trial) else f"{measured}, beyond a constraint",
+        "COMPLETE": measured if is_result(trial) else f"{measured}, violates a constraint",
         "PRUNED": f"pruned after {trial.last_step or 0:,} steps, {measured}",
         "FAIL": f"failed: {error_of(trial)}",
     }[trial.state.name]

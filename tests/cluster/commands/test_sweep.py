@@ -112,7 +112,7 @@ def test_ctrl_c_stops_the_run_in_good_order_and_the_same_command_goes_on(write_s
     said, _ = process.communicate(timeout=120)
 
     assert process.returncode == 130
-    assert "the same command goes on from here" in said
+    assert "stopped; run the same command again to continue" in said
     summary = read_json(journal.parent / "summary.json")
     assert summary["status"] == "interrupted"
     assert states_of(folder) == [(0, "RUNNING")]
@@ -183,7 +183,7 @@ def test_a_run_that_another_process_still_makes_is_waited_for(write_sweep, capsy
         assert main(["sweep", "sweep.yaml"]) == 0
 
     assert states_of(folder) == [(0, "COMPLETE")]
-    assert f"waits for their end, such as {run}" in capsys.readouterr().out
+    assert f"other processes are still training: 1, such as {run}" in capsys.readouterr().out
 
 
 def test_runs_side_by_side_give_what_each_gives_alone(write_sweep):
@@ -393,7 +393,7 @@ BAD = {
     ),
     "a seed twice": (
         {"settings": {"learner.discount": [1]}, "seeds": [3, 3]},
-        "sweep.seeds = [3, 3]: each may stand there once",
+        "sweep.seeds = [3, 3]: list each seed once",
     ),
     "a range without an end": (
         {"settings": {"learner.discount": {"low": 0, "hgih": 1}}, "method": "random", "trials": 1},
@@ -417,7 +417,7 @@ BAD = {
             "method": "random",
             "trials": 1,
         },
-        "whole numbers end at 9,007,199,254,740,992",
+        "whole numbers go up to 9,007,199,254,740,992",
     ),
     "a range over all numbers": (
         {
@@ -425,7 +425,7 @@ BAD = {
             "method": "random",
             "trials": 1,
         },
-        "whole numbers end at 9,007,199,254,740,992",
+        "whole numbers go up to 9,007,199,254,740,992",
     ),
     "a grid without end": (
         {"settings": {f"learner.{name}": [0.5] * 100 for name in GRID}},
@@ -472,7 +472,7 @@ BAD = {
     ),
     "an objective twice": (
         {"settings": {"learner.discount": [1]}, "objectives": [{}, {"metric": "score"}]},
-        "each metric may stand there once, not ['score', 'score']",
+        "sweep.objectives = ['score', 'score']: list each metric once",
     ),
     "a metric that is not measured": (
         {"settings": {"learner.discount": [1]}, "constraints": {"energy": 1}},
