@@ -49,7 +49,7 @@ class Range(Section):
             raise ConfigError(f"low = {self.low}, high = {self.high}; it has to be {rule}")
         if self.integer and max(-self.low, self.high) > _MAX_INTEGER:
             raise ConfigError(
-                f"low = {self.low}, high = {self.high}; whole numbers end at {_MAX_INTEGER:,}"
+                f"low = {self.low}, high = {self.high}; whole numbers go up to {_MAX_INTEGER:,}"
             )
         return self
 
@@ -153,7 +153,7 @@ class SweepConfig(Section):
             raise ConfigError("method = 'cmaes' needs a range; of choices alone use method: tpe")
         self._require_what_the_engine_can_do()
         if len(set(self.seeds)) < len(self.seeds):
-            raise ConfigError(f"sweep.seeds = {shown(self.seeds)}: each may stand there once")
+            raise ConfigError(f"sweep.seeds = {shown(self.seeds)}: list each seed once")
         if self.num_trials * len(self.seeds) > MAX_RUNS:
             raise ConfigError(
                 f"{self.num_trials:,} trials with {len(self.seeds):,} seeds each are more than the "
@@ -164,7 +164,7 @@ class SweepConfig(Section):
     def _require_what_the_engine_can_do(self) -> None:
         metrics = [objective.metric for objective in self.objectives]
         if len(set(metrics)) < len(metrics):
-            raise ConfigError(f"sweep.objectives: each metric may stand there once, not {metrics}")
+            raise ConfigError(f"sweep.objectives = {shown(metrics)}: list each metric once")
         if self.method == "cmaes" and (len(metrics) > 1 or self.constraints):
             raise ConfigError(
                 "method = 'cmaes' has one objective and no constraints; use method: tpe"

@@ -73,6 +73,22 @@ class ObservationRows:
             return False
         return True
 
+    def are_apart(self, observations: list[Any]) -> bool:
+        """Return whether every observation, and every part of one, has memory of its own.
+
+        Where lanes share memory, each step of one writes over what the others returned.
+        """
+        for path in {(), *(path for path, _ in self._leaf_writers)}:
+            parts = [reduce(getitem, path, x) for x in observations]
+            places = [
+                x.__array_interface__["data"][0] if isinstance(x, np.ndarray) else id(x)
+                for x in parts
+                if not np.isscalar(x)
+            ]
+            if len(set(places)) < len(places):
+                return False
+        return True
+
     def _make_writers(self) -> None:
         self._leaf_writers = leaf_writers(self._spec.observation, self.observations)
         self.write_last = row_writer(self._spec.observation, self.observations)
@@ -171,8 +187,9 @@ def _number_writer(leaf: ObservationLeaf, columns: NDArray[Any]) -> Write:
     def write(position: Any, value: Any) -> None:
         if type(value) is not np.ndarray:
             value = np.asarray(value)
+        own = value.shape[1:] if isinstance(position, slice) else value.shape
         # An assignment alone would repeat a value that is too short, and cut the digits off.
-        if value.shape != shape and value.shape[value.ndim - num_dimensions :] != shape:
+        if own != shape and own[len(own) - num_dimensions :] != shape:
             raise ValueError(f"an observation of shape {value.shape} instead of {shape}")
         if is_image and not np.can_cast(value.dtype, columns.dtype, "same_kind"):
             raise ValueError(f"pixels of dtype {value.dtype} instead of {columns.dtype}")

@@ -32,6 +32,8 @@ class SingleLanes:
         self._environments = environments
         self._spec = spec
         self._decoder = ActionDecoder(spec.action)
+        self._writes_at_once: bool | None = None
+        """Whether what all lanes show is written together; None until a ticket's first step."""
         self.limit = limit_of(environments[0])
         """Steps after which the environments end an episode; None if there is no limit."""
 
@@ -49,6 +51,7 @@ class SingleLanes:
         noise = EpisodeNoise(len(lanes), uniforms_shape(self._spec.action), policy.noise)
         # Used in turn: what was seen is recorded when what follows has been written.
         seen, following = (ObservationRows(self._spec, len(lanes)) for _ in range(2))
+        self._writes_at_once = None
         policy.begin(len(lanes))
         watch.begin(len(lanes))
         for row, lane in enumerate(lanes):
@@ -113,9 +116,11 @@ class SingleLanes:
                     ended.append(row)
                 elif following.masks is not None:  # after an end nothing has to be allowed
                     following.write_mask(row, observation, info)
-            if not following.write_all(observations):
-                for row, result in enumerate(results):
-                    following.write_last(row, result[0])
+                if not self._writes_at_once:
+                    following.write_last(row, observation)
+            for row in self._write_at_once(following, observations):
+                result = results[row]
+                following.write_last(row, result[0])
         except (Exception, SystemExit) as error:
             episode = int(episodes[row])
             step = builder.num_steps_of(episode) + 1
@@ -126,6 +131,14 @@ class SingleLanes:
             ends = {"terminated": terminated, "truncated": truncated}
             builder.end_episode(int(episodes[row]), following.observations[row], **ends)
         return rewards, ended
+
+    def _write_at_once(self, following: ObservationRows, observations: list[Any]) -> range:
+        """Write what no lane has written by itself; return the rows that have to be, after all."""
+        if self._writes_at_once is None:
+            self._writes_at_once = following.are_apart(observations)
+        elif self._writes_at_once and not following.write_all(observations):
+            return range(len(observations))
+        return range(0)
 
 
 def _begin(

@@ -65,13 +65,14 @@ class SweepCommand(Command):
         sweep, base = load_sweep(self.file)
         folder = (self.directory or Path("sweeps") / self.file.stem).absolute()
         check(sweep, base, self.parallel)
-        _claim(folder, sweep, base)
+        _refuse_older(folder)
         # Imported late: MLflow takes seconds, and Optuna is an extra.
         from reinforce.cluster.sweeps.ledger import SweepLedger, sweep_lock
         from reinforce.cluster.sweeps.sweep import Sweep
         from reinforce.cluster.sweeps.tracking import SweepTracking
 
         with sweep_lock(folder):
+            _claim(folder, sweep, base)
             ledger = SweepLedger(folder, sweep, retry_failed=self.retry_failed)
             tracking = SweepTracking(folder, sweep, base, ledger, console.say)
 
@@ -100,7 +101,7 @@ def _run(trials: "Sweep", tracking: "SweepTracking", console: PlainConsole) -> N
             trials.run(interrupts, tracking.keep_up)
         status = "FINISHED"
     except InterruptedRunError as interruption:
-        console.say("stopped; the same command goes on from here", "yellow")
+        console.say("stopped; run the same command again to continue", "yellow")
         raise SystemExit(interruption.exit_code) from None
     finally:
         tracking.finish(status)
@@ -115,16 +116,14 @@ def check(sweep: SweepConfig, base: Config, parallel: int) -> None:
     """
     if parallel < 1:
         raise UsageError(f"--parallel {parallel} must be >= 1")
-    takes_all = (
-        base.cluster.backend == "ray"
-        and base.workers.num_workers == "auto"
-        and (base.cluster.is_this_machine or base.workers.max_workers is None)
-    )
+    # Runs on a cluster share it; a local Ray thinks that the machine is its own.
+    has_local_ray = base.cluster.backend == "ray" and base.cluster.is_this_machine
+    takes_all = has_local_ray and base.workers.num_workers == "auto"
     if parallel > 1 and takes_all and "workers.num_workers" not in sweep.settings:
         raise UsageError(
-            f"--parallel {parallel}: each run would take all CPUs for itself; set "
-            "workers.num_workers in the base of the sweep, or on a cluster workers.max_workers, "
-            "or cluster.backend: inline"
+            f"--parallel {parallel}: each run would take all CPUs for itself; in the base of the "
+            "sweep, set workers.num_workers, cluster.backend: inline, or the cluster.address of a "
+            "cluster, which runs share"
         )
     for package in ("optuna", *(["cmaes"] if sweep.method == "cmaes" else [])):
         if find_spec(package) is None:
@@ -137,28 +136,26 @@ def check(sweep: SweepConfig, base: Config, parallel: int) -> None:
             sweep.config(base, settings)
 
 
-def _claim(folder: Path, sweep: SweepConfig, base: Config) -> None:
-    """Note in the folder what is swept; refuse one in which something else was."""
-    about = {"sweep": sweep.model_dump(mode="json", exclude={"trials"}), "base": to_yaml(base)}
-    text = yaml.safe_dump(about, sort_keys=False)
-    file = folder / "sweep.yaml"
+def _refuse_older(folder: Path) -> None:
     if (folder / "settings.jsonl").exists():
         raise UsageError(
             f"{folder} holds a sweep of version 0.1, which kept other records; its runs are whole "
             f"(`{command_line('compare', folder)}/runs/*`), and a new --directory begins this one"
         )
-    try:
-        if file.exists() and read_regular_file(file, _MAX_BYTES) != text.encode():
-            raise UsageError(
-                f"{folder} holds another sweep, or this one with other settings; choose a new "
-                "--directory (only `trials` may change)"
-            )
-        (folder / "runs").mkdir(parents=True, exist_ok=True)
-        write_atomically(file, text.encode())
-    except OSError as error:
+
+
+def _claim(folder: Path, sweep: SweepConfig, base: Config) -> None:
+    """Note in a folder, which is locked, what is swept; refuse one in which something else was."""
+    about = {"sweep": sweep.model_dump(mode="json", exclude={"trials"}), "base": to_yaml(base)}
+    content = yaml.safe_dump(about, sort_keys=False).encode()
+    file = folder / "sweep.yaml"
+    if not file.exists():
+        write_atomically(file, content)
+    elif read_regular_file(file, _MAX_BYTES) != content:
         raise UsageError(
-            f"cannot write to {str(folder)!r} ({error.strerror}); choose another --directory"
-        ) from None
+            f"{folder} holds another sweep, or this one with other settings; choose a new "
+            "--directory (only `trials` may change)"
+        )
 
 
 def _line(trial: "FrozenTrial", sweep: SweepConfig, goal: str | None) -> str:
@@ -168,7 +165,7 @@ def _line(trial: "FrozenTrial", sweep: SweepConfig, goal: str | None) -> str:
         f"{_title(metric, goal)} {shown}" for metric, shown in _measured(trial, sweep).items()
     )
     outcome = {
-        "COMPLETE": measured if is_result(trial) else f"{measured}, beyond a constraint",
+        "COMPLETE": measured if is_result(trial) else f"{measured}, violates a constraint",
         "PRUNED": f"pruned after {trial.last_step or 0:,} steps, {measured}",
         "FAIL": f"failed: {error_of(trial)}",
     }[trial.state.name]

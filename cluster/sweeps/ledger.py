@@ -95,10 +95,6 @@ class SweepLedger:
         self._storage, self._study, rows = _open(folder / "study.jsonl", sweep)
         self._id = self._storage.get_study_id_from_name(_STUDY)
         self.trials: dict[int, FrozenTrial] = {number_of(row): row for row in rows}
-        self._places = {
-            number: self._storage.get_trial_id_from_study_id_trial_number(self._id, row.number)
-            for number, row in self.trials.items()
-        }
         for number, row in list(self.trials.items()) if retry_failed else ():
             if row.state is TrialState.FAIL:
                 self.begin(number, row.params, row.intermediate_values)
@@ -117,8 +113,8 @@ class SweepLedger:
             user_attrs={_NUMBER: number},
             intermediate_values=dict(reports or {}),
         )
-        self._places[number] = self._storage.create_new_trial(self._id, template_trial=row)
-        self._read(number)
+        place = self._storage.create_new_trial(self._id, template_trial=row)
+        self.trials[number] = self._storage.get_trial(place)
 
     def report(self, number: int, steps: int, value: float) -> None:
         """Note what a trial that has come to a rung is worth there."""
@@ -157,15 +153,20 @@ class SweepLedger:
             for row in (self._study.best_trials if several else [self._study.best_trial])
         ]
 
+    def _place(self, number: int) -> int:
+        """Return the id that the storage has given to the newest row of a trial."""
+        row = self.trials[number].number
+        return self._storage.get_trial_id_from_study_id_trial_number(self._id, row)
+
     def _trial(self, number: int) -> optuna.Trial:
-        return optuna.Trial(self._study, self._places[number])
+        return optuna.Trial(self._study, self._place(number))
 
     def _end(self, number: int, state: TrialState, values: Sequence[float] | None = None) -> None:
         self._study.tell(self.trials[number].number, values, state)
         self._read(number)
 
     def _read(self, number: int) -> None:
-        self.trials[number] = self._storage.get_trial(self._places[number])
+        self.trials[number] = self._storage.get_trial(self._place(number))
 
 
 def _open(file: Path, sweep: SweepConfig) -> tuple[JournalStorage, optuna.Study, list[FrozenTrial]]:
@@ -176,6 +177,8 @@ def _open(file: Path, sweep: SweepConfig) -> tuple[JournalStorage, optuna.Study,
             num_bytes += len(line)
         open_for_appending(file).close()
         os.truncate(file, num_bytes)  # of a torn line, nothing is known
+        # Left by a sweep that was killed while it wrote; Optuna would wait for it for 30 s.
+        file.with_name(f"{file.name}.lock").unlink(missing_ok=True)
         storage = JournalStorage(JournalFileBackend(str(file)))
         if not storage.get_all_studies():
             directions = [objective.direction for objective in sweep.objectives]
@@ -198,14 +201,19 @@ def _open(file: Path, sweep: SweepConfig) -> tuple[JournalStorage, optuna.Study,
 def sweep_lock(folder: Path) -> Iterator[None]:
     """Hold a sweep for this process: before its ledger is read, which mends a line that is torn.
 
-    Others see by the same lock that its run in MLflow is alive.
+    Others see by the same lock that its run in MLflow is alive. The folder is made if need be.
 
     Raises:
-        UsageError: Another process holds it.
+        UsageError: Another process holds it, or the folder cannot be written to.
     """
     try:
+        (folder / "runs").mkdir(parents=True, exist_ok=True)
         lock = open_locked(RunDirectory(folder).tracking_log)
     except BlockingIOError:
         raise UsageError(f"{folder} is in use: another process runs this sweep") from None
+    except OSError as error:
+        raise UsageError(
+            f"cannot write to {str(folder)!r} ({error.strerror}); choose another --directory"
+        ) from None
     with lock:
         yield

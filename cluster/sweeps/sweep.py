@@ -115,8 +115,8 @@ class Sweep:
         while alive := [run for run in runs if is_being_written(run.journal_file)]:
             if not is_said:
                 self._tell(
-                    f"{len(alive)} of its runs are still made by other processes: waits for their "
-                    f"end, such as {alive[0].path}"
+                    "waiting for runs that other processes are still training: "
+                    f"{len(alive)}, such as {alive[0].path}"
                 )
             is_said = True
             interrupts.check()

@@ -151,7 +151,7 @@ class SweepTracking:
             text = explain_error(error, self._store)
             if text != self._last_error:
                 self._warn(
-                    f"MLflow does not show all of this sweep: {text}; it is tried again, also when "
-                    "the same command is called again"
+                    f"MLflow does not show all of this sweep: {text}; it will be sent later, at "
+                    "the latest when the same command is run again"
                 )
         self._last_error = text

@@ -20,7 +20,7 @@ _RUNG = "max_environment_steps"
 """The limit of the section ``stop`` that a rung is, too: the stop reason of a run that is there."""
 
 _MAX_STARTS = 3
-"""Starts of a run that dies without a word, as with its Ray node or when memory runs out."""
+"""Starts of a run that dies without a word, as with its node or when memory is short."""
 
 _NO_SUMMARY: dict[str, Any] = {"status": "none"}
 

@@ -25,6 +25,15 @@ _ACTIVATIONS: dict[Activation, Callable[..., NDArray[np.float32]]] = {
     "relu": lambda x: np.maximum(x, 0.0, out=x),
 }
 
+_Layers = list[tuple[NDArray[np.float32], NDArray[np.float32]]]
+"""Weights [in, out] and biases [n, out] of each layer."""
+
+_Statistics = list[NDArray[np.float32]] | None
+"""Means and inverse deviations, both [n, size]."""
+
+_MOST_REPEATED = 4096
+"""Rows for which biases and statistics are kept; beyond it that saves nothing but takes memory."""
+
 
 class Policy(ABC):
     """Acts with one version of the weights. Not differentiable, and it draws no random numbers.
@@ -105,9 +114,8 @@ class MLPPolicy(Policy):
         self._architecture = architecture
         self._layout = architecture.observation
         self._activation = _ACTIVATIONS[architecture.activation]
-        self._layers: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
+        self._repeated: tuple[int, _Layers, _Statistics] = 0, [], None
         self._log_stds: NDArray[np.float32] | None = None
-        self._statistics: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
 
     def load(self, weights: Weights) -> None:
         if len(weights.values) != self._architecture.num_parameters:
@@ -121,30 +129,30 @@ class MLPPolicy(Policy):
             start += prod(shape)
         if self._architecture.action.num_gaussians:
             self._log_stds = arrays.pop(0)
+        statistics: _Statistics = None
         if self._architecture.normalize_observations:
             inverse_deviations, means = arrays.pop(), arrays.pop()
-            self._statistics = means[None], inverse_deviations[None]
+            statistics = [means[None], inverse_deviations[None]]
         # Stored as [in, out], contiguous: a row vector of observations multiplies from the left.
-        self._layers = [
+        layers = [
             (np.ascontiguousarray(weight.T), bias[None].copy())
             for weight, bias in zip(arrays[::2], arrays[1::2], strict=True)
         ]
+        self._repeated = 1, layers, statistics
         self.version = weights.version
 
     def parameters(self, observations: NDArray[Any]) -> NDArray[np.float32]:
         hidden = self._layout.flat(observations)
-        num_rows = len(hidden)
-        if num_rows > len(self._layers[0][1]):
-            self._repeat_rows(num_rows)
-        if self._statistics is not None:
-            hidden = self._normalized(hidden, *self._statistics)
-        *hidden_layers, (last_weight, last_bias) = self._layers
+        layers, statistics = self._for_rows(len(hidden))
+        if statistics is not None:
+            hidden = self._normalized(hidden, *statistics)
+        *hidden_layers, (last_weight, last_bias) = layers
         for weight, bias in hidden_layers:
             hidden = hidden.dot(weight)  # the bits of `@`, in half the time for a few rows
-            hidden += bias[:num_rows]
+            hidden += bias
             hidden = self._activation(hidden)
         outputs: NDArray[np.float32] = hidden.dot(last_weight)
-        outputs += last_bias[:num_rows]
+        outputs += last_bias
         if self._log_stds is None:
             return outputs
         num_outputs = outputs.shape[1]
@@ -153,20 +161,26 @@ class MLPPolicy(Policy):
         parameters[:, num_outputs:] = self._log_stds
         return parameters
 
-    def _repeat_rows(self, num_rows: int) -> None:
-        """Keep what is the same for every row as many times: equal shapes add up twice as fast."""
-        self._layers = [(weight, bias[:1].repeat(num_rows, 0)) for weight, bias in self._layers]
-        if self._statistics is not None:
-            means, inverses = self._statistics
-            self._statistics = means[:1].repeat(num_rows, 0), inverses[:1].repeat(num_rows, 0)
+    def _for_rows(self, num_rows: int) -> tuple[_Layers, _Statistics]:
+        """Return weights, biases and statistics, as many of these as rows, or one for all rows.
+
+        Equal shapes add up twice as fast, so they are repeated, and kept for the next call.
+        """
+        num_rows = num_rows if 1 <= num_rows <= _MOST_REPEATED else 1
+        known_rows, layers, statistics = self._repeated  # once: several threads may serve a policy
+        if num_rows != known_rows:
+            layers = [(weight, bias[:1].repeat(num_rows, 0)) for weight, bias in layers]
+            statistics = statistics and [each[:1].repeat(num_rows, 0) for each in statistics]
+            self._repeated = num_rows, layers, statistics
+        return layers, statistics
 
     @staticmethod
     def _normalized(
         flat: NDArray[np.float32], means: NDArray[np.float32], inverses: NDArray[np.float32]
     ) -> NDArray[np.float32]:
-        num_rows, size = len(flat), means.shape[1]
-        vector = flat[:, :size] - means[:num_rows]
-        vector *= inverses[:num_rows]
+        size = means.shape[1]
+        vector = flat[:, :size] - means
+        vector *= inverses
         np.maximum(vector, -OBSERVATION_LIMIT, out=vector)  # np.clip takes four times as long
         np.minimum(vector, OBSERVATION_LIMIT, out=vector)
         return vector if size == flat.shape[1] else np.concatenate([vector, flat[:, size:]], axis=1)

@@ -17,6 +17,7 @@ from reinforce.workers.environment import EnvironmentSpec, inspect_environment
 from reinforce.workers.environment_faults import EnvironmentFaultError, NonFiniteError, check_finite
 from reinforce.workers.episode_watch import EpisodeWatch
 from reinforce.workers.info_metrics import InfoMetrics
+from reinforce.workers.observations import ObservationRows
 from reinforce.workers.rollout_worker import RolloutWorker, architecture_of
 from reinforce.workers.seeds import environment_seed
 from reinforce.workers.single_lanes import SingleLanes
@@ -147,6 +148,17 @@ def test_of_several_lanes_the_one_that_shows_too_little_is_named(make_config):
 
     assert "has shape (1,)" in str(caught.value)
     assert "in step 1 of episode 2 of ticket training 12:0" in told(caught.value)
+
+
+def test_numbers_of_as_many_lanes_as_an_observation_is_long_do_not_pass_for_one():
+    space = Box(-1.0, 1.0, (3,), np.float32)
+    spec = EnvironmentSpec(
+        observation_layout(space), action_layout(Discrete(2)), has_vector_implementation=False
+    )
+    rows = ObservationRows(spec, 3)
+
+    assert not rows.write_all([np.float32(0.5)] * 3)
+    assert rows.write_all([np.zeros(3, np.float32)] * 3)
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,23 @@ def test_vector_lanes_record_the_first_episode_of_each_lane_whole(make_config):
     assert (trajectories.rewards == 1.0).all()
 
 
+@pytest.mark.parametrize("shares", ["array", "dict", "nothing"])
+def test_lanes_may_return_what_each_of_their_steps_writes_over(make_config, shares):
+    """Three lanes see what one alone sees, which has nobody to share with."""
+    config = make_config(
+        environment={"id": "shared_memory:SharedMemory", "kwargs": {"shares": shares}},
+        workers={"episodes_per_ticket": 7},
+    )
+    alone, together = (
+        play(config.model_copy(update={"workers": workers}))[2]
+        for num in (1, 3)
+        for workers in [config.workers.model_copy(update={"envs_per_worker": num})]
+    )
+
+    np.testing.assert_array_equal(together.observations, alone.observations)
+    np.testing.assert_array_equal(together.final_observations, alone.final_observations)
+
+
 @pytest.mark.parametrize("vector", [True, False])
 def test_a_trajectory_is_a_function_of_weights_and_ticket(make_config, vector):
     config = make_config(

@@ -179,7 +179,7 @@ class WorkerTarget:
         else:
             fewest = most = number
         if self._shared:
-            room = min(room, self._shared.part(fewest, most, sum(cpus)))
+            room = min(room, self._shared.part(fewest, most, tuple(cpus)))
         return min(max(room, fewest), most)
 
     def _cpus_of_nodes(self) -> list[float]:

@@ -52,18 +52,21 @@ class Claim:
 
 
 @lru_cache(maxsize=16)
-def shares(claims: Collection[Claim], cpus: float) -> dict[str, int]:
+def shares(claims: Collection[Claim], node_cpus: tuple[float, ...]) -> dict[str, int]:
     """Return how many workers each run is to have, by its job; the same for everybody who asks.
 
     All have their fewest. Then one worker after the other goes to the run that would hold, with
-    it, the fewest CPUs for its priority, as long as there are CPUs.
+    it, the fewest CPUs for its priority, as long as there are CPUs. What the smallest worker leaves
+    over on a node does not count: parts that do not fit would have one run wait for another.
 
     Args:
         claims: Of all runs; hashable.
-        cpus: Of all nodes.
+        node_cpus: CPUs of each node.
     """
     counts = {claim.job: claim.min_workers for claim in claims}
-    left = cpus + _SLACK_CPUS - sum(each.min_workers * each.cpus_per_worker for each in claims)
+    unit = min(claim.cpus_per_worker for claim in claims)
+    usable = unit * sum(int(cpus / unit + _SLACK_CPUS) for cpus in node_cpus)
+    left = usable + _SLACK_CPUS - sum(each.min_workers * each.cpus_per_worker for each in claims)
 
     def cpus_for_its_priority(claim: Claim) -> tuple[float, str]:
         return (counts[claim.job] + 1) * claim.cpus_per_worker / claim.priority, claim.job
@@ -96,17 +99,17 @@ class SharedCluster:
         self._group: Any = None
         self._tell, self._told = tell, (1, 0)
 
-    def part(self, min_workers: int, max_workers: int, cpus: float) -> int:
+    def part(self, min_workers: int, max_workers: int, node_cpus: tuple[float, ...]) -> int:
         """Return how many workers this run is to have, and let others know what it wants.
 
         Args:
             min_workers: Fewest.
             max_workers: Most.
-            cpus: Of all nodes.
+            node_cpus: CPUs of each node.
         """
         self._hold(replace(self._claim, min_workers=min_workers, max_workers=max_workers))
         claims = {**_claims(), self._claim.job: self._claim}
-        counts = shares(tuple(claims[job] for job in sorted(claims)), cpus)
+        counts = shares(tuple(claims[job] for job in sorted(claims)), node_cpus)
         part = counts[self._claim.job]
         self._tell_of_others(len(claims), part)
         return part
@@ -114,10 +117,10 @@ class SharedCluster:
     def _hold(self, claim: Claim) -> None:
         if claim == self._claim:
             return
-        before, self._claim = self._group, claim
-        self._group = placement_group([_RESERVED], name=_PREFIX + json.dumps(asdict(claim)))
-        if before:
-            remove_placement_group(before)
+        group = placement_group([_RESERVED], name=_PREFIX + json.dumps(asdict(claim)))
+        if self._group:
+            remove_placement_group(self._group)
+        self._claim, self._group = claim, group
 
     def _tell_of_others(self, num_runs: int, part: int) -> None:
         if num_runs > 1 and self._told != (num_runs, part):

@@ -198,4 +198,4 @@ def test_several_objectives_and_constraints_give_a_pareto_front(write_sweep, tmp
     front = "Pareto front: trials 1, 2" if rows[1].values[0] > rows[0].values[0] else "trials 1\n"
     assert front in said
     assert f"environment_steps {rows[2].values[1]:.1f}" in said
-    assert ", beyond a constraint" in said
+    assert ", violates a constraint" in said

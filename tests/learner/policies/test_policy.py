@@ -1,3 +1,5 @@
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -42,6 +44,24 @@ def test_numpy_and_torch_compute_the_same_logits(activation, hidden_sizes, num_l
         expected = network(torch.from_numpy(observations)).numpy()
 
     np.testing.assert_allclose(policy.parameters(observations), expected, atol=1e-5)
+
+
+def test_several_threads_may_ask_one_policy_for_other_numbers_of_rows():
+    architecture = PolicyArchitecture.mlp(4, (64,), "tanh", 3)
+    architecture = replace(architecture, normalize_observations=True)
+    weights = Weights(1, np.ones(architecture.num_parameters, np.float32))
+    interval_s = sys.getswitchinterval()
+    try:
+        sys.setswitchinterval(1e-6)
+        for _ in range(200):
+            policy = MLPPolicy(architecture)
+            policy.load(weights)
+            observations = [np.zeros((num, 4), np.float32) for num in (640, 200, 300, 5000)]
+            with ThreadPoolExecutor(len(observations)) as threads:
+                shapes = [found.shape for found in threads.map(policy.parameters, observations)]
+            assert shapes == [(640, 3), (200, 3), (300, 3), (5000, 3)]
+    finally:
+        sys.setswitchinterval(interval_s)
 
 
 SMALL_IMAGE, LARGE_IMAGE = (

@@ -19,13 +19,14 @@ from reinforce.cluster.run_store.journal import newest_update
 MANY = 10_000
 
 
-def parts(cpus, *wishes):
+def parts(node_cpus, *wishes):
     """Workers of runs that give (priority, fewest, most), and CPUs per worker if not 1."""
     claims = tuple(
         Claim(str(number), priority, cpus_per_worker[0] if cpus_per_worker else 1.0, fewest, most)
         for number, (priority, fewest, most, *cpus_per_worker) in enumerate(wishes)
     )
-    return list(shares(claims, cpus).values())
+    nodes = node_cpus if isinstance(node_cpus, tuple) else (node_cpus,)
+    return list(shares(claims, nodes).values())
 
 
 @pytest.mark.parametrize(
@@ -43,6 +44,8 @@ def parts(cpus, *wishes):
         (8, [(1, 1, MANY, 2.0), (1, 1, MANY, 1.0)], [2, 4]),
         (1, [(1, 1, MANY, 0.1)], [10]),
         (0, [(1, 1, MANY)], [1]),
+        ((3, 3), [(1, 1, MANY, 2.0), (1, 1, MANY, 2.0)], [1, 1]),
+        ((3, 3), [(1, 1, MANY, 2.0), (1, 1, MANY, 1.0)], [1, 4]),
     ],
 )
 def test_parts_follow_priorities_and_what_is_not_wanted_goes_to_others(cpus, wishes, expected):
