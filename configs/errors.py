@@ -14,6 +14,11 @@ class ConfigError(ReinforceError):
     Not a ``ValueError`` on purpose: pydantic and tyro would catch one and wrap its text.
     """
 
+    def counted(self) -> str:
+        """Return the message to follow a colon: how many things are wrong, if several, and what."""
+        faults = [line for line in str(self).splitlines() if not line.startswith(" ")]
+        return f" {len(faults)} things are wrong\n{self}" if len(faults) > 1 else f" {self}"
+
 
 def suggestion(name: str, known: Iterable[str]) -> str:
     """Return a question such as ``did you mean 'a' or 'b'?``, or an empty text if none is near."""

@@ -53,9 +53,7 @@ def load_config(source: str) -> Config:
     try:
         return Config.model_validate(parse_mapping(text, example))
     except ConfigError as error:
-        faults = [line for line in str(error).splitlines() if not line.startswith(" ")]
-        several = f" {len(faults)} things are wrong\n" if len(faults) > 1 else " "
-        raise ConfigError(f"{source}:{several}{error}") from None
+        raise ConfigError(f"{source}:{error.counted()}") from None
 
 
 def with_overrides(config: Config, overrides: Mapping[str, Any]) -> Config:
@@ -114,7 +112,8 @@ def parse_mapping(text: str, example: str) -> dict[Any, Any]:
     try:
         values = parse_yaml(text)
     except yaml.MarkedYAMLError as error:
-        raise ConfigError(f"it is not valid YAML: {error}") from None
+        place = f", line {mark.line + 1}" if (mark := error.problem_mark) else ""
+        raise ConfigError(f"it is not valid YAML{place}: {error.problem}") from None
     if values is None:
         return {}
     if not isinstance(values, dict):

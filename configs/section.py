@@ -58,7 +58,7 @@ _RULES = {
     "missing": "has too few values",
     "too_short": "has too few values",
     "too_long": "has too many values",
-    "string_pattern_mismatch": "has another form than this",
+    "string_pattern_mismatch": "does not have the form that it needs",
 }
 
 

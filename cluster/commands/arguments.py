@@ -7,7 +7,7 @@ configuration: ``--section.field value`` on top of a preset, a file or a run dir
 import inspect
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from itertools import islice
@@ -285,13 +285,41 @@ def parse_command(verb: str, kind: type[Verb], words: Sequence[str]) -> Verb:
         base = Config() if source is None else kind.base(source)
         default = kind(source=source or "", config=base, words=tuple(words))
         program += "" if asks_for_help else f" {source}"
-    with _REGISTRY:
-        parsed: Verb = tyro.cli(
-            kind,
-            default=default,
-            args=[*first, *words, *own],
-            prog=program,
-            use_underscores=default is not None,
-            description=_description(kind),
-        )
-    return parsed
+
+    def parsed(words: Sequence[str]) -> Verb:
+        with _REGISTRY:
+            verb: Verb = tyro.cli(
+                kind,
+                default=default,
+                args=[*first, *words, *own],
+                prog=program,
+                use_underscores=default is not None,
+                description=_description(kind),
+            )
+        return verb
+
+    try:
+        return parsed(words)
+    except ConfigError as error:
+        raise _all_refused(parsed, words) or error from None
+
+
+def _all_refused(
+    parsed: Callable[[Sequence[str]], Command], words: Sequence[str]
+) -> ConfigError | None:
+    """Return what is wrong with the settings that are refused alone; None if all are taken so.
+
+    Sections are made one after the other, so together they fail at the first.
+    """
+    settings: list[list[str]] = []
+    for word in words:
+        if word.startswith("--") or not settings:
+            settings.append([])
+        settings[-1].append(word)
+    faults = []
+    for setting in settings:
+        try:
+            parsed(setting)
+        except ConfigError as error:
+            faults.append(str(error))
+    return ConfigError(ConfigError("\n".join(faults)).counted().strip()) if faults else None

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -59,9 +59,7 @@ class DoctorCommand(ConfiguredCommand):
             counts[finding.level] += 1
             console.say(finding.line())
         seconds = time.monotonic() - started_s
-        console.say(
-            f"{counts['failure']} failures, {counts['warning']} warnings, in {seconds:.0f} s"
-        )
+        console.say(f"{_times(counts, 'failure')}, {_times(counts, 'warning')}, in {seconds:.0f} s")
         return 1 if counts["failure"] else 0
 
 
@@ -121,3 +119,7 @@ def check_token() -> Finding:
     source = token_source()
     none = "none here; a local Ray makes its own, a cluster will ask for one"
     return ok("token", f"from {source}" if source else none)
+
+
+def _times(counts: Mapping[str, int], level: str) -> str:
+    return f"{counts[level]} {level}{'s' * (counts[level] != 1)}"

@@ -132,7 +132,6 @@ def go_on(
         TrainingError: The run failed again; its directory says why.
         InterruptedRunError: The user stopped it before it had begun.
     """
-    console.say(f"going on with {run.path}", "dim")
     stored = load_config(str(run.config_file))
     is_vouched = is_known(run, stored) or set(CHECKPOINTS) <= set(consent.vouched)
     require_trust(run, stored, EVERYTHING, said=consent.vouched)
@@ -151,6 +150,7 @@ def go_on(
             )
         _say_that_it_has_finished(run, config, console, summary, limit)
         return 0
+    console.say(f"going on with {run.path}", "dim")
     # Once more: the environment, its packages or the machine may be others than at the start.
     spec = check_environment(config, console)
     with Journal(run.journal_file) as journal:

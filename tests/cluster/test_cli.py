@@ -586,3 +586,14 @@ def test_a_stop_reason_of_another_s_run_does_not_steer_the_terminal(trained_run,
     said = capsys.readouterr().out
     assert r"has finished already (\x1b[2Jxxxx" in said
     assert "characters)" in said
+
+
+def test_all_settings_that_are_refused_are_named_at_once(capsys):
+    wrong = ["--learner.learning_rate", "-1", "--run.seed=x", "--learner.baseline", "foo"]
+
+    assert main(["config", "cartpole", *wrong, "--stop.max_updates", "3"]) == 2
+
+    first, *lines = capsys.readouterr().err.splitlines()
+    assert first == "reinforce: 3 things are wrong"
+    names = [line.partition(" = ")[0] for line in lines if not line.startswith(" ")]
+    assert names == ["learner.learning_rate", "run.seed", "learner.baseline"]

@@ -45,6 +45,7 @@ def test_a_run_says_something_within_a_second_and_is_never_silent_for_long(tmp_p
     if terminal:
         termios.tcsetwinsize(writer, (24, 50))
     environment = {**os.environ, "TERM": "xterm-256color", "NO_COLOR": "1"}
+    environment.pop("COLUMNS", None)  # which would count for more than the terminal's width
     began_s = time.monotonic()
     with subprocess.Popen(
         RUN, cwd=tmp_path, stdout=writer, stderr=writer, env=environment

@@ -54,10 +54,10 @@ def test_nan_is_no_number():
         ({"run": {"seed": "x"}}, "run.seed = 'x' is refused: it should be an integer\n"),
         (
             {"run": {"name": "../up"}},
-            "run.name = '../up' is refused: it has another form than this\n"
+            "run.name = '../up' is refused: it does not have the form that it needs\n"
             "  run.name: Name of the run and of its folder: up to 100 letters, digits",
         ),
-        ({"policy": {"kind": "a b"}}, "policy.kind = 'a b' is refused: it has another form than"),
+        ({"policy": {"kind": "a b"}}, "policy.kind = 'a b' is refused: it does not have the form"),
         ({"run": {"name": 3}}, "run.name = 3 is refused: it should be text\n"),
         (
             {"learner": {"episodes_bounds": [16]}},

@@ -315,7 +315,7 @@ def test_the_doctor_ends_with_the_number_of_failures_as_its_code(tmp_path, monke
     assert main(["doctor", "cartpole", "--environment.id", "Nowhere-v0"]) == 1
     said = capsys.readouterr().out
     assert "0 failures" in said
-    assert "1 failures" in said
+    assert "1 failure," in said
     assert list(tmp_path.iterdir()) == []
 
 
@@ -346,7 +346,7 @@ def test_a_job_whose_cluster_nothing_names_is_one_failure_among_the_other_findin
 
     said = capsys.readouterr().out
     assert "failure  cluster          this is a Ray job" in said
-    assert "1 failures" in said
+    assert "1 failure," in said
     assert "ok       run directory" in said
     assert "a local Ray" not in said
 
