@@ -1,5 +1,6 @@
 """``reinforce zoo``: trained agents with their cards, from wherever they are kept."""
 
+import re
 import tempfile
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +22,7 @@ from reinforce.cluster.run_store.checkpoints import PORTABLE_CHECKPOINT
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.zoo.card import (
     CARD,
+    LICENCE,
     SETTINGS,
     Card,
     card_json,
@@ -98,8 +100,12 @@ class ZooCommand(Command):
     def _say(self, prefix: str, place: Place, names: list[str]) -> None:
         console = PlainConsole()
         for name in names:
-            content, _ = call_within(_TIMEOUT_S, partial(place.read, name), name)
-            console.say(f"{prefix}{name:<20}{read_card(content, name).in_one_line()}")
+            try:
+                content = call_within(_TIMEOUT_S, partial(place.card, name), name)
+                told = read_card(content, name).in_one_line()
+            except UsageError as error:  # of one; the others are listed all the same
+                told = str(error)
+            console.say(f"{prefix}{name:<20}{told}")
 
     def _pull(self, what: str) -> None:
         if self.place is None:
@@ -122,6 +128,11 @@ class ZooCommand(Command):
         PlainConsole().say(f"{ZOO}{name}: {card.in_one_line()}\nits bundle is {where}")
 
     def _push(self, path: Path) -> None:
+        if self.licence is not None and not re.fullmatch(LICENCE, self.licence):
+            raise UsageError(
+                f"--licence {shown(self.licence)} is no name of a licence, such as MIT: up to 100 "
+                "letters, digits, spaces and '.+(),/_-'"
+            )
         policy = TrainedPolicy.load(path, best=self.best, trust=self.trust, plays=False)
         name = require_name(self.name or policy.name, is_own=self.place is None)
         content = encode(policy.portable())
