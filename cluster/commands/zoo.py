@@ -20,6 +20,7 @@ from reinforce.cluster.policy_sources import self_contained
 from reinforce.cluster.run_store.checkpoint import CorruptCheckpointError, encode
 from reinforce.cluster.run_store.checkpoints import PORTABLE_CHECKPOINT
 from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.run_store.trust import CODE, require_trust_in_code
 from reinforce.cluster.zoo.card import (
     CARD,
     LICENCE,
@@ -120,6 +121,8 @@ class ZooCommand(Command):
             stored = self_contained(what, checked_checkpoint(card, checkpoint, what))
         except CorruptCheckpointError as error:
             raise UsageError(f"{shown(what)} is not taken: {error}") from None
+        # The settings of a bundle are there to be trained again, which imports what they name.
+        require_trust_in_code(what, stored.config, CODE, trust=self.trust)
         policy = TrainedPolicy.without_run(
             *(what, stored.config, stored.spec, stored.checkpoint), trust=self.trust, plays=False
         )

@@ -1,8 +1,10 @@
 """Trained agents: those that come along, and those that are fetched from and offered elsewhere."""
 
+import hashlib
 import json
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from fake_hub import TOKEN, FakeHub
 import reinforce
 from reinforce.cluster.cli import main
 from reinforce.cluster.errors import UsageError
+from reinforce.cluster.run_store.checkpoint import decode, encode
 from reinforce.cluster.zoo.card import SETTINGS, read_card
 from reinforce.cluster.zoo.names import SHIPPED, find_agent, shipped_names
 from reinforce.cluster.zoo.places import Folder
@@ -150,6 +153,20 @@ def test_nothing_of_a_stranger_but_card_and_checkpoint_is_taken(place, own_zoo):
     assert theirs == {file.name for file in (own_zoo / "walker").iterdir()} - set(KEPT)
     for name in theirs:
         assert "I ran" not in (own_zoo / "walker" / name).read_bytes().decode("latin-1")
+
+
+def test_a_stranger_does_not_choose_what_training_again_would_import(place, own_zoo, capsys):
+    folder = place / "walker"
+    checkpoint = decode((folder / "checkpoint.safetensors").read_bytes(), "walker")
+    environment = checkpoint.config["environment"] | {"id": "os:system"}
+    content = encode(replace(checkpoint, config=checkpoint.config | {"environment": environment}))
+    card = json.loads((folder / "card.json").read_text())
+    card |= {"environment": "os:system", "checkpoint_sha256": hashlib.sha256(content).hexdigest()}
+    (folder / "checkpoint.safetensors").write_bytes(content)
+    (folder / "card.json").write_text(json.dumps(card))
+
+    assert "'os:system'" in refused(capsys, "pull", "walker", "--place", place)
+    assert not own_zoo.exists()
 
 
 @pytest.mark.parametrize(
