@@ -62,7 +62,7 @@ class Hub(Place):
         repository = f"{self._owner}/{name}"
         with TemporaryDirectory() as folder, self._named(name):
             there = self._api.hf_hub_download(repository, file, local_dir=folder, dry_run=True)
-            if there.file_size > max_bytes:
+            if there.file_size is None or there.file_size > max_bytes:
                 raise UsageError(f"{PREFIX}{repository}/{file} is larger than {max_bytes:,} bytes")
             path = self._api.hf_hub_download(repository, file, local_dir=folder)
             return read_regular_file(Path(path), max_bytes, follow_links=False)
