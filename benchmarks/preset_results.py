@@ -9,6 +9,7 @@ is run again.
 """
 
 import argparse
+import hashlib
 import json
 import subprocess
 import sys
@@ -42,6 +43,12 @@ def settings_of(preset: str) -> dict[str, Any]:
     }
 
 
+def run_name(preset: str, seed: int) -> str:
+    """Return the name of a run: another one if the preset has changed, for it begins again then."""
+    settings = json.dumps(settings_of(preset), sort_keys=True)
+    return f"{preset}-{seed}-{hashlib.sha256(settings.encode()).hexdigest()[:8]}"
+
+
 def call(*words: str) -> str:
     """Return what our own command prints.
 
@@ -65,7 +72,7 @@ def call(*words: str) -> str:
 
 def measure(preset: str, seed: int) -> dict[str, Any]:
     """Train one run, or go on with it, evaluate it, and return its row."""
-    name = f"{preset}-{seed}"
+    name = run_name(preset, seed)
     place = ["--run.directory", str(RUNS), "--run.name", name, "--resume", "auto"]
     how = ["--cluster.backend", "inline", "--tracking.enabled", "false"]
     call("train", preset, "--run.seed", str(seed), *place, *how)

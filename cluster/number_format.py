@@ -5,7 +5,7 @@ from datetime import timedelta
 
 
 def number(value: float, *beside: float) -> str:
-    """Return a number with four significant digits, or three decimals if it is below 1.
+    """Return a number with four significant digits, or three if it is below 1.
 
     Args:
         value: What to show.
@@ -17,7 +17,7 @@ def number(value: float, *beside: float) -> str:
     if scale != 0 and not 1e-4 <= scale < 1e9:
         return f"{value:.4g}"
     exponent = math.floor(math.log10(scale)) if scale else 0
-    return f"{value:,.{max(0, 3 - exponent) if exponent >= 0 else 2 - exponent}f}"
+    return f"{value:z,.{max(0, 3 - exponent) if exponent >= 0 else 2 - exponent}f}"
 
 
 def numbers(*values: float) -> list[str]:

@@ -198,7 +198,7 @@ def of_secrets(
         ("checkpoint.directory", checkpoint.directory, store),
         ("run.start_from", start_from, store),
     ):
-        if address and _may_hold_a_secret(address):
+        if address and may_hold_a_secret(address):
             yield (
                 f"{name} is not a plain address: it holds a user, a password or a query, and the "
                 "configuration is written to the run directory and to MLflow; give credentials in "
@@ -206,7 +206,8 @@ def of_secrets(
             )
 
 
-def _may_hold_a_secret(uri: str) -> bool:
+def may_hold_a_secret(uri: str) -> bool:
+    """Return whether an address has a part in which people write credentials."""
     try:
         parts = urlsplit(uri)
     except ValueError:  # not an address at all

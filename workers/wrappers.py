@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 Step = tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]
 """What ``step`` returns: observation, reward, terminated, truncated and info."""
 
-_Start = tuple[Any, Any, dict[str, Any]]
-"""State of an emulator, and the observation and the info that it gave."""
+_Start = tuple[Any, int]
+"""State of an emulator, and the action that leads from there to the start of an episode."""
 
 _LONGEST_GAME_STEPS = 3000
 """A random game ends sooner."""
@@ -55,8 +55,9 @@ class PointsAsEpisodes(gymnasium.Wrapper[Any, Any, Any, Any]):
     An episode begins where the game does, or after a point of one game that was played at random
     when the wrapper was made: as often after a point that was lost as after one that was won, which
     the start of the game counts as, for in Pong the loser is served to. Its seed decides. The
-    emulator draws no random numbers, and is put back into the state that it was in then: an episode
-    depends on its seed alone, and no ROM is loaded to begin one.
+    emulator draws no random numbers, and is put back into the state of a step before, which is
+    taken again, for a state comes without its screen: an episode depends on its seed alone, and no
+    ROM is loaded to begin one.
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any], points: int = 1) -> None:
@@ -68,8 +69,8 @@ class PointsAsEpisodes(gymnasium.Wrapper[Any, Any, Any, Any]):
                 has ended the one before.
 
         Raises:
-            ValueError: It is no such game, has another limit of time than its own, or gives no
-                points to whoever plays at random.
+            ValueError: It is no such game, has another limit of time than its own or wrappers of
+                its own already, or takes no points from whoever plays at random.
         """
         super().__init__(env)
         if points < 1:
@@ -87,6 +88,12 @@ class PointsAsEpisodes(gymnasium.Wrapper[Any, Any, Any, Any]):
                 "PointsAsEpisodes goes inside of a limit of time: use the wrapper TimeLimit behind "
                 f"it instead of environment.max_episode_steps {env.spec.max_episode_steps}"
             )
+        if env.spec.additional_wrappers:
+            inside = ", ".join(wrapper.name for wrapper in env.spec.additional_wrappers)
+            raise ValueError(
+                f"PointsAsEpisodes comes before {inside}, which would go on from one episode to "
+                "the next: name it first among the wrappers"
+            )
         self._points, self._points_left = points, points
         self._starts = self._random_game()
 
@@ -101,25 +108,26 @@ class PointsAsEpisodes(gymnasium.Wrapper[Any, Any, Any, Any]):
         if seed is not None:
             self.np_random, _ = seeding.np_random(seed)
         starts = self._starts[self.np_random.integers(2)]
-        state, observation, info = starts[self.np_random.integers(len(starts))]
+        state, action = starts[self.np_random.integers(len(starts))]
         self._emulator.restore_state(state)
+        observation, _, _, _, info = self.env.step(action)
         self._points_left = self._points
-        return observation, dict(info)
+        return observation, info
 
     def _random_game(self) -> tuple[list[_Start], list[_Start]]:
         """Return the starts after a won point, the game's own among them, and after a lost one."""
-        observation, info = self.env.reset(seed=0)
-        won, lost = [(self._state(), observation, info)], list[_Start]()
+        self.env.reset(seed=0)
+        won, lost = [(self._state(), 0)], list[_Start]()
         actions = np.random.default_rng(0).integers(
             self._emulator.action_space.n, size=_LONGEST_GAME_STEPS
         )
-        for action in actions:
-            observation, reward, terminated, truncated, info = self.env.step(int(action))
+        for action in map(int, actions):
+            state = self._state()
+            _, reward, terminated, truncated, _ = self.env.step(action)
             if terminated or truncated:
                 break
             if float(reward):
-                starts = won if float(reward) > 0 else lost
-                starts.append((self._state(), observation, info))
+                (won if float(reward) > 0 else lost).append((state, action))
         if not lost:
             raise ValueError(f"PointsAsEpisodes: at random no point is lost in {self.env}")
         return won, lost

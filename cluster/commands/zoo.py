@@ -1,5 +1,6 @@
 """``reinforce zoo``: trained agents with their cards, from wherever they are kept."""
 
+import re
 import tempfile
 from dataclasses import dataclass
 from functools import partial
@@ -19,8 +20,10 @@ from reinforce.cluster.policy_sources import self_contained
 from reinforce.cluster.run_store.checkpoint import CorruptCheckpointError, encode
 from reinforce.cluster.run_store.checkpoints import PORTABLE_CHECKPOINT
 from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.run_store.trust import CODE, require_trust_in_code
 from reinforce.cluster.zoo.card import (
     CARD,
+    LICENCE,
     SETTINGS,
     Card,
     card_json,
@@ -98,8 +101,12 @@ class ZooCommand(Command):
     def _say(self, prefix: str, place: Place, names: list[str]) -> None:
         console = PlainConsole()
         for name in names:
-            content, _ = call_within(_TIMEOUT_S, partial(place.read, name), name)
-            console.say(f"{prefix}{name:<20}{read_card(content, name).in_one_line()}")
+            try:
+                content = call_within(_TIMEOUT_S, partial(place.card, name), name)
+                told = read_card(content, name).in_one_line()
+            except UsageError as error:  # of one; the others are listed all the same
+                told = str(error)
+            console.say(f"{prefix}{name:<20}{told}")
 
     def _pull(self, what: str) -> None:
         if self.place is None:
@@ -114,6 +121,8 @@ class ZooCommand(Command):
             stored = self_contained(what, checked_checkpoint(card, checkpoint, what))
         except CorruptCheckpointError as error:
             raise UsageError(f"{shown(what)} is not taken: {error}") from None
+        # The settings of a bundle are there to be trained again, which imports what they name.
+        require_trust_in_code(what, stored.config, CODE, trust=self.trust)
         policy = TrainedPolicy.without_run(
             *(what, stored.config, stored.spec, stored.checkpoint), trust=self.trust, plays=False
         )
@@ -122,6 +131,11 @@ class ZooCommand(Command):
         PlainConsole().say(f"{ZOO}{name}: {card.in_one_line()}\nits bundle is {where}")
 
     def _push(self, path: Path) -> None:
+        if self.licence is not None and not re.fullmatch(LICENCE, self.licence):
+            raise UsageError(
+                f"--licence {shown(self.licence)} is no name of a licence, such as MIT: up to 100 "
+                "letters, digits, spaces and '.+(),/_-'"
+            )
         policy = TrainedPolicy.load(path, best=self.best, trust=self.trust, plays=False)
         name = require_name(self.name or policy.name, is_own=self.place is None)
         content = encode(policy.portable())

@@ -292,14 +292,15 @@ class CheckpointFolder:
             raise NotADirectoryError(f"{self.location} is a file")
         return sorted(path.rstrip("/").rpartition("/")[2] for path in paths)
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, max_bytes: int | None = None) -> bytes:
         """Return the content of a file.
 
         Raises:
-            IrregularFileError: It is none, or would not fit into this machine's memory.
+            IrregularFileError: It is none, is larger than ``max_bytes``, or would not fit into this
+                machine's memory.
             Exception: Whatever the store raises that cannot be read.
         """
-        path, limit = f"{self._root}/{name}", psutil.virtual_memory().total // 2
+        path, limit = f"{self._root}/{name}", max_bytes or psutil.virtual_memory().total // 2
         if isinstance(self._files, LocalFileSystem):
             return read_regular_file(Path(path), limit, follow_links=False)
         content = BytesIO()

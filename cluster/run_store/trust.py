@@ -113,7 +113,7 @@ def require_trust_in_code(
         listed = "\n".join(f"  {risk}" for risk in risks)
         raise UsageError(
             f"{source} comes from wherever it comes from. This would:\n{listed}\n"
-            "If you know where that is, say trust=True"
+            f"If you know where that is, {SAY_TRUST}"
         )
 
 

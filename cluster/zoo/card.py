@@ -17,13 +17,19 @@ from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.summary import read_summary
 from reinforce.cluster.typed_json import Count, Finite, parse_json
 from reinforce.configs.config import Config
-from reinforce.configs.quoting import command_line
+from reinforce.configs.quoting import command_line, shown
 from reinforce.configs.roles import flat
 from reinforce.configs.section import MAX_TEXT
 
 CARD, SETTINGS = "card.json", "settings.yaml"
 
 _CURVE_POINTS = 40
+MAX_CARD_BYTES = 2**20
+"""More than any card needs."""
+
+LICENCE = r"^[\w.+(), /-]{1,100}$"
+"""A name, which stands in a page of ours: no Markdown of a stranger's."""
+
 _DIGEST = r"^[0-9a-f]{64}$"
 
 
@@ -55,10 +61,10 @@ class Card(BaseModel):
     format: Count = 1
     name: str = Field(max_length=MAX_TEXT)
     environment: str = Field(max_length=MAX_TEXT)
-    licence: str | None = Field(None, max_length=MAX_TEXT)
+    licence: str | None = Field(None, pattern=LICENCE)
     updates: Count
     environment_steps: Count
-    reinforce: str = Field(max_length=MAX_TEXT)
+    reinforce: str = Field(pattern=r"^[\w.+!-]{1,100}$")
     evaluation: CardEvaluation | None = None
     curve: list[tuple[Count, Finite]] = Field(max_length=10_000)
     weights_sha256: str = Field(pattern=_DIGEST)
@@ -167,6 +173,13 @@ def checked_checkpoint(card: Card, content: bytes, where: str) -> Checkpoint:
     checkpoint = decode(content, where)
     if checkpoint.weights.sha256 != card.weights_sha256:
         raise CorruptCheckpointError(f"{where} holds other weights than its card says")
+    environment = Config.model_validate(checkpoint.config).environment.id
+    held = (environment, checkpoint.weights.version, checkpoint.progress.environment_steps)
+    if held != (card.environment, card.updates, card.environment_steps):
+        raise CorruptCheckpointError(
+            f"{where} was not trained as its card says, but in {shown(held[0])}, in {held[1]:,} "
+            f"updates of {held[2]:,} steps"
+        )
     return checkpoint
 
 

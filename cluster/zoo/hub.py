@@ -8,14 +8,14 @@ from tempfile import TemporaryDirectory
 
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.run_store.checkpoints import PORTABLE_CHECKPOINT
-from reinforce.cluster.zoo.card import CARD, read_card
+from reinforce.cluster.zoo.card import CARD, MAX_CARD_BYTES, read_card
 from reinforce.cluster.zoo.places import SETTING, Place
 from reinforce.configs.quoting import shown
 from reinforce.configs.regular_files import read_regular_file
 
 PREFIX = "hf:"
 _TAG = "distributed-reinforce"
-_MAX_BYTES = 2**30
+_MAX_CHECKPOINT_BYTES = 2**30
 _README = """\
 ---
 library_name: {tag}
@@ -52,15 +52,20 @@ class Hub(Place):
             return sorted(model.id.partition("/")[2] for model in models)
 
     def read(self, name: str) -> tuple[bytes, bytes]:
+        card = self.card(name)
+        return card, self._downloaded(name, PORTABLE_CHECKPOINT, _MAX_CHECKPOINT_BYTES)
+
+    def card(self, name: str) -> bytes:
+        return self._downloaded(name, CARD, MAX_CARD_BYTES)
+
+    def _downloaded(self, name: str, file: str, max_bytes: int) -> bytes:
+        repository = f"{self._owner}/{name}"
         with TemporaryDirectory() as folder, self._named(name):
-            paths = [
-                self._api.hf_hub_download(f"{self._owner}/{name}", file, local_dir=folder)
-                for file in (CARD, PORTABLE_CHECKPOINT)
-            ]
-            card, checkpoint = (
-                read_regular_file(Path(path), _MAX_BYTES, follow_links=False) for path in paths
-            )
-        return card, checkpoint
+            there = self._api.hf_hub_download(repository, file, local_dir=folder, dry_run=True)
+            if there.file_size is None or there.file_size > max_bytes:
+                raise UsageError(f"{PREFIX}{repository}/{file} is larger than {max_bytes:,} bytes")
+            path = self._api.hf_hub_download(repository, file, local_dir=folder)
+            return read_regular_file(Path(path), max_bytes, follow_links=False)
 
     def write(self, name: str, files: Mapping[str, bytes]) -> str:
         from huggingface_hub import CommitOperationAdd
@@ -85,6 +90,8 @@ class Hub(Place):
         """Say what was asked for if the hub, or the way there, refuses."""
         try:
             yield
+        except UsageError:
+            raise
         except Exception as error:
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise UsageError(

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -9,7 +10,8 @@ from typing import TypeVar
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.run_store.checkpoint import CorruptCheckpointError, encode
 from reinforce.cluster.run_store.checkpoints import PORTABLE_CHECKPOINT, CheckpointFolder
-from reinforce.cluster.zoo.card import CARD, card_json, card_of
+from reinforce.cluster.zoo.card import CARD, MAX_CARD_BYTES, card_json, card_of
+from reinforce.configs.cross_checks import may_hold_a_secret
 from reinforce.configs.execution import TrackingConfig
 from reinforce.configs.quoting import shown
 
@@ -29,6 +31,10 @@ class Place(ABC):
     def read(self, name: str) -> tuple[bytes, bytes]:
         """Return card and checkpoint of an agent; UsageError if they cannot be read."""
 
+    def card(self, name: str) -> bytes:
+        """Return the card alone, without its checkpoint where that can be left."""
+        return self.read(name)[0]
+
     @abstractmethod
     def write(self, name: str, files: Mapping[str, bytes]) -> str:
         """Store a new agent and return where; UsageError if that is not possible."""
@@ -38,6 +44,13 @@ class Folder(Place):
     """A folder, or a URL that fsspec knows, with one folder per agent."""
 
     def __init__(self, location: str) -> None:
+        """Name it; UsageError if it is a URL with credentials, which commands show to all."""
+        if "://" in location and may_hold_a_secret(location):
+            raise UsageError(
+                f"{SETTING} is not a plain address: it holds a user, a password or a query, which "
+                "lists of processes and messages show; give credentials in variables such as "
+                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            )
         self._location = location.rstrip("/")
 
     def names(self) -> list[str]:
@@ -45,24 +58,30 @@ class Folder(Place):
         return [name for name in there if CARD in self._try(self._folder(name).names)]
 
     def read(self, name: str) -> tuple[bytes, bytes]:
+        return self.card(name), self._try(partial(self._folder(name).read, PORTABLE_CHECKPOINT))
+
+    def card(self, name: str) -> bytes:
         folder = self._folder(name)
         if CARD not in self._try(folder.names):
             raise UsageError(
                 f"{SETTING} {shown(self._location)} has no agent {shown(name)}; there are: "
                 f"{', '.join(self.names()) or 'none'}"
             )
-        card, checkpoint = (
-            self._try(partial(folder.read, file)) for file in (CARD, PORTABLE_CHECKPOINT)
-        )
-        return card, checkpoint
+        return self._try(partial(folder.read, CARD, MAX_CARD_BYTES))
 
     def write(self, name: str, files: Mapping[str, bytes]) -> str:
         folder = self._folder(name)
         if self._try(folder.names):
             raise UsageError(f"{folder.location} exists already; choose another --name")
         # The card last: what has none is no agent yet.
-        for file in sorted(files, key=lambda file: file == CARD):
-            self._try(partial(folder.write, file, files[file]))
+        try:
+            for file in sorted(files, key=lambda file: file == CARD):
+                self._try(partial(folder.write, file, files[file]))
+        except BaseException:  # nothing half-made stays, which would be in the way of the next try
+            for file in files:
+                with suppress(Exception):
+                    folder.remove(file)
+            raise
         return folder.location
 
     def _folder(self, name: str) -> CheckpointFolder:

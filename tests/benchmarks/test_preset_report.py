@@ -85,3 +85,13 @@ def test_a_run_is_made_once(tmp_path, monkeypatch, capsys):
     assert row["episodes"] == 100
     assert row["curve"][-1][0] == row["environment_steps"]
     assert row["settings"]["stop.target_return"] == 475.0
+
+
+def test_a_preset_whose_settings_have_changed_begins_new_runs(monkeypatch):
+    before = preset_results.run_name("cartpole", 100)
+    changed = preset_results.settings_of("cartpole") | {"learner.learning_rate": 0.5}
+    assert preset_results.run_name("cartpole", 100) == before
+
+    monkeypatch.setattr(preset_results, "settings_of", lambda preset: changed)
+
+    assert preset_results.run_name("cartpole", 100) != before

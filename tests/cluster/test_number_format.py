@@ -12,6 +12,7 @@ from reinforce.cluster.number_format import duration, mean_and_interval, number,
         (-0.05, "-0.0500"),
         (0.000012, "1.2e-05"),
         (0.0, "0.000"),
+        (-0.0, "0.000"),
         (1.0, "1.000"),
         (28.1, "28.10"),
         (500.0, "500.0"),
@@ -28,6 +29,7 @@ def test_a_number_has_the_digits_that_its_size_needs(value, text):
 
 def test_numbers_side_by_side_have_the_decimals_of_the_largest():
     assert numbers(9.0, 200.0) == ["9.0", "200.0"]
+    assert numbers(-0.0001, 500.0) == ["0.0", "500.0"]
     assert numbers(0.0001, math.inf) == ["0.000100", "inf"]
 
 

@@ -15,11 +15,13 @@ class FakeHub(ThreadingHTTPServer):
 
     Attributes:
         repositories: By ``OWNER/NAME``, files by name.
+        asked: Method and name of each file that somebody asked for.
     """
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.repositories = {}
+        self.asked = []
         self.endpoint = f"http://127.0.0.1:{self.server_address[1]}"
 
 
@@ -87,6 +89,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send_file(self, *, with_content):
         owner, name, resolve, _, file = (*urlsplit(self.path).path.split("/")[1:], *"    ")[:5]
+        self.server.asked.append((self.command, file))
         content = self.server.repositories.get(f"{owner}/{name}", {}).get(file)
         if content is None or resolve != "resolve":
             self._refuse(404, "Repository not found", code="RepoNotFound")

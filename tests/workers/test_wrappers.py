@@ -9,8 +9,6 @@ from reinforce.configs.experiment import EnvironmentConfig
 from reinforce.workers.environment import UnsuitableEnvironmentError, make_environment
 from reinforce.workers.wrappers import ActionSubset, FrameDifferences
 
-WRAPPERS = ["PointsAsEpisodes", {"AtariPreprocessing": {"frame_skip": 1, "noop_max": 15}}]
-
 
 class Frames(gymnasium.Env):
     """Shows frames one after the other, and says in info which action it was given."""
@@ -35,7 +33,7 @@ def pong():
     pytest.importorskip("ale_py")
     pytest.importorskip("cv2")
 
-    def make(wrappers=WRAPPERS, **changes):
+    def make(wrappers, **changes):
         kwargs = {"frameskip": 4, "obs_type": "grayscale", "repeat_action_probability": 0.0}
         return make_environment(
             EnvironmentConfig(id="ALE/Pong-v5", wrappers=wrappers, kwargs=kwargs | changes)
@@ -103,8 +101,11 @@ def test_images_in_colour_and_blocks_that_do_not_fit_are_refused():
         FrameDifferences(Frames(np.zeros((4, 4))), block=5)
 
 
-def test_an_episode_is_one_point_and_a_function_of_its_seed(pong):
-    environment, other = pong(), pong()
+@pytest.mark.parametrize("noop_max", [15, 0])
+def test_an_episode_is_one_point_and_a_function_of_its_seed(pong, noop_max):
+    preprocessing = {"AtariPreprocessing": {"frame_skip": 1, "noop_max": noop_max}}
+    wrappers = ["PointsAsEpisodes", preprocessing]
+    environment, other = pong(wrappers), pong(wrappers)
     played(other, 8)  # what was played before is of no influence
 
     frames, rewards = played(environment, 7)
@@ -157,6 +158,13 @@ def test_what_would_make_points_depend_on_more_than_their_seed_is_refused(change
 
     with pytest.raises(UnsuitableEnvironmentError, match=message):
         make_environment(EnvironmentConfig(wrappers=["PointsAsEpisodes"], **config))
+
+
+def test_what_would_go_on_from_one_point_to_the_next_is_refused(pong):
+    stack = {"FrameStackObservation": {"stack_size": 2}}
+
+    with pytest.raises(UnsuitableEnvironmentError, match="comes before FrameStackObservation"):
+        pong([stack, "PointsAsEpisodes"])
 
 
 def test_a_misspelt_wrapper_of_ours_is_named():

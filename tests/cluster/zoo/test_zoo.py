@@ -1,8 +1,10 @@
 """Trained agents: those that come along, and those that are fetched from and offered elsewhere."""
 
+import hashlib
 import json
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +12,11 @@ from fake_hub import TOKEN, FakeHub
 
 import reinforce
 from reinforce.cluster.cli import main
+from reinforce.cluster.errors import UsageError
+from reinforce.cluster.run_store.checkpoint import decode, encode
 from reinforce.cluster.zoo.card import SETTINGS, read_card
 from reinforce.cluster.zoo.names import SHIPPED, find_agent, shipped_names
+from reinforce.cluster.zoo.places import Folder
 from reinforce.configs.loading import load_config
 
 KEPT = ("card.json", "checkpoint.safetensors")
@@ -150,6 +155,20 @@ def test_nothing_of_a_stranger_but_card_and_checkpoint_is_taken(place, own_zoo):
         assert "I ran" not in (own_zoo / "walker" / name).read_bytes().decode("latin-1")
 
 
+def test_a_stranger_does_not_choose_what_training_again_would_import(place, own_zoo, capsys):
+    folder = place / "walker"
+    checkpoint = decode((folder / "checkpoint.safetensors").read_bytes(), "walker")
+    environment = checkpoint.config["environment"] | {"id": "os:system"}
+    content = encode(replace(checkpoint, config=checkpoint.config | {"environment": environment}))
+    card = json.loads((folder / "card.json").read_text())
+    card |= {"environment": "os:system", "checkpoint_sha256": hashlib.sha256(content).hexdigest()}
+    (folder / "checkpoint.safetensors").write_bytes(content)
+    (folder / "card.json").write_text(json.dumps(card))
+
+    assert "'os:system'" in refused(capsys, "pull", "walker", "--place", place)
+    assert not own_zoo.exists()
+
+
 @pytest.mark.parametrize(
     ("file", "change", "message"),
     [
@@ -157,6 +176,10 @@ def test_nothing_of_a_stranger_but_card_and_checkpoint_is_taken(place, own_zoo):
         ("card.json", lambda old: old.replace(b'"updates": 3', b'"updates": "3"'), "is no card"),
         ("card.json", lambda old: b"[" * 10_000, "is no card"),
         ("card.json", lambda old: old.replace(b'"weights_sha256": "', b'"w": "'), "is no card"),
+        ("card.json", lambda old: old.replace(b'"MIT"', b'"MIT |\\n# Run this"'), "is no card"),
+        ("card.json", lambda old: old + b" " * 2**20, "larger than 1,048,576 bytes"),
+        ("card.json", lambda old: old.replace(b'"CartPole-v1"', b'"Other-v1"'), "not trained as"),
+        ("card.json", lambda old: old.replace(b'"updates": 3', b'"updates": 2'), "not trained as"),
     ],
 )
 def test_an_agent_that_is_not_what_its_card_says_is_refused(
@@ -177,6 +200,35 @@ def test_other_weights_under_a_right_digest_of_the_file_are_refused(place, capsy
     assert "holds other weights" in refused(capsys, "pull", "walker", "--place", place)
 
 
+def test_one_broken_agent_does_not_hide_the_others_in_a_list(place, capsys):
+    shutil.copytree(place / "walker", place / "broken")
+    (place / "broken" / "card.json").write_text("{")
+    (place / "walker" / "checkpoint.safetensors").unlink()  # a list needs cards alone
+
+    assert main(["zoo", "list", "--place", str(place)]) == 0
+
+    broken, walker = capsys.readouterr().out.splitlines()
+    assert "is no card" in broken
+    assert "MIT" in walker
+
+
+def test_what_could_not_be_stored_whole_is_not_in_the_way_of_the_next_try(tmp_path):
+    folder = Folder(str(tmp_path))
+    with pytest.raises(UsageError, match="cannot be used"):
+        folder.write("walker", {"a": b"", "b/c": b"", "card.json": b"{}"})  # there is no folder b
+
+    assert folder.write("walker", {"card.json": b"{}"}) == f"{tmp_path}/walker"
+    assert folder.names() == ["walker"]
+
+
+@pytest.mark.parametrize("url", ["s3://ann:hush@bucket/zoo", "https://host/zoo?signature=hush"])
+def test_a_place_that_may_hold_a_secret_is_refused_and_not_repeated(capsys, url):
+    said = refused(capsys, "list", "--place", url)
+
+    assert "is not a plain address" in said
+    assert "hush" not in said
+
+
 def test_names_that_cannot_be_are_refused(place, trained_run, capsys):
     there = ["--place", str(place)]
 
@@ -185,6 +237,7 @@ def test_names_that_cannot_be_are_refused(place, trained_run, capsys):
     assert "cannot name an agent" in refused(capsys, "push", trained_run, "--name", "../out")
     assert "exists already" in refused(capsys, "push", trained_run, *there, "--name", "walker")
     assert "say where 'walker' is" in refused(capsys, "pull", "walker")
+    assert "is no name of a licence" in refused(capsys, "push", trained_run, "--licence", "a\nb")
     assert "needs the name of an agent" in refused(capsys, "pull")
     assert "nosuch://place" in refused(capsys, "list", "--place", "nosuch://place")
 
@@ -222,6 +275,16 @@ def test_hugging_face_is_a_place(hub, trained_run, capsys):
     front = hub.repositories["ann/walker"]["README.md"].decode()
     assert front.startswith("---\nlibrary_name: distributed-reinforce\n")
     assert "license: mit\n---\n# A policy for CartPole-v1" in front
+
+
+def test_what_is_too_large_for_a_card_is_not_downloaded(hub, trained_run, capsys):
+    assert main(["zoo", "push", str(trained_run), "--place", "hf:ann", "--name", "walker"]) == 0
+    hub.repositories["ann/walker"]["card.json"] += b" " * 2**20
+
+    said = refused(capsys, "pull", "walker", "--place", "hf:ann")
+
+    assert "hf:ann/walker/card.json is larger than 1,048,576 bytes" in said
+    assert ("GET", "card.json") not in hub.asked
 
 
 def test_what_hugging_face_refuses_is_said_without_the_token(hub, trained_run, monkeypatch, capsys):
