@@ -517,7 +517,7 @@ NO_SWEEP = {
     "no YAML": ("base: [\n", "sweep.yaml: it is not valid YAML"),
     "a key twice": (
         "base: cartpole\nbase: article\n",
-        "the key 'base' stands twice in a mapping\n  in \"the text\", line 2",
+        "it is not valid YAML, line 2: the key 'base' stands twice in a mapping",
     ),
     "a setting twice": (
         "base: cartpole\nsettings: {learner.discount: [1], learner.discount: [0.9]}\n",

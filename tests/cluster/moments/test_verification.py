@@ -63,8 +63,8 @@ def test_a_seed_decides_which_updates_are_made_again(run):
 
 
 def test_a_long_ticket_does_not_stand_for_an_update_that_was_not_made_again(run, monkeypatch):
-    monkeypatch.setattr("reinforce.cluster.long_tickets._FIRST_S", 1e-3)
-    monkeypatch.setattr("reinforce.workers.episode_watch._PULSE_S", 1e-3)
+    monkeypatch.setattr("reinforce.cluster.long_tickets._FIRST_S", 1e-9)
+    monkeypatch.setattr("reinforce.workers.episode_watch._PULSE_S", 0.0)
     entries = []
     monkeypatch.setattr(Journal, "append", lambda journal, entry: entries.append(entry))
     past = Reconstruction(RunDirectory.open(run.path), PlainConsole(quiet=True))
