@@ -13,12 +13,13 @@ DOCS := $(CURDIR)/.venv-docs
 train: $(STAMP)  ## Train CartPole on a local Ray and record it in ./mlflow.db
 	.venv/bin/reinforce train cartpole
 
-# In three processes, for many tests wait; file by file, for those of a file share servers and runs.
+# In three processes, for many tests wait; file by file, for those of a file share servers and runs. The slow ones,
+# which start whole clusters, in two.
 test: $(STAMP)  ## Run the tests
 	.venv/bin/pytest --numprocesses 3 --dist loadfile --durations=25
 
 test-slow: $(STAMP)  ## Tests that learn, lose nodes, drivers and workers, measure a little, or install
-	.venv/bin/pytest -m slow --numprocesses 3 --dist loadfile --durations=25
+	.venv/bin/pytest -m slow --numprocesses 2 --dist loadfile --durations=25
 
 check: lint types test test-slow  ## All that CI runs
 

@@ -9,7 +9,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_cartpole_reaches_475_within_400_000_steps(tmp_path, monkeypatch, seed):
+def test_cartpole_reaches_475_within_400_000_steps(with_plots, tmp_path, monkeypatch, seed):
     """Ten seeds of ten did, the slowest in 106,838 steps (docs/results.md)."""
     monkeypatch.chdir(tmp_path)
     options = ["--cluster.backend", "inline", "--tracking.enabled", "false", "--run.name", "it"]

@@ -110,7 +110,6 @@ def _table(console: PlainConsole, rows: Sequence[RunStatus]) -> Table:
         state = console.cell(row.state)
         state.stylize(_STYLES[row.state])
         note = shorten(_in_a_line(row.note), _NOTE_LENGTH, placeholder="…")
-        note = f"for {note}" if row.state == "waiting" and note else note
         cells = ["-" if value is None else form(value) for value, form in numbers]
         name, since = console.cell(row.name), _moment(row.since_ms)
         table.add_row(name, state, *cells, since, console.cell(note))

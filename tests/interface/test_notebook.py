@@ -61,7 +61,7 @@ def test_it_runs_and_its_environment_is_heard_here_and_from_ray(tmp_path):
         assert "Warning" not in text_of(cell)
         assert "status      finished (max_updates)\n" in text_of(cell)
         panel = text_of(cell, "display_data")
-        assert panel.count("update     30") == 1  # replaced, and not repeated
+        assert panel.count("update 30 of") == 1  # replaced, and not repeated
         assert not re.search(r"[\r\x1b]", text_of(cell) + panel)
         assert len(text_of(cell).splitlines()) < 20
     assert "[worker" not in text_of(inline)

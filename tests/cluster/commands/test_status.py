@@ -125,7 +125,7 @@ def test_the_table_is_for_people(write, capsys):
     title, first, second = capsys.readouterr().out.splitlines()
     assert title.split() == ["run", "state", "update", "return", "steps/s", "workers", "since"]
     assert first.split()[:6] == ["b", "waiting", "3", "6.000", "5,000", "2"]
-    assert first.rstrip().endswith("for a worker")
+    assert first.rstrip().endswith("a worker")
     assert second.split()[:6] == ["a", "finished", "3", "6.000", "5,000", "2"]
     assert second.rstrip().endswith("max_updates")
 
