@@ -15,9 +15,9 @@ class ConfigError(ReinforceError):
     """
 
     def counted(self) -> str:
-        """Return the message to follow a colon: how many things are wrong, if several, and what."""
+        """Return the message, after how many things are wrong if it names several."""
         faults = [line for line in str(self).splitlines() if not line.startswith(" ")]
-        return f" {len(faults)} things are wrong\n{self}" if len(faults) > 1 else f" {self}"
+        return f"{len(faults)} things are wrong\n{self}" if len(faults) > 1 else str(self)
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:

@@ -53,7 +53,7 @@ def load_config(source: str) -> Config:
     try:
         return Config.model_validate(parse_mapping(text, example))
     except ConfigError as error:
-        raise ConfigError(f"{source}:{error.counted()}") from None
+        raise ConfigError(f"{source}: {error.counted()}") from None
 
 
 def with_overrides(config: Config, overrides: Mapping[str, Any]) -> Config:

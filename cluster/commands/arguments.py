@@ -322,4 +322,4 @@ def _all_refused(
             parsed(setting)
         except ConfigError as error:
             faults.append(str(error))
-    return ConfigError(ConfigError("\n".join(faults)).counted().strip()) if faults else None
+    return ConfigError(ConfigError("\n".join(faults)).counted()) if faults else None
