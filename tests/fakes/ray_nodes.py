@@ -15,7 +15,7 @@ from pathlib import Path
 from free_port import free_port
 
 _BIN = Path(sys.executable).parent
-_START_TIMEOUT_S = 90
+_START_TIMEOUT_S = 180
 
 QUICK_METRICS = {"RAY_metrics_report_interval_ms": "1000"}
 """Instead of ten seconds. A driver must be given the same: a node forgets a gauge that it was not
@@ -35,6 +35,7 @@ class RayNodes:
     agent_ports: tuple[int, ...]
     metrics_ports: tuple[int, ...]
     metrics_settings: Mapping[str, str]
+    options: list[tuple[str, ...]] = field(default_factory=list)
     processes: list["subprocess.Popen[bytes]"] = field(default_factory=list)
 
     @property
@@ -122,8 +123,12 @@ def ray_nodes(
 
 
 def _start_node(cluster: RayNodes, *options: str) -> None:
-    number = len(cluster.processes)
-    process = subprocess.Popen(
+    cluster.options.append(options)
+    cluster.processes.append(_node_process(cluster, len(cluster.processes)))
+
+
+def _node_process(cluster: RayNodes, number: int) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
         [
             *[_BIN / "ray", "start", "--block", "--disable-usage-stats"],
             *["--node-ip-address=127.0.0.1", "--object-store-memory=150000000"],
@@ -132,7 +137,7 @@ def _start_node(cluster: RayNodes, *options: str) -> None:
             *["--min-worker-port=0", "--max-worker-port=0"],
             f"--dashboard-agent-listen-port={cluster.agent_ports[number]}",
             f"--metrics-export-port={cluster.metrics_ports[number]}",
-            *options,
+            *cluster.options[number],
         ],
         env={
             **os.environ,
@@ -146,7 +151,6 @@ def _start_node(cluster: RayNodes, *options: str) -> None:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    cluster.processes.append(process)
 
 
 def _wait_for_dashboard(cluster: RayNodes) -> None:
@@ -155,8 +159,11 @@ def _wait_for_dashboard(cluster: RayNodes) -> None:
 
 def _wait_for_nodes(cluster: RayNodes, count: int) -> None:
     def look() -> None:
-        if cluster.ask("/api/v0/nodes").count('"ALIVE"') < count:
-            raise OSError("not all nodes are there")
+        for number, process in enumerate(cluster.processes):
+            if process.poll() is not None:  # Ray chose a port that another process took meanwhile
+                cluster.processes[number] = _node_process(cluster, number)
+        if (alive := cluster.ask("/api/v0/nodes").count('"ALIVE"')) < count:
+            raise OSError(f"{alive} of {count} nodes are there")
 
     _wait(look)
 

@@ -115,6 +115,6 @@ def test_ray_starts_where_the_folder_for_temporary_files_has_a_long_path(tmp_pat
         check=False,
     )
 
-    said, up = result.stdout.splitlines()
+    said, *_, up = result.stdout.splitlines()  # between them, another run's Ray may start
     assert f"{long} is too long for Ray's sockets" in said
     assert up == "it is up", result.stderr
