@@ -8,7 +8,7 @@ UPGRADE := .venv-upgrade
 SBOM := .venv-sbom
 DOCS := $(CURDIR)/.venv-docs
 
-.PHONY: train test check lint types prove-learning results bench bench-gpu bench-peers chaos chaos-network chaos-replacement chaos-signals chaos-sweep soak fuzz secrets compose-test wheel sbom hashes cases test-slow test-tracking test-compiler test-benchmarks browser-test docs upgrade clean
+.PHONY: train test check lint types prove-learning results bench bench-gpu bench-guard gpu-check bench-peers chaos chaos-network chaos-replacement chaos-signals chaos-sweep soak fuzz secrets compose-test wheel sbom hashes cases test-slow test-tracking test-compiler test-benchmarks browser-test docs upgrade clean
 
 train: $(STAMP)  ## Train CartPole on a local Ray and record it in ./mlflow.db
 	.venv/bin/reinforce train cartpole
@@ -42,9 +42,19 @@ bench: $(STAMP)  ## Our own figures of docs/performance.md
 		.venv/bin/python benchmarks/$$name.py || exit 1; done
 	.venv/bin/python benchmarks/report.py
 
+BASE ?= $(shell git describe --tags --abbrev=0 2>/dev/null || echo main)
+bench-guard: $(STAMP)  ## Fails if this checkout needs 15 % more processor time than BASE, the newest tag or main
+	.venv/bin/python benchmarks/guard.py --base $(BASE)
+
 bench-gpu: $(STAMP)  ## The learner on this machine's GPU against the GPU itself
 	.venv/bin/python benchmarks/learner_gpu.py --device cuda
 	.venv/bin/python benchmarks/report.py
+
+GPU := $(shell test -e /dev/nvidia0 && echo cuda)
+gpu-check: $(STAMP)  ## In under ten minutes: the tests that need a GPU, and the benchmark; without one, a tiny size on the CPU
+	.venv/bin/python -m pytest -n 0 -m "" -rs tests/learner/test_device.py tests/cluster/test_gpu_runs.py
+	.venv/bin/python benchmarks/learner_gpu.py $(if $(GPU),--device cuda,--device cpu --compiled no \
+		--rounds 1 --steps 512 --sizes 128 256 --output build/gpu-check)
 
 bench-peers: $(STAMP) $(PEERS_STAMP)  ## CartPole-v1 against other libraries; an hour, goes on where it was stopped
 	.venv/bin/python benchmarks/peers/run.py

@@ -35,11 +35,24 @@ def test_the_cost_of_tracking_is_that_of_all_the_time_and_not_of_the_seconds_it_
     assert loss(np.array([[80], [90]]), np.array([[100], [100]])) == pytest.approx([10.0, 5.0])
 
 
+def test_the_guard_fails_beyond_its_limit_with_the_confidence_asked_for():
+    import numpy as np
+    from guard import is_slower
+
+    noise = np.random.default_rng(0).lognormal(0.0, 0.05, 20)
+
+    assert is_slower(1.25 * noise, 1.15, 0.99)
+    assert not is_slower(1.1 * noise, 1.15, 0.99)
+    assert not is_slower(1.25 * noise[:6], 1.15, 0.99), "six rounds show 98 % at most"
+    assert is_slower(1.25 * noise[:7], 1.15, 0.99)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [
         ("inference", ["--rounds", "1", "--calls", "2"]),
+        ("guard", ["--base", "HEAD", "--rounds", "2", "--scale", "0.02", "--only", "steps"]),
         ("tracking", ["store", "--points", "2000"]),
         ("tracking", ["cost", "--seconds", "1", "--store", "refused"]),
         ("tracking", ["cost", "--seconds", "1", "--store", "silent"]),
