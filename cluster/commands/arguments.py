@@ -309,17 +309,23 @@ def _all_refused(
 ) -> ConfigError | None:
     """Return what is wrong with the settings that are refused alone; None if all are taken so.
 
-    Sections are made one after the other, so together they fail at the first.
+    Sections are made one after the other, so together they fail at the first. One that only the
+    source's own settings forbid may be allowed by others of the line.
     """
     settings: list[list[str]] = []
     for word in words:
         if word.startswith("--") or not settings:
             settings.append([])
         settings[-1].append(word)
-    faults = []
-    for setting in settings:
-        try:
-            parsed(setting)
-        except ConfigError as error:
-            faults.append(str(error))
+    taken: list[str] = []
+    for company in ([], taken):
+        faults, refused = [], []
+        for setting in settings:
+            try:
+                parsed([*company, *setting])
+                taken += setting
+            except ConfigError as error:
+                faults.append(str(error))
+                refused.append(setting)
+        settings = refused
     return ConfigError(ConfigError("\n".join(faults)).counted()) if faults else None

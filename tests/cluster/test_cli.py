@@ -597,3 +597,13 @@ def test_all_settings_that_are_refused_are_named_at_once(capsys):
     assert first == "reinforce: 3 things are wrong"
     names = [line.partition(" = ")[0] for line in lines if not line.startswith(" ")]
     assert names == ["learner.learning_rate", "run.seed", "learner.baseline"]
+
+
+def test_a_setting_that_others_of_the_line_allow_is_not_named_beside_one_that_is_wrong(capsys):
+    """Alone, ``every_updates`` contradicts the target that the preset has."""
+    line = ["--evaluation.every_updates", "None", "--stop.target_return", "None"]
+
+    assert main(["config", "cartpole", *line, "--evaluation.episodes", "1"]) == 2
+
+    first, *_ = capsys.readouterr().err.splitlines()
+    assert first.startswith("reinforce: evaluation.episodes = 1 is refused")
