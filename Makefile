@@ -8,6 +8,10 @@ UPGRADE := .venv-upgrade
 SBOM := .venv-sbom
 DOCS := $(CURDIR)/.venv-docs
 
+# Packages are installed uncompiled; what Python compiles of them it keeps, whatever the shell says. Otherwise each of the
+# many processes that follow would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: train test check lint types prove-learning results bench bench-gpu bench-guard gpu-check bench-peers chaos chaos-network chaos-replacement chaos-signals chaos-sweep soak fuzz secrets compose-test wheel sbom hashes cases test-slow test-tracking test-compiler test-benchmarks browser-test docs upgrade clean
 
 train: $(STAMP)  ## Train CartPole on a local Ray and record it in ./mlflow.db
