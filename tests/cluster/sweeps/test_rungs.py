@@ -159,6 +159,22 @@ def test_a_trial_that_ends_before_a_rung_is_complete(write_sweep, tmp_path):
     assert summary_of(tmp_path / "sweep", 0)["stop_reason"] == "max_updates"
 
 
+def test_a_rung_is_no_difference_between_runs_that_are_compared(write_sweep, tmp_path, capsys):
+    """One seed may come so far beyond a rung that it need not go on, and keeps its limit."""
+    sweep(write_sweep, "pruned", {**RATES, **HALVING, "seeds": [0, 1]})
+    assert "PRUNED" in {state for _, state in states_of(tmp_path / "pruned")}
+    capsys.readouterr()
+
+    assert main(["compare", *map(str, (tmp_path / "pruned" / "runs").iterdir()), "--json"]) == 0
+
+    rows = json.loads(capsys.readouterr().out)
+    assert sorted(row["configuration"] for row in rows) == [
+        f"learner.learning_rate {rate}"
+        for rate in sorted(RATES["settings"]["learner.learning_rate"])
+    ]
+    assert {row["settings"]["stop.max_environment_steps"] for row in rows} == {"None"}
+
+
 def test_a_limit_of_the_base_below_a_rung_is_the_end(write_sweep, tmp_path):
     write_sweep(
         {"settings": {"learner.learning_rate": [0.3]}, **HALVING},
