@@ -9,6 +9,7 @@ from optuna.storages.journal import JournalFileBackend
 from small_sweeps import IN_THIS_PROCESS, rows_of, states_of, summary_of, text_of
 
 from reinforce.cluster.cli import main
+from reinforce.cluster.number_format import number as number_shown
 
 pytestmark = pytest.mark.usefixtures("_sweeps_in_this_process")
 
@@ -63,6 +64,10 @@ def test_pruned_or_not_a_trial_has_the_weights_of_a_run_that_was_never_stopped(
     number = states.index("PRUNED")
     rate = RATES["settings"]["learner.learning_rate"][number]
     assert f"trial {number + 1} of 2: learner.learning_rate {rate}: pruned after " in said
+    assert said.count(": begins\n") == 2 * len(states)
+    whole_row = rows_of(folder)[1 - states.index("PRUNED")]
+    for steps, value in whole_row.intermediate_values.items():
+        assert f": goes on after {steps} steps, mean return {number_shown(value)}\n" in said
 
 
 @pytest.mark.parametrize(
