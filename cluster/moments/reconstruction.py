@@ -117,17 +117,21 @@ class Reconstruction:
             NotReproducedError: An update on the way is not that of the journal.
             TrainingError: A ticket or the learner failed on the way.
         """
-        if not 0 <= version <= self.num_updates:
-            raise UsageError(
-                f"{self.run.path} has made {self.num_updates} updates: there is no moment after "
-                f"update {version}"
-            )
+        self.require_reached(version)
         nearest = max((v for v in self.checkpoints.versions() if v <= version), default=0)
         start = self._made
         if start is None or not nearest <= start.learner.version <= version:
             start = self.nearest(version) or self.first()
         self._made = self.advance(start, version)
         return self._made
+
+    def require_reached(self, version: int) -> None:
+        """Raise UsageError if the run has not made so many updates."""
+        if not 0 <= version <= self.num_updates:
+            raise UsageError(
+                f"{self.run.path} has made {self.num_updates} updates: there is no moment after "
+                f"update {version}"
+            )
 
     def nearest(self, version: int) -> Checkpoint | None:
         """Return the newest whole checkpoint up to a version; None if there is none."""
