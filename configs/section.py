@@ -15,8 +15,9 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from reinforce.configs.errors import ConfigError, suggestion
+from reinforce.configs.errors import ConfigError
 from reinforce.configs.quoting import shown
+from reinforce.configs.synonyms import setting_suggestion
 
 _KINDS = {
     "bool": "true or false",
@@ -131,7 +132,7 @@ class Section(BaseModel):
         if error["type"] in ("extra_forbidden", "invalid_key"):
             where = f"{cls.section!r}" if cls.section else "the configuration"
             keys = f"the keys of {where} are: {', '.join(cls.model_fields)}"
-            near = suggestion(str(error["loc"][0]), cls.model_fields)
+            near = setting_suggestion(str(error["loc"][0]), cls.model_fields)
             return f"unknown key {shown(path)}; {near or keys}"
         if not error["loc"]:
             return (
