@@ -200,14 +200,6 @@ def test_what_strangers_put_into_a_run_directory_is_one_row_among_others(
     assert rows["odd"]["updates"] == (None if state == "unreadable" else 3)
 
 
-@pytest.fixture
-def as_nobody():
-    """Called in a test that runs as root, which may look into everything: no longer."""
-    user = os.geteuid()
-    yield lambda: os.seteuid(65534 if user == 0 else user)
-    os.seteuid(user)
-
-
 def test_a_folder_that_cannot_be_looked_into_hides_no_other(write, tmp_path, as_nobody):
     good, locked = write("good").path, write("locked").path
     for folder in (tmp_path, good.parent, good):
