@@ -44,7 +44,7 @@ def load_config(
     """
     names = preset_names()
     if is_path(source):
-        hint = f"the presets are: {', '.join(names)}"
+        hint = _file_meant(source) or f"the presets are: {', '.join(names)}"
         text = read_file(Path(source), "the configuration file", hint)
         if not text.strip():
             raise ConfigError(
@@ -53,7 +53,7 @@ def load_config(
     elif source in names:
         text = (_PRESETS / f"{source}.yaml").read_text(encoding="utf-8")
     else:
-        near = suggestion(source, names)
+        near = _file_meant(source) or suggestion(source, names)
         hint = f"; {near}" if near else "."
         raise ConfigError(
             f"there is no preset {shown(source)}{hint} The presets are: {', '.join(names)}. A file "
@@ -68,6 +68,16 @@ def load_config(
     except ConfigError as error:
         every = ConfigError("\n".join([str(error), *other_faults(values)]))
         raise ConfigError(f"{source}: {every.counted()}") from None
+
+
+def _file_meant(source: str) -> str:
+    """Return a question for the file that a source may stand for, which is no preset; else ""."""
+    files = (Path(f"{source}.yaml"), Path(source, "config.yaml"))
+    found = next((file for file in files if file.is_file()), None)
+    if found is None:
+        is_folder = Path(source).is_dir()
+        return f"the folder {source} holds no config.yaml." if is_folder else ""
+    return f"did you mean the file {found if is_path(source) else f'./{found}'}?"
 
 
 def with_overrides(config: Config, overrides: Mapping[str, Any]) -> Config:

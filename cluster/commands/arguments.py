@@ -24,7 +24,7 @@ from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
 from reinforce.configs.execution import WandbConfig
 from reinforce.configs.experiment import Change, Reduction, WrapperConfig
-from reinforce.configs.loading import load_config, parse_yaml
+from reinforce.configs.loading import is_path, load_config, parse_yaml
 from reinforce.configs.roles import flat
 from reinforce.configs.synonyms import setting_meant
 from reinforce.workers.misnamed_environment import faults_of_id
@@ -283,6 +283,11 @@ def parse_command(verb: str, kind: type[Verb], words: Sequence[str]) -> Verb:
         if words and not words[0].startswith("-"):
             source = words.pop(0)
             first = [source]  # others may stand behind it
+        if words and words[0].startswith("-") and words[0][:2] != "--" and is_path(words[0]):
+            raise UsageError(
+                f"{words[0]!r} would be an option: write a file whose name begins with '-' as "
+                f"./{words[0]}"
+            )
         if source is None and not asks_for_help:
             raise UsageError(f"`{program}` needs {kind.needs.format(verb=verb)}")
         base = Config() if source is None else kind.base(source)

@@ -76,6 +76,10 @@ BAD_INPUT = {
         ["cartpole", "--workers.n-envs", "4"],
         "there is no option --workers.n_envs; did you mean --workers.envs_per_worker?",
     ),
+    "a file that looks like an option": (
+        ["-x.yaml"],
+        "'-x.yaml' would be an option: write a file whose name begins with '-' as ./-x.yaml",
+    ),
     "value out of range": (
         ["cartpole", "--learner.learning_rate", "-1"],
         "learner.learning_rate = -1.0 is refused: it should be greater than 0",
