@@ -19,7 +19,11 @@ from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.display import make_display
 from reinforce.cluster.errors import NotReproducedError, UsageError
 from reinforce.cluster.interrupts import Interrupts
-from reinforce.cluster.moments.entry_differences import EntryDifference, entry_difference
+from reinforce.cluster.moments.entry_differences import (
+    EntryDifference,
+    entry_difference,
+    unmatched_metrics,
+)
 from reinforce.cluster.run_requests import RequestsReader
 from reinforce.cluster.run_store.changed_run import carried_over
 from reinforce.cluster.run_store.checkpoint import Checkpoint, CorruptCheckpointError, require_fit
@@ -71,6 +75,7 @@ class Reconstruction:
         config: As it is now, with all changes.
         checkpoints: Those that are there.
         reproduced: Updates, by the number applied, that came out as the journal has them.
+        unmatched: Metrics of the journal that were not made again, with the update of each.
     """
 
     def __init__(self, run: RunDirectory, console: PlainConsole, *, trust: bool = False) -> None:
@@ -91,6 +96,7 @@ class Reconstruction:
             require_trust(run, config_after(self.config, num_changes), CODE, trust=trust)
         self.checkpoints = Checkpoints(run, self.config)
         self.reproduced: set[int] = set()
+        self.unmatched: dict[str, int] = {}
         self._made: Checkpoint | None = None
 
     @cached_property
@@ -248,6 +254,8 @@ class Reconstruction:
         if difference:
             raise UpdateNotReproducedError(difference)
         self.reproduced.add(made.updates)
+        for name in unmatched_metrics(recorded, made):
+            self.unmatched.setdefault(name, made.updates)
 
     def _require_recorded(self, checkpoint: Checkpoint) -> None:
         """Raise NotReproducedError if the journal says that other weights were there."""
