@@ -158,7 +158,7 @@ def _print(console: PlainConsole, rows: Sequence[dict[str, Any]], name: str) -> 
         interval = " to ".join(number(end, row["value"], *ends) for end in ends) or "-"
         counts = (str(len(row["runs"])), str(len(row["scores"])))
         table.add_row(console.cell(row["configuration"]), *counts, value, interval)
-    console.print(table)
+    console.print_table(table)
     copies = ", ".join(copy for row in rows for copy in row["copies"])
     if copies:
         console.say(f"not counted, since another run has the same seed: {copies}", "yellow")

@@ -242,7 +242,7 @@ def _print_trials(
         cells = (measured.get(metric, "-") for metric in sweep.metrics)
         words, state = console.cell(_words(trial)), states[trial.state.name]
         table.add_row(words, str(index + 1), state, *cells)
-    console.print(table)
+    console.print_table(table)
     if len(sweep.objectives) > 1:
         numbers = ", ".join(str(index + 1) for index in sorted(front)) or "none"
         console.say(f"Pareto front: trials {numbers}")

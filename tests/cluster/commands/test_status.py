@@ -130,6 +130,17 @@ def test_the_table_is_for_people(write, capsys):
     assert second.rstrip().endswith("max_updates")
 
 
+def test_no_line_of_the_table_ends_in_blanks(write, capsys):
+    write("a")
+    write_end(write("a-run-that-is-over"))
+
+    assert main(["status"]) == 0
+
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert [line for line in lines if line != line.rstrip()] == []
+
+
 def test_places_without_runs_are_said(tmp_path, capsys):
     assert main(["status"]) == 2
     assert "cannot look for runs in runs (No such file or directory)" in capsys.readouterr().err
