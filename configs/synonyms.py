@@ -1,4 +1,4 @@
-"""What other libraries call our settings, so that whoever comes from them is told the name here."""
+"""What other libraries call our settings: whoever comes from them finds the name here."""
 
 from collections.abc import Iterable
 

@@ -13,7 +13,7 @@ from reinforce.cluster.errors import UsageError
 from reinforce.cluster.run_store.journal import read_entries
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.summary import PRETRAINED, read_summary
-from reinforce.cluster.sweeps.trial_limit import with_own_limit
+from reinforce.cluster.run_store.trial_limit import with_own_limit
 from reinforce.configs.config import Config
 from reinforce.configs.loading import load_config
 from reinforce.configs.roles import decides_the_result, flat

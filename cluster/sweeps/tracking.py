@@ -16,8 +16,8 @@ from optuna.trial import FrozenTrial, TrialState
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.summary import read_summary
 from reinforce.cluster.run_store.tracking_state import read_tracking_state
+from reinforce.cluster.run_store.trial_limit import RUNG_SETTING
 from reinforce.cluster.sweeps.ledger import SweepLedger, run_name, settings_of
-from reinforce.cluster.sweeps.trial_limit import RUNG_SETTING
 from reinforce.cluster.tracking.mlflow_run import MLflowRun, find_or_create_run, open_state
 from reinforce.cluster.tracking.store import CHANGED, TrackingStore, explain_error
 from reinforce.configs.config import Config

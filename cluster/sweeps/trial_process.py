@@ -10,8 +10,8 @@ from reinforce.cluster.files import open_for_appending, write_atomically
 from reinforce.cluster.run_store.journal import is_being_written
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.summary import read_summary
+from reinforce.cluster.run_store.trial_limit import RUNG_SETTING, configuration_file
 from reinforce.cluster.self_command import module_command, self_environment
-from reinforce.cluster.sweeps.trial_limit import RUNG_SETTING, configuration_file
 from reinforce.configs.config import Config
 from reinforce.configs.loading import to_yaml
 from reinforce.configs.sweep import ENVIRONMENT_STEPS, SCORE
