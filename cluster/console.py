@@ -10,6 +10,7 @@ from typing import IO, Any
 
 from rich.console import Console
 from rich.status import Status
+from rich.table import Table
 from rich.text import Text
 
 from reinforce.cluster.errors import OutputLostError
@@ -69,6 +70,16 @@ class PlainConsole(Console):
             self.quiet = True
             with suppress(OSError):  # that of the error messages may be the same disk
                 sys.stderr.write(f"reinforce: {lost}; the run goes on in silence\n")
+
+    def print_table(self, table: Table) -> None:
+        """Print a table, outside of a terminal without the blanks that fill its last column."""
+        if self.is_terminal:
+            self.print(table)
+            return
+        with self.capture() as captured:
+            self.print(table)
+        lines = (line.rstrip() for line in captured.get().splitlines())
+        self._print_as_it_is("\n".join(lines), None)
 
     def say_rows(self, rows: Mapping[str, str]) -> None:
         """Print a line per row, its name first."""

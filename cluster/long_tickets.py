@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.waiting import WaitReports
-from reinforce.workers.tickets import Ticket
+from reinforce.workers.episode_limits import MAX_STEPS_WITHOUT_LIMIT
+from reinforce.workers.tickets import Purpose, Ticket
 
 _FIRST_S = 30.0
 _KEPT = 0.8
@@ -41,8 +42,14 @@ class LongTicket:
                 f"has played {self.num_steps:,} steps in one episode, for {self.seconds:.0f} s, "
                 "and has not ended"
             )
+        cut = (
+            ""
+            if self.ticket.purpose is Purpose.TRAINING
+            else "; it is cut after evaluation.max_episode_steps, without which after "
+            f"{MAX_STEPS_WITHOUT_LIMIT:,} steps or fewer"
+        )
         return (
-            f"ticket {self.ticket} {what}; if its episodes may have no end, set "
+            f"ticket {self.ticket} {what}{cut}; if its episodes may have no end, set "
             "environment.max_episode_steps"
         )
 

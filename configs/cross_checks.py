@@ -1,5 +1,6 @@
 """Settings that make no sense together, each with the reason and the way out."""
 
+import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -12,6 +13,9 @@ from reinforce.configs.execution import (
 )
 from reinforce.configs.experiment import EnvironmentConfig, EvaluationConfig, RunConfig, StopConfig
 from reinforce.configs.learning import LearnerConfig, PolicyConfig
+
+_LINK = re.compile(r"::(?=[A-Za-z0-9+.-]+://)")
+"""Between two addresses of a chain of fsspec's, such as simplecache::s3://bucket; not in [::1]."""
 
 _NEEDS = (
     ("gae_lambda", "mixes in a value function", "baseline", "value"),
@@ -207,9 +211,9 @@ def of_secrets(
 
 
 def may_hold_a_secret(uri: str) -> bool:
-    """Return whether an address has a part in which people write credentials."""
+    """Return whether an address, or one of a chain, has a part where people write credentials."""
     try:
-        parts = urlsplit(uri)
+        chain = [urlsplit(link) for link in _LINK.split(uri)]
     except ValueError:  # not an address at all
         return True
-    return "@" in parts.netloc or bool(parts.query)
+    return any("@" in parts.netloc or parts.query for parts in chain)

@@ -20,7 +20,7 @@ class ConfigError(ReinforceError):
         return f"{len(faults)} things are wrong\n{self}" if len(faults) > 1 else str(self)
 
 
-def suggestion(name: str, known: Iterable[str]) -> str:
+def suggestion(name: str, known: Iterable[str], cutoff: float = 0.62) -> str:
     """Return a question such as ``did you mean 'a' or 'b'?``, or an empty text if none is near."""
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.62)
+    near = difflib.get_close_matches(name, known, n=3, cutoff=cutoff)
     return f"did you mean {' or '.join(map(repr, near))}?" if near else ""

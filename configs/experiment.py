@@ -29,6 +29,9 @@ _RESERVED_METRICS = re.compile(
 """Their names would be those of other metrics of the journal, or of columns of its episodes."""
 
 
+MAX_EPISODES = 1_000_000
+"""Most episodes that are measured at a time: what each came to is kept in memory."""
+
 RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 """A name that is the name of a folder, too, and of none but its own."""
 
@@ -254,6 +257,7 @@ class EvaluationConfig(Section):
     episodes: int = Field(
         100,
         ge=5,
+        le=MAX_EPISODES,
         description="Episodes per evaluation, >= 5; more of them give a narrower 95 % interval.",
     )
     every_updates: int | None = Field(

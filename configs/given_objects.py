@@ -5,7 +5,6 @@ from a notebook or from the program that is running, gets a name that begins wit
 which this process knows it; other processes are sent the object (``UserProgram``).
 """
 
-import importlib
 import re
 import sys
 from collections.abc import Callable, Collection, Mapping
@@ -13,6 +12,8 @@ from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
+
+from reinforce.configs.user_code import hidden_by, import_of
 
 PREFIX = "python:"
 
@@ -68,7 +69,11 @@ def imported(name: str) -> Any:
     if found is not None:
         return found
     module, _, attribute = name.partition(":")
-    return getattr(importlib.import_module(module), attribute)
+    try:
+        return getattr(import_of(module, attribute), attribute)
+    except AttributeError as error:
+        hint = hidden_by(module)
+        raise (AttributeError(f"{error}{hint}") if hint else error) from None
 
 
 @dataclass(frozen=True)

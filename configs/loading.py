@@ -1,6 +1,6 @@
 """From a preset's name or a YAML file to a configuration, and back to YAML."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError, suggestion
 from reinforce.configs.quoting import shown
 from reinforce.configs.regular_files import read_regular_file
+from reinforce.configs.synonyms import setting_meant
 
 _PRESETS = Path(__file__).parent / "presets"
 
@@ -26,14 +27,24 @@ def preset_summary(name: str) -> str:
     return first_line.removeprefix("#").strip()
 
 
-def load_config(source: str) -> Config:
+def load_config(
+    source: str, other_faults: Callable[[Mapping[Any, Any]], Iterable[str]] = lambda values: ()
+) -> Config:
     """Return the configuration that a preset or a YAML file (``is_path``) describes.
 
-    Keys that are absent keep their defaults; ConfigError if anything else is wrong.
+    Keys that are absent keep their defaults.
+
+    Args:
+        source: The preset, or the path.
+        other_faults: Called with what a file holds, if that is refused; returns what is wrong with
+            it besides, so that all is said at once.
+
+    Raises:
+        ConfigError: Anything is wrong.
     """
     names = preset_names()
     if is_path(source):
-        hint = f"the presets are: {', '.join(names)}"
+        hint = _file_meant(source) or f"the presets are: {', '.join(names)}"
         text = read_file(Path(source), "the configuration file", hint)
         if not text.strip():
             raise ConfigError(
@@ -42,7 +53,7 @@ def load_config(source: str) -> Config:
     elif source in names:
         text = (_PRESETS / f"{source}.yaml").read_text(encoding="utf-8")
     else:
-        near = suggestion(source, names)
+        near = _file_meant(source) or suggestion(source, names)
         hint = f"; {near}" if near else "."
         raise ConfigError(
             f"there is no preset {shown(source)}{hint} The presets are: {', '.join(names)}. A file "
@@ -50,10 +61,23 @@ def load_config(source: str) -> Config:
             "environment.id on top of a preset"
         )
     example = "a mapping of sections such as 'learner:' with 'learning_rate: 0.01' below it"
+    values: dict[Any, Any] = {}
     try:
-        return Config.model_validate(parse_mapping(text, example))
+        values = parse_mapping(text, example)
+        return Config.model_validate(values)
     except ConfigError as error:
-        raise ConfigError(f"{source}: {error.counted()}") from None
+        every = ConfigError("\n".join([str(error), *other_faults(values)]))
+        raise ConfigError(f"{source}: {every.counted()}") from None
+
+
+def _file_meant(source: str) -> str:
+    """Return a question for the file that a source may stand for, which is no preset; else ""."""
+    files = (Path(f"{source}.yaml"), Path(source, "config.yaml"))
+    found = next((file for file in files if file.is_file()), None)
+    if found is None:
+        is_folder = Path(source).is_dir()
+        return f"the folder {source} holds no config.yaml." if is_folder else ""
+    return f"did you mean the file {found if is_path(source) else f'./{found}'}?"
 
 
 def with_overrides(config: Config, overrides: Mapping[str, Any]) -> Config:
@@ -71,10 +95,13 @@ def overlaid(sections: Mapping[str, Any], overrides: Mapping[str, Any]) -> Confi
     for name, value in overrides.items():
         section, _, field = name.partition(".")
         if not field or section not in Config.model_fields:
-            raise ConfigError(
-                f"there is no setting {name!r}; write settings as 'learner.learning_rate', with "
-                f"one of the sections {', '.join(Config.model_fields)}"
+            form = (
+                "write settings as 'learner.learning_rate', with one of the sections "
+                f"{', '.join(Config.model_fields)}"
             )
+            meant = setting_meant(name)
+            hint = f"did you mean {meant!r}?" if meant else form
+            raise ConfigError(f"there is no setting {name!r}; {hint}")
         given = merged.get(section) or {}
         merged[section] = {**given, field: value} if isinstance(given, Mapping) else given
     return Config.model_validate(merged)

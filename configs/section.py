@@ -15,8 +15,9 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from reinforce.configs.errors import ConfigError, suggestion
+from reinforce.configs.errors import ConfigError
 from reinforce.configs.quoting import shown
+from reinforce.configs.synonyms import setting_suggestion
 
 _KINDS = {
     "bool": "true or false",
@@ -30,6 +31,10 @@ _KINDS = {
 }
 """In plain words what pydantic calls by Python's types, by the beginning of its type of error."""
 
+
+_UNKNOWN = ("extra_forbidden", "invalid_key")
+_MOST_UNKNOWN = 5
+"""Unknown keys of a section that have a sentence each, those first that are nearly right."""
 
 MAX_TEXT = 1000
 """Characters of a name or an address."""
@@ -91,8 +96,7 @@ class Section(BaseModel):
         try:
             made = handler(values)
         except ValidationError as error:
-            by_field = groupby(error.errors(), key=lambda item: item["loc"][:1])
-            sentences += [cls._sentence(list(errors)) for _, errors in by_field]
+            sentences += cls._sentences(error.errors())
         else:
             sentences += made.conflicts(faults)
             if not sentences:
@@ -122,17 +126,35 @@ class Section(BaseModel):
         return None if value == "None" and takes_none else value
 
     @classmethod
+    def _sentences(cls, errors: list[ErrorDetails]) -> Iterator[str]:
+        """Yield one per field; of unknown keys, as a file of another program has, the first few."""
+        by_field = [list(each) for _, each in groupby(errors, key=lambda item: item["loc"][:1])]
+        unknown = [each for each in by_field if each[0]["type"] in _UNKNOWN]
+        unknown.sort(key=lambda each: not cls._near(each[0]))
+        yield from map(cls._sentence, unknown[:_MOST_UNKNOWN])
+        if others := unknown[_MOST_UNKNOWN:]:
+            names = ", ".join(shown(str(each[0]["loc"][0])) for each in others[:_MOST_UNKNOWN])
+            yield f"{len(others)} other keys of {cls._where()} are unknown, such as {names}"
+        yield from (cls._sentence(each) for each in by_field if each not in unknown)
+
+    @classmethod
+    def _near(cls, error: ErrorDetails) -> str:
+        return setting_suggestion(str(error["loc"][0]), cls.model_fields)
+
+    @classmethod
+    def _where(cls) -> str:
+        return f"{cls.section!r}" if cls.section else "the configuration"
+
+    @classmethod
     def _sentence(cls, errors: list[ErrorDetails]) -> str:
         error = errors[0]  # the others say the same of the other members of a union
         if error["type"] == "value_error":  # a validator of ours, which says it all
             return str(error["ctx"]["error"])
         names = [cls.section, *(str(part) for part in error["loc"][:1])]
         path = ".".join(name for name in names if name)
-        if error["type"] in ("extra_forbidden", "invalid_key"):
-            where = f"{cls.section!r}" if cls.section else "the configuration"
-            keys = f"the keys of {where} are: {', '.join(cls.model_fields)}"
-            near = suggestion(str(error["loc"][0]), cls.model_fields)
-            return f"unknown key {shown(path)}; {near or keys}"
+        if error["type"] in _UNKNOWN:
+            keys = f"the keys of {cls._where()} are: {', '.join(cls.model_fields)}"
+            return f"unknown key {shown(path)}; {cls._near(error) or keys}"
         if not error["loc"]:
             return (
                 f"{path or 'the configuration'} = {shown(error['input'])} is not a mapping of keys"

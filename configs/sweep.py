@@ -9,10 +9,11 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from reinforce.configs.config import Config
-from reinforce.configs.errors import ConfigError, suggestion
+from reinforce.configs.errors import ConfigError
 from reinforce.configs.loading import is_path, load_config, parse_mapping, read_file
 from reinforce.configs.quoting import shown
 from reinforce.configs.section import Section
+from reinforce.configs.synonyms import setting_suggestion
 
 _SECTIONS: dict[str, type[Section]] = {
     name: field.annotation
@@ -270,4 +271,4 @@ def _way_out(name: str) -> str:
         f"{section}.{field}" for section in _SECTIONS for field in _SECTIONS[section].model_fields
     ]
     others = f"name a section.field of the configuration other than {', '.join(_NOT_SWEPT)}"
-    return suggestion(name, names) or others
+    return setting_suggestion(name, names) or others

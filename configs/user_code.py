@@ -1,8 +1,11 @@
-"""What the user's own code raised, in words, with the line of theirs that it came from."""
+"""The user's own code: imported, and what it raised in words, with the line that it came from."""
 
+import importlib
 import os
+import sys
 import traceback
 from pathlib import Path
+from types import ModuleType
 
 _OURS = tuple(
     f"{(Path(__file__).parents[1] / folder).resolve()}{os.sep}"
@@ -27,6 +30,37 @@ def described(error: BaseException) -> str:
     message = message or own[-1].line or ""
     place = f"({_short(own[-1].filename)}, line {own[-1].lineno})"
     return f"{name}: {message} {place}" if message else f"{name} {place}"
+
+
+def import_of(module: str, attribute: str) -> ModuleType:
+    """Import the module of ``module:attribute``.
+
+    Raises:
+        ModuleNotFoundError: There is none, or a file is named in its place.
+        Exception: Whatever its code raises.
+    """
+    path = Path(module)
+    if module.endswith(".py") or len(path.parts) > 1:
+        is_below = not (path.is_absolute() or ".." in path.parts)
+        name = ".".join(path.with_suffix("").parts) if is_below else path.stem
+        where = "" if is_below else f", called from {path.parent}"
+        raise ModuleNotFoundError(
+            f"{module} is a file: name the module, as in {name}:{attribute}{where}"
+        )
+    return importlib.import_module(module)
+
+
+def hidden_by(module: str) -> str:
+    """Return that another file was imported than the user may mean, after an error; else ""."""
+    if module not in sys.modules:
+        return ""
+    own = Path(*module.split(".")).with_suffix(".py")
+    if module.partition(".")[0] not in sys.stdlib_module_names and not own.is_file():
+        return ""
+    found = getattr(sys.modules[module], "__file__", None) or "Python itself"
+    if str(own.resolve()) == _resolved(found):
+        return ""
+    return f"; {module} was imported from {found}: a module of yours needs another name"
 
 
 def is_the_users(file: str) -> bool:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from reinforce.arguments import AnyPath, checked
 from reinforce.cluster.commands.export import export_policy
+from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.episode_metrics import episode_metrics
 from reinforce.cluster.evaluation import Evaluation
 from reinforce.cluster.export.trained_policy import TrainedPolicy
@@ -166,6 +167,8 @@ def evaluated(
     seed = trained.config.run.seed if seed is None else seed
     tickets = trained.tickets(seed, episodes, greedy=not sampled)
     reports = [report for report, _ in trained.play(tickets)]
+    if any(report.num_cut for report in reports):
+        PlainConsole(stderr=True).say(Evaluation.of_reports(reports).cuts_in_words(), "yellow")
     return EvaluationResult(
         np.concatenate([report.episode_returns for report in reports]),
         np.concatenate([report.episode_lengths for report in reports]),

@@ -16,6 +16,7 @@ from reinforce.configs.config import Config
 from reinforce.configs.given_objects import name_of
 from reinforce.configs.loading import load_config, overlaid, with_overrides
 from reinforce.runs import Run, console_of, raise_if_interrupted
+from reinforce.workers.misnamed_environment import faults_of_id
 
 Source: TypeAlias = Annotated[
     str | Path | Mapping[str, Any] | Config | None,
@@ -152,7 +153,7 @@ def _sections(source: Source) -> Mapping[str, Any]:
     if isinstance(source, Config):
         return source.model_dump()
     if isinstance(source, str | Path):
-        return load_config(str(source)).model_dump()
+        return load_config(str(source), faults_of_id).model_dump()
     return source or {}
 
 

@@ -20,7 +20,7 @@ from reinforce.configs.errors import ReinforceError, suggestion
 from reinforce.configs.experiment import EnvironmentConfig, WrapperConfig
 from reinforce.configs.given_objects import given
 from reinforce.configs.secret_names import without_secrets
-from reinforce.configs.user_code import described
+from reinforce.configs.user_code import described, hidden_by, import_of
 from reinforce.learner.policies.spaces import ActionLayout, ObservationLayout
 from reinforce.workers.closing import Closing
 from reinforce.workers.mask_method import with_masks_in_info
@@ -231,7 +231,7 @@ def _registration(config: EnvironmentConfig) -> EnvSpec:
     with refusing(f"environment.id = {config.id!r} cannot be imported"):
         try:
             if module_name:
-                module = importlib.import_module(module_name)
+                module = import_of(module_name, name)
                 if name not in gymnasium.registry and callable(getattr(module, name, None)):
                     return EnvSpec(id=name, entry_point=getattr(module, name))
             elif name.startswith("ALE/"):
@@ -242,7 +242,8 @@ def _registration(config: EnvironmentConfig) -> EnvSpec:
             reason = str(error).partition(" Did you mean: ")[0]
             raise UnsuitableEnvironmentError(
                 f"environment.id = {config.id!r} does not exist here ({reason})"
-                f"{_near(name, _known_names(module_name))}{_missing_extra(error)}"
+                f"{hidden_by(module_name) or _near(name, _known_names(module_name))}"
+                f"{_missing_extra(error)}"
             ) from None
 
 
@@ -330,14 +331,15 @@ def _wrapper_class(name: str) -> Any:
         return _OWN_WRAPPERS[name]
     _refuse_wrapper(name, name)  # before it is imported: some need packages that are not there
     module, _, attribute = name.rpartition(":")
+    known = (*gymnasium.wrappers.__all__, *_OWN_WRAPPERS)
     with refusing(f"environment.wrappers: {name!r} cannot be imported"):
         try:
-            found = getattr(importlib.import_module(module or "gymnasium.wrappers"), attribute)
+            found = getattr(import_of(module or "gymnasium.wrappers", attribute), attribute)
         except (ModuleNotFoundError, AttributeError) as error:
             raise UnsuitableEnvironmentError(
                 f"environment.wrappers: {name!r} is neither a wrapper of gymnasium.wrappers nor "
                 f"module:Class of your own, nor one of {', '.join(_OWN_WRAPPERS)} ({error})"
-                f"{_near(name, (*gymnasium.wrappers.__all__, *_OWN_WRAPPERS))}"
+                f"{hidden_by(module) or _near(name, known)}"
                 f"{_missing_extra(error)}"
             ) from None
     for parent in getattr(found, "__mro__", ()):

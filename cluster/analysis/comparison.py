@@ -13,6 +13,7 @@ from reinforce.cluster.errors import UsageError
 from reinforce.cluster.run_store.journal import read_entries
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.summary import PRETRAINED, read_summary
+from reinforce.cluster.run_store.trial_limit import with_own_limit
 from reinforce.configs.config import Config
 from reinforce.configs.loading import load_config
 from reinforce.configs.roles import decides_the_result, flat
@@ -34,6 +35,9 @@ _X_FIELDS: Mapping[XAxis, str] = {
 
 SCORE = "evaluation/confirmed_return_mean"
 """What is compared: the mean return of the last weights, on seeds of their own."""
+
+_MOST_NAMED = 4
+"""Settings in the name of a configuration, unless it takes more to tell all of them apart."""
 
 _RESAMPLES, _CURVE_RESAMPLES, _CURVE_POINTS = 10_000, 1_000, 100
 
@@ -103,7 +107,8 @@ def history_of(path: Path, metric: str = TRAINING_RETURN, x_axis: XAxis = "steps
                 "compared"
             )
         raise UsageError(f"{run.journal_file} holds no update yet: there is nothing to compare")
-    return RunHistory(run.name, settings_of(load_config(str(run.config_file))), metrics)
+    config = with_own_limit(run, load_config(str(run.config_file)))
+    return RunHistory(run.name, settings_of(config), metrics)
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,17 +178,42 @@ def group_runs(runs: Sequence[RunHistory]) -> list[Group]:
     members: dict[tuple[tuple[str, str], ...], list[RunHistory]] = {}
     for run in runs:
         members.setdefault(tuple(sorted(run.experiment.items())), []).append(run)
-    settings = [dict(key) for key in members]
-    differing = sorted(
-        key
-        for key in {key for each in settings for key in each}
-        if len({each.get(key) for each in settings}) > 1
-    )
-    groups = []
-    for each, found in zip(settings, members.values(), strict=True):
-        label = ", ".join(f"{key} {each.get(key, '-')}" for key in differing)
-        groups.append(group_of(label or each.get("environment.id", "all runs"), found))
-    return groups
+    labels = _labels([dict(key) for key in members])
+    return [group_of(*each) for each in zip(labels, members.values(), strict=True)]
+
+
+def _labels(configurations: Sequence[Mapping[str, str]]) -> list[str]:
+    """Return what tells each configuration from the others: of its environment, if they differ.
+
+    Of many settings a few are named, if need be more, so that no two are called the same.
+    """
+    by_environment: dict[str, list[Mapping[str, str]]] = {}
+    for each in configurations:
+        by_environment.setdefault(each["environment.id"], []).append(each)
+    labels = []
+    for each in configurations:
+        environment = each["environment.id"]
+        named, num_others = _telling_apart(by_environment[environment])
+        words = [f"{name} {each[name]}" for name in named]
+        if num_others:
+            words.append(f"{num_others} other settings")
+        if len(by_environment) > 1 or not words:
+            words.insert(0, environment)
+        labels.append(", ".join(words))
+    return labels
+
+
+def _telling_apart(configurations: Sequence[Mapping[str, str]]) -> tuple[list[str], int]:
+    """Return settings that tell configurations apart, and the number of others that differ."""
+    num_values = {name: len({each[name] for each in configurations}) for name in configurations[0]}
+    differing = [name for name, number in num_values.items() if number > 1]
+    differing.sort(key=lambda name: (-num_values[name], name))
+    named = differing[:_MOST_NAMED]
+    while len({tuple(each[name] for name in named) for each in configurations}) < len(
+        configurations
+    ):
+        named = differing[: len(named) + 1]
+    return sorted(named), len(differing) - len(named)
 
 
 def group_of(label: str, members: Sequence[RunHistory]) -> Group:

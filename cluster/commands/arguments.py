@@ -24,7 +24,10 @@ from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
 from reinforce.configs.execution import WandbConfig
 from reinforce.configs.experiment import Change, Reduction, WrapperConfig
-from reinforce.configs.loading import load_config, parse_yaml
+from reinforce.configs.loading import is_path, load_config, parse_yaml
+from reinforce.configs.roles import flat
+from reinforce.configs.synonyms import setting_meant
+from reinforce.workers.misnamed_environment import faults_of_id
 
 RunDir = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN_DIR")]
 """The run directory that a verb is about, its first word."""
@@ -86,7 +89,7 @@ class ConfiguredCommand(Command):
     @classmethod
     def base(cls, source: str) -> Config:
         """Return the configuration that the settings are laid over."""
-        return load_config(source)
+        return load_config(source, faults_of_id)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -280,9 +283,15 @@ def parse_command(verb: str, kind: type[Verb], words: Sequence[str]) -> Verb:
         if words and not words[0].startswith("-"):
             source = words.pop(0)
             first = [source]  # others may stand behind it
+        if words and words[0].startswith("-") and words[0][:2] != "--" and is_path(words[0]):
+            raise UsageError(
+                f"{words[0]!r} would be an option: write a file whose name begins with '-' as "
+                f"./{words[0]}"
+            )
         if source is None and not asks_for_help:
             raise UsageError(f"`{program}` needs {kind.needs.format(verb=verb)}")
         base = Config() if source is None else kind.base(source)
+        _refuse_synonyms(words)
         default = kind(source=source or "", config=base, words=tuple(words))
         program += "" if asks_for_help else f" {source}"
 
@@ -302,6 +311,15 @@ def parse_command(verb: str, kind: type[Verb], words: Sequence[str]) -> Verb:
         return parsed(words)
     except ConfigError as error:
         raise _all_refused(parsed, words) or error from None
+
+
+def _refuse_synonyms(words: Sequence[str]) -> None:
+    """Raise UsageError for an option by which another library calls a setting of ours."""
+    known = flat(Config().model_dump())
+    for word in words:
+        option = word.partition("=")[0].removeprefix("--").replace("-", "_")
+        if word.startswith("--") and option not in known and (meant := setting_meant(option)):
+            raise UsageError(f"there is no option --{option}; did you mean --{meant}?")
 
 
 def _all_refused(

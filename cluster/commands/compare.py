@@ -84,14 +84,16 @@ class CompareCommand(Command):
         groups = group_runs(self._histories())
         name, statistic = STATISTICS[self.statistic]
         rows = [_row(group, statistic) for group in groups]
+        self._draw(groups)  # before anything is printed: it may be refused
         if self.json:
             console.say_data(json.dumps(rows))
-        else:
-            _print(console, rows, name)
-        self._draw(groups, console)
+            return 0
+        _print(console, rows, name)
+        for path in filter(None, (self.plot, self.data)):
+            console.say(f"{'drawn' if path is self.plot else 'written'} in {path}")
         return 0
 
-    def _draw(self, groups: Sequence[Group], console: PlainConsole) -> None:
+    def _draw(self, groups: Sequence[Group]) -> None:
         if not (self.plot or self.data):
             return
         options = PictureOptions(
@@ -107,9 +109,6 @@ class CompareCommand(Command):
             write_data(panels, self.data)
         if self.plot:
             draw_comparison(panels, options, self.plot)
-        if not self.json:
-            for path in filter(None, (self.plot, self.data)):
-                console.say(f"{'drawn' if path is self.plot else 'written'} in {path}")
 
     def _named(self, groups: Sequence[Group]) -> list[Group]:
         if self.labels and len(self.labels) != len(groups):
@@ -139,6 +138,7 @@ def _row(group: Group, statistic: Statistic) -> dict[str, Any]:
     value, low, high = group.summary(statistic) or (None, math.nan, math.nan)
     return {
         "configuration": group.label,
+        "settings": group.runs[0].experiment,
         "runs": [run.name for run in group.runs],
         "copies": [run.name for run in group.copies],
         "scores": group.scores.tolist(),
@@ -158,7 +158,7 @@ def _print(console: PlainConsole, rows: Sequence[dict[str, Any]], name: str) -> 
         interval = " to ".join(number(end, row["value"], *ends) for end in ends) or "-"
         counts = (str(len(row["runs"])), str(len(row["scores"])))
         table.add_row(console.cell(row["configuration"]), *counts, value, interval)
-    console.print(table)
+    console.print_table(table)
     copies = ", ".join(copy for row in rows for copy in row["copies"])
     if copies:
         console.say(f"not counted, since another run has the same seed: {copies}", "yellow")

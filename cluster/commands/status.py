@@ -65,7 +65,7 @@ class StatusCommand(Command):
         if self.json:
             console.say_data(json.dumps([asdict(row) for row in rows]))
         elif rows:
-            console.print(_table(console, rows))
+            console.print_table(_table(console, rows))
         else:
             console.say(f"no runs {'on' if self.address else 'in'} {self._places()}")
         return 0

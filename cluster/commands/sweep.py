@@ -15,6 +15,8 @@ from reinforce.cluster.errors import InterruptedRunError, UsageError
 from reinforce.cluster.files import write_atomically
 from reinforce.cluster.interrupts import Interrupts
 from reinforce.cluster.number_format import number
+from reinforce.cluster.sweeps.display import SweepDisplay
+from reinforce.cluster.waiting import waiting
 from reinforce.configs.config import Config
 from reinforce.configs.loading import to_yaml
 from reinforce.configs.quoting import command_line
@@ -66,10 +68,16 @@ class SweepCommand(Command):
         folder = (self.directory or Path("sweeps") / self.file.stem).absolute()
         check(sweep, base, self.parallel)
         _refuse_older(folder)
-        # Imported late: MLflow takes seconds, and Optuna is an extra.
-        from reinforce.cluster.sweeps.ledger import SweepLedger, sweep_lock
-        from reinforce.cluster.sweeps.sweep import Sweep
-        from reinforce.cluster.sweeps.tracking import SweepTracking
+        num_trials, num_seeds = sweep.num_trials, len(sweep.seeds)
+        console.say(
+            f"{num_trials} trial{'s' * (num_trials > 1)} with {num_seeds} "
+            f"seed{'s' * (num_seeds > 1)} each, {self.parallel} at a time, in {folder}"
+        )
+        with waiting(console, "loading Optuna and MLflow"):
+            # Imported late: MLflow takes seconds, and Optuna is an extra.
+            from reinforce.cluster.sweeps.ledger import SweepLedger, sweep_lock
+            from reinforce.cluster.sweeps.sweep import Sweep
+            from reinforce.cluster.sweeps.tracking import SweepTracking
 
         with sweep_lock(folder):
             _claim(folder, sweep, base)
@@ -97,8 +105,13 @@ def _run(trials: "Sweep", tracking: "SweepTracking", console: PlainConsole) -> N
     """
     status = "KILLED"
     try:
-        with Interrupts() as interrupts:
-            trials.run(interrupts, tracking.keep_up)
+        with Interrupts() as interrupts, SweepDisplay(console) as display:
+
+            def keep_up() -> None:
+                tracking.keep_up()
+                display.show(trials.running)
+
+            trials.run(interrupts, keep_up)
         status = "FINISHED"
     except InterruptedRunError as interruption:
         console.say("stopped; run the same command again to continue", "yellow")
@@ -164,12 +177,21 @@ def _line(trial: "FrozenTrial", sweep: SweepConfig, goal: str | None) -> str:
     measured = ", ".join(
         f"{_title(metric, goal)} {shown}" for metric, shown in _measured(trial, sweep).items()
     )
+    steps = trial.last_step or 0
     outcome = {
+        "RUNNING": f"goes on after {steps:,} steps, {_at_rung(trial, sweep, goal)}"
+        if steps
+        else "begins",
         "COMPLETE": measured if is_result(trial) else f"{measured}, violates a constraint",
-        "PRUNED": f"pruned after {trial.last_step or 0:,} steps, {measured}",
+        "PRUNED": f"pruned after {steps:,} steps, {measured}",
         "FAIL": f"failed: {error_of(trial)}",
     }[trial.state.name]
     return f"trial {number_of(trial) + 1} of {sweep.num_trials}: {_words(trial)}: {outcome}"
+
+
+def _at_rung(trial: "FrozenTrial", sweep: SweepConfig, goal: str | None) -> str:
+    value = trial.intermediate_values[trial.last_step or 0]
+    return f"{_title(sweep.metrics[0], goal)} {number(value)}"
 
 
 def _title(metric: str, goal: str | None) -> str:
@@ -220,7 +242,7 @@ def _print_trials(
         cells = (measured.get(metric, "-") for metric in sweep.metrics)
         words, state = console.cell(_words(trial)), states[trial.state.name]
         table.add_row(words, str(index + 1), state, *cells)
-    console.print(table)
+    console.print_table(table)
     if len(sweep.objectives) > 1:
         numbers = ", ".join(str(index + 1) for index in sorted(front)) or "none"
         console.say(f"Pareto front: trials {numbers}")

@@ -136,12 +136,14 @@ def check_tracking(config: TrackingConfig) -> Finding:
 
 def _lock_database(file: Path) -> None:
     """Begin to write a database, and leave it as it is; MLflow's client would make its tables."""
+    # What may only be read SQLite would begin to write all the same.
+    for path in (file.absolute().parent, *([file] if file.exists() else [])):
+        if not os.access(path, os.W_OK, effective_ids=True):
+            raise PermissionError(EACCES, f"{os.strerror(EACCES)}: it cannot be written", str(path))
     if file.exists():
         with closing(sqlite3.connect(file, timeout=2)) as connection:
             connection.execute("BEGIN IMMEDIATE")
             connection.rollback()
-    elif not os.access(file.absolute().parent, os.W_OK):
-        raise PermissionError(EACCES, os.strerror(EACCES), str(file.parent))
 
 
 def check_artifacts(config: TrackingConfig, tracking: Finding) -> Finding:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -29,8 +29,9 @@ from reinforce.cluster.run_store.trust import (
 )
 from reinforce.cluster.self_command import search_current_directory
 from reinforce.cluster.shown_settings import shown_settings
+from reinforce.cluster.waiting import waiting
 from reinforce.configs.config import Config
-from reinforce.configs.experiment import RUN_NAME, EnvironmentConfig
+from reinforce.configs.experiment import MAX_EPISODES, RUN_NAME, EnvironmentConfig
 from reinforce.configs.loading import load_config
 from reinforce.configs.secret_names import lacks_secrets
 from reinforce.learner.policies.trajectories import Trajectories
@@ -200,18 +201,25 @@ class TrainedPolicy:
         """Return tickets whose episodes neither training nor its evaluations play.
 
         Raises:
-            UsageError: The seed is below 0, or the number of episodes below 1.
+            UsageError: The seed is below 0, or the number of episodes below 1 or too high.
         """
         for name, number, least in (("seed", seed, 0), ("episodes", episodes, 1)):
             if number < least:
                 raise UsageError(f"{name} = {number} must be >= {least}")
+        if episodes > MAX_EPISODES:
+            raise UsageError(
+                f"episodes = {episodes:,} must be <= {MAX_EPISODES:,}: all returns are kept in "
+                "memory, and the interval of 10,000 episodes is ten times narrower than that of 100"
+            )
         size = self.config.workers.episodes_per_ticket
         return draw_tickets(seed, Purpose.REVIEW, 0, episodes, size, greedy=greedy)
 
     def play(
         self, tickets: Sequence[Ticket], make: EnvironmentFactory = make_environment
     ) -> Iterator[tuple[RolloutReport, Trajectories]]:
-        """Play tickets in this process, one after the other; a terminal shows how far it is.
+        """Play tickets in this process, one after the other, and say how far it is.
+
+        A terminal shows it; elsewhere there is a line on standard error now and then.
 
         Raises:
             UnsuitableEnvironmentError, UsageError: What ``make`` adds does not work.
@@ -221,7 +229,15 @@ class TrainedPolicy:
         console = PlainConsole(stderr=True)
         notice = LongTicketNotice(console)
         shown = track(tickets, "playing", console=console, transient=True)
-        with closing(worker):
+        in_all, num_played = sum(ticket.num_episodes for ticket in tickets), 0
+
+        def how_far() -> str:
+            return f"{num_played:,} of {in_all:,} are over"
+
+        lines = (
+            nullcontext() if console.is_terminal else waiting(console, "playing episodes", how_far)
+        )
+        with closing(worker), lines:
             for ticket in shown if console.is_terminal else tickets:
                 try:
                     played = worker.play(ticket, self.weights, partial(notice, ticket))
@@ -229,6 +245,7 @@ class TrainedPolicy:
                     raise
                 except Exception as error:
                     raise TicketFailedError.in_review(ticket, error) from error
+                num_played += ticket.num_episodes
                 yield played
 
 

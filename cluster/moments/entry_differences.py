@@ -69,6 +69,15 @@ def entry_difference(one: JournalEntry, other: JournalEntry) -> EntryDifference 
     return EntryDifference(one.updates, part, fields)
 
 
+def unmatched_metrics(recorded: JournalEntry, made: JournalEntry) -> list[str]:
+    """Return names of a journal's entry, of what weights and tickets decide, that its like lacks.
+
+    They were altered, or are those of another version of this program.
+    """
+    names = sorted(recorded.metrics.keys() - made.metrics.keys())
+    return [name for name in names if name.startswith(_FUNCTIONS_OF_THE_RUN)]
+
+
 def _pairs(one: JournalEntry, other: JournalEntry) -> Iterator[tuple[str, Any, Any]]:
     """Yield (name, one, other) of all that weights and tickets decide, the most telling first.
 

@@ -19,7 +19,11 @@ from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.display import make_display
 from reinforce.cluster.errors import NotReproducedError, UsageError
 from reinforce.cluster.interrupts import Interrupts
-from reinforce.cluster.moments.entry_differences import EntryDifference, entry_difference
+from reinforce.cluster.moments.entry_differences import (
+    EntryDifference,
+    entry_difference,
+    unmatched_metrics,
+)
 from reinforce.cluster.run_requests import RequestsReader
 from reinforce.cluster.run_store.changed_run import carried_over
 from reinforce.cluster.run_store.checkpoint import Checkpoint, CorruptCheckpointError, require_fit
@@ -71,6 +75,7 @@ class Reconstruction:
         config: As it is now, with all changes.
         checkpoints: Those that are there.
         reproduced: Updates, by the number applied, that came out as the journal has them.
+        unmatched: Metrics of the journal that were not made again, with the update of each.
     """
 
     def __init__(self, run: RunDirectory, console: PlainConsole, *, trust: bool = False) -> None:
@@ -91,6 +96,7 @@ class Reconstruction:
             require_trust(run, config_after(self.config, num_changes), CODE, trust=trust)
         self.checkpoints = Checkpoints(run, self.config)
         self.reproduced: set[int] = set()
+        self.unmatched: dict[str, int] = {}
         self._made: Checkpoint | None = None
 
     @cached_property
@@ -117,17 +123,21 @@ class Reconstruction:
             NotReproducedError: An update on the way is not that of the journal.
             TrainingError: A ticket or the learner failed on the way.
         """
-        if not 0 <= version <= self.num_updates:
-            raise UsageError(
-                f"{self.run.path} has made {self.num_updates} updates: there is no moment after "
-                f"update {version}"
-            )
+        self.require_reached(version)
         nearest = max((v for v in self.checkpoints.versions() if v <= version), default=0)
         start = self._made
         if start is None or not nearest <= start.learner.version <= version:
             start = self.nearest(version) or self.first()
         self._made = self.advance(start, version)
         return self._made
+
+    def require_reached(self, version: int) -> None:
+        """Raise UsageError if the run has not made so many updates."""
+        if not 0 <= version <= self.num_updates:
+            raise UsageError(
+                f"{self.run.path} has made {self.num_updates} updates: there is no moment after "
+                f"update {version}"
+            )
 
     def nearest(self, version: int) -> Checkpoint | None:
         """Return the newest whole checkpoint up to a version; None if there is none."""
@@ -244,6 +254,8 @@ class Reconstruction:
         if difference:
             raise UpdateNotReproducedError(difference)
         self.reproduced.add(made.updates)
+        for name in unmatched_metrics(recorded, made):
+            self.unmatched.setdefault(name, made.updates)
 
     def _require_recorded(self, checkpoint: Checkpoint) -> None:
         """Raise NotReproducedError if the journal says that other weights were there."""

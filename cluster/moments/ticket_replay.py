@@ -18,7 +18,7 @@ from reinforce.cluster.long_tickets import LongTicketNotice
 from reinforce.cluster.moments.reconstruction import Reconstruction
 from reinforce.cluster.run_store.changed_run import is_measured_anew
 from reinforce.cluster.run_store.checkpoint import Checkpoint, require_fit
-from reinforce.cluster.run_store.journal import read_entries
+from reinforce.cluster.run_store.journal import BatchEntry, read_entries
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.configs.config import Config
 from reinforce.configs.roles import config_at
@@ -135,17 +135,17 @@ def play_ticket(
         UsageError: There is no such ticket, or it cannot be played here.
         NotReproducedError: The weights that it was played with cannot be made again.
     """
-    checkpoint = _moment_of(past, name)
+    version = _version_of(past, name)
+    past.require_reached(version)
+    config = _config_of_its_time(past, name, version, console)
+    recorded = _recorded_batch(past, name)
+    if recorded or name.purpose is not Purpose.TRAINING:
+        # Found out before updates are made again, which may take hours.
+        _ticket(config, name, len(recorded.episode_lengths) if recorded else 0)
+    checkpoint = past.at(version)
     past.require_same_seeds(checkpoint)
-    config = _config_of_its_time(past, name, checkpoint, console)
-    tickets, weights = _batch(config, checkpoint, name)
-    if name.index >= len(tickets):
-        last = len(tickets) - 1
-        raise UsageError(f"there is no ticket {name}: the last of its batch is {last}")
-    ticket = tickets[name.index]
-    if name.episode is not None and name.episode >= ticket.num_episodes:
-        last = ticket.num_episodes - 1
-        raise UsageError(f"there is no episode {name}: the last of its ticket is {last}")
+    num_episodes, weights = _batch(checkpoint, name)
+    ticket = _ticket(config, name, num_episodes)
     # No preflight: what is looked into may be an environment that would fail it.
     spec = inspect_environment(config.environment)
     require_fit(checkpoint, config, spec)
@@ -153,30 +153,33 @@ def play_ticket(
     make_vector = camera.make_vector if camera else make_vector_environment
     with closing(RolloutWorker(config, spec, make, make_vector=make_vector)) as worker:
         played = worker.play(ticket, weights, partial(LongTicketNotice(console), ticket))
-    return PlayedTicket(*played, _recorded_sha256(past, name))
+    digests = recorded.ticket_sha256 if recorded else None
+    return PlayedTicket(
+        *played, digests[name.index] if digests and name.index < len(digests) else None
+    )
 
 
-def _moment_of(past: Reconstruction, name: TicketName) -> Checkpoint:
-    """Return the moment at which a ticket was drawn.
+def _version_of(past: Reconstruction, name: TicketName) -> int:
+    """Return the updates that had been made when a ticket was drawn.
 
     The regular evaluation plays the same seeds with every version; the newest one is taken. A batch
     that was sampled ahead is known to the moment before its own, too.
     """
     if name.purpose is Purpose.EVALUATION:
-        return past.at(max(past.checkpoints.versions(), default=past.num_updates))
+        return max(past.checkpoints.versions(), default=past.num_updates)
     is_ahead = name.purpose is Purpose.TRAINING and name.update == past.num_updates + 1
-    return past.at(name.update - 1 if is_ahead and past.config.cluster.lookahead else name.update)
+    return name.update - 1 if is_ahead and past.config.cluster.lookahead else name.update
 
 
 def _config_of_its_time(
-    past: Reconstruction, name: TicketName, checkpoint: Checkpoint, console: PlainConsole
+    past: Reconstruction, name: TicketName, version: int, console: PlainConsole
 ) -> Config:
     """Return the settings with which tickets were played at an update; say so if others were near.
 
     Weights of the update at which a run is changed may be measured both before and after.
     """
     config, purpose = past.config, name.purpose
-    played_at = checkpoint.learner.version if purpose is Purpose.EVALUATION else name.update
+    played_at = version if purpose is Purpose.EVALUATION else name.update
     changes = [change for change in config.run.changes if change.update == played_at]
     changes = [change for change in changes if is_measured_anew(change)]
     if purpose is Purpose.TRAINING or not changes:
@@ -208,19 +211,41 @@ def _is_measured_since_its_change(run: RunDirectory, purpose: Purpose, played_at
     return is_recorded or bool(since and since[-1].updates == played_at)
 
 
-def _batch(
-    config: Config, checkpoint: Checkpoint, name: TicketName
-) -> tuple[list[Ticket], Weights]:
-    if name.purpose is not Purpose.TRAINING:
-        return evaluation_tickets(config, name.purpose, name.update), checkpoint.weights
-    episodes, weights = checkpoint.progress.batch_size.episodes, checkpoint.weights
-    if checkpoint.ahead and checkpoint.learner.version == name.update:
-        episodes, weights = checkpoint.ahead.episodes, checkpoint.ahead.weights
-    return training_tickets(config, name.update, episodes), weights
-
-
-def _recorded_sha256(past: Reconstruction, name: TicketName) -> str | None:
-    """Return the digest of a ticket in the journal, which has that of tickets learned from."""
+def _recorded_batch(past: Reconstruction, name: TicketName) -> BatchEntry | None:
+    """Return the batch of a ticket in the journal, which has those that were learned from."""
     entry = past.entries.get(name.update + 1) if name.purpose is Purpose.TRAINING else None
-    digests = entry.batch.ticket_sha256 if entry and entry.batch else None
-    return digests[name.index] if digests and name.index < len(digests) else None
+    return entry.batch if entry else None
+
+
+def _batch(checkpoint: Checkpoint, name: TicketName) -> tuple[int, Weights]:
+    """Return the episodes of a batch of training, and the weights that play a ticket."""
+    is_now = name.purpose is Purpose.TRAINING and checkpoint.learner.version == name.update
+    if checkpoint.ahead and is_now:
+        return checkpoint.ahead.episodes, checkpoint.ahead.weights
+    return checkpoint.progress.batch_size.episodes, checkpoint.weights
+
+
+def _ticket(config: Config, name: TicketName, num_episodes: int) -> Ticket:
+    """Return a ticket by its name.
+
+    Args:
+        config: Of its time.
+        name: Of the ticket, or of an episode of it.
+        num_episodes: Of its batch, if that is one of training.
+
+    Raises:
+        UsageError: There is none, or no such episode.
+    """
+    tickets = (
+        training_tickets(config, name.update, num_episodes)
+        if name.purpose is Purpose.TRAINING
+        else evaluation_tickets(config, name.purpose, name.update)
+    )
+    if name.index >= len(tickets):
+        last = len(tickets) - 1
+        raise UsageError(f"there is no ticket {name}: the last of its batch is {last}")
+    ticket = tickets[name.index]
+    if name.episode is not None and name.episode >= ticket.num_episodes:
+        last = ticket.num_episodes - 1
+        raise UsageError(f"there is no episode {name}: the last of its ticket is {last}")
+    return ticket

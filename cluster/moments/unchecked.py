@@ -12,6 +12,7 @@ from reinforce.cluster.run_store.checkpoint import CorruptCheckpointError
 from reinforce.cluster.run_store.journal import is_being_written, read_entries
 from reinforce.cluster.run_store.summary import read_summary
 from reinforce.cluster.typed_json import parse_json
+from reinforce.configs.quoting import shown
 from reinforce.configs.regular_files import open_regular_file
 
 
@@ -19,7 +20,7 @@ def unchecked(past: Reconstruction) -> Iterator[str]:
     """Yield a sentence about each part of a run that nothing could be held against.
 
     Args:
-        past: The run, whose journal can be read.
+        past: The run, whose journal can be read, and of which all is made again that will be.
     """
     is_live = is_being_written(past.run.journal_file)
     yield from _of_the_journal(past, is_live=is_live)
@@ -35,6 +36,11 @@ def _of_the_journal(past: Reconstruction, *, is_live: bool) -> Iterator[str]:
     bare = [number for number, entry in past.entries.items() if entry.weights_sha256 is None]
     if bare:
         yield f"{file.name} has no digest of the weights of {len(bare)} updates, as of {bare[0]}"
+    for name, update in past.unmatched.items():
+        yield (
+            f"{file.name}, update {update} has the metric {shown(name)}, which is not made again: "
+            "its name was altered, or is that of another version"
+        )
 
 
 def _of_the_history(file: Path) -> Iterator[str]:

@@ -47,8 +47,8 @@ class _Live:
 class Sweep:
     """A sweep in its folder: settings laid over a base, in so many runs at a time.
 
-    ``ledger`` holds what is done already, ``say`` is called with every trial that ends, and
-    ``tell`` with what is waited for.
+    ``ledger`` holds what is done already, ``say`` is called with every trial that begins, goes on
+    after a rung or ends, and ``tell`` with what is waited for.
     """
 
     def __init__(
@@ -100,13 +100,18 @@ class Sweep:
                     process.wait()
 
     @property
+    def running(self) -> list[RunDirectory]:
+        """Those runs that have a process now."""
+        return [self._run_directory(*place) for place in self._running]
+
+    @property
     def _num_begun(self) -> int:
         return len(self._ledger.trials)
 
     def _wait_for_others(self, interrupts: Interrupts, keep_up: Callable[[], None]) -> None:
         """Wait for runs that others have in hand: those of a sweep that was killed are ending."""
         runs = [
-            RunDirectory(self._folder / "runs" / run_name(number, seed))
+            self._run_directory(number, seed)
             for number, trial in self._ledger.trials.items()
             for seed in self._sweep.seeds
             if not trial.state.is_finished()
@@ -122,6 +127,9 @@ class Sweep:
             interrupts.check()
             keep_up()
             time.sleep(_POLL_S)
+
+    def _run_directory(self, number: int, seed: int) -> RunDirectory:
+        return RunDirectory(self._folder / "runs" / run_name(number, seed))
 
     def _take_ended(self) -> bool:
         """Take note of the runs that are over; return whether there are any."""
@@ -157,6 +165,8 @@ class Sweep:
             return
         num_reports = len(trial.intermediate_values)
         seeds = [] if num_reports else list(self._sweep.seeds)
+        if seeds:
+            self._say(trial)
         self._live[number] = _Live(config, max(num_reports - 1, 0), seeds)
 
     def _start(self, number: int, seed: int) -> None:
@@ -180,9 +190,9 @@ class Sweep:
             if self._pruning.is_pruned(number, live.rung):
                 self._ledger.prune(number)
                 del self._live[number]
-                self._say(self._ledger.trials[number])
             else:
                 live.rung, live.seeds, live.ends = live.rung + 1, list(self._sweep.seeds), {}
+            self._say(self._ledger.trials[number])
 
     def _note_ends(self, number: int, steps: int | None) -> None:
         """Note what came of the runs of a trial: a failure, a report at a rung, or its end."""

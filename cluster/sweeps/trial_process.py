@@ -10,14 +10,15 @@ from reinforce.cluster.files import open_for_appending, write_atomically
 from reinforce.cluster.run_store.journal import is_being_written
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.summary import read_summary
+from reinforce.cluster.run_store.trial_limit import RUNG_SETTING, configuration_file
 from reinforce.cluster.self_command import module_command, self_environment
 from reinforce.configs.config import Config
-from reinforce.configs.loading import to_yaml, with_overrides
+from reinforce.configs.loading import to_yaml
 from reinforce.configs.sweep import ENVIRONMENT_STEPS, SCORE
 
 _PROGRAM = "reinforce.cluster.sweeps.trial_program"
-_RUNG = "max_environment_steps"
-"""The limit of the section ``stop`` that a rung is, too: the stop reason of a run that is there."""
+_RUNG = RUNG_SETTING.removeprefix("stop.")
+"""The stop reason of a run that has come to a rung."""
 
 _MAX_STARTS = 3
 """Starts of a run that dies without a word, as with its node or when memory is short."""
@@ -64,14 +65,13 @@ class TrialProcess:
         self._metrics, self._target_metric = metrics, config.stop.target_metric
         self._run = RunDirectory(config.run.directory / name)
         self._log = folder / "logs" / f"{name}.log"
-        self._file = folder / "configs" / f"{name}.yaml"
+        self._file = configuration_file(folder, name)
         self._process: subprocess.Popen[bytes] | None = None
         self._num_starts, self._before = 0, _NO_SUMMARY
         if not self._has_come_so_far():
-            stop = {"stop.max_environment_steps": self._rung or own}
             for path in (self._file, self._log):
                 path.parent.mkdir(exist_ok=True)
-            write_atomically(self._file, to_yaml(with_overrides(config, stop)).encode())
+            write_atomically(self._file, to_yaml(config).encode())
             self._start()
 
     def _has_come_so_far(self) -> bool:
@@ -83,9 +83,10 @@ class TrialProcess:
     def _start(self) -> None:
         self._num_starts += 1
         self._before = self._summary()
+        rung = [f"--{RUNG_SETTING}={self._rung}"] if self._rung else []
         with open_for_appending(self._log) as output:
             self._process = subprocess.Popen(  # noqa: S603  (our own command)
-                module_command(_PROGRAM, "train", str(self._file), "--resume", "auto"),
+                module_command(_PROGRAM, "train", str(self._file), "--resume", "auto", *rung),
                 env=_environment_of_a_trial(),
                 stdin=subprocess.PIPE,
                 stdout=output,

@@ -55,6 +55,14 @@ def write_sweep(tmp_path, monkeypatch):
 
 
 @pytest.fixture
+def as_nobody():
+    """Called in a test that runs as root, which may look into everything: no longer."""
+    user = os.geteuid()
+    yield lambda: os.seteuid(65534 if user == 0 else user)
+    os.seteuid(user)
+
+
+@pytest.fixture
 def room_for():
     """Return a context in which no file can grow beyond so many bytes, like a disk that is full."""
 

@@ -68,6 +68,18 @@ BAD_INPUT = {
     "no preset": ([], "needs a preset or a YAML file first"),
     "missing file": (["./none.yaml"], "cannot read the configuration file 'none.yaml'"),
     "unknown option": (["cartpole", "--learner.learning_rat", "1"], "--learner.learning_rate"),
+    "an option of another library": (
+        ["cartpole", "--gamma=0.9"],
+        "there is no option --gamma; did you mean --learner.discount?",
+    ),
+    "an option of another library in a section": (
+        ["cartpole", "--workers.n-envs", "4"],
+        "there is no option --workers.n_envs; did you mean --workers.envs_per_worker?",
+    ),
+    "a file that looks like an option": (
+        ["-x.yaml"],
+        "'-x.yaml' would be an option: write a file whose name begins with '-' as ./-x.yaml",
+    ),
     "value out of range": (
         ["cartpole", "--learner.learning_rate", "-1"],
         "learner.learning_rate = -1.0 is refused: it should be greater than 0",

@@ -10,6 +10,7 @@ import pytest
 import stalling_simulator
 from processes import wait_for
 
+import reinforce
 from reinforce.cluster.cli import main
 from reinforce.cluster.files import read_json
 from reinforce.cluster.run_store.journal import read_entries
@@ -108,6 +109,7 @@ def test_an_evaluation_without_an_end_is_told_and_a_signal_ends_it(tmp_path, mon
     assert "a policy may play forever: 38 random actions ended an episode, and 2,000" in said
     (line, *_) = [line for line in said.splitlines() if line.startswith("ticket ")]
     assert re.match(r"ticket evaluation 0:0 has played [\d,]+ steps in one episode, for \d s", line)
+    assert "; it is cut after evaluation.max_episode_steps, without which after 50,000 " in line
     assert "set environment.max_episode_steps" in line
     (entry, *_) = read_entries(journal)
     assert entry.metrics["tickets/longest_s"] >= 0.5
@@ -130,6 +132,8 @@ def test_without_a_limit_an_evaluation_ends_all_the_same_and_its_cuts_are_counte
     told = "5 of 5 evaluation episodes did not end and were cut (evaluation.max_episode_steps)"
     assert capsys.readouterr().out.count(told) == 1
     assert main(["evaluate", str(run), "--episodes", "5"]) == 0
+    assert told in capsys.readouterr().err
+    reinforce.load(run).evaluate(5)
     assert told in capsys.readouterr().err
     assert main(["replay", str(run), "evaluation:0:0"]) == 0
     assert "4 did not end and were cut" in capsys.readouterr().out

@@ -215,9 +215,12 @@ def test_what_evaluations_play_is_kept_to_the_end_and_what_is_said_of_seeds_is_n
         changes_between(config, elsewhere)
 
 
-def test_a_start_that_may_hold_a_secret_is_refused_and_not_repeated():
+@pytest.mark.parametrize("chain", ["", "simplecache::", "zip://runs::simplecache::"])
+def test_a_start_that_may_hold_a_secret_is_refused_and_not_repeated(chain):
     with pytest.raises(ConfigError, match=r"run\.start_from is not a plain address") as refused:
-        Config.model_validate({"run": {"start_from": "s3://key:s3cret@bucket/runs/mine"}})
+        Config.model_validate({"run": {"start_from": f"{chain}s3://key:s3cret@bucket/runs/mine"}})
     assert "s3cret" not in str(refused.value)
+    Config.model_validate({"run": {"start_from": f"{chain}s3://bucket/runs/mine"}})
+    Config.model_validate({"tracking": {"uri": "http://[::1]:5000"}})
     for plain in ("s3://bucket/mine@best", "models:/balancer@champion", "runs/mine@best", "who?"):
         Config.model_validate({"run": {"start_from": plain}})

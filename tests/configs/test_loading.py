@@ -107,6 +107,36 @@ def test_everything_that_is_wrong_with_a_file_is_said_at_once(tmp_path):
         assert [part in line for line in others].count(True) == 1, part
 
 
+def test_a_folder_or_a_name_without_its_suffix_is_answered_with_the_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "lift").mkdir()
+    for source in ("lift", "./lift"):
+        with pytest.raises(ConfigError, match=f"; the folder {source} holds no config.yaml."):
+            load_config(source)
+
+    (tmp_path / "lift" / "config.yaml").touch()
+    for source, file in (("lift", "./lift/config.yaml"), ("./lift", "lift/config.yaml")):
+        with pytest.raises(ConfigError, match=rf"; did you mean the file {file}\?"):
+            load_config(source)
+    (tmp_path / "reach.yaml").touch()
+    with pytest.raises(ConfigError, match=r"no preset 'reach'; did you mean the file ./reach.yaml"):
+        load_config("reach")
+
+
+def test_of_a_file_of_another_program_a_few_keys_are_named_the_nearest_first(tmp_path):
+    file = tmp_path / "sb3.yaml"
+    file.write_text("".join(f"key{number}: 1\n" for number in range(300)) + "gamma: 0.9\n")
+
+    with pytest.raises(ConfigError) as caught:
+        load_config(str(file))
+
+    first, nearest, *others, last = str(caught.value).splitlines()
+    assert first == f"{file}: 6 things are wrong"
+    assert nearest == "unknown key 'gamma'; did you mean 'learner.discount'?"
+    assert len(others) == 4
+    assert last.startswith("296 other keys of the configuration are unknown, such as 'key4', ")
+
+
 def test_sections_are_not_held_against_one_that_is_wrong_itself(tmp_path):
     """Its defaults would stand for what the user meant."""
     file = tmp_path / "mine.yaml"

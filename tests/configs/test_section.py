@@ -3,6 +3,8 @@ from pydantic import ValidationError
 
 from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
+from reinforce.configs.roles import flat
+from reinforce.configs.synonyms import _SYNONYMS
 
 
 def refusal(values):
@@ -15,6 +17,25 @@ def test_an_unknown_key_is_refused_with_the_suggestion():
     assert refusal({"learner": {"optimiser": 1}}) == (
         "unknown key 'learner.optimiser'; did you mean 'optimizer'?"
     )
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"learner": {"gamma": 0.9}}, "'learner.gamma'; did you mean 'learner.discount'?"),
+        ({"learner": {"lr": 0.1}}, "'learner.lr'; did you mean 'learner.learning_rate'?"),
+        ({"workers": {"num_envs": 4}}, "did you mean 'workers.envs_per_worker'?"),
+        ({"seed": 1}, "unknown key 'seed'; did you mean 'run.seed'?"),
+    ],
+)
+def test_a_word_of_other_libraries_is_answered_with_ours(values, message):
+    assert refusal(values).endswith(message)
+
+
+def test_every_word_of_other_libraries_stands_for_a_setting_that_there_is():
+    settings = flat(Config().model_dump())
+
+    assert [name for name in _SYNONYMS.values() if name not in settings] == []
 
 
 def test_an_unknown_section_is_refused_with_the_suggestion():

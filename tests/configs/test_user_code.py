@@ -1,11 +1,14 @@
 """What a user's code raised is shown with the last line of theirs that it passed."""
 
 import json
+import random
 from pathlib import Path
 
+import hypothesis
 import pytest
 import silent_assert
 
+from reinforce.configs.given_objects import imported
 from reinforce.configs.loading import load_config
 from reinforce.configs.user_code import described
 
@@ -35,6 +38,34 @@ def test_what_a_library_raises_is_shown_at_the_line_that_called_it(monkeypatch):
 
     assert text.startswith("JSONDecodeError: Expecting property name")
     assert text.endswith(f" ({HERE.name}, line {called_from})")
+
+
+@pytest.mark.parametrize(
+    ("named", "way_out"),
+    [
+        ("lift.py", "lift:Lift"),
+        ("./lift.py", "lift:Lift"),
+        ("envs/lift.py", "envs.lift:Lift"),
+        ("envs/lift", "envs.lift:Lift"),
+        ("/mine/lift.py", "lift:Lift, called from /mine"),
+    ],
+)
+def test_a_file_in_place_of_a_module_is_refused_with_the_module(named, way_out):
+    error = error_of(imported, f"{named}:Lift")
+
+    assert str(error) == f"{named} is a file: name the module, as in {way_out}"
+
+
+def test_a_module_that_hides_the_users_is_named_with_its_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "hypothesis.py").write_text("class Lift: ...")  # an installed package's name
+
+    for module in (random, hypothesis):
+        said = str(error_of(imported, f"{module.__name__}:Lift"))
+        assert f"; {module.__name__} was imported from {module.__file__}: a module of yours" in said
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "mine.py").write_text("")
+    assert "imported from" not in str(error_of(imported, "mine:Lift"))
 
 
 def test_a_line_of_ours_is_not_shown():

@@ -17,6 +17,7 @@ import torch
 
 import reinforce
 from reinforce.cluster.cli import main
+from reinforce.cluster.commands.arguments import ConfiguredCommand
 from reinforce.workers.seeds import environment_seed
 from reinforce.workers.tickets import Purpose, draw_tickets
 
@@ -214,6 +215,22 @@ def test_environment_and_policy_may_be_classes_of_the_program(tmp_path):
     assert run.policy().act(np.zeros(1, np.float32))[0] in (0, 1)
 
 
+def test_an_environment_that_does_not_exist_is_among_all_that_is_wrong(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("environment: {id: CartPol-v1}\nlearner: {gamma: 0.9}\n")
+    faults = [
+        f"{file}: 2 things are wrong",
+        "unknown key 'learner.gamma'; did you mean 'learner.discount'?",
+    ]
+
+    for load in (reinforce.train, ConfiguredCommand.base):
+        with pytest.raises(reinforce.ConfigError) as caught:
+            load(str(file))
+        *others, last = str(caught.value).splitlines()
+        assert others == faults
+        assert last.startswith("environment.id = 'CartPol-v1' does not exist here (Environment")
+
+
 def test_what_cannot_be_imported_is_given_by_value(tmp_path):
     def make():
         return Line()
@@ -228,7 +245,9 @@ def test_what_cannot_be_imported_is_given_by_value(tmp_path):
     ("overrides", "message"),
     [
         ({"learner.learning_rat": 1}, "did you mean 'learning_rate'"),
-        ({"learning_rate": 1}, "there is no setting 'learning_rate'; write settings as"),
+        ({"nothing": 1}, "there is no setting 'nothing'; write settings as"),
+        ({"learning_rate": 1}, "no setting 'learning_rate'; did you mean 'learner.learning_rate'"),
+        ({"learner.gamma": 1}, "unknown key 'learner.gamma'; did you mean 'learner.discount'"),
         ({"learner.learning_rate": "high"}, "learner.learning_rate = 'high' is refused"),
     ],
 )

@@ -149,6 +149,48 @@ def test_another_run_of_the_same_seed_is_no_further_evidence():
     assert sorted(group.scores) == [4.0, 6.0]
 
 
+def named(*configurations):
+    runs = [RunHistory("a run", settings, {}) for settings in configurations]
+    return [group.label for group in group_runs(runs)]
+
+
+def test_configurations_are_named_by_what_differs_within_their_environment():
+    """Presets differ from each other in a dozen settings, of which nobody asks for any."""
+    pong = {"environment.id": "Pong-v5", "learner.discount": "0.9", "policy.kind": "cnn"}
+    cartpole = {"environment.id": "CartPole-v1", "learner.discount": "0.99"}
+
+    assert named(cartpole, pong) == ["CartPole-v1", "Pong-v5"]
+    assert named(cartpole, pong, {**pong, "policy.kind": "mlp"}) == [
+        "CartPole-v1",
+        "Pong-v5, policy.kind cnn",
+        "Pong-v5, policy.kind mlp",
+    ]
+
+
+def test_of_many_settings_those_are_named_that_tell_most_configurations_apart():
+    many = [f"learner.{name}" for name in ("optimizer", "baseline", "max_kl", "device", "discount")]
+    names = named(
+        *(
+            {**dict.fromkeys(many, str(number > 0)), "policy.activation": str(number)}
+            for number in range(3)
+        )
+    )
+
+    assert names == [
+        f"learner.baseline {flag}, learner.device {flag}, learner.discount {flag}, "
+        f"policy.activation {number}, 2 other settings"
+        for number, flag in enumerate(["False", "True", "True"])
+    ]
+
+
+def test_as_many_settings_are_named_as_it_takes_to_tell_all_apart():
+    many = list(RunHistory("", {}, {}).experiment)[:7]
+
+    names = named(*({name: str(name == own) for name in many} for own in many))
+
+    assert len(set(names)) == len(many)
+
+
 def test_copies_are_named_beside_the_table(runs, capsys):
     assert main(["compare", str(runs[0]), str(runs[0])]) == 0
 
@@ -189,5 +231,6 @@ def test_what_cannot_be_compared_is_said_once(case, runs, tmp_path, monkeypatch,
     places = {"RUN": str(runs[0]), "STORE": store}
 
     assert main(["compare", *(places.get(word, word) for word in arguments)]) == 2
-    assert message in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert (said.out, message in said.err) == ("", True)
     assert list(tmp_path.iterdir()) == []

@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import shutil
 
 import numpy as np
 import pytest
+from small_runs import train
 
 import reinforce
 from reinforce.cluster.cli import main
@@ -88,9 +90,25 @@ def test_the_newest_whole_checkpoint_counts(trained_run, tmp_path, capsys):
     assert evaluated(capsys, run, "--episodes", 5)["update"] == 3
 
 
+@pytest.mark.slow
+def test_where_no_terminal_shows_it_a_line_says_how_far_a_long_evaluation_is(tmp_path, capsys):
+    heavy = {"environment.id": "fake_environments:Heavy", "environment.kwargs": {"step_s": 0.0}}
+    run = train(tmp_path, {**heavy, "stop.max_updates": 1})
+    slow = ["--environment.kwargs", "{step_s: 0.008}"]  # 64 episodes of 40 steps take 20 s
+
+    assert main(["evaluate", str(run.path), "--episodes", "64", *slow]) == 0
+
+    said = capsys.readouterr().err
+    assert re.search(r"still playing episodes after 1\d s: [1-9]\d* of 64 are over\n", said), said
+
+
 BAD = {
     "no run directory": (["none"], "none does not exist"),
     "no episode": (["RUN", "--episodes", "0"], "episodes = 0 must be >= 1"),
+    "too many episodes": (
+        ["RUN", "--episodes", "1000000000000"],
+        "episodes = 1,000,000,000,000 must be <= 1,000,000: all returns are kept in memory",
+    ),
     "seed below zero": (["RUN", "--seed", "-1"], "seed = -1 must be >= 0\n"),
     "no checkpoint": (["EMPTY"], "holds no checkpoint that can be read"),
     "no best checkpoint": (["EMPTY", "--best"], "without `best`, the newest is taken"),

@@ -130,6 +130,17 @@ def test_the_table_is_for_people(write, capsys):
     assert second.rstrip().endswith("max_updates")
 
 
+def test_no_line_of_the_table_ends_in_blanks(write, capsys):
+    write("a")
+    write_end(write("a-run-that-is-over"))
+
+    assert main(["status"]) == 0
+
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert [line for line in lines if line != line.rstrip()] == []
+
+
 def test_places_without_runs_are_said(tmp_path, capsys):
     assert main(["status"]) == 2
     assert "cannot look for runs in runs (No such file or directory)" in capsys.readouterr().err
@@ -198,14 +209,6 @@ def test_what_strangers_put_into_a_run_directory_is_one_row_among_others(
     assert rows["good"]["state"] == "finished"
     assert rows["odd"]["state"] == state
     assert rows["odd"]["updates"] == (None if state == "unreadable" else 3)
-
-
-@pytest.fixture
-def as_nobody():
-    """Called in a test that runs as root, which may look into everything: no longer."""
-    user = os.geteuid()
-    yield lambda: os.seteuid(65534 if user == 0 else user)
-    os.seteuid(user)
 
 
 def test_a_folder_that_cannot_be_looked_into_hides_no_other(write, tmp_path, as_nobody):

@@ -1,11 +1,13 @@
 """Each check of the doctor by itself: what it sees, and what it says to do."""
 
+import os
 import socket
 import sqlite3
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Thread
 
 import pytest
@@ -198,6 +200,22 @@ def test_a_locked_store_of_mlflow_is_a_failure(tmp_path):
 
     assert found.level == "failure"
     assert "locked" in found.message
+
+
+@pytest.mark.parametrize("has_store", [True, False])
+def test_a_store_of_mlflow_that_cannot_be_written_is_a_failure_that_says_so(has_store, as_nobody):
+    with TemporaryDirectory() as folder:  # where others may look into it
+        if has_store:
+            with closing(sqlite3.connect(f"{folder}/mlflow.db")) as connection:
+                connection.execute("CREATE TABLE t (x)")
+        Path(folder).chmod(0o555)
+        as_nobody()
+        found = check_tracking(config(tracking={"uri": f"sqlite:///{folder}/mlflow.db"}).tracking)
+        os.seteuid(os.getuid())
+        Path(folder).chmod(0o755)
+
+    assert found.level == "failure"
+    assert f"Permission denied: it cannot be written: '{folder}'" in found.message
 
 
 def test_a_server_that_is_not_there_is_a_failure_that_hides_the_password(monkeypatch):

@@ -244,11 +244,17 @@ def test_a_run_without_an_episode_has_none_to_show(make_config, capsys):
     [
         (["show", "--worst", "0"], "worst = 0 must be >= 1"),
         (["replay", "1:1", "--film", "films"], "name an episode of it, such as 1:1:0"),
+        (["replay", "4:99"], "there is no ticket 4:99: the last of its batch is "),
+        (["replay", "4:1:99"], "there is no episode 4:1:99: the last of its ticket is 1"),
+        (["replay", "confirmation:5:0:99"], "there is no episode confirmation:5:0:99"),
+        (["replay", "confirmation:7:0"], "has made 6 updates: there is no moment after update 7"),
     ],
 )
-def test_what_cannot_be_shown_is_refused(run, words, message, capsys):
+def test_what_cannot_be_shown_is_refused_before_updates_are_made_again(run, words, message, capsys):
     verb, *rest = words
 
     assert main([verb, str(run.path), *rest]) == 2
 
-    assert message in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert message in said
+    assert "again" not in said

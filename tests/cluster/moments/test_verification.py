@@ -326,6 +326,17 @@ UNCHECKED = {
 }
 
 
+def test_a_metric_whose_name_was_altered_is_said_to_be_unchecked(run):
+    journal_altered('"learner/gradient_norm"', '"learner/gradient_nrom"')(run)
+
+    certificate = run.verify("all", progress=False)
+
+    assert certificate.unchecked == (
+        "metrics.jsonl, update 3 has the metric 'learner/gradient_nrom', which is not made again: "
+        "its name was altered, or is that of another version",
+    )
+
+
 @pytest.mark.parametrize("case", UNCHECKED)
 def test_what_could_not_be_checked_is_said(case, run, capsys):
     alter, text = UNCHECKED[case]

@@ -9,6 +9,7 @@ from optuna.storages.journal import JournalFileBackend
 from small_sweeps import IN_THIS_PROCESS, rows_of, states_of, summary_of, text_of
 
 from reinforce.cluster.cli import main
+from reinforce.cluster.number_format import number as number_shown
 
 pytestmark = pytest.mark.usefixtures("_sweeps_in_this_process")
 
@@ -63,6 +64,10 @@ def test_pruned_or_not_a_trial_has_the_weights_of_a_run_that_was_never_stopped(
     number = states.index("PRUNED")
     rate = RATES["settings"]["learner.learning_rate"][number]
     assert f"trial {number + 1} of 2: learner.learning_rate {rate}: pruned after " in said
+    assert said.count(": begins\n") == 2 * len(states)
+    whole_row = rows_of(folder)[1 - states.index("PRUNED")]
+    for steps, value in whole_row.intermediate_values.items():
+        assert f": goes on after {steps} steps, mean return {number_shown(value)}\n" in said
 
 
 @pytest.mark.parametrize(
@@ -157,6 +162,22 @@ def test_a_trial_that_ends_before_a_rung_is_complete(write_sweep, tmp_path):
     assert (short.state.name, short.intermediate_values) == ("COMPLETE", {})
     assert list(long.intermediate_values) == [50, 100, 200]
     assert summary_of(tmp_path / "sweep", 0)["stop_reason"] == "max_updates"
+
+
+def test_a_rung_is_no_difference_between_runs_that_are_compared(write_sweep, tmp_path, capsys):
+    """One seed may come so far beyond a rung that it need not go on, and keeps its limit."""
+    sweep(write_sweep, "pruned", {**RATES, **HALVING, "seeds": [0, 1]})
+    assert "PRUNED" in {state for _, state in states_of(tmp_path / "pruned")}
+    capsys.readouterr()
+
+    assert main(["compare", *map(str, (tmp_path / "pruned" / "runs").iterdir()), "--json"]) == 0
+
+    rows = json.loads(capsys.readouterr().out)
+    assert sorted(row["configuration"] for row in rows) == [
+        f"learner.learning_rate {rate}"
+        for rate in sorted(RATES["settings"]["learner.learning_rate"])
+    ]
+    assert {row["settings"]["stop.max_environment_steps"] for row in rows} == {"None"}
 
 
 def test_a_limit_of_the_base_below_a_rung_is_the_end(write_sweep, tmp_path):

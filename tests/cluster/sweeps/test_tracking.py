@@ -11,6 +11,8 @@ from reinforce.cluster.files import read_json, write_json
 from reinforce.cluster.sweeps.ledger import SweepLedger, run_name, sweep_lock
 from reinforce.cluster.sweeps.tracking import SweepTracking
 from reinforce.cluster.tracking.follower import close_stale_runs
+from reinforce.cluster.tracking.store import TrackingStore, histories_of
+from reinforce.configs.execution import TrackingConfig
 from reinforce.configs.sweep import SweepConfig
 
 SWEEP = SweepConfig(base="cartpole", settings={"learner.discount": [0.9]}, seeds=[3])
@@ -20,7 +22,7 @@ class WrittenSweep:
     """A sweep whose runs are written without training."""
 
     def __init__(self, folder, make_config, store_uri):
-        self.folder, self.warnings = folder, []
+        self.folder, self.warnings, self.about = folder, [], SWEEP
         self.ledger = SweepLedger(folder, SWEEP)
         self.client = MlflowClient(store_uri)
         self.now_s = 0.0
@@ -31,15 +33,21 @@ class WrittenSweep:
         config = self._make_config(tracking={"enabled": True})
         with sweep_lock(self.folder):
             yield SweepTracking(
-                self.folder, SWEEP, config, self.ledger, self.warnings.append, lambda: self.now_s
+                self.folder,
+                self.about,
+                config,
+                self.ledger,
+                self.warnings.append,
+                lambda: self.now_s,
             )
 
-    def end_run(self, trial):
+    def end_run(self, trial, **sections):
         """Add a trial that has ended to the ledger; return its run, which is not in MLflow yet."""
         name = run_name(trial, 3)
         directory = str(self.folder / "runs")
         run = write_run(
-            self._make_config(run={"name": name, "directory": directory}), records(1, 2)
+            self._make_config(run={"name": name, "directory": directory}, **sections),
+            records(1, 2),
         )
         write_end(run)
         self.ledger.begin(trial, {"learner.discount": "0.9"})
@@ -153,6 +161,18 @@ def test_called_again_it_notes_what_is_missing_and_doubles_nothing(sweep):
     assert parent.info.status == "FINISHED"
     runs = sweep.client.search_runs([parent.info.experiment_id], "tags.kind = 'sweep'")
     assert len(runs) == 1
+
+
+def test_a_trial_at_a_rung_is_compared_by_its_own_limit(sweep, store_uri):
+    sweep.about = SWEEP.model_copy(update={"pruner": "median", "first_rung": 50})
+    sync_run_directory(sweep.end_run(0, stop={"max_environment_steps": 50}))
+    with sweep.tracking() as tracking:
+        tracking.finish("FINISHED")
+
+    store = TrackingStore.of(TrackingConfig(uri=store_uri), sweep.folder)
+    (history,) = histories_of(store, "reinforce")
+
+    assert history.settings["stop.max_environment_steps"] == "None"
 
 
 def test_a_sweep_that_lives_is_left_alone_and_one_that_was_killed_gets_a_status(sweep):

@@ -221,7 +221,10 @@ def test_what_could_not_be_stored_whole_is_not_in_the_way_of_the_next_try(tmp_pa
     assert folder.names() == ["walker"]
 
 
-@pytest.mark.parametrize("url", ["s3://ann:hush@bucket/zoo", "https://host/zoo?signature=hush"])
+@pytest.mark.parametrize(
+    "url",
+    ["s3://ann:hush@bucket/zoo", "simplecache::s3://ann:hush@bucket", "https://host/zoo?sig=hush"],
+)
 def test_a_place_that_may_hold_a_secret_is_refused_and_not_repeated(capsys, url):
     said = refused(capsys, "list", "--place", url)
 
