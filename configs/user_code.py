@@ -1,4 +1,4 @@
-"""What the user's own code raised, in words, with the line of theirs that it came from."""
+"""Errors from the user's own code, with the line they came from."""
 
 import os
 import traceback
@@ -13,7 +13,7 @@ _PACKAGES = ("site-packages", "dist-packages")
 
 
 def described(error: BaseException) -> str:
-    """Return type and message of an error, and the last line of the user's code on its way.
+    """Return an error's type and message, and the last line of the user's code in its traceback.
 
     An ``assert`` without a message is described by the line itself.
     """

@@ -280,9 +280,9 @@ def test_without_the_flag_it_is_refused_and_the_message_names_the_flag(train):
 @pytest.mark.parametrize(
     ("setting", "value", "reason"),
     [
-        ("policy.hidden_sizes", [5], "weights and records that it has would not fit"),
-        ("policy.normalize_observations", True, "weights and records that it has would not fit"),
-        ("environment.id", "Acrobot-v1", "run.start_from gives these weights"),
+        ("policy.hidden_sizes", [5], "existing weights and records would not fit"),
+        ("policy.normalize_observations", True, "existing weights and records would not fit"),
+        ("environment.id", "Acrobot-v1", "run.start_from to take over these weights"),
         ("run.start_from", "runs/other", "would not fit"),
         ("run.changes", [{"update": 1, "settings": {}}], "would not fit"),
         ("stop.target_metric", "is_success", "would not fit"),
