@@ -166,7 +166,7 @@ def test_a_learner_on_a_gpu_that_is_not_there_is_refused_before_the_run_begins(
     assert main(["train", "cartpole", *asked]) == 2
 
     said = capsys.readouterr().err
-    assert said.startswith("reinforce: learner.device = 'cuda', and Torch ")
+    assert said.startswith("reinforce: learner.device = 'cuda', but Torch ")
     assert "use learner.device cpu (a new run can), or a machine with an" in said
     assert "Traceback" not in said
     assert list(tmp_path.iterdir()) == []
@@ -339,7 +339,7 @@ def test_a_nan_from_the_environment_is_named_and_the_last_checkpoint_is_intact(t
 
     said = capsys.readouterr().err
     assert code == 1
-    assert "the reward is nan, and every return would be lost with it, in step 2 of epi" in said
+    assert "the reward is nan, which would make every return useless, in step 2 of epi" in said
     assert "of ticket training 2:0, which began with reset(seed=" in said
     checkpoint = load_checkpoint(
         tmp_path / "runs" / "nan" / "checkpoints" / "update-000000002.safetensors"

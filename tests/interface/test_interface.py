@@ -170,9 +170,11 @@ def test_a_memory_is_handed_from_step_to_step(tmp_path):
     assert not np.array_equal(first, second)
     np.testing.assert_array_equal(first, again)
     for wrong in ("first", first[0], [[0.0] * 8]):
-        with pytest.raises(ValueError, match=r"not what the step before returned.* \(1, 8\)"):
+        with pytest.raises(
+            ValueError, match=r"not the state that the previous step returned.* \(1, 8\)"
+        ):
             policy.act(observation, wrong)
-    with pytest.raises(ValueError, match="observation 99 holds a category that is not in its"):
+    with pytest.raises(ValueError, match="observation 99 holds a category outside its"):
         policy.act(99)
 
 
@@ -197,9 +199,9 @@ def test_a_mask_that_is_needed_is_asked_for(tmp_path):
     run = train(environment="space_tasks:Samples", directory=tmp_path, overrides=overrides)
     policy = run.policy()
 
-    with pytest.raises(reinforce.UsageError, match="hand it over as mask="):
+    with pytest.raises(reinforce.UsageError, match="pass it as mask="):
         policy.act(2)
-    with pytest.raises(ValueError, match="it has to hold"):
+    with pytest.raises(ValueError, match="it must hold"):
         policy.act(2, mask=[1])
 
 
