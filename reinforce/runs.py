@@ -70,8 +70,7 @@ class Run(SavedPolicy):
 
     @property
     def status(self) -> str:
-        """``finished``, ``interrupted``, ``failed``, ``running``, or ``killed``: ended without a
-        word."""
+        """``finished``, ``interrupted``, ``failed``, ``running``, or ``killed`` without a word."""
         if "status" in self.summary:
             return str(self.summary["status"])
         return "running" if is_being_written(self._directory.journal_file) else "killed"

@@ -65,7 +65,7 @@ BAD_INPUT = {
         ["CartPole-v1"],
         "for another environment, set environment.id on top of a preset",
     ),
-    "no preset": ([], "needs a preset or a YAML file first"),
+    "no preset": ([], "needs a preset or a YAML file"),
     "missing file": (["./none.yaml"], "cannot read the configuration file 'none.yaml'"),
     "unknown option": (["cartpole", "--learner.learning_rat", "1"], "--learner.learning_rate"),
     "value out of range": (
@@ -228,7 +228,7 @@ def test_help_begins_with_the_settings_that_are_changed_first(capsys):
     assert main(["train", "--help"]) == 0
     first = capsys.readouterr().out.partition("positional arguments")[0].splitlines()
     assert main(["resume", "--help"]) == 0
-    assert "changed first" not in capsys.readouterr().out
+    assert "most common settings" not in capsys.readouterr().out
 
     assert len(CHANGED_FIRST) == 10
     for name in CHANGED_FIRST:
@@ -436,7 +436,7 @@ def test_sigterm_while_ray_starts_leaves_nothing(tmp_path, temporary_folder):
     _, said = process.communicate(timeout=60)
 
     assert process.returncode == 143
-    assert "stopped before the run had begun" in said
+    assert "stopped before the run began" in said
     assert list(tmp_path.iterdir()) == []
     wait_for(lambda: processes_in(tmp_path) == [])
 
@@ -521,7 +521,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(lost_output, capsys):
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"), [("full", f"{FULL}; the run goes on in silence\n"), ("unread", "")]
+    ("kind", "said"), [("full", f"{FULL}; the run continues silently\n"), ("unread", "")]
 )
 def test_a_run_outlives_its_output(kind, said, lost_output, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -67,8 +67,8 @@ def test_chance_without_a_seed_withdraws_the_promise_aloud(make_config, fault, w
     (warning,) = check(make_config, fault).warnings
 
     assert (
-        f"is not deterministic under a seed: the same seed and actions gave different episodes {where}"
-        in warning
+        "is not deterministic under a seed: the same seed and actions gave different episodes "
+        f"{where}, from" in warning
     )
     assert "this withdraws the promise that a run gives the same results again" in warning
 

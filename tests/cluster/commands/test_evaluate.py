@@ -92,7 +92,7 @@ BAD = {
     "no run directory": (["none"], "none does not exist"),
     "no episode": (["RUN", "--episodes", "0"], "episodes = 0 must be >= 1"),
     "seed below zero": (["RUN", "--seed", "-1"], "seed = -1 must be >= 0\n"),
-    "no checkpoint": (["EMPTY"], "holds no checkpoint that can be read"),
+    "no checkpoint": (["EMPTY"], "has no readable checkpoint"),
     "no best checkpoint": (["EMPTY", "--best"], "without `best`, the newest is taken"),
 }
 

@@ -144,7 +144,7 @@ def test_two_parts_of_an_action_under_one_name_are_refused(tmp_path):
         "program": None,
     }
 
-    with pytest.raises(UsageError, match=r"two outputs of the name 'action\.arm\.grip'"):
+    with pytest.raises(UsageError, match=r"two outputs named 'action\.arm\.grip'"):
         write_onnx(tmp_path / "policy.onnx", about, {}, None)
 
 
