@@ -77,7 +77,7 @@ class Policy(ABC):
         """
 
     def noise(self, uniforms: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return all chance of n actions, made of uniform numbers in [0, 1).
+        """Return the random numbers for n actions, from uniform numbers in [0, 1).
 
         Both are [n, num_uniforms], or [n] for a lone Discrete action.
         """
