@@ -90,8 +90,9 @@ REINFORCE on a Ray cluster in which the number of workers changes only the speed
 {lines}
 
 `reinforce VERB --help` explains a verb, `reinforce train --help` every setting, and `reinforce
---version` shows the version. With `--traceback full`, errors in your own code show all calls. Start
-with: reinforce train cartpole"""
+--version` shows the version. With `--traceback full`, errors in your own code show all calls.
+
+Start with: reinforce train cartpole"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

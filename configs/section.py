@@ -42,8 +42,7 @@ class Role(Enum):
     """Decides what is computed: runs of one group share it, and changing it leaves the group."""
 
     FIXED = auto()
-    """Decides what is computed, and weights and records would not fit another value: never
-    changes."""
+    """Decides what is computed, and never changes: weights and records would not fit."""
 
     LIMIT = auto()
     """Decides when the run ends: runs of one group share it, but a resumed run may change it."""

@@ -10,8 +10,7 @@ _AIM = 0.9
 """Share of the limit that a shorter step aims at, to allow for small errors of the estimate."""
 
 _MIN_FACTOR = 0.5
-"""Lower bound of one shortening: in deep networks the parabola's estimate would be far too
-short."""
+"""Lower bound of one shortening: for deep networks the estimate would be far too short."""
 
 _MAX_TRIES = 30
 """Most tries; the last one, at worst, is 2e-9 of the step."""

@@ -38,7 +38,7 @@ EnvironmentSettings: TypeAlias = Annotated[
 
 _KINDS: Mapping[Any, tuple[str, Callable[[Any], bool]]] = {
     bool: ("True or False", lambda value: isinstance(value, bool)),
-    int: ("a whole number", lambda value: _is_number(value, int)),
+    int: ("an integer", lambda value: _is_number(value, int)),
     float: ("a number", lambda value: _is_number(value, int | float)),
     str: ("text", lambda value: isinstance(value, str) and value != ""),
     NoneType: ("None", lambda value: value is None),

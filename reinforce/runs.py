@@ -336,7 +336,7 @@ def load(
     Args:
         source: A run directory, whose run may still be training: this gives a ``Run``. Or one of
             these, which gives a ``SavedPolicy``, a ``Run`` without everything that needs the run: a
-            folder or URL of checkpoints, or one of its files (``"s3://bucket/runs/mine"``, with
+            folder or URL of checkpoints, or one of its files (``"s3://bucket/runs/mine"``,
             followed by ``@best`` or ``@UPDATE`` for a version other than the newest); the folder of
             an exported bundle; an agent of the zoo (``"zoo:cartpole"``); an MLflow model
             (``"models:/NAME@champion"``, ``"models:/NAME/3"``, ``"models:/NAME/latest"``,

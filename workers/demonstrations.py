@@ -30,8 +30,7 @@ ARRAYS = OBSERVATIONS, ACTIONS, MASKS, LENGTHS = (
 """Names, or prefixes of names."""
 
 _EDGE = 0.999
-"""Share of the way to a bound at which a number on the bound counts, since it would be the tanh of
-infinity."""
+"""Share of the way to a bound for a number on the bound, which would be the tanh of infinity."""
 
 _ROUNDING = 1e-6
 """How far float64 numbers may exceed a float32 bound, relative to the bounds."""

@@ -15,8 +15,7 @@ _DIM = 25
 """An image without brighter pixels, out of 255, is probably a board."""
 
 _MANY_WEIGHTS = 20_000_000
-"""Limit for one layer: 80 MB in every version of the weights, and three times that in the
-learner."""
+"""Limit for one layer: 80 MB per version of the weights, three times that in the learner."""
 
 
 def require_channels(config: Config, layout: ObservationLayout) -> None:

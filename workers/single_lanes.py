@@ -33,8 +33,7 @@ class SingleLanes:
         self._spec = spec
         self._decoder = ActionDecoder(spec.action)
         self._writes_at_once: bool | None = None
-        """Whether the observations of all lanes are written together; None until a ticket's first
-        step."""
+        """Whether lanes' observations are written together; None until a ticket's first step."""
         self.limit = limit_of(environments[0])
         """Steps after which the environments end an episode; None if there is no limit."""
 

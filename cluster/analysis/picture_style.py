@@ -12,8 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Okabe and Ito's colours, without the yellow, which is lost on white:
-doi.org/10.1038/nmeth.1618."""
+"""Okabe and Ito's, without yellow, which is lost on white: doi.org/10.1038/nmeth.1618."""
 
 PANEL_INCHES = (6.0, 4.0)
 """Width and height of one panel."""

@@ -15,8 +15,8 @@ class PlotCommand(Command):
     """Draw the pictures of a run.
 
     overview.png: returns against steps and against time, lengths, and where the time went.
-    episode_length.png: the length of every episode. episode_metrics.png: metrics from the
-    environment's info, if there are any.
+    episode_length.png: the length of every episode.
+    episode_metrics.png: metrics from the environment's info, if there are any.
 
     Attributes:
         run: A run directory; the run may still be training.

@@ -25,8 +25,7 @@ from reinforce.configs.secret_names import without_secrets
 from reinforce.configs.section import Role
 
 _KEPT = (Role.RESULT, Role.FIXED, Role.RECORD)
-"""Roles of settings that must agree in checkpoints and config.yaml, except for deliberate
-changes."""
+"""Roles of settings that agree in checkpoints and config.yaml, except for deliberate changes."""
 
 _SUMMED_UP = ("updates", "environment_steps", "weights_sha256")
 

@@ -18,8 +18,7 @@ from reinforce.configs.quoting import command_line
 _DEFAULT_NAME = "mlflow.db"
 
 _LEVELS = 4
-"""Levels above a run to search for its store: PROJECT/sweeps/NAME/runs/RUN, with
-PROJECT/mlflow.db."""
+"""Levels to search above a run: PROJECT/sweeps/NAME/runs/RUN, with PROJECT/mlflow.db."""
 
 _MAX_INSTRUCTIONS = 1_000_000
 """Limit for SQLite in a file that somebody else may have made; a few hundred are usual."""

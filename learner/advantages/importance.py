@@ -45,9 +45,9 @@ def importance_weights(
     ``per_decision``: ``prefix[k] = prod_{j <= k} rho_j``. A reward depends only on actions up to
     its time, so this is exact: ``E_mu`` of the estimate equals ``E_pi`` of the unweighted one.
     That is a gradient for gamma = 1, or with gamma^t in front. Only what the baseline did not
-    predict is weighted, so whatever a cap removes falls back on the baseline. Source: Precup,
-    Sutton & Singh (2000), "Eligibility Traces for Off-Policy Policy Evaluation"; Jiang & Li (2016),
-    arXiv:1511.03722, and Huang & Jiang (2020), arXiv:1910.09066.
+    predict is weighted, so whatever a cap removes falls back on the baseline.
+    Source: Precup, Sutton & Singh (2000), "Eligibility Traces for Off-Policy Policy Evaluation";
+    Jiang & Li (2016), arXiv:1511.03722, and Huang & Jiang (2020), arXiv:1910.09066.
 
     ``per_step``: ``step[t] = rho_t`` alone, as in PPO's ratio. Corrects the action, but not how
     often its state is reached, nor the return that follows: biased by these omissions.

@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 Path = tuple[str | int, ...]
-"""Keys from the root to a leaf: a str for a Dict, an int for a Tuple; empty if nothing is
-nested."""
+"""Keys from the root to a leaf: a str for a Dict, an int for a Tuple; empty without nesting."""
 
 VECTOR = "(vector)"
 """Name of the field for the numbers of an observation that also has pixels.

@@ -167,7 +167,7 @@ def test_a_learner_on_a_gpu_that_is_not_there_is_refused_before_the_run_begins(
 
     said = capsys.readouterr().err
     assert said.startswith("reinforce: learner.device = 'cuda', but Torch ")
-    assert "use learner.device cpu (a new run can), or a machine with an" in said
+    assert "use learner.device cpu (in a new run), or a machine with an" in said
     assert "Traceback" not in said
     assert list(tmp_path.iterdir()) == []
 

@@ -255,7 +255,7 @@ WRONG = {
     ),
     "an instance as environment": ([], {"environment": Line()}, "every worker needs its own"),
     "a word for no": (["cartpole"], {"progress": "no"}, "progress = 'no': give True or False$"),
-    "a text as seed": (["cartpole"], {"seed": "1"}, "seed = '1': give a whole number or None$"),
+    "a text as seed": (["cartpole"], {"seed": "1"}, "seed = '1': give an integer or None$"),
     "a number as place": (["cartpole"], {"directory": 5}, "directory = 5: give a path or None$"),
     "no backend": (["cartpole"], {"backend": "rey"}, "backend = 'rey': give 'inline' or 'ray' or"),
 }
