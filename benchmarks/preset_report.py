@@ -66,8 +66,9 @@ def table(measured: Sequence[Result]) -> str:
     where = f"{machine['cores']} cores of {machine['cpu']}, {machine['system']}"
     versions = tables.listed(measured[-1]["versions"])
     return (
-        f"{tables.grid(headings, cells)}\n\n![Mean returns during training: each seed thin, "
-        f"their mean up to where the first of them ended, its 95 % interval](images/{PICTURE})\n\n"
+        f"{tables.grid(headings, cells)}\n\n![Mean returns during training: thin lines are seeds; "
+        "the thick line is their mean, until the first seed ends, with its 95 % interval]"
+        f"(images/{PICTURE})\n\n"
         f"(`{measured[-1]['command']}`; {where}; {versions}; {'; '.join(origins)}.)"
     )
 

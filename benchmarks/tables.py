@@ -96,7 +96,7 @@ def peers(rows: Sequence[Row]) -> str:
         )
     headings = [
         *("program", "seeds", "greedy 475 (s)", "sampled 475 (s)", "start and exit (s)"),
-        *("steps to sampled 475", "steps / s", "ours on Ray, times as many"),
+        *("steps to sampled 475", "steps / s", "ours on Ray / theirs"),
     ]
     return grid(headings, cells)
 
@@ -161,7 +161,7 @@ def peers_wide(rows: Sequence[Row]) -> str:
         median = value(round(statistics.median(rates)))
         ratio = value(median_ratio(programs, program))
         cells.append([program, value(len(runs)), f"{median} ({spread})", ratio])
-    return grid(["program", "seeds", "steps / s", "ours, times as many"], cells)
+    return grid(["program", "seeds", "steps / s", "ours / theirs"], cells)
 
 
 BY_NAME: dict[str, Callable[[Sequence[Row]], str]] = {"peers": peers, "peers_wide": peers_wide}

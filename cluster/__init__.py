@@ -1,8 +1,8 @@
-"""Where it runs: the loop, the backends, the run directory, tracking and the command line.
+"""Running: the loop, the backends, the run directory, tracking and the command line.
 
-The top floor, and the only one that knows Ray and MLflow. Both read some of their environment when
-they are imported, so it is set here, before any module of this floor can import them. Whatever the
-user has set wins, but no proxy is asked for this machine itself.
+The top layer, and the only one that knows Ray and MLflow. Both read some environment variables on
+import, so these are set here, before any module of this layer imports them. The user's own values
+win, but no proxy is used for this machine itself.
 """
 
 if __name__ != "reinforce.cluster":
@@ -15,7 +15,7 @@ import time
 from reinforce.cluster.proxies import keep_loopback_direct
 
 STARTED_S = time.monotonic()
-"""When the program began, as far as this project can see: a command's wall time counts from it."""
+"""Start of the program, as far as this project can see; a command's wall time counts from it."""
 
 _LIBRARY_ENVIRONMENT = {
     # Ray: whoever reaches a cluster can run code on it, so every cluster asks for a token.

@@ -1,4 +1,4 @@
-"""A call in a thread of its own, for what may hang: nobody has to wait for it, or to join it."""
+"""Calls that may hang, in a separate thread that nobody has to wait for or join."""
 
 import threading
 from collections.abc import Callable
@@ -9,7 +9,7 @@ _T = TypeVar("_T")
 
 
 def start_in_background(function: Callable[[], _T]) -> "Future[_T]":
-    """Return the future result of a function, which may hang, that a daemon thread calls."""
+    """Call a function that may hang in a daemon thread, and return its future result."""
     outcome: Future[_T] = Future()
 
     def run() -> None:
@@ -26,12 +26,12 @@ def call_within(timeout_s: float, function: Callable[[], _T], who: str) -> _T:
     """Return what a function returns, or raise what it raises.
 
     Args:
-        timeout_s: How long to wait for it.
-        function: What may hang.
-        who: Whose answer it is, for the message.
+        timeout_s: Seconds to wait.
+        function: The function that may hang.
+        who: Who should answer, for the message.
 
     Raises:
-        TimeoutError: It has not returned by then, and goes on in its thread.
+        TimeoutError: It has not returned in time, and continues in its thread.
     """
     outcome = start_in_background(function)
     if not wait([outcome], timeout_s).done:

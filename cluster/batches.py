@@ -1,4 +1,4 @@
-"""The batches of a run: fixed before they are played, and how far ahead of the learner."""
+"""The batches of a run, which are fixed before they are played."""
 
 from collections.abc import Callable
 
@@ -10,11 +10,11 @@ from reinforce.learner.state import LearnerState, UpdateReport
 from reinforce.workers.tickets import Purpose, Ticket, draw_tickets
 
 _MAX_BATCH_ATTEMPTS = 3
-"""Times that a batch may vanish on its way to the learner."""
+"""How often a batch may vanish on its way to the learner."""
 
 
 def training_tickets(config: Config, update: int, num_episodes: int) -> list[Ticket]:
-    """Return the batch of an update: what will be played, before it is."""
+    """Return the batch of an update, before it is played."""
     return draw_tickets(
         config.run.seed,
         Purpose.TRAINING,
@@ -25,10 +25,10 @@ def training_tickets(config: Config, update: int, num_episodes: int) -> list[Tic
 
 
 class Batches:
-    """Fixes batches, has them played, and hands them to the learner.
+    """Fixes batches, lets the pool play them, and passes them to the learner.
 
-    With ``cluster.lookahead`` 1 the batch of update k is played with version k - 1, always: while
-    the learner makes version k of the batch before it. The first two are played with version 0.
+    With ``cluster.lookahead`` 1, the batch of update k is always played with version k - 1, while
+    the learner makes version k from the batch before. The first two are played with version 0.
     """
 
     def __init__(
@@ -42,15 +42,15 @@ class Batches:
         self._pool, self._learner = backend.pool, backend.learner
         self._num_submitted = start.progress.updates if start else 0
         self._fixed: tuple[int, WeightsHandle] | None = None
-        """Size and weights of the last batch that was fixed."""
+        """Size and weights of the last fixed batch."""
         self._before: tuple[int, WeightsHandle] | None = None
-        """Those with which, looking ahead, the batch after the last update was fixed."""
+        """With lookahead, size and weights of the batch after the last update."""
         if start and start.ahead:
             self._before = start.ahead.episodes, self._learner.share(start.ahead.weights)
             self._submit_up_to(start.progress.updates, *self._before)
 
     def fix(self, update: int, num_episodes: int, weights: WeightsHandle) -> None:
-        """Fix the batch of an update, and that of the next one when looking ahead."""
+        """Fix the batch of an update and, with lookahead, that of the next one."""
         self._submit_up_to(update + self._config.cluster.lookahead, num_episodes, weights)
         self._fixed = num_episodes, weights
 
@@ -59,7 +59,7 @@ class Batches:
         return self._pool.collect(Purpose.TRAINING, update)
 
     def learn(self, batch: Batch) -> tuple[Batch, UpdateReport, WeightsHandle]:
-        """Update the learner; a batch that vanishes with a node is played once more."""
+        """Update the learner; a batch that vanishes with a node is played again."""
         num_lost = 0
         while True:
             try:
@@ -76,7 +76,7 @@ class Batches:
                 return batch, report, weights
 
     def snapshot(self) -> tuple[LearnerState, PlayedAhead | None]:
-        """Return the learner's state, and the batch that must not be drawn with newer weights."""
+        """Return the learner's state, and the batch that must keep its older weights."""
         looks_ahead = self._config.cluster.lookahead
         episodes, before = self._before if self._before and looks_ahead else (0, None)
         state, weights = self._learner.snapshot(before)

@@ -1,4 +1,4 @@
-"""The books of a run: its counters, what is written to the journal, and its checkpoints."""
+"""Bookkeeping of a run: counters, journal entries and checkpoints."""
 
 import time
 from collections.abc import Callable
@@ -29,16 +29,16 @@ from reinforce.learner.state import UpdateReport
 
 @dataclass(frozen=True)
 class RunContext:
-    """What a run writes to and listens to.
+    """The outputs and inputs of a run.
 
     Attributes:
         journal: Receives every entry.
-        checkpoints: Receives what is needed to go on.
-        show: Called with every entry once it is written.
-        warn: Called with a sentence that the user should read.
-        interrupts: Signals of the user.
-        requests: What the user asks of the run meanwhile.
-        callbacks: See every entry before it is written, and may end the run.
+        checkpoints: Receives everything needed to continue.
+        show: Called with every entry after writing.
+        warn: Called with warnings for the user.
+        interrupts: The user's signals.
+        requests: The user's requests to the run.
+        callbacks: Called with every entry before writing; may end the run.
     """
 
     journal: Journal
@@ -51,10 +51,10 @@ class RunContext:
 
 
 class Bookkeeping:
-    """Counts what happens, writes it down and saves it.
+    """Counts, records and saves what happens.
 
     Attributes:
-        progress: How far the run is.
+        progress: The run's counters.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Bookkeeping:
     def note_update(
         self, batch: Batch, report: UpdateReport, sampling_s: float, learning_s: float
     ) -> None:
-        """Write down an update; times are wall clock as this process saw them."""
+        """Record an update, with wall-clock times of this process."""
         signal, noise = report.metrics["gradient_signal"], report.metrics["gradient_noise"]
         size = self.progress.batch_size.after_update(signal, noise, self._config.learner)
         self.progress = self.progress.after_update(batch, size)
@@ -93,7 +93,7 @@ class Bookkeeping:
         )
 
     def note_evaluation(self, evaluations: Evaluations, evaluation_s: float) -> None:
-        """Write down a regular evaluation; the weights are kept if they are the best so far."""
+        """Record a regular evaluation; keep the weights if they are the best so far."""
         metric = self._config.stop.target_metric
         before = self.progress
         self.progress = before.with_evaluation(evaluations.deciding.score(metric))
@@ -106,27 +106,27 @@ class Bookkeeping:
         self._tell_of_cuts(evaluations.deciding)
 
     def note_confirmation(self, evaluation: Evaluation) -> None:
-        """Write down an evaluation on seeds of its own."""
+        """Record an evaluation on reserved seeds."""
         self.progress = self.now()
         self._write(confirmation_entry(self.progress, evaluation))
         self._tell_of_cuts(evaluation)
 
     def note_long_ticket(self, long: LongTicket) -> None:
-        """Say and write down that a ticket lasts."""
+        """Report and record a ticket that takes long."""
         self._context.warn(str(long))
         self._write(long_ticket_entry(self.now(), long))
 
     def note_pause(self, paused_s: float) -> None:
-        """Leave a pause out of the training time."""
+        """Exclude a pause from the training time."""
         self._began_s += paused_s
 
     def checkpoint(self) -> Checkpoint:
-        """Return where the run stands."""
+        """Return the state of the run."""
         state, ahead = self._batches.snapshot()
         return Checkpoint(state, self.now(), ahead)
 
     def save(self, *, for_good: bool = False) -> Checkpoint:
-        """Save a checkpoint, which later ones replace unless it is for good.
+        """Save a checkpoint, which later ones replace unless it is kept for good.
 
         Raises:
             TrainingError: It cannot be saved.
@@ -137,7 +137,7 @@ class Bookkeeping:
         return checkpoint
 
     def try_to_save(self, *, for_good: bool = False) -> Checkpoint | None:
-        """Save a checkpoint; a failure is reported and counted, and tried again in time."""
+        """Save a checkpoint; a failure is reported, counted, and tried again later."""
         try:
             return self.save(for_good=for_good)
         except TrainingError as error:
@@ -145,17 +145,17 @@ class Bookkeeping:
             return None
 
     def save_if_due(self) -> None:
-        """Save a checkpoint if the last one is old enough, or this one is to be kept for good."""
+        """Save a checkpoint if the last one is old enough, or this one must be kept for good."""
         if self._checkpoints.is_due(self.progress.updates):
             self.try_to_save()
 
     def now(self) -> Progress:
-        """Return the counters with those of the clock and of the backend brought up to date."""
+        """Return the counters, updated from the clock and the backend."""
         elapsed_s = time.perf_counter() - self._began_s
         return self.progress.now(self._earlier, self._backend, elapsed_s)
 
     def _tell_of_cuts(self, evaluation: Evaluation) -> None:
-        """Say once in a run that an evaluation was cut short; evaluation/num_cut goes on to."""
+        """Warn once per run about cut evaluation episodes; evaluation/num_cut counts all."""
         if evaluation.num_cut and not self._has_told_of_cuts:
             self._has_told_of_cuts = True
             self._context.warn(evaluation.cuts_in_words())

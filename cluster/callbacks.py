@@ -1,7 +1,7 @@
-"""Callbacks: functions of the user that see each update and each evaluation, and may end the run.
+"""Callbacks: the user's functions, called after each update and evaluation, may end the run.
 
-They are called in the process that drives the run, with what the journal holds. Nothing that they
-do changes what is learned, except when it ends.
+They are called in the process that drives the run, with the content of the journal. They cannot
+change what is learned, only when it ends.
 """
 
 import math
@@ -22,25 +22,25 @@ _IMPORTED = re.compile(r"([^:()]+:[^:()]+)(?:\((.*)\))?", re.DOTALL)
 
 @dataclass(frozen=True)
 class CheckpointRequest:
-    """A checkpoint that a callback has asked for.
+    """A checkpoint requested by a callback.
 
     Attributes:
-        for_good: Whether later ones leave it in place.
+        for_good: Whether to keep it when later ones are written.
     """
 
     for_good: bool
 
 
 class TrainingEvent:
-    """An update or an evaluation that has just been made, as a callback sees it.
+    """An update or evaluation, as a callback sees it.
 
-    Its methods are for the callback while it is called; later they raise RuntimeError.
+    Its methods work only during the callback; later they raise RuntimeError.
 
     Attributes:
         is_evaluation: Whether it is an evaluation; otherwise it is an update.
-        is_best: Whether it is a regular evaluation, and the best so far.
+        is_best: Whether it is a regular evaluation and the best so far.
         updates: Updates applied so far.
-        environment_steps: Steps learned from so far.
+        environment_steps: Training steps so far.
         training_time_s: Seconds since the first ticket was issued.
         metrics: Finite numbers by name, such as ``rollout/return_mean``.
         episode_returns: One per episode of the update's batch; empty for an evaluation.
@@ -61,7 +61,7 @@ class TrainingEvent:
         self._is_over = False
 
     def record(self, name: str, value: float) -> None:
-        """Have a number stand in journal and MLflow as ``custom/NAME``.
+        """Record a number in the journal and MLflow as ``custom/NAME``.
 
         Args:
             name: Up to 100 letters, digits and ``_ . -``.
@@ -72,27 +72,27 @@ class TrainingEvent:
         """
         self._require_not_over()
         if not _NAME.fullmatch(name):
-            raise ValueError(f"{name!r} cannot name a metric: up to 100 letters, digits, _ . -")
+            raise ValueError(f"{name!r} cannot name a metric: use up to 100 letters, digits, _ . -")
         if not math.isfinite(value):
             raise ValueError(f"{name} = {value} is not finite")
         self._recorded[f"custom/{name}"] = float(value)
 
     def stop(self, reason: str) -> None:
-        """End the run after this event, with a last evaluation; the summary has the reason.
+        """End the run after this event with a final evaluation; the summary has the reason.
 
         Raises:
-            ValueError: The reason is no text, or empty.
+            ValueError: The reason is empty or not a text.
         """
         self._require_not_over()
         if not isinstance(reason, str) or not reason.strip():
-            raise ValueError(f"event.stop({reason!r}): say in a text why the run ends")
+            raise ValueError(f"event.stop({reason!r}): give the reason as a text")
         self._stop_reason = reason
 
     def save_checkpoint(self, *, for_good: bool = False) -> None:
-        """Have a checkpoint written after this event.
+        """Write a checkpoint after this event.
 
         Args:
-            for_good: Keep it; otherwise it goes when ``checkpoint.keep`` newer ones are there.
+            for_good: Keep it; otherwise it is removed after ``checkpoint.keep`` newer ones.
         """
         self._require_not_over()
         is_asked = self._checkpoint_request is not None and self._checkpoint_request.for_good
@@ -101,8 +101,8 @@ class TrainingEvent:
     def _require_not_over(self) -> None:
         if self._is_over:
             raise RuntimeError(
-                f"the event of update {self.updates} is over: nothing can be asked of it after the "
-                "callback has returned; use the event that the callback is called with"
+                f"the event of update {self.updates} is over and cannot be used after the callback "
+                "has returned; use the event that the callback is called with"
             )
 
 
@@ -110,7 +110,7 @@ Callback = Callable[[TrainingEvent], None]
 
 
 def checked_callbacks(callbacks: Sequence[Callback]) -> tuple[Callback, ...]:
-    """Return the callbacks, of which each can be called with an event.
+    """Check that each callback can be called with an event, and return them.
 
     Raises:
         UsageError: One cannot.
@@ -121,17 +121,17 @@ def checked_callbacks(callbacks: Sequence[Callback]) -> tuple[Callback, ...]:
             raise UsageError(f"callbacks: {callback!r} cannot be called")
         if isinstance(callback, type):
             raise UsageError(
-                f"callbacks: {callback.__name__} is a class, and a callback is called with an "
+                f"callbacks: {callback.__name__} is a class, but a callback is called with an "
                 f"event: write {callback.__name__}(...)"
             )
     return found
 
 
 class Callbacks:
-    """The callbacks of a run, called in their order, and what they asked for.
+    """The callbacks of a run, called in order, and their requests.
 
     Attributes:
-        stop_reason: Why the run is to end, once one of them has said so.
+        stop_reason: Why the run should end, once one of them has requested it.
     """
 
     def __init__(self, callbacks: Sequence[Callback] = ()) -> None:
@@ -142,7 +142,7 @@ class Callbacks:
     def call(
         self, entry: JournalEntry, *, is_best: bool = False
     ) -> tuple[JournalEntry, CallbackError | None]:
-        """Return the entry with what was recorded, and what a callback raised, if one did."""
+        """Return the entry with recorded numbers, and a callback's error, if any."""
         if not self._callbacks or not (entry.batch or entry.is_evaluation):
             return entry, None
         event, failure = TrainingEvent(entry, is_best=is_best), None
@@ -159,15 +159,15 @@ class Callbacks:
         return replace(entry, metrics={**entry.metrics, **event._recorded}), failure
 
     def take_checkpoint_request(self) -> CheckpointRequest | None:
-        """Return the checkpoint that was asked for since the last call, if one was."""
+        """Return the checkpoint requested since the last call, if any."""
         request, self._checkpoint_request = self._checkpoint_request, None
         return request
 
 
 def callback_named(name: str) -> Callback:
-    """Return the callback that ``module:name`` or ``module:Class(arguments)`` stands for.
+    """Return the callback named ``module:name`` or ``module:Class(arguments)``.
 
-    A class is made one by calling it; its arguments are literals of Python.
+    A class is called with the arguments, which are Python literals.
 
     Raises:
         UsageError: There is none.

@@ -25,57 +25,57 @@ from reinforce.configs.quoting import message_text, shown
 
 _SETTINGS = "[--section.field value ...]"
 VERBS = {
-    "train": (f"PRESET_OR_YAML {_SETTINGS}", "train, in a new run directory"),
-    "pretrain": ("PRESET_OR_YAML DATA [...]", "imitate recorded actions, to start from"),
-    "resume": (f"RUN_DIR {_SETTINGS}", "go on from the newest good checkpoint"),
-    "scale": ("RUN_DIR N", "change the number of workers of a run"),
-    "pause": ("RUN_DIR", "have a run wait after its next update"),
-    "unpause": ("RUN_DIR", "have a paused run go on"),
-    "stop": ("RUN_DIR", "have a run end after a checkpoint"),
-    "status": ("[FOLDER ...] [--address URL]", "show how runs stand"),
+    "train": (f"PRESET_OR_YAML {_SETTINGS}", "train in a new run directory"),
+    "pretrain": ("PRESET_OR_YAML DATA [...]", "imitate recorded actions, as initial weights"),
+    "resume": (f"RUN_DIR {_SETTINGS}", "continue from the newest good checkpoint"),
+    "scale": ("RUN_DIR N", "change a live run's number of workers"),
+    "pause": ("RUN_DIR", "make a run wait after its next update"),
+    "unpause": ("RUN_DIR", "let a paused run continue"),
+    "stop": ("RUN_DIR", "end a run after a checkpoint"),
+    "status": ("[FOLDER ...] [--address URL]", "show the state of runs"),
     "replay": ("RUN_DIR TICKET", "play any ticket of a run again, in this process"),
-    "show": ("RUN_DIR [--worst N] [--film DIR] [...]", "find episodes to look at, and film them"),
+    "show": ("RUN_DIR [--worst N] [--film DIR] [...]", "find episodes worth a look, and film them"),
     "verify": (
         "RUN_DIR [--updates N|all] [...]",
-        "make updates of a run again, and compare",
+        "compute updates again, and compare",
     ),
     "submit": ("PRESET_OR_YAML --address URL [...]", "train as a job on a Ray cluster"),
-    "doctor": ("[PRESET_OR_YAML]", "say in seconds what would fail later"),
+    "doctor": ("[PRESET_OR_YAML]", "report in seconds what would fail later"),
     "config": (f"PRESET_OR_YAML {_SETTINGS}", "print the resolved configuration"),
     "presets": ("", "list the presets"),
-    "sync": ("RUN_DIR", "send to MLflow what it missed"),
+    "sync": ("RUN_DIR", "send what MLflow missed"),
     "evaluate": ("RUN_DIR [--episodes N] [...]", "measure a trained policy on fresh episodes"),
     "record": ("RUN_DIR [--episodes N] [...]", "film a trained policy: mp4 for any browser"),
-    "export": ("RUN_DIR --output DIR [...]", "write a policy that runs without this project"),
+    "export": ("RUN_DIR --output DIR [...]", "export a policy that runs without this project"),
     "plot": ("RUN_DIR [--output DIR]", "draw the pictures of a run, at any time"),
-    "compare": ("RUN_DIR ... [--plot FILE] [...]", "configurations side by side, over seeds"),
-    "diff": ("RUN_DIR RUN_DIR", "the first update at which two runs part, and how"),
-    "sweep": ("FILE.yaml [--directory DIR]", "try settings, and stop the worse trials early"),
+    "compare": ("RUN_DIR ... [--plot FILE] [...]", "compare configurations over seeds"),
+    "diff": ("RUN_DIR RUN_DIR", "find the first update where two runs differ"),
+    "sweep": ("FILE.yaml [--directory DIR]", "search settings, and stop bad trials early"),
     "zoo": ("list | pull NAME | push RUN_DIR [...]", "trained agents, ready to use"),
-    "ui": ("[RUN_DIR] [--uri URI] [...]", "show runs in the browser, by MLflow"),
+    "ui": ("[RUN_DIR] [--uri URI] [...]", "show runs in the browser, with MLflow"),
 }
-"""By verb: what follows it, and what it does."""
+"""Arguments and description of each verb."""
 
 _EXPECTED = (ReinforceError, KeyboardInterrupt)
-"""What ends a verb with a message and an exit code, and without a traceback."""
+"""Errors that end a verb with a message and an exit code, without a traceback."""
 
 _OF_OUTPUT = (
     *(None, errno.EPIPE),  # None: of the console, whose reader has gone
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF, errno.EAGAIN),
 )
-"""Numbers of errors by which an output may say that it takes no more."""
+"""Error numbers of an output that accepts no more."""
 
 _READING = (
     *("sync", "plot", "compare", "diff", "ui", "export", "status", "zoo"),
     *("scale", "pause", "unpause", "stop"),
 )
-"""Verbs that run no code of the user's: nothing is imported from where they are called."""
+"""Verbs that run none of the user's code, so nothing is imported from the current directory."""
 
 _MODULES = {
     **dict.fromkeys(("scale", "pause", "unpause", "stop"), "control"),
     "presets": "config",
 }
-"""Modules in ``cluster.commands`` that hold several verbs, or one of another name."""
+"""Modules in ``cluster.commands`` with several verbs, or a verb of another name."""
 
 
 def _usage() -> str:
@@ -89,9 +89,9 @@ REINFORCE on a Ray cluster in which the number of workers changes only the speed
 
 {lines}
 
-`reinforce VERB --help` explains a verb, `reinforce train --help` every setting, and
-`reinforce --version` says which version this is. With `--traceback full`, errors in your own code
-come with all calls.
+`reinforce VERB --help` explains a verb, `reinforce train --help` every setting, and `reinforce
+--version` shows the version. With `--traceback full`, errors in your own code show all calls.
+
 Start with: reinforce train cartpole"""
 
 
@@ -114,9 +114,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _lost_output() -> OSError | None:
-    """Return why the output takes no more, and have it lead nowhere; None if it does.
+    """Return why the output accepts no more, and discard it from now on; None if it works.
 
-    Python may have dropped what was refused, so that only another line shows it.
+    Python may have dropped what was refused, so only another line reveals it.
     """
     try:
         sys.stdout.write("\n")
@@ -170,7 +170,7 @@ def _execute(verb: str, words: list[str]) -> int:
 
 
 def _without_traceback(words: list[str]) -> tuple[list[str], str]:
-    """Return the words without the one option that every verb has, and its value."""
+    """Return the words without the option that every verb has, and that option's value."""
     if not any(word.startswith("--traceback") for word in words):
         return words, "short"
     parser = ArgumentParser("reinforce", add_help=False, allow_abbrev=False)
@@ -181,7 +181,7 @@ def _without_traceback(words: list[str]) -> tuple[list[str], str]:
 
 @contextmanager
 def _loading_shown(terminal: TextIO, verb: str) -> Iterator[None]:
-    """Context of the first second or two of a verb, in which the terminal is not left empty."""
+    """Context that shows something during the first second or two of a verb."""
     text = f"reinforce {verb}: loading"
     terminal.write(f"{text}\r")
     terminal.flush()
@@ -204,7 +204,7 @@ def _escaped_stderr() -> Iterator[None]:
 
 def _message_and_code(error: BaseException) -> tuple[str, int]:
     if isinstance(error, InterruptedRunError):
-        return "stopped before the run had begun", error.exit_code
+        return "stopped before the run began", error.exit_code
     if isinstance(error, KeyboardInterrupt):
         number = signal_behind(error)
         is_ctrl_c = number is signal.SIGINT

@@ -1,4 +1,4 @@
-"""Where everything is printed: as it is written, whatever rich or a terminal would make of it."""
+"""The console, which prints text unchanged, whatever rich or a terminal would do with it."""
 
 import json
 import os
@@ -17,16 +17,16 @@ from reinforce.cluster.errors import OutputLostError
 from reinforce.configs.quoting import message_text, printable
 
 _UNWRAPPED = 100_000
-"""Columns of what is no terminal: no table is that wide."""
+"""Width of outputs that are not terminals: wider than any table."""
 
 
 class PlainConsole(Console):
-    """Standard output. What stands between two colons is no picture: users' texts are shown as is.
+    """Standard output. Users' texts are shown unchanged, without rich's emoji codes.
 
     Args:
-        quiet_when_unread: Go on in silence when the reader of a pipe has gone, or the disk is full
-            that the output goes to, as a run should.
-        options: As rich has them.
+        quiet_when_unread: Continue silently if the reader of a pipe is gone, or the output's disk
+            is full, as a run should.
+        options: Options of rich's console.
     """
 
     def __init__(self, *, quiet_when_unread: bool = False, **options: Any) -> None:
@@ -51,7 +51,7 @@ class PlainConsole(Console):
         self._print_as_it_is(message_text(text), style)
 
     def say_data(self, text: str) -> None:
-        """Print what programs read: whole, however long its lines are."""
+        """Print output for programs: complete, however long its lines are."""
         self._print_as_it_is(printable(text), None)
 
     def _print_as_it_is(self, text: str, style: str | None) -> None:
@@ -69,7 +69,7 @@ class PlainConsole(Console):
                 raise lost from None
             self.quiet = True
             with suppress(OSError):  # that of the error messages may be the same disk
-                sys.stderr.write(f"reinforce: {lost}; the run goes on in silence\n")
+                sys.stderr.write(f"reinforce: {lost}; the run continues silently\n")
 
     def print_table(self, table: Table) -> None:
         """Print a table, outside of a terminal without the blanks that fill its last column."""
@@ -88,7 +88,7 @@ class PlainConsole(Console):
 
     @contextmanager
     def showing_wait(self, text: str) -> Iterator[None]:
-        """Context in which the one spinner of this console shows a text, beside those of others."""
+        """Context in which this console's only spinner shows a text, beside those of others."""
         with self._spinner_lock:
             self._waits.append(text)
             self._draw_spinner()
@@ -101,7 +101,7 @@ class PlainConsole(Console):
 
     @contextmanager
     def without_spinner(self) -> Iterator[None]:
-        """Context in which another live display begins or ends: rich removes the newest of them."""
+        """Context for starting or stopping another live display: rich removes the newest one."""
         with self._spinner_lock:
             if self._spinner:
                 self._spinner.stop()
@@ -128,7 +128,7 @@ class PlainConsole(Console):
         return Text(printable(text))
 
     def on_broken_pipe(self) -> None:
-        """Say no more, or let the command line end as a reader of a pipe wants it."""
+        """Fall silent, or end the command, after the output is lost."""
         if self._quiet_when_unread:
             self.quiet = True
         else:
@@ -151,9 +151,9 @@ class JsonConsole(PlainConsole):
 
 @contextmanager
 def console_of_a_run(log_format: str) -> Iterator[PlainConsole]:
-    """Context in which a run says how far it is, as text or as JSON alone.
+    """Context in which a run reports progress, as text or as JSON.
 
-    What environments print in this process goes to standard error where programs read the output.
+    With JSON, what environments print in this process goes to standard error.
     """
     if log_format == "text":
         yield PlainConsole(quiet_when_unread=True)
@@ -164,12 +164,12 @@ def console_of_a_run(log_format: str) -> Iterator[PlainConsole]:
 
 
 def discard_output(stream: IO[str]) -> None:
-    """Have a stream that cannot be written lead nowhere: at its end Python writes what is left."""
+    """Redirect a broken stream to nowhere, because Python flushes it at exit."""
     with suppress(OSError):  # it is no file of the system
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _is_notebook() -> bool:
-    """Return whether this is the process of a notebook: a shell with a kernel behind it."""
+    """Return whether this is a notebook's process: a shell with a kernel."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     return getattr(shell, "kernel", None) is not None

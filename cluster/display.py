@@ -1,4 +1,4 @@
-"""What one sees while a run runs: a panel in a terminal or notebook, plain lines anywhere else."""
+"""The display of a run: a panel in a terminal or notebook, plain lines elsewhere."""
 
 import logging
 import math
@@ -27,14 +27,14 @@ _LINE_INTERVAL_S = 1.0
 _NOTEBOOK_INTERVAL_S = 1.0
 _NOTEBOOK_WIDTH = 100
 _SAID = ("updates", "environment_steps", "training_time_s", "timestamp_ms", "metrics")
-"""What programs read of an entry; the journal has the rest."""
+"""The parts of an entry for programs; the journal has the rest."""
 
 _EVALUATIONS = {"evaluation": "", "sampled": "sampled_", "on other seeds": "confirmed_"}
-"""What a line calls an evaluation, and how its metrics begin."""
+"""Name of an evaluation in a line, and prefix of its metrics."""
 
 
 class PlainDisplay:
-    """One line per evaluation, and one per update but not more than one in a second."""
+    """Prints a line per evaluation, and one per update but at most one a second."""
 
     def __init__(self, console: PlainConsole, config: Config) -> None:
         self._console, self._config = console, config
@@ -47,7 +47,7 @@ class PlainDisplay:
         pass
 
     def show(self, entry: JournalEntry) -> None:
-        """Print a line for each evaluation, and for an update if it is time."""
+        """Print a line for each evaluation, and for an update if one is due."""
         is_time = entry.batch and time.monotonic() - self._shown_at_s >= _LINE_INTERVAL_S
         if is_time:
             self._shown_at_s = time.monotonic()
@@ -68,7 +68,7 @@ class PlainDisplay:
 
 
 def evaluation_lines(entry: JournalEntry, config: Config) -> Iterator[str]:
-    """Yield a line for each evaluation that an entry holds, with its 95 % interval."""
+    """Yield a line for each evaluation in an entry, with its 95 % interval."""
     for name, prefix in _EVALUATIONS.items():
         if result := _evaluated(entry.metrics, f"evaluation/{prefix}", config):
             yield f"update {entry.updates:>5}  {name}: return {result}"
@@ -86,7 +86,7 @@ def _update_line(entry: JournalEntry, config: Config) -> str:
 
 
 def _evaluated(metrics: Mapping[str, float], prefix: str, config: Config) -> str:
-    """Return what an evaluation found; "" if there was none."""
+    """Return an evaluation's result; "" if there was none."""
     names = [f"{prefix}return_{part}" for part in ("mean", "ci_low", "ci_high")]
     if names[0] not in metrics:
         return ""
@@ -95,7 +95,7 @@ def _evaluated(metrics: Mapping[str, float], prefix: str, config: Config) -> str
 
 
 def _own_metrics(metrics: Mapping[str, float], prefix: str, config: Config) -> str:
-    """Return, to follow a return, the metrics that the user asked for, and successes."""
+    """Return the user's metrics and successes, to be appended to a return."""
     keys = {name: f"{prefix}{name}_mean" for name in (*config.requested_metrics, *SUCCESS_METRICS)}
     return "".join(
         f", {name} {number(metrics[key])}" for name, key in keys.items() if key in metrics
@@ -103,7 +103,7 @@ def _own_metrics(metrics: Mapping[str, float], prefix: str, config: Config) -> s
 
 
 class RunPanel:
-    """What a panel shows of a run so far."""
+    """The content of a panel."""
 
     def __init__(self, config: Config, run_name: str) -> None:
         self._config, self._run_name = config, run_name
@@ -114,7 +114,7 @@ class RunPanel:
         self._stage: str | None = "playing the first episodes"
 
     def note(self, entry: JournalEntry) -> None:
-        """Take note of an update or an evaluation."""
+        """Include an update or an evaluation."""
         metrics, every = entry.metrics, self._config.evaluation.every_updates
         self._training_time_s, self._noted_at_s = entry.training_time_s, time.monotonic()
         if result := _evaluated(metrics, "evaluation/", self._config):
@@ -130,7 +130,7 @@ class RunPanel:
         self._stage = "evaluating" if is_next else f"update {entry.updates + 1:,}"
 
     def close(self) -> None:
-        """Stop the clock: what is drawn from now on is how training ended."""
+        """Stop the clock, so that the panel shows how training ended."""
         self._training_time_s, self._stage = self._elapsed_s, None
 
     @property
@@ -139,7 +139,7 @@ class RunPanel:
         return self._training_time_s + since_s
 
     def drawn(self) -> Panel:
-        """Return the panel as it is now."""
+        """Return the current panel."""
         title, stage = PlainConsole.cell(self._run_name), self._stage
         if self._update is None:
             return Panel(Text(f"{duration(self._elapsed_s)}  {stage or ''}"), title=title)
@@ -184,8 +184,7 @@ class RunPanel:
 class LiveDisplay:
     """A panel that is redrawn in place and stays at the end, below a line for each evaluation.
 
-    What environments print in this process, and what is logged, comes above it. It goes out of the
-    way of a debugger.
+    Prints of environments in this process, and logs, appear above it. It makes room for a debugger.
     """
 
     def __init__(self, console: PlainConsole, config: Config, run_name: str) -> None:
@@ -205,7 +204,7 @@ class LiveDisplay:
         self._switch(self._live.stop)
 
     def show(self, entry: JournalEntry) -> None:
-        """Take note; the panel redraws itself, and evaluations stay above it."""
+        """Include an entry; the panel redraws itself, and evaluations stay above it."""
         self._panel.note(entry)
         if not self._live.is_started:
             self._lines.show(entry)
@@ -217,12 +216,12 @@ class LiveDisplay:
         self._console.say(text, "yellow")
 
     def _give_way(self) -> None:
-        """Remove the panel; lines follow, for nobody says when a debugger is done."""
+        """Remove the panel and continue with lines, because a debugger does not report its end."""
         self._live.transient = True
         self._switch(self._live.stop)
 
     def _switch(self, change: Callable[[], None]) -> None:
-        """Start or stop the panel, which redirects the streams, or no longer."""
+        """Start or stop the panel and its redirection of streams."""
         with self._console.without_spinner():
             streams = sys.stdout, sys.stderr
             change()
@@ -230,10 +229,10 @@ class LiveDisplay:
 
 
 class _HookAfter:
-    """``sys.breakpointhook``, with something to be done before.
+    """A ``sys.breakpointhook`` that first does something else.
 
-    A property is asked for before the call and is no frame of it, so a debugger stops where
-    ``breakpoint()`` stands, and not here.
+    A property runs before the call and adds no frame, so a debugger stops at ``breakpoint()`` and
+    not here.
     """
 
     def __init__(self, hook: Callable[..., Any], before: Callable[[], None]) -> None:
@@ -246,7 +245,7 @@ class _HookAfter:
 
 
 def _redirect_log(streams: Mapping[Any, Any]) -> None:
-    """Have the handlers of the root logger that write to one stream write to another."""
+    """Redirect handlers of the root logger from one stream to another."""
     for handler in logging.getLogger().handlers:
         if isinstance(handler, logging.StreamHandler) and handler.stream in streams:
             handler.setStream(streams[handler.stream])
@@ -272,7 +271,7 @@ class NotebookDisplay:
         self._output.update(self._drawn(), raw=True)
 
     def show(self, entry: JournalEntry) -> None:
-        """Take note, and show it if it is time."""
+        """Include an entry, and show it if it is time."""
         self._panel.note(entry)
         if time.monotonic() - self._shown_at_s >= _NOTEBOOK_INTERVAL_S:
             self._shown_at_s = time.monotonic()
@@ -292,7 +291,7 @@ Display: TypeAlias = LiveDisplay | NotebookDisplay | PlainDisplay
 
 
 def make_display(console: PlainConsole, config: Config, run_name: str) -> Display:
-    """Return the display that suits the console."""
+    """Return the display for this console."""
     if console.is_terminal:
         return LiveDisplay(console, config, run_name)
     if console.is_notebook and not console.quiet:

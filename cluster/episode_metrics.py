@@ -1,4 +1,4 @@
-"""Metrics of episodes from ``info``: of a batch or an evaluation, added up in ticket order."""
+"""Metrics of episodes from ``info``, combined for a batch or an evaluation in ticket order."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -9,11 +9,11 @@ from reinforce.configs.config import Config
 from reinforce.workers.rollout_worker import RolloutReport
 
 EpisodeMetrics = Mapping[str, Sequence[float | None]]
-"""By name, a value per episode in ticket order; None where an episode has none."""
+"""By name, a value per episode in ticket order; None for an episode without it."""
 
 
 def episode_metrics(reports: Sequence[RolloutReport]) -> dict[str, list[float | None]]:
-    """Return the metrics of the episodes of some tickets, by name in alphabetical order."""
+    """Return the metrics of some tickets' episodes, by name in alphabetical order."""
     names = sorted({name for report in reports for name in report.episode_metrics})
     return {
         name: [
@@ -31,13 +31,13 @@ def _values_of(report: RolloutReport, name: str) -> NDArray[np.float64]:
 
 
 def means(metrics: EpisodeMetrics) -> dict[str, float]:
-    """Return each metric's mean over the episodes that have it."""
+    """Return each metric's mean over the episodes with it."""
     present = {name: [v for v in values if v is not None] for name, values in metrics.items()}
     return {name: sum(values) / len(values) for name, values in present.items()}
 
 
 def num_episodes_with(metrics: EpisodeMetrics) -> dict[str, int]:
-    """Return of how many episodes a mean is, for metrics that some episodes lack."""
+    """Return the number of episodes behind a mean, for metrics that some episodes lack."""
     return {
         name: sum(value is not None for value in values)
         for name, values in metrics.items()
@@ -46,11 +46,11 @@ def num_episodes_with(metrics: EpisodeMetrics) -> dict[str, int]:
 
 
 class MetricFaults:
-    """Tells once per run and metric what ``info`` lacks, or has in a form that does not count.
+    """Warns once per run and metric about values in ``info`` that are missing or do not count.
 
     Args:
-        config: Which metrics are asked for.
-        warn: Called with a sentence for the user.
+        config: The configuration, with the requested metrics.
+        warn: Called with warnings for the user.
     """
 
     def __init__(self, config: Config, warn: Callable[[str], None]) -> None:
@@ -59,27 +59,27 @@ class MetricFaults:
         self._told: set[str] = set()
 
     def look_for(self, reports: Sequence[RolloutReport], where: str) -> None:
-        """Look at what was played; ``where`` names it."""
+        """Check played episodes, which ``where`` names."""
         for report in reports:
             for name, fault in report.metric_faults.items():
                 self._tell(
                     name,
                     f"info[{name!r}] is {fault} in ticket {report.ticket}, which is not a finite "
-                    "number: an episode with such a value counts as one without this metric",
+                    "number: an episode with such a value counts as having no such metric",
                 )
         counts = num_episodes_with(episode_metrics(reports))
         if self._goal in counts:
             self._tell(
                 f"{self._goal} in all",
                 f"only {counts[self._goal]} episodes of {where} have stop.target_metric = "
-                f"{self._goal!r}: the target does not count as reached until all have it; have the "
-                "environment give it at the end of every episode",
+                f"{self._goal!r}: the target counts as reached only when all have it; let the "
+                "environment report it at the end of every episode",
             )
         for name in self._requested:
             if not any(name in report.episode_metrics for report in reports):
                 self._tell(
                     name,
-                    f"no episode of {where} has {name!r} in info: it is missing in the metrics",
+                    f"no episode of {where} has {name!r} in info, so the metric is missing",
                 )
 
     def _tell(self, name: str, sentence: str) -> None:

@@ -1,4 +1,4 @@
-"""What may go wrong on a good day, and what each does to the exit code.
+"""The errors that users may see, with their exit codes.
 
 * ReinforceError
   * ConfigError                2: of the lowest floor, configs.errors
@@ -36,31 +36,31 @@ if TYPE_CHECKING:  # NumPy and Gymnasium come with it, and the command line star
 
 
 class UsageError(ReinforceError):
-    """What was asked for cannot be run; nothing was left behind."""
+    """The request cannot be run; nothing was left behind."""
 
 
 class ClusterUnreachableError(UsageError):
-    """The Ray cluster that was asked for cannot be joined."""
+    """The requested Ray cluster cannot be joined."""
 
 
 class RunDirectoryError(UsageError):
-    """The run's folder cannot be made or read."""
+    """The run's folder cannot be created or read."""
 
 
 class TrainingError(ReinforceError):
-    """The run began and cannot go on."""
+    """The run began but cannot continue."""
 
 
 class TicketFailedError(TrainingError):
-    """A ticket was started as often as allowed and failed each time."""
+    """A ticket failed in every allowed attempt."""
 
     @classmethod
     def of(cls, ticket: "Ticket", attempts: int, error: str) -> Self:
-        """Return the error that names the ticket and the way to see it fail again.
+        """Return the error that names the ticket and the command to see it fail again.
 
         Args:
             ticket: Which.
-            attempts: How often it was started; 1 where none is played again.
+            attempts: Number of attempts; 1 if tickets are not played again.
             error: The last failure, with its traceback.
         """
         times = f"{attempts} times (workers.max_ticket_attempts); the last failure" * (attempts > 1)
@@ -72,16 +72,16 @@ class TicketFailedError(TrainingError):
 
     @classmethod
     def at_breakpoint(cls, ticket: "Ticket", where: str) -> Self:
-        """Return the error of a ticket that has come to a ``breakpoint()`` in another process."""
+        """Return the error of a ticket that reached a ``breakpoint()`` in another process."""
         return cls(
-            f"ticket {ticket} has come to a {where}; `reinforce replay RUN_DIR {_name(ticket)}` "
-            "plays it alone, in a process of its own, and stops there (PYTHONBREAKPOINT=0 passes "
-            "over every breakpoint)"
+            f"ticket {ticket} has reached a {where}; `reinforce replay RUN_DIR {_name(ticket)}` "
+            "plays it alone, in its own process, and stops there (PYTHONBREAKPOINT=0 ignores "
+            "every breakpoint)"
         )
 
     @classmethod
     def in_review(cls, ticket: "Ticket", error: Exception) -> Self:
-        """Return the error of a ticket that belongs to no run and was played here and once."""
+        """Return the error of a ticket outside of a run, played once in this process."""
         return cls(f"ticket {ticket} failed:\n{traceback_of(error)}")
 
 
@@ -94,27 +94,27 @@ class WorkerStartError(TrainingError):
 
 
 class LearnerLostError(TrainingError):
-    """The learner died or does not answer, again and again."""
+    """The learner repeatedly died or did not answer."""
 
 
 class LearnerStateLostError(LearnerLostError):
-    """The learner's state is gone with its node; the newest checkpoint is what is left."""
+    """The learner's state is gone with its node; only the newest checkpoint is left."""
 
 
 class TrajectoriesLostError(TrainingError):
-    """Trajectories are gone with the node they lay on; their tickets can be played again."""
+    """Trajectories are gone with their node; their tickets can be played again."""
 
 
 class StorageError(TrainingError):
-    """The run directory, the place of the checkpoints or Ray's disk cannot be written."""
+    """The run directory, the place of checkpoints or Ray's disk cannot be written."""
 
 
 class CallbackError(TrainingError):
-    """A callback of the user raised."""
+    """A user's callback raised an error."""
 
 
 class MissingMetricError(TrainingError):
-    """No episode has the metric that the run is to go by."""
+    """No episode has the run's target metric."""
 
 
 class ServerError(ReinforceError):
@@ -122,24 +122,24 @@ class ServerError(ReinforceError):
 
 
 class ExportError(ReinforceError):
-    """What was exported does not act as the policy did."""
+    """The exported policy acts differently."""
 
 
 class OutputLostError(ReinforceError):
-    """What a command prints cannot be written where it is to go."""
+    """A command's output cannot be written."""
 
     @classmethod
     def of(cls, error: OSError) -> Self:
-        """Return the error for what the system says."""
+        """Return the error for a system error."""
         return cls(f"the output cannot be written: {error.strerror or error}")
 
 
 class NotReproducedError(ReinforceError):
-    """What was made again is not what the run recorded."""
+    """A recomputed result differs from the run's record."""
 
 
 class JobLostError(TrainingError):
-    """A job was submitted, and the cluster no longer answers."""
+    """A job was submitted, but the cluster no longer answers."""
 
 
 def _name(ticket: "Ticket") -> str:
@@ -147,17 +147,17 @@ def _name(ticket: "Ticket") -> str:
 
 
 def traceback_of(error: BaseException) -> str:
-    """Return where an error came from, as Python prints it, with its notes."""
+    """Return an error's traceback, as Python prints it, with its notes."""
     return "".join(traceback.format_exception(error)).strip()
 
 
 def without_colours(text: str) -> str:
-    """Return a message without the codes for terminals that Ray writes into its own."""
+    """Return a message without the terminal codes that Ray adds."""
     return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
 class InterruptedRunError(ReinforceError):
-    """The user asked the run to stop, by a signal or by a request that acts as one."""
+    """The user stopped the run, by a signal or a request that acts as one."""
 
     def __init__(self, signal_number: int, *, is_request: bool = False) -> None:
         name = "`reinforce stop`" if is_request else signal.Signals(signal_number).name

@@ -1,4 +1,4 @@
-"""Evaluation: how good one version of the weights is, on tickets that are never learned from."""
+"""Evaluation: measures one version of the weights on tickets that are not used for learning."""
 
 import math
 from collections.abc import Sequence
@@ -25,20 +25,19 @@ from reinforce.workers.tickets import Purpose, Ticket, draw_tickets
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Returns of fresh episodes, undiscounted, in the environment's unit.
+    """Statistics of fresh episodes' returns, undiscounted, in the environment's unit.
 
     Attributes:
         episodes: Number of episodes.
         greedy: Whether the most probable action was taken.
         return_mean: Mean return.
-        return_ci95: 95 % interval of the mean by Student's t. It covers the chance of episodes, not
-            that of training, and may reach beyond the returns that are possible. NaN for a single
-            episode.
+        return_ci95: 95 % interval of the mean by Student's t. It covers the randomness of episodes,
+            not that of training, and may exceed the possible returns. NaN for a single episode.
         return_min: Worst episode.
         return_max: Best episode.
-        metrics: By name, the mean of what ``info`` says, over the episodes that have it.
-        metric_episodes: How many those are, of metrics that some episodes lack.
-        num_cut: Episodes that did not end and were cut; their returns count as they stood.
+        metrics: By name, the mean of values in ``info`` over the episodes with it.
+        metric_episodes: Number of these episodes, for metrics that some episodes lack.
+        num_cut: Episodes that did not end and were cut; their returns count up to the cut.
     """
 
     episodes: int
@@ -53,7 +52,7 @@ class Evaluation:
 
     @classmethod
     def of_reports(cls, reports: Sequence[RolloutReport]) -> "Evaluation":
-        """Return the statistics of played tickets, all greedy or none."""
+        """Return the statistics of played tickets, either all greedy or none."""
         return cls.of(
             np.concatenate([report.episode_returns for report in reports]),
             greedy=reports[0].ticket.greedy,
@@ -90,30 +89,31 @@ class Evaluation:
         )
 
     def cuts_in_words(self) -> str:
-        """Return a sentence for an evaluation with episodes that were cut."""
+        """Return a warning about cut episodes."""
         return (
             f"{self.num_cut} of {self.episodes} evaluation episodes did not end and were cut "
-            "(evaluation.max_episode_steps); their returns count as they stood. Set "
+            "(evaluation.max_episode_steps); their returns count up to the cut. Set "
             "environment.max_episode_steps, so that training ends them, too"
         )
 
     def score(self, metric: str | None) -> float | None:
-        """Return the mean of a metric, None if no episode has it; or of the return, if None."""
+        """Return the mean of a metric, or None if no episode has it; by default, of the return."""
         return self.return_mean if metric is None else self.metrics.get(metric)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the fields as ``summary.json`` holds them; None for an interval that is NaN."""
+        """Return the fields for ``summary.json``; None for an interval that is NaN."""
         has_interval = self.episodes > 1
         return {**asdict(self), "return_ci95": self.return_ci95 if has_interval else None}
 
 
 @dataclass(frozen=True)
 class Evaluations:
-    """One version of the weights, measured in as many ways as ``evaluation.greedy`` says.
+    """Evaluations of one version of the weights, in the ways that ``evaluation.greedy`` names.
 
     Attributes:
-        deciding: What is compared with the target and with other versions.
-        sampled: With sampled actions besides; None unless ``evaluation.greedy`` is ``both``.
+        deciding: The evaluation to compare with the target and other versions.
+        sampled: An additional one with sampled actions; None unless ``evaluation.greedy`` is
+            ``both``.
     """
 
     deciding: Evaluation
@@ -121,7 +121,7 @@ class Evaluations:
 
 
 def evaluation_tickets(config: Config, purpose: Purpose, update: int) -> list[Ticket]:
-    """Return the tickets of an evaluation: those that decide first, then sampled ones, if any."""
+    """Return the tickets of an evaluation: the deciding ones first, then sampled ones, if any."""
     evaluation, size = config.evaluation, config.workers.episodes_per_ticket
 
     def draw(first_index: int, *, greedy: bool) -> list[Ticket]:
@@ -135,7 +135,7 @@ def evaluation_tickets(config: Config, purpose: Purpose, update: int) -> list[Ti
 
 
 def in_words(evaluation: dict[str, Any]) -> str:
-    """Return the metrics of an evaluation as ``summary.json`` holds it, in words; "" if none."""
+    """Return the metrics of an evaluation in ``summary.json`` in words; "" if none."""
     counts = evaluation.get("metric_episodes", {})
     return ", ".join(
         f"{name} {number(mean)}" + (f" (in {counts[name]} episodes)" if name in counts else "")
@@ -144,11 +144,11 @@ def in_words(evaluation: dict[str, Any]) -> str:
 
 
 class Evaluator:
-    """Measures versions of the weights on the pool that samples, between two batches.
+    """Measures versions of the weights on the sampling pool, between two batches.
 
     Regular evaluations play the same seeds for every version, so that versions are compared on
-    equal terms. Whatever is selected by them is then confirmed on seeds of its own: the best of
-    many looks better than it is.
+    equal terms. A selected version is then confirmed on other seeds: the best of many looks better
+    than it is.
     """
 
     def __init__(self, config: Config, pool: Pool, metric_faults: MetricFaults) -> None:
@@ -157,10 +157,10 @@ class Evaluator:
         self._config, self._pool, self._metric_faults = config, pool, metric_faults
 
     def evaluate_if_due(self, updates: int, weights: WeightsHandle) -> Evaluations | None:
-        """Play the fixed seeds after every so many updates, before the first one included.
+        """Play the fixed seeds every ``every_updates`` updates, beginning before the first.
 
         Raises:
-            MissingMetricError: Before anything is learned: the metric to go by is in no episode.
+            MissingMetricError: Before any learning: no episode has the target metric.
         """
         every = self._config.evaluation.every_updates
         if every is None or updates % every != 0:
@@ -171,13 +171,13 @@ class Evaluator:
             raise MissingMetricError(
                 f"stop.target_metric = {self._config.stop.target_metric!r}: none of the "
                 f"{evaluations.deciding.episodes} episodes of the first evaluation has it in info; "
-                "have the environment put it there, as a number, when an episode ends"
-                + (f", or choose one that it gives: {given}" if given else "")
+                "let the environment put it there, as a number, when an episode ends"
+                + (f", or choose one that it reports: {given}" if given else "")
             )
         return evaluations
 
     def score(self, evaluation: Evaluation) -> float | None:
-        """Return what versions are compared by; None if no episode has it."""
+        """Return the value for comparing versions; None if no episode has it."""
         return evaluation.score(self._config.stop.target_metric)
 
     def at_target(self, evaluation: Evaluation | None) -> bool:

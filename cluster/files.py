@@ -1,7 +1,7 @@
-"""How files are written whole, locked, and read while another process appends to them.
+"""Files: atomic writes, locks, and reading while another process appends.
 
-What is opened for writing is never a symbolic link: in a folder that others can write to, it would
-lead to whatever file of ours they choose.
+Files opened for writing are never symbolic links: in a folder that others can write to, a link
+could point at any file of the user.
 """
 
 import errno
@@ -28,14 +28,14 @@ Value = TypeVar("Value")
 _POLL_S = 0.05
 
 _MAX_JSON = 2**20
-"""Bytes of a file that is one mapping."""
+"""Largest file with a single mapping, in bytes."""
 
 _MAX_LINE = 2**26
-"""Bytes of a line: an update of three million episodes."""
+"""Longest line in bytes: an update of three million episodes."""
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file that is either whole or not there, also after a crash of the machine."""
+    """Write a file atomically, even if the machine crashes."""
     temporary = temporary_name(path)
     temporary.unlink(missing_ok=True)  # what a crash has left
     try:
@@ -55,7 +55,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def temporary_name(path: Path) -> Path:
-    """Return where a file is written before it gets its name."""
+    """Return the temporary path of a file before it gets its name."""
     return path.with_name(path.name + ".tmp")
 
 
@@ -65,12 +65,12 @@ def write_json(path: Path, values: dict[str, Any]) -> None:
 
 
 def load_json(path: Path, kind: type[Value]) -> Value:
-    """Return what a JSON file holds.
+    """Return the content of a JSON file.
 
     Raises:
-        FileNotFoundError: There is none.
-        IrregularFileError: It is a link, no file, or larger than a mapping ever is.
-        ValueError: It is no JSON, or holds another kind.
+        FileNotFoundError: The file does not exist.
+        IrregularFileError: It is a link, not a file, or larger than any mapping.
+        ValueError: It is not JSON, or has the wrong type.
     """
     return parse_json(read_regular_file(path, _MAX_JSON, follow_links=False), kind)
 
@@ -84,10 +84,10 @@ def read_json(path: Path, kind: type[Value]) -> Value | None: ...
 
 
 def read_json(path: Path, kind: Any = dict[str, Any]) -> Any:
-    """Return what a JSON file holds, or None if there is no such file, or it holds another kind.
+    """Return the content of a JSON file, or None if it is missing or has the wrong type.
 
-    Files read this way are written whole, and what they say can be found again elsewhere: one that
-    somebody broke, or replaced by something else, counts as missing, and nothing dies of it.
+    Such files are written whole, and their content can be found elsewhere, so a broken or replaced
+    one just counts as missing.
     """
     try:
         return load_json(path, kind)
@@ -96,10 +96,10 @@ def read_json(path: Path, kind: Any = dict[str, Any]) -> Any:
 
 
 def open_for_appending(path: Path, *, create: bool = True, mode: int = 0o666) -> io.FileIO:
-    """Open a file for appending, made if it is missing.
+    """Open a file for appending; create it if it is missing.
 
     Raises:
-        FileNotFoundError: It is missing, and not to be made.
+        FileNotFoundError: It is missing and must not be created.
         RunDirectoryError: It is a symbolic link.
         OSError: It cannot be written.
     """
@@ -124,10 +124,10 @@ def open_locked(
 ) -> io.FileIO:
     """Open a file for appending and hold its lock until it is closed.
 
-    Whoever may read a file can hold its lock: one that is nothing else is made with mode 0600.
+    Whoever may read a file can hold its lock, so pure lock files get mode 0600.
 
     Raises:
-        BlockingIOError: Another process holds the lock, and still does after ``timeout_s``.
+        BlockingIOError: Another process still holds the lock after ``timeout_s``.
         OSError: As for ``open_for_appending``.
     """
     deadline_s = time.monotonic() + timeout_s
@@ -144,7 +144,7 @@ def open_locked(
 
 
 def is_locked(path: Path) -> bool:
-    """Return whether a process holds the lock of a file; a missing file is free."""
+    """Return whether a process holds the lock of a file; a missing file is not locked."""
     try:
         with path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -156,12 +156,12 @@ def is_locked(path: Path) -> bool:
 
 
 class LineReader:
-    """Reads whole lines, each once, as another process appends them.
+    """Reads complete lines, each once, as another process appends them.
 
-    The file stays open: if another takes its place, this one goes on with the old.
+    The file stays open: if another file replaces it, this still reads the old one.
 
     Raises:
-        IrregularFileError: What stands there is no file of lines.
+        IrregularFileError: It is not a file of lines.
     """
 
     def __init__(self, path: Path) -> None:
@@ -170,7 +170,7 @@ class LineReader:
         self._position = 0
 
     def new_lines(self) -> Iterator[bytes]:
-        """Yield what was appended since the last call; nothing while the file does not exist."""
+        """Yield the lines appended since the last call; none while the file does not exist."""
         if self._file is None:
             try:
                 self._file = open_regular_file(self._path, follow_links=False)
@@ -179,14 +179,14 @@ class LineReader:
         self._file.seek(self._position)
         while line := self._file.readline(_MAX_LINE):
             if len(line) == _MAX_LINE:
-                raise IrregularFileError("it holds an endless line", self._path)
+                raise IrregularFileError("it contains an endless line", self._path)
             if not line.endswith(b"\n"):  # torn, or being written at this moment
                 return
             self._position += len(line)
             yield line
 
     def is_replaced(self) -> bool:
-        """Return whether another file has taken the place of the one that is read."""
+        """Return whether another file has replaced the one being read."""
         if self._file is None:
             return False
         return os.fstat(self._file.fileno()).st_ino != self._path.stat().st_ino
@@ -198,16 +198,16 @@ class LineReader:
 
 
 def whole_lines(path: Path) -> Iterator[bytes]:
-    """Yield the lines of a file up to a torn one; none if it does not exist."""
+    """Yield the lines of a file up to a torn one; none if the file does not exist."""
     with closing(LineReader(path)) as reader:
         yield from reader.new_lines()
 
 
 def last_lines(path: Path, num_bytes: int) -> list[bytes]:
-    """Return the whole lines within the last bytes of a file; none if it does not exist.
+    """Return the complete lines within the last bytes of a file; none if it does not exist.
 
     Raises:
-        IrregularFileError: What stands there is no file.
+        IrregularFileError: It is not a regular file.
     """
     try:
         file = open_regular_file(path, follow_links=False)

@@ -1,6 +1,6 @@
-"""SIGINT, SIGTERM and SIGHUP: noted at once, obeyed at the next safe point; twice, at once.
+"""SIGINT, SIGTERM and SIGHUP: obeyed at the next safe point; a second one at once.
 
-While a ticket is played in this process, every point is safe: nothing of it is kept.
+While this process plays a ticket, every point is safe, because the ticket is discarded.
 """
 
 import os
@@ -20,12 +20,12 @@ _T = TypeVar("_T")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _ECHO_S = 0.3
-"""So soon after the first, a signal is the same one: of a terminal, and of a wrapper that passes
-it on, such as ``timeout``."""
+"""A signal this soon after the first is the same one, which a wrapper such as ``timeout`` has
+passed on."""
 
 
 class Interrupts:
-    """Context in which the first signal only raises a flag that ``check`` turns into an exception.
+    """Context in which the first signal only sets a flag, which ``check`` turns into an exception.
 
     So no write is torn and no update is half applied.
     """
@@ -53,9 +53,9 @@ class Interrupts:
             signal.signal(number, handler)
 
     def take_back(self) -> None:
-        """Handle signals, whoever else has put a handler of its own in place since.
+        """Handle signals again, even if someone else has installed a handler since.
 
-        Ray's library does: its own prints a trace and has the process aborted after three seconds.
+        Ray does: its handler prints a trace and aborts the process after three seconds.
         """
         if not (self._is_entered and self._is_possible):
             return
@@ -65,13 +65,13 @@ class Interrupts:
 
     @property
     def received(self) -> InterruptedRunError | None:
-        """What the first signal amounts to, if one came."""
+        """The error for the first signal, if one came."""
         if self._received is None:
             return None
         return InterruptedRunError(self._received, is_request=self._is_requested)
 
     def request(self, number: signal.Signals) -> None:
-        """Act from another thread as if a signal had come, unless one has already."""
+        """Act, from another thread, as if a signal had come, unless one already has."""
         if self._received is not None:
             return
         self._is_requested = True
@@ -82,7 +82,7 @@ class Interrupts:
             self._received, self._received_at_s = number, time.monotonic()
 
     def is_late(self, by_s: float) -> bool:
-        """Return whether a signal came, and so many seconds ago: time to stop waiting."""
+        """Return whether a signal came at least this many seconds ago."""
         return self._received is not None and time.monotonic() - self._received_at_s >= by_s
 
     def check(self) -> None:
@@ -91,10 +91,10 @@ class Interrupts:
             raise self.received
 
     def call(self, function: Callable[[], _T], *, obey_at_once: bool) -> _T:
-        """Call a function in which a signal raises InterruptedRunError on the spot, or does not.
+        """Call a function in which a signal raises InterruptedRunError at once, or not at all.
 
-        On the spot: for what may never end and leaves nothing half done. The code in there sees
-        a KeyboardInterrupt. Not so, within such a call: for what must not be torn.
+        At once: for functions that may never end and leave nothing half done; their code sees a
+            KeyboardInterrupt. Not at all, within such a call: for parts that must not be torn.
         """
         before = self._raises
         try:
@@ -127,10 +127,10 @@ class Interrupts:
 
 @contextmanager
 def signals_as_ctrl_c() -> Iterator[None]:
-    """Context of a whole command, which SIGTERM and SIGHUP end as Ctrl-C does; again, at once.
+    """Context of a whole command, which SIGTERM and SIGHUP end as Ctrl-C does.
 
-    By default they would leave the cursor hidden, and what is half made. ``Interrupts`` take over
-    while they last.
+    By default they would leave a hidden cursor and half-made files. A second signal ends it at
+    once. ``Interrupts`` takes over while it is active.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -162,6 +162,6 @@ def signals_as_ctrl_c() -> Iterator[None]:
 
 
 def signal_behind(interrupt: KeyboardInterrupt) -> signal.Signals:
-    """Return which signal it was that a command was ended by."""
+    """Return the signal that ended a command."""
     numbers = (cause for cause in interrupt.args if isinstance(cause, signal.Signals))
     return next(numbers, signal.SIGINT)

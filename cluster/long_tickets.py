@@ -1,6 +1,6 @@
-"""Tickets that last: reported after half a minute, and again each time that it has doubled.
+"""Long tickets: reported after half a minute, and again each time that doubles.
 
-Where tickets usually take longer, one is reported only if it outlasts that.
+If tickets usually take longer, one is reported only if it exceeds the usual time.
 """
 
 import sys
@@ -17,17 +17,17 @@ from reinforce.workers.tickets import Purpose, Ticket
 
 _FIRST_S = 30.0
 _KEPT = 0.8
-"""Share of the usual duration that survives one more ticket."""
+"""Share of the usual duration that remains after one more ticket."""
 
 
 @dataclass(frozen=True)
 class LongTicket:
-    """A ticket that has been played for long and is not over.
+    """A ticket that has been played for long and has not ended.
 
     Attributes:
         ticket: Which.
-        seconds: Of the episode that lasts longest, or else of the ticket.
-        num_steps: Steps of that episode; None if it is played elsewhere, and nobody here knows.
+        seconds: Duration of the longest episode, or else of the ticket.
+        num_steps: Steps of that episode; None if it is played in another process.
     """
 
     ticket: Ticket
@@ -49,19 +49,19 @@ class LongTicket:
             f"{MAX_STEPS_WITHOUT_LIMIT:,} steps or fewer"
         )
         return (
-            f"ticket {self.ticket} {what}{cut}; if its episodes may have no end, set "
+            f"ticket {self.ticket} {what}{cut}; if its episodes may be endless, set "
             "environment.max_episode_steps"
         )
 
     @property
     def metrics(self) -> dict[str, float]:
-        """The numbers, by the names that they have in the journal."""
+        """The numbers, by their names in the journal."""
         steps = {} if self.num_steps is None else {"tickets/longest_episode_steps": self.num_steps}
         return {"tickets/longest_s": self.seconds, **steps}
 
 
 class Patience:
-    """Decides when a ticket that lasts is worth a word."""
+    """Decides when a long ticket is reported."""
 
     def __init__(self) -> None:
         self._ticket: Ticket | None = None
@@ -70,7 +70,7 @@ class Patience:
     def note(
         self, ticket: Ticket, seconds: float, num_steps: int | None = None
     ) -> LongTicket | None:
-        """Return the report on a ticket that is still being played, if one is due."""
+        """Return the report on a ticket in play, if one is due."""
         if ticket != self._ticket:
             usual_s = self._usual_s or self._seconds
             self._usual_s = _KEPT * usual_s + (1 - _KEPT) * self._seconds
@@ -82,14 +82,14 @@ class Patience:
 
 
 class HungStepWatch:
-    """Tells of a step that does not return, which the thread that waits for it cannot."""
+    """Reports a step that does not return, from another thread than the one that waits."""
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         self._tell = tell
         self._sign: tuple[Ticket | None, float] = None, 0.0
 
     def note(self, ticket: Ticket) -> None:
-        """Note that a ticket begins, or that a step of it has returned."""
+        """Note that a ticket has begun, or that one of its steps has returned."""
         self._sign = ticket, time.monotonic()
 
     @contextmanager
@@ -118,7 +118,7 @@ class HungStepWatch:
 
 
 def _place_of(thread: int) -> str:
-    """Return the line of Python that a thread is at; "" if it is in a debugger, or has ended."""
+    """Return the line of Python that a thread executes; "" in a debugger, or if it has ended."""
     frame = sys._current_frames().get(thread)
     if frame is None:
         return ""
@@ -130,12 +130,12 @@ def _place_of(thread: int) -> str:
 
 
 class LongTicketNotice:
-    """Prints reports on tickets that are played outside of a run."""
+    """Prints reports on tickets outside of a run."""
 
     def __init__(self, console: PlainConsole) -> None:
         self._console, self._patience = console, Patience()
 
     def __call__(self, ticket: Ticket, num_steps: int, seconds: float) -> None:
-        """Take note of how long an episode of a ticket is by now."""
+        """Note the current length of an episode of a ticket."""
         if long := self._patience.note(ticket, seconds, num_steps):
             self._console.say(str(long), "yellow")

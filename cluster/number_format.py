@@ -1,4 +1,4 @@
-"""How numbers are shown to people: the same everywhere, with the digits that their size needs."""
+"""Numbers for people: the same format everywhere, with digits according to size."""
 
 import math
 from datetime import timedelta
@@ -8,8 +8,8 @@ def number(value: float, *beside: float) -> str:
     """Return a number with four significant digits, or three if it is below 1.
 
     Args:
-        value: What to show.
-        beside: Numbers that are shown next to it: all get the digits of the largest.
+        value: The number.
+        beside: Numbers shown next to it: all get the digits of the largest.
     """
     if not math.isfinite(value):
         return str(value)
@@ -21,7 +21,7 @@ def number(value: float, *beside: float) -> str:
 
 
 def numbers(*values: float) -> list[str]:
-    """Return numbers that stand side by side, with the same decimals."""
+    """Return numbers for display side by side, with the same decimals."""
     return [number(value, *values) for value in values]
 
 
@@ -34,7 +34,7 @@ def mean_and_interval(mean: float, low: float, high: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return whole seconds as ``hours:minutes:seconds``, with the days before them, if any."""
+    """Return whole seconds as ``hours:minutes:seconds``, preceded by days, if any."""
     try:
         return str(timedelta(seconds=round(seconds)))
     except (OverflowError, ValueError):  # centuries

@@ -1,4 +1,4 @@
-"""Where a trained policy is kept, and how each place names it.
+"""The places of trained policies, and their names.
 
 ==================================  ==================================================
 ``RUN_DIR``                         a run directory
@@ -11,8 +11,8 @@
                                     ``models:/m-ID``, ``runs:/RUN_ID/best``
 ==================================  ==================================================
 
-Of the first two, ``@best`` or ``@UPDATE`` behind the name picks a version other than the newest.
-All of them hold checkpoints: safetensors and JSON, read without importing anything.
+After the first two, ``@best`` or ``@UPDATE`` picks a version other than the newest. All of them
+hold checkpoints: safetensors and JSON, read without importing anything.
 """
 
 import re
@@ -42,7 +42,7 @@ from reinforce.configs.secret_names import lacks_secrets
 from reinforce.workers.environment import EnvironmentSpec
 
 _TIMEOUT_S = 120.0
-"""For a store to find and send one policy."""
+"""Time limit for a store to find and send one policy, in seconds."""
 
 _IN_MLFLOW = ("models:/", "runs:/")
 _NO_PLACE = (*_IN_MLFLOW, ZOO)
@@ -53,14 +53,14 @@ _WHICH = re.compile(r"(.+)@(best|\d+)")
 
 @dataclass(frozen=True, eq=False)
 class StoredPolicy:
-    """One version of a policy, and all that is known of it.
+    """One version of a policy, and everything known about it.
 
     Attributes:
-        source: By which this very version is found again.
+        source: A name that identifies exactly this version.
         checkpoint: Its weights and counters.
         config: The resolved configuration that it was trained with.
-        spec: Its environment.
-        is_known: Whether it was read from a run that the user has made or trusted.
+        spec: Its environment's description.
+        is_known: Whether it comes from a run that the user has made or trusted.
     """
 
     source: str
@@ -73,16 +73,16 @@ class StoredPolicy:
         """Raise UsageError if arguments of the policy's class were left out as secrets."""
         if lacks_secrets(self.config.policy.arguments):
             raise UsageError(
-                f"{self.source} has a policy with secrets among policy.arguments, which do not "
-                "come along: load it from its run directory"
+                f"{self.source} has a policy with secrets in policy.arguments, which are not "
+                "included: load it from its run directory"
             )
 
 
 def is_run_directory(source: str) -> bool:
-    """Return whether a name is that of a run, or of nothing; else it is a policy without its run.
+    """Return whether a name means a run, or nothing; otherwise it is a policy without its run.
 
     Raises:
-        UsageError: It is a folder that cannot be looked into.
+        UsageError: It is a folder that cannot be read.
     """
     if source.startswith(_NO_PLACE) or "://" in source:
         return False
@@ -93,16 +93,16 @@ def is_run_directory(source: str) -> bool:
 def find_policy(
     source: str, setting: str, tracking: TrackingConfig, *, trust: bool = False
 ) -> StoredPolicy:
-    """Return the policy of that name.
+    """Return the policy with this name.
 
     Args:
-        source: As above.
-        setting: Which setting names it, for the message.
-        tracking: Which store of MLflow.
-        trust: The user trusts the run that it belongs to, if that is a run directory.
+        source: A name as above.
+        setting: The setting that names it, for the message.
+        tracking: The MLflow store.
+        trust: The user trusts its run, if it is in a run directory.
 
     Raises:
-        UsageError: It is not there, cannot be read, or belongs to a run that is not trusted.
+        UsageError: It is missing, cannot be read, or belongs to a run that is not trusted.
     """
     is_remote = source.startswith(_IN_MLFLOW) or "://" in source
     find = partial(_find, source, setting, tracking, trust=trust)
@@ -113,17 +113,17 @@ def find_policy(
 
 
 def names_the_same(noted: str, source: str) -> bool:
-    """Return whether a name may mean the version that was noted under another name of its place.
+    """Return whether a name may mean the version recorded under another name of its place.
 
-    Whoever gives the same command again says ``RUN_DIR`` or ``models:/NAME@ALIAS`` as before, and
-    means what it meant then.
+    A repeated command says ``RUN_DIR`` or ``models:/NAME@ALIAS`` again, and means the version of
+    the first time.
     """
     (place, version), (other, which) = _split(noted), _split(source)
     return place == other and not (which.isdigit() and which != version)
 
 
 def _split(source: str) -> tuple[str, str]:
-    """Return the place that a name stands for, and what picks a version of it."""
+    """Return the place that a name means, and the selector of a version."""
     names = (_REGISTERED, _OF_RUN) if source.startswith(_IN_MLFLOW) else (_WHICH,)
     found = next(filter(None, (name.fullmatch(source) for name in names)), None)
     if found is None or (found.re is _WHICH and Path(source).is_dir()):
@@ -156,7 +156,7 @@ def _find(source: str, setting: str, tracking: TrackingConfig, *, trust: bool) -
 
 def _of_run(run: RunDirectory, which: str, *, trust: bool) -> StoredPolicy:
     config = load_config(str(run.config_file))
-    once = f"say so once: reinforce.load({str(run.path)!r}, trust=True), or any verb with --trust"
+    once = f"trust it once: reinforce.load({str(run.path)!r}, trust=True), or any verb with --trust"
     require_trust(run, config, CHECKPOINTS, trust=trust, way_out=once)
     # Which MLflow run follows may be known only since the checkpoint was written.
     tracking_state = read_tracking_state(run.tracking_file)
@@ -169,7 +169,7 @@ def _of_run(run: RunDirectory, which: str, *, trust: bool) -> StoredPolicy:
 
 
 def _file_in(where: str, setting: str = "path") -> str | None:
-    """Return the only checkpoint that a place has: a file, or that of a bundle."""
+    """Return the only checkpoint of a place: a file, or that of a bundle."""
     if where.endswith(".safetensors"):
         return where
     if "://" not in where:
@@ -187,9 +187,9 @@ def _has_checkpoints(where: str) -> bool:
 
 
 def _chosen(checkpoints: CheckpointReader, which: str) -> Checkpoint:
-    """Return the newest checkpoint, or the best, or that of an update.
+    """Return the newest checkpoint, the best, or that of an update.
 
-    One of an update that is no longer kept may still be the best one.
+    An update whose checkpoint was removed may still be the best one.
     """
     if not which:
         found = checkpoints.newest(lambda text: None)
@@ -203,17 +203,17 @@ def _chosen(checkpoints: CheckpointReader, which: str) -> Checkpoint:
         there = ", ".join(map(str, checkpoints.versions())) or "none"
         raise UsageError(
             f"there is no such checkpoint in {checkpoints.location} (there are those after update: "
-            f"{there}); give its place alone, or with @best or @UPDATE behind it"
+            f"{there}); give only the place, or add @best or @UPDATE"
         )
     return found
 
 
 def self_contained(source: str, checkpoint: Checkpoint) -> StoredPolicy:
-    """Return the policy of a checkpoint that says all of it; UsageError if it does not."""
+    """Return the policy of a complete checkpoint, or raise UsageError."""
     if checkpoint.environment is None:
         raise UsageError(
-            "it does not say what its environment looks like, as those of earlier versions; name "
-            "the run directory"
+            "it does not describe its environment, like those of earlier versions; name the run "
+            "directory"
         )
     config = Config.model_validate(checkpoint.config)
     return StoredPolicy(source, checkpoint, config, checkpoint.environment)

@@ -46,12 +46,12 @@ _SHOWN_EPOCHS = 10
 
 @dataclass(frozen=True)
 class Fit:
-    """How a policy is fitted to data; step size and optimizer are those of the section learner.
+    """How to fit a policy to data; learning rate and optimizer come from the section learner.
 
     Attributes:
-        epochs: How often all of the data is seen, >= 1.
-        batch_steps: Pairs per gradient, >= 1; of a policy with a memory in whole episodes.
-        held_out: Share of the data that is not learned from and judges the result, in (0, 1).
+        epochs: Passes over the data, >= 1.
+        batch_steps: Pairs per gradient, >= 1; in whole episodes for a policy with a memory.
+        held_out: Share of the data to hold out for judging the result, in (0, 1).
     """
 
     epochs: int = 20
@@ -61,7 +61,7 @@ class Fit:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_steps"):
             if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                raise UsageError(f"{name} = {getattr(self, name)!r} must be a whole number >= 1")
+                raise UsageError(f"{name} = {getattr(self, name)!r} must be an integer >= 1")
         if not 0 < self.held_out < 1:
             raise UsageError(f"held_out = {self.held_out!r} must be between 0 and 1")
 
@@ -73,23 +73,24 @@ def pretrain_run(
     console: PlainConsole,
     started_s: float,
 ) -> RunDirectory:
-    """Fit a policy to recorded actions, and return the directory of a run that begins with it.
+    """Fit a policy to recorded actions, and return its new run directory.
 
     Args:
-        config: Environment, policy, learning rate and seed, and where the run directory goes.
-        data: A file of NumPy, ``.npz``, or what it would hold.
-        fit: How.
-        console: Where the progress goes.
+        config: Environment, policy, learning rate, seed, and the place of the run directory.
+        data: A NumPy file, ``.npz``, or its content.
+        fit: Options of the fit.
+        console: Shows progress.
         started_s: ``time.monotonic()`` when the program began.
 
     Raises:
-        ConfigError, UnsuitableEnvironmentError, UsageError: It cannot be done; nothing is left.
-        TrainingError: The likelihood is not finite; nothing is left.
+        ConfigError, UnsuitableEnvironmentError, UsageError: It cannot be done; nothing is left
+            behind.
+        TrainingError: The likelihood is not finite; nothing is left behind.
     """
     if config.run.start_from_optimizer:
         raise UsageError(
-            "run.start_from_optimizer = True has no effect on pretraining, which begins with a "
-            "fresh optimizer: leave it out"
+            "run.start_from_optimizer = True has no effect on pretraining, which uses a fresh "
+            "optimizer: leave it out"
         )
     arrays = data if isinstance(data, Mapping) else _read(Path(data))
     arrays = {name: arrays[name] for name in arrays if name.partition("/")[0] in ARRAYS}
@@ -126,17 +127,17 @@ def pretrain_run(
 
 
 def _read(file: Path) -> dict[str, NDArray[Any]]:
-    """Return the arrays of an ``.npz`` file that have to do with us; objects are refused by NumPy.
+    """Return the relevant arrays of an ``.npz`` file; NumPy refuses objects.
 
     Raises:
-        ConfigError: It is no such file, or cannot be read.
+        ConfigError: It is not such a file, or cannot be read.
     """
     try:
         with open_regular_file(file) as opened, np.load(opened) as archive:
             if isinstance(archive, NpzFile):
                 wanted = [name for name in archive.files if name.partition("/")[0] in ARRAYS]
                 return {name: archive[name] for name in wanted}
-        reason = "it is not an .npz file of NumPy"
+        reason = "it is not a NumPy .npz file"
     except (ValueError, EOFError, MemoryError, LookupError, TypeError) as error:
         reason = f"it is not an .npz file of plain arrays ({error})"
     except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
@@ -147,7 +148,7 @@ def _read(file: Path) -> dict[str, NDArray[Any]]:
 def _fitted(
     config: Config, spec: EnvironmentSpec, pairs: Trajectories, fit: Fit, console: PlainConsole
 ) -> tuple[LearnerState, dict[str, Any]]:
-    """Return the state of a learner that has learned nothing but the data, and how well."""
+    """Return the state of a learner fitted to the data, and the likelihoods."""
     from reinforce.learner.imitation import Imitation, held_out
     from reinforce.learner.learner import Learner
 
@@ -156,12 +157,12 @@ def _fitted(
     start = first_state(config, spec)
     imitation = Imitation(config.learner, architecture, seed, learned, start)
     console.say(
-        f"{learned.num_steps:,} steps in {learned.num_episodes:,} episodes to learn from, "
+        f"{learned.num_steps:,} steps in {learned.num_episodes:,} episodes for training, "
         f"{judge.num_steps:,} held out; before: {imitation.likelihood(judge)}"
     )
     _run_epochs(imitation, learned, judge, fit, console)
     ours, theirs = imitation.likelihood(learned), imitation.likelihood(judge)
-    console.say(f"learned from: {ours}")
+    console.say(f"training: {ours}")
     console.say(f"held out:     {theirs}")
     # Optimizer and baselines of learning, which begins here, are as they are in the beginning.
     learner = Learner(config.learner, architecture, seed)

@@ -1,4 +1,4 @@
-"""How far a run has come, and which limit ends it."""
+"""The progress of a run, and its limits."""
 
 import math
 from dataclasses import dataclass, field, replace
@@ -10,22 +10,22 @@ from reinforce.configs.experiment import StopConfig
 from reinforce.configs.learning import LearnerConfig
 
 _KEPT = 0.8
-"""Share of the running means of signal and noise that survives an update."""
+"""Share of the running means of signal and noise that remains after an update."""
 
 _GROWTH = 1.5
 
 
 @dataclass(frozen=True)
 class BatchSize:
-    """Episodes of the batch that is drawn next. A function of earlier updates alone.
+    """The size of the next batch, a function of earlier updates only.
 
     So it is known before the batch is sampled, and the same for any number of workers.
 
     Attributes:
         episodes: Episodes of the next batch.
         signal: Exponential sum of the gradients' signals since the size last changed. (With
-            lookahead 1 the first of them still comes from a batch of the size before.)
-        noise: The same of their noises.
+            lookahead 1 the first one still comes from a batch of the previous size.)
+        noise: The same for their noises.
         weight: Weight of these sums, in [0, 1).
     """
 
@@ -42,7 +42,7 @@ class BatchSize:
         return cls(config.episodes_per_update)
 
     def under(self, config: LearnerConfig) -> Self:
-        """Return the size to go on with when the configuration has been changed."""
+        """Return the size to continue with after a change of the configuration."""
         if config.episodes_per_update != "auto":
             return type(self)(config.episodes_per_update)
         smallest, largest = config.episodes_bounds
@@ -50,11 +50,11 @@ class BatchSize:
         return self if episodes == self.episodes else type(self)(episodes)
 
     def after_update(self, signal: float, noise: float, config: LearnerConfig) -> Self:
-        """Return the size after an update whose gradient had this signal and noise; NaN if none.
+        """Return the size after an update whose gradient had this signal and noise, or NaN.
 
-        The ratio of the two grows in proportion to the number of episodes. While that of their
-        running means, over some five updates, is below the target, the batch grows by half, up to
-        its bound. No signal and no noise is a ratio of 0: all episodes were alike, and more are
+        Their ratio grows in proportion to the number of episodes. While the ratio of their running
+        means, over about five updates, is below the target, the batch grows by half, up to its
+        bound. Neither signal nor noise counts as a ratio of 0: all episodes were alike, so more are
         needed.
         """
         if config.episodes_per_update != "auto" or math.isnan(noise):
@@ -73,20 +73,20 @@ class Progress:
     """Counters of a run.
 
     Attributes:
-        updates: Updates of the weights: the version of the learner.
-        environment_steps: Steps that were learned from; those of evaluations are not counted.
-        episodes: Episodes that were learned from.
-        batch_size: Size of the batch that is drawn next.
-        training_time_s: Seconds since the first ticket was issued, evaluations included, without
-            those between an interruption and the resumption.
+        updates: Updates of the weights, the version of the learner.
+        environment_steps: Training steps, without those of evaluations.
+        episodes: Training episodes.
+        batch_size: Size of the next batch.
+        training_time_s: Seconds since the first ticket was issued, including evaluations, but not
+            the time between an interruption and resuming.
         best_return: Highest mean return of the regular evaluations, or mean of
             ``stop.target_metric``; None before the first.
-        tickets: What became of the tickets.
-        worker_restarts: Workers that had to be replaced.
-        learner_restarts: Times that the learner's process had to be replaced.
-        best_update: Updates that made the weights that reached ``best_return``; None before the
-            first evaluation, and in checkpoints of version 0.1.
-        spilled_bytes: What Ray's object stores had no room for, and put on a disk.
+        tickets: Counts of tickets.
+        worker_restarts: Number of replaced workers.
+        learner_restarts: Number of times that the learner's process was replaced.
+        best_update: Updates behind the weights that reached ``best_return``; None before the first
+            evaluation, and in checkpoints of version 0.1.
+        spilled_bytes: Bytes that Ray's object stores spilled to disk.
     """
 
     updates: Count = 0
@@ -102,7 +102,7 @@ class Progress:
     spilled_bytes: Count = 0
 
     def after_update(self, batch: Batch, batch_size: BatchSize) -> Self:
-        """Return the counters after one more update, which learned from this batch."""
+        """Return the counters after another update with this batch."""
         return replace(
             self,
             batch_size=batch_size,
@@ -113,12 +113,12 @@ class Progress:
         )
 
     def now(self, earlier: "Progress", backend: Backend, elapsed_s: float) -> Self:
-        """Return the counters with those of the clock and of the backend brought up to date.
+        """Return the counters, updated from the clock and the backend.
 
         Args:
-            earlier: Those that this process started from.
-            backend: What it counted since.
-            elapsed_s: Seconds since.
+            earlier: The counters at the start of this process.
+            backend: The backend, with its counts since then.
+            elapsed_s: Seconds since then.
         """
         return replace(
             self,
@@ -130,13 +130,13 @@ class Progress:
         )
 
     def resumed(self) -> Self:
-        """Return the counters to go on from: what was in flight is drawn again."""
+        """Return the counters to continue from: tickets in flight are drawn again."""
         return replace(self, tickets=self.tickets.closed())
 
     def with_evaluation(self, score: float | None) -> Self:
-        """Return the counters after a regular evaluation: others if it is the best so far.
+        """Return the counters after a regular evaluation, with a new best if it is one.
 
-        NaN is never the best, neither now nor where a checkpoint says so.
+        NaN is never the best, not even in a checkpoint.
         """
         if score is None or math.isnan(score):
             return self
@@ -160,7 +160,7 @@ class Progress:
         return None
 
     def nearest_limit(self, stop: StopConfig) -> tuple[str, float]:
-        """Return the limit that comes first at this pace, and how much is used up, in [0, 1]."""
+        """Return the limit that will come first at this pace, and its used share, in [0, 1]."""
         used = {
             "max_updates": self.updates / stop.max_updates,
             "max_environment_steps": self.environment_steps

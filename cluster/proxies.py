@@ -1,13 +1,13 @@
-"""HTTP proxies of the environment: never for this machine itself, and named where one is asked."""
+"""HTTP proxies from the environment: never for this machine, and named in messages."""
 
 import os
 
 _LOOPBACK = ("localhost", "127.0.0.1", "127.0.0.0/8", "::1", "[::1]")
-"""Every spelling that libraries read in ``no_proxy``: only some know networks or brackets."""
+"""Every spelling for ``no_proxy``: only some libraries know networks or brackets."""
 
 
 def keep_loopback_direct() -> None:
-    """Have this process, and those that it starts, ask loopback addresses without a proxy."""
+    """Make this process and those that it starts use no proxy for loopback addresses."""
     said = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
     hosts = [host.strip() for host in said.split(",") if host.strip()]
     if hosts != ["*"]:
@@ -17,9 +17,9 @@ def keep_loopback_direct() -> None:
 
 
 def proxy_note(url: str) -> str:
-    """Return a sentence on the proxy that a URL is asked through, without its credentials.
+    """Return a sentence about the proxy for a URL, without its credentials.
 
-    Empty if the URL is asked directly.
+    Empty if there is none.
     """
     # Imported late: every command imports this module, and urllib.request is most of its start.
     from urllib.parse import urlsplit
@@ -35,7 +35,7 @@ def proxy_note(url: str) -> str:
             if proxy:
                 place = urlsplit(proxy if "://" in proxy else f"//{proxy}").netloc
                 return (
-                    f"it was asked through the proxy {place.rpartition('@')[2]} ({variable}); if "
-                    f"that is wrong, add {parts.hostname} to no_proxy"
+                    f"the request went through the proxy {place.rpartition('@')[2]} ({variable}); "
+                    f"if that is wrong, add {parts.hostname} to no_proxy"
                 )
     return ""

@@ -1,4 +1,4 @@
-"""The lifecycle of a run: puts everything it needs together, and takes it apart however it ends."""
+"""The lifecycle of a run: sets everything up, and tears it down however the run ends."""
 
 import os
 import time
@@ -56,13 +56,13 @@ class RunLifecycle:
     """Trains in a run directory, from a checkpoint or from the beginning.
 
     Args:
-        config: What to run.
-        spec: The environment's spaces.
-        run: Where to.
-        journal: That of the run, open and ours.
-        console: Where the display and the summary go.
+        config: The configuration.
+        spec: The environment's description.
+        run: The run directory.
+        journal: The run's journal, open and locked.
+        console: Receives the display and the summary.
         started_s: ``time.monotonic()`` when the program began.
-        callbacks: Functions of the user that see each update and each evaluation.
+        callbacks: The user's functions, called after each update and each evaluation.
     """
 
     def __init__(
@@ -90,11 +90,11 @@ class RunLifecycle:
         """Train and return the exit code.
 
         Args:
-            start: Where to go on from; None begins the run.
-            note_start: Called when everything is up and the first ticket is due.
+            start: The checkpoint to continue from; None starts the run.
+            note_start: Called when everything is ready and the first ticket is due.
 
         Raises:
-            UsageError, InterruptedRunError: It ended before it had begun.
+            UsageError, InterruptedRunError: The run ended before it began.
             TrainingError: The run failed; its directory says why.
         """
         for sentence in self._tracking.remarks(self._run):
@@ -120,7 +120,7 @@ class RunLifecycle:
     def _train(
         self, start: Checkpoint | None, note_start: Callable[[], None]
     ) -> tuple[dict[str, Any], int]:
-        """Train to the end; if the learner's state is lost, go back to the newest checkpoint."""
+        """Train to the end; if the learner's state is lost, return to the newest checkpoint."""
         has_begun = False
         while True:
             try:
@@ -129,7 +129,7 @@ class RunLifecycle:
                 newest = self._checkpoints.newest(self._warn)
                 if has_begun and _updates(newest) <= _updates(start):
                     raise
-                self._warn(f"back to the newest checkpoint: {error}")
+                self._warn(f"returning to the newest checkpoint: {error}")
                 start, has_begun = newest, True
             except InterruptedRunError as interruption:
                 if not has_begun:
@@ -186,7 +186,7 @@ class RunLifecycle:
     def _opened_backend(
         self, driver: Driver, state: LearnerState | None
     ) -> AbstractContextManager[Backend]:
-        """Return the backend; on a cluster, its status says from now on what is waited for."""
+        """Return the backend; on a cluster, publish what the run waits for."""
         opened = open_backend(self._config, self._spec, driver, state)
         if not as_in_its_job(self._config).cluster.is_this_machine:
             from reinforce.cluster.backends.ray.published_numbers import publish_wait
@@ -196,7 +196,7 @@ class RunLifecycle:
 
     @contextmanager
     def _exporting(self, display: Display) -> Iterator[Callable[[JournalEntry], None]]:
-        """Yield what shows an entry; on a cluster, it exports the entry's numbers, too."""
+        """Yield a function that shows an entry and, on a cluster, exports its numbers."""
         if as_in_its_job(self._config).cluster.is_this_machine:
             yield display.show
             return
@@ -246,7 +246,7 @@ class RunLifecycle:
             film_last_and_best(self._run, self._config.evaluation, self._warn)
 
     def _unless_interrupted(self, make: Callable[[], None], missing: str, verb: str) -> None:
-        """Make what a finished run shows, unless a signal comes, which does not wait for it."""
+        """Make a finished run's pictures or film, unless a signal comes."""
         try:
             self._interrupts.call(make, obey_at_once=True)
         except InterruptedRunError as interruption:
@@ -268,18 +268,18 @@ def _updates(checkpoint: Checkpoint | None) -> int:
 
 
 def new_run_directory(config: Config) -> RunDirectory:
-    """Make the directory of a run that begins; if that is refused, nothing is left.
+    """Create the directory of a new run; if refused, nothing is left behind.
 
     Raises:
         ConfigError: The configuration is that of a run that was changed while it trained.
-        RunDirectoryError: There is a run of this name already, or there are checkpoints of one.
+        RunDirectoryError: A run of this name, or its checkpoints, already exist.
     """
     if config.run.changes:
         raise ConfigError(
-            "run.changes says that this is the configuration of a run that was changed while it "
+            "run.changes shows that this is the configuration of a run that was changed while it "
             "trained, "
             + "; ".join(map(str, config.run.changes))
-            + ": a new run has its settings from the start; leave run.changes out"
+            + ": a new run has all settings from the start; leave run.changes out"
         )
     run = RunDirectory.create(config)
     try:
@@ -287,7 +287,7 @@ def new_run_directory(config: Config) -> RunDirectory:
         if checkpoints.versions():
             raise RunDirectoryError(
                 f"{checkpoints.location} holds checkpoints of another run of this name; choose "
-                "another run.name, or go on from them: `reinforce train ... --resume auto`"
+                "another run.name, or continue from them: `reinforce train ... --resume auto`"
             )
     except UsageError:
         run.discard()
@@ -298,7 +298,7 @@ def new_run_directory(config: Config) -> RunDirectory:
 def open_backend(
     config: Config, spec: EnvironmentSpec, driver: Driver, state: LearnerState | None = None
 ) -> AbstractContextManager[Backend]:
-    """Return the backend that the configuration names, from a learner's state or with a new one."""
+    """Return the configured backend, with a learner from a state or a new one."""
     if config.cluster.backend == "inline":
         from reinforce.cluster.backends.inline import inline_backend
 
@@ -318,12 +318,12 @@ def open_backend(
 
 
 def check_environment(config: Config, console: PlainConsole) -> EnvironmentSpec:
-    """Try environment and policy, print what is odd about them, and return what the run relies on.
+    """Try environment and policy, print warnings, and return the findings.
 
     Raises:
         UnsuitableEnvironmentError, UnsuitablePolicyError: As ``preflight``.
-        ClusterUnreachableError: This is a Ray job of a cluster that nothing names.
-        NoGPUError: The learner is to compute on a GPU of this machine, which has none.
+        ClusterUnreachableError: This is a Ray job, but nothing names its cluster.
+        NoGPUError: The learner needs a GPU on this machine, which has none.
     """
     if config.learner.device == "cuda" and as_in_its_job(config).cluster.is_this_machine:
         # Imports Torch, seconds that only who asks for a GPU has to wait.

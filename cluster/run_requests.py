@@ -1,7 +1,7 @@
-"""What users ask of a run that is going on: ``reinforce scale``, ``pause``, ``unpause``, ``stop``.
+"""Requests to a live run: ``reinforce scale``, ``pause``, ``unpause`` and ``stop``.
 
-Requests are a file in the run directory, so that they need no server, work wherever the directory
-can be reached and outlive a restart of the run.
+They are a file in the run directory, so they need no server, work wherever the directory can be
+reached, and survive a restart of the run.
 """
 
 import signal
@@ -27,12 +27,12 @@ _LOCK_TIMEOUT_S = 5.0
 
 @dataclass(frozen=True)
 class RunRequests:
-    """What was asked of a run.
+    """The requests to a run.
 
     Attributes:
-        num_workers: Workers to have from now on; None: as configured.
+        num_workers: Number of workers from now on; None: as configured.
         paused: Whether to wait after the update in progress.
-        stop: Whether to end, after a checkpoint; taken back by the run that obeys.
+        stop: Whether to end after a checkpoint; the run that obeys removes it.
     """
 
     num_workers: Annotated[int, Field(ge=1, le=MAX_WORKERS)] | None = None
@@ -41,7 +41,7 @@ class RunRequests:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Return the requests that a file holds; none if it is missing, torn or nonsense."""
+        """Return the requests in a file; none if it is missing, torn or nonsense."""
         try:
             return read_json(path, cls) or cls()
         except OSError:  # its disk is away
@@ -49,7 +49,7 @@ class RunRequests:
 
     @classmethod
     def change(cls, path: Path, **changes: Any) -> None:
-        """Ask for something else, and keep what others asked for, also at the same moment.
+        """Change some requests and keep the others, even if several change at the same moment.
 
         Raises:
             BlockingIOError, RunDirectoryError: Another process holds the file, or it is a link.
@@ -59,7 +59,7 @@ class RunRequests:
 
     @classmethod
     def take_back_stop(cls, path: Path) -> None:
-        """No longer ask for an end, or the next start ends, too; a file out of reach stays."""
+        """Remove a request to stop, or the next start would end, too; an unreachable file stays."""
         with suppress(OSError, RunDirectoryError):
             if cls.read(path).stop:
                 cls.change(path, stop=False)
@@ -75,7 +75,7 @@ class RequestsReader:
 
     @property
     def current(self) -> RunRequests:
-        """What is asked for at the moment."""
+        """The current requests."""
         now_s = time.monotonic()
         if now_s - self._read_at_s >= _POLL_S:
             self._read_at_s = now_s
@@ -84,12 +84,12 @@ class RequestsReader:
 
 
 class StopWatch:
-    """Context in which a request to stop acts as SIGTERM does: whatever that ends, this ends.
+    """Context in which a request to stop acts exactly as SIGTERM does.
 
     Args:
-        path: The file of the requests.
-        interrupts: Those of the run, which outlive this.
-        tell: Called with a sentence when the request comes.
+        path: The file with the requests.
+        interrupts: The run's interrupts, which outlive this context.
+        tell: Called with a message when the request comes.
     """
 
     def __init__(self, path: Path, interrupts: Interrupts, tell: Callable[[str], None]) -> None:
@@ -108,7 +108,7 @@ class StopWatch:
     def _watch(self) -> None:
         while not self._is_over.wait(_POLL_S):
             if RunRequests.read(self._path).stop:
-                self._tell("stopping, as asked by `reinforce stop`")
+                self._tell("stopping, as requested by `reinforce stop`")
                 RunRequests.take_back_stop(self._path)
                 self._interrupts.request(signal.SIGTERM)
                 return

@@ -1,4 +1,4 @@
-"""This command line, and other modules of ours, started as processes of their own."""
+"""Commands that start this command line, or other modules of ours, as processes."""
 
 import os
 import sys
@@ -9,20 +9,20 @@ import reinforce
 
 
 def self_command(*arguments: str) -> list[str]:
-    """Return the words that start ``reinforce`` with these arguments, whatever is on the PATH."""
+    """Return the command that starts ``reinforce`` with these arguments, whatever is on PATH."""
     return module_command("reinforce", *arguments)
 
 
 def module_command(module: str, *arguments: str) -> list[str]:
-    """Return the words that run one of our modules as a program."""
+    """Return the command that runs one of our modules as a program."""
     # -P: the current directory is the user's, who may have modules of any name there.
     return [sys.executable, "-P", "-m", module, *arguments]
 
 
 def search_current_directory() -> None:
-    """Let the user's own modules be found in the current directory, after all that is installed.
+    """Make the user's modules in the current directory importable, after everything installed.
 
-    Not in a run directory: what lies there may be a stranger's.
+    Not in a run directory, whose files may be a stranger's.
     """
     here = Path.cwd()
     in_a_run = any((each / "metrics.jsonl").exists() for each in (here, *here.parents))
@@ -31,10 +31,10 @@ def search_current_directory() -> None:
 
 
 def self_search_path() -> list[str]:
-    """Return the folder that other processes need on their search path to find this package.
+    """Return the folder that other processes need on their search path for this package.
 
-    Empty where it is installed, as a wheel or editable: everything else that lies beside it would
-    come before modules of the user, who may have a ``configs`` or ``workers`` of their own.
+    Empty if it is installed, as a wheel or editable: other files beside it would come before the
+        user's modules, which may include ``configs`` or ``workers``.
     """
     folder = str(Path(reinforce.__file__).parent.parent)
     is_needed = folder in sys.path and folder != sysconfig.get_path("purelib")

@@ -1,4 +1,4 @@
-"""The end of this process on the spot: what must not outlive it is ended first, nothing awaited."""
+"""Ending this process at once, after ending what must not outlive it."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import NoReturn
 
 _SHOW_CURSOR = b"\x1b[?25h"
-"""To a terminal, in which a panel or a spinner has hidden it."""
+"""Shows the cursor again, which a panel or spinner has hidden."""
 
 _clean_ups: list[Callable[[], None]] = []
 _hurried = threading.Event()
@@ -16,7 +16,7 @@ _hurried = threading.Event()
 
 @contextmanager
 def cleaned_up_at_a_sudden_end(clean_up: Callable[[], None]) -> Iterator[None]:
-    """Context of something that outlives this process unless a function is called, a quick one."""
+    """Context of something that outlives this process unless a quick function is called."""
     _clean_ups.append(clean_up)
     try:
         yield
@@ -25,7 +25,7 @@ def cleaned_up_at_a_sudden_end(clean_up: Callable[[], None]) -> Iterator[None]:
 
 
 def end_at_once(exit_code: int) -> NoReturn:
-    """Clean up what is going on, and end the process."""
+    """Clean up, and end the process."""
     for clean_up in reversed(_clean_ups):
         clean_up()
     if os.isatty(2):
@@ -35,7 +35,7 @@ def end_at_once(exit_code: int) -> NoReturn:
 
 
 def hurry() -> None:
-    """Have the command end as soon as it has done what it must: a signal came."""
+    """End the command as soon as possible, because a signal came."""
     _hurried.set()
 
 
@@ -45,9 +45,9 @@ def is_in_a_hurry() -> bool:
 
 
 def end_if_in_a_hurry(exit_code: int) -> None:
-    """End a command that is over at once, if a signal came or something goes on in a thread.
+    """End a finished command at once if a signal came or a thread is still running.
 
-    Else Python takes its libraries down one by one, which lasts seconds on a busy machine, waits
+    Otherwise Python unloads its libraries one by one, which takes seconds on a busy machine, waits
     for some threads, and crashes under others.
     """
     if not (_clean_ups or is_in_a_hurry()):

@@ -1,4 +1,4 @@
-"""Tracebacks in messages: the calls of the user's own code, and how many others were left out."""
+"""Tracebacks in messages: the calls in the user's own code, and the number left out."""
 
 import re
 from functools import cache
@@ -7,14 +7,14 @@ from reinforce.configs.user_code import is_the_users
 
 _CALL = r'  File "(?P<file>[^"\n]+)", line \d+, in .*\n(?:    .*\n)*'
 _CALLS = re.compile(rf"(?:\n +[\^~]+(?=\n))*\n(?P<calls>(?:{_CALL})+)")
-"""Below the marks that Ray leaves of calls of its own, whose lines it takes out."""
+"""Ray's markers for its own calls, whose lines it removes."""
 _ONE_CALL = re.compile(_CALL)
 
 
 def folded(message: str) -> str:
-    """Return a message in which tracebacks show the user's calls, and the one that raised.
+    """Return a message whose tracebacks show only the user's calls and the one that raised.
 
-    Where nothing of the user's was called, they are left as they are.
+    Without any of the user's calls, they remain unchanged.
     """
     num_left_out = 0
 

@@ -1,6 +1,6 @@
-"""The loop: a batch is fixed, played, learned from and written down, over and over.
+"""The training loop: fix a batch, play it, learn from it, record it, repeat.
 
-It knows neither Ray nor MLflow: a backend plays and learns, and tracking follows the journal.
+It knows neither Ray nor MLflow: a backend plays and learns, tracking follows the journal.
 """
 
 import time
@@ -41,7 +41,7 @@ class Training:
     def run(self) -> Outcome:
         """Train until a limit of ``config.stop`` is reached or the user interrupts.
 
-        An interruption is raised only while tickets are played or the learner is at work, when
+        An interruption is raised only while tickets are played or the learner computes, when
         journal, counters and the learner's last state agree on the version.
 
         Raises:
@@ -58,7 +58,7 @@ class Training:
         return self._outcome(stop_reason, 0, self._books.save(), final)
 
     def update(self) -> None:
-        """Make one update and write it down.
+        """Make one update and record it.
 
         Raises:
             TrainingError: A ticket, the workers or the learner failed for good.
@@ -74,7 +74,7 @@ class Training:
         self._books.note_update(batch, report, sampled_s - started_s, learned_s - sampled_s)
 
     def checkpoint(self) -> Checkpoint:
-        """Return where the run stands, as it would be saved."""
+        """Return the run's state for a checkpoint."""
         return self._books.checkpoint()
 
     def _evaluate_if_due(self) -> Evaluation | None:
@@ -88,7 +88,7 @@ class Training:
         return evaluations.deciding
 
     def _ending(self, evaluation: Evaluation | None) -> tuple[str, Evaluation] | None:
-        """Return why the run is over and the confirmed evaluation, or None to go on."""
+        """Return why the run is over and the confirmed evaluation, or None to continue."""
         progress = self._books.progress
         every = self._config.evaluation.every_updates
         limit = progress.reached_limit(self._config.stop, every)
@@ -107,7 +107,7 @@ class Training:
         if not requests.current.paused:
             return
         self._books.try_to_save()
-        self._context.warn("paused, as asked; `reinforce unpause` goes on")
+        self._context.warn("paused, as requested; `reinforce unpause` continues")
         paused_s = time.perf_counter()
         while requests.current.paused:
             self._context.interrupts.check()
@@ -115,10 +115,9 @@ class Training:
         self._books.note_pause(time.perf_counter() - paused_s)
 
     def _end_early(self, error: Exception) -> Outcome:
-        """Save what was learned; raise the error unless a signal of the user is behind it.
+        """Save what was learned; raise the error unless the user's signal caused it.
 
-        A signal to the whole process group ends parts of Ray, too: what fails after it, fails
-        because of it.
+        A signal to the whole process group also ends parts of Ray, so it causes later failures.
         """
         interruption = self._context.interrupts.received
         if interruption is None:

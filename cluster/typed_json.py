@@ -1,4 +1,4 @@
-"""JSON as others may have written it: parsed and checked for its types in one step."""
+"""JSON from others, parsed and checked for its types in one step."""
 
 from functools import cache
 from typing import Annotated, Any, TypeVar, cast
@@ -12,12 +12,12 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 def parse_json(content: str | bytes, kind: type[Value]) -> Value:
-    """Return what a JSON text holds: a dataclass, a model of pydantic's, or a generic type.
+    """Parse a JSON text as a dataclass, a pydantic model, or a generic type.
 
-    Keys that the kind does not have are ignored, as those of a later version.
+    Unknown keys are ignored, because a later version may have written them.
 
     Raises:
-        ValueError: It is no JSON, or another kind; the message is one line.
+        ValueError: It is not JSON, or has another type; the message is one line.
     """
     try:
         return cast("Value", _adapter(cast("Any", kind)).validate_json(content, strict=True))

@@ -1,4 +1,4 @@
-"""What a command is doing, shown: a spinner in a terminal, and a line now and then everywhere."""
+"""Shows what a command is doing: a spinner in a terminal, and a line now and then everywhere."""
 
 import re
 import threading
@@ -9,27 +9,27 @@ from contextlib import ExitStack, contextmanager, suppress
 from reinforce.cluster.console import PlainConsole
 
 _SPINNER_AFTER_S = 0.2
-"""A spinner that only flashes disturbs."""
+"""Seconds before a spinner appears, so that it does not just flash."""
 
 _NAMED_AFTER_S = 2.0
-"""When a stage is named in a line where there is no spinner."""
+"""Seconds before a line names the stage, without a spinner."""
 
 _STARTING = re.compile("^starting (.*)$")
 _DOING = re.compile(r"^(waiting for|\w+ing) ")
-"""What `status` leaves out, which says "waiting for"."""
+"""Words that `status` leaves out, because it says "waiting for"."""
 
 _LINE_AFTER_S = 15.0
-"""Longer than any wait takes of which nothing is wrong."""
+"""Seconds, longer than any normal wait."""
 
 
 class WaitReports:
-    """Decides when a wait is worth a line: after a while, and again each time that it doubles."""
+    """Decides when a wait is reported: after a while, and again each time it doubles."""
 
     def __init__(self, after_s: float = _LINE_AFTER_S) -> None:
         self._next_s = after_s
 
     def is_due(self, waited_s: float) -> bool:
-        """Return whether to say now how long it has lasted."""
+        """Return whether a report is due now."""
         if waited_s < self._next_s:
             return False
         self._next_s = 2 * waited_s
@@ -44,15 +44,15 @@ def waiting(
     line_after_s: float = _LINE_AFTER_S,
     note: Callable[[object, str], None] = lambda wait, text: None,
 ) -> Iterator[None]:
-    """Context in which the user sees what is being done or waited for.
+    """Context that shows the user what is happening, or what the command waits for.
 
     Args:
-        console: Where; one that is quiet stays so.
-        stage: Such as "starting Ray".
-        hint: Returns at once why it lasts, or what to do about it; "" if nobody knows.
-        line_after_s: When to say it in a line, too.
-        note: Called with an object of this wait alone and what follows "waiting for", such as "Ray
-            to start", along with each such line, and with that and "" when it is over.
+        console: The console; a quiet one stays quiet.
+        stage: What is happening, such as "starting Ray".
+        hint: Returns at once why it takes long, or what to do about it; "" if unknown.
+        line_after_s: Seconds before the first line.
+        note: Called with an object that identifies the wait and what follows "waiting for", such as
+            "Ray to start", with each line; and with "" at the end.
     """
     is_over = threading.Event()
     arguments = (console, stage, hint, line_after_s, note, is_over)

@@ -1,7 +1,7 @@
-"""Warm starts: a run that begins with the weights of another (``run.start_from``).
+"""Warm starts: runs that begin with the weights of another (``run.start_from``).
 
-Weights and the statistics that normalise observations are taken over; optimizer, scales and
-baselines start fresh unless ``run.start_from_optimizer`` says otherwise.
+They take over weights and observation statistics; optimizer, scales and baselines start fresh
+unless ``run.start_from_optimizer`` is set.
 """
 
 from reinforce.cluster.errors import UsageError
@@ -15,11 +15,11 @@ from reinforce.workers.environment import EnvironmentSpec
 from reinforce.workers.rollout_worker import architecture_of
 
 _NOTED = ("start_from", "start_from_sha256", "start_from_link")
-"""Settings of the section run that say from which weights exactly a run begins."""
+"""Settings of the section run that identify the initial weights."""
 
 
 def with_start_noted(config: Config, spec: EnvironmentSpec) -> Config:
-    """Return a configuration that says from which weights exactly its run begins.
+    """Return a configuration that identifies the initial weights exactly.
 
     Raises:
         UsageError: There are no such weights, or they do not fit.
@@ -27,8 +27,8 @@ def with_start_noted(config: Config, spec: EnvironmentSpec) -> Config:
     if config.run.start_from is None:
         if config.run.start_from_sha256:
             raise UsageError(
-                "run.start_from_sha256 says that this is the configuration of a pretrained run: "
-                "name its directory as run.start_from, or leave run.start_from_sha256 out"
+                "run.start_from_sha256 shows that this is the configuration of a pretrained run: "
+                "name its directory in run.start_from, or leave run.start_from_sha256 out"
             )
         return config
     start = _find(config.run.start_from, config)
@@ -38,9 +38,9 @@ def with_start_noted(config: Config, spec: EnvironmentSpec) -> Config:
 
 
 def with_own_start(config: Config, weights_sha256: str) -> Config:
-    """Return a configuration whose run begins with weights that its own directory alone has.
+    """Return a configuration whose run begins with weights in its own directory.
 
-    Whatever they were made from is not what it begins with.
+    The weights that these were made from do not count as its start.
     """
     return _noted(config, None, weights_sha256, None)
 
@@ -52,17 +52,17 @@ def _noted(config: Config, *values: str | None) -> Config:
 
 
 def first_state(config: Config, spec: EnvironmentSpec) -> LearnerState | None:
-    """Return what the learner of a new run begins with; None: random weights.
+    """Return a new learner's initial state; None: random weights.
 
     Raises:
-        UsageError: The weights are gone, or are not those that the run began with.
+        UsageError: The weights are gone, or have changed.
     """
     if config.run.start_from is None:
         if config.run.start_from_sha256:
             raise UsageError(
                 "the weights that `pretrain` made for this run, sha256 "
                 f"{config.run.start_from_sha256}, are gone with its checkpoints; put those back, "
-                "or pretrain a run of another name"
+                "or pretrain a run with another name"
             )
         return None
     start = _find(config.run.start_from, config)
@@ -79,7 +79,7 @@ def first_state(config: Config, spec: EnvironmentSpec) -> LearnerState | None:
 
 
 def start_of(config: Config) -> dict[str, str | None] | None:
-    """Return what the summary says of the weights that a run began with; None: random ones."""
+    """Return the summary's description of the initial weights; None: random ones."""
     if config.run.start_from_sha256 is None:
         return None
     return {
@@ -90,10 +90,10 @@ def start_of(config: Config) -> dict[str, str | None] | None:
 
 
 def with_stored_start(stored: Config, config: Config) -> Config:
-    """Return a configuration that says of its start what the run has noted, if it is the same.
+    """Return a configuration with the run's record of its start, if it is the same start.
 
-    Whoever starts the same command again names the start as they did the first time, and never its
-    digest; that of a pretrained run belongs to a start without a name.
+    A repeated command names the start as the first time, and never its digest; that of a pretrained
+    run belongs to a start without a name.
     """
     noted, named = stored.run.start_from, config.run.start_from
     is_the_same = names_the_same(noted, named) if noted and named else noted is named
@@ -120,7 +120,7 @@ def _require_fit(start: StoredPolicy, config: Config, spec: EnvironmentSpec) -> 
 
 
 def _differing_optimizers(start: StoredPolicy, config: Config) -> str:
-    """Return a line for each part beside the policy that cannot be gone on with."""
+    """Return a line for each part besides the policy that does not fit."""
     theirs, ours = start.config.learner, config.learner
     lines = [
         f"\n  learner.{name}: {getattr(theirs, name)} there, {getattr(ours, name)} here"

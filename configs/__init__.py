@@ -1,6 +1,7 @@
 """What a run is: a typed, frozen, validated configuration, and the presets that ship with it.
 
-The lowest floor: it imports nothing of ours, and neither Torch, Gymnasium, Ray nor MLflow.
+The lowest layer: it imports nothing else of this project, and neither Torch, Gymnasium, Ray nor
+MLflow.
 """
 
 if __name__ != "reinforce.configs":

@@ -26,7 +26,7 @@ _CHECKS: tuple[tuple[Callable[..., Iterator[str]], tuple[str, ...]], ...] = (
     (cross_checks.of_metrics, ("environment", "stop")),
     (cross_checks.of_secrets, ("run", "tracking", "checkpoint")),
 )
-"""What is looked at together, in which sections."""
+"""The checks across sections, each with the sections that it reads."""
 
 
 class Config(Section):
@@ -47,16 +47,16 @@ class Config(Section):
 
     @property
     def requested_metrics(self) -> list[str]:
-        """Return what the user wants from ``info``: the goal, and what to measure besides."""
+        """Return what the user wants from ``info``: the goal and all metrics."""
         target = self.stop.target_metric
         return list(dict.fromkeys([*([target] if target else []), *self.environment.info_metrics]))
 
     @property
     def evaluation_environment(self) -> EnvironmentConfig:
-        """Return what is played where nothing is learned: that of training, if nothing differs.
+        """Return training's environment with the changes of ``evaluation.environment``.
 
         Raises:
-            ConfigError: It cannot be as ``evaluation.environment`` says; never once validated.
+            ConfigError: ``evaluation.environment`` does not fit; never after validation.
         """
         try:
             return self.environment.with_changes(self.evaluation.environment)

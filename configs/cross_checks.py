@@ -1,4 +1,4 @@
-"""Settings that make no sense together, each with the reason and the way out."""
+"""Combinations of settings that make no sense, each with the reason and the way out."""
 
 import re
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ _LINK = re.compile(r"::(?=[A-Za-z0-9+.-]+://)")
 
 _NEEDS = (
     ("gae_lambda", "mixes in a value function", "baseline", "value"),
-    ("truncation", "goes on with a value function", "baseline", "value"),
+    ("truncation", "continues with a value function", "baseline", "value"),
     ("value_learning_rate", "is for a value function", "baseline", "value"),
     ("value_horizon_steps", "is for a value function", "baseline", "value"),
     ("episodes_bounds", "bounds a size that changes", "episodes_per_update", "auto"),
@@ -29,7 +29,7 @@ _NEEDS = (
 
 
 def of_the_baseline(learner: LearnerConfig) -> Iterator[str]:
-    """Yield what the baseline does not go with."""
+    """Yield conflicts with the baseline."""
     baseline = f"learner.baseline = {learner.baseline!r}"
     if learner.baseline in ("leave_one_out", "time") and learner.episodes_per_update == 1:
         yield (
@@ -38,7 +38,7 @@ def of_the_baseline(learner: LearnerConfig) -> Iterator[str]:
         )
     if learner.return_kind == "total" and learner.baseline in ("linear", "value"):
         yield (
-            f"{baseline} foresees rewards-to-go; use learner.return_kind reward_to_go, or another "
+            f"{baseline} predicts rewards-to-go; use learner.return_kind reward_to_go, or another "
             "baseline with total"
         )
     if learner.advantage_scale == "episode" and learner.baseline != "none":
@@ -49,46 +49,46 @@ def of_the_baseline(learner: LearnerConfig) -> Iterator[str]:
 
 
 def of_the_limit_of_time(learner: LearnerConfig, environment: EnvironmentConfig) -> Iterator[str]:
-    """Yield what a return that goes on behind the limit does not go with."""
+    """Yield conflicts with a return that continues past the time limit."""
     if learner.truncation == "bootstrap" and learner.value_horizon_steps is not None:
         yield (
-            f"learner.value_horizon_steps = {learner.value_horizon_steps} lets the value function "
-            "see how near the limit of time is, and learner.truncation = 'bootstrap' asks it for "
-            "values behind the limit, which it has never seen; use as_termination, or leave "
+            f"learner.value_horizon_steps = {learner.value_horizon_steps} shows the value function "
+            "how near the time limit is, but learner.truncation = 'bootstrap' asks it for values "
+            "past the limit, which it has never seen; use as_termination, or leave "
             "learner.value_horizon_steps at None"
         )
     is_bounded = learner.discount < 1 or environment.max_episode_steps is not None
     if learner.truncation == "bootstrap" and not is_bounded:
         yield (
-            "learner.truncation = 'bootstrap' goes on behind the limit of time, and with "
-            f"learner.discount = {learner.discount} it adds up rewards without an end: the values "
-            "would grow from update to update; use a learner.discount below 1, such as 0.99, or "
-            "learner.truncation as_termination, or, where every episode comes to an end by itself, "
-            "name the step at which it may be cut: environment.max_episode_steps"
+            "learner.truncation = 'bootstrap' continues past the time limit, and with "
+            f"learner.discount = {learner.discount} it sums rewards without end, so values would "
+            "grow from update to update; use a learner.discount below 1, such as 0.99, or "
+            "learner.truncation as_termination; if every episode ends by itself, "
+            "environment.max_episode_steps may name the step at which it is cut"
         )
 
 
 def of_the_policy(policy: PolicyConfig) -> Iterator[str]:
-    """Yield what the kind of policy does not go with."""
+    """Yield conflicts with the kind of policy."""
     if policy.kind == "gru" and not policy.hidden_sizes:
         yield (
-            "policy.kind = 'gru' needs policy.hidden_sizes, the last of which is its memory, such "
-            "as [64]"
+            "policy.kind = 'gru' needs policy.hidden_sizes, such as [64]; the last one is its "
+            "memory"
         )
     if policy.channels and policy.kind == "mlp":
         yield (
-            f"policy.channels = {policy.channels!r} says how convolutions read an image, and "
+            f"policy.channels = {policy.channels!r} says how convolutions read an image, but "
             "policy.kind mlp has none; use cnn, or leave policy.channels at None"
         )
     if policy.arguments and ":" not in policy.kind:
         yield (
-            f"policy.arguments = {policy.arguments} are for a module:Class of your own and have no "
+            f"policy.arguments = {policy.arguments} are for your own module:Class and have no "
             f"effect with policy.kind {policy.kind}"
         )
 
 
 def without_effect(learner: LearnerConfig) -> Iterator[str]:
-    """Yield settings that were given but that nothing would look at, or not as they are."""
+    """Yield settings that would have no effect, or none as they are."""
     for name, reason, other, wanted in _NEEDS:
         value, default = getattr(learner, name), LearnerConfig.model_fields[name].default
         if value != default and getattr(learner, other) != wanted:
@@ -98,7 +98,7 @@ def without_effect(learner: LearnerConfig) -> Iterator[str]:
             )
     smallest, largest = learner.episodes_bounds
     if smallest > largest:
-        yield f"learner.episodes_bounds = {smallest, largest} are not in order; swap them"
+        yield f"learner.episodes_bounds = {smallest, largest} are in the wrong order; swap them"
     if learner.discount_state_weight and learner.discount == 1:
         yield "learner.discount_state_weight has no effect with learner.discount 1"
     if learner.importance_correction == "none" and (
@@ -111,16 +111,16 @@ def without_effect(learner: LearnerConfig) -> Iterator[str]:
 
 
 def of_returns_and_schedules(learner: LearnerConfig, cluster: ClusterConfig) -> Iterator[str]:
-    """Yield what the kind of return, the scale and the schedules do not go with."""
+    """Yield conflicts with the kind of return, the scale and the schedules."""
     total, scale = "learner.return_kind = 'total'", "learner.advantage_scale = 'episode'"
     if learner.return_kind == "total" and learner.discount_state_weight:
         yield (
-            f"{total} is exact for the discounted objective as it is; "
-            "learner.discount_state_weight true would count the discount twice"
+            f"{total} is already exact for the discounted objective; learner.discount_state_weight "
+            "true would count the discount twice"
         )
     if learner.return_kind == "total" and learner.advantage_scale == "episode":
         yield (
-            f"{scale} subtracts each episode's mean, and with {total} nothing is left; use "
+            f"{scale} subtracts each episode's mean, so with {total} nothing is left; use "
             "reward_to_go"
         )
     if learner.advantage_scale == "episode" and cluster.lookahead > 0:
@@ -130,8 +130,8 @@ def of_returns_and_schedules(learner: LearnerConfig, cluster: ClusterConfig) -> 
         )
     if learner.importance_self_normalize and learner.episodes_per_update == 1:
         yield (
-            "learner.importance_self_normalize divides by a mean over episodes; with one episode "
-            "every weight would be 1: use more, or false"
+            "learner.importance_self_normalize divides by a mean over episodes, so with one "
+            "episode every weight would be 1; use more episodes, or false"
         )
     if learner.return_kind == "total" and cluster.lookahead > 0:
         yield (
@@ -142,14 +142,14 @@ def of_returns_and_schedules(learner: LearnerConfig, cluster: ClusterConfig) -> 
     has_schedule = any(isinstance(setting, tuple) for setting in scheduled)
     if has_schedule != (learner.schedule_updates is not None):
         yield (
-            f"learner.schedule_updates is {learner.schedule_updates}; set it, to the updates "
-            "between start and end, if and only if learner.learning_rate, "
-            "learner.entropy_coefficient or learner.entropy_reward has a start and an end"
+            f"learner.schedule_updates is {learner.schedule_updates}; set it to the updates "
+            "between start and end if learner.learning_rate, learner.entropy_coefficient or "
+            "learner.entropy_reward has a start and an end, and only then"
         )
 
 
 def of_workers(workers: WorkersConfig) -> Iterator[str]:
-    """Yield bounds of the number of workers that cannot hold."""
+    """Yield impossible bounds of the number of workers."""
     bounds = f"workers.min_workers = {workers.min_workers}, max_workers = {workers.max_workers}"
     has_bounds = workers.min_workers > 1 or workers.max_workers is not None
     if workers.num_workers != "auto" and has_bounds:
@@ -164,13 +164,13 @@ def of_workers(workers: WorkersConfig) -> Iterator[str]:
 def of_execution(
     stop: StopConfig, evaluation: EvaluationConfig, cluster: ClusterConfig
 ) -> Iterator[str]:
-    """Yield what cannot be executed as it is written."""
+    """Yield settings that cannot be executed as written."""
     for name in ("target_return", "patience_evaluations"):
         value = getattr(stop, name)
         if value is not None and evaluation.every_updates is None:
             yield (
-                f"stop.{name} = {value} goes by regular evaluations, but evaluation.every_updates "
-                "is None; set it to a number of updates"
+                f"stop.{name} = {value} depends on regular evaluations, but "
+                "evaluation.every_updates is None; set it to a number of updates"
             )
     if cluster.backend == "inline" and cluster.address is not None:
         yield (
@@ -180,7 +180,7 @@ def of_execution(
 
 
 def of_metrics(environment: EnvironmentConfig, stop: StopConfig) -> Iterator[str]:
-    """Yield a goal that nothing would measure."""
+    """Yield a goal that is not measured."""
     name, measured = stop.target_metric, environment.metrics
     if name is not None and name not in measured:
         near = suggestion(name, measured)
@@ -193,7 +193,7 @@ def of_metrics(environment: EnvironmentConfig, stop: StopConfig) -> Iterator[str
 def of_secrets(
     run: RunConfig, tracking: TrackingConfig, checkpoint: CheckpointConfig
 ) -> Iterator[str]:
-    """Yield addresses that would carry a secret into the run directory and into MLflow."""
+    """Yield addresses that would put a secret into the run directory and MLflow."""
     mlflow = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
     start_from = run.start_from if run.start_from and "://" in run.start_from else None
     store = "variables such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
@@ -204,14 +204,14 @@ def of_secrets(
     ):
         if address and may_hold_a_secret(address):
             yield (
-                f"{name} is not a plain address: it holds a user, a password or a query, and the "
-                "configuration is written to the run directory and to MLflow; give credentials in "
-                f"{way_out}"
+                f"{name} is not a plain address: it contains a user, a password or a query, and "
+                "the configuration is written to the run directory and to MLflow; put credentials "
+                f"into {way_out}"
             )
 
 
 def may_hold_a_secret(uri: str) -> bool:
-    """Return whether an address, or one of a chain, has a part where people write credentials."""
+    """Return whether an address, or one in a chain, has a part that may hold credentials."""
     try:
         chain = [urlsplit(link) for link in _LINK.split(uri)]
     except ValueError:  # not an address at all

@@ -1,11 +1,11 @@
-"""The one error that a wrong configuration raises, and the names it suggests."""
+"""The error that a wrong configuration raises, and suggestions of similar names."""
 
 import difflib
 from collections.abc import Iterable
 
 
 class ReinforceError(Exception):
-    """Base of every error that this project raises on purpose."""
+    """Base class of every error that this project raises on purpose."""
 
 
 class ConfigError(ReinforceError):
@@ -15,12 +15,12 @@ class ConfigError(ReinforceError):
     """
 
     def counted(self) -> str:
-        """Return the message, after how many things are wrong if it names several."""
+        """Return the message, preceded by the number of faults if there are several."""
         faults = [line for line in str(self).splitlines() if not line.startswith(" ")]
         return f"{len(faults)} things are wrong\n{self}" if len(faults) > 1 else str(self)
 
 
 def suggestion(name: str, known: Iterable[str], cutoff: float = 0.62) -> str:
-    """Return a question such as ``did you mean 'a' or 'b'?``, or an empty text if none is near."""
+    """Return a question such as ``did you mean 'a' or 'b'?``, empty if no name is similar."""
     near = difflib.get_close_matches(name, known, n=3, cutoff=cutoff)
     return f"did you mean {' or '.join(map(repr, near))}?" if near else ""

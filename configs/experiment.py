@@ -1,4 +1,4 @@
-"""What is learned and when it is enough: run, environment, stop and evaluation sections."""
+"""What is learned and when it is enough: the sections run, environment, stop and evaluation."""
 
 import re
 from collections.abc import Mapping
@@ -16,34 +16,34 @@ WrapperConfig = str | dict[str, dict[str, Any]]
 """A name, or a mapping of one name to keyword arguments."""
 
 Reduction = Literal["last", "sum", "mean", "min", "max"]
-"""How the numbers that the steps of an episode give become one."""
+"""How the numbers of an episode's steps are combined into one."""
 
 SUCCESS_METRICS = ("is_success", "success")
-"""Names in ``info`` by which environments say how an episode ended, the first one the usual one."""
+"""Names in ``info`` with which environments report success; the first is the usual one."""
 
 _METRIC_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,49}")
 _RESERVED_METRICS = re.compile(
     r"return|episode_length|num|(confirmed|sampled)_.*"
     r"|update|ticket|episode|length|terminated|truncated"
 )
-"""Their names would be those of other metrics of the journal, or of columns of its episodes."""
+"""Names that clash with other metrics in the journal, or with columns of its episodes."""
 
 
 MAX_EPISODES = 1_000_000
-"""Most episodes that are measured at a time: what each came to is kept in memory."""
+"""Most episodes in one evaluation; the results of all are kept in memory."""
 
 RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
-"""A name that is the name of a folder, too, and of none but its own."""
+"""A name that can also name a folder, and no other folder than its own."""
 
 
 class Change(Section):
-    """Settings that a run was given on purpose while it trained."""
+    """A deliberate change of settings during a run."""
 
     section: ClassVar[str] = "run.changes"
 
-    update: int = Field(ge=0, description="Update from which on they hold, >= 0.")
+    update: int = Field(ge=0, description="First update with the new values, >= 0.")
     settings: dict[str, tuple[Any, Any]] = Field(
-        description="What each was before and is since, as JSON, by section.field."
+        description="Old and new value of each setting, as JSON, by section.field."
     )
 
     def __str__(self) -> str:
@@ -53,7 +53,7 @@ class Change(Section):
 
 
 class RunConfig(Section):
-    """Identity of the run."""
+    """Name, seed and place of the run."""
 
     section: ClassVar[str] = "run"
     role: ClassVar[Role] = Role.RECORD
@@ -62,14 +62,14 @@ class RunConfig(Section):
         None,
         pattern=RUN_NAME,
         description="Name of the run and of its folder: up to 100 letters, digits, '.', '_' and "
-        "'-', of which the first is a letter or a digit. None: environment, seed and UTC time.",
+        "'-', beginning with a letter or digit. None: environment, seed and UTC time.",
     )
     seed: int = Field(
         0,
         ge=0,
         lt=2**63,
-        description="Seed of everything random, integer >= 0. The same seed gives the same weights "
-        "for any number of workers.",
+        description="Seed of all random numbers, an integer >= 0. The same seed gives the same "
+        "weights for any number of workers.",
     )
     directory: Annotated[Path, Role.SPEED] = Field(
         Path("runs"),
@@ -78,14 +78,15 @@ class RunConfig(Section):
     start_from: Annotated[str | None, Role.FIXED] = Field(
         None,
         min_length=1,
-        description="Weights to begin with: RUN_DIR, RUN_DIR@best or RUN_DIR@UPDATE; the same of a "
-        "folder or URL of checkpoints; the folder of an exported bundle; an agent, zoo:NAME; a "
-        "model of MLflow such as models:/NAME@champion. Spaces and policy have to be the same. "
-        "None: random weights.",
+        description="Initial weights: RUN_DIR, RUN_DIR@best or RUN_DIR@UPDATE; the same for a "
+        "folder or URL of checkpoints; the folder of an exported bundle; an agent, zoo:NAME; an "
+        "MLflow model such as models:/NAME@champion. Spaces and policy must be the same. None: "
+        "random weights.",
     )
     start_from_optimizer: Annotated[bool, Role.FIXED] = Field(
         default=False,
-        description="With start_from, go on with that run's optimizer, scales and baselines, too.",
+        description="With start_from, also continue with that run's optimizer, scales and "
+        "baselines.",
     )
     start_from_sha256: Annotated[str | None, Role.FIXED] = Field(
         None,
@@ -95,8 +96,8 @@ class RunConfig(Section):
     )
     changes: Annotated[tuple[Change, ...], Role.FIXED] = Field(
         (),
-        description="What was changed on purpose while the run trained, oldest first; written by "
-        "`resume --change`.",
+        description="Deliberate changes during the run, oldest first; written by `resume "
+        "--change`.",
     )
     start_from_link: str | None = Field(
         None,
@@ -106,12 +107,12 @@ class RunConfig(Section):
     @field_validator("start_from", mode="before")
     @classmethod
     def _names_its_source(cls, start: Any) -> Any:
-        """Take the name of what a program has at hand: a path, a run, or a policy without one."""
+        """Replace a path, a run, or a policy without one by its name."""
         return str(start) if isinstance(start, Path) else getattr(start, "source", start)
 
 
 class EnvironmentConfig(Section):
-    """The Gymnasium environment that is played."""
+    """The Gymnasium environment to play."""
 
     section: ClassVar[str] = "environment"
 
@@ -120,7 +121,7 @@ class EnvironmentConfig(Section):
         min_length=1,
         max_length=MAX_TEXT,
         description="Id in Gymnasium's registry, such as CartPole-v1; 'package:id' imports the "
-        "package first. Or 'module:callable': a class or function of yours that makes one.",
+        "package first. Or 'module:callable', your own class or function that makes one.",
     )
     kwargs: dict[str, Any] = Field(
         default_factory=dict,
@@ -136,28 +137,28 @@ class EnvironmentConfig(Section):
     max_episode_steps: int | None = Field(
         None,
         ge=1,
-        description="Length in steps at which an episode is truncated, >= 1. "
-        "None: the environment's own limit.",
+        description="Steps after which an episode is truncated, >= 1. None: the environment's own "
+        "limit.",
     )
     use_vector_implementation: bool = Field(
         default=True,
-        description="Use the environment's own vectorised implementation where it has one (many "
-        "times faster); false: step single environments one by one.",
+        description="Use the environment's own vectorised implementation if it has one (many "
+        "times faster). false: step single environments one by one.",
     )
     info_metrics: Annotated[dict[str, Reduction], Role.RECORD] = Field(
         default_factory=dict,
         max_length=10,
-        description="Numbers in the environment's info that become metrics of an episode, at most "
-        "10, as a YAML mapping of name to last, sum, mean, min or max over its steps, such as "
-        "'{energy: sum, x_position: last}'. is_success and success are always taken, of the last "
-        "step.",
+        description="Numbers in the environment's info to record per episode, at most 10, as a "
+        "YAML mapping of name to last, sum, mean, min or max over its steps, such as "
+        "'{energy: sum, x_position: last}'. is_success and success of the last step are always "
+        "recorded.",
     )
 
     seeded_only: Annotated[bool, Role.SPEED] = Field(
         default=False,
         description="For an environment that takes worker_index, num_workers or instance_index: "
-        "true says that its episodes depend on their seed alone, for example because it only "
-        "chooses a port by them; then no warning withdraws the promise of equal results.",
+        "true declares that its episodes depend only on their seed, for example because the index "
+        "only chooses a port. Then no warning withdraws the promise of equal results.",
     )
 
     @field_validator("info_metrics")
@@ -166,36 +167,37 @@ class EnvironmentConfig(Section):
         for name in metrics:
             if not _METRIC_NAME.fullmatch(name):
                 raise ValueError(
-                    f"environment.info_metrics: {name!r} cannot name a metric, which is a letter "
-                    "or '_', then up to 49 more and digits; give it such a name in info"
+                    f"environment.info_metrics: {name!r} cannot name a metric: a name is a letter "
+                    "or '_', followed by up to 49 letters, digits or '_'; give it such a name in "
+                    "info"
                 )
             if _RESERVED_METRICS.fullmatch(name):
                 raise ValueError(
-                    f"environment.info_metrics: {name!r} would be taken for another metric of the "
-                    "run; give it another name in info"
+                    f"environment.info_metrics: {name!r} is the name of another metric of the run; "
+                    "give it a different name in info"
                 )
         return metrics
 
     @property
     def metrics(self) -> dict[str, Reduction]:
-        """Return what is taken from ``info``: what is asked for, and whether it was a success."""
+        """Return what is recorded from ``info``: the requested metrics, and success."""
         return {**dict.fromkeys(SUCCESS_METRICS, "last"), **self.info_metrics}
 
     def with_changes(self, changes: Mapping[str, Any]) -> "EnvironmentConfig":
-        """Return this environment with settings replaced, but ``kwargs`` merged key by key.
+        """Return this environment with settings replaced and ``kwargs`` merged key by key.
 
         Raises:
-            ConfigError: There is no such setting, it does not take this value, or it is one that
-                holds for the whole run.
+            ConfigError: There is no such setting, it does not take this value, or it applies to the
+                whole run.
         """
         if "info_metrics" in changes:
             raise ConfigError(
-                "environment.info_metrics are the same in training and evaluations: name them all "
+                "environment.info_metrics apply to training and evaluations alike: list them all "
                 "there; an episode without one is left out of its mean"
             )
         if "seeded_only" in changes:
             raise ConfigError(
-                "environment.seeded_only holds for training and evaluations alike: set it in the "
+                "environment.seeded_only applies to training and evaluations alike: set it in the "
                 "section environment"
             )
         changes = _with_name(changes)
@@ -205,23 +207,24 @@ class EnvironmentConfig(Section):
 
 
 def _with_name(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings of an environment in which a class or function is named."""
+    """Return an environment's settings, with a class or function replaced by its name."""
     made_by = changes.get("id")
     return {**changes, "id": name_of(made_by)} if callable(made_by) else dict(changes)
 
 
 class StopConfig(Section):
-    """When the run ends: the first limit to be reached."""
+    """When the run ends: at the first limit that it reaches."""
 
     section: ClassVar[str] = "stop"
     role: ClassVar[Role] = Role.LIMIT
 
-    max_updates: int = Field(1000, ge=1, description="Updates of the weights, >= 1.")
+    max_updates: int = Field(1000, ge=1, description="Number of updates of the weights, >= 1.")
     max_environment_steps: int | None = Field(
         None,
         ge=1,
-        description="Environment steps that were learned from, >= 1; checked after each update. "
-        "None: no limit.",
+        description=(
+            "Environment steps used for learning, >= 1; checked after each update. None: no limit."
+        ),
     )
     max_wall_time_s: float | None = Field(
         None,
@@ -230,8 +233,8 @@ class StopConfig(Section):
     )
     target_return: float | None = Field(
         None,
-        description="Mean return, in the environment's unit, that an evaluation has to reach and a "
-        "second one on other seeds to confirm; where that falls short, training goes on. None: no "
+        description="Mean return, in the environment's unit, that an evaluation must reach and a "
+        "second one, on other seeds, must confirm; if it does not, training goes on. None: no "
         "target. With target_metric: the mean of that metric.",
     )
     patience_evaluations: int | None = Field(
@@ -242,15 +245,15 @@ class StopConfig(Section):
     )
     target_metric: Annotated[str | None, Role.FIXED] = Field(
         None,
-        description="Metric from the environment's info whose mean, the higher the better, decides "
-        "in place of the mean return: when target_return is reached, which checkpoint is the best, "
-        "and how a sweep scores; is_success, success, or one of environment.info_metrics. None: "
+        description="Metric from the environment's info that replaces the mean return, the higher "
+        "the better. Its mean decides when target_return is reached, which checkpoint is best, "
+        "and how a sweep scores. is_success, success, or one of environment.info_metrics. None: "
         "the mean return.",
     )
 
 
 class EvaluationConfig(Section):
-    """How good the policy is, measured on episodes that are never learned from."""
+    """How good the policy is, measured on episodes that are not used for learning."""
 
     section: ClassVar[str] = "evaluation"
 
@@ -258,7 +261,7 @@ class EvaluationConfig(Section):
         100,
         ge=5,
         le=MAX_EPISODES,
-        description="Episodes per evaluation, >= 5; more of them give a narrower 95 % interval.",
+        description="Episodes per evaluation, >= 5; more episodes give a narrower 95 % interval.",
     )
     every_updates: int | None = Field(
         10,
@@ -269,25 +272,26 @@ class EvaluationConfig(Section):
     greedy: bool | Literal["both"] = Field(
         default=True,
         description="true: take the most probable action. false: sample from the policy as in "
-        "training. both: the first decides what is best and when the target is reached, and the "
-        "regular evaluations play as many sampled episodes besides.",
+        "training. both: greedy episodes decide what is best and when the target is reached; "
+        "regular evaluations play as many sampled episodes, too.",
     )
     max_episode_steps: int | None = Field(
         None,
         ge=1,
-        description="Steps after which an episode is cut that is only measured, >= 1; "
-        "evaluation/num_cut counts them. None: the environment's own limit, or where none is known "
-        "50,000, fewer where observations are so large that a ticket would fill 1 GiB.",
+        description="Steps after which an evaluation cuts an episode, >= 1; evaluation/num_cut "
+        "counts these. None: the environment's own limit; without one 50,000, or fewer if "
+        "observations are so large that a ticket would fill 1 GiB.",
     )
     environment: dict[str, Any] = Field(
         default_factory=dict,
-        description="What evaluations, films and `evaluate` play otherwise than training, as a "
-        "YAML mapping of settings of the section environment, such as '{kwargs: {gravity: -5.0}}': "
-        "kwargs are merged key by key, the rest is replaced. The spaces have to be the same.",
+        description="How the environment of evaluations, films and `evaluate` differs from that "
+        "of training: a YAML mapping of settings of the section environment, such as "
+        "'{kwargs: {gravity: -5.0}}'. kwargs are merged key by key, other settings replaced. The "
+        "spaces must be the same.",
     )
     video: Annotated[bool, Role.SPEED] = Field(
         default=False,
-        description="Film one episode of the last and one of the best weights when the run is over "
+        description="When the run ends, film one episode of the last weights and one of the best "
         "(videos/*.mp4); needs the extra `video`.",
     )
 

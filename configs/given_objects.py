@@ -1,8 +1,8 @@
-"""Environments and policies that a Python program gives itself, instead of naming a module.
+"""Environments and policies that a Python program passes as objects, instead of naming a module.
 
-A configuration is text. What can be imported is written there as ``module:name``. Anything else,
-from a notebook or from the program that is running, gets a name that begins with ``python:``, under
-which this process knows it; other processes are sent the object (``UserProgram``).
+A configuration is text. It names importable objects as ``module:name``. Anything else, from a
+notebook or the running program, gets a name that begins with ``python:``, under which this process
+knows it; other processes receive the object (``UserProgram``).
 """
 
 import re
@@ -21,7 +21,7 @@ _given: dict[str, Any] = {}
 
 
 def name_of(thing: Callable[..., Any]) -> str:
-    """Return the name that a configuration has for a class or a function."""
+    """Return the name of a class or function in a configuration."""
     module, name = getattr(thing, "__module__", None), getattr(thing, "__qualname__", "")
     if module not in (None, "__main__") and name.isidentifier():
         found = getattr(sys.modules.get(str(module)), name, None)
@@ -36,12 +36,12 @@ def name_of(thing: Callable[..., Any]) -> str:
 
 
 def give(name: str, thing: Any) -> None:
-    """Know an object under a name that an earlier process had for it."""
+    """Register an object under the name that an earlier process had for it."""
     _given[name] = thing
 
 
 def given(name: str) -> Any | None:
-    """Return the object that was given under a name, or None if the name is of something else.
+    """Return the object registered under a name, or None for any other name.
 
     Raises:
         LookupError: It was given in another process.
@@ -50,16 +50,15 @@ def given(name: str) -> Any | None:
         return None
     if name not in _given:
         raise LookupError(
-            f"{name} was given from Python and is not known in this process: define it there, and "
-            "hand it to reinforce.load(RUN_DIR, environment=..., policy=...); an environment that "
-            "can be imported can also be named, as in `reinforce evaluate --environment.id "
-            "module:Class`"
+            f"{name} is an object from another Python process: define it and pass it to "
+            "reinforce.load(RUN_DIR, environment=..., policy=...); an environment that can be "
+            "imported can also be named, as in `reinforce evaluate --environment.id module:Class`"
         )
     return _given[name]
 
 
 def imported(name: str) -> Any:
-    """Return what ``module:name`` stands for, or what was given under this name.
+    """Return the object that ``module:name`` names, or the one registered under this name.
 
     Raises:
         LookupError: It was given in another process.
@@ -78,12 +77,12 @@ def imported(name: str) -> Any:
 
 @dataclass(frozen=True)
 class UserProgram:
-    """What another process has to know to find the user's code.
+    """What another process needs to find the user's code.
 
     Attributes:
         search_path: Folders in which this process finds the user's modules.
-        given: A reference to objects by the names that configurations have for them; what is
-            behind it may need modules from those folders to be made again.
+        given: A reference to objects by their names in configurations; restoring them may need
+            modules from those folders.
     """
 
     search_path: tuple[str, ...]
@@ -93,11 +92,11 @@ class UserProgram:
     def of_this_process(
         cls, names: Collection[str] = (), put: Callable[[Any], Any] | None = None
     ) -> "UserProgram":
-        """Return that of this process.
+        """Return what others need to find the code of this process.
 
         Args:
-            names: Settings; what they name of the objects goes along.
-            put: Hands classes and functions out by value, and returns a reference to them.
+            names: Settings; the registered objects that they name are included.
+            put: Stores classes and functions by value and returns a reference to them.
         """
         installed = {Path(sys.prefix), Path(sys.base_prefix)}
         folders = [
@@ -110,7 +109,7 @@ class UserProgram:
         return cls(search_path, put(objects) if put and objects else None)
 
     def adopt(self, get: Callable[[Any], Mapping[str, Any]]) -> None:
-        """Know in this process what was known there; its folders come last, as they do there."""
+        """Register the other process's objects, and append its folders to the search path."""
         sys.path.extend(folder for folder in self.search_path if folder not in sys.path)
         if self.given is not None:
             _given.update(get(self.given))

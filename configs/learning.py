@@ -1,4 +1,4 @@
-"""What learning is: policy and learner sections."""
+"""How the policy learns: the sections policy and learner."""
 
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -33,26 +33,26 @@ class PolicyConfig(Section):
         max_length=MAX_TEXT,
         pattern=r"^(mlp|cnn|gru|[\w.]+:\w+)$",
         description="mlp: fully connected layers over the flat observation. cnn: convolutions for "
-        "each image, joined with the rest. gru: with a memory of the episode. 'module:Class': a "
-        "torch Module of yours (docs/policies.md).",
+        "each image, joined with the rest. gru: with a memory of the episode. 'module:Class': "
+        "your own torch Module (docs/policies.md).",
     )
     hidden_sizes: tuple[Annotated[int, Field(ge=1, le=65536)], ...] = Field(
         (64, 64),
-        description="Units of each hidden layer, each >= 1. Empty: a linear policy. Of gru the "
+        description="Units of each hidden layer, each >= 1. Empty: a linear policy. In gru, the "
         "last one is the memory.",
     )
     activation: Activation = Field(
-        "tanh", description="After each hidden layer. tanh keeps small policies smooth."
+        "tanh", description="Function after each hidden layer. tanh keeps small policies smooth."
     )
     normalize_observations: bool = Field(
         default=False,
         description="Shift and scale measurements by their mean and deviation over all steps so "
-        "far. The learner counts them; each version of the weights carries its own.",
+        "far. The learner computes these; each version of the weights carries its own.",
     )
     channels: Channels | None = Field(
         None,
         description="Where convolutions find the channels of an image: first, as in (channels, "
-        "height, width), or last. None: decided by the shape, and refused where that is ambiguous "
+        "height, width), or last. None: the shape decides; ambiguous shapes are refused "
         "(docs/environments.md).",
     )
     arguments: dict[str, Any] = Field(
@@ -68,9 +68,9 @@ class LearnerConfig(Section):
 
     episodes_per_update: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
         64,
-        description="Episodes in one batch, >= 1; the batch is fixed before it is sampled. More "
-        "episodes, less variance. auto: grows within episodes_bounds until learner/gradient_snr "
-        "reaches gradient_snr_target.",
+        description="Episodes per batch, >= 1; the batch is fixed before it is sampled. More "
+        "episodes mean less variance. auto: grows within episodes_bounds until "
+        "learner/gradient_snr reaches gradient_snr_target.",
     )
     episodes_bounds: tuple[Annotated[int, Field(ge=2)], Annotated[int, Field(ge=2)]] = Field(
         (16, 1024),
@@ -80,37 +80,37 @@ class LearnerConfig(Section):
         1.0,
         gt=0,
         description="Signal-to-noise ratio of the policy gradient that episodes_per_update auto "
-        "aims at, > 0: squared length over variance, without the bonus for entropy. At 1 half of "
-        "the update is noise.",
+        "aims at, > 0: squared length over variance, without the entropy bonus. At 1, half of the "
+        "update is noise.",
     )
     return_kind: ReturnKind = Field(
         "reward_to_go",
-        description="What an action is credited with. reward_to_go: the rewards from its step on. "
-        "total: those of the whole episode, as unbiased and with more variance.",
+        description="The rewards that an action is credited with. reward_to_go: those from its "
+        "step on. total: those of the whole episode, also unbiased but with more variance.",
     )
     discount: float = Field(
         0.99,
         ge=0,
         le=1,
-        description="Gamma per step, in [0, 1]. Below 1 it buys less variance for some bias.",
+        description="Gamma per step, in [0, 1]. Below 1 it lowers the variance and adds some bias.",
     )
     discount_state_weight: bool = Field(
         default=False,
         description="Weight step t by gamma^t: exact for the discounted objective, but late steps "
-        "hardly count. false: gamma is a means against variance for the undiscounted one.",
+        "hardly count. false: gamma lowers the variance for the undiscounted objective.",
     )
     truncation: Truncation = Field(
         "as_termination",
-        description="An episode that a limit of time cut. as_termination: its return ends there, "
-        "unbiased if the limit is part of the task. bootstrap: goes on with the value function, "
-        "for discounts below 1.",
+        description="How to treat an episode cut by a time limit. as_termination: its return ends "
+        "there, which is unbiased if the limit is part of the task. bootstrap: the value function "
+        "continues it, for discounts below 1.",
     )
     baseline: Baseline = Field(
         "time",
-        description="Subtracted against variance, without bias while gae_lambda is 1. "
-        "leave_one_out: mean return of the other episodes. time: that at the same step. linear: "
-        "least squares on time and observation, fitted on the previous batch. value: a network, "
-        "fitted after it was used. The first two need episodes_per_update >= 2.",
+        description="Subtracted to lower the variance, without bias while gae_lambda is 1. "
+        "leave_one_out: mean return of the other episodes. time: their mean from the same step "
+        "on. linear: least squares on time and observation, fitted on the previous batch. value: "
+        "a network, fitted after use. The first two need episodes_per_update >= 2.",
     )
     gae_lambda: float = Field(
         1.0,
@@ -120,32 +120,33 @@ class LearnerConfig(Section):
         "1: no bias. Below 1 it trusts the value function more: less variance, more bias.",
     )
     value_learning_rate: float = Field(
-        0.003, gt=0, description="Step size of Adam for the value function, > 0."
+        0.003, gt=0, description="Learning rate of Adam for the value function, > 0."
     )
     value_horizon_steps: int | None = Field(
         None,
         ge=1,
-        description="Let the value function also see the time, as the step of the episode over "
-        "this number, >= 1: best the limit of time, near which little is left to earn. None: it "
-        "sees the observation alone.",
+        description="Show the value function the time, too, as the step of the episode divided by "
+        "this number, >= 1. Best set to the time limit, near which little is left to earn. None: "
+        "it sees only the observation.",
     )
     advantage_scale: AdvantageScale = Field(
         "running",
-        description="Divides the advantages. batch: by the batch's own root mean square (bias of "
-        "order 1/episodes). running: by that of earlier batches, but for the first one (keeps the "
-        "expected direction). episode: standardises each episode as the article does (biased; for "
-        "comparison).",
+        description="What divides the advantages. batch: the batch's own root mean square (bias "
+        "of order 1/episodes). running: that of earlier batches, except for the first one (keeps "
+        "the expected direction). episode: standardises each episode as the article does (biased; "
+        "for comparison).",
     )
     importance_correction: ImportanceCorrection = Field(
         "per_decision",
-        description="With cluster.lookahead 1, how the episodes of the previous version are "
-        "weighted. per_decision: exactly. per_step: the action only (biased). none: not (biased).",
+        description="With cluster.lookahead 1, how episodes of the previous version are weighted. "
+        "per_decision: exactly. per_step: by the ratio of the step's own action (biased). none: "
+        "not at all (biased).",
     )
     importance_cap: float | None = Field(
         None,
         ge=1,
-        description="Larger importance weights are cut to this, >= 1: less variance, some bias. "
-        "None: not cut.",
+        description="Upper limit of importance weights, >= 1: less variance, some bias. None: no "
+        "limit.",
     )
     importance_self_normalize: bool = Field(
         default=False,
@@ -154,37 +155,37 @@ class LearnerConfig(Section):
     )
     entropy_coefficient: Coefficient | tuple[Coefficient, Coefficient] = Field(
         0.0,
-        description="Weight of a bonus for the policy's entropy (nats per step) at the states "
-        "visited, >= 0, next to the scaled advantages. Keeps exploration alive. Two numbers: start "
-        "and end of a linear schedule.",
+        description="Weight of a bonus for the policy's entropy (nats per step) in the visited "
+        "states, >= 0, added to the scaled advantages. Keeps exploration alive. Two numbers: "
+        "start and end of a linear schedule.",
     )
     entropy_reward: Coefficient | tuple[Coefficient, Coefficient] = Field(
         0.0,
-        description="Alpha of the maximum-entropy objective, >= 0, in units of the reward per nat: "
-        "each step also earns -alpha log pi(a|s), so actions are credited with the entropy of the "
-        "states that they lead to. Two numbers: start and end of a linear schedule.",
+        description="Alpha of the maximum-entropy objective, >= 0, in units of the reward per "
+        "nat: each step also earns -alpha log pi(a|s), so actions are credited with the entropy "
+        "of the states they lead to. Two numbers: start and end of a linear schedule.",
     )
     max_gradient_norm: float | None = Field(
         None,
         gt=0,
-        description="Longer gradients are scaled down to this global norm, > 0: a fuse. It biases "
-        "when it acts; learner/clipped_fraction counts it. None: off.",
+        description="Longer gradients are scaled down to this global norm, > 0. A safeguard, "
+        "biased when it acts; learner/clipped_fraction counts how often. None: off.",
     )
     max_kl: float | None = Field(
         None,
         ge=1e-6,
         description="Limit on the mean KL divergence of a step over the states of its batch, in "
-        "nats, >= 1e-6, such as 0.02: a longer step is shortened until it holds, which lets the "
-        "learning rate be large. learner/step_fraction shows what was taken. None: off.",
+        "nats, >= 1e-6, such as 0.02. A longer step is shortened to fit, so the learning rate may "
+        "be large. learner/step_fraction shows the fraction taken. None: off.",
     )
     optimizer: OptimizerKind = Field(
         "adam",
-        description="adam, adamw (weight decay 0.01), rmsprop or sgd, as Torch defines them.",
+        description="adam, adamw (weight decay 0.01), rmsprop or sgd, as defined by Torch.",
     )
     learning_rate: Rate | tuple[Rate, Rate] = Field(
         0.01,
-        description="Step size of the optimizer, > 0: about how far Adam moves a weight. Two "
-        "numbers: start and end of a linear schedule.",
+        description="Learning rate of the optimizer, > 0: about how far Adam moves a weight per "
+        "update. Two numbers: start and end of a linear schedule.",
     )
     schedule_updates: int | None = Field(
         None,
@@ -200,17 +201,17 @@ class LearnerConfig(Section):
     device: Device = Field(
         "cpu",
         description="Where the learner computes. cuda: the GPU, worth it for images and large "
-        "networks. Named, not detected, for its weights are other ones in the last bits. Workers "
-        "act on the CPU.",
+        "networks. Set it yourself: it is not detected, because its weights differ in the last "
+        "bits. Workers always use the CPU.",
     )
     precision: Precision = Field(
         "float32",
-        description="In which the policy's network is differentiated. bfloat16: faster on GPUs, "
-        "and each log-probability, so the gradient, too, is off by rounding (docs/policies.md "
-        "says by how much). Weights, loss and optimizer stay float32.",
+        description="Precision in which the policy's network is differentiated. bfloat16: faster "
+        "on GPUs, with rounding errors in each log-probability and so in the gradient "
+        "(docs/policies.md has figures). Weights, loss and optimizer stay float32.",
     )
     compile: bool = Field(
         default=False,
-        description="Whether torch.compile makes kernels for the policy's network: for GPUs and "
-        "large networks, since it takes tens of seconds at the start.",
+        description="Compile kernels for the policy's network with torch.compile. For GPUs and "
+        "large networks: it takes tens of seconds at the start.",
     )

@@ -47,17 +47,15 @@ def load_config(
         hint = _file_meant(source) or f"the presets are: {', '.join(names)}"
         text = read_file(Path(source), "the configuration file", hint)
         if not text.strip():
-            raise ConfigError(
-                f"{source} is empty; '{{}}' in it stands for the defaults alone; {hint}"
-            )
+            raise ConfigError(f"{source} is empty; '{{}}' in it means all defaults; {hint}")
     elif source in names:
         text = (_PRESETS / f"{source}.yaml").read_text(encoding="utf-8")
     else:
         near = _file_meant(source) or suggestion(source, names)
         hint = f"; {near}" if near else "."
         raise ConfigError(
-            f"there is no preset {shown(source)}{hint} The presets are: {', '.join(names)}. A file "
-            "of your own is given by its path, such as ./my.yaml, another environment by "
+            f"there is no preset {shown(source)}{hint} The presets are: {', '.join(names)}. Give "
+            "your own file by its path, such as ./my.yaml; for another environment, set "
             "environment.id on top of a preset"
         )
     example = "a mapping of sections such as 'learner:' with 'learning_rate: 0.01' below it"
@@ -86,7 +84,7 @@ def with_overrides(config: Config, overrides: Mapping[str, Any]) -> Config:
 
 
 def overlaid(sections: Mapping[str, Any], overrides: Mapping[str, Any]) -> Config:
-    """Return the configuration of some sections with settings on top, ``{"section.field": value}``.
+    """Return the configuration of some sections with ``{"section.field": value}`` on top.
 
     Raises:
         ConfigError: There is no such setting, or it does not take this value.
@@ -118,7 +116,7 @@ def to_yaml(config: Config) -> str:
 
 
 def read_file(path: Path, what: str, hint: str) -> str:
-    """Return the text of a file; a ConfigError says what it was to be, and what to do."""
+    """Return the text of a file; a ConfigError says what it should be, and what to do."""
     try:
         return read_regular_file(path, strict_yaml.MAX_BYTES).decode("utf-8")
     except (OSError, ValueError) as error:
@@ -127,14 +125,14 @@ def read_file(path: Path, what: str, hint: str) -> str:
 
 
 def parse_yaml(text: str) -> Any:
-    """Return the values that a YAML text holds, or raise yaml.MarkedYAMLError."""
+    """Return the values in a YAML text, or raise yaml.MarkedYAMLError."""
     return strict_yaml.parse(text)
 
 
 def parse_mapping(text: str, example: str) -> dict[Any, Any]:
-    """Return the mapping that a YAML text holds; an empty text is an empty one.
+    """Return the mapping in a YAML text; an empty text gives an empty one.
 
-    If it is something else, a ConfigError tells what it should be, such as the example.
+    For anything else, a ConfigError shows the example.
     """
     try:
         values = parse_yaml(text)

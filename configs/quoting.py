@@ -1,4 +1,4 @@
-"""How messages quote what others wrote: on one line, cut, and without characters that act."""
+"""How messages quote other people's text: on one line, cut, and without control characters."""
 
 import shlex
 
@@ -6,7 +6,7 @@ _MAX_QUOTED = 200
 """Characters of a value that a message shows."""
 
 _MAX_LINE = 2000
-"""Characters of a line that a message may have: more than any that is meant to be read."""
+"""Longest line of a message, in characters: longer than any meant for reading."""
 
 
 _MAX_END = 400
@@ -14,12 +14,12 @@ _MAX_END = 400
 
 
 def command_line(verb: str, *words: object) -> str:
-    """Return a command of ours as a message advises it: it can be copied, whatever a path holds."""
+    """Return one of our commands for a message, quoted so that it can be copied."""
     return shlex.join(["reinforce", verb, *map(str, words)])
 
 
 def shown(value: object) -> str:
-    """Return a value of the user's as a message quotes it: like ``repr``, on one line and cut."""
+    """Return a user's value as a message quotes it: like ``repr``, on one line and cut."""
     try:
         text = repr(value)
     except ValueError:  # Python writes out no integer of thousands of digits
@@ -28,9 +28,9 @@ def shown(value: object) -> str:
 
 
 def printable(text: str) -> str:
-    """Return a text in which characters that a terminal obeys, or cannot show, are escaped.
+    """Return a text with control characters, and those that a terminal cannot show, escaped.
 
-    Lines and tabs stay. What would colour, move the cursor, or turn the direction does not.
+    Newlines and tabs stay; colours, cursor movements and changes of direction do not.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -38,7 +38,7 @@ def printable(text: str) -> str:
 
 
 def message_text(text: str) -> str:
-    """Return a message as it may leave the program: printable, and without endless lines."""
+    """Return a message ready for output: printable, and without endless lines."""
     return "\n".join(map(_without_middle, printable(text).split("\n")))
 
 
@@ -49,7 +49,7 @@ def _escaped(character: str) -> str:
 
 
 def _without_middle(line: str) -> str:
-    """What is wrong often stands behind the value that is too long."""
+    """Keep the end of a line, because the fault is often named after the long value."""
     if len(line) <= _MAX_LINE:
         return line
     return f"{line[: _MAX_LINE - _MAX_END]} ... ({len(line):,} characters) ... {line[-_MAX_END:]}"

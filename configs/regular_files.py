@@ -1,4 +1,4 @@
-"""Opening what others may have put in a file's place: a pipe, a device, a link, a giant."""
+"""Opening files that may be something else: a pipe, a device, a link, or far too large."""
 
 import errno
 import os
@@ -8,17 +8,17 @@ from typing import BinaryIO
 
 
 class IrregularFileError(OSError):
-    """Something other than a file of a sensible size stands there; ``strerror`` says what."""
+    """The path is not a file of a sensible size; ``strerror`` says what it is."""
 
     def __init__(self, what: str, path: Path) -> None:
         super().__init__(errno.EINVAL, what, str(path))
 
 
 def open_regular_file(path: Path, *, follow_links: bool = True) -> BinaryIO:
-    """Open a file for reading, if it is one.
+    """Open a regular file for reading.
 
     Raises:
-        IrregularFileError: It is a pipe, a device, a folder, or a link that is not to be followed.
+        IrregularFileError: It is a pipe, a device, a folder, or a link that must not be followed.
         OSError: It cannot be read.
     """
     # Without O_NONBLOCK, a pipe would wait for somebody to write into it.

@@ -1,6 +1,6 @@
-"""Which settings decide a result: what runs must share to be compared, and a run keeps to its end.
+"""Which settings decide a result: what comparable runs share, and what a run keeps to its end.
 
-Each setting says its role where it is declared; ``Role`` in ``section.py`` lists them.
+Each setting declares its role; ``Role`` in ``section.py`` lists them.
 """
 
 from collections.abc import Mapping
@@ -14,12 +14,12 @@ from reinforce.configs.secret_names import without_secrets
 from reinforce.configs.section import Role, Section
 
 _KEPT = {
-    Role.FIXED: "the weights and records that it has would not fit; begin a new run, which "
-    "run.start_from gives these weights if its policy and spaces are the same",
-    Role.RECORD: "it says which run this is, where it is kept or what is recorded of it; begin a "
-    "new run",
+    Role.FIXED: "the existing weights and records would not fit; begin a new run, with "
+    "run.start_from to take over these weights if its policy and spaces are the same",
+    Role.RECORD: "it defines which run this is, where it is kept or what is recorded; begin a new "
+    "run",
 }
-"""Why settings of some roles stay as they are, even if somebody asks for it."""
+"""Why settings of some roles cannot be changed, even on purpose."""
 
 
 def flat(sections: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -40,19 +40,19 @@ def role_of(name: str) -> Role:
 
 
 def decides_the_result(name: str) -> bool:
-    """Return whether runs are of one group only if they share this setting."""
+    """Return whether runs of one group must share this setting."""
     return role_of(name) in (Role.RESULT, Role.FIXED, Role.LIMIT)
 
 
 def changes_between(
     old: Config, new: Config, *, on_purpose: bool = False
 ) -> dict[str, tuple[Any, Any]]:
-    """Return (old, new) of each setting that differs, as JSON has it, by ``section.field``.
+    """Return (old, new) of each setting that differs, as JSON values by ``section.field``.
 
     Args:
-        old: What a run has.
-        new: What it is to go on with.
-        on_purpose: It may go on as a run of neither.
+        old: The configuration of a run.
+        new: The configuration with which to continue it.
+        on_purpose: It may continue as a run of neither configuration.
 
     Raises:
         ConfigError: A setting differs that a run keeps to its end.
@@ -66,20 +66,20 @@ def changes_between(
             raise ConfigError(f"{refused}{shown(before)}, --change or not: {_KEPT[role]}")
         if role is Role.RESULT and not on_purpose:
             raise ConfigError(
-                f"{refused}{shown(before)}: its results would be those of neither; begin a new "
-                "run, or change this one on purpose with `reinforce resume RUN_DIR --change` (from "
-                "Python: change=True)"
+                f"{refused}{shown(before)}: the result would belong to neither value; begin a new "
+                "run, or change this one on purpose with `reinforce resume RUN_DIR --change` "
+                "(from Python: change=True)"
             )
     return changes
 
 
 def config_at(config: Config, update: int) -> Config:
-    """Return the configuration with which a run made an update, before what changed later."""
+    """Return the configuration with which a run made an update."""
     return config_after(config, sum(change.update <= update for change in config.run.changes))
 
 
 def config_after(config: Config, num_changes: int) -> Config:
-    """Return the configuration of a run after its first so many changes, before the others."""
+    """Return the configuration of a run after the first ``num_changes`` changes."""
     kept, later = config.run.changes[:num_changes], config.run.changes[num_changes:]
     before = {name: old for change in reversed(later) for name, (old, _) in change.settings.items()}
     return with_overrides(config, {**before, "run.changes": kept}) if later else config

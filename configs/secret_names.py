@@ -1,4 +1,4 @@
-"""What is called a secret, and values without it, for all that others may see."""
+"""Names that indicate a secret, and values without secrets for everything that others may see."""
 
 import re
 from collections.abc import Mapping
@@ -26,10 +26,10 @@ HIDDEN = "***"
 
 
 def without_secrets(value: Any) -> Any:
-    """Return a setting, with ``***`` for what is called a secret, at any depth of it.
+    """Return a setting with ``***`` in place of values whose names indicate a secret, at any depth.
 
-    Booleans stay, and numbers whose name is that of a measure: ``num_tokens`` is none, and a policy
-    cannot be made without it.
+    Booleans stay, and so do numbers whose names indicate a measure: ``num_tokens`` is no secret,
+        and a policy cannot be made without it.
     """
     return _shown(value)
 

@@ -1,4 +1,4 @@
-"""The base of every configuration section, and the one error a wrong configuration raises."""
+"""The base class of every configuration section."""
 
 from collections.abc import Collection, Iterator
 from enum import Enum, auto
@@ -29,7 +29,7 @@ _KINDS = {
     "list": "a list",
     "dict": "a mapping of keys",
 }
-"""In plain words what pydantic calls by Python's types, by the beginning of its type of error."""
+"""Plain words for pydantic's errors, by the beginning of their type."""
 
 
 _UNKNOWN = ("extra_forbidden", "invalid_key")
@@ -41,34 +41,34 @@ MAX_TEXT = 1000
 
 
 class Role(Enum):
-    """What a setting is for, and so whether runs that differ in it can be compared or resumed."""
+    """What a setting is for: decides whether runs that differ in it can be compared or resumed."""
 
     RESULT = auto()
-    """Decides what is computed: runs of one group share it; a run that changes it is of another."""
+    """Decides what is computed: runs of one group share it, and changing it leaves the group."""
 
     FIXED = auto()
-    """Decides what is computed, and weights and records would not fit another value: it is kept."""
+    """Decides what is computed, and never changes: weights and records would not fit."""
 
     LIMIT = auto()
-    """Decides when it is enough: runs of one group share it; a resumed run may have another."""
+    """Decides when the run ends: runs of one group share it, but a resumed run may change it."""
 
     SPEED = auto()
     """Decides where and how fast: it may change at any time."""
 
     RECORD = auto()
-    """Says which run it is and where it is kept: of no influence, and kept to the end."""
+    """Identifies the run and its place: does not affect the result, never changes."""
 
 
 _RULES = {
     "missing": "has too few values",
     "too_short": "has too few values",
     "too_long": "has too many values",
-    "string_pattern_mismatch": "does not have the form that it needs",
+    "string_pattern_mismatch": "does not have the required form",
 }
 
 
 class Section(BaseModel):
-    """A frozen group of settings that refuses unknown keys and explains what it refuses."""
+    """A frozen group of settings that refuses unknown keys and explains why."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -76,7 +76,7 @@ class Section(BaseModel):
     """The name of the section in YAML and on the command line; empty for the root."""
 
     role: ClassVar[Role] = Role.RESULT
-    """Role of its settings, unless a field's annotation names another."""
+    """Role of its settings, unless a field's annotation says otherwise."""
 
     @classmethod
     def role_of(cls, field: str) -> Role:
@@ -105,7 +105,7 @@ class Section(BaseModel):
 
     @classmethod
     def _wrong_sections(cls, values: dict[str, Any]) -> Iterator[tuple[str, ConfigError]]:
-        """Yield the sections within this one that are refused, and why."""
+        """Yield each nested section that is refused, and why."""
         for name, field in cls.model_fields.items():
             kind = field.annotation
             if name in values and isinstance(kind, type) and issubclass(kind, Section):
@@ -115,12 +115,12 @@ class Section(BaseModel):
                     yield name, error
 
     def conflicts(self, unsound: Collection[str]) -> Iterator[str]:
-        """Yield what does not go together, but for sections that are wrong in themselves."""
+        """Yield conflicts between settings, except in sections that are wrong in themselves."""
         yield from ()
 
     @classmethod
     def _none_as_none(cls, name: Any, value: Any) -> Any:
-        """Take the word that every description uses: in YAML, nothing is ``null``."""
+        """Accept ``None``, the word in every description; YAML itself writes ``null``."""
         field = cls.model_fields.get(name)
         takes_none = field is not None and NoneType in get_args(field.annotation)
         return None if value == "None" and takes_none else value
@@ -167,7 +167,7 @@ class Section(BaseModel):
 
 
 def _rule(errors: list[ErrorDetails]) -> str:
-    """Return what a value breaks, to follow "it"; the first rule, or all kinds that it could be."""
+    """Return the first broken rule, or all accepted types, to follow "it"."""
     kinds = [_kind(error) for error in errors]
     if kinds[0]:
         return f"should be {' or '.join(dict.fromkeys(filter(None, kinds)))}"

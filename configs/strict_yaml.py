@@ -1,7 +1,7 @@
-"""YAML as far as JSON goes, from people who may mean harm: small, shallow, and without surprises.
+"""YAML limited to what JSON can express, small and shallow, because its author may be hostile.
 
-An alias counts as often as it is used: eight lines of ten aliases each would otherwise become a
-hundred million values. Dates stay text, and no tag makes an object.
+An alias counts every time it is used: otherwise, eight lines of ten aliases each would become a
+hundred million values. Dates stay text, and no tag creates an object.
 """
 
 from typing import Any, ClassVar
@@ -11,25 +11,25 @@ import yaml
 from reinforce.configs.quoting import shown
 
 MAX_BYTES = 2**20
-"""Largest file; and most characters of a text."""
+"""Largest file in bytes, and longest text in characters."""
 
 _MAX_VALUES = 20_000
 _MAX_DEPTH = 50
 _MAX_NUMBER = 100
-"""Characters of a number: more digits are no value of anything, and take long to be read."""
+"""Longest number, in characters: more digits mean nothing and take long to parse."""
 
 _TAG = "tag:yaml.org,2002:"
 _TAGS = [_TAG + kind for kind in ("null", "bool", "int", "float", "str", "seq", "map", "merge")]
 
 
 def parse(text: str) -> Any:
-    """Return the values that a YAML text holds.
+    """Return the values in a YAML text.
 
     Raises:
-        yaml.MarkedYAMLError: It is no YAML, or more than is taken here; ``problem`` says which.
+        yaml.MarkedYAMLError: It is not valid YAML, or exceeds the limits; ``problem`` says which.
     """
     if len(text) > MAX_BYTES:
-        problem = f"it has {len(text):,} characters, and more than {MAX_BYTES:,} are not read"
+        problem = f"it has {len(text):,} characters; at most {MAX_BYTES:,} are read"
         raise yaml.MarkedYAMLError(problem=problem)
     try:
         loader = _StrictLoader(text)
@@ -41,7 +41,7 @@ def parse(text: str) -> Any:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Refuses besides a key that stands twice in a mapping, where YAML itself takes the last."""
+    """A loader with limits, which also refuses duplicate keys; YAML itself takes the last one."""
 
     yaml_constructors: ClassVar = {
         tag: make
@@ -74,7 +74,7 @@ class _StrictLoader(yaml.SafeLoader):
         elif node:
             self._sizes[node] = self._num_values - before
         if self._num_values > _MAX_VALUES:
-            what = f"more than {_MAX_VALUES:,} values, counted wherever they are used"
+            what = f"more than {_MAX_VALUES:,} values, counted each time they are used"
             raise _refused(what, mark)
         self._depth -= 1
         return node
@@ -96,7 +96,7 @@ class _StrictLoader(yaml.SafeLoader):
             if not isinstance(key, yaml.ScalarNode):
                 raise _refused("a list or a mapping as a key", key.start_mark)
             if key.value in seen:
-                text = f"the key {shown(key.value)} stands twice in a mapping"
+                text = f"the key {shown(key.value)} appears twice in a mapping"
                 raise yaml.constructor.ConstructorError(None, None, text, key.start_mark)
             seen.add(key.value)
         return super().construct_mapping(node, deep=True)  # before a merge could add its keys

@@ -1,4 +1,4 @@
-"""The user's own code: imported, and what it raised in words, with the line that it came from."""
+"""The user's own code: its import, and its errors with the line they came from."""
 
 import importlib
 import os
@@ -16,7 +16,7 @@ _PACKAGES = ("site-packages", "dist-packages")
 
 
 def described(error: BaseException) -> str:
-    """Return type and message of an error, and the last line of the user's code on its way.
+    """Return an error's type and message, and the last line of the user's code in its traceback.
 
     An ``assert`` without a message is described by the line itself.
     """

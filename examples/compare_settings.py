@@ -1,4 +1,4 @@
-"""Three settings over three seeds, and a figure of their learning curves."""
+"""Compares three settings over three seeds, and draws their learning curves."""
 
 import matplotlib
 

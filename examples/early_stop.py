@@ -1,6 +1,6 @@
-"""A callback: watch a run, record numbers of your own, and end it when it is good enough.
+"""A callback that watches a run, records its own numbers, and ends the run when it is good enough.
 
-To end one that no longer gets better needs no callback: ``stop.patience_evaluations``.
+Ending a run that no longer improves needs no callback: use ``stop.patience_evaluations``.
 """
 
 import statistics
@@ -9,7 +9,7 @@ import reinforce
 
 
 class StopWhenSteady:
-    """End a run once the last few batches all returned enough."""
+    """Ends a run once the last few batches all returned enough."""
 
     def __init__(self, enough, batches=3):
         self.enough, self.batches, self.means = enough, batches, []

@@ -1,4 +1,4 @@
-"""An environment of your own with a success rate: a class, and nothing to register."""
+"""Your own environment with a success rate: just a class, nothing to register."""
 
 import gymnasium
 import numpy as np

@@ -1,4 +1,4 @@
-"""A policy of your own: a torch module from observations to logits."""
+"""Your own policy: a torch module from observations to logits."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""A trained policy leaves the house: the bundle acts without this project."""
+"""Serves a trained policy from an exported bundle, which runs without this project."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""A curriculum: weights that balance a light pole begin to learn with a heavy cart."""
+"""A curriculum: trains with a heavy cart, starting from weights for a light one."""
 
 import gymnasium
 from gymnasium.envs.classic_control import CartPoleEnv

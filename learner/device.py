@@ -1,7 +1,7 @@
-"""Where and how the learner computes: its device, and what stands in for a network's body there.
+"""The learner's device, and how a network's body is computed there.
 
-Only what is differentiated is rounded or compiled. Whatever else the learner asks of a policy, such
-as importance weights and the divergence of two versions, it asks as the workers do: in float32.
+Only what is differentiated is rounded or compiled. Everything else, such as importance weights and
+the divergence of two versions, is computed in float32, as by the workers.
 """
 
 import os
@@ -18,13 +18,13 @@ from reinforce.learner.networks.network import PolicyNetwork
 MAX_DRIFT: dict[Precision, float] = {"float32": 1e-2, "bfloat16": 0.5}
 """Largest difference of a log-probability (nats) between worker and learner with the same weights.
 
-Float32 explains less than 1e-4. Bfloat16 explains up to 0.1 of trained policies, in proportion to
-their logits, and more of narrow Gaussians (docs/decisions/0074-where-the-learner-computes.md).
+Float32 explains less than 1e-4. Bfloat16 explains up to 0.1 for trained policies, in proportion to
+their logits, and more for narrow Gaussians (docs/decisions/0074-where-the-learner-computes.md).
 """
 
 
 class NoGPUError(ConfigError):
-    """The learner is to compute on a GPU, and there is none."""
+    """The learner should compute on a GPU, but there is none."""
 
 
 def require_device(name: Device) -> None:
@@ -37,14 +37,14 @@ def require_device(name: Device) -> None:
         is_built = torch.version.cuda is not None
         cause = "finds no GPU on this machine" if is_built else "is built without CUDA"
         raise NoGPUError(
-            f"learner.device = 'cuda', and Torch {torch.__version__} {cause}; use learner.device "
-            "cpu (a new run can), or a machine with an NVIDIA GPU, its driver and a Torch that is "
-            "built for CUDA"
+            f"learner.device = 'cuda', but Torch {torch.__version__} {cause}; use learner.device "
+            "cpu (in a new run), or a machine with an NVIDIA GPU, its driver and a Torch built "
+            "for CUDA"
         )
 
 
 def prepare_device(name: Device) -> None:
-    """Let a device give the same bits for the same batch, again and again, in this process.
+    """Make a device give the same bits for the same batch every time, in this process.
 
     Source: docs.pytorch.org/docs/stable/notes/randomness.html, and cuda.html for TF32.
 
@@ -62,7 +62,7 @@ def prepare_device(name: Device) -> None:
 
 
 def differentiated_body(network: PolicyNetwork, config: LearnerConfig) -> Callable[..., Tensor]:
-    """Return what computes ``network.body`` where it is differentiated; its outputs are float32."""
+    """Return the function that computes ``network.body`` for gradients; its outputs are float32."""
     body: Callable[..., Tensor] = network.body
     if config.compile:
         from torch._functorch import config as compiler  # with torch's compiler: a second
@@ -87,8 +87,8 @@ def differentiated_body(network: PolicyNetwork, config: LearnerConfig) -> Callab
 def _compile(network: PolicyNetwork, body: Callable[..., Tensor], num_steps: int) -> None:
     """Let the compiler see a full micro-batch first, forwards and backwards.
 
-    It makes kernels for any number of rows, but may choose them by the first it sees. That would be
-    another one in a run that is resumed, whose weights have to be those of one that is not.
+    It makes kernels for any number of rows, but may choose them by the first number it sees. A
+    resumed run would see a different one, and its weights must equal those of an uninterrupted run.
     """
     dtype, shape = network.layout.row_type
     rows = np.zeros((num_steps, *shape), dtype)

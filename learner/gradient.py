@@ -1,4 +1,4 @@
-"""Passes of the policy over a batch, forwards and backwards, a micro-batch at a time, in threads.
+"""Forward and backward passes of the policy over a batch, in micro-batches and threads.
 
 Summation order depends only on the batch: the gradient of a group of episodes is the sum of
 its micro-batches, that of the batch the sum of its groups, each in order. The number of threads
@@ -32,13 +32,14 @@ _NUM_GROUPS = 8
 """Parts of a batch whose gradients are compared for the signal-to-noise ratio."""
 
 _MAX_THREADS = 4
-"""Each holds what a micro-batch leaves behind for its way back."""
+"""Most threads: each holds a micro-batch's intermediate results for the backward pass."""
 
 _MIN_MICRO_BATCHES = 2
-"""In a batch that is worth more than one thread (docs/decisions/0075-the-learner-in-threads.md)."""
+"""Smallest batch that is worth more than one thread
+(docs/decisions/0075-the-learner-in-threads.md)."""
 
 _OWN_KINDS = ("mlp", "cnn", "gru")
-"""Networks that remember nothing from one call to the next, so that threads can share them."""
+"""Networks without state between calls, which threads can share."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ class MicroBatch:
 
     Attributes:
         rows: Which rows of the batch.
-        episode_lengths: Of the whole episodes that the rows are, or None if they are cut anywhere.
+        episode_lengths: If the rows are whole episodes, their steps; None if they may be cut
+            anywhere.
     """
 
     rows: slice | NDArray[np.int64]
@@ -55,16 +57,16 @@ class MicroBatch:
 
 
 _Gradient: TypeAlias = Sequence[Tensor | None]
-"""A tensor per parameter, None where no gradient reaches."""
+"""One tensor per parameter, None without a gradient."""
 
 
 class _GroupGradient(NamedTuple):
-    """What a group of episodes adds to the gradient of the batch.
+    """The contribution of a group of episodes to the batch's gradient.
 
     Attributes:
         loss: Gradient of the loss.
-        policy_loss: The same without the bonus for entropy, which hardly differs between groups: it
-            would pass for a signal, and hide how uncertain the policy gradient is.
+        policy_loss: The same without the entropy bonus, which hardly differs between groups and
+            would pass for a signal.
         measured: [3] sums of the loss and of the entropy over the steps, and the largest difference
             from the log-probabilities of the policy that acted.
     """
@@ -75,7 +77,7 @@ class _GroupGradient(NamedTuple):
 
 
 def episode_groups(num_episodes: int) -> list[tuple[int, int]]:
-    """Return (first, end) of consecutive parts of a batch's episodes, equal up to one episode."""
+    """Return (first, end) of consecutive parts of a batch's episodes, equal in size up to one."""
     borders = np.linspace(0, num_episodes, min(_NUM_GROUPS, num_episodes) + 1).astype(int)
     return [(int(first), int(end)) for first, end in pairwise(borders)]
 
@@ -91,9 +93,9 @@ def micro_batches(
 
     Args:
         episode_lengths: [E] of the batch.
-        episodes: (first, end) of those wanted.
-        max_steps: Of one micro-batch, >= 1; a whole episode may be longer.
-        whole_episodes: Cut only between episodes, as a recurrent policy needs it.
+        episodes: (first, end) of the episodes.
+        max_steps: Limit of one micro-batch, >= 1; a whole episode may be longer.
+        whole_episodes: Cut only between episodes, as a recurrent policy requires.
     """
     first, last = episodes
     ends = np.cumsum(episode_lengths)
@@ -112,7 +114,7 @@ def micro_batches(
 def some_states(
     episode_lengths: NDArray[np.int64], num_steps: int, *, whole_episodes: bool
 ) -> MicroBatch:
-    """Return about ``num_steps`` rows, spread evenly over a batch, as rows or as whole episodes."""
+    """Return about ``num_steps`` rows, evenly spread over a batch, as rows or whole episodes."""
     every = 1 + int(episode_lengths.sum()) // num_steps
     if not whole_episodes:
         return MicroBatch(slice(None, None, every), None)
@@ -131,7 +133,7 @@ class PolicyPasses:
         network: PolicyNetwork,
         num_threads: int | None = None,
     ) -> None:
-        """Prepare the passes; ``num_threads`` is the machine's choice unless a test has another."""
+        """Prepare the passes; only tests set ``num_threads``."""
         self._device, self._max_steps = config.device, config.micro_batch_steps
         self._has_kl_limit = config.max_kl is not None
         self._action = architecture.action
@@ -149,7 +151,7 @@ class PolicyPasses:
 
     @property
     def are_whole_episodes(self) -> bool:
-        """Whether a pass has to begin where an episode does, as it must with a memory."""
+        """Whether a pass must begin at the start of an episode, because the policy has a memory."""
         return self._network.state_size > 0
 
     def distribution(
@@ -164,7 +166,7 @@ class PolicyPasses:
         return make_torch_distribution(self._action, parameters, masks)
 
     def compared_states(self, batch: Trajectories) -> list[MicroBatch]:
-        """Return the states on which two versions are compared: all if that limits the step."""
+        """Return the states on which two versions are compared: all of them with ``max_kl``."""
         if self._has_kl_limit:
             return list(self._micro_batches(batch, (0, batch.num_episodes)))
         lengths, whole_episodes = batch.episode_lengths, self.are_whole_episodes
@@ -173,7 +175,7 @@ class PolicyPasses:
     def distributions(
         self, batch: Trajectories, parts: Iterable[MicroBatch]
     ) -> list[TorchDistribution]:
-        """Return the distributions over the actions of each part, not to be differentiated."""
+        """Return the distributions over the actions of each part, without gradients."""
 
         def of(part: MicroBatch) -> TorchDistribution:
             with torch.inference_mode():
@@ -196,7 +198,7 @@ class PolicyPasses:
     def differentiate(
         self, batch: Trajectories, advantages: NDArray[np.float64], entropy_coefficient: float
     ) -> dict[str, float]:
-        """Leave the gradient of the surrogate loss in the parameters; return metrics of it.
+        """Store the gradient of the surrogate loss in the parameters; return metrics.
 
         Args:
             batch: Whole episodes.
@@ -231,7 +233,7 @@ class PolicyPasses:
         }
 
     def _map(self, batch: Trajectories) -> Callable[..., Iterator[Any]]:
-        """Return what maps over a batch: in threads, unless it is too small to wake them."""
+        """Return a map function: in threads, unless the batch is too small for them."""
         is_worth_it = batch.num_steps > _MIN_MICRO_BATCHES * self._max_steps
         return self._pool.map if is_worth_it and self._num_threads > 1 else map
 
@@ -242,7 +244,7 @@ class PolicyPasses:
         entropy_coefficient: float,
         episodes: tuple[int, int],
     ) -> _GroupGradient:
-        """Return what some episodes add to the gradient."""
+        """Return the contribution of some episodes to the gradient."""
         sums: _Gradient = [None] * len(self._parameters)
         policy_sums = sums
         # On the device and read at the very end: to ask a GPU for a number is to wait for it.

@@ -1,7 +1,7 @@
-"""Behaviour cloning: the policy under which recorded actions are most likely.
+"""Behaviour cloning: fits the policy that makes recorded actions most likely.
 
 Maximum likelihood is the surrogate loss of REINFORCE with an advantage of 1 for every step of the
-data, so the passes, distributions and networks are those of learning.
+data, so it shares the learner's passes, distributions and networks.
 
 Source: Pomerleau (1991), "Efficient Training of Artificial Neural Networks for Autonomous
 Navigation", Neural Computation 3.
@@ -34,7 +34,7 @@ class Likelihood:
     """How well a policy explains recorded actions.
 
     Attributes:
-        log_likelihood: Mean log-probability of an action (nats); of real numbers, log-density.
+        log_likelihood: Mean log-probability of an action (nats); for real numbers, log-density.
         accuracy: Share of the steps whose action is the most probable one; None for real numbers.
     """
 
@@ -47,7 +47,7 @@ class Likelihood:
 
 
 class Imitation:
-    """A policy that is fitted to recorded actions. Equal data and seeds give equal weights."""
+    """A policy being fitted to recorded actions. Equal data and seeds give equal weights."""
 
     def __init__(
         self,
@@ -57,10 +57,10 @@ class Imitation:
         data: Trajectories,
         start: LearnerState | None = None,
     ) -> None:
-        """Begin with the weights that learning would begin with, and the statistics of the data.
+        """Begin with the initial weights of a training run, and the statistics of the data.
 
         Raises:
-            ConfigError: The policy remembers, and the data does not say where episodes begin.
+            ConfigError: The policy has a memory, but the data does not say where episodes begin.
         """
         torch.set_num_threads(1)
         threadpool_limits(1)
@@ -70,8 +70,8 @@ class Imitation:
         self._network = PolicyNetwork(architecture, generator, config.device)
         if self._network.state_size and (data.episode_lengths == 1).all():
             raise ConfigError(
-                f"policy.kind = {architecture.kind!r} remembers, and the data does not say where "
-                "episodes begin: add the array 'episode_lengths'"
+                f"policy.kind = {architecture.kind!r} has a memory, but the data does not say "
+                "where episodes begin: add the array 'episode_lengths'"
             )
         self._passes = PolicyPasses(config, architecture, self._network)
         self._parameters = list(self._network.parameters())
@@ -87,12 +87,13 @@ class Imitation:
             self._network.load_statistics(self._statistics.frozen())
 
     def epochs(self, data: Trajectories, num_epochs: int, batch_steps: int) -> Iterator[float]:
-        """Fit the policy, and yield the mean log-likelihood of each epoch's steps as they came.
+        """Fit the policy, and yield the mean log-likelihood of each epoch.
 
         Args:
-            data: What to learn from.
-            num_epochs: How often all of it is seen, >= 1.
-            batch_steps: Steps per gradient, >= 1; whole episodes, so that a memory can be followed.
+            data: The training data.
+            num_epochs: Passes over the data, >= 1.
+            batch_steps: Steps per gradient, >= 1, in whole episodes because of policies with a
+                memory.
 
         Raises:
             FloatingPointError: The likelihood or its gradient is not finite.
@@ -108,7 +109,7 @@ class Imitation:
             yield total / data.num_steps
 
     def _step(self, batch: Trajectories, number: int, num_steps: int) -> float:
-        """Move the weights once, and return the log-likelihood before."""
+        """Apply one step, and return the log-likelihood before it."""
         log_likelihood = -self.gradient(batch)
         if not np.isfinite(log_likelihood):
             raise FloatingPointError(
@@ -125,7 +126,7 @@ class Imitation:
         return log_likelihood
 
     def gradient(self, batch: Trajectories) -> float:
-        """Leave the gradient of the negative mean log-likelihood in the parameters; return that."""
+        """Return the negative mean log-likelihood, with its gradient in the parameters."""
         # The loss is divided by the number of episodes; this makes it a mean over steps.
         ones = np.full(batch.num_steps, batch.num_episodes / batch.num_steps)
         return self._passes.differentiate(batch, ones, 0.0)["surrogate_loss"]
@@ -152,7 +153,7 @@ class Imitation:
         return np.concatenate(modes)
 
     def state(self) -> LearnerState:
-        """Return what a learner begins with: the policy, and the statistics of observations."""
+        """Return a learner's initial policy and observation statistics."""
         arrays = arrays_of(statistics=self._statistics)
         weights = self._network.flat_weights()
         return LearnerState(0, {"weights": weights, **arrays}, is_warm_start=True)
@@ -168,13 +169,13 @@ def minibatches(
 
 
 def held_out(data: Trajectories, share: float, seed: int) -> tuple[Trajectories, Trajectories]:
-    """Return the data to learn from, and a random share of its episodes to be judged by.
+    """Return the data for training, and a random share of its episodes held out.
 
     Raises:
         ConfigError: There are fewer than two episodes.
     """
     if data.num_episodes < 2:
-        raise ConfigError("the data holds one episode, and one has to be held out: record more")
+        raise ConfigError("the data holds one episode, but one must be held out: record more")
     seeds = seed_sequence(seed, Stream.HELD_OUT)
     order = np.random.default_rng(seeds).permutation(data.num_episodes)
     num = min(max(1, round(share * data.num_episodes)), data.num_episodes - 1)

@@ -1,4 +1,4 @@
-"""The central learner: recomputes log-probabilities, applies the gradient, makes a new version."""
+"""The central learner: recomputes log-probabilities and makes a new version of the weights."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -27,15 +27,16 @@ from reinforce.learner.step_limit import step_within
 
 
 class PolicyMismatchError(FloatingPointError):
-    """The policy that the learner differentiates is not the one that acted."""
+    """The policy being differentiated is not the one that acted."""
 
 
 class Learner:
-    """Owns the policy being learned. Runs in one process and touches no files.
+    """The owner of the policy. Runs in one process and touches no files.
 
-    One operation of Torch or of BLAS is one thread: small ones gain nothing from more, and sums in
-    one order are what makes the weights bit-identical. Several run side by side where their order
-    is of no influence (``PolicyPasses``). On a GPU it holds the networks, the optimizers' state and
+    Each operation of Torch or BLAS uses one thread: small ones gain nothing from more, and
+        bit-identical weights need sums in a fixed order. Several run in parallel where their order
+        does not matter (``PolicyPasses``). On a GPU it holds the networks, the optimizers' state
+        and
     one micro-batch at a time.
     """
 
@@ -71,18 +72,18 @@ class Learner:
         return Weights(self.version, self._network.flat_weights())
 
     def update(self, parts: Sequence[Trajectories]) -> tuple[UpdateReport, Weights]:
-        """Apply one REINFORCE gradient and return what it did and the new weights.
+        """Apply one REINFORCE gradient; return a report and the new weights.
 
-        A baseline that is fitted to the batch is of no influence on these weights: it is fitted
-        when the state is asked for, or the next update, so that the workers can begin meanwhile.
+        Fitting a baseline to the batch does not affect these weights, so it waits until the next
+        update or a request for the state. Workers can begin meanwhile.
 
         Args:
             parts: The trajectories of all tickets of the batch, in ticket order. Every episode
                 counts exactly once.
 
         Raises:
-            FloatingPointError: The gradient is not finite, or, as PolicyMismatchError, it is not
-                that of the policy that acted. Nothing was applied.
+            FloatingPointError: The gradient is not finite, or (PolicyMismatchError) not that of the
+                policy that acted. Nothing was applied.
         """
         self._fit_if_due()
         batch = concatenate(parts)
@@ -106,9 +107,9 @@ class Learner:
         return UpdateReport(self.version, metrics, weights.sha256, is_fit_due), weights
 
     def gradient(self, parts: Sequence[Trajectories]) -> NDArray[np.float64]:
-        """Return [P] the estimate of the objective's gradient, uphill, without applying it.
+        """Return [P] the estimated gradient of the objective (uphill), without applying it.
 
-        What an update would do first. The running scale takes note of the batch as it would then.
+        The first part of an update; the running scale counts the batch, as in an update.
         """
         self._fit_if_due()
         self._gradient(concatenate(parts))
@@ -131,7 +132,7 @@ class Learner:
         self.version = state.version
 
     def _fit_if_due(self) -> None:
-        """Fit what is due. After a failure there is nothing to go on from but another state."""
+        """Fit the baseline if it is due. After a failure, only another state can be continued."""
         if self._fit_error:
             raise self._fit_error
         if self._to_fit:
@@ -143,7 +144,7 @@ class Learner:
             self._to_fit = None
 
     def _gradient(self, batch: Trajectories) -> tuple[Estimate, dict[str, float]]:
-        """Leave the gradient of the loss in the parameters; return the estimate and metrics."""
+        """Store the gradient of the loss in the parameters; return the estimate and metrics."""
         staleness = self.version - batch.policy_version
         log_ratios = self._log_ratios(batch, staleness)
         estimate = self._estimator.estimate(self._with_entropy(batch, log_ratios), log_ratios)
@@ -156,14 +157,14 @@ class Learner:
         """Return [B] log pi - log mu: exactly 0 where the current policy acted.
 
         Always in float32, as the worker computed log mu: products of a whole episode's ratios would
-        make much of a bfloat16's rounding. Nothing is differentiated here.
+            amplify the rounding of bfloat16. Nothing is differentiated here.
         """
         if staleness == 0:
             return np.zeros(batch.num_steps)
         return self._passes.log_probs(batch) - batch.behavior_log_probs
 
     def _with_entropy(self, batch: Trajectories, log_ratios: NDArray[np.float64]) -> Trajectories:
-        """Return the batch with rewards for the current policy's entropy, if it is to be paid."""
+        """Return the batch with ``entropy_reward`` added to its rewards."""
         entropy_reward = self._now(self._config.entropy_reward)
         if entropy_reward == 0:
             return batch
@@ -173,11 +174,11 @@ class Learner:
         return replace(batch, rewards=with_entropy(batch.rewards, log_probs, entropy_reward))
 
     def _now(self, setting: Scheduled) -> float:
-        """Return the value of a setting that may move at the current version."""
+        """Return the current value of a setting that may follow a schedule."""
         return scheduled_value(setting, self.version, self._config.schedule_updates)
 
     def _update_statistics(self, batch: Trajectories) -> None:
-        """Count the observations of the batch; from the next version on they count."""
+        """Count the observations of the batch, for the next version of the weights."""
         if self._statistics:
             self._statistics.update(self._architecture.observation.vector(batch.observations))
             frozen = self._statistics.frozen()
@@ -189,15 +190,15 @@ class Learner:
         return torch.cat(gradients).cpu().numpy().astype(np.float64)
 
     def _step(self, kl_of_now: Callable[[], float]) -> dict[str, float]:
-        """Move the parameters, as far as the limit on what ``kl_of_now`` returns allows."""
+        """Move the parameters, as far as the limit on ``kl_of_now`` allows."""
         limit, max_kl = self._config.max_gradient_norm, self._config.max_kl
         try:
             norm = clip_gradient(self._parameters, limit)
         except FloatingPointError as error:
             raise FloatingPointError(
-                f"the gradient of update {self.version} has {error}; lower "
-                "learner.learning_rate, look for rewards and observations that are too large, or, "
-                "with cluster.lookahead 1, choose a learner.importance_cap"
+                f"the gradient of update {self.version} has {error}; lower learner.learning_rate, "
+                "check rewards and observations for very large values, or, with cluster.lookahead "
+                "1, choose a learner.importance_cap"
             ) from None
         rate = self._now(self._config.learning_rate)
         move = partial(self._optimizer.step, rate)
@@ -219,8 +220,8 @@ class Learner:
         raise PolicyMismatchError(
             f"in update {self.version} a log-probability that the learner recomputed is "
             f"{drift:.2g} off the worker's, with the same weights (limit {MAX_DRIFT[precision]} "
-            f"for learner.precision {precision}): the policy is not the same function in both. "
-            "Look in your policy's class for state that is neither a parameter nor a buffer of "
-            f"float32, for randomness, and for numbers so large that {precision} loses them; with "
-            "policy.kind mlp, for observations that are too large (policy.normalize_observations)"
+            f"for learner.precision {precision}): they do not compute the same function. Check "
+            "your policy's class for state that is neither a parameter nor a float32 buffer, for "
+            f"randomness, and for numbers so large that {precision} loses them; with policy.kind "
+            "mlp, for observations that are too large (policy.normalize_observations)"
         )

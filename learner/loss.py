@@ -14,11 +14,11 @@ from reinforce.learner.networks.torch_distributions import TorchDistribution
 
 @dataclass(frozen=True)
 class SurrogateLoss:
-    """The loss of some steps and its parts. Its value is no measure of progress: look at returns.
+    """The loss of some steps. Its value does not measure progress: look at returns.
 
     Attributes:
         loss: Scalar to differentiate.
-        policy_loss: Scalar, the loss without the bonus for entropy, to differentiate, too.
+        policy_loss: Scalar to differentiate, the loss without the entropy bonus.
         log_probs: [B] log-probabilities of the actions taken (nats).
         entropy_sum: Scalar, the sum of the policy's entropies over the steps (nats).
     """
@@ -43,12 +43,12 @@ def surrogate_loss(
     (Liu et al. 2025, arXiv:2503.20783). The losses of the parts of a batch add up to its loss.
 
     The entropy is the analytic one of the current policy at the recorded states. The sampled
-    ``-log pi(a|s)`` in its place would have a gradient of mean zero: noise and nothing else. It is
-    weighted neither by importance nor by gamma^t, which the advantages may be.
+    ``-log pi(a|s)`` in its place would have a gradient of mean zero, which is pure noise. Unlike
+    the advantages, the entropy has neither importance weights nor gamma^t.
 
     Args:
         distribution: Over the actions of B steps.
-        actions: [B, ...] as they were recorded.
+        actions: [B, ...] as recorded.
         advantages: [B], constants.
         num_episodes: E, episodes in the whole batch, >= 1.
         entropy_coefficient: c >= 0.
@@ -69,7 +69,7 @@ def surrogate_loss(
 
 
 MAX_KL_STATES = 1024
-"""States, spread evenly over the batch, on which two versions are compared without ``max_kl``."""
+"""States, evenly spread over the batch, for comparing two versions without ``max_kl``."""
 
 
 def signal_and_noise(
@@ -78,8 +78,8 @@ def signal_and_noise(
     """Return estimates of ``|E g|^2`` and of ``tr Var(g)`` for the gradient g of a batch.
 
     The batch is M groups of ``n_m`` episodes, E together, and g the mean over all of them. The mean
-    of a group differs from g by what chance does to ``n_m`` episodes, so with the variance of one
-    episode estimated from all groups,
+    of a group differs from g by the noise of ``n_m`` episodes, so with the variance of one episode
+    estimated from all groups,
 
         noise = sum_m n_m |g_m - g|^2 / (E (M - 1))    and    signal = |g|^2 - noise.
 
@@ -111,7 +111,8 @@ def kl_divergence(before: Sequence[TorchDistribution], after: Sequence[TorchDist
     """Return the mean of KL(before || after) over the states of all parts, in nats.
 
     Returns:
-        >= 0; NaN if that of a state is no number, as after a step that makes weights overflow.
+        A number >= 0; NaN if it is undefined in a state, as after a step that makes weights
+        overflow.
     """
     pairs = zip(before, after, strict=True)
     terms = torch.cat([new.kl_from(old) for old, new in pairs])

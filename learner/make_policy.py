@@ -5,7 +5,7 @@ from reinforce.learner.policies.policy import MLPPolicy, Policy
 
 
 def make_policy(architecture: PolicyArchitecture) -> Policy:
-    """Return a policy that has no weights yet. All kinds but ``mlp`` import Torch.
+    """Return a policy without weights. All kinds but ``mlp`` import Torch.
 
     Raises:
         UnsuitablePolicyError: The user's class cannot be used.
@@ -18,9 +18,9 @@ def make_policy(architecture: PolicyArchitecture) -> Policy:
 
 
 def require_num_weights(architecture: PolicyArchitecture, num_weights: int) -> None:
-    """Raise ValueError if a policy has another number of weights; none is made to find out.
+    """Raise ValueError if a policy has a different number of weights, without creating it.
 
-    A class of the user's that cannot be made on the device ``meta`` is taken as it is.
+    A user's class that cannot be created on the device ``meta`` is not checked.
     """
     expected: int | None
     if ":" not in architecture.kind:

@@ -1,7 +1,7 @@
 """Optimizers: Torch's algorithms by name, with their state as plain arrays.
 
 The algorithms are Torch's own, in its functional form. Its classes import its compiler when the
-first one is made, a second of processor time before the first update
+first one is created, which takes a second of processor time before the first update
 (docs/decisions/0073-functional-optimizers.md).
 """
 
@@ -24,14 +24,14 @@ _STEP, _UNUSED = "step", ""
 
 
 class _Algorithm(NamedTuple):
-    """One of Torch's functions, and how to call it.
+    """One of Torch's optimizer functions, and how to call it.
 
     Attributes:
         move: Changes parameters in place, given their gradients and the state.
-        state: Of each parameter, in the order of the arguments and under Torch's own names: the
-            number of its steps, on the CPU, where Torch reads it, and moments in its shape, on its
-            device.
-        options: Torch's defaults, which its functions lack.
+        state: State per parameter, in the order of the arguments and under Torch's own names: the
+            number of steps, on the CPU, where Torch reads it, and moments in the parameter's shape,
+            on its device.
+        options: Torch's default arguments, which its functions lack.
     """
 
     move: Callable[..., None]
@@ -57,10 +57,10 @@ _ALGORITHMS: dict[OptimizerKind, _Algorithm] = {
 
 
 def clip_gradient(parameters: Sequence[Parameter], limit: float | None) -> float:
-    """Scale gradients down to a global norm, and return the norm that they had.
+    """Scale gradients down to a global norm, and return their norm before.
 
     Raises:
-        FloatingPointError: It is not finite; the message says the norm alone.
+        FloatingPointError: The norm is not finite; the message holds only the norm.
     """
     gradients = [p.grad.flatten() for p in parameters if p.grad is not None]
     # In float64: the squares of a long gradient overflow float32 long before it does.
@@ -82,7 +82,7 @@ class Optimizer:
         self._algorithm = _ALGORITHMS[kind]
         self._parameters = list(parameters)
         self._state: dict[int, dict[str, Tensor]] = {}
-        """By the parameter's position; empty until it has had a gradient."""
+        """State by the parameter's position; empty before its first gradient."""
 
     @torch.no_grad()
     def step(self, learning_rate: float) -> None:
@@ -124,10 +124,10 @@ class Optimizer:
 
 
 def scheduled_value(setting: Scheduled, version: int, schedule_updates: int | None) -> float:
-    """Return the value of a setting at a version of the weights.
+    """Return a setting's value at a version of the weights.
 
     Args:
-        setting: A constant, or (start, end) to move between linearly.
+        setting: A constant, or (start, end) of a linear schedule.
         version: Updates applied so far, >= 0.
         schedule_updates: Updates after which ``end`` is reached, >= 1.
     """

@@ -1,4 +1,4 @@
-"""The state of a learner as it is checkpointed; it knows no Torch, so that a driver can hold it."""
+"""The state of a learner, as in checkpoints; without Torch, so that a driver can hold it."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -6,18 +6,18 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 _OF_THE_POLICY = ("weights", "statistics.")
-"""How names of arrays begin that make the policy."""
+"""Prefixes of the arrays that make up the policy."""
 
 
 @dataclass(frozen=True, eq=False)
 class LearnerState:
-    """All that a learner needs to go on as if it had never stopped.
+    """Everything that a learner needs to continue as if it had never stopped.
 
     Attributes:
         version: Number of updates applied, >= 0.
         arrays: By name: ``weights`` (the flat vector of the policy), ``optimizer.*`` (its moments)
             and ``estimator.*`` (scales and fitted baselines).
-        is_warm_start: Whether it holds the policy alone: weights and ``statistics.*``.
+        is_warm_start: Whether it holds only the policy: weights and ``statistics.*``.
     """
 
     version: int
@@ -26,12 +26,12 @@ class LearnerState:
 
     @property
     def policy_arrays(self) -> dict[str, NDArray[Any]]:
-        """The arrays that make the policy: weights, and the statistics of observations."""
+        """The arrays of the policy: weights and observation statistics."""
         return {name: x for name, x in self.arrays.items() if name.startswith(_OF_THE_POLICY)}
 
 
 class Stateful(Protocol):
-    """Has a state that is checkpointed as arrays by name."""
+    """An object whose state is saved as arrays by name."""
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return a copy of the state."""
@@ -51,7 +51,7 @@ def arrays_of(**parts: Stateful | None) -> dict[str, NDArray[Any]]:
 
 
 def load_arrays_of(arrays: dict[str, NDArray[Any]], **parts: Stateful | None) -> None:
-    """Let each part continue from its own arrays among those that ``arrays_of`` returned."""
+    """Restore each part from its own arrays among those that ``arrays_of`` returned."""
     for prefix, part in parts.items():
         if part:
             start = f"{prefix}."
@@ -64,11 +64,11 @@ class UpdateReport:
     """The outcome of one update.
 
     Attributes:
-        version: Version of the weights that it made, >= 1.
+        version: Version of the new weights, >= 1.
         metrics: Values of the metrics section ``learner/`` by name, without the section.
         weights_sha256: Digest of these weights.
-        is_fit_due: Whether something is still to be fitted to the batch before the next update. It
-            is of no influence on the weights, so nobody has to wait for it.
+        is_fit_due: Whether a baseline must still be fitted to the batch before the next update.
+            This does not affect the weights, so nobody has to wait for it.
     """
 
     version: int

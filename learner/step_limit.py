@@ -7,28 +7,28 @@ import torch
 from torch.nn import Parameter
 
 _AIM = 0.9
-"""Share of the limit that a shorter step aims at, so that small errors of the guess still hold."""
+"""Share of the limit that a shorter step aims at, to allow for small errors of the estimate."""
 
 _MIN_FACTOR = 0.5
-"""Through many layers it grows much faster than a parabola, whose guess would be far too short."""
+"""Lower bound of one shortening: for deep networks the estimate would be far too short."""
 
 _MAX_TRIES = 30
-"""Measurements; the last one, at worst, is of 2e-9 of the step."""
+"""Most tries; the last one, at worst, is 2e-9 of the step."""
 
 
 def shorter(fraction: float, kl: float, limit: float) -> float:
-    """Return the next fraction of a step to try, > 0, where ``fraction`` diverges by ``kl``.
+    """Return the next fraction of a step to try, > 0, after ``fraction`` diverged by ``kl``.
 
-    To second order the divergence is ``fraction^2`` times a constant, since at 0 it is as small as
-    can be: ``fraction * sqrt(0.9 limit / kl)``, and half of the fraction at least.
+    To second order the divergence is ``fraction^2`` times a constant, because it has its minimum at
+    0: so ``fraction * sqrt(0.9 limit / kl)``, but at least half of the fraction.
 
     Args:
-        fraction: What was tried, in (0, 1].
+        fraction: The last try, in (0, 1].
         kl: Its divergence (nats), above the limit or not finite.
-        limit: What is allowed (nats), > 0.
+        limit: The largest allowed divergence (nats), > 0.
 
-    Source: Schulman et al. (2015), arXiv:1502.05477, appendix C, whose search goes by a constant
-    factor; Kakade (2001), "A Natural Policy Gradient", for the second order.
+    Source: Schulman et al. (2015), arXiv:1502.05477, appendix C, whose search uses a constant
+        factor; Kakade (2001), "A Natural Policy Gradient", for the second order.
     """
     return fraction * max(_MIN_FACTOR, sqrt(_AIM * limit / kl) if isfinite(kl) else 0.0)
 
@@ -40,18 +40,18 @@ def step_within(
     move: Callable[[], None],
     kl_of_now: Callable[[], float],
 ) -> float:
-    """Move the parameters, then back toward where they were until the divergence holds.
+    """Move the parameters, then back toward their old place until the limit holds.
 
-    What moved them keeps its state: an optimizer's moments are means of gradients, not of steps.
+    The optimizer keeps its state: its moments are means of gradients, not of steps.
 
     Args:
         limit: On the divergence (nats), > 0.
         parameters: What ``move`` changes.
         move: Takes the whole step.
-        kl_of_now: Returns the divergence (nats) of the policy with the parameters as they are.
+        kl_of_now: Returns the divergence (nats) of the policy with the current parameters.
 
     Returns:
-        The fraction of the step that was taken: 1 the whole, 0 none, where no try held.
+        The fraction of the step that was taken: 1 for all of it, 0 if every try failed.
     """
     starts = [parameter.clone() for parameter in parameters]
     move()

@@ -7,8 +7,8 @@
 
 ``train`` trains and returns a ``Run``; ``load`` opens one, or a policy without its run;
 ``pretrain`` imitates recorded actions; ``compare`` compares configurations over seeds. A ``Run``
-has its tables as DataFrames (``updates``, ``episodes``, ``evaluations``) and its ``policy()`` acts.
-The command line does the same for those who do not write Python.
+has its tables as DataFrames (``updates``, ``episodes``, ``evaluations``), and its ``policy()``
+acts. The command line does the same.
 """
 
 from importlib import import_module
@@ -72,8 +72,8 @@ _HOMES = {
     "UnsuitablePolicyError": "learner.networks.custom",
     **dict.fromkeys(_ERRORS, "cluster.errors"),
 }
-"""Where each name comes from. They are imported when they are first asked for: every module below
-imports this package, and the command line needs none of them."""
+"""The module of each name, imported at first use: every module below imports this package, and the
+command line needs none of them."""
 
 __all__ = [
     "Callback",

@@ -1,4 +1,4 @@
-"""What a program gives, checked against annotations: one way for the whole interface."""
+"""Checks of a program's arguments against their annotations, for the whole interface."""
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -38,7 +38,7 @@ EnvironmentSettings: TypeAlias = Annotated[
 
 _KINDS: Mapping[Any, tuple[str, Callable[[Any], bool]]] = {
     bool: ("True or False", lambda value: isinstance(value, bool)),
-    int: ("a whole number", lambda value: _is_number(value, int)),
+    int: ("an integer", lambda value: _is_number(value, int)),
     float: ("a number", lambda value: _is_number(value, int | float)),
     str: ("text", lambda value: isinstance(value, str) and value != ""),
     NoneType: ("None", lambda value: value is None),
@@ -48,19 +48,19 @@ _KINDS: Mapping[Any, tuple[str, Callable[[Any], bool]]] = {
         lambda value: isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping),
     ),
     Callable: (
-        "a class or a function that makes one, since every worker needs its own",
+        "a class or a function that makes one, because every worker needs its own",
         lambda value: callable(value) and (isinstance(value, type) or not _is_one(value)),
     ),
     np.ndarray: ("an array", lambda value: True),
 }
-"""What each kind of annotation is called, and what fits it; of other classes, their instances."""
+"""Each kind of annotation in words, and what fits it; for other classes, their instances."""
 
 
 def checked(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """Have a function refuse arguments that do not fit its annotations, before it does anything.
+    """Make a function refuse arguments that do not fit its annotations, before it does anything.
 
-    It then raises UsageError. Scalars of NumPy count as Python's, an empty text as no text. Arrays
-    are left to those who know their shapes, elements of lists to those who go through them.
+    It then raises UsageError. NumPy's scalars count as Python's, an empty text as no text. Arrays
+    and elements of lists are checked later, where they are used.
     """
     parameters = inspect.signature(function).parameters.values()
     annotations = {each.name: each.annotation for each in parameters}
@@ -100,7 +100,7 @@ def _found(name: str, value: Any, annotation: Any, fits: Callable[[Any], bool] |
 
 
 def _test_of(annotation: Any) -> Callable[[Any], bool] | None:
-    """Return what tells whether a value fits; None: every value does."""
+    """Return a check of values, or None if every value fits."""
     kind, members = get_origin(annotation) or annotation, get_args(annotation)
     if kind in (Any, inspect.Parameter.empty):
         return None
@@ -134,5 +134,5 @@ def _is_text(value: Any) -> bool:
 
 
 def _is_one(value: Any) -> bool:
-    """Return whether this is an environment or a policy, not what makes one."""
+    """Return whether this is an environment or a policy, instead of something that makes one."""
     return hasattr(value, "action_space") or hasattr(value, "parameters")

@@ -1,6 +1,6 @@
 """Ready-made callbacks: ``callbacks=[MaxUpdateTime(60)]``, or ``--callback`` with their names.
 
-To end a run that no longer gets better, there is the setting ``stop.patience_evaluations``.
+To end a run that no longer improves, use the setting ``stop.patience_evaluations``.
 """
 
 from typing import Annotated, TypeAlias
@@ -13,17 +13,17 @@ Seconds: TypeAlias = Annotated[float, "a number of seconds, > 0"]
 
 
 class MaxUpdateTime:
-    """Ends a run after an update that took too long: an environment slows down, a node is lost."""
+    """Ends a run after an update that took too long, as when an environment slows down."""
 
     @checked
     def __init__(self, max_s: Seconds) -> None:
-        """Say how long an update may take.
+        """Set how long an update may take.
 
         Args:
             max_s: Seconds of sampling and learning together, > 0.
 
         Raises:
-            UsageError: It is no such number.
+            UsageError: ``max_s`` is not a positive number.
         """
         if not max_s > 0:
             raise UsageError(f"MaxUpdateTime({max_s!r}): give a number of seconds, > 0")
@@ -38,7 +38,7 @@ class MaxUpdateTime:
 
 
 class SaveEachBest:
-    """Keeps a checkpoint of every evaluation that was the best so far, not of the last one alone.
+    """Keeps a checkpoint of every evaluation that was the best so far, not only of the last one.
 
     ``run.start_from RUN_DIR@UPDATE`` and ``reinforce replay`` find them.
     """

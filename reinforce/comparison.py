@@ -1,4 +1,4 @@
-"""``reinforce.compare``: configurations side by side, over their seeds, as tables."""
+"""``reinforce.compare``: compares configurations over their seeds, as tables."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ from reinforce.runs import Run
 
 
 class Comparison:
-    """Groups of runs that differ in their seeds only.
+    """Groups of runs that differ only in their seeds.
 
     Attributes:
         scores: One row per group: its name, the number of its runs, the statistic of the mean
@@ -64,14 +64,14 @@ def compare(
     """Compare configurations over their seeds (Agarwal et al. 2021, arXiv:2108.13264).
 
     Args:
-        runs: Runs or run directories; those that differ only in seed, name, place or speed are one
-            group, and each seed counts once. The weights that a run started from are part of its
-            configuration. Or a mapping of names to such lists, which says itself what is a group:
-            warm starts from the runs of several seeds, for example.
+        runs: Runs or run directories; those that differ only in seed, name, place or speed form a
+            group, and each seed counts once. The initial weights of a run are part of its
+            configuration. Or a mapping of names to such lists, which defines the groups: for warm
+            starts from runs of several seeds, for example.
         statistic: ``iqm``: mean of the middle half of the runs. ``mean``: of all.
 
     Raises:
-        UsageError: One is no run directory, or holds no update yet; there is no such statistic.
+        UsageError: One is not a run directory, or has no update yet; or there is no such statistic.
     """
     if isinstance(runs, Mapping):
         groups = [

@@ -1,4 +1,4 @@
-"""A moment of a run: its policy after some update, and the tickets that were drawn there."""
+"""A moment of a run: its policy after some update, and the tickets drawn there."""
 
 import pandas as pd
 
@@ -14,7 +14,7 @@ from reinforce.policy import Policy
 
 
 class Moment:
-    """A run after some update, from a checkpoint or made again; the run is only read.
+    """A run after some update, from a checkpoint or computed again; the run is only read.
 
     Attributes:
         update: Updates applied.
@@ -22,14 +22,14 @@ class Moment:
     """
 
     def __init__(self, past: Reconstruction, update: int, console: PlainConsole) -> None:
-        """Make it; errors as for ``Run.at``."""
+        """Restore the moment; errors as for ``Run.at``."""
         self.update = update
         self._past, self._console = past, console
         self._checkpoint = past.at(self.update)
         self.weights_sha256 = self._checkpoint.weights.sha256
 
     def policy(self) -> Policy:
-        """Return what acts with these weights."""
+        """Return the policy with these weights."""
         run, checkpoint = self._past.run, self._checkpoint
         config = Config.model_validate(checkpoint.config)
         spec = checkpoint.environment or read_environment(run.environment_file)
@@ -37,15 +37,15 @@ class Moment:
 
     @checked
     def play(self, ticket: int = 0) -> pd.DataFrame:
-        """Play a ticket of the batch that was drawn at this moment, and return a row per step.
+        """Play a ticket of the batch drawn at this moment, and return a row per step.
 
-        With ``cluster.lookahead`` 1 the batch was drawn with the weights before these, and so it is
-        played. Columns: update, ticket, episode, step (from 1 on), observation and action (as the
-        policy sees and emits them), reward, log_prob (nats), terminated, truncated.
+        With ``cluster.lookahead`` 1 the batch was played with the weights before these, and so is
+        the ticket. Columns: update, ticket, episode, step (from 1 on), observation and action (as
+        the policy sees and emits them), reward, log_prob (nats), terminated, truncated.
 
         Raises:
             UsageError: There is no such ticket.
-            NotReproducedError: It is not what the journal says that the run has played.
+            NotReproducedError: The ticket differs from what the journal recorded.
             Exception: Whatever the environment raises.
         """
         name = TicketName.parse(f"{self.update}:{ticket}")

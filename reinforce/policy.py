@@ -1,4 +1,4 @@
-"""A trained policy: takes the environment's observations and returns its actions, without it."""
+"""A trained policy: takes observations and returns actions, without the environment."""
 
 from typing import Any
 
@@ -22,10 +22,10 @@ from reinforce.workers.spaces import MASK_KEY, ActionDecoder
 
 
 class Policy:
-    """One version of the weights of a run.
+    """A policy with one version of a run's weights.
 
     Attributes:
-        update: Updates that made these weights.
+        update: Number of updates behind these weights.
         weights_sha256: Their digest.
     """
 
@@ -49,25 +49,25 @@ class Policy:
         greedy: bool = True,
         generator: np.random.Generator | None = None,
     ) -> tuple[Any, NDArray[np.float32]]:
-        """Return an action, and what a policy with a memory has to be given with the next step.
+        """Return an action, and the state to pass with the next step.
 
         Args:
             observation: As the environment returns it.
-            state: What the step before returned; None at the beginning of an episode.
-            mask: The action mask, if the environment gives one in ``info``; one that is part of the
+            state: The state from the previous step; None at the beginning of an episode.
+            mask: The action mask, if the environment gives one in ``info``; a mask in the
                 observation is found there.
             greedy: Take the most probable action; otherwise sample as in training.
-            generator: Random generator for sampled actions. None: one of the policy's own, seeded
-                with the run's seed.
+            generator: Random generator for sampled actions. None: the policy's own, seeded with the
+                run's seed.
 
         Returns:
-            The action in the form that ``env.step`` takes, and the new state; without a memory it
-            is empty.
+            The action in the form that ``env.step`` takes, and the new state, empty without a
+            memory.
 
         Raises:
-            UsageError: The environment has action masks, and none was given.
-            ValueError: The observation has another shape than those of training, or holds a NaN, an
-                infinity or a category outside its space; state or mask are none of this policy.
+            UsageError: The environment has action masks, but none was given.
+            ValueError: The observation has a different shape than in training, or holds a NaN, an
+                infinity or a category outside its space; or state or mask do not fit this policy.
         """
         rows = self._row(observation)
         try:
@@ -95,7 +95,7 @@ class Policy:
             raise ValueError(f"the observation {shown(observation)} holds a NaN or an infinity")
         if num_unknown(self._layout, rows):
             raise ValueError(
-                f"the observation {shown(observation)} holds a category that is not in its space"
+                f"the observation {shown(observation)} holds a category outside its space"
             )
         return rows
 
@@ -103,8 +103,8 @@ class Policy:
         shape = self._actor.states.shape
         if not isinstance(state, np.ndarray) or state.shape != shape:
             raise ValueError(
-                f"state = {shown(state)} is not what the step before returned: an array of shape "
-                f"{shape}, or None at the beginning of an episode"
+                f"state = {shown(state)} is not the state that the previous step returned: give an "
+                f"array of shape {shape}, or None at the beginning of an episode"
             )
         return state.astype(np.float32, copy=False)
 
@@ -117,7 +117,7 @@ class Policy:
             return read_mask(observation, self._spec.action)[None]
         if mask is None:
             raise UsageError(
-                f"the environment gives action masks in info[{MASK_KEY!r}]: hand it over as mask="
+                f"the environment gives action masks in info[{MASK_KEY!r}]: pass it as mask="
             )
         return read_mask({MASK_KEY: mask}, self._spec.action)[None]
 

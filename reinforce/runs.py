@@ -1,4 +1,4 @@
-"""A run as Python sees it: its settings, measurements and policy, and what can be done with it."""
+"""A run in Python: its settings, measurements and policy, and its verbs as methods."""
 
 import signal
 import time
@@ -40,18 +40,18 @@ _COUNTERS = ("updates", "environment_steps", "training_time_s", "timestamp_ms")
 _OF_EPISODES = (
     *("update", "ticket", "episode", "return", "length", "log_prob", "terminated", "truncated"),
 )
-"""Columns of the tables; a table without a row has them, too."""
+"""Columns of the tables, which empty tables have, too."""
 
 
 class Run(SavedPolicy):
-    """A run directory: only read, but for what its methods say."""
+    """A run directory. It is only read, except where a method says otherwise."""
 
     @checked
     def __init__(self, path: AnyPath) -> None:
         """Open a run directory.
 
         Raises:
-            UsageError: There is none at this path.
+            UsageError: There is no run directory at this path.
         """
         self._directory = RunDirectory.open(Path(path))
         self.path = self._directory.path
@@ -65,33 +65,33 @@ class Run(SavedPolicy):
 
     @property
     def summary(self) -> Mapping[str, Any]:
-        """What ``summary.json`` holds; empty as long as the run has not ended."""
+        """The content of ``summary.json``; empty until the run has ended."""
         return read_summary(self._directory.summary_file) or {}
 
     @property
     def status(self) -> str:
-        """``finished``, ``interrupted``, ``failed`` or ``running``; ``killed``: without an end."""
+        """``finished``, ``interrupted``, ``failed``, ``running``, or ``killed`` without a word."""
         if "status" in self.summary:
             return str(self.summary["status"])
         return "running" if is_being_written(self._directory.journal_file) else "killed"
 
     @property
     def weights_sha256(self) -> str | None:
-        """Digest of the last weights; None as long as the run has not ended."""
+        """Digest of the last weights; None until the run has ended."""
         return self.summary.get("weights_sha256")
 
     @property
     def evaluation(self) -> FinalEvaluation | None:
-        """The last evaluation, on seeds of its own; None if the run did not come to its end."""
+        """The final evaluation, on seeds reserved for it; None if the run did not finish."""
         found = self.summary.get("evaluation")
         return None if found is None else FinalEvaluation(found)
 
     @property
     def updates(self) -> pd.DataFrame:
-        """One row per update: counters, and metrics by the names that MLflow has.
+        """One row per update: counters, and metrics by their names in MLflow.
 
-        ``updates`` counts those applied, this one included. ``update`` is its number, from 0, as
-        tickets and ``episodes`` have it: ``run.episodes.merge(run.updates, on="update")``.
+        ``updates`` counts the updates applied so far, including this one. ``update`` is its number
+        from 0, as in tickets and ``episodes``: ``run.episodes.merge(run.updates, on="update")``.
         """
         return _table(self._rows(are_updates=True), ("update", *_COUNTERS, "rollout/return_mean"))
 
@@ -102,11 +102,11 @@ class Run(SavedPolicy):
 
     @property
     def episodes(self) -> pd.DataFrame:
-        """One row per episode that was learned from, in ticket order.
+        """One row per training episode, in ticket order.
 
         Columns: update, ticket, episode, return, length, log_prob (mean over its actions under the
         policy that played it, in nats), terminated, truncated, and the metrics from ``info``, such
-        as is_success. Runs of version 0.1 know neither log_prob nor how an episode ended.
+        as is_success. Runs of version 0.1 lack log_prob and how an episode ended.
         """
         size, tables = self.config.workers.episodes_per_ticket, []
         for entry in self._entries():
@@ -127,7 +127,7 @@ class Run(SavedPolicy):
     def _entries(self) -> Iterator[JournalEntry]:
         file = self._directory.journal_file
         if not file.exists():
-            raise RunDirectoryError(f"{file} is missing: what was measured stands there alone")
+            raise RunDirectoryError(f"{file} is missing, the only record of what was measured")
         return read_entries(file)
 
     def _rows(self, *, are_updates: bool) -> Iterator[dict[str, Any]]:
@@ -143,27 +143,27 @@ class Run(SavedPolicy):
     def policy(self, *, best: bool = False) -> Policy:
         """Return the newest policy, or the one with the best evaluation.
 
-        The environment is not made for it.
+        The environment is not created.
 
         Raises:
-            UsageError: There is no checkpoint of it, or the run is not known to be yours.
+            UsageError: There is no such checkpoint, or the run is not known to be yours.
         """
         return Policy(TrainedPolicy.load(self.path, best=best, plays=False))
 
     @checked
     def at(self, update: int, *, progress: bool = True) -> Moment:
-        """Return the run after so many updates, from the nearest checkpoint before on.
+        """Return the run after this many updates, from the nearest earlier checkpoint.
 
-        What no checkpoint holds is trained again, in this process and elsewhere than in the run
-        directory; each update has to be the one that the journal has.
+        Missing updates are computed again in this process, without touching the run directory; each
+        must match the journal.
 
         Args:
-            update: Updates applied, from 0 to those that the run has made.
+            update: Updates applied, from 0 to all that the run has made.
             progress: Print how far it is.
 
         Raises:
             UsageError: There is no such moment, or the run is not known to be yours.
-            NotReproducedError: An update comes out otherwise than in the journal.
+            NotReproducedError: An update differs from the journal.
             TrainingError: The environment or the learner failed on the way.
         """
         console = console_of(progress=progress)
@@ -178,20 +178,20 @@ class Run(SavedPolicy):
         track: bool = False,
         progress: bool = True,
     ) -> Certificate:
-        """Make updates again, in this process, and say whether they are those that were recorded.
+        """Compute updates again in this process, and compare them with the records.
 
         Args:
-            updates: How many, >= 1, drawn at random; or all, with every checkpoint and the final
-                evaluation.
-            seed: Of the draw, >= 0. None: a new one.
+            updates: How many updates, >= 1, drawn at random; or all, with every checkpoint and the
+                final evaluation.
+            seed: Seed of the draw, >= 0. None: a new one.
             track: Store the certificate as certificate.json with the run in MLflow. If MLflow does
-                not take it in the end, a RuntimeWarning says why.
+                not accept it, a RuntimeWarning says why.
             progress: Print how far it is.
 
         Raises:
-            UsageError: There is nothing to verify, the run is not known to be yours, or it is to be
-                tracked and not in MLflow.
-            TrainingError: An update cannot be made at all.
+            UsageError: There is nothing to verify, the run is not known to be yours, or ``track``
+                is set and the run is not in MLflow.
+            TrainingError: An update cannot be computed.
         """
         console = console_of(progress=progress)
         past = Reconstruction(self._directory, console)
@@ -223,15 +223,16 @@ class Run(SavedPolicy):
 
         Args:
             episodes: How many, >= 1.
-            seed: Of the episodes, >= 0; the same seed gives the same episodes, which neither
-                training nor its evaluations play. None: that of the run.
+            seed: Seed of the episodes, >= 0; the same seed gives the same episodes, which neither
+                training nor its evaluations play. None: the run's seed.
             sampled: Sample actions as in training.
             best: Take the checkpoint of the best evaluation instead of the newest one.
-            environment: What is played otherwise than in the run's evaluations: settings of the
+            environment: Changes to the environment of the run's evaluations: settings of the
                 section ``environment``, such as ``{"kwargs": {"gravity": -5.0}}``.
 
         Raises:
-            ConfigError, UnsuitableEnvironmentError, UsageError: It cannot be played here.
+            ConfigError, UnsuitableEnvironmentError, UsageError: The environment cannot be played
+                here.
             TicketFailedError: The environment failed.
         """
         trained = TrainedPolicy.load(self.path, best=best, changes=environment or {})
@@ -246,18 +247,19 @@ class Run(SavedPolicy):
         callbacks: Sequence[Callback] = (),
         progress: bool = True,
     ) -> "Run":
-        """Go on from the newest good checkpoint, as if nothing had happened, and return the run.
+        """Continue from the newest good checkpoint, as if nothing had happened, and return the run.
 
         Args:
             overrides: Settings that do not decide what is computed, such as
                 ``{"stop.max_updates": 200}``; with ``change``, others as well.
-            change: Go on with other settings on purpose, such as another learning rate: from here
-                on the run is one of neither configuration, and is counted apart.
+            change: Continue with other settings on purpose, such as another learning rate: from
+                here on the run belongs to neither configuration, and comparisons keep it apart.
             callbacks: As for ``train``.
             progress: Print how far it is.
 
         Raises:
-            ConfigError, UnsuitableEnvironmentError, UsageError: It cannot go on like this.
+            ConfigError, UnsuitableEnvironmentError, UsageError: The run cannot continue with these
+                settings.
             TrainingError: The run failed again.
             KeyboardInterrupt: The user stopped it; a checkpoint is written.
         """
@@ -277,7 +279,7 @@ class Run(SavedPolicy):
         """Draw the pictures of the run and return their paths.
 
         Args:
-            directory: Where to. None: ``plots/`` in the run directory.
+            directory: Folder for the pictures. None: ``plots/`` in the run directory.
         """
         own = self._directory.plots
         folder = Path(directory) if directory else self._directory.require_inside(own)
@@ -297,7 +299,7 @@ class Run(SavedPolicy):
         """Film episodes as mp4 and return the paths; arguments as for ``evaluate``.
 
         Raises:
-            UnsuitableEnvironmentError, UsageError: It cannot be filmed here.
+            UnsuitableEnvironmentError, UsageError: The environment cannot be filmed here.
         """
         output = Path(directory) if directory else None
         films = RecordCommand(
@@ -307,11 +309,11 @@ class Run(SavedPolicy):
 
     @checked
     def export(self, directory: AnyPath, *, onnx: bool = False, best: bool = False) -> Path:
-        """Write a policy that runs without this project, and return its folder.
+        """Export a policy that runs without this project, and return its folder.
 
         Raises:
-            ExportError: It would not act as the policy does; nothing was written.
-            UsageError: It cannot be exported.
+            ExportError: It would act differently; nothing was written.
+            UsageError: The policy cannot be exported.
         """
         trained = TrainedPolicy.load(self.path, best=best, plays=False)
         return export_policy(trained, Path(directory), onnx=onnx)
@@ -329,25 +331,25 @@ def load(
     evaluation_environment: Callable[..., Any] | None = None,
     trust: bool = False,
 ) -> Run | Any:
-    """Return a run that is there, or a policy without its run; nothing they name is imported.
+    """Open a run, or a policy without its run, without importing anything that it names.
 
     Args:
-        source: A run directory, whose run may still be going on: then it is a ``Run``. Or one of
-            these, which is a ``SavedPolicy``, with what of a ``Run`` makes sense without it:
-            a folder or URL of checkpoints, or one of its files (``"s3://bucket/runs/mine"``, with
-            ``@best`` or ``@UPDATE`` behind it for another than the newest); the folder of an
-            exported bundle; an agent of the zoo (``"zoo:cartpole"``); a model of MLflow
+        source: A run directory, whose run may still be training: this gives a ``Run``. Or one of
+            these, which gives a ``SavedPolicy``, a ``Run`` without everything that needs the run: a
+            folder or URL of checkpoints, or one of its files (``"s3://bucket/runs/mine"``,
+            followed by ``@best`` or ``@UPDATE`` for a version other than the newest); the folder of
+            an exported bundle; an agent of the zoo (``"zoo:cartpole"``); an MLflow model
             (``"models:/NAME@champion"``, ``"models:/NAME/3"``, ``"models:/NAME/latest"``,
             ``"models:/m-ID"``, ``"runs:/RUN_ID/best"``) in the store that
             ``mlflow.set_tracking_uri`` or the environment names, or in ``mlflow.db`` here.
-        environment: The class or function that a run was given from Python.
-        policy: The class of the policy, likewise.
-        evaluation_environment: The one of ``evaluation.environment``, if that is another.
-        trust: Use the code and the places that it names, although you have not made it.
+        environment: The class or function that the run was given from Python.
+        policy: The policy's class, likewise.
+        evaluation_environment: The object in ``evaluation.environment``, if it differs.
+        trust: Allow the code and places that it names, although you have not made it.
 
     Raises:
-        ConfigError: The run was given no object, but named one that is imported.
-        UsageError: It cannot be read, or is not there.
+        ConfigError: An object was passed, but the run names an importable one.
+        UsageError: It is missing or cannot be read.
     """
     name = str(source)  # a Path would take a slash out of a URL
     if is_run_directory(name):
@@ -365,7 +367,9 @@ def load(
         if thing is None:
             continue
         if not setting.startswith(PREFIX):
-            raise ConfigError(f"{name} names {setting!r}, which is imported: leave the object out")
+            raise ConfigError(
+                f"{name} names {setting!r}, which can be imported: leave the object out"
+            )
         give(setting, thing)
     if trust and isinstance(loaded, Run):
         note_trusted(loaded._directory, config)
@@ -373,18 +377,18 @@ def load(
 
 
 def _table(rows: Iterator[dict[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
-    """Return rows as a table; one without a row has at least these columns."""
+    """Return rows as a table, which has at least these columns."""
     table = pd.DataFrame(rows)
     return pd.DataFrame(columns=columns) if table.empty else table
 
 
 def console_of(*, progress: bool) -> PlainConsole:
-    """Return where a run's display goes."""
+    """Return the stream for a run's display."""
     return PlainConsole(quiet_when_unread=True, quiet=not progress)
 
 
 def raise_if_interrupted(exit_code: int) -> None:
-    """Do what Python does after the signal that ended a run in good order.
+    """Raise what Python raises for the signal that ended a run.
 
     Raises:
         KeyboardInterrupt: It was SIGINT.

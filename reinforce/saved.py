@@ -1,4 +1,4 @@
-"""A trained policy wherever it is kept: what can be done with it, with or without its run."""
+"""A trained policy, with or without its run, and what you can do with it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,14 +21,14 @@ from reinforce.policy import Policy
 
 
 class FinalEvaluation(dict[str, Any]):
-    """What ``summary.json`` says of a run's last evaluation, with the names of EvaluationResult.
+    """A run's final evaluation from ``summary.json``, with the names of EvaluationResult.
 
-    The returns of its episodes are not kept.
+    The returns of single episodes are not stored.
     """
 
     @property
     def episodes(self) -> int:
-        """How many were played."""
+        """Number of episodes."""
         return int(self["episodes"])
 
     @property
@@ -50,14 +50,14 @@ class FinalEvaluation(dict[str, Any]):
 
 @dataclass(frozen=True, eq=False)
 class EvaluationResult:
-    """What fresh episodes of a trained policy returned.
+    """Results of fresh episodes of a trained policy.
 
     Attributes:
         returns: [E] undiscounted, in the environment's unit.
         lengths: [E] in steps.
-        metrics: By name, [E] what ``info`` said of each episode; NaN where it said nothing.
+        metrics: By name, [E] values from ``info`` for each episode; NaN where missing.
         greedy: Whether the most probable action was taken.
-        update: Updates that made the weights.
+        update: Number of updates behind the weights.
     """
 
     returns: NDArray[np.float64]
@@ -68,7 +68,7 @@ class EvaluationResult:
 
     @property
     def episodes(self) -> int:
-        """How many were played: E."""
+        """Number of episodes: E."""
         return len(self.returns)
 
     @property
@@ -89,12 +89,12 @@ class EvaluationResult:
 
 
 class SavedPolicy:
-    """A policy without its run: from a checkpoint, an exported bundle, or a model of MLflow.
+    """A policy without its run: from a checkpoint, an exported bundle, or an MLflow model.
 
-    A ``Run`` has the same, and more.
+    A ``Run`` has the same methods, and more.
 
     Attributes:
-        source: The name by which this very version is found again.
+        source: A name that identifies exactly this version.
     """
 
     def __init__(self, stored: StoredPolicy, *, trust: bool = False) -> None:
@@ -103,7 +103,7 @@ class SavedPolicy:
 
     @property
     def config(self) -> Config:
-        """The configuration that it was trained with; of a bundle or a model, without secrets."""
+        """The configuration that it was trained with; from a bundle or a model, without secrets."""
         return self._stored.config
 
     @property
@@ -112,10 +112,10 @@ class SavedPolicy:
         return self._stored.checkpoint.weights.sha256
 
     def policy(self) -> Policy:
-        """Return what acts; the environment is not made for it.
+        """Return the policy; the environment is not created.
 
         Raises:
-            UsageError: Its class would have to be imported, and nobody vouches for it.
+            UsageError: Its class would have to be imported, and you have not trusted it.
         """
         return Policy(self._trained(plays=False))
 
@@ -127,23 +127,23 @@ class SavedPolicy:
 
         Args:
             episodes: How many, >= 1.
-            seed: Of the episodes, >= 0; the same seed gives the same episodes, which neither
-                training nor its evaluations play. None: that of the run.
+            seed: Seed of the episodes, >= 0; the same seed gives the same episodes, which neither
+                training nor its evaluations play. None: the run's seed.
             sampled: Sample actions as in training.
 
         Raises:
-            UnsuitableEnvironmentError, UsageError: It cannot be played here.
+            UnsuitableEnvironmentError, UsageError: The environment cannot be played here.
             TicketFailedError: The environment failed.
         """
         return evaluated(self._trained(plays=True), episodes, seed, sampled=sampled)
 
     @checked
     def export(self, directory: AnyPath, *, onnx: bool = False) -> Path:
-        """Write a policy that runs without this project, and return its folder.
+        """Export a policy that runs without this project, and return its folder.
 
         Raises:
-            ExportError: It would not act as the policy does; nothing was written.
-            UsageError: It cannot be exported.
+            ExportError: It would act differently; nothing was written.
+            UsageError: The policy cannot be exported.
         """
         return export_policy(self._trained(plays=False), Path(directory), onnx=onnx)
 
@@ -163,7 +163,7 @@ class SavedPolicy:
 def evaluated(
     trained: TrainedPolicy, episodes: int, seed: int | None, *, sampled: bool
 ) -> EvaluationResult:
-    """Return what fresh episodes of a policy come to; errors as for ``SavedPolicy.evaluate``."""
+    """Return the results of fresh episodes; errors as for ``SavedPolicy.evaluate``."""
     seed = trained.config.run.seed if seed is None else seed
     tickets = trained.tickets(seed, episodes, greedy=not sampled)
     reports = [report for report, _ in trained.play(tickets)]

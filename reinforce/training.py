@@ -1,4 +1,4 @@
-"""Making runs: from what a program says to a configuration, and from there to a run directory."""
+"""``reinforce.train`` and ``reinforce.pretrain``: make runs from a program's arguments."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,8 +20,8 @@ from reinforce.workers.misnamed_environment import faults_of_id
 
 Source: TypeAlias = Annotated[
     str | Path | Mapping[str, Any] | Config | None,
-    "a preset, the path of a YAML file, a mapping of sections or a Config; a class or a function "
-    "is given as environment=",
+    "a preset, the path of a YAML file, a mapping of sections or a Config; pass a class or a "
+    "function as environment=",
 ]
 
 
@@ -46,25 +46,26 @@ def train(  # noqa: PLR0913  (a program says as much as a command line)
             a ``Config``. None: the defaults.
         overrides: Settings on top of it, ``{"section.field": value}``; ``reinforce train --help``
             and ``reinforce.Config`` list them all.
-        environment: What is played (``environment.id``): an id in Gymnasium's registry, or a class
-            or function that makes one. It may be defined in a notebook or in the program itself:
-            then workers are sent the object, and `load` needs it to evaluate the run later.
-        policy: The policy (``policy.kind``): ``"mlp"``, ``"cnn"``, ``"gru"``, or a class of yours,
-            a ``torch.nn.Module`` as docs/policies.md describes it.
-        seed: Seed of everything random, >= 0 (``run.seed``).
+        environment: The environment (``environment.id``): an id in Gymnasium's registry, or a class
+            or function that makes one. If it is defined in a notebook or in the program itself,
+            workers receive the object, and `load` needs it to evaluate the run later.
+        policy: The policy (``policy.kind``): ``"mlp"``, ``"cnn"``, ``"gru"``, or your own class, a
+            ``torch.nn.Module`` as docs/policies.md describes it.
+        seed: Seed of all random numbers, >= 0 (``run.seed``).
         name: Name of the run and of its folder (``run.name``). None: environment, seed and time.
         directory: Folder of runs (``run.directory``).
         backend: ``"ray"`` or ``"inline"`` (``cluster.backend``); the weights are the same.
-        callbacks: Functions that are called with a ``TrainingEvent`` after each update and each
-            evaluation. One that raises ends the run, after a checkpoint.
+        callbacks: Functions to call with a ``TrainingEvent`` after each update and each evaluation.
+            If one raises, the run ends after a checkpoint.
         progress: Print how far it is.
 
     Returns:
         The finished run.
 
     Raises:
-        ConfigError, UnsuitableEnvironmentError, UsageError: It cannot be run; nothing is left.
-        TrainingError: The run failed; its directory says why, and ``load(...).resume()`` goes on.
+        ConfigError, UnsuitableEnvironmentError, UsageError: The run cannot start; nothing is left
+            behind. TrainingError: The run failed; its directory says why, and
+            ``load(...).resume()`` continues.
         KeyboardInterrupt: The user stopped it; a checkpoint is written.
     """
     started_s, callbacks = time.monotonic(), checked_callbacks(callbacks)
@@ -98,32 +99,32 @@ def pretrain(  # noqa: PLR0913  (as above)
     held_out: float = 0.1,
     progress: bool = True,
 ) -> Run:
-    """Fit a policy to recorded actions, and return a run without updates that holds it.
+    """Fit a policy to recorded actions, and return a run without updates that contains it.
 
-    By maximum likelihood (behaviour cloning), with the optimizer and the step size of the section
-    learner. ``train(..., {"run.start_from": run})`` goes on from there.
+    By maximum likelihood (behaviour cloning), with the section learner's optimizer and learning
+    rate. ``train(..., {"run.start_from": run})`` continues from there.
 
     Args:
         source: As for ``train``.
         data: Arrays by name, or the path of an ``.npz`` file: ``observations`` [n, ...] and
-            ``actions`` [n, ...] as the environment has them (of a Dict ``observations/KEY``), and
-            perhaps ``action_masks`` [n, choices] and ``episode_lengths`` [E].
+            ``actions`` [n, ...] in the environment's format (for a Dict ``observations/KEY``), and
+            optionally ``action_masks`` [n, choices] and ``episode_lengths`` [E].
         overrides: As for ``train``.
         environment: As for ``train``.
         policy: As for ``train``.
-        seed: Of the first weights, the order of the data, and what is held out.
+        seed: Seed of the initial weights, the order of the data, and the held-out share.
         name: As for ``train``.
         directory: As for ``train``.
-        epochs: How often all of the data is seen, >= 1.
-        batch_steps: Pairs per gradient, >= 1; of a policy with a memory in whole episodes.
-        held_out: Share of the data that is not learned from; ``run.summary["pretraining"]`` says
-            how likely and how often right its actions are.
+        epochs: Passes over the data, >= 1.
+        batch_steps: Pairs per gradient, >= 1; in whole episodes for a policy with a memory.
+        held_out: Share of the data to hold out; ``run.summary["pretraining"]`` has its likelihood
+            and accuracy.
         progress: Print how far it is.
 
     Raises:
-        ConfigError, UnsuitableEnvironmentError, UsageError: The data does not fit, or it cannot be
-            run; nothing is left.
-        TrainingError: The likelihood is not finite; nothing is left.
+        ConfigError, UnsuitableEnvironmentError, UsageError: The data does not fit, or training
+            cannot start; nothing is left behind.
+        TrainingError: The likelihood is not finite; nothing is left behind.
     """
     started_s, fit = time.monotonic(), Fit(epochs, batch_steps, held_out)
     named = {
@@ -142,14 +143,14 @@ def _config_of(
     overrides: Settings | None,
     named: Mapping[str, Any],
 ) -> Config:
-    """Return the configuration of a new run, with settings on top and those that are named."""
+    """Return the configuration of a new run, with settings and named arguments on top."""
     said = {key: value for key, value in named.items() if value is not None}
     config = overlaid(_sections(source), {**(overrides or {}), **said})
     return with_overrides(config, {"run.name": config.run.name or free_name(config)})
 
 
 def _sections(source: Source) -> Mapping[str, Any]:
-    """Return the sections of a source; a mapping as it is, so that more can be laid on it."""
+    """Return the sections of a source; a mapping unchanged, so that settings can be added."""
     if isinstance(source, Config):
         return source.model_dump()
     if isinstance(source, str | Path):
@@ -158,5 +159,5 @@ def _sections(source: Source) -> Mapping[str, Any]:
 
 
 def _name_of(thing: str | Callable[..., Any] | None) -> str | None:
-    """Return what stands in a configuration for a class, a function, or a name of one."""
+    """Return the name in a configuration for a class, a function, or the name of one."""
     return name_of(thing) if callable(thing) else thing

@@ -28,6 +28,20 @@ INSTEAD = {
     r"\bbe it\b": "whether it is",
     r"\bthe fewer ones\b": "fewer",
     r"\bonce more to\b": "again to",
+    r"\blimits? of time\b": "time limit",
+    r"\bstands? twice\b": "appears twice",
+    r"\bhow (?:\w+ )?(?:it|they|runs?) stands?\b": "its state",
+    r"\bnobody (?:can tell|vouches)\b": "unknown, ambiguous, not trusted",
+    r"\b(?:all|no|whose) chance\b": "random numbers",
+    r"\bof no influence\b": "does not affect",
+    r"\bsays? of (?:it|them|itself|each|an?|its|what|such)\b": "says about",
+    r"\bruns? (?:that|which) (?:is|are) (?:still )?going on\b": "a live run",
+    r"\bof yours\b": "your own",
+    r"\bat hand\b": "available",
+    r"\b(?:takes?|taken|comes?|came) along\b": "is included",
+    r"\bother ones\b": "others, different ones",
+    r"\bbehind the (?:limit|name|preset|last step)\b": "past, after",
+    r", for (?:it|they|nobody|then) (?:\w+ )?(?:is|are|has|have|would|may|does)\b": "because",
 }
 
 

@@ -1,7 +1,7 @@
-"""What sampling is: tickets, environments, rollouts and the worker that plays tickets.
+"""Sampling: tickets, environments, rollouts and the worker that plays tickets.
 
-Plain classes that run in one process and know neither Ray nor MLflow, and of the learner only the
-policy, its weights and the trajectory type. Nothing here imports Torch.
+Plain classes that run in one process and know neither Ray nor MLflow. From the learner they use
+only the policy, its weights and the trajectory type. Nothing here imports Torch.
 """
 
 if __name__ != "reinforce.workers":

@@ -1,6 +1,6 @@
-"""Closing environments: one that raises on the way out costs neither a result nor the others.
+"""Closing environments: an error in one affects neither results nor the other environments.
 
-Simulators that died often raise again when they are closed.
+Dead simulators often raise again when they are closed.
 """
 
 from collections.abc import Iterable
@@ -24,8 +24,8 @@ def close_all(environments: Iterable[_Closable]) -> list[str]:
             environment.close()
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever users' code raises
             complaints.append(
-                f"close() of the environment raises {described(error)}; what it holds, such as "
-                "processes, ports and files, may stay behind"
+                f"close() of the environment raises {described(error)}; its processes, ports and "
+                "files may stay behind"
             )
     return complaints
 
@@ -42,12 +42,12 @@ class Closing:
         self.complaints: list[str] = []
 
     def add(self, environment: _Environment) -> _Environment:
-        """Return the environment, which is closed at the end."""
+        """Add an environment to close at the end, and return it."""
         self._environments.append(environment)
         return environment
 
     def keep_open(self) -> None:
-        """Close nothing: the environments are passed on."""
+        """Keep the environments open, because someone else takes them over."""
         self._environments = []
 
     def __enter__(self) -> Self:

@@ -1,13 +1,13 @@
-"""Recorded (observation, action) pairs: arrays of a dataset as the trajectories that are learned.
+"""Recorded (observation, action) pairs: converts the arrays of a dataset to trajectories.
 
-The arrays by name, n pairs each, as the environment gives and takes them:
+The arrays by name, n pairs each, in the environment's own format:
 
-* ``observations`` [n, ...]; of a Dict or Tuple one for each part, ``observations/arm/speed``
+* ``observations`` [n, ...]; for a Dict or Tuple, one array per part, ``observations/arm/speed``
 * ``actions`` [n, ...]; likewise, ``actions/gear``
-* ``action_masks`` [n, choices], bool, where the environment gives masks in ``info``; one that is
-  part of the observation is ``observations/action_mask``
-* ``episode_lengths`` [E], whole numbers with sum n, where pairs are the steps of whole episodes;
-  without it each pair stands for itself, and no policy with a memory can learn from them
+* ``action_masks`` [n, choices], bool, if the environment gives masks in ``info``; a mask in the
+observation is ``observations/action_mask``
+* ``episode_lengths`` [E], integers with sum n, if pairs are the steps of whole episodes; without
+it, each pair stands alone, and no policy with a memory can learn from them
 """
 
 from collections.abc import Mapping
@@ -27,13 +27,13 @@ ARRAYS = OBSERVATIONS, ACTIONS, MASKS, LENGTHS = (
     *("observations", "actions"),
     *("action_masks", "episode_lengths"),
 )
-"""Names, or their beginnings."""
+"""Names, or prefixes of names."""
 
 _EDGE = 0.999
-"""A number at a bound is the tanh of infinity; it counts as this share of the way there."""
+"""Share of the way to a bound for a number on the bound, which would be the tanh of infinity."""
 
 _ROUNDING = 1e-6
-"""By which numbers of float64 may be beyond a bound of float32, relative to the bounds."""
+"""How far float64 numbers may exceed a float32 bound, relative to the bounds."""
 
 
 class UnsuitableDataError(ConfigError):
@@ -44,8 +44,8 @@ def trajectories_of(arrays: Mapping[str, NDArray[Any]], spec: EnvironmentSpec) -
     """Return a dataset as trajectories without rewards.
 
     Args:
-        arrays: By name, as above; others are of no interest.
-        spec: What the policy sees and does.
+        arrays: By name, as above; others are ignored.
+        spec: The policy's observations and actions.
 
     Raises:
         UnsuitableDataError: Something is missing, or does not fit the spaces.
@@ -89,24 +89,24 @@ def _array(arrays: Mapping[str, NDArray[Any]], name: str) -> NDArray[Any]:
     array = np.asarray(arrays[name])
     if array.dtype.kind not in "biuf" or array.ndim == 0 or len(array) == 0:
         raise UnsuitableDataError(
-            f"{name} must be an array of numbers, a row per pair, and is {array.dtype} of shape "
-            f"{array.shape}"
+            f"{name} must be an array of numbers with a row per pair, but is {array.dtype} of "
+            f"shape {array.shape}"
         )
     return array
 
 
 def _rows(arrays: Mapping[str, NDArray[Any]], name: str, shape: tuple[int, ...]) -> NDArray[Any]:
-    """Return [*shape] an array of numbers that are finite.
+    """Return [*shape] an array of finite numbers.
 
     Raises:
-        UnsuitableDataError: It has another shape, or holds a NaN or an infinity.
+        UnsuitableDataError: It has a different shape, or holds a NaN or an infinity.
     """
     array = _array(arrays, name)
     if array.shape != shape:
-        raise UnsuitableDataError(f"{name} has shape {array.shape}, and the space asks for {shape}")
+        raise UnsuitableDataError(f"{name} has shape {array.shape}, but the space requires {shape}")
     with np.errstate(over="ignore"):
         is_finite = np.isfinite(array.astype(np.float32))
-    _refuse(name, array, ~is_finite, "no finite number of 32 bits")
+    _refuse(name, array, ~is_finite, "not a finite 32-bit number")
     return array
 
 
@@ -124,7 +124,7 @@ def _observed(arrays: Mapping[str, NDArray[Any]], leaf: ObservationLeaf, num: in
     name = _name(OBSERVATIONS, leaf.path)
     array = _rows(arrays, name, (num, *leaf.shape))
     if leaf.kind == "pixels" and array.dtype != np.uint8:
-        raise UnsuitableDataError(f"{name} is {array.dtype}, and pixels are uint8")
+        raise UnsuitableDataError(f"{name} is {array.dtype}, but pixels must be uint8")
     if leaf.kind == "categories":
         _require_categories(name, array, leaf)
     return array
@@ -134,11 +134,11 @@ def _require_categories(name: str, array: NDArray[Any], leaf: ObservationLeaf | 
     starts, counts = (np.reshape(x, leaf.shape) for x in (leaf.starts, leaf.counts))
     outside = (array < starts) | (array >= starts + counts) | (array != np.floor(array))
     span = f"{starts.min()} to {(starts + counts).max() - 1}"
-    _refuse(name, array, outside, f"the space has whole numbers from {span}")
+    _refuse(name, array, outside, f"the space has integers from {span}")
 
 
 def _encoded(arrays: Mapping[str, NDArray[Any]], leaf: ActionLeaf, num: int) -> NDArray[Any]:
-    """Return [num, size] the actions as the policy emits them."""
+    """Return [num, size] the actions in the policy's form."""
     name = _name(ACTIONS, leaf.path)
     array = _rows(arrays, name, (num, *leaf.shape))
     if leaf.kind == "gaussian":
@@ -152,7 +152,7 @@ def _encoded(arrays: Mapping[str, NDArray[Any]], leaf: ActionLeaf, num: int) -> 
 
 
 def _unsquashed(name: str, numbers: NDArray[np.float64], leaf: ActionLeaf) -> NDArray[np.float64]:
-    """Return the numbers before the tanh, where there are two bounds."""
+    """Return the numbers before the tanh, for components with two bounds."""
     low, high, squashed = np.array(leaf.low), np.array(leaf.high), np.array(leaf.is_squashed)
     finite = [abs(bound) for bound in (*leaf.low, *leaf.high) if np.isfinite(bound)]
     slack = _ROUNDING * max(finite, default=0.0)
@@ -171,17 +171,17 @@ def _lengths(arrays: Mapping[str, NDArray[Any]], num: int) -> NDArray[np.int64]:
     lengths = _array(arrays, LENGTHS)
     if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or lengths.sum() != num:
         raise UnsuitableDataError(
-            f"{LENGTHS} are {lengths.dtype} of shape {lengths.shape} with sum {lengths.sum()}; "
-            f"whole numbers [E] with sum {num} are needed"
+            f"{LENGTHS} are {lengths.dtype} of shape {lengths.shape} with sum {lengths.sum()}; it "
+            f"must hold integers [E] with sum {num}"
         )
-    _refuse(LENGTHS, lengths, lengths < 1, "an episode has a step or more")
+    _refuse(LENGTHS, lengths, lengths < 1, "every episode needs at least one step")
     return lengths.astype(np.int64)
 
 
 def _masks(
     arrays: Mapping[str, NDArray[Any]], spec: EnvironmentSpec, actions: NDArray[Any]
 ) -> NDArray[np.bool_] | None:
-    """Return [num, num_choices] the masks, under which each action is allowed."""
+    """Return [num, num_choices] the masks, after checking that each action is allowed."""
     if spec.action_mask is None:
         return None
     in_info = spec.action_mask == "info"

@@ -1,7 +1,8 @@
-"""Looks for episodes without an end before anything is started: greedy policies walk into walls.
+"""Looks for endless episodes before a run starts: greedy policies walk into walls.
 
-Random play leads out of most mazes, and an untrained policy's most probable actions seldom do. A
-limit of time ends both; without one, or if a vector implementation ignores it, a warning says so.
+Random play leads out of most mazes, but an untrained policy's most probable actions seldom do. A
+time limit ends both; without one, or if a vector implementation ignores it, the user gets a
+warning.
 """
 
 from collections.abc import Iterator
@@ -38,13 +39,13 @@ def find_endless_play(
     environment: gymnasium.Env[Any, Any],
     random_steps: int,
 ) -> list[str]:
-    """Return a sentence if an episode of most probable actions does not end.
+    """Return a warning if an episode of most probable actions does not end.
 
     Args:
-        config: What is to be run.
-        spec: The environment.
-        environment: It, without a limit of time.
-        random_steps: Steps after which an episode of random actions ended.
+        config: The configuration of the run.
+        spec: Its description.
+        environment: The environment, without a time limit.
+        random_steps: Length of an episode of random actions.
 
     Raises:
         EnvironmentFaultError, InvalidMaskError: Anything raises or has the wrong form.
@@ -62,17 +63,17 @@ def find_endless_play(
         )
         if rollout.num_steps == max_steps and not rollout.ended:
             return [
-                f"environment.id = {config.environment.id!r} has no limit of time, and a policy "
-                f"may play forever: {random_steps:,} random actions ended an episode, and "
-                f"{max_steps:,} most probable ones of an untrained policy did not. "
-                "Evaluations cut such episodes (evaluation.max_episode_steps), training plays on: "
-                "set environment.max_episode_steps"
+                f"environment.id = {config.environment.id!r} has no time limit, so a policy may "
+                f"play forever: an episode ended after {random_steps:,} random actions, but not "
+                f"after {max_steps:,} most probable actions of an untrained policy. Evaluations "
+                "cut such episodes (evaluation.max_episode_steps), training does not: set "
+                "environment.max_episode_steps"
             ]
     return []
 
 
 def find_ignored_limit(config: Config, spec: EnvironmentSpec) -> list[str]:
-    """Return a sentence if the vector implementation goes on after the limit of time."""
+    """Return a warning if the vector implementation continues past the time limit."""
     limit = vector_limit(config.environment)
     is_used = config.environment.use_vector_implementation and spec.has_vector_implementation
     if not (is_used and limit):
@@ -92,15 +93,15 @@ def find_ignored_limit(config: Config, spec: EnvironmentSpec) -> list[str]:
             )
             if not ended and len(digests) > limit:
                 return [
-                    f"{name} does not end an episode after {limit:,} steps, which is its limit of "
-                    "time, and may play forever. Evaluations cut such episodes, training plays "
-                    "on: set environment.use_vector_implementation to false"
+                    f"{name} does not end an episode after {limit:,} steps, its time limit, and "
+                    "may play forever. Evaluations cut such episodes, training does not: set "
+                    "environment.use_vector_implementation to false"
                 ]
     return []
 
 
 def _random_policies(config: Config, spec: EnvironmentSpec) -> Iterator[Policy]:
-    """Yield linear policies of random weights, which stand for untrained ones of any kind."""
+    """Yield linear policies with random weights, as examples of untrained ones."""
     architecture = replace(
         architecture_of(config, spec), kind="mlp", hidden_sizes=(), normalize_observations=False
     )

@@ -1,6 +1,6 @@
-"""Environments: made by id and put in their wrappers, or described by what a policy has to know.
+"""Making environments by id, with their wrappers, and describing them for a policy.
 
-What cannot be made or learned in is refused with the reason and the way out.
+Unsuitable ones are refused with the reason and the way out.
 """
 
 import importlib
@@ -36,7 +36,7 @@ from reinforce.workers.wrappers import ActionSubset, FrameDifferences, PointsAsE
 SINGLE_ENVIRONMENTS = (
     "; set environment.use_vector_implementation to false to step single environments"
 )
-"""The way out where a vector implementation fails."""
+"""The way out if a vector implementation fails."""
 
 _SEVERAL_AGENTS = (
     "; environments of several agents, such as PettingZoo's and RLlib's MultiAgentEnv, are not "
@@ -48,7 +48,7 @@ _EXTRAS = {
     "mujoco": ("mujoco",),
     "box2d": ("box2d",),
 }
-"""Extras of ``pyproject.toml`` and the words by which errors name what they hold."""
+"""Extras of ``pyproject.toml``, with words that identify their packages in errors."""
 
 _OWN_WRAPPERS: dict[str, Callable[..., gymnasium.Env[Any, Any]]] = {
     wrapper.__name__: wrapper for wrapper in (ActionSubset, FrameDifferences, PointsAsEpisodes)
@@ -56,37 +56,36 @@ _OWN_WRAPPERS: dict[str, Callable[..., gymnasium.Env[Any, Any]]] = {
 
 _REFUSED_WRAPPERS = {
     "Autoreset": "workers reset each episode themselves, with the seed of its ticket",
-    "NormalizeObservation": "its statistics would differ from worker to worker; use "
+    "NormalizeObservation": "its statistics would differ between workers; use "
     "policy.normalize_observations, whose statistics are part of the weights",
-    "NormalizeReward": "its statistics would differ from worker to worker; use "
-    "learner.advantage_scale",
+    "NormalizeReward": "its statistics would differ between workers; use learner.advantage_scale",
     "NumpyToTorch": "what workers record are NumPy arrays",
     "JaxToTorch": "what workers record are NumPy arrays",
     "HumanRendering": "workers have no screen",
-    "RecordVideo": "every worker would write over the videos of the others",
+    "RecordVideo": "every worker would overwrite the videos of the others",
 }
 
 EnvironmentFactory = Callable[[EnvironmentConfig, Placement], gymnasium.Env[Any, Any]]
-"""Makes one environment: ``make_environment``, or one that adds to what it makes."""
+"""Makes one environment: ``make_environment``, or a variant of it."""
 
 VectorFactory = Callable[[EnvironmentConfig, int, Placement], VectorEnv[Any, Any, Any]]
-"""Makes a vector implementation with so many lanes: ``make_vector_environment``, or the like."""
+"""Makes a vector implementation with this many lanes: ``make_vector_environment`` or a variant."""
 
 
 class UnsuitableEnvironmentError(ReinforceError):
-    """An environment that cannot be made or learned in; the message says why and what to do."""
+    """An environment that cannot be made or used; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
 class EnvironmentSpec:
-    """What the rest of the system needs to know of an environment.
+    """What the rest of the system needs to know about an environment.
 
     Attributes:
         observation: How its observations are stored.
         action: How its actions are stored.
-        has_vector_implementation: The environment steps many copies of itself at once, each with
-            the spaces of one alone.
-        action_mask: Where it says which choices are allowed, or None if it never does.
+        has_vector_implementation: Whether the environment steps many copies of itself at once, each
+            with the spaces of a single one.
+        action_mask: Where it gives action masks, or None if it has none.
     """
 
     observation: ObservationLayout
@@ -99,7 +98,7 @@ def inspect_environment(config: EnvironmentConfig) -> EnvironmentSpec:
     """Make the environment once, reset it, and describe it.
 
     Raises:
-        UnsuitableEnvironmentError: It cannot be made, or no policy here can see or act in it.
+        UnsuitableEnvironmentError: It cannot be made, or no policy here supports its spaces.
     """
     with Closing() as closing:
         spec = describe_environment(config, closing.add(make_environment(config)))
@@ -109,7 +108,7 @@ def inspect_environment(config: EnvironmentConfig) -> EnvironmentSpec:
 def describe_environment(
     config: EnvironmentConfig, environment: gymnasium.Env[Any, Any]
 ) -> EnvironmentSpec:
-    """Return what one environment alone says; errors as for ``inspect_environment``."""
+    """Return the description of a single environment; errors as for ``inspect_environment``."""
     try:
         action = action_layout(environment.action_space)
         is_masked = action.num_choices > 0
@@ -123,9 +122,9 @@ def describe_environment(
 def with_vector_implementation(
     config: EnvironmentConfig, spec: EnvironmentSpec, placement: Placement = ALONE
 ) -> EnvironmentSpec:
-    """Return the description with whether the environment steps many copies of itself.
+    """Complete the description: does the environment step many copies of itself?
 
-    Its vector implementation may be made for that, so no other instance should be open there.
+    This may create its vector implementation, so no other instance should be open.
     """
     steps_as_vector = registers_vector_implementation(config) and (
         not config.use_vector_implementation or _has_the_spaces(config, spec, placement)
@@ -134,7 +133,7 @@ def with_vector_implementation(
 
 
 def placement_of(config: EnvironmentConfig, spec: EnvironmentSpec) -> list[str]:
-    """Return the parameters that receive an instance's place."""
+    """Return the constructor's parameters for an instance's place."""
     registration = _registration(config)
     steps_as_vector = config.use_vector_implementation and spec.has_vector_implementation
     played = registration.vector_entry_point if steps_as_vector else registration.entry_point
@@ -142,22 +141,22 @@ def placement_of(config: EnvironmentConfig, spec: EnvironmentSpec) -> list[str]:
 
 
 def registers_vector_implementation(config: EnvironmentConfig) -> bool:
-    """Return whether the environment brings one, and no wrapper of ours stands before it."""
+    """Return whether the environment has one, and the configuration names no wrapper."""
     return not config.wrappers and _registration(config).vector_entry_point is not None
 
 
 def registered_limit(config: EnvironmentConfig) -> int | None:
-    """Return the limit of time, in steps, that the environment is registered with, if any."""
+    """Return the registered time limit of the environment in steps, if any."""
     return _registration(config).max_episode_steps
 
 
 def make_environment(
     config: EnvironmentConfig, placement: Placement = ALONE
 ) -> gymnasium.Env[Any, Any]:
-    """Return one environment, in the wrappers that its registration and the configuration name.
+    """Return one environment, with the wrappers from its registration and the configuration.
 
-    Its action masks are in ``info`` or among its observations, if it has any. Its constructor is
-    given its place, if it asks for it.
+    Its action masks, if any, are in ``info`` or in its observations. Its constructor receives its
+    place, if it has parameters for it.
 
     UnsuitableEnvironmentError if there is no such id or wrapper, or a constructor fails.
     """
@@ -187,7 +186,7 @@ def make_vector_environment(
 ) -> VectorEnv[Any, Any, Any]:
     """Return the environment's own vector implementation with ``num_lanes`` copies.
 
-    It is one instance, and receives its place like one.
+    It counts as one instance, and receives its place like one.
     """
     registration = _registration(config)
     kwargs = _placed_kwargs(config, registration, registration.vector_entry_point, placement)
@@ -204,7 +203,7 @@ def make_vector_environment(
 
 @contextmanager
 def refusing(what: str, way_out: str = "") -> Iterator[None]:
-    """Refuse an environment whose code raises in here, with what that means and the way out."""
+    """Turn any error in this context into an UnsuitableEnvironmentError with the way out."""
     with warnings.catch_warnings():
         # The user chose the version; that a newer one exists is no news to an experiment's log.
         warnings.filterwarnings("ignore", message=".*is out of date")
@@ -220,7 +219,7 @@ def refusing(what: str, way_out: str = "") -> Iterator[None]:
 
 
 def _registration(config: EnvironmentConfig) -> EnvSpec:
-    """Return the registration that the id names, or one for the user's callable."""
+    """Return the registration of an id, or one for the user's callable."""
     module_name, _, name = config.id.rpartition(":")
     try:
         own = given(config.id)
@@ -253,13 +252,13 @@ def _placed_kwargs(
     entry_point: Any,
     placement: Placement,
 ) -> dict[str, Any]:
-    """Return the arguments of a constructor; those of the user have the last word."""
+    """Return the arguments of a constructor; the user's take precedence."""
     given = {**registration.kwargs, **config.kwargs}
     return {**placement.asked_by(entry_point, given), **config.kwargs}
 
 
 def _known_names(module_name: str) -> list[str]:
-    """Return what a name could have meant: any id, or what a module or its package offers."""
+    """Return names that could have been meant: any id, or those of a module or its package."""
     if not module_name:
         return list(gymnasium.registry)
     found = vars(sys.modules[module_name]) if module_name in sys.modules else {}
@@ -278,7 +277,7 @@ def _near(name: str, known: Iterable[str]) -> str:
 
 
 def _require_spaces(config: EnvironmentConfig, environment: gymnasium.Env[Any, Any]) -> None:
-    """Refuse an environment, or one in its wrappers, that does not say what is seen and done."""
+    """Refuse an environment without spaces."""
     for name in ("observation_space", "action_space"):
         with refusing(f"environment.id = {config.id!r}: its {name} cannot be read"):
             space = getattr(environment, name, None)
@@ -286,8 +285,8 @@ def _require_spaces(config: EnvironmentConfig, environment: gymnasium.Env[Any, A
             found = f"no {name}" if space is None else f"the {name} {space!r}"
             raise UnsuitableEnvironmentError(
                 f"environment.id = {config.id!r}: {type(environment.unwrapped).__name__} has "
-                f"{found}; its constructor has to set self.{name} to one of gymnasium.spaces"
-                f"{_SEVERAL_AGENTS}"
+                f"{found}; its constructor must set self.{name} to one of "
+                f"gymnasium.spaces{_SEVERAL_AGENTS}"
             )
 
 
@@ -297,10 +296,10 @@ def _one_agent(error: BaseException) -> str:
 
 
 def _missing_extra(error: BaseException) -> str:
-    """Return which extra of ours installs what is missing, if it is one of those."""
+    """Return the extra that installs what is missing, if there is one."""
     for extra, packages in _EXTRAS.items():
         if any(package in str(error).lower() for package in packages):
-            return f"; pip install 'distributed-reinforce[{extra}]' brings it"
+            return f"; pip install 'distributed-reinforce[{extra}]' installs it"
     return ""
 
 
@@ -310,8 +309,8 @@ def _wrapped(
     named = {wrapper: {}} if isinstance(wrapper, str) else wrapper
     if len(named) != 1:
         raise UnsuitableEnvironmentError(
-            f"environment.wrappers: {wrapper} has to be a name, or one name with its arguments, "
-            "such as {FrameStackObservation: {stack_size: 4}}"
+            f"environment.wrappers: {wrapper} must be a name, or one name with its arguments, such "
+            "as {FrameStackObservation: {stack_size: 4}}"
         )
     ((name, values),) = named.items()
     # YAML has no tuples, and Gymnasium's wrappers ask for them.
@@ -326,7 +325,7 @@ def _wrapped(
 
 
 def _wrapper_class(name: str) -> Any:
-    """Return a wrapper of Gymnasium's or of ours, or the user's as ``module:Class``."""
+    """Return a wrapper of Gymnasium or of this project, or the user's ``module:Class``."""
     if name in _OWN_WRAPPERS:
         return _OWN_WRAPPERS[name]
     _refuse_wrapper(name, name)  # before it is imported: some need packages that are not there
@@ -337,8 +336,8 @@ def _wrapper_class(name: str) -> Any:
             found = getattr(import_of(module or "gymnasium.wrappers", attribute), attribute)
         except (ModuleNotFoundError, AttributeError) as error:
             raise UnsuitableEnvironmentError(
-                f"environment.wrappers: {name!r} is neither a wrapper of gymnasium.wrappers nor "
-                f"module:Class of your own, nor one of {', '.join(_OWN_WRAPPERS)} ({error})"
+                f"environment.wrappers: {name!r} is neither in gymnasium.wrappers, nor your own "
+                f"module:Class, nor one of {', '.join(_OWN_WRAPPERS)} ({error})"
                 f"{hidden_by(module) or _near(name, known)}"
                 f"{_missing_extra(error)}"
             ) from None
@@ -356,7 +355,7 @@ def _refuse_wrapper(name: str, attribute: str) -> None:
 
 
 def _has_the_spaces(config: EnvironmentConfig, spec: EnvironmentSpec, placement: Placement) -> bool:
-    """Return whether a lane of the vector implementation sees and does the same as one alone."""
+    """Return whether a lane of the vector implementation has the spaces of a single environment."""
     with Closing() as closing, suppress(UnsupportedSpaceError):
         vector = closing.add(make_vector_environment(config, 2, placement))
         is_masked = spec.action.num_choices > 0

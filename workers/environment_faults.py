@@ -1,7 +1,7 @@
-"""What an environment returns, held against Gymnasium's interface and its own spaces.
+"""Checks of what an environment returns against Gymnasium's interface and its own spaces.
 
-A random rollout checks every result. In training that would cost too much: a result is looked at
-once something has failed with it, and what was recorded is checked for NaNs as whole arrays.
+A random rollout checks every result. In training that would cost too much: a result is checked
+after something has failed with it, and recorded arrays are checked for NaNs as a whole.
 """
 
 from typing import Any
@@ -17,11 +17,11 @@ from reinforce.workers.spaces import part_name, parts_of
 from reinforce.workers.tickets import Ticket
 
 NOTHING = object()
-"""Instead of a result where the environment raised."""
+"""Stands for a result if the environment raised."""
 
 
 class EnvironmentFaultError(Exception):
-    """Something that breaks the interface of Gymnasium's environments; the message names it."""
+    """A violation of Gymnasium's interface; the message names it."""
 
 
 class NonFiniteError(Exception):
@@ -36,14 +36,14 @@ def note_place(
     space: Space[Any],
     result: Any = NOTHING,
 ) -> None:
-    """Note in an error where in a ticket it happened, for the caller to raise it again.
+    """Add to an error where in a ticket it happened; the caller raises it again.
 
-    Step 0 is the reset. With the space of the observations and what the environment returned, if
-    it did, the result itself is looked at.
+    Step 0 is the reset. Given the observation space and the environment's result, it also checks
+    the result.
 
     Raises:
-        EnvironmentFaultError: What is wrong with the result, or that the environment wants to exit:
-            that would end the worker's process, and nobody would hear why.
+        EnvironmentFaultError: The result is wrong, or the environment wants to exit, which would
+            end the worker's process without a reason.
     """
     note = f"This was in {ticket.place(episode, step)}."
     error.add_note(note)
@@ -58,7 +58,7 @@ def note_place(
         except EnvironmentFaultError as found:
             fault = found
         except Exception as other:  # noqa: BLE001 - of the user's spaces or objects, not the one to tell
-            error.add_note(f"Looking for what is wrong with it failed, too: {other!r}")
+            error.add_note(f"Checking the result failed, too: {other!r}")
     if fault:
         fault.add_note(note)
         raise fault from cause  # without one it takes the place of the error: it says it better
@@ -86,18 +86,18 @@ def checked_step(where: str, result: Any) -> tuple[Any, float, bool, bool, dict[
         reward = float(reward)
     except (TypeError, ValueError):
         raise EnvironmentFaultError(
-            f"{where} paid the reward {_short(reward)}, not one number"
+            f"{where} returned the reward {_short(reward)}, not a single number"
         ) from None
     if not np.isfinite(reward):
         raise EnvironmentFaultError(
-            f"{where} paid the reward {reward}; every return would be lost with it"
+            f"{where} returned the reward {reward}, which would make every return useless"
         )
     check_flags(where, terminated, truncated)
     return observation, reward, bool(terminated), bool(truncated), info
 
 
 def check_flags(where: str, terminated: Any, truncated: Any) -> None:
-    """Raise EnvironmentFaultError unless both say yes or no."""
+    """Raise EnvironmentFaultError unless both flags are bools."""
     for name, flag in (("terminated", terminated), ("truncated", truncated)):
         if not isinstance(flag, bool | np.bool_):
             raise EnvironmentFaultError(f"{where} returned {name} = {_short(flag)}, not a bool")
@@ -106,16 +106,19 @@ def check_flags(where: str, terminated: Any, truncated: Any) -> None:
 def check_observation(
     where: str, space: Space[Any], observation: Any, path: Path = ()
 ) -> list[str]:
-    """Return sentences about what is odd in an observation but does no harm.
+    """Return sentences about oddities of an observation that do no harm.
 
-    EnvironmentFaultError names ``where`` and the part if one does not fit its space.
+    If a part does not fit its space, EnvironmentFaultError names ``where`` and the part.
     """
     name = part_name("observation", path)
     if fault := _fault_of_part(space, observation):
         raise EnvironmentFaultError(f"{where}: {name} {fault}")
     if isinstance(space, spaces.Box):
         if ((observation < space.low) | (observation > space.high)).any():
-            return [f"{name} leaves the bounds of its space; they are not used, so nothing is lost"]
+            return [
+                f"{name} leaves the bounds of its space; this does no harm, because bounds are "
+                "not used"
+            ]
         return []
     return [
         oddity
@@ -125,12 +128,12 @@ def check_observation(
 
 
 def _fault_of_part(space: Space[Any], value: Any) -> str:
-    """Return what is wrong with one part of an observation, its own parts aside."""
+    """Return what is wrong with one part of an observation, not counting nested parts."""
     if isinstance(space, spaces.Dict):
         if not isinstance(value, dict):
             return f"is {_short(value)}, not a dict of {list(space.spaces)}"
         if set(value) != set(space.spaces):
-            return f"has the keys {list(value)}, and its space says {list(space.spaces)}"
+            return f"has the keys {list(value)}, but its space says {list(space.spaces)}"
     elif isinstance(space, spaces.Tuple):
         if not isinstance(value, tuple) or len(value) != len(space.spaces):
             return f"is {_short(value)}, not a tuple of {len(space.spaces)}"
@@ -144,11 +147,11 @@ def _fault_of_part(space: Space[Any], value: Any) -> str:
 def _fault_of_numbers(space: spaces.Box, value: Any) -> str:
     if not isinstance(value, np.ndarray) or value.shape != space.shape:
         shape = value.shape if isinstance(value, np.ndarray) else type(value).__name__
-        return f"has shape {shape}, and its space {space} says shape {space.shape}"
+        return f"has shape {shape}, but its space {space} says shape {space.shape}"
     if not np.can_cast(value.dtype, space.dtype, casting="same_kind"):
         return (
-            f"is of dtype {value.dtype}, and its space {space} says {space.dtype}; it would lose "
-            "its digits on the way"
+            f"is of dtype {value.dtype}, but its space {space} says {space.dtype}; it would lose "
+            "digits"
         )
     return "" if np.isfinite(value).all() else f"holds a NaN or an infinity: {_short(value)}"
 
@@ -161,16 +164,16 @@ def _short(value: Any) -> str:
 def check_finite(
     ticket: Ticket, trajectories: Trajectories, layout: ObservationLayout, *, with_ends: bool
 ) -> None:
-    """Raise NonFiniteError that names part, step, episode and ticket of a NaN or an infinity.
+    """Raise NonFiniteError for a NaN or an infinity, with its part, step, episode and ticket.
 
-    With ``with_ends`` also for what stood at a truncated episode's end, where it has a value.
+    With ``with_ends``, also for the final observations of truncated episodes.
     """
     lengths = trajectories.episode_lengths
     rewards, vectors = trajectories.rewards, layout.vector(trajectories.observations)
     if (row := _first_not_finite(rewards)) is not None:
         episode, step = _episode_and_step(row, lengths)
         raise NonFiniteError(
-            f"the reward is {rewards[row]}, and every return would be lost with it, in "
+            f"the reward is {rewards[row]}, which would make every return useless, in "
             f"{ticket.place(episode, step + 1)}"
         )
     if (row := _first_not_finite(vectors)) is not None:
@@ -193,7 +196,7 @@ def _first_not_finite(values: NDArray[Any]) -> int | None:
 
 
 def _episode_and_step(row: int, lengths: NDArray[np.int64]) -> tuple[int, int]:
-    """Return the episode of a row, and how many steps were made before it."""
+    """Return the episode of a row, and the number of steps before it."""
     ends = np.cumsum(lengths)
     episode = int(np.searchsorted(ends, row, side="right"))
     return episode, row - int(ends[episode] - lengths[episode])

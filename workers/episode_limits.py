@@ -1,7 +1,7 @@
-"""After how many steps an episode ends at the latest: by its environment, and where it is measured.
+"""The largest length of an episode: by its environment, and in evaluations.
 
-Nothing cuts an episode that is learned from but its own environment. One that is only measured is
-cut where no limit of time is known, for a greedy policy may walk into a wall forever
+Only its own environment cuts a training episode. Evaluations cut an episode without a known time
+limit, because a greedy policy may walk into a wall forever
 (docs/decisions/0090-evaluations-end.md).
 """
 
@@ -14,7 +14,7 @@ from reinforce.configs.experiment import EnvironmentConfig
 from reinforce.workers.environment import EnvironmentSpec, registered_limit
 
 MAX_STEPS_WITHOUT_LIMIT = 50_000
-"""Within which an episode has to end whose environment has no limit of time."""
+"""Limit in evaluations for environments without a time limit."""
 
 _MAX_TICKET_BYTES = 1 << 30
 _LEAST_STEPS = 1000
@@ -32,17 +32,17 @@ def limit_of(environment: gymnasium.Env[Any, Any]) -> int | None:
 
 
 def vector_limit(config: EnvironmentConfig) -> int | None:
-    """Return the limit that a vector implementation is to keep to by itself; None if none."""
+    """Return the limit that a vector implementation applies by itself; None if none."""
     return config.max_episode_steps or registered_limit(config)
 
 
 def evaluation_limit(config: Config, spec: EnvironmentSpec, known: int | None) -> int:
-    """Return the steps after which an episode that is only measured is cut.
+    """Return the steps after which an evaluation cuts an episode.
 
     Args:
-        config: What is run.
-        spec: The environment.
-        known: Its own limit, if it has one.
+        config: The configuration of the run.
+        spec: The environment's description.
+        known: The environment's own limit, if any.
     """
     limit = config.evaluation.max_episode_steps or known
     if limit:

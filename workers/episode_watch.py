@@ -1,4 +1,4 @@
-"""Watches episodes while they are played: tells how long one lasts, and which are to be cut."""
+"""Watches episodes while they are played: how long they last, and which to cut."""
 
 import time
 from collections.abc import Callable
@@ -9,17 +9,17 @@ from numpy.typing import NDArray
 _PULSE_S = 0.25
 
 OnPulse = Callable[[int, float], None]
-"""Called a few times a second with how many steps and seconds the longest episode in play has."""
+"""Called a few times a second with the steps and seconds of the longest episode in play."""
 
 
 class EpisodeWatch:
-    """Counts for each row, a lane with an episode in play, the steps of its episode.
+    """Counts the steps of the episode in each row (a lane with an episode in play).
 
-    Looking costs a tenth of a microsecond per step of the lanes, so it is done at each.
+    A check costs a tenth of a microsecond per step of the lanes, so every step is checked.
 
     Attributes:
-        max_steps: Steps after which an episode is to be cut. Lowered, it holds from the next step.
-        num_cut: Episodes that were cut.
+        max_steps: Steps after which to cut an episode. A lower value applies from the next step.
+        num_cut: Number of episodes cut.
     """
 
     def __init__(
@@ -45,15 +45,15 @@ class EpisodeWatch:
         self._oldest = int(self._began_at.min())
 
     def keep(self, rows: NDArray[np.bool_]) -> None:
-        """Go on with these rows alone."""
+        """Continue with these rows only."""
         self._began_at, self._began_s = self._began_at[rows], self._began_s[rows]
         self._oldest = int(self._began_at.min(initial=self._num_steps))
 
     def tick(self) -> bool:
-        """Note that every row has made a step; return whether an episode is as long as it may be.
+        """Count a step of every row; return whether an episode has reached the limit.
 
         Raises:
-            Exception: What ``on_pulse`` raises, to end the ticket.
+            Exception: Whatever ``on_pulse`` raises to end the ticket.
         """
         self._num_steps += 1
         now_s = time.monotonic()
@@ -63,7 +63,7 @@ class EpisodeWatch:
         return self._num_steps - self._oldest >= self.max_steps
 
     def overlong_rows(self) -> list[int]:
-        """Return the rows whose episode is as long as it may be."""
+        """Return the rows whose episodes have reached the limit."""
         rows: list[int] = np.flatnonzero(
             self._num_steps - self._began_at >= self.max_steps
         ).tolist()

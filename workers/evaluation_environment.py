@@ -1,6 +1,6 @@
-"""The environment that evaluations play where it is another than that of training.
+"""A separate environment for evaluations.
 
-One policy acts in both, so it has to see and do the same in both.
+One policy acts in both, so spaces and masks must be the same.
 """
 
 from dataclasses import fields
@@ -16,11 +16,10 @@ def require_equal_spaces(
     evaluation: EnvironmentConfig,
     found: EnvironmentSpec,
 ) -> None:
-    """Refuse an environment in which a policy of the training's has no use.
+    """Refuse an environment in which a policy from training cannot act.
 
     Raises:
-        UnsuitableEnvironmentError: It shows something else, takes other actions, or gives its
-            action masks elsewhere.
+        UnsuitableEnvironmentError: Its observations, actions or action masks differ.
     """
     for what, one, other in (
         ("observations", _words(spec.observation), _words(found.observation)),
@@ -30,15 +29,15 @@ def require_equal_spaces(
         if one != other:
             is_same = evaluation.id == training.id
             raise UnsuitableEnvironmentError(
-                f"one policy acts in training and in evaluations, and the {what} are not the same: "
+                f"one policy acts in training and in evaluations, but the {what} are not the same: "
                 f"environment.id = {training.id!r} has {one} in training, and "
-                f"{'it' if is_same else repr(evaluation.id)} has {other} in evaluations; change "
-                "what evaluations play only where the spaces stay as they are"
+                f"{'it' if is_same else repr(evaluation.id)} has {other} in evaluations; choose an "
+                "environment for evaluations with the same spaces"
             )
 
 
 def _words(layout: ObservationLayout | ActionLayout) -> str:
-    """Return all that a layout says of its parts."""
+    """Return everything that a layout says about its parts."""
     parts = []
     for leaf in layout.leaves:
         said = {field.name: getattr(leaf, field.name) for field in fields(leaf)}

@@ -1,4 +1,4 @@
-"""Images, looked at before a run: how they are read, how large they are, and whether they are."""
+"""Checks of images before a run: how they are read, how large they are, and if they are images."""
 
 from reinforce.configs.config import Config
 from reinforce.configs.learning import Channels
@@ -12,25 +12,25 @@ from reinforce.workers.environment import UnsuitableEnvironmentError
 from reinforce.workers.random_rollout import RandomRollout
 
 _DIM = 25
-"""An image that is nowhere brighter, out of 255, is taken for a board."""
+"""An image without brighter pixels, out of 255, is probably a board."""
 
 _MANY_WEIGHTS = 20_000_000
-"""In one layer: 80 MB in every version of the weights, and three times that in the learner."""
+"""Limit for one layer: 80 MB per version of the weights, three times that in the learner."""
 
 
 def require_channels(config: Config, layout: ObservationLayout) -> None:
-    """Refuse an image with convolutions if nobody can tell which side its channels are."""
+    """Refuse an image with ambiguous channels if it goes through convolutions."""
     for leaf in _convolved(config, layout):
         if channels_are_last(leaf.shape, config.policy.channels) is None:
             raise UnsuitableEnvironmentError(
-                f"the shape {leaf.shape} of the image {leaf.name!r} does not tell where its "
-                "channels are, which convolutions have to know; set policy.channels to first for "
+                f"the shape {leaf.shape} of the image {leaf.name!r} does not show where its "
+                "channels are, which convolutions need to know; set policy.channels to first for "
                 f"{_image_size(leaf, 'first')}, or to last for {_image_size(leaf, 'last')}"
             )
 
 
 def images_as_read(config: Config, layout: ObservationLayout) -> tuple[str, ...]:
-    """Return for each image with convolutions what they take it for."""
+    """Return how convolutions read each image."""
     return tuple(
         f"{leaf.name!r} of shape {leaf.shape} is {_image_size(leaf, config.policy.channels)}"
         for leaf in _convolved(config, layout)
@@ -38,7 +38,7 @@ def images_as_read(config: Config, layout: ObservationLayout) -> tuple[str, ...]
 
 
 def _convolved(config: Config, layout: ObservationLayout) -> tuple[ObservationLeaf, ...]:
-    """Return the images that go through convolutions of the policy or of its value function."""
+    """Return the images that go through convolutions of the policy or its value function."""
     kind = config.policy.kind
     is_the_users = ":" in kind
     if kind in ("cnn", "gru") or (is_the_users and config.learner.baseline == "value"):
@@ -56,8 +56,8 @@ def dim_images(layout: ObservationLayout, rollouts: list[RandomRollout]) -> list
     way_out = (
         "put {DtypeObservation: {dtype: float32}} among environment.wrappers"
         if _is_alone(layout)
-        else "make it a Box of float32 with a wrapper of your own (Gymnasium's DtypeObservation "
-        "takes no Dict and no Tuple)"
+        else "make it a Box of float32 with your own wrapper (Gymnasium's DtypeObservation takes "
+        "no Dict or Tuple)"
     )
     brightest = {
         leaf.name: max(rollout.brightest[leaf.name] for rollout in rollouts)
@@ -65,8 +65,8 @@ def dim_images(layout: ObservationLayout, rollouts: list[RandomRollout]) -> list
     }
     return [
         f"the image {name!r} holds nothing above {value} in {len(rollouts)} random rollouts and is "
-        "divided by 255, so that the network sees next to nothing of it; if it is a board of small "
-        f"numbers and no image, {way_out} and set policy.normalize_observations to true"
+        "divided by 255, so the network sees next to nothing of it; if it is a board of small "
+        f"numbers and not an image, {way_out} and set policy.normalize_observations to true"
         for name, value in brightest.items()
         if value <= _DIM
     ]
@@ -84,18 +84,18 @@ def large_images(architecture: PolicyArchitecture) -> list[str]:
         "put {ResizeObservation: {shape: [84, 84]}} among environment.wrappers (it needs OpenCV: "
         "pip install 'distributed-reinforce[atari]')"
         if _is_alone(architecture.observation) and len(images[0].shape) < 4
-        else "make it smaller with a wrapper of your own (Gymnasium's ResizeObservation takes one "
-        "image alone, of two or three dimensions)"
+        else "make it smaller with your own wrapper (Gymnasium's ResizeObservation takes only a "
+        "single image of two or three dimensions)"
     )
     sizes = " and ".join(f"{leaf.name!r} of shape {leaf.shape}" for leaf in images)
     return [
         f"with the image {sizes} the first layer after the image of policy.kind "
         f"{architecture.kind!r} has {inputs:,} x {outputs:,} weights, "
-        f"{4e-6 * inputs * outputs:,.0f} MB that every version of the weights takes to every "
-        f"worker; {way_out}"
+        f"{4e-6 * inputs * outputs:,.0f} MB that travel to every worker with each version of the "
+        f"weights; {way_out}"
     ]
 
 
 def _is_alone(layout: ObservationLayout) -> bool:
-    """Return whether the image is the whole observation, as Gymnasium's wrappers of images ask."""
+    """Return whether the image is the whole observation, as Gymnasium's image wrappers require."""
     return not layout.leaves[0].path

@@ -1,4 +1,4 @@
-"""Metrics from ``info``: what the steps of an episode say of it becomes one number per episode."""
+"""Metrics from ``info``: combines the values of an episode's steps into one number."""
 
 import math
 from collections.abc import Mapping
@@ -15,14 +15,13 @@ _NUMBERS = (bool, int, float, np.generic, np.ndarray)
 
 
 class InfoMetrics:
-    """Those of the episodes of one ticket, taken while it is played.
+    """Metrics of the episodes of one ticket, collected while it is played.
 
-    An episode has a metric if a step of it (with ``last``: its last one) has that name in ``info``,
-    and whatever is there under that name is a finite number each time. What ``reset`` says does not
-    count.
+    An episode has a metric if one of its steps (with ``last``: the last one) has that name in
+    ``info``, and every value under that name is a finite number. ``reset`` does not count.
 
     Attributes:
-        faults: By name, the first thing in ``info`` that was no finite number, in words.
+        faults: By name, the first value in ``info`` that was not a finite number, in words.
     """
 
     def __init__(self, reductions: Mapping[str, Reduction], num_episodes: int) -> None:
@@ -31,7 +30,7 @@ class InfoMetrics:
         self.faults: dict[str, str] = {}
 
     def add(self, episode: int, info: Mapping[str, Any], *, ended: bool) -> None:
-        """Take what one step of one episode says; ``ended``: it was the last."""
+        """Count one step of one episode; ``ended`` marks the last one."""
         for metric in self._at_the_end if ended else self._at_each_step:
             if metric.name in info:
                 metric.add(episode, self._number(metric.name, info[metric.name]))
@@ -44,15 +43,15 @@ class InfoMetrics:
         info: Mapping[str, Any],
         final_info: Any,
     ) -> None:
-        """Take what one step of a vector environment of N lanes says.
+        """Count one step of a vector environment with N lanes.
 
         Args:
             first: Episode of lane 0.
-            live: The lanes whose episodes count.
+            live: Lanes whose episodes count.
             ended: [N] lanes in which this step was the last one.
-            info: What it says of lanes that go on: arrays [N] by name; ``_NAME`` [N] says of which
-                lanes ``NAME`` speaks.
-            final_info: The same for lanes that ended, if it says anything of them.
+            info: Values of lanes that continue: arrays [N] by name; ``_NAME`` [N] says which lanes
+                have ``NAME``.
+            final_info: The same for lanes that ended, if it has any.
         """
         for metrics, lanes, said in (
             (self._at_each_step, live[~ended[live]], info),
@@ -72,7 +71,7 @@ class InfoMetrics:
                     metric.add(first + chosen, numbers)
 
     def values(self) -> dict[str, NDArray[np.float64]]:
-        """Return [E] of each metric that an episode has, NaN where an episode has none."""
+        """Return [E] values of each metric that any episode has, NaN for episodes without it."""
         values = {metric.name: metric.values() for metric in self._at_the_end}
         return {name: each for name, each in values.items() if not np.isnan(each).all()}
 
@@ -88,7 +87,7 @@ class InfoMetrics:
         return np.array([self._number(name, values[lane]) for lane in lanes], np.float64)
 
     def _number(self, name: str, value: Any) -> float:
-        """Return a number as a float, NaN for anything else, of which note is taken."""
+        """Return a number as a float, or NaN for anything else, which is noted."""
         if isinstance(value, float) and math.isfinite(value):
             return value
         if isinstance(value, _NUMBERS):
@@ -109,7 +108,7 @@ class _Metric:
         self._counts = np.zeros(num_episodes, np.int64)
 
     def add(self, episodes: Any, values: Any) -> None:
-        """Take a value each of one or several episodes; a NaN stays."""
+        """Count one value for each of one or several episodes; a NaN stays."""
         if self._ufunc:
             values = self._ufunc(self._values[episodes], values)
         self._values[episodes] = values

@@ -1,4 +1,4 @@
-"""Action masks by the convention of sb3-contrib: ``action_masks()`` says what is allowed next."""
+"""Action masks by the convention of sb3-contrib: the method ``action_masks()``."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ _METHOD = "action_masks"
 
 
 def with_masks_in_info(environment: gymnasium.Env[Any, Any]) -> gymnasium.Env[Any, Any]:
-    """Return the environment, in a wrapper if it or one of its wrappers has the method."""
+    """Return the environment, wrapped if it or one of its wrappers has the method."""
     has_method = environment.has_wrapper_attr(_METHOD)
     if has_method and callable(environment.get_wrapper_attr(_METHOD)):
         return MasksInInfo(environment)
@@ -19,7 +19,7 @@ def with_masks_in_info(environment: gymnasium.Env[Any, Any]) -> gymnasium.Env[An
 
 
 class MasksInInfo(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """Puts the mask into ``info``, unless there is one already or the episode is over."""
+    """Puts the mask into ``info``, unless it has one already or the episode is over."""
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
         return self._with_mask(super().reset(seed=seed, options=options))
@@ -28,7 +28,7 @@ class MasksInInfo(gymnasium.Wrapper[Any, Any, Any, Any]):
         return self._with_mask(super().step(action))
 
     def _with_mask(self, result: Any) -> Any:
-        """Return what reset or step returned; what has not their form is for others to judge."""
+        """Return the result of reset or step with the mask, or a malformed one unchanged."""
         if not (isinstance(result, tuple) and result and isinstance(result[-1], dict)):
             return result
         *others, info = result

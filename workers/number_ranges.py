@@ -1,4 +1,4 @@
-"""Numbers that float32, in which policies see them, cannot tell apart, such as time stamps."""
+"""Numbers that policies cannot tell apart in float32, such as time stamps."""
 
 from functools import reduce
 from operator import getitem
@@ -11,13 +11,13 @@ from reinforce.learner.policies.spaces import ObservationLayout, ObservationLeaf
 from reinforce.workers.spaces import part_name
 
 _FEW = 8
-"""A number whose whole range spans so few float32 is worth a warning."""
+"""A number whose whole range spans this few float32 values causes a warning."""
 
 _ROUNDING = 1e-12
-"""A float64 that changes by less than this share of itself is constant but for rounding."""
+"""A float64 that changes by less than this share of itself is constant except for rounding."""
 
 _LARGE = 1000.0
-"""Smaller ones that hardly change are what a simulator holds in its place, nearly."""
+"""Smaller numbers that hardly change are constants of a simulator, nearly."""
 
 
 class NumberRanges:
@@ -28,7 +28,7 @@ class NumberRanges:
         self._ranges: dict[ObservationLeaf, tuple[NDArray[Any], NDArray[Any]]] = {}
 
     def note(self, observation: Any) -> None:
-        """Take note of what an environment has shown."""
+        """Include the values that an environment has shown."""
         for leaf in self._leaves:
             value = np.asarray(reduce(getitem, leaf.path, observation))
             if not np.can_cast(value.dtype, np.float32):
@@ -36,7 +36,7 @@ class NumberRanges:
                 self._ranges[leaf] = np.minimum(low, value), np.maximum(high, value)
 
     def warnings(self) -> list[str]:
-        """Return a sentence for each part that loses all or nearly all of what distinguishes it."""
+        """Return a warning for each part whose values become all or nearly all equal."""
         found = []
         for leaf, (low, high) in self._ranges.items():
             is_lost = _is_lost(low, high)
@@ -70,7 +70,7 @@ def _warning(name: str, low: Any, high: Any) -> str:
         )
         loss = f"where it has {count} values"
     return (
-        f"{name} goes from {low} to {high} in a random rollout, and the policy sees float32, "
-        f"{loss}; policy.normalize_observations comes after that and brings nothing back: subtract "
-        "what stays the same in the environment or in a wrapper of your own"
+        f"{name} goes from {low} to {high} in a random rollout, but the policy sees float32, "
+        f"{loss}; policy.normalize_observations comes too late: subtract the constant part in the "
+        "environment or in your own wrapper"
     )

@@ -1,4 +1,4 @@
-"""From what an environment returns to rows of arrays, and the action masks that come along."""
+"""Converts an environment's observations to rows of arrays, and finds its action masks."""
 
 from collections.abc import Callable, Iterable
 from functools import reduce
@@ -28,12 +28,12 @@ class InvalidMaskError(Exception):
 
 
 class ObservationRows:
-    """What single environments show in one step.
+    """Observations and masks of single environments in one step.
 
     Attributes:
         observations: [n, ...] rows of ``ObservationLayout``.
-        masks: [n, num_choices] which choices are allowed, or None where all are, always.
-        write_last: Writes the last observation of an episode, whose mask nobody needs.
+        masks: [n, num_choices] allowed choices, or None if all always are.
+        write_last: Writes an episode's last observation, which needs no mask.
     """
 
     def __init__(self, spec: EnvironmentSpec, num_rows: int) -> None:
@@ -44,26 +44,26 @@ class ObservationRows:
         self._make_writers()
 
     def keep(self, rows: NDArray[np.bool_]) -> None:
-        """Go on with these rows alone."""
+        """Continue with these rows only."""
         self.observations = self.observations[rows]
         self.masks = None if self.masks is None else self.masks[rows]
         self._make_writers()
 
     def write(self, position: int, observation: Any, info: dict[str, Any]) -> None:
-        """Write what one lane sees, and what it may do; InvalidMaskError if its mask is wrong."""
+        """Write a lane's observation and mask; InvalidMaskError if the mask is wrong."""
         self.write_last(position, observation)
         self.write_mask(position, observation, info)
 
     def write_mask(self, position: int, observation: Any, info: dict[str, Any]) -> None:
-        """Write what one lane may do, where there are masks; InvalidMaskError if its is wrong."""
+        """Write a lane's mask, if there are masks; InvalidMaskError if it is wrong."""
         if self.masks is not None:
             place = observation if self._spec.action_mask == "observation" else info
             self.masks[position] = read_mask(place, self._spec.action)
 
     def write_all(self, observations: list[Any]) -> bool:
-        """Write an observation into every row, all at once; False if they do not make one array.
+        """Write an observation into every row at once; False if they do not form one array.
 
-        Some of them may be written then. ``write_last`` says what is wrong, if anything is.
+        Some may then have been written. ``write_last`` finds what is wrong, if anything.
         """
         try:
             for path, write in self._leaf_writers:
@@ -74,9 +74,9 @@ class ObservationRows:
         return True
 
     def are_apart(self, observations: list[Any]) -> bool:
-        """Return whether every observation, and every part of one, has memory of its own.
+        """Return whether every observation, and every part of one, has its own memory.
 
-        Where lanes share memory, each step of one writes over what the others returned.
+        If lanes share memory, each step of one overwrites what the others returned.
         """
         for path in {(), *(path for path, _ in self._leaf_writers)}:
             parts = [reduce(getitem, path, x) for x in observations]
@@ -109,7 +109,7 @@ def observation_rows(layout: ObservationLayout, observations: Any) -> NDArray[An
 def lane_masks(
     spec: EnvironmentSpec, observations: Any, info: dict[str, Any], lanes: Iterable[int]
 ) -> Masks:
-    """Return [n, num_choices] what some lanes of a vector environment may do; None for anything."""
+    """Return [n, num_choices] the masks of some lanes of a vector environment, or None."""
     if not spec.action_mask:
         return None
     masks = (observations if spec.action_mask == "observation" else info).get(MASK_KEY)
@@ -131,8 +131,8 @@ def read_mask(place: dict[str, Any], layout: ActionLayout) -> NDArray[np.bool_]:
     """
     if MASK_KEY not in place:
         raise InvalidMaskError(
-            f"the environment gave an {MASK_KEY!r} at first and then none; it has to come with "
-            "every observation"
+            f"the environment gave an {MASK_KEY!r} at first and then none; it must come with every "
+            "observation"
         )
     value = place[MASK_KEY]
     if isinstance(value, tuple | list):
@@ -142,8 +142,8 @@ def read_mask(place: dict[str, Any], layout: ActionLayout) -> NDArray[np.bool_]:
     if mask.shape != (layout.num_choices,) or not np.logical_or.reduceat(mask, starts).all():
         components = f" in each of the {len(starts)} components" if len(starts) > 1 else ""
         raise InvalidMaskError(
-            f"the environment gave the {MASK_KEY!r} {value}: it has to hold {layout.num_choices} "
-            f"entries, one per choice, and to allow at least one{components}"
+            f"the environment gave the {MASK_KEY!r} {value}: it must hold {layout.num_choices} "
+            f"entries, one per choice, and allow at least one{components}"
         )
     return mask
 
@@ -166,7 +166,7 @@ def row_writer(layout: ObservationLayout, rows: NDArray[Any]) -> Write:
 
 
 def leaf_writers(layout: ObservationLayout, rows: NDArray[Any]) -> list[tuple[Path, Write]]:
-    """Return for each leaf its path, and what writes its values into the rows."""
+    """Return each leaf's path, with a function that writes its values into the rows."""
     vector = rows[VECTOR] if rows.dtype.names and layout.vector_size else rows
     writers, start = [], 0
     for leaf in layout.leaves:
@@ -213,7 +213,7 @@ def _one_hot_writer(leaf: ObservationLeaf, columns: NDArray[Any]) -> Write:
 
 
 def num_unknown(layout: ObservationLayout, observations: NDArray[Any]) -> int:
-    """Return in how many of [n, ...] rows a category is outside its space: all of its zeros.
+    """Return the number of [n, ...] rows with a category outside its space, which is all zeros.
 
     Numbers outside the bounds of their Box are not counted: the bounds are not used.
     """

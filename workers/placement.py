@@ -1,4 +1,4 @@
-"""Where an instance of an environment stands among all: for ports, shards and folders of its own.
+"""The place of an environment instance among all, for its own port, shard or folder.
 
 A constructor with parameters ``worker_index``, ``num_workers`` or ``instance_index`` receives them
 (docs/decisions/0092-evaluation-environment-and-placement.md).
@@ -15,12 +15,12 @@ from gymnasium.envs.registration import load_env_creator
 
 @dataclass(frozen=True)
 class Placement:
-    """Where an instance stands.
+    """The place of an instance.
 
     Attributes:
-        worker_index: The number of its worker, >= 0. No other worker of the run has it until this
-            one has closed its environments or is lost or killed.
-        num_workers: Workers that there were to be when this one was started, >= 1.
+        worker_index: The number of its worker, >= 0. No other worker of the run gets it until this
+            one has closed its environments, is lost or killed.
+        num_workers: Workers planned when this one started, >= 1.
         instance_index: The number of the instance in its worker, >= 0.
     """
 
@@ -31,17 +31,17 @@ class Placement:
     def asked_by(
         self, entry_point: str | Callable[..., Any] | None, given: Collection[str]
     ) -> dict[str, int]:
-        """Return what of it a constructor has parameters for, unless they are given already."""
+        """Return the parts for which a constructor has parameters, except those already given."""
         names = _parameters(entry_point)
         return {k: v for k, v in asdict(self).items() if k in names and k not in given}
 
 
 ALONE = Placement()
-"""The first instance of the only worker: whatever is played without a pool, one by one."""
+"""The first instance of the only worker, for everything played without a pool."""
 
 
 def _parameters(entry_point: str | Callable[..., Any] | None) -> Collection[str]:
-    """Return the parameters that can be given by name; ``**kwargs`` names none."""
+    """Return the parameters that can be passed by name; ``**kwargs`` does not count."""
     try:
         made_by = load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
         parameters = inspect.signature(made_by).parameters.values()  # type: ignore[arg-type]

@@ -1,10 +1,10 @@
-"""Preflight: one environment and one policy are made and tried before anything is started.
+"""Preflight: creates and tries one environment and one policy before anything starts.
 
-What would fail or mislead later is found here in seconds. It either refuses the environment, with
-the way out, or is a warning that says what it means for the run. Each worker makes its own
-environments from the configuration, so none has to be pickled.
+It finds within seconds what would fail or mislead later. It either refuses the environment, with
+the way out, or warns about the consequences for the run. Each worker makes its own environments
+from the configuration, so none has to be pickled.
 
-No two instances are open at once: some simulators hold a port, a licence or a lock.
+Only one instance is open at a time: some simulators hold a port, a licence or a lock.
 """
 
 from collections.abc import Iterator
@@ -54,19 +54,19 @@ _ROLLOUT_STEPS = 200
 _MAX_SECONDS_WITHOUT_LIMIT = 10.0
 
 _PROMISE_WITHDRAWN = (
-    "training goes on, but the promise is withdrawn that a run gives the same results again, for "
-    "any number of workers, after a crash and when it is resumed"
+    "training goes on, but this withdraws the promise that a run gives the same results again, "
+    "with any number of workers, after a crash and when resumed"
 )
 
 
 @dataclass(frozen=True)
 class Preflight:
-    """What a run may rely on.
+    """The findings of the preflight.
 
     Attributes:
-        spec: What the rest of the system needs to know of the environment.
-        warnings: Sentences for the user: what was found, and what it means.
-        images: How convolutions read each image, where there are some.
+        spec: The environment's description.
+        warnings: Sentences for the user: the finding and its consequences.
+        images: How convolutions read each image, if there are any.
     """
 
     spec: EnvironmentSpec
@@ -75,9 +75,9 @@ class Preflight:
 
 
 def preflight(config: Config) -> Preflight:
-    """Make and try the environment and the policy of a configuration.
+    """Create and try the environment and the policy of a configuration.
 
-    If evaluations play another environment, that is tried, too.
+    This includes a separate environment for evaluations.
 
     Raises:
         UnsuitableEnvironmentError: The environment cannot be made, breaks Gymnasium's interface, or
@@ -100,7 +100,7 @@ def preflight(config: Config) -> Preflight:
 
 
 def _try_environment(config: Config) -> tuple[EnvironmentSpec, list[str]]:
-    """Return what one environment is, and what is odd about it."""
+    """Return the description of one environment, and warnings."""
     name = f"environment.id = {config.environment.id!r}"
     with Closing() as closing, _faults_refused(name):
         environment = closing.add(make_environment(config.environment))
@@ -142,7 +142,7 @@ def _faults_refused(name: str) -> Iterator[None]:
 
 
 def _try_evaluation_environment(config: Config, spec: EnvironmentSpec) -> list[str]:
-    """Return what is odd about it; refuse one of other spaces than those of training."""
+    """Return warnings; refuse an environment whose spaces differ from training's."""
     environment = config.evaluation_environment
     try:
         found, warnings = _try_environment(config.played_in(environment))
@@ -163,7 +163,7 @@ def _require_an_end(environment: gymnasium.Env[Any, Any], spec: EnvironmentSpec)
     if not rollout.ended:
         raise EnvironmentFaultError(
             f"an episode of random actions did not end within {rollout.num_steps} steps, and no "
-            "limit of time is set; REINFORCE learns from whole episodes: set "
+            "time limit is set; REINFORCE learns from whole episodes: set "
             "environment.max_episode_steps"
         )
     return rollout.num_steps
@@ -174,13 +174,13 @@ def _check_policy(config: Config, spec: EnvironmentSpec) -> None:
     if config.policy.kind == "cnn" and not pixels:
         raise UnsuitableEnvironmentError(
             "policy.kind = 'cnn' needs an image, a Box of uint8 up to 255 with two to four "
-            f"dimensions, and environment.id = {config.environment.id!r} shows none; use "
-            "policy.kind mlp"
+            f"dimensions, but environment.id = {config.environment.id!r} has none; use policy.kind "
+            "mlp"
         )
     if config.learner.baseline == "linear" and pixels:
         raise UnsuitableEnvironmentError(
             "learner.baseline = 'linear' has a coefficient for every number of an observation, "
-            f"which is no use for images such as {pixels[0].name!r}; use learner.baseline value"
+            f"which is useless for images such as {pixels[0].name!r}; use learner.baseline value"
         )
     require_channels(config, spec.observation)
     if ":" in config.policy.kind:
@@ -188,7 +188,7 @@ def _check_policy(config: Config, spec: EnvironmentSpec) -> None:
 
 
 def _missing_metrics(config: Config, rollout: RandomRollout) -> list[str]:
-    """Say what is to be taken from ``info`` and was not there; it may come in other episodes."""
+    """Warn about requested metrics missing in ``info``; they may come in other episodes."""
     missing = []
     for name in config.requested_metrics:
         is_last = config.environment.metrics[name] == "last"
@@ -200,26 +200,30 @@ def _missing_metrics(config: Config, rollout: RandomRollout) -> list[str]:
     where = "an episode of random actions" if rollout.ended else f"{rollout.num_steps} random steps"
     there = ", ".join(map(str, rollout.said)) or "nothing"
     return [
-        f"{' and '.join(map(repr, missing))} did not come in the info of {where}, in which there "
-        f"was {there}; episodes without a metric are left out of its mean"
+        f"{' and '.join(map(repr, missing))} did not appear in the info of {where}, which has "
+        f"{there}; episodes without a metric are left out of its mean"
     ]
 
 
 def _nondeterminism(name: str, digests: list[list[bytes]]) -> list[str]:
-    """Say from which step on a second rollout of the same seed went another way, if one did.
+    """Warn if a second rollout with the same seed differed, with the first different step.
 
     Args:
-        name: Of what was played.
-        digests: Of one instance, of the same again, and of another.
+        name: The environment's name in messages.
+        digests: Digests of one instance, of the same again, and of another.
     """
     first, again, other = digests
-    for second, where in ((other, "in two of its instances"), (again, "in one that played before")):
+    for second, where in (
+        (other, "in two instances"),
+        (again, "in an instance that had played before"),
+    ):
         for step, (one, two) in enumerate(zip(first, second, strict=False)):
             if one != two:
                 return [
                     f"{name} is not deterministic under a seed: the same seed and actions gave "
-                    f"another episode {where}, from step {step} on; {_PROMISE_WITHDRAWN}. Draw all "
-                    "chance from self.np_random, and let reset(seed=...) start over"
+                    f"different episodes {where}, from step {step} on; {_PROMISE_WITHDRAWN}. Draw "
+                    "all random numbers from self.np_random, and reset all state in "
+                    "reset(seed=...)"
                 ]
     return []
 
@@ -229,9 +233,9 @@ def _dependence_on_place(config: EnvironmentConfig, spec: EnvironmentSpec) -> li
     if not names or config.seeded_only:
         return []
     return [
-        f"environment.id = {config.id!r} is given its {', '.join(names)}, and its episodes may "
+        f"environment.id = {config.id!r} receives its {', '.join(names)}, so its episodes may "
         f"depend on that: {_PROMISE_WITHDRAWN}. If they do not, because it only chooses a port or "
-        "a folder by it, set environment.seeded_only to true"
+        "a folder, set environment.seeded_only to true"
     ]
 
 
@@ -241,7 +245,7 @@ def _try_vector_implementation(config: EnvironmentConfig, spec: EnvironmentSpec)
     name = f"the vector implementation of environment.id = {config.id!r}"
     if not spec.has_vector_implementation:
         return [
-            f"{name} has other spaces than the environment alone, so single environments are "
+            f"{name} has other spaces than a single environment, so single environments are "
             "stepped; set environment.use_vector_implementation to false to silence this"
         ]
     digests, complaints = [], []

@@ -1,4 +1,4 @@
-"""Random rollouts: an episode of random actions, in which everything that comes back is checked.
+"""Random rollouts: an episode of random actions with checks of everything returned.
 
 Two with the same seed take the same actions, so the digests of their steps can be compared.
 """
@@ -33,17 +33,17 @@ from reinforce.workers.spaces import MASK_KEY, ActionDecoder
 
 @dataclass
 class RandomRollout:
-    """What happened, up to the end of the episode or the last step that was wanted.
+    """The result of a rollout, up to the end of the episode or the requested step.
 
     Attributes:
-        digests: Of the row that each observation would be recorded as, with the reward and the end
-            that came along; the first one after the reset.
-        brightest: The brightest pixel of each image, by its name.
-        ranges: From where to where each number went.
-        ended: The episode came to its end.
-        said: Names in ``info`` of its steps.
-        said_last: Names in ``info`` of the last step that was taken.
-        warnings: What is odd and does no harm, each once.
+        digests: Digest of each observation's recorded row, with its reward and end; the first is
+            for the reset.
+        brightest: The brightest pixel of each image, by name.
+        ranges: The range of each number.
+        ended: Whether the episode ended.
+        said: Names in the ``info`` of its steps.
+        said_last: Names in the ``info`` of the last step.
+        warnings: Harmless oddities, each once.
     """
 
     ranges: NumberRanges
@@ -56,24 +56,24 @@ class RandomRollout:
 
     @property
     def num_steps(self) -> int:
-        """Steps whose observation was looked at."""
+        """Number of checked steps."""
         return len(self.digests) - 1
 
     def note(self, layout: ObservationLayout, rows: NDArray[Any], reward: float) -> None:
-        """Take note of a row, which is not kept: thousands of images would fill the memory."""
+        """Count a row without keeping it: thousands of images would fill the memory."""
         self.digests.append(_digest(rows, reward, self.ended))
         for name, image in layout.pixels(rows).items():
             self.brightest[name] = max(self.brightest.get(name, 0), int(image.max()))
 
 
 class TimeAllowance:
-    """Seconds that a rollout may take. A step counts as one at most: in a debugger, time stops."""
+    """Time limit of a rollout in seconds. A step counts one second at most, to allow debuggers."""
 
     def __init__(self, seconds: float) -> None:
         self._left_s, self._looked_at_s = seconds, time.monotonic()
 
     def is_over(self) -> bool:
-        """Return whether the steps so far took longer; asked after each of them."""
+        """Return whether the steps so far took longer; call it after each of them."""
         now_s = time.monotonic()
         self._left_s -= min(now_s - self._looked_at_s, 1.0)
         self._looked_at_s = now_s
@@ -92,7 +92,7 @@ def play_random_rollout(
     allowance: TimeAllowance = FOREVER,
     greedy_policy: Policy | None = None,
 ) -> RandomRollout:
-    """Reset with a seed and take random actions, until the allowance is used up.
+    """Reset with a seed and take random actions until the allowance is used up.
 
     With a policy, its most probable actions instead.
     EnvironmentFaultError or InvalidMaskError if anything raises or has the wrong form.
@@ -142,10 +142,10 @@ def play_vector_rollout(
 ) -> tuple[list[bytes], bool]:
     """Do the same with a vector environment.
 
-    The first end of an episode ends it: what a lane does afterwards does not matter.
+    It ends with the first episode: what a lane does afterwards does not matter.
 
     Returns:
-        The digests of what all lanes return, and whether an episode ended.
+        The digests of all lanes' results, and whether an episode ended.
     """
     generator, decoder = np.random.default_rng(seed), ActionDecoder(spec.action)
     num_lanes = environment.num_envs
@@ -179,20 +179,20 @@ def _unused_mask(spec: EnvironmentSpec, observation: Any, info: dict[str, Any]) 
         return []
     if spec.action.num_choices:
         return [
-            f"the environment gives an {MASK_KEY!r} after a step and gave none after reset, so "
-            "none is used, and the policy may do what this one forbids; give one with every "
-            "observation, that of reset included"
+            f"the environment gives an {MASK_KEY!r} after a step but gave none after reset, so "
+            "none is used, and the policy may do what it forbids; give one with every "
+            "observation, including that of reset"
         ]
     return [
-        f"the environment gives an {MASK_KEY!r}, and masks are used only where every part of "
-        "the action space is Discrete or MultiDiscrete; the policy may do what this one forbids"
+        f"the environment gives an {MASK_KEY!r}, but masks are used only if every part of the "
+        "action space is Discrete or MultiDiscrete; the policy may do what it forbids"
     ]
 
 
 def _random_actions(
     layout: ActionLayout, generator: np.random.Generator, masks: Masks, num_rows: int = 1
 ) -> NDArray[Any]:
-    """Return [num_rows, ...] actions of a policy that knows nothing."""
+    """Return [num_rows, ...] uniformly random actions."""
     uniforms = generator.random((num_rows, *uniforms_shape(layout)))
     zeros = np.zeros((num_rows, layout.num_outputs + layout.num_gaussians), np.float32)
     distribution = make_distribution(layout)
@@ -200,7 +200,7 @@ def _random_actions(
 
 
 def _digest(*values: Any) -> bytes:
-    """Return the digest of what a step returned, bit by bit."""
+    """Return the digest of every bit that a step returned."""
     digest = hashlib.blake2b(digest_size=16)
     for value in values:
         digest.update(np.asarray(value).tobytes())

@@ -1,4 +1,4 @@
-"""Environments that hand over a picture of each of their states."""
+"""Environments that pass on a picture of each of their states."""
 
 from collections.abc import Callable
 from typing import Any
@@ -25,7 +25,7 @@ FrameSink = Callable[[NDArray[np.uint8]], None]
 
 
 def recording_frames(sink: FrameSink) -> EnvironmentFactory:
-    """Return a factory of environments that hand their pictures to ``sink``."""
+    """Return a factory of environments that pass their pictures to ``sink``."""
 
     def make(config: EnvironmentConfig, placement: Placement) -> gymnasium.Env[Any, Any]:
         return FrameRecorder(make_environment(_drawing(config), placement), sink, config.id)
@@ -34,19 +34,19 @@ def recording_frames(sink: FrameSink) -> EnvironmentFactory:
 
 
 def frames_per_second(config: EnvironmentConfig) -> int:
-    """Return the speed of the environment's pictures, or refuse one that draws none."""
+    """Return the frame rate of the environment's pictures, or refuse one that draws none."""
     with Closing() as closing:
         metadata = closing.add(make_environment(config)).metadata
     if _RENDER_MODE not in (metadata.get("render_modes") or ()):
         raise UnsuitableEnvironmentError(
-            f"environment.id = {config.id!r} cannot be filmed: its metadata name the render_modes "
-            f"{metadata.get('render_modes')}, and a video needs {_RENDER_MODE!r}"
+            f"environment.id = {config.id!r} cannot be filmed: its metadata lists the render_modes "
+            f"{metadata.get('render_modes')}, but a video needs {_RENDER_MODE!r}"
         )
     return max(1, round(metadata.get("render_fps") or _DEFAULT_FRAMES_PER_S))
 
 
 class FrameRecorder(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """Hands a picture to ``sink`` after the reset and after each step, and changes nothing."""
+    """Passes a picture to ``sink`` after the reset and each step, and changes nothing."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class FrameRecorder(gymnasium.Wrapper[Any, Any, Any, Any]):
 
 
 class LaneRecorder(VectorWrapper):
-    """Hands a picture of one lane to ``sink`` until its episode in one round is over."""
+    """Passes pictures of one lane to ``sink`` until its episode in one round is over."""
 
     def __init__(
         self, environment: VectorEnv[Any, Any, Any], sink: FrameSink, name: str, episode: int
@@ -117,7 +117,7 @@ class LaneRecorder(VectorWrapper):
 
 
 class EpisodeCamera:
-    """Makes environments, as a ``RolloutWorker`` wants them, that show one episode of a ticket.
+    """Makes environments for a ``RolloutWorker`` that show one episode of a ticket.
 
     Args:
         episode: Its number in the ticket.
@@ -129,14 +129,14 @@ class EpisodeCamera:
         self._num_begun = 0
 
     def make(self, config: EnvironmentConfig, placement: Placement) -> gymnasium.Env[Any, Any]:
-        """Return an environment of one lane: episodes begin in their order, in whichever lane."""
+        """Return an environment for one lane; episodes begin in order, in any lane."""
         environment = make_environment(_drawing(config), placement)
         return FrameRecorder(environment, self._sink, config.id, self._begins)
 
     def make_vector(
         self, config: EnvironmentConfig, num_lanes: int, placement: Placement
     ) -> VectorEnv[Any, Any, Any]:
-        """Return a vector implementation, whose episodes stand in its lanes in their order."""
+        """Return a vector implementation, whose lanes hold the episodes in order."""
         environment = make_vector_environment(_drawing(config), num_lanes, placement)
         return LaneRecorder(environment, self._sink, config.id, self._episode)
 
@@ -146,7 +146,7 @@ class EpisodeCamera:
 
 
 def _drawing(config: EnvironmentConfig) -> EnvironmentConfig:
-    """Return an environment with pictures."""
+    """Return an environment that draws pictures."""
     return config.model_copy(update={"kwargs": {**config.kwargs, "render_mode": _RENDER_MODE}})
 
 
@@ -154,7 +154,7 @@ def _drawn(draw: Callable[[], Any], name: str) -> NDArray[np.uint8]:
     """Return a [height, width, 3] picture.
 
     Raises:
-        UnsuitableEnvironmentError: It is none.
+        UnsuitableEnvironmentError: ``render`` returned something else.
     """
     try:
         frame: Any = draw()

@@ -1,4 +1,4 @@
-"""The worker: an environment in lanes and a copy of the policy. It keeps nothing worth saving."""
+"""The worker: environments in lanes and a copy of the policy. It has no state worth saving."""
 
 import time
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ from reinforce.workers.vector_lanes import VectorLanes
 
 @dataclass(frozen=True, eq=False)
 class RolloutReport:
-    """What the coordinator needs to know of a played ticket, small enough to travel inline.
+    """What the coordinator needs to know about a played ticket, small enough to travel inline.
 
     Attributes:
         ticket: The ticket that was played.
@@ -45,14 +45,14 @@ class RolloutReport:
         episode_lengths: [E] steps.
         episode_log_probs: [E] mean log-probability (nats) of an episode's actions under the policy
             that played it.
-        truncated: [E] whether a limit of time ended the episode.
-        num_cut: Of these, how many the environment would have gone on with.
-        num_unknown: Steps that showed a category which is not in its space.
+        truncated: [E] whether a time limit ended the episode.
+        num_cut: How many of these the environment would have continued.
+        num_unknown: Steps with a category outside its space.
         trajectories_sha256: Digest of every recorded bit.
-        rollout_s: Seconds that playing took.
-        episode_metrics: By name, [E] what ``info`` said of each episode, NaN where it said nothing;
-            only names of which it said something.
-        metric_faults: By name, what stood in ``info`` and was no finite number.
+        rollout_s: Seconds spent playing.
+        episode_metrics: By name, [E] values from ``info`` for each episode, NaN where missing; only
+            names with a value.
+        metric_faults: By name, a value in ``info`` that was not a finite number.
     """
 
     ticket: Ticket
@@ -70,9 +70,9 @@ class RolloutReport:
 
 
 class RolloutWorker:
-    """Plays tickets, one at a time, with the weights that come along with each.
+    """Plays tickets one at a time, each with its own weights.
 
-    Where evaluations play another environment, that is kept beside the one of training.
+    A separate environment for evaluations is kept beside that of training.
     """
 
     def __init__(
@@ -83,13 +83,13 @@ class RolloutWorker:
         placement: Placement = ALONE,
         make_vector: VectorFactory = make_vector_environment,
     ) -> None:
-        """Make no environment yet.
+        """Store the settings, without making environments yet.
 
         Args:
-            config: What is run.
-            spec: The environment of training.
+            config: The configuration of the run.
+            spec: The training environment's description.
             make: Makes single environments.
-            placement: Where the first instance stands.
+            placement: The place of the first instance.
             make_vector: Makes vector implementations.
         """
         # One BLAS thread: workers share the machine, and the batches are small.
@@ -102,7 +102,7 @@ class RolloutWorker:
         self._evaluates_elsewhere = self._evaluation_environment != config.environment
         self._placement = placement
         self._lanes: dict[bool, SingleLanes | VectorLanes] = {}
-        """Lanes for training; under True, those for evaluations in another environment."""
+        """Lanes for training; under True, those for a separate evaluation environment."""
 
     def play(
         self,
@@ -113,16 +113,17 @@ class RolloutWorker:
         """Play every episode of the ticket with these weights.
 
         Args:
-            ticket: What to play. Where it is only measured, episodes that do not end are cut.
-            weights: With what.
+            ticket: What to play. In evaluations, endless episodes are cut.
+            weights: The policy's weights.
             on_pulse: Called a few times a second with the steps and seconds of the longest episode
-                in play; what it raises ends the ticket.
+                in play; an error in it ends the ticket.
 
         Raises:
             NonFiniteError: The environment gave a NaN or an infinity.
             EnvironmentFaultError: It returned something of the wrong form.
-            Exception: Whatever the environment raises, with a note on where that was. The
-                environments are then made again for the next ticket, since their state is unknown.
+            Exception: Whatever the environment raises, with a note on where it happened. The
+                environments are then made again for the next ticket, because their state is
+                unknown.
         """
         started = time.perf_counter()
         if weights.version != self._policy.version:
@@ -157,17 +158,17 @@ class RolloutWorker:
         ), trajectories
 
     def open(self) -> None:
-        """Make the environments now, instead of when the first ticket needs them.
+        """Make the environments now instead of for the first ticket.
 
         Raises:
-            Exception: What a constructor raises.
+            Exception: Whatever a constructor raises.
         """
         self._lanes_of(is_other=False)
         if self._evaluates_elsewhere:
             self._lanes_of(is_other=True)
 
     def close(self) -> list[str]:
-        """Release the environments, whatever their ``close`` raises; return what that was."""
+        """Release the environments, and return sentences about errors in ``close``."""
         lanes, self._lanes = self._lanes, {}
         return [complaint for each in lanes.values() for complaint in each.close()]
 

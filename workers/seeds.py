@@ -1,8 +1,8 @@
-"""Where seeds come from: the run's seed makes those of its episodes, and these all of their chance.
+"""Seeds: the run's seed determines those of its episodes, and these all their random numbers.
 
 A trajectory is a function of the weights and its seeds. So the number of workers changes only the
-speed: a lost ticket is played again, arrival order is irrelevant, and no generator has to be
-checkpointed.
+speed: a lost ticket can be played again, arrival order is irrelevant, and no generator needs a
+checkpoint.
 """
 
 from collections.abc import Callable
@@ -15,44 +15,44 @@ from reinforce.learner.policies.seeds import Stream, seed_of
 from reinforce.learner.policies.spaces import ActionLayout
 
 _STEPS_PER_DRAW = 128
-"""Steps for which numbers are drawn at a time; it decides nothing but the speed."""
+"""Steps for which numbers are drawn at a time; affects only the speed."""
 
 
 def episode_seed(run_seed: int, purpose: int, update: int, ticket: int, episode: int) -> int:
-    """Return the 64-bit seed of an episode, which follows from nothing but these numbers, >= 0.
+    """Return the 64-bit seed of an episode, determined by these numbers, >= 0.
 
-    Its two highest bits are the purpose, 0 to 3: no seed serves two of them.
+    Its two highest bits are the purpose, 0 to 3: no seed serves two purposes.
     """
     drawn = seed_of(run_seed, Stream.EPISODES, purpose, update, ticket, episode)
     return purpose << 62 | drawn >> 2
 
 
 def environment_seed(seed: int) -> int:
-    """Return, from an episode's seed, that of the reset: 31 bits, which every simulator accepts.
+    """Return the seed for the reset of an episode: 31 bits, which every simulator accepts.
 
-    Gymnasium takes any whole number >= 0; ``numpy.random.seed``, in many an environment, takes 32
-    bits, and what C calls an int takes 31. Here, too, the two highest ones are the purpose.
+    Gymnasium takes any integer >= 0; ``numpy.random.seed``, which many environments use, takes 32
+    bits, and an int in C takes 31. The two highest bits are again the purpose.
     """
     drawn = int(np.random.SeedSequence(seed, spawn_key=(0,)).generate_state(1)[0])
     return seed >> 62 << 29 | drawn >> 3
 
 
 def action_generator(seed: int) -> np.random.Generator:
-    """Return, from an episode's seed, the generator of the numbers that decide its actions."""
+    """Return the generator for the actions of the episode with this seed."""
     sequence = np.random.SeedSequence(seed, spawn_key=(1,))
     return np.random.Generator(np.random.PCG64(sequence))
 
 
 def uniforms_shape(layout: ActionLayout) -> tuple[int, ...]:
-    """Return the shape of the uniform numbers that decide one action."""
+    """Return the shape of the uniform numbers for one action."""
     return () if layout.is_one_choice else (layout.num_uniforms,)
 
 
 class EpisodeNoise:
-    """The chance in the actions of several episodes in play, one row each.
+    """The random numbers for the actions of several episodes in play, one row each.
 
-    A row is drawn from its episode's own generator. Which row that is, and which episodes play in
-    the others, does not change the numbers.
+    Each row is drawn from its episode's own generator, so the numbers depend neither on the row nor
+    on the other episodes.
     """
 
     def __init__(
@@ -64,9 +64,9 @@ class EpisodeNoise:
         """Begin without episodes.
 
         Args:
-            num_rows: How many there will be.
-            shape: Of the uniform numbers that decide one action.
-            noise: Makes [n, *shape] noise of as many uniform numbers, such as ``Policy.noise``.
+            num_rows: Number of rows.
+            shape: Shape of the uniform numbers for one action.
+            noise: Converts [n, *shape] uniform numbers to noise, such as ``Policy.noise``.
         """
         self._noise = noise
         self._generators: list[np.random.Generator] = [np.random.default_rng(0)] * num_rows
@@ -82,12 +82,12 @@ class EpisodeNoise:
         self._drawn_until[row] = self._next_draw = self._num_steps
 
     def keep(self, rows: NDArray[np.bool_]) -> None:
-        """Go on with these rows alone."""
+        """Continue with these rows only."""
         self._generators = [self._generators[row] for row in np.flatnonzero(rows)]
         self._numbers, self._drawn_until = self._numbers[:, rows], self._drawn_until[rows]
 
     def next_step(self) -> NDArray[Any]:
-        """Return [n, *shape] noise: that of the next step of every row."""
+        """Return [n, *shape] noise for the next step of every row."""
         now = self._num_steps % _STEPS_PER_DRAW
         if self._num_steps == self._next_draw:
             for row in np.flatnonzero(self._drawn_until == self._num_steps):

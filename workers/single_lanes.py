@@ -1,7 +1,7 @@
 """Lanes of single environments, stepped one after the other with one call of the policy per step.
 
-The rule that keeps the gradient honest: every episode that is started is finished and recorded. A
-lane that falls free may *start* the ticket's next episode; nothing decides whether to *keep* one.
+The rule that keeps the gradient unbiased: every started episode is finished and recorded. A free
+lane may *start* the ticket's next episode; nothing decides whether to *keep* one.
 """
 
 from typing import Any
@@ -26,23 +26,23 @@ from reinforce.workers.trajectory_builder import TrajectoryBuilder
 
 
 class SingleLanes:
-    """Plays tickets in environments of its own; only those with an episode in play are stepped."""
+    """Plays tickets in its own environments; only those with an episode in play are stepped."""
 
     def __init__(self, environments: list[gymnasium.Env[Any, Any]], spec: EnvironmentSpec) -> None:
         self._environments = environments
         self._spec = spec
         self._decoder = ActionDecoder(spec.action)
         self._writes_at_once: bool | None = None
-        """Whether what all lanes show is written together; None until a ticket's first step."""
+        """Whether lanes' observations are written together; None until a ticket's first step."""
         self.limit = limit_of(environments[0])
         """Steps after which the environments end an episode; None if there is no limit."""
 
     def play(
         self, policy: Policy, ticket: Ticket, metrics: InfoMetrics, watch: EpisodeWatch
     ) -> Trajectories:
-        """Play all episodes of the ticket, each seeded by itself, and return them in its order.
+        """Play all episodes of the ticket, each with its own seed, and return them in order.
 
-        An episode that becomes longer than the watch allows is cut, as by a limit of time.
+        An episode longer than the watch allows is cut, as by a time limit.
         """
         builder = TrajectoryBuilder(ticket.num_episodes, self._spec)
         lanes = self._environments[: ticket.num_episodes]
@@ -85,7 +85,7 @@ class SingleLanes:
         return builder.trajectories(policy.version)
 
     def close(self) -> list[str]:
-        """Close the environments; return what went wrong with that."""
+        """Close the environments; return sentences about errors."""
         return close_all(self._environments)
 
     def _step(
@@ -98,7 +98,7 @@ class SingleLanes:
         following: ObservationRows,
         metrics: InfoMetrics,
     ) -> tuple[list[float], list[int]]:
-        """Step every lane, write what is seen next, and return rewards and the rows that ended."""
+        """Step every lane, write observations, and return rewards and the rows that ended."""
         results, observations, rewards, ended = [], [], [], []
         singles = self._decoder.singles(actions)
         try:
@@ -133,7 +133,7 @@ class SingleLanes:
         return rewards, ended
 
     def _write_at_once(self, following: ObservationRows, observations: list[Any]) -> range:
-        """Write what no lane has written by itself; return the rows that have to be, after all."""
+        """Write all observations together; return the rows that need to be written one by one."""
         if self._writes_at_once is None:
             self._writes_at_once = following.are_apart(observations)
         elif self._writes_at_once and not following.write_all(observations):
@@ -149,7 +149,7 @@ def _begin(
     seen: ObservationRows,
     noise: EpisodeNoise,
 ) -> None:
-    """Begin an episode in a lane: all chance of it comes from its seed."""
+    """Begin an episode in a lane; its seed determines all its random numbers."""
     episode_seed, result = ticket.episode_seeds[episode], NOTHING
     try:
         result = lane.reset(seed=environment_seed(episode_seed))
@@ -167,7 +167,7 @@ def _cut(
     builder: TrajectoryBuilder,
     following: ObservationRows,
 ) -> list[int]:
-    """End the episodes that are as long as they may be; return all rows that ended."""
+    """End the episodes that have reached the limit; return all rows that ended."""
     cut = [row for row in watch.overlong_rows() if row not in ended]
     for row in cut:
         last = following.observations[row]

@@ -1,4 +1,4 @@
-"""From Gymnasium's spaces to the plain layouts that policies know; what has none is refused."""
+"""Converts Gymnasium's spaces to the plain layouts that policies know, or refuses them."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -19,21 +19,21 @@ from reinforce.learner.policies.spaces import (
 )
 
 MASK_KEY = "action_mask"
-"""Where environments put their action masks: in ``info``, or as a key of a Dict observation."""
+"""Key of action masks: in ``info``, or in a Dict observation."""
 
 
 _MOST_CHOICES = 256
-"""Values of one component of whole numbers: as many as a byte has."""
+"""Most values of an integer component: as many as a byte has."""
 
 
 class UnsupportedSpaceError(Exception):
-    """A space that no policy here can see or act in; the message names the part and the way out."""
+    """A space that no policy here supports; the message names the part and the way out."""
 
 
 def observation_layout(space: Space[Any], *, is_masked: bool = False) -> ObservationLayout:
-    """Return how observations of a space are stored, without the action mask where that is used.
+    """Return how observations of a space are stored, without an action mask that is used.
 
-    UnsupportedSpaceError if a part of it has no fixed size, or it holds nothing.
+    UnsupportedSpaceError if a part has no fixed size, or if it is empty.
     """
     seen = [leaf for leaf in _leaves(space) if not (is_masked and leaf[0] == (MASK_KEY,))]
     leaves = [_observation_leaf(path, leaf, space) for path, leaf in seen]
@@ -43,8 +43,8 @@ def observation_layout(space: Space[Any], *, is_masked: bool = False) -> Observa
     for name in names:
         if names.count(name) > 1:
             raise UnsupportedSpaceError(
-                f"the observation space {space} has two parts of one name, {name!r}, or one under "
-                f"the name {VECTOR!r}, which is taken; rename a key of the Dict"
+                f"the observation space {space} has two parts named {name!r}, or one named "
+                f"{VECTOR!r}, which is reserved; rename a key of the Dict"
             )
     return ObservationLayout(tuple(leaves))
 
@@ -52,7 +52,7 @@ def observation_layout(space: Space[Any], *, is_masked: bool = False) -> Observa
 def action_layout(space: Space[Any]) -> ActionLayout:
     """Return how actions of a space are stored.
 
-    UnsupportedSpaceError if a part of it has no distribution here, or there is no choice.
+    UnsupportedSpaceError if a part has no distribution here, or if there is nothing to choose.
     """
     leaves = tuple(_action_leaf(path, leaf) for path, leaf in _leaves(space))
     if sum(leaf.size for leaf in leaves) == 0:
@@ -61,7 +61,7 @@ def action_layout(space: Space[Any]) -> ActionLayout:
 
 
 def parts_of(space: Space[Any]) -> list[tuple[str | int, Space[Any]]]:
-    """Return the parts of a Dict or a Tuple by their keys; no other space has any."""
+    """Return the parts of a Dict or a Tuple by their keys; nothing for other spaces."""
     if isinstance(space, spaces.Dict):
         return list(space.spaces.items())
     return list(enumerate(space.spaces)) if isinstance(space, spaces.Tuple) else []
@@ -79,8 +79,8 @@ def _leaves(space: Space[Any], path: Path = ()) -> Iterator[tuple[Path, Space[An
     for key, part in parts_of(space):
         if isinstance(space, spaces.Dict) and not isinstance(key, str):
             raise UnsupportedSpaceError(
-                f"the space {space} has the key {key!r}, of type {type(key).__name__}: the "
-                "parts of a Dict are named by strings here; rename it, or use a Tuple"
+                f"the space {space} has the key {key!r}, of type {type(key).__name__}, but the "
+                "keys of a Dict must be strings; rename it, or use a Tuple"
             )
         yield from _leaves(part, (*path, key))
 
@@ -92,14 +92,13 @@ def _observation_leaf(path: Path, space: Space[Any], whole: Space[Any]) -> Obser
         return ObservationLeaf(path, "categories", space.shape or (), *_counts_and_starts(space))
     raise UnsupportedSpaceError(
         f"{part_name('observation', path)} is the space {space}: {type(space).__name__} has no "
-        f"fixed size, and policies here need one; {_without_unsized(whole)}convert it with a "
-        "wrapper of your own to Box, Discrete, MultiDiscrete, MultiBinary, or a Tuple or Dict of "
-        "these"
+        f"fixed size, which policies need; {_without_unsized(whole)}convert it with your own "
+        "wrapper to Box, Discrete, MultiDiscrete, MultiBinary, or a Tuple or Dict of these"
     )
 
 
 def _without_unsized(space: Space[Any]) -> str:
-    """Return how to leave out what has no fixed size, if there are parts that can be kept."""
+    """Return how to leave out parts without a fixed size, if other parts remain."""
     sized = (spaces.Box, spaces.MultiBinary, spaces.Discrete, spaces.MultiDiscrete)
     kept = [
         key for key, part in parts_of(space) if all(isinstance(x, sized) for _, x in _leaves(part))
@@ -112,7 +111,7 @@ def _without_unsized(space: Space[Any]) -> str:
 
 
 def _is_image(space: spaces.Box | spaces.MultiBinary) -> bool:
-    """Return whether it may be as bright as an image; a board of small numbers is none."""
+    """Return whether its bounds are those of an image, not of a board of small numbers."""
     if not isinstance(space, spaces.Box) or space.dtype != np.uint8:
         return False
     return 2 <= len(space.shape) <= 4 and bool(space.high.max(initial=0) == 255)
@@ -136,15 +135,15 @@ def _action_leaf(path: Path, space: Space[Any]) -> ActionLeaf:
 
 
 def _whole_number_leaf(path: Path, space: spaces.Box) -> ActionLeaf:
-    """Return a choice for each component, as of a MultiDiscrete."""
+    """Return a choice for each component, as for a MultiDiscrete."""
     low, high = space.low.ravel().tolist(), space.high.ravel().tolist()
     counts = tuple(int(last) - int(first) + 1 for first, last in zip(low, high, strict=True))
     if max(counts, default=0) > _MOST_CHOICES or not space.shape:
         reason = (
-            f"a component of whole numbers may have {_MOST_CHOICES} of them, each a choice of its "
-            f"own, and this has {max(counts):,}; use a Box of floats and round them"
+            f"every integer of a component is a choice, and {_MOST_CHOICES} are allowed, but this "
+            f"one has {max(counts):,}; use a Box of floats and round them"
             if space.shape
-            else "a whole number without dimensions; use Discrete"
+            else "an integer without dimensions; use Discrete"
         )
         raise UnsupportedSpaceError(
             f"{part_name('action', path)} is the space {space}: {reason}, with a wrapper such as "
@@ -159,7 +158,7 @@ def _gaussian_leaf(path: Path, space: spaces.Box) -> ActionLeaf:
     if (space.low == space.high).any():
         raise UnsupportedSpaceError(
             f"{part_name('action', path)} is the space {space}: a component with low == high has "
-            "nothing to decide and no density; take it out with a wrapper such as "
+            "nothing to decide and no density; remove it with a wrapper such as "
             "gymnasium.wrappers.TransformAction"
         )
     largest = float(np.finfo(str(space.dtype)).max)
@@ -188,7 +187,7 @@ class ActionDecoder:
         self._decoders = [_leaf_decoder(leaf) for leaf in layout.leaves]
 
     def batch(self, actions: NDArray[Any]) -> Any:
-        """Return [n, ...] actions as a vector environment takes them: nested, then batched."""
+        """Return [n, ...] actions in a vector environment's form: nested, then batched."""
         if self._layout.is_one_choice:
             return (actions + self._start).astype(self._dtype, copy=False)
         values, start = {}, 0
@@ -236,7 +235,7 @@ def _leaf_decoder(leaf: ActionLeaf) -> Callable[[NDArray[Any]], NDArray[Any]]:
 
 
 def nested(values: dict[Path, Any]) -> Any:
-    """Return leaves put where their paths say: in dicts and tuples, or the only one by itself."""
+    """Return leaves nested by their paths in dicts and tuples, or the only leaf by itself."""
     if () in values:
         return values[()]
     parts = {
@@ -248,7 +247,7 @@ def nested(values: dict[Path, Any]) -> Any:
 
 
 def unbatched(batch: Any, num_rows: int) -> list[Any]:
-    """Return the rows of a nested batch, each in the form of a single environment."""
+    """Return the rows of a nested batch, each in a single environment's form."""
     if isinstance(batch, dict):
         parts = [unbatched(part, num_rows) for part in batch.values()]
         return [dict(zip(batch, row, strict=True)) for row in zip(*parts, strict=True)]

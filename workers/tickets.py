@@ -1,4 +1,4 @@
-"""Tickets: the episodes of a batch, named by their seeds before anything is played."""
+"""Tickets: the episodes of a batch, fixed by their seeds before anything is played."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -7,7 +7,7 @@ from reinforce.workers.seeds import environment_seed, episode_seed
 
 
 class Purpose(IntEnum):
-    """What a ticket's episodes are for. The number stands in their seeds, so none is shared."""
+    """The purpose of a ticket's episodes. Its number is part of their seeds, so none is shared."""
 
     TRAINING = 0
     EVALUATION = 1
@@ -17,15 +17,15 @@ class Purpose(IntEnum):
 
 @dataclass(frozen=True)
 class Ticket:
-    """Episodes to play, all of them to the end.
+    """Episodes to play, each to its end.
 
     Attributes:
-        purpose: Training episodes are learned from, the others only measured.
+        purpose: Training episodes are used for learning, the others only for measuring.
         update: The update that waits for it, >= 0.
         index: Its place among the tickets of that update, >= 0.
-        episode_seeds: One 64-bit seed per episode; all chance of the episode follows from it. An
-            environment with a vector implementation plays rounds of episodes, and the seed of the
-            first of a round decides the chance of them all.
+        episode_seeds: One 64-bit seed per episode, which determines all its random numbers. An
+            environment with a vector implementation plays rounds of episodes, and the seed of a
+            round's first episode determines those of all.
         greedy: Take the most probable action instead of sampling one.
     """
 
@@ -41,11 +41,11 @@ class Ticket:
 
     @property
     def num_episodes(self) -> int:
-        """Episodes that it names."""
+        """Number of episodes."""
         return len(self.episode_seeds)
 
     def place(self, episode: int, step: int) -> str:
-        """Return words for a step of one of its episodes; 0 is the reset."""
+        """Describe a step of one of its episodes; 0 is the reset."""
         seed = environment_seed(self.episode_seeds[episode])
         where = f"step {step}" if step else "the reset"
         return f"{where} of episode {episode} of ticket {self}, which began with reset(seed={seed})"
@@ -66,8 +66,8 @@ def draw_tickets(
 ) -> list[Ticket]:
     """Return the tickets of one batch; together they name exactly ``num_episodes`` episodes, >= 1.
 
-    The last one holds what is left. ``first_index`` is the index of the first, >= 0: it follows
-    the tickets that are drawn already.
+    The last one holds the rest. ``first_index``, >= 0, is the index of the first, after the tickets
+    already drawn.
     """
     starts = range(0, num_episodes, episodes_per_ticket)
     tickets = []

@@ -1,6 +1,6 @@
-"""Collects the steps of several episodes as they happen and returns them sorted into episodes.
+"""Collects steps of several episodes as they happen, and returns them sorted by episode.
 
-How probable the actions were is computed for thousands of steps at a time
+Log-probabilities of actions are computed for thousands of steps at a time
 (docs/decisions/0071-log-probabilities-in-blocks.md).
 """
 
@@ -15,11 +15,11 @@ from reinforce.workers.environment import EnvironmentSpec
 
 _INITIAL_CAPACITY_STEPS = 4096
 _BLOCK_STEPS = 4096
-"""Steps whose parameters are kept for their log-probabilities: enough to make calls cheap."""
+"""Steps whose parameters are kept to compute their log-probabilities together."""
 
 
 class TrajectoryBuilder:
-    """Growing flat arrays: rows arrive in the order of time, mixed over the lanes."""
+    """Growing flat arrays: rows arrive in order of time, mixed over the lanes."""
 
     def __init__(self, num_episodes: int, spec: EnvironmentSpec) -> None:
         self._distribution = make_distribution(spec.action)
@@ -49,7 +49,7 @@ class TrajectoryBuilder:
         parameters: NDArray[np.float32] | None,
         rewards: NDArray[Any] | list[float],
     ) -> None:
-        """Append one step of each of n episodes: what was seen, allowed, done and paid.
+        """Append one step of each of n episodes: observations, masks, actions and rewards.
 
         Everything is [n, ...]. The parameters are those of the distribution that the actions were
         drawn from; None for greedy actions, whose log-probabilities are recorded as 0.
@@ -70,13 +70,13 @@ class TrajectoryBuilder:
         self._num_steps = end
 
     def num_steps_of(self, episode: int) -> int:
-        """Return how many steps of an episode are recorded by now."""
+        """Return the number of recorded steps of an episode."""
         return int(np.count_nonzero(self._episodes[: self._num_steps] == episode))
 
     def end_episode(
         self, episode: int, observation: NDArray[Any], *, terminated: bool, truncated: bool
     ) -> None:
-        """Note how an episode ended and what stood after its last action."""
+        """Record how an episode ended and its final observation."""
         self._terminated[episode] = terminated
         self._truncated[episode] = truncated
         self._final_observations[episode] = observation
@@ -101,7 +101,7 @@ class TrajectoryBuilder:
         )
 
     def _keep_parameters(self, parameters: NDArray[np.float32]) -> None:
-        """Keep a copy: the memory may be that of a recurrent policy's state."""
+        """Keep a copy, because the memory may be a recurrent policy's state."""
         start = self._num_steps - self._block_start
         if start + len(parameters) > len(self._block):
             self._end_block()

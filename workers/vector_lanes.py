@@ -1,8 +1,8 @@
 """Lanes of an environment that steps many copies of itself at once, such as CartPole's.
 
-The same guarantees as single lanes, by a simpler rule: in each round the first episode of each lane
-is the one that counts, fixed before it begins. What a lane does after that episode, until the whole
-round has ended, is neither recorded nor of any influence.
+They give the same guarantees as single lanes with a simpler rule: in each round the first episode
+of each lane counts, as fixed before it begins. What a lane does afterwards, until the round ends,
+is not recorded and has no effect.
 """
 
 from contextlib import suppress
@@ -41,7 +41,7 @@ from reinforce.workers.trajectory_builder import TrajectoryBuilder
 
 
 class VectorLanes:
-    """Plays tickets in rounds of ``num_lanes`` episodes; one seed per round decides all chance."""
+    """Plays tickets in rounds of ``num_lanes`` episodes, with one seed per round."""
 
     def __init__(
         self,
@@ -64,9 +64,9 @@ class VectorLanes:
     def play(
         self, policy: Policy, ticket: Ticket, metrics: InfoMetrics, watch: EpisodeWatch
     ) -> Trajectories:
-        """Play all episodes of the ticket, and return them in its order.
+        """Play all episodes of the ticket, and return them in order.
 
-        An episode that becomes longer than the watch allows is cut, as by a limit of time.
+        An episode longer than the watch allows is cut, as by a time limit.
         """
         builder = TrajectoryBuilder(ticket.num_episodes, self._spec)
         for first in range(0, ticket.num_episodes, self._num_lanes):
@@ -83,7 +83,7 @@ class VectorLanes:
         return builder.trajectories(policy.version)
 
     def close(self) -> list[str]:
-        """Close the environment; return what went wrong with that."""
+        """Close the environment; return sentences about errors."""
         return close_all([self._environment])
 
     def _play_round(
@@ -142,7 +142,7 @@ class VectorLanes:
         observations: Any,
         builder: TrajectoryBuilder,
     ) -> None:
-        """End the episodes that are as long as they may be: all of a round began together."""
+        """End the episodes that have reached the limit: all of a round began together."""
         rows = observation_rows(self._spec.observation, observations)
         for lane in live.tolist():
             builder.end_episode(first + lane, rows[lane], terminated=False, truncated=True)
@@ -163,7 +163,7 @@ class VectorLanes:
     def _final_rows(
         self, observations: Any, info: dict[str, Any], lanes: NDArray[np.int64]
     ) -> NDArray[Any]:
-        """Return what stood at the end."""
+        """Return the final observations."""
         finals = info["final_obs"] if self._replaces_ends else observations
         if isinstance(finals, np.ndarray) and finals.dtype == object:  # one observation per lane
             rows = self._spec.observation.empty(len(lanes))
@@ -181,7 +181,7 @@ class VectorLanes:
         ended: NDArray[np.bool_],
         all_actions: NDArray[Any],
     ) -> None:
-        """See to the lanes that nobody records: allowed actions, and no step after an end."""
+        """Handle lanes that are not recorded: allowed actions, and no step after an end."""
         if self._spec.action_mask:
             idle = np.setdiff1d(np.arange(self._num_lanes), live)
             self._write_idle_actions(idle, observations, info, all_actions)
@@ -218,11 +218,11 @@ def _place(ticket: Ticket, first: int, count: int, builder: TrajectoryBuilder) -
 def autoreset_mode(
     config: EnvironmentConfig, environment: VectorEnv[Any, Any, Any]
 ) -> AutoresetMode:
-    """Return what a vector environment does after an episode, or refuse one that does not say."""
+    """Return a vector environment's autoreset mode, or refuse one that does not declare it."""
     mode = environment.metadata.get("autoreset_mode")
     if not isinstance(mode, AutoresetMode):
         raise UnsuitableEnvironmentError(
-            f"environment.id = {config.id!r}: the metadata of its vector implementation say "
+            f"environment.id = {config.id!r}: the metadata of its vector implementation says "
             f"autoreset_mode {mode!r}, which is not one of gymnasium.vector.AutoresetMode; set "
             "environment.use_vector_implementation to false"
         )

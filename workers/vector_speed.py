@@ -1,4 +1,4 @@
-"""What an environment's own vector implementation brings: steps per second with it and without."""
+"""The benefit of an environment's vector implementation: steps per second with and without it."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -20,17 +20,17 @@ from reinforce.workers.vector_lanes import autoreset_mode
 
 _SECONDS = 0.1
 _NUM_ACTIONS = 64
-"""Drawn beforehand: to draw one takes as long as a step of CartPole."""
+"""Number of actions drawn beforehand: drawing one takes as long as a step of CartPole."""
 
 
 def vector_speed(config: EnvironmentConfig, num_lanes: int) -> str | None:
-    """Return a sentence on the speed of the vector implementation, and how it comes to be used.
+    """Return a sentence on the vector implementation's speed, and how to use it.
 
-    None if there is none, its spaces are others, or masks forbid actions: they are random here.
+    None if there is none, its spaces differ, or masks forbid the random actions used here.
 
     Raises:
         UnsuitableEnvironmentError: The environment cannot be made without its wrappers.
-        Exception: What its code raises.
+        Exception: Whatever its code raises.
     """
     bare = config.model_copy(update={"wrappers": (), "use_vector_implementation": True})
     if not registers_vector_implementation(bare):
@@ -81,7 +81,7 @@ def _vector_steps_per_s(config: EnvironmentConfig, num_lanes: int) -> float:
 
 
 def _calls_per_s(step: Callable[[Any], None], actions: Sequence[Any]) -> float:
-    """Return how many steps a second takes; the first may be compiled, and does not count."""
+    """Return steps per second, without the first one, which may include compilation."""
     step(actions[0])
     began_s, count = time.perf_counter(), 0
     for action in cycle(actions):

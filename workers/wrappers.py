@@ -1,6 +1,6 @@
-"""Wrappers that Gymnasium lacks, for games from pixels: named like its own in a configuration.
+"""Wrappers for games from pixels that Gymnasium lacks, named like its own in a configuration.
 
-``docs/environments.md`` says what each changes.
+``docs/environments.md`` explains them.
 """
 
 from typing import Any, SupportsFloat, cast
@@ -15,7 +15,7 @@ Step = tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]
 """What ``step`` returns: observation, reward, terminated, truncated and info."""
 
 _Start = tuple[Any, int]
-"""State of an emulator, and the action that leads from there to the start of an episode."""
+"""State of an emulator, with the action that leads from it to the start of an episode."""
 
 _LONGEST_GAME_STEPS = 3000
 """A random game ends sooner."""
@@ -25,22 +25,22 @@ class ActionSubset(gymnasium.ActionWrapper[Any, int, Any]):
     """Some of the actions of a Discrete space, numbered from 0."""
 
     def __init__(self, env: gymnasium.Env[Any, Any], actions: tuple[int, ...]) -> None:
-        """Choose them.
+        """Choose the actions.
 
         Args:
             env: An environment whose action space is Discrete.
-            actions: Which of its actions are left, in the new order; at least one.
+            actions: The actions to keep, in the new order; at least one.
 
         Raises:
-            ValueError: The space is another one, or an action is not in it or named twice.
+            ValueError: The space is not Discrete, or an action is missing in it or named twice.
         """
         super().__init__(env)
         space = env.action_space
         is_subset = isinstance(space, Discrete) and all(action in space for action in actions)
         if not is_subset or not actions or len(set(actions)) < len(actions):
             raise ValueError(
-                f"actions = {list(actions)} must be different actions of a Discrete space, and "
-                f"this one is {space}"
+                f"actions = {list(actions)} must be different actions of a Discrete space, but the "
+                f"space is {space}"
             )
         self._actions = actions
         self.action_space = cast("gymnasium.Space[int]", Discrete(len(actions)))
@@ -50,27 +50,27 @@ class ActionSubset(gymnasium.ActionWrapper[Any, int, Any]):
 
 
 class PointsAsEpisodes(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """A point of an Atari game, or a few, is an episode. A reward that is not 0 is a point.
+    """Makes an episode of one point of an Atari game, or a few. A reward other than 0 is a point.
 
-    An episode begins where the game does, or after a point of one game that was played at random
-    when the wrapper was made: as often after a point that was lost as after one that was won, which
-    the start of the game counts as, for in Pong the loser is served to. Its seed decides. The
-    emulator draws no random numbers, and is put back into the state of a step before, which is
-    taken again, for a state comes without its screen: an episode depends on its seed alone, and no
-    ROM is loaded to begin one.
+    An episode begins where the game does, or after a point of one game, which the wrapper plays at
+    random when it is created. Half of the episodes begin after a lost point, half after a won one
+    or at the start of the game, since in Pong the loser is served to. The seed decides. The
+    emulator draws no random numbers. It is restored to the state one step earlier, and that step is
+    repeated, because a state has no screen. So an episode depends only on its seed, and no ROM is
+    loaded to begin one.
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any], points: int = 1) -> None:
-        """Wrap a game; innermost, for others that ``reset`` has to pass through.
+        """Wrap a game; innermost, so that ``reset`` passes through the other wrappers.
 
         Args:
-            env: A game of ALE's without sticky actions.
-            points: With which an episode ends, >= 1. Those after the first begin as the policy
-                has ended the one before.
+            env: An ALE game without sticky actions.
+            points: Points per episode, >= 1. Those after the first begin as the policy ended the
+                one before.
 
         Raises:
-            ValueError: It is no such game, has another limit of time than its own or wrappers of
-                its own already, or takes no points from whoever plays at random.
+            ValueError: It is not such a game, already has another time limit or other wrappers, or
+                random play loses no points.
         """
         super().__init__(env)
         if points < 1:
@@ -81,18 +81,19 @@ class PointsAsEpisodes(gymnasium.Wrapper[Any, Any, Any, Any]):
         if env.spec is None or env.spec.kwargs.get("repeat_action_probability") != 0:
             raise ValueError(
                 "PointsAsEpisodes needs environment.kwargs {repeat_action_probability: 0.0}: an "
-                "episode is what its seed says, and this emulator would draw numbers of its own"
+                "episode must depend only on its seed, but this emulator would draw its own "
+                "random numbers"
             )
         if env.spec.max_episode_steps is not None:
             raise ValueError(
-                "PointsAsEpisodes goes inside of a limit of time: use the wrapper TimeLimit behind "
-                f"it instead of environment.max_episode_steps {env.spec.max_episode_steps}"
+                "PointsAsEpisodes must be inside a time limit: use the wrapper TimeLimit after it "
+                f"instead of environment.max_episode_steps {env.spec.max_episode_steps}"
             )
         if env.spec.additional_wrappers:
             inside = ", ".join(wrapper.name for wrapper in env.spec.additional_wrappers)
             raise ValueError(
-                f"PointsAsEpisodes comes before {inside}, which would go on from one episode to "
-                "the next: name it first among the wrappers"
+                f"PointsAsEpisodes comes before {inside}, which would continue from one episode to "
+                "the next: list it first among the wrappers"
             )
         self._points, self._points_left = points, points
         self._starts = self._random_game()
@@ -115,7 +116,7 @@ class PointsAsEpisodes(gymnasium.Wrapper[Any, Any, Any, Any]):
         return observation, info
 
     def _random_game(self) -> tuple[list[_Start], list[_Start]]:
-        """Return the starts after a won point, the game's own among them, and after a lost one."""
+        """Return the starts after a won point, including the game's own, and after a lost one."""
         self.env.reset(seed=0)
         won, lost = [(self._state(), 0)], list[_Start]()
         actions = np.random.default_rng(0).integers(
@@ -129,7 +130,7 @@ class PointsAsEpisodes(gymnasium.Wrapper[Any, Any, Any, Any]):
             if float(reward):
                 (won if float(reward) > 0 else lost).append((state, action))
         if not lost:
-            raise ValueError(f"PointsAsEpisodes: at random no point is lost in {self.env}")
+            raise ValueError(f"PointsAsEpisodes: random play loses no point in {self.env}")
         return won, lost
 
     def _state(self) -> Any:
@@ -137,10 +138,10 @@ class PointsAsEpisodes(gymnasium.Wrapper[Any, Any, Any, Any]):
 
 
 class FrameDifferences(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """What moves in an image: each frame less the one before it, as float32.
+    """Shows what moves in an image: the difference of frames, as float32.
 
-    A gray frame is cut to the part that matters, made smaller, and freed of its background. What is
-    seen is that, less ``previous`` times the same of the frame before.
+    A gray frame is cropped, reduced, and freed of its background. Then ``previous`` times the same
+    of the frame before is subtracted.
     """
 
     def __init__(
@@ -152,24 +153,24 @@ class FrameDifferences(gymnasium.Wrapper[Any, Any, Any, Any]):
         background: int = 0,
         unit: int = 255,
     ) -> None:
-        """Wrap an environment that shows images.
+        """Wrap an environment with image observations.
 
         Args:
             env: An environment whose observations are uint8 images [height, width].
-            previous: Share of the frame before that is subtracted, in [0, 1]. 1: what stands still
-                cannot be seen. Below 1 it is seen, too, and what moves leaves a trail.
-            rows: First row that is seen and the one after the last; None: all.
-            block: Of each square of so many pixels a side, >= 1, the mean is seen.
-            background: Brightness of what is empty, in [0, 255]; it is seen as 0.
-            unit: Difference of brightness, >= 1, that is seen as 1.
+            previous: Share of the frame before that is subtracted, in [0, 1]. 1: still objects are
+                invisible. Below 1 they are visible, and moving ones leave a trail.
+            rows: First row to keep, and the one after the last; None: all.
+            block: Side of the squares of pixels that are averaged, >= 1.
+            background: Brightness that becomes 0, in [0, 255].
+            unit: Difference of brightness that becomes 1, >= 1.
 
         Raises:
-            ValueError: The observations are no such images, or no blocks fit into them.
+            ValueError: The observations are not such images, or no block fits into them.
         """
         super().__init__(env)
         space = env.observation_space
         if not isinstance(space, Box) or space.dtype != np.uint8 or len(space.shape) != 2:
-            raise ValueError(f"FrameDifferences needs gray images of uint8, not {space}")
+            raise ValueError(f"FrameDifferences needs gray uint8 images, not {space}")
         first, end = rows or (0, space.shape[0])
         shape = (len(range(space.shape[0])[first:end]) // block, space.shape[1] // block)
         if not all(shape):
@@ -201,7 +202,7 @@ class FrameDifferences(gymnasium.Wrapper[Any, Any, Any, Any]):
         return difference
 
     def _reduced(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return [height, width] how much brighter than the background each block is, in units."""
+        """Return [height, width] the brightness of each block above the background, in units."""
         seen, block = image[self._rows, self._columns], self._block
         total = np.zeros(self._before.shape, np.float32)
         for row in range(block):

@@ -1,4 +1,4 @@
-"""Runs, from wherever they are kept, and what those of one configuration say together."""
+"""Runs from run directories or MLflow, grouped by configuration."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,20 +21,20 @@ from reinforce.configs.roles import decides_the_result, flat
 TRAINING_RETURN = "rollout/return_mean"
 
 CURVES = ("evaluation/return_mean", TRAINING_RETURN)
-"""What may be drawn against environment steps; the first that every run has is."""
+"""Metrics for curves against environment steps; the first that every run has is drawn."""
 
 XAxis = Literal["steps", "time", "updates"]
-"""What a curve is drawn against, by the names that users give it."""
+"""Choices for the x-axis of a curve."""
 
 _X_FIELDS: Mapping[XAxis, str] = {
     "steps": "environment_steps",
     "time": "training_time_s",
     "updates": "updates",
 }
-"""By which field of a journal's entry that is."""
+"""The field of a journal entry for each x-axis."""
 
 SCORE = "evaluation/confirmed_return_mean"
-"""What is compared: the mean return of the last weights, on seeds of their own."""
+"""The metric compared: the mean return of the last weights, on seeds reserved for it."""
 
 _MOST_NAMED = 4
 """Settings in the name of a configuration, unless it takes more to tell all of them apart."""
@@ -42,7 +42,7 @@ _MOST_NAMED = 4
 _RESAMPLES, _CURVE_RESAMPLES, _CURVE_POINTS = 10_000, 1_000, 100
 
 Points = Sequence[tuple[float, float]]
-"""(environment steps, or another x, and value) in the order of training."""
+"""(environment steps or another x, value) in order of training."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +52,8 @@ class RunHistory:
     Attributes:
         name: For messages.
         settings: Every setting as ``section.key``, in words.
-        metrics: By name of the metric, its (x, value) in the order of training; x are environment
-            steps unless others were asked for.
+        metrics: By metric, (x, value) in order of training; x is environment steps unless requested
+            otherwise.
     """
 
     name: str
@@ -62,13 +62,13 @@ class RunHistory:
 
     @property
     def score(self) -> float | None:
-        """The last confirmed mean return, or None if the run did not come to its end."""
+        """The last confirmed mean return, or None if the run did not finish."""
         points = self.metrics.get(SCORE)
         return points[-1][1] if points else None
 
     @property
     def experiment(self) -> dict[str, str]:
-        """The settings that decide what is learned: all but the seed, names, places and speed."""
+        """The settings that decide what is learned: all except seed, names, places and speed."""
         # Runs of an older version lack newer settings, which then had no other effect.
         return {
             name: self.settings.get(name, value)
@@ -83,15 +83,15 @@ def settings_of(config: Config) -> dict[str, str]:
 
 
 def history_of(path: Path, metric: str = TRAINING_RETURN, x_axis: XAxis = "steps") -> RunHistory:
-    """Return what a run directory holds.
+    """Read a run from its directory.
 
     Args:
         path: Of the directory.
-        metric: A name in the journal that is read besides those that are compared.
-        x_axis: What the values are to stand against.
+        metric: An additional metric to read from the journal.
+        x_axis: The x-axis of the values.
 
     Raises:
-        UsageError: It is none, or nothing was played in it yet.
+        UsageError: It is not a run directory, or the run has played nothing yet.
     """
     run = RunDirectory.open(path)
     metrics: dict[str, list[tuple[float, float]]] = {name: [] for name in (*CURVES, SCORE, metric)}
@@ -102,11 +102,10 @@ def history_of(path: Path, metric: str = TRAINING_RETURN, x_axis: XAxis = "steps
         summary = read_summary(run.summary_file) or {}
         if summary.get("stop_reason") == PRETRAINED:
             raise UsageError(
-                f"{path} is a pretrained run, which has played no episodes whose returns could be "
-                "compared: `reinforce evaluate` plays some, and a run that starts from it can be "
-                "compared"
+                f"{path} is a pretrained run, which has no episodes to compare: `reinforce "
+                "evaluate` plays some, and a run that starts from it can be compared"
             )
-        raise UsageError(f"{run.journal_file} holds no update yet: there is nothing to compare")
+        raise UsageError(f"{run.journal_file} has no update yet: there is nothing to compare")
     config = with_own_limit(run, load_config(str(run.config_file)))
     return RunHistory(run.name, settings_of(config), metrics)
 
@@ -128,7 +127,7 @@ class Group:
     Attributes:
         label: The settings in which it differs from the other groups.
         runs: At least one.
-        copies: Further runs of their seeds: the same numbers, which would only look like evidence.
+        copies: Further runs of the same seeds, which would only look like evidence.
     """
 
     label: str
@@ -137,18 +136,18 @@ class Group:
 
     @property
     def scores(self) -> NDArray[np.float64]:
-        """[R] the scores of those runs that came to their end."""
+        """[R] the scores of the runs that finished."""
         return np.array([run.score for run in self.runs if run.score is not None])
 
     def summary(self, statistic: Statistic) -> tuple[float, float, float] | None:
-        """Return (value, low, high) of the scores; None if no run has one."""
+        """Return (value, low, high) of the scores, or None without scores."""
         if len(self.scores) == 0:
             return None
         low, high = bootstrap_interval(self.scores, statistic, _RESAMPLES)
         return float(statistic(self.scores, axis=0)), float(low), float(high)
 
     def curve(self, statistic: Statistic, metrics: Sequence[str] = CURVES) -> Curve | None:
-        """Return a metric against steps, the first that all runs have, or None if there is none."""
+        """Return the first metric that all runs have, against steps, or None."""
         found = self.seeds(metrics)
         if found is None:
             return None
@@ -161,8 +160,8 @@ class Group:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
         """Return [n] steps and [R, n] the first of the metrics that all runs have; or None.
 
-        Each run is interpolated linearly, up to where the shortest of them ended: beyond it a
-        statistic would be one over fewer runs, those that happened to go on.
+        Each run is interpolated linearly up to the end of the shortest: beyond it, a statistic
+            would cover only the longer runs.
         """
         common = [n for n in metrics if all(len(run.metrics.get(n, ())) > 1 for run in self.runs)]
         if not common:
@@ -174,7 +173,7 @@ class Group:
 
 
 def group_runs(runs: Sequence[RunHistory]) -> list[Group]:
-    """Return the runs by configuration, in the order of the first run of each."""
+    """Return the runs by configuration, in order of each one's first run."""
     members: dict[tuple[tuple[str, str], ...], list[RunHistory]] = {}
     for run in runs:
         members.setdefault(tuple(sorted(run.experiment.items())), []).append(run)
@@ -217,9 +216,9 @@ def _telling_apart(configurations: Sequence[Mapping[str, str]]) -> tuple[list[st
 
 
 def group_of(label: str, members: Sequence[RunHistory]) -> Group:
-    """Return a group in which each seed counts once, by a run that came to its end if one did.
+    """Return a group in which each seed counts once, preferably with a finished run.
 
-    The same seed after a start from other weights is not the same.
+    The same seed with other initial weights counts as different.
     """
     of_seed: dict[tuple[str | None, str], RunHistory] = {}
     for run in sorted(members, key=lambda run: run.score is None):

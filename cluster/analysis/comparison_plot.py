@@ -1,4 +1,4 @@
-"""The picture of a comparison: learning curves over seeds, and performance profiles beside them."""
+"""The picture of a comparison: learning curves over seeds, and performance profiles."""
 
 import csv
 import io
@@ -43,11 +43,11 @@ class PictureOptions:
 
     Attributes:
         statistic: Its name in ``STATISTICS``.
-        metric: Name in the journal of what the curves show.
-        x_axis: What they stand against.
-        profile: Whether performance profiles are drawn beside them.
-        title: Above all; None: what the curves and bands are.
-        size: Width and height in inches; None: that of the panels.
+        metric: Name of the curves' metric in the journal.
+        x_axis: The curves' x-axis.
+        profile: Whether to draw performance profiles beside the curves.
+        title: The title; None: a description of the curves and bands.
+        size: Width and height in inches; None: the panels' size.
     """
 
     statistic: str
@@ -60,11 +60,11 @@ class PictureOptions:
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """What is drawn of one group in one panel.
+    """The lines of one group in one panel.
 
     Attributes:
         group: Its label.
-        names: Of the R runs.
+        names: Names of the R runs.
         x: [n].
         runs: [R, n] each run by itself.
         value: [n] their statistic.
@@ -95,7 +95,7 @@ class Line:
 
 
 def panels_of(groups: Sequence[Group], options: PictureOptions) -> dict[str, list[Line]]:
-    """Return what is drawn, by panel: ``curve`` and, if it is asked for, ``profile``.
+    """Return the lines by panel: ``curve`` and, if requested, ``profile``.
 
     Raises:
         UsageError: No run has the metric.
@@ -108,7 +108,8 @@ def panels_of(groups: Sequence[Group], options: PictureOptions) -> dict[str, lis
     if not curves:
         raise UsageError(
             f"no configuration has {options.metric!r} twice in each of its runs, so no curve can "
-            "be drawn; the first line of metrics.jsonl in a run directory shows what there is"
+            "be drawn; the first line of metrics.jsonl in a run directory shows the available "
+            "metrics"
         )
     return {"curve": curves, **({"profile": _profiles(groups)} if options.profile else {})}
 
@@ -116,7 +117,7 @@ def panels_of(groups: Sequence[Group], options: PictureOptions) -> dict[str, lis
 def _profiles(groups: Sequence[Group]) -> list[Line]:
     scored = [group for group in groups if len(group.scores)]
     if not scored:
-        raise UsageError("no run has come to its end: there are no scores for a profile yet")
+        raise UsageError("no run has finished: there are no scores for a profile yet")
     every = np.concatenate([group.scores for group in scored])
     margin = 0.02 * float(np.ptp(every)) or 1.0
     thresholds = np.linspace(every.min() - margin, every.max() + margin, _THRESHOLDS)
@@ -179,7 +180,7 @@ def _title(lines: Sequence[Line], options: PictureOptions) -> str:
 
 
 def write_data(panels: dict[str, list[Line]], path: Path) -> None:
-    """Write what is drawn as CSV: a row per point of each run, and of the statistic (no run).
+    """Write the lines as CSV: a row per point of each run and of the statistic (without a run).
 
     Raises:
         UsageError: It cannot be written.

@@ -1,6 +1,6 @@
-"""What all pictures have in common: size, grid, and colours that the colour-blind tell apart.
+"""The common style of all pictures: size, grid, and colours for the colour-blind.
 
-Matplotlib is imported late and without pyplot: it takes a second, and needs no screen.
+Matplotlib is imported late, because it takes a second, and without pyplot, which needs a screen.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Okabe and Ito's, without the yellow that is lost on white: doi.org/10.1038/nmeth.1618."""
+"""Okabe and Ito's, without yellow, which is lost on white: doi.org/10.1038/nmeth.1618."""
 
 PANEL_INCHES = (6.0, 4.0)
 """Width and height of one panel."""
@@ -44,7 +44,7 @@ def styled() -> Iterator[None]:
 
 
 def new_figure(columns: int, rows: int = 1) -> "Figure":
-    """Return an empty figure for so many panels."""
+    """Return an empty figure for this many panels."""
     from matplotlib.figure import Figure
 
     width, height = PANEL_INCHES
@@ -52,7 +52,7 @@ def new_figure(columns: int, rows: int = 1) -> "Figure":
 
 
 def finish(axes: "Axes", x: str, y: str, **legend: Any) -> None:
-    """Name the axes, with units, and say what is what."""
+    """Label the axes, with units, and add a legend."""
     axes.set(xlabel=x, ylabel=y)
     if x == STEPS:
         from matplotlib.ticker import EngFormatter

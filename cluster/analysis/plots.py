@@ -1,4 +1,4 @@
-"""The pictures of a run: an overview, lengths and metrics of its episodes."""
+"""The pictures of a run: an overview, and lengths and metrics of its episodes."""
 
 import io
 from collections.abc import Sequence
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 _MAX_UPDATES, _MAX_POINTS = 2_000, 20_000
-"""What is drawn of a long run: about so many updates, and so many episodes."""
+"""Most updates and episodes drawn for a long run, approximately."""
 
 _WINDOW_EPISODES, _BARS = 10, 40
 
 
 def draw_run(journal: Path, folder: Path, title: str) -> list[Path]:
-    """Draw what a journal holds, and return the files; none if no episode was played.
+    """Draw the content of a journal, and return the files; none without episodes.
 
     Raises:
         OSError: The folder cannot be written.
@@ -43,7 +43,7 @@ def draw_run(journal: Path, folder: Path, title: str) -> list[Path]:
 
 
 def _overview(entries: Sequence[JournalEntry], title: str) -> "Figure":
-    """Returns against steps and against time, lengths, and where the time went."""
+    """Draw returns against steps and against time, lengths, and where the time went."""
     stride = max(1, sum(entry.batch is not None for entry in entries) // _MAX_UPDATES)
     entries = [entry for entry in entries if not entry.batch or entry.updates % stride == 0]
     figure = new_figure(2, 2)
@@ -80,7 +80,7 @@ def _draw_returns(axes: "Axes", entries: Sequence[JournalEntry], counter: str, l
 
 
 def _draw_lengths(axes: "Axes", entries: Sequence[JournalEntry]) -> None:
-    """Draw the lengths of the first and of the last quarter of the episodes that are shown."""
+    """Draw the lengths of the first and the last quarter of the shown episodes."""
     lengths = np.concatenate([entry.batch.episode_lengths for entry in entries if entry.batch])
     quarter, edges = max(1, len(lengths) // 4), length_edges(lengths)
     for part, name in ((lengths[:quarter], "first"), (lengths[-quarter:], "last")):
@@ -91,14 +91,14 @@ def _draw_lengths(axes: "Axes", entries: Sequence[JournalEntry]) -> None:
 
 
 def length_edges(lengths: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return edges of up to 40 bars, each of which holds equally many whole numbers."""
+    """Return the edges of up to 40 bars that hold equally many integers each."""
     first, last = int(lengths.min()), int(lengths.max())
     width = -(-(last - first + 1) // _BARS)
     return np.arange(first, last + width + 1, width).astype(np.float64) - 0.5
 
 
 def _draw_times(axes: "Axes", entries: Sequence[JournalEntry]) -> None:
-    """Draw what each update took as a bar that is as wide as its steps."""
+    """Draw the time of each update as a bar, with its steps as the width."""
     spent = seconds_per_update(entries)
     steps = [entry.environment_steps for entry in entries if entry.batch]
     edges = [max(0, 2 * steps[0] - steps[1]) if len(steps) > 1 else 0, *steps]
@@ -110,9 +110,9 @@ def _draw_times(axes: "Axes", entries: Sequence[JournalEntry]) -> None:
 
 
 def seconds_per_update(entries: Sequence[JournalEntry]) -> dict[str, NDArray[np.float64]]:
-    """Return [n] seconds by what they were spent on, of the n updates among the records.
+    """Return [n] seconds of the n updates by activity.
 
-    An update stands for those left out behind it, and so has its share of their evaluations.
+    An update represents those left out after it, so it gets its share of their evaluations.
     """
     updates = [entry for entry in entries if entry.batch]
     spent = {
@@ -131,7 +131,7 @@ def seconds_per_update(entries: Sequence[JournalEntry]) -> dict[str, NDArray[np.
 
 
 def _episode_lengths(entries: Sequence[JournalEntry], title: str) -> "Figure":
-    """The length of every episode, and a moving mean."""
+    """Draw the length of every episode, and a moving mean."""
     lengths = np.concatenate([entry.batch.episode_lengths for entry in entries if entry.batch])
     sums = np.concatenate([[0], np.cumsum(lengths)])
     ends = np.arange(1, len(lengths) + 1)
@@ -150,7 +150,7 @@ def _episode_lengths(entries: Sequence[JournalEntry], title: str) -> "Figure":
 
 
 def _episode_metrics(entries: Sequence[JournalEntry], title: str) -> "Figure":
-    """Each metric from ``info``: its mean in every batch, and in the regular evaluations."""
+    """Draw each metric from ``info``: its mean in every batch and in regular evaluations."""
     names = sorted(
         {name for entry in entries if entry.batch for name in entry.batch.episode_metrics}
     )

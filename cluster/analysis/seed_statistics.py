@@ -1,9 +1,9 @@
-"""What several seeds say together: robust means and bootstrap intervals.
+"""Statistics over seeds: robust means and bootstrap intervals.
 
 Source: Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the Statistical Precipice",
 arXiv:2108.13264. Runs of one configuration are one stratum of their stratified bootstrap.
 
-``scipy.stats`` takes a second to import: only whoever compares waits for it.
+``scipy.stats`` takes a second to import, so it is imported only for comparisons.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Statistic = Callable[..., NDArray[np.float64]]
-"""From values and the ``axis`` of the runs to the values without this axis, such as ``np.mean``."""
+"""A reduction of values over the ``axis`` of the runs, such as ``np.mean``."""
 
 
 def interquartile_mean(values: NDArray[np.float64], axis: int = 0) -> NDArray[np.float64]:
@@ -30,17 +30,17 @@ STATISTICS: Mapping[str, tuple[str, Statistic]] = {
     "iqm": ("interquartile mean", interquartile_mean),
     "mean": ("mean", np.mean),
 }
-"""By the names that users give them: what they are called in full, and the functions."""
+"""Full name and function of each statistic, by its short name."""
 
 
 MIN_SEEDS_FOR_INTERVAL = 5
-"""Below it a bootstrap knows too little of what other seeds would do: pictures show each seed."""
+"""With fewer seeds a bootstrap knows too little about others, so pictures show each seed."""
 
 
 def performance_profile(
     scores: NDArray[np.float64], thresholds: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return [R, n] whether each score is above each threshold: its mean over R is the profile.
+    """Return [R, n] whether each score is above each threshold; the mean over R is the profile.
 
     The score distribution of Agarwal et al., section 4.3.
     """
@@ -52,8 +52,8 @@ def bootstrap_interval(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return [...] and [...] the ends of a 95 % percentile interval of a statistic of [R, ...].
 
-    Whole runs are drawn with replacement. The generator is seeded, so that the same runs give the
-    same interval. With one run there is no interval: NaN.
+    Whole runs are drawn with replacement. The generator is seeded, so the same runs give the same
+    interval. A single run gives NaN.
     """
     if len(values) < 2:
         nothing = np.full(values.shape[1:], np.nan)

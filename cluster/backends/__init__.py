@@ -1,1 +1,1 @@
-"""Who plays tickets and who learns: in this process, or on Ray."""
+"""Backends, which play tickets and learn: in this process, or on Ray."""

@@ -1,8 +1,8 @@
-"""The seam between the loop and where things run: a pool of workers and a learner.
+"""The interface between the loop and a backend: a pool of workers and a learner.
 
-Two stand behind it, ``inline_backend`` and ``ray_backend``; tests hold them equal bit by bit.
-Weights and trajectories are opaque to the loop: objects in the one,
-references in the other, so that data goes from worker to learner without passing the driver.
+There are two, ``inline_backend`` and ``ray_backend``; tests compare them bit by bit. Weights and
+trajectories are opaque to the loop: objects inline, references on Ray, so that data travels from
+worker to learner without passing the driver.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,14 +20,14 @@ from reinforce.workers.tickets import Purpose, Ticket
 
 @dataclass(frozen=True)
 class TicketCounts:
-    """Tickets of a run.
+    """Counts of a run's tickets.
 
     Attributes:
         issued: Submitted, each counted once.
         completed: Played to the end and returned.
         reissued: Times that a ticket was played again because its worker failed.
-        dropped: Given up together with a batch that nothing was learned from: at the end of the
-            run, or when it was interrupted and the batch was drawn again by the resumed run.
+        dropped: Given up with a batch that was not used for learning: at the end of the run, or
+            when an interrupted run drew the batch again on resuming.
     """
 
     issued: int = 0
@@ -44,7 +44,7 @@ class TicketCounts:
         )
 
     def closed(self) -> Self:
-        """Return the counts once nothing is awaited any more: what is not completed is dropped."""
+        """Return the final counts, with everything unfinished counted as dropped."""
         return replace(self, dropped=self.issued - self.completed)
 
 
@@ -57,13 +57,13 @@ TrajectoriesHandle: TypeAlias = Any
 
 @dataclass(frozen=True)
 class Batch:
-    """Every ticket of a batch, played, in ticket order.
+    """Every played ticket of a batch, in ticket order.
 
     Attributes:
-        tickets: What was played.
-        weights: What it was played with.
-        reports: What the coordinator knows of each ticket.
-        trajectories: What the learner consumes, one handle per ticket.
+        tickets: The tickets.
+        weights: The weights that played them.
+        reports: What the coordinator knows about each ticket.
+        trajectories: The learner's input, one handle per ticket.
     """
 
     tickets: Sequence[Ticket]
@@ -74,15 +74,16 @@ class Batch:
 
 @dataclass(frozen=True)
 class Driver:
-    """What a backend asks of the process that drives the run.
+    """What a backend needs from the process that drives the run.
 
     Attributes:
-        interrupts: Looked at wherever that process waits.
-        requested_workers: Returns how many workers the user wants by now; None: as configured.
-        tell: Called with a sentence on what was lost and is made again.
-        print_line: Called with a line that an environment has printed elsewhere.
-        waiting: Makes a context in which the user sees what is waited for, such as "Ray to start",
-            and, by a function that returns at once, why it lasts.
+        interrupts: Checked wherever that process waits.
+        requested_workers: Returns the number of workers that the user wants now; None: as
+            configured.
+        tell: Called with a sentence about each loss and its replacement.
+        print_line: Called with a line that an environment printed in another process.
+        waiting: Makes a context that shows what the run waits for, such as "Ray to start", and why
+            it lasts, according to a function that returns at once.
     """
 
     interrupts: Interrupts
@@ -93,40 +94,40 @@ class Driver:
 
 
 class Pool(Protocol):
-    """Plays tickets. Whatever fails is played again; what fails for good raises TrainingError."""
+    """A pool of workers. Failed tickets are played again; a final failure raises TrainingError."""
 
     on_long_ticket: Callable[[LongTicket], None]
-    """Called with a ticket that lasts, while it is waited for."""
+    """Called with a ticket that takes long, during the wait for it."""
 
     def submit(self, tickets: Sequence[Ticket], weights: WeightsHandle) -> None:
-        """Start to play a batch of tickets with these weights."""
+        """Start playing a batch of tickets with these weights."""
 
     def collect(self, purpose: Purpose, update: int) -> Batch:
-        """Wait for the tickets of one submitted batch and return it whole, in ticket order."""
+        """Wait for a submitted batch, and return it whole in ticket order."""
 
     @property
     def counts(self) -> TicketCounts:
-        """Tickets so far."""
+        """Counts of tickets so far."""
 
     @property
     def workers_alive(self) -> int:
-        """Workers that are ready."""
+        """Number of ready workers."""
 
     @property
     def worker_restarts(self) -> int:
-        """Workers that had to be replaced so far."""
+        """Number of workers replaced so far."""
 
     @property
     def spilled_bytes(self) -> int:
-        """What had no room in memory on its way to the learner, and was put on a disk so far."""
+        """Bytes on the way to the learner spilled to disk so far."""
 
 
 class LearnerHandle(Protocol):
-    """The one learner of a run. It survives the process it runs in."""
+    """The run's only learner. It survives the process it runs in."""
 
     @property
     def restarts(self) -> int:
-        """How often its process had to be replaced so far."""
+        """Number of times that its process was replaced so far."""
 
     def weights(self) -> WeightsHandle:
         """Return the current weights."""
@@ -134,17 +135,17 @@ class LearnerHandle(Protocol):
     def update(
         self, trajectories: Sequence[TrajectoriesHandle]
     ) -> tuple[UpdateReport, WeightsHandle]:
-        """Apply one update; return what it did and the new weights.
+        """Apply one update; return a report and the new weights.
 
         Raises:
-            TrajectoriesLostError: They have to be played again.
+            TrajectoriesLostError: The batch must be played again.
         """
 
     def snapshot(self, ahead: WeightsHandle | None) -> tuple[LearnerState, Weights | None]:
-        """Return what a checkpoint has to hold: the state, and the weights behind a handle."""
+        """Return the content of a checkpoint: the state, and the weights behind a handle."""
 
     def share(self, weights: Weights) -> WeightsHandle:
-        """Return a handle of weights that this process holds."""
+        """Return a handle for weights in this process."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Everything in this process, one ticket after the other: for debugging, and as the reference."""
+"""The inline backend: everything in this process, one ticket at a time, also as the reference."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ from reinforce.workers.tickets import Purpose, Ticket
 
 
 class InlinePool:
-    """A pool of one worker, which is called and not awaited."""
+    """A pool of one worker, called directly."""
 
     workers_alive = 1
     spilled_bytes = 0
@@ -57,7 +57,7 @@ class InlinePool:
         return batch
 
     def _play(self, ticket: Ticket, weights: Weights) -> tuple[RolloutReport, Trajectories]:
-        """Play a ticket; a signal ends it in the middle of a step, and nothing of it is kept."""
+        """Play a ticket; a signal ends it in the middle of a step and discards it."""
 
         def on_pulse(num_steps: int, seconds: float) -> None:
             self._hung_steps.note(ticket)
@@ -77,7 +77,7 @@ class InlinePool:
 
 
 class InlineLearner:
-    """The learner itself, behind the names that the loop uses."""
+    """The learner, with the loop's interface."""
 
     restarts = 0
 
@@ -91,8 +91,9 @@ class InlineLearner:
                 self._learner.load_state(state)
             except (ValueError, LookupError, TypeError, RuntimeError) as error:
                 raise UsageError(
-                    f"the learner cannot go on from the checkpoint after update {state.version}: "
-                    f"{type(error).__name__}: {error}; remove it to go on from the one before"
+                    "the learner cannot continue from the checkpoint after update "
+                    f"{state.version}: {type(error).__name__}: {error}; remove it to continue from "
+                    "the one before"
                 ) from error
 
     def weights(self) -> Weights:
@@ -122,7 +123,7 @@ def _failure_named() -> Iterator[None]:
 def inline_backend(
     config: Config, spec: EnvironmentSpec, driver: Driver, state: LearnerState | None
 ) -> Iterator[Backend]:
-    """Yield a backend that lives in this process; its learner goes on from a state, if given."""
+    """Yield a backend in this process; its learner continues from a state, if given."""
     worker = RolloutWorker(config, spec)
     try:
         with driver.waiting("starting the learner"):

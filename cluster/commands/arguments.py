@@ -1,4 +1,4 @@
-"""How the words after a verb become its arguments: every verb is a dataclass, read by tyro.
+"""Arguments of verbs: every verb is a dataclass, which tyro parses.
 
 Its fields are positional words, options and, for verbs that take settings of a run, a whole
 configuration: ``--section.field value`` on top of a preset, a file or a run directory.
@@ -30,36 +30,36 @@ from reinforce.configs.synonyms import setting_meant
 from reinforce.workers.misnamed_environment import faults_of_id
 
 RunDir = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN_DIR")]
-"""The run directory that a verb is about, its first word."""
+"""The run directory, a verb's first word."""
 
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
-"""An option without a value; absent means no."""
+"""An option without a value; if absent, it is false."""
 
-TRUST_HELP = "Trust this run: import the code and use the addresses and folders that it names."
-"""Help of ``--trust``, which every verb has that would otherwise refuse to do so."""
+TRUST_HELP = "Trust this run: import the code that it names, and use its addresses and folders."
+"""Help for ``--trust``, an option of every verb that may refuse to do so."""
 
 Trust = Annotated[Flag, tyro.conf.arg(help=TRUST_HELP)]
-"""The user vouches for a run directory."""
+"""The option by which a user trusts a run directory."""
 
 CallbackNames = Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME")]
-"""An option that may be repeated; ``cluster.callbacks.callback_named`` reads the names."""
+"""A repeatable option; ``cluster.callbacks.callback_named`` reads the names."""
 
 LogFormat = Annotated[
     Literal["text", "json"],
-    tyro.conf.arg(help="json: print objects of JSON, one a line, with what happens as `event`."),
+    tyro.conf.arg(help="json: print one JSON object per line; its `event` says what happened."),
 ]
-"""How a run says how far it is."""
+"""The format in which a run reports progress."""
 
 Settings = Annotated[Config, tyro.conf.arg(name=""), tyro.conf.FlagConversionOff]
-"""Every setting of a run as an option of its own."""
+"""Every setting of a run as an option."""
 
 
 class Command(ABC):
-    """A verb with its arguments; the docstring of a subclass is the verb's help."""
+    """A verb with its arguments; a subclass's docstring is the verb's help."""
 
     @abstractmethod
     def execute(self) -> int:
-        """Do it and return the exit code."""
+        """Execute the verb and return the exit code."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,14 +68,14 @@ class ConfiguredCommand(Command):
 
     Attributes:
         source: A preset, or the path of a YAML file.
-        config: What the settings after it make of it.
-        words: Those settings, as they were typed.
+        config: The configuration with the settings that follow.
+        words: Those settings, as typed.
     """
 
     is_new: ClassVar[bool] = True
     needs: ClassVar[str] = (
-        "a preset or a YAML file first, such as `reinforce {verb} cartpole`; `reinforce presets` "
-        "lists the presets"
+        "a preset or a YAML file, such as `reinforce {verb} cartpole`; `reinforce presets` lists "
+        "the presets"
     )
 
     source: Annotated[
@@ -88,19 +88,19 @@ class ConfiguredCommand(Command):
 
     @classmethod
     def base(cls, source: str) -> Config:
-        """Return the configuration that the settings are laid over."""
+        """Return the configuration to which the settings are added."""
         return load_config(source, faults_of_id)
 
 
 @dataclass(frozen=True, kw_only=True)
 class EnvironmentChanges:
-    """What is played otherwise than in the evaluations of the run.
+    """Changes to the environment of the run's evaluations.
 
     Attributes:
-        id: Another environment with the same spaces.
-        kwargs: Keyword arguments that are added or replaced.
-        wrappers: All wrappers, in place of those that there are.
-        max_episode_steps: Length in steps at which an episode is truncated, >= 1.
+        id: A different environment with the same spaces.
+        kwargs: Keyword arguments to add or replace.
+        wrappers: All wrappers, instead of the run's.
+        max_episode_steps: Steps after which an episode is truncated, >= 1.
     """
 
     id: str | None = None
@@ -110,21 +110,21 @@ class EnvironmentChanges:
 
     @property
     def given(self) -> dict[str, Any]:
-        """Return the settings that were given."""
+        """Return the given settings."""
         return {name: value for name, value in vars(self).items() if value not in (None, {})}
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlayCommand(Command):
-    """Which policy plays which episodes: the same for all verbs that play with a trained one.
+    """The policy and the episodes: arguments of all verbs that play with a trained policy.
 
     Attributes:
-        run: A run directory; the run may still be going on.
-        seed: Seed of the episodes, >= 0; the same seed gives the same episodes. None: that of the
-            run.
-        sampled: Sample actions as in training. Without it: the most probable ones.
+        run: A run directory; the run may still be training.
+        seed: Seed of the episodes, >= 0; the same seed gives the same episodes. None: the run's
+            seed.
+        sampled: Sample actions as in training. Without it, take the most probable ones.
         best: Take the checkpoint of the best evaluation instead of the newest one.
-        environment: What is played otherwise than in the run's evaluations.
+        environment: Changes to the environment of the run's evaluations.
     """
 
     run: RunDir
@@ -150,7 +150,7 @@ _YAML_METAVARS: dict[Any, str] = {
 
 @_REGISTRY.primitive_rule
 def _as_in_yaml(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
-    """Booleans, mappings and lists of wrappers are one word of YAML."""
+    """Parse booleans, mappings and lists of wrappers as one word of YAML."""
     if info.type not in _YAML_METAVARS:
         return None
 
@@ -176,7 +176,7 @@ def _as_in_yaml(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None
 
 @_REGISTRY.primitive_rule
 def _refused_by_its_section(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
-    """Words that are no value of a setting go on as they stand: its section says what it takes."""
+    """Pass invalid values on unchanged: the section of the setting says what it accepts."""
     if tyro.conf.FlagConversionOff not in info.markers:
         return None  # no setting, asked from here, or a part of a setting
     bare = PrimitiveTypeInfo.make(info.type, set())
@@ -195,7 +195,7 @@ def _refused_by_its_section(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec
 
 @_REGISTRY.primitive_rule
 def _whole_number(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
-    """Refuse other things than numbers in plain words, not with the names of Python's types."""
+    """Refuse anything but numbers in plain words, without Python's type names."""
     if tyro.conf.FlagConversionOff in info.markers or info.type not in (int, int | None):
         return None
     takes_none = info.type is not int
@@ -207,7 +207,7 @@ def _whole_number(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | No
             return int(words[0])
         except ValueError:
             rest = " or None" if takes_none else ""
-            raise ValueError(f"{words[0]!r} is not a whole number{rest}") from None
+            raise ValueError(f"{words[0]!r} is not an integer{rest}") from None
 
     return PrimitiveConstructorSpec(
         nargs=1,
@@ -219,24 +219,24 @@ def _whole_number(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | No
 
 
 CHANGED_FIRST = {
-    "environment.id": "what is played, such as LunarLander-v3",
-    "stop.target_return": "the mean return at which the run ends",
-    "stop.max_environment_steps": "the steps after which it ends at the latest",
-    "learner.learning_rate": "step size of the optimizer",
-    "learner.episodes_per_update": "episodes of a batch",
+    "environment.id": "the environment, such as LunarLander-v3",
+    "stop.target_return": "the mean return that ends the run",
+    "stop.max_environment_steps": "the most steps to train",
+    "learner.learning_rate": "learning rate of the optimizer",
+    "learner.episodes_per_update": "episodes per batch",
     "policy.hidden_sizes": "units of each hidden layer, such as 64 64",
-    "run.seed": "seed of everything random",
+    "run.seed": "seed of all random numbers",
     "run.name": "name of the run and of its folder",
     "workers.num_workers": "rollout workers; changes only the speed",
-    "cluster.backend": "ray, or inline: all in this process",
+    "cluster.backend": "ray, or inline: everything in this process",
 }
-"""The settings that most people change, and what help says of them first."""
+"""The settings that are changed most, with their short help."""
 
 Verb = TypeVar("Verb", bound=Command)
 
 
 def _split(kind: type[ConfiguredCommand], words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the options of the verb's own, wherever they stand, and the words about settings."""
+    """Separate the verb's own options, anywhere in the words, from words about settings."""
     own_fields = fields(kind)[len(fields(ConfiguredCommand)) :]
     is_flag = {f"--{field.name}": field.type == Flag for field in own_fields}
     own: list[str] = []
@@ -255,18 +255,18 @@ def _split(kind: type[ConfiguredCommand], words: Sequence[str]) -> tuple[list[st
 
 
 def _description(kind: type[Command]) -> str | None:
-    """Return what help says of a verb that begins runs, before it lists all settings; else None."""
+    """Return the introduction to the help of a verb that trains; None for other verbs."""
     if not issubclass(kind, ConfiguredCommand) or not kind.is_new:
         return None
     about = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:")[0]
     rows = (f"  {f'--{name}':<31}{text}" for name, text in CHANGED_FIRST.items())
-    return "\n".join([f"{about}Settings that are changed first; all of them follow below:", *rows])
+    return "\n".join([f"{about}The most common settings; all settings follow below:", *rows])
 
 
 def parse_command(verb: str, kind: type[Verb], words: Sequence[str]) -> Verb:
-    """Return what the words after a verb say.
+    """Return the verb with the arguments in the words after it.
 
-    Settings are laid over what their source alone makes.
+    Settings are added to the configuration from the source.
 
     Raises:
         ConfigError, UsageError: The source is missing or wrong, or a value is refused.
@@ -325,10 +325,10 @@ def _refuse_synonyms(words: Sequence[str]) -> None:
 def _all_refused(
     parsed: Callable[[Sequence[str]], Command], words: Sequence[str]
 ) -> ConfigError | None:
-    """Return what is wrong with the settings that are refused alone; None if all are taken so.
+    """Return what is wrong with settings taken one by one; None if each is valid.
 
-    Sections are made one after the other, so together they fail at the first. One that only the
-    source's own settings forbid may be allowed by others of the line.
+    Sections are validated in turn, so together they would report only the first fault. A setting
+    that clashes with the source alone may be valid beside others of the command line.
     """
     settings: list[list[str]] = []
     for word in words:

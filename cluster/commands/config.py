@@ -1,4 +1,4 @@
-"""``reinforce config`` and ``presets``: what a run would be configured with."""
+"""``reinforce config`` and ``presets``: show configurations."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""``reinforce scale``, ``pause``, ``unpause`` and ``stop``: requests to a run that is going on."""
+"""``reinforce scale``, ``pause``, ``unpause`` and ``stop``: requests to a live run."""
 
 import time
 from collections.abc import Callable
@@ -23,16 +23,16 @@ _POLL_S = 0.1
 
 @dataclass(frozen=True, kw_only=True)
 class RequestCommand(Command):
-    """A request to a run that is going on.
+    """A request to a live run.
 
     Attributes:
-        run: Its run directory.
+        run: The run directory.
     """
 
     run: RunDir
 
     def _ask(self, answer: str, **changes: Any) -> int:
-        """Leave the request for the run, and say what comes of it."""
+        """Leave the request for the run, and say what will happen."""
         self._leave_request(**changes)
         PlainConsole().say(f"{self.run} {answer}")
         return 0
@@ -50,16 +50,16 @@ class RequestCommand(Command):
         return run
 
     def _how_it_ended(self, run: RunDirectory) -> str:
-        """Return words such as "was stopped after update 3; `reinforce resume RUN_DIR` goes on"."""
+        """Return words such as "was stopped after update 3", with the command that continues it."""
         status = status_of(run.path)
         verb = "was " * (status.state in ("stopped", "killed")) + status.state
-        way_on = f"; `{command_line('resume', self.run)}` goes on"
+        way_on = f"; `{command_line('resume', self.run)}` continues it"
         return f"{verb} after update {status.updates}{way_on * (status.state != 'finished')}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class PauseCommand(RequestCommand):
-    """Have a run wait after the update in progress."""
+    """Make a run wait after the update in progress."""
 
     def execute(self) -> int:
         return self._ask("pauses after its next update, and writes a checkpoint first", paused=True)
@@ -67,7 +67,7 @@ class PauseCommand(RequestCommand):
 
 @dataclass(frozen=True, kw_only=True)
 class UnpauseCommand(RequestCommand):
-    """Have a paused run go on."""
+    """Let a paused run continue."""
 
     def execute(self) -> int:
         return self._ask("goes on", paused=False)
@@ -75,7 +75,7 @@ class UnpauseCommand(RequestCommand):
 
 @dataclass(frozen=True, kw_only=True)
 class ScaleCommand(RequestCommand):
-    """Change the number of workers of a run that is going on.
+    """Change the number of workers of a live run.
 
     Attributes:
         num_workers: Workers from now on, 1 to 10,000.
@@ -91,7 +91,8 @@ class ScaleCommand(RequestCommand):
         config = load_config(str(RunDirectory.open(self.run).config_file))
         if config.cluster.backend == "inline":
             raise UsageError(
-                f"{self.run} runs in one process (cluster.backend inline): nothing to scale"
+                f"{self.run} runs in one process (cluster.backend inline), so there is nothing to "
+                "scale"
             )
         answer = f"goes to {self.num_workers} workers within seconds, as far as there is room"
         return self._ask(answer, num_workers=self.num_workers)
@@ -99,12 +100,12 @@ class ScaleCommand(RequestCommand):
 
 @dataclass(frozen=True, kw_only=True)
 class StopCommand(RequestCommand):
-    """Have a run end after a checkpoint, as Ctrl-C in its terminal does, and wait for its end.
+    """End a run after a checkpoint, as Ctrl-C in its terminal does, and wait for its end.
 
     Attributes:
-        address: Dashboard of a Ray cluster, such as http://127.0.0.1:8265: RUN_DIR is then the id
+        address: Dashboard of a Ray cluster, such as http://127.0.0.1:8265; RUN_DIR is then the id
             of a job there, or the name of its run.
-        timeout_s: Seconds to wait, > 0. The request stays when they are over.
+        timeout_s: Seconds to wait, > 0. The request remains after that.
     """
 
     address: str | None = None
@@ -119,32 +120,32 @@ class StopCommand(RequestCommand):
         console = PlainConsole()
         if not end:
             console.say(
-                f"{self.run} goes on after {self.timeout_s:g} s; it ends at its next safe point, "
-                "and `reinforce status` shows when"
+                f"{self.run} has not ended within {self.timeout_s:g} s; it ends at its next safe "
+                "point, and `reinforce status` shows when"
             )
             return 1
         console.say(f"{self.run} {end}")
         return 0
 
     def _stop_run(self) -> Callable[[], str]:
-        """Ask the run to end; return what says how it ended, or "" as long as it has not."""
+        """Ask the run to end; return how it ended, or "" until it has."""
         run = self._leave_request(stop=True)
 
         def end() -> str:
             if is_being_written(run.journal_file):
                 return ""
             if not run.path.exists():
-                return "has ended before it had begun, and nothing of it is left"
+                return "ended before it had begun, and left nothing behind"
             RunRequests.take_back_stop(run.control_file)  # it may have ended by itself
             status = status_of(run.path)
             command = command_line("resume", self.run)
-            way_on = f"; `{command}` goes on" * (status.state == "stopped")
+            way_on = f"; `{command}` continues it" * (status.state == "stopped")
             return f"{status.state} after update {status.updates} ({status.note}){way_on}"
 
         return end
 
     def _stop_job(self, address: str) -> Callable[[], str]:
-        """Ask the job to end; return what says how it ended, or "" as long as it has not."""
+        """Ask the job to end; return how it ended, or "" until it has."""
         # Imported late: Ray takes a second.
         from reinforce.cluster.submission.job_status import stop_job
 

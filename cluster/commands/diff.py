@@ -1,4 +1,4 @@
-"""``reinforce diff``: where two runs part, and what may be the reason."""
+"""``reinforce diff``: where two runs separate, and possible reasons."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,9 +19,10 @@ _MAX_WIDTH = 40
 
 @dataclass(frozen=True, kw_only=True)
 class DiffCommand(Command):
-    """Say what tells two runs apart: settings, versions, and the first update at which they part.
+    """Compare two runs: settings, versions, and the first update where they differ.
 
-    By their journals: nothing is played. Exit code 1 if an update differs, or if one run has more.
+    Uses their journals and plays nothing. The exit code is 1 if an update differs, or if one run
+    has more.
 
     Attributes:
         run: A run directory.
@@ -43,7 +44,7 @@ def _rows(found: RunDifference) -> Iterator[tuple[str, str]]:
     for name, pair in found.settings.items():
         # Runs of one group share all that decides but the seed.
         is_decisive = decides_the_result(name) or name == "run.seed"
-        without = "" if is_decisive else "  (of no influence on the weights)"
+        without = "" if is_decisive else "  (does not affect the weights)"
         yield "setting", f"{name}: {_pair(pair)}{without}"
     for name, versions in found.versions.items():
         yield "version", f"{name}: {_pair(versions)}"

@@ -1,4 +1,4 @@
-"""``reinforce doctor``: says in seconds what would fail later."""
+"""``reinforce doctor``: reports in seconds what would fail later."""
 
 import os
 import time
@@ -37,15 +37,14 @@ _ENVIRONMENT_TIMEOUT_S = 6.0
 
 @dataclass(frozen=True, kw_only=True)
 class DoctorCommand(ConfiguredCommand):
-    """Say in seconds what would fail later.
+    """Report in seconds what would fail later.
 
-    It looks at packages, shared memory, disk, environment and policy, the run directory,
-    checkpoints, MLflow and its artifacts, the token, the GPU, and room for the workers; with
-    --cluster.address HOST:PORT on every node of that cluster, too, with its versions, clocks and
-    object stores.
+    Checks packages, shared memory, disk, environment and policy, the run directory, checkpoints,
+    MLflow and its artifacts, the token, the GPU, and room for the workers. With --cluster.address
+    HOST:PORT it also checks every node of that cluster, with versions, clocks and object stores.
 
-    Each line is ok, a warning (it works, and could be better) or a failure, and says what to do.
-    The exit code is 1 if there is a failure.
+    Each line is ok, a warning (it works, but could be better) or a failure, with advice. The exit
+    code is 1 if there is a failure.
     """
 
     source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="[PRESET_OR_YAML]")] = (
@@ -79,7 +78,7 @@ def _findings(config: Config) -> Iterator[Finding]:
     yield from tracking.result()
     yield check_token()
     if unknown:
-        yield failure("cluster", str(unknown), "nothing of it was looked at")
+        yield failure("cluster", str(unknown), "nothing there was checked")
         return
     if config.cluster.is_this_machine:
         yield check_own_gpu(config)
@@ -88,7 +87,7 @@ def _findings(config: Config) -> Iterator[Finding]:
         return
     if config.cluster.address is None:
         yield check_cores(config, here.num_cpus)
-        yield ok("cluster", "a local Ray; --cluster.address looks at another")
+        yield ok("cluster", "a local Ray; --cluster.address checks a cluster")
         return
     # Imports Ray, which only a cluster needs.
     from reinforce.cluster.backends.backend import Driver
@@ -100,7 +99,7 @@ def _findings(config: Config) -> Iterator[Finding]:
             yield ok("cluster", f"{config.cluster.address} lets us in")
             yield from check_cluster(config, here)
     except ClusterUnreachableError as error:
-        yield failure("cluster", str(error), "what comes after it was not looked at")
+        yield failure("cluster", str(error), "what follows was not checked")
 
 
 def _check_mlflow(config: TrackingConfig) -> tuple[Finding, Finding]:
@@ -109,7 +108,7 @@ def _check_mlflow(config: TrackingConfig) -> tuple[Finding, Finding]:
 
 
 def check_token() -> Finding:
-    """Say where the token comes from; it is never shown."""
+    """Report where the token comes from, without showing it."""
     if not token_is_expected():
         return failure(
             "token",
@@ -117,7 +116,7 @@ def check_token() -> Finding:
             "unset RAY_AUTH_MODE and start clusters with a token: docs/security.md",
         )
     source = token_source()
-    none = "none here; a local Ray makes its own, a cluster will ask for one"
+    none = "none here; a local Ray makes its own, a cluster will require one"
     return ok("token", f"from {source}" if source else none)
 
 

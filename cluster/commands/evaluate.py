@@ -1,4 +1,4 @@
-"""``reinforce evaluate``: how good a trained policy is, on fresh episodes."""
+"""``reinforce evaluate``: measures a trained policy on fresh episodes."""
 
 import json
 from dataclasses import dataclass
@@ -21,11 +21,11 @@ from reinforce.configs.quoting import shown
 class EvaluateCommand(PlayCommand):
     """Play fresh, seeded episodes with a trained policy, in this process and without Ray.
 
-    Neither training nor its evaluations play these episodes, and nothing is written. zoo:NAME in
-    place of a run directory is an agent that `reinforce zoo list` shows.
+    Neither training nor its evaluations play these episodes, and nothing is written. Instead of a
+    run directory, zoo:NAME is an agent that `reinforce zoo list` shows.
 
     Attributes:
-        episodes: Episodes, >= 1; more of them give a narrower 95 % interval.
+        episodes: Number of episodes, >= 1; more episodes give a narrower 95 % interval.
         json: Print one line of JSON instead.
     """
 
@@ -69,7 +69,7 @@ class EvaluateCommand(PlayCommand):
         return 0
 
     def _policy(self) -> TrainedPolicy:
-        """Return the policy of the run, or the agent of the zoo that stands in its place."""
+        """Return the policy of the run, or the named agent of the zoo."""
         changes, source = self.environment.given, str(self.run)
         if not source.startswith(ZOO):
             return TrainedPolicy.load(self.run, best=self.best, trust=self.trust, changes=changes)

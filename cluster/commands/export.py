@@ -1,4 +1,4 @@
-"""``reinforce export``: a trained policy that runs without this project, and acts the same."""
+"""``reinforce export``: writes a trained policy that runs without this project."""
 
 import shutil
 import subprocess
@@ -21,17 +21,17 @@ _CHECK_TIMEOUT_S = 600.0
 
 @dataclass(frozen=True, kw_only=True)
 class ExportCommand(Command):
-    """Write a trained policy as a bundle of files that runs without this project.
+    """Export a trained policy as a bundle of files that runs without this project.
 
-    The bundle's predict.py needs NumPy and safetensors, or Torch where the network is a class of
-    your own. Before it is put in place, it acts in a process of its own on observations of all
-    kinds, and is refused if one action differs from the trained policy's. Nothing that the run
-    directory names is imported but such a class.
+    The bundle's predict.py needs NumPy and safetensors, or Torch if the network is your own class.
+    Before the export succeeds, predict.py acts in a separate process on observations of all kinds,
+    and is refused if one action differs from the trained policy's. From the run directory, only
+    such a class is imported.
 
     Attributes:
-        run: A run directory; the run may still be going on.
+        run: A run directory; the run may still be training.
         output: Folder to make; it must not exist.
-        steps: Observations to check with, >= 1, drawn at random; they stay in the bundle.
+        steps: Random observations for the check, >= 1; they are stored in the bundle.
         best: Take the checkpoint of the best evaluation instead of the newest one.
         onnx: Add policy.onnx, checked with ONNX Runtime on the same observations.
     """
@@ -54,7 +54,7 @@ class ExportCommand(Command):
 def export_policy(
     policy: TrainedPolicy, output: Path, *, onnx: bool, num_steps: int = 1000
 ) -> Path:
-    """Write a policy as a bundle into a new folder, say so, and return the folder.
+    """Write a policy as a bundle into a new folder, report it, and return the folder.
 
     Raises:
         ExportError, UnexportableNetworkError: As ``write_checked``; nothing was written.
@@ -81,7 +81,7 @@ def export_policy(
 
 
 def write_checked(bundle: Path, policy: TrainedPolicy, steps: list[Step], *, onnx: bool) -> None:
-    """Write all files into an empty folder and act on the steps again.
+    """Write all files into an empty folder, and check that they act the same.
 
     Raises:
         ExportError: An action differs.

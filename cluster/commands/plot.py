@@ -1,4 +1,4 @@
-"""``reinforce plot``: the pictures of a run, at any time."""
+"""``reinforce plot``: draws the pictures of a run, at any time."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +14,12 @@ from reinforce.cluster.run_store.run_directory import RunDirectory
 class PlotCommand(Command):
     """Draw the pictures of a run.
 
-    overview.png: returns against steps and against time, lengths, where the time went.
+    overview.png: returns against steps and against time, lengths, and where the time went.
     episode_length.png: the length of every episode.
     episode_metrics.png: metrics from the environment's info, if there are any.
 
     Attributes:
-        run: A run directory; the run may still be going on.
+        run: A run directory; the run may still be training.
         output: Folder for the files. None: plots/ in the run directory.
     """
 
@@ -37,7 +37,7 @@ class PlotCommand(Command):
             ) from None
         if not pictures:
             raise UsageError(
-                f"{directory.journal_file} holds no update yet: there is nothing to draw"
+                f"{directory.journal_file} has no update yet: there is nothing to draw"
             )
         for path in pictures:
             PlainConsole().say(str(path))

@@ -1,4 +1,4 @@
-"""``reinforce pretrain``: weights that imitate recorded actions, to begin a run with."""
+"""``reinforce pretrain``: initial weights that imitate recorded actions."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,17 +15,17 @@ from reinforce.cluster.pretraining import Fit, pretrain_run
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainCommand(ConfiguredCommand):
-    """Fit a policy to recorded actions, by maximum likelihood, and make a run directory of it.
+    """Fit a policy to recorded actions by maximum likelihood, and make a run directory.
 
-    `reinforce train ... --run.start_from RUN_DIR` goes on from there with REINFORCE. Step size,
-    optimizer, gradient norm and seed are those of learner and run.
+    `reinforce train ... --run.start_from RUN_DIR` continues from there with REINFORCE. Learning
+    rate, optimizer and gradient norm come from learner, the seed from run.
 
     Attributes:
-        data: Arrays of NumPy, .npz: observations, actions, and perhaps action_masks and
+        data: NumPy file, .npz: observations, actions, and optionally action_masks and
             episode_lengths (docs/tools.md).
-        epochs: How often all of the data is seen, >= 1.
+        epochs: Passes over the data, >= 1.
         batch_steps: Pairs per gradient, >= 1.
-        held_out: Share of the data that is not learned from and judges the result.
+        held_out: Share of the data to hold out for judging the result.
     """
 
     data: Annotated[
@@ -38,7 +38,7 @@ class PretrainCommand(ConfiguredCommand):
     def execute(self) -> int:
         if not self.data:
             raise UsageError(
-                "`reinforce pretrain` needs data behind the preset, such as `reinforce pretrain "
+                "`reinforce pretrain` needs data after the preset, such as `reinforce pretrain "
                 "cartpole expert.npz`"
             )
         console = PlainConsole(quiet_when_unread=True)

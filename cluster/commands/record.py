@@ -22,12 +22,12 @@ from reinforce.workers.rollout_worker import RolloutReport
 class RecordCommand(PlayCommand):
     """Film episodes of a trained policy as H.264 mp4, which every browser plays.
 
-    Each episode becomes one file, named by the steps learned from, its seed and its return.
+    Each episode becomes one file, named by training steps, seed and return.
 
     Attributes:
         episodes: Episodes to film, >= 1.
         output: Folder for the files. None: videos/ in the run directory.
-        webm: Write a WebM (VP9) beside each mp4, for browsers without H.264.
+        webm: Also write a WebM (VP9) beside each mp4, for browsers without H.264.
     """
 
     episodes: int = 3
@@ -40,13 +40,13 @@ class RecordCommand(PlayCommand):
         return 0
 
     def record(self, changes: Mapping[str, Any]) -> Iterator[Path]:
-        """Film the episodes, and yield the path of each file once it is whole.
+        """Film the episodes, and yield the path of each complete file.
 
         Args:
-            changes: Settings by which what is played differs from the run's evaluations.
+            changes: Changes to the environment of the run's evaluations.
 
         Raises:
-            UnsuitableEnvironmentError, UsageError: It cannot be filmed here.
+            UnsuitableEnvironmentError, UsageError: The environment cannot be filmed here.
         """
         prepare_to_film()
         policy = TrainedPolicy.load(
@@ -65,7 +65,7 @@ class RecordCommand(PlayCommand):
     def _films(
         self, policy: TrainedPolicy, seed: int
     ) -> Iterator[tuple[RolloutReport, list[VideoWriter]]]:
-        """Yield each episode with its films; keep them or lose them."""
+        """Yield each episode with its films, which are lost unless kept."""
         frames_per_s = frames_per_second(policy.config.environment)
         tickets = policy.tickets(seed, self.episodes, greedy=not self.sampled)
         run = RunDirectory(self.run)

@@ -1,4 +1,4 @@
-"""``reinforce resume``: goes on from the newest good checkpoint, as if nothing had happened."""
+"""``reinforce resume``: continues from the newest good checkpoint, as if nothing had happened."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -47,20 +47,20 @@ from reinforce.workers.environment import EnvironmentSpec
 
 @dataclass(frozen=True, kw_only=True)
 class ResumeCommand(ConfiguredCommand):
-    """Go on with a run from its newest good checkpoint, as if nothing had happened.
+    """Continue a run from its newest good checkpoint, as if nothing had happened.
 
     Settings that decide what is computed can be changed only with --change.
 
     Attributes:
         source: The run directory.
-        change: Go on with other settings on purpose: from here on the run is one of neither
-            configuration, and is counted apart.
-        callback: module:function or 'module:Class(arguments)' of yours, called after each update
-            and each evaluation. May be given several times.
+        change: Continue with other settings on purpose: from here on the run belongs to neither
+            configuration, and comparisons keep it apart.
+        callback: Your module:function or 'module:Class(arguments)', called after each update and
+            each evaluation. May be repeated.
     """
 
     is_new: ClassVar[bool] = False
-    needs: ClassVar[str] = "a run directory first, such as `reinforce {verb} runs/NAME`"
+    needs: ClassVar[str] = "a run directory, such as `reinforce {verb} runs/NAME`"
 
     source: Annotated[
         str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN_DIR", help_behavior_hint="(required)")
@@ -88,12 +88,12 @@ class ResumeCommand(ConfiguredCommand):
 
 @dataclass(frozen=True)
 class Consent:
-    """What the user agrees to, besides the settings.
+    """The user's consent, besides the settings.
 
     Attributes:
-        said: Settings that come from the user, who vouches for them.
-        change: The settings may differ in what decides the result, from here on.
-        trust: The user vouches for all that the run directory names.
+        said: Settings that come from the user, who thereby trusts them.
+        change: Settings that decide the result may change from here on.
+        trust: The user trusts everything that the run directory names.
     """
 
     said: Collection[str] = ()
@@ -102,7 +102,7 @@ class Consent:
 
     @property
     def vouched(self) -> Collection[str]:
-        """Settings, of those in ``run_store.trust``, that the user vouches for."""
+        """Settings, among those in ``run_store.trust``, that the user trusts."""
         return EVERYTHING if self.trust else self.said
 
 
@@ -116,21 +116,22 @@ def go_on(
     forget_requests: bool = False,
     consent: Consent = Consent(),
 ) -> int:
-    """Go on with a run under a configuration that differs in what may be changed, or not at all.
+    """Continue a run, possibly with changes to settings that may be changed.
 
     Args:
         run: Which.
-        config: How from now on.
-        console: Where the display and the summary go.
+        config: The configuration from now on.
+        console: Receives the display and the summary.
         started_s: ``time.monotonic()`` when the program began.
-        callbacks: Functions of the user that see each update and each evaluation.
+        callbacks: The user's functions, called after each update and each evaluation.
         forget_requests: Drop the requests of the earlier process: a pause, a number of workers.
-        consent: What the user agrees to.
+        consent: The user's consent.
 
     Raises:
-        ConfigError, UnsuitableEnvironmentError, UsageError: It cannot go on like this.
+        ConfigError, UnsuitableEnvironmentError, UsageError: The run cannot continue with these
+            settings.
         TrainingError: The run failed again; its directory says why.
-        InterruptedRunError: The user stopped it before it had begun.
+        InterruptedRunError: The user stopped it before it began.
     """
     stored = load_config(str(run.config_file))
     is_vouched = is_known(run, stored) or set(CHECKPOINTS) <= set(consent.vouched)
@@ -145,12 +146,12 @@ def go_on(
         if consent.change and changes:
             raise UsageError(
                 f"{run.path} has finished already ({summary['stop_reason']}), so "
-                f"{', '.join(changes)} would change nothing; change what ended it as well, such as "
+                f"{', '.join(changes)} would have no effect; also change what ended it, such as "
                 "stop.max_updates"
             )
         _say_that_it_has_finished(run, config, console, summary, limit)
         return 0
-    console.say(f"going on with {run.path}", "dim")
+    console.say(f"continuing {run.path}", "dim")
     # Once more: the environment, its packages or the machine may be others than at the start.
     spec = check_environment(config, console)
     with Journal(run.journal_file) as journal:
@@ -172,14 +173,14 @@ def go_on(
 
 
 def _with_notes_of(stored: Config, config: Config) -> Config:
-    """Return a configuration with what the run has noted, which the same command does not say."""
+    """Return a configuration with values recorded by the run, which the command does not repeat."""
     config = with_stored_start(stored, config)
     notes = config.run.changes or stored.run.changes
     return with_overrides(config, {"run.changes": notes})
 
 
 def _limit_reached(summary: Mapping[str, Any], config: Config) -> str | None:
-    """Return the limit of a configuration that a run has reached by its summary, or None."""
+    """Return the configured limit that a run has reached by its summary, or None."""
     counters = ("updates", "environment_steps", "training_time_s")
     progress = Progress(**{name: summary[name] for name in counters if name in summary})
     return progress.reached_limit(config.stop, None)
@@ -202,13 +203,13 @@ def _say_that_it_has_finished(
 
 @dataclass(frozen=True)
 class _Start:
-    """Where a run goes on from, and how.
+    """The point from which a run continues, and how.
 
     Attributes:
-        checkpoint: None: from the beginning.
-        config: With all that was changed on purpose, now included.
-        is_changed: Whether it was now.
-        missed: (old, new) of what was changed before and is taken from the checkpoint.
+        checkpoint: The checkpoint; None to start from the beginning.
+        config: The configuration with all deliberate changes, including new ones.
+        is_changed: Whether there are new ones.
+        missed: (old, new) of earlier changes that are taken from the checkpoint.
     """
 
     checkpoint: Checkpoint | None
@@ -221,7 +222,7 @@ class _Start:
         return self.checkpoint.progress.updates if self.checkpoint else 0
 
     def require_fit(self, run: RunDirectory, spec: EnvironmentSpec) -> None:
-        """Raise UsageError if the checkpoint is of no use for this environment and policy."""
+        """Raise UsageError if the checkpoint does not fit this environment and policy."""
         if self.is_changed:
             require_same_spaces(run, self.config, spec)
         if self.checkpoint:
@@ -230,7 +231,7 @@ class _Start:
     def writer(
         self, run: RunDirectory, changes: dict[str, tuple[Any, Any]], *, is_vouched: bool
     ) -> Callable[[], None]:
-        """Return what writes down that the run goes on; once it is called, there is no way back."""
+        """Return a function that records the continuation; calling it is final."""
 
         @cache  # the learner may be lost and made again, when the run is further on already
         def save_change() -> None:
@@ -279,8 +280,8 @@ def _start_of(
     missed = missed_changes(before, config, said=said)
     if missed:
         console.say(
-            f"{run.config_file} lacks what was changed on purpose before; the newest checkpoint "
-            "has it, and the run goes on with that",
+            f"{run.config_file} lacks earlier changes made on purpose; the newest checkpoint has "
+            "them, and the run continues with these",
             "yellow",
         )
     config = with_overrides(config, {name: new for name, (_, new) in missed.items()})
@@ -290,19 +291,19 @@ def _start_of(
         raise ConfigError(f"the newest checkpoint of {run.path}: {error}") from None
     if newest.seed_scheme != SEED_SCHEME:
         console.say(
-            f"{run.path} was begun with another version of this program, which seeds episodes in "
-            f"another way: from update {newest.progress.updates} on they have this version's "
-            "seeds, and its weights will be those that neither version trains from the start",
+            f"{run.path} was begun with another version of this program, which seeds episodes "
+            f"differently: from update {newest.progress.updates} on they have this version's "
+            "seeds, so its weights will be those of neither version",
             "yellow",
         )
     return _Start(checkpoint, config, is_changed=checkpoint is not newest, missed=missed)
 
 
 def _refuse_if_its_checkpoints_are_gone(run: RunDirectory, summary: dict[str, Any]) -> None:
-    """A run with updates that ended in good order has saved a checkpoint, wherever it is now."""
+    """Refuse to start over a run whose summary counts updates, since it had a checkpoint."""
     if summary.get("status") in ("finished", "interrupted") and summary.get("updates") != 0:
         raise RunDirectoryError(
             f"the checkpoints of the {summary.get('updates')} updates of {run.path} are gone; put "
-            "them back to go on from them, or train a run of another name: starting over here "
-            "would overwrite the records of this one"
+            "them back to continue from them, or train a run with another name: starting over "
+            "here would overwrite this run's records"
         )

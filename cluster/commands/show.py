@@ -1,4 +1,4 @@
-"""``reinforce show``: finds the episodes of a run that one wants to see."""
+"""``reinforce show``: finds the episodes of a run that are worth a look."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,19 +16,18 @@ from reinforce.configs.quoting import command_line
 
 @dataclass(frozen=True, kw_only=True)
 class ShowCommand(Command):
-    """Find the worst, best, longest and most surprising episodes of training, and film them.
+    """Find the worst, best, longest and most surprising training episodes, and film them.
 
     Without --film, each is printed with the command that plays it again.
 
     Attributes:
         run: The run directory.
-        worst: How many of the episodes with the lowest return, >= 1.
-        best: How many of those with the highest.
-        longest: How many of those with the most steps.
-        surprising: How many of those with the lowest log-probability, which is the mean over the
-            actions of an episode under the policy that played it. Evaluations are left out: greedy
-            actions are never against the odds.
-        film: Folder that receives an mp4 of each.
+        worst: Number of episodes with the lowest return, >= 1.
+        best: Number with the highest return.
+        longest: Number with the most steps.
+        surprising: Number with the lowest mean log-probability of their actions under the policy
+            that played them. Evaluations are left out: greedy actions never go against the odds.
+        film: Folder for an mp4 of each.
     """
 
     run: RunDir
@@ -43,7 +42,7 @@ class ShowCommand(Command):
         run, console = RunDirectory.open(self.run), PlainConsole()
         found = list(self._found(run))
         if not found:
-            raise UsageError(f"{run.journal_file} holds no episode yet: there is none to show")
+            raise UsageError(f"{run.journal_file} has no episode yet: there is nothing to show")
         if self.film is None:
             for order, episode in found:
                 command = command_line("replay", self.run, episode.name)

@@ -1,4 +1,4 @@
-"""``reinforce status``: how runs stand, those of folders or those of a Ray cluster."""
+"""``reinforce status``: the state of runs in folders or on a Ray cluster."""
 
 import json
 import time
@@ -31,16 +31,16 @@ _STYLES: dict[State, str] = {
 
 @dataclass(frozen=True, kw_only=True)
 class StatusCommand(Command):
-    """Show how runs stand: those of folders, or those of a Ray cluster.
+    """Show the state of runs in folders, or on a Ray cluster.
 
     A run is live as long as a process holds the lock on its journal. Nothing that a run directory
     names is imported or contacted.
 
     Attributes:
         folders: Folders of runs, or run directories. None: runs.
-        address: Dashboard of a Ray cluster, such as http://127.0.0.1:8265, whose runs are shown
+        address: Dashboard of a Ray cluster, such as http://127.0.0.1:8265, to show its runs
             instead.
-        watch: Show it again every two seconds, until Ctrl-C.
+        watch: Repeat every two seconds, until Ctrl-C.
         json: Print one line of JSON instead, with times in ms since 1970.
     """
 
@@ -71,7 +71,7 @@ class StatusCommand(Command):
         return 0
 
     def _rows(self) -> list[RunStatus]:
-        """Return live runs first, and those with the newest news before others."""
+        """Return the runs, live ones first, then by their latest news."""
         if self.address:
             # Imported late: Ray takes a second.
             from reinforce.cluster.submission.job_status import statuses_of_jobs
@@ -117,7 +117,7 @@ def _table(console: PlainConsole, rows: Sequence[RunStatus]) -> Table:
 
 
 def _in_a_line(note: str) -> str:
-    """Return the first line; of an error with a traceback, what was raised, too."""
+    """Return the first line, and for an error with a traceback also what was raised."""
     first, *rest = note.splitlines() or [""]
     frames = [number for number, line in enumerate(rest) if line.startswith("  ")]
     if not (first.endswith(":") and frames):
@@ -127,7 +127,7 @@ def _in_a_line(note: str) -> str:
 
 
 def _moment(timestamp_ms: int | None) -> str:
-    """Return a moment in local time, without the day if that is today."""
+    """Return a moment in local time, without the date if it is today."""
     if timestamp_ms is None:
         return "-"
     try:

@@ -1,4 +1,4 @@
-"""``reinforce submit``: the run that ``reinforce train`` would make here, as a job on a cluster."""
+"""``reinforce submit``: runs ``reinforce train`` as a job on a cluster."""
 
 import hashlib
 import os
@@ -23,23 +23,22 @@ from reinforce.configs.quoting import command_line
 _say = PlainConsole().say
 
 _NOT_FOUND = 127
-"""Exit code of a shell that does not find a command."""
+"""A shell's exit code if it does not find a command."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SubmitCommand(ConfiguredCommand):
     """Run `reinforce train` as a job on a Ray cluster, with the files of the current directory.
 
-    What the job prints is followed; the exit code is the job's. The same command with the same
-    files is the same job: given again, it follows the job that runs or shows the one that
-    succeeded. Only a job that failed or was stopped is run again.
+    Follows the job's output and returns its exit code. The same command with the same files is the
+    same job: repeated, it follows the running job or shows the one that succeeded. Only a job that
+    failed or was stopped runs again.
 
-    With a --run.name it goes on from the newest checkpoint of that run, on a new cluster, too, if
-    the disk or the store with them is still there. The files must be the same, and the settings
-    that decide the result: after an edit the job refuses the old name. Give another --run.name to
-    begin a new run, or call `reinforce resume RUN_DIR` on the head node to go on all the same.
-    Relative paths of run directories start at $REINFORCE_HOME of the head node, or else at its home
-    directory.
+    With a --run.name it continues from that run's newest checkpoint, even on a new cluster, if the
+    disk or store is still there. The files must be the same, and so must the settings that decide
+    the result: after an edit, the job refuses the old name. Choose another --run.name for a new
+    run, or call `reinforce resume RUN_DIR` on the head node to continue anyway. Relative paths of
+    run directories start at $REINFORCE_HOME of the head node, or at its home directory.
 
     Attributes:
         address: The cluster's dashboard, such as http://127.0.0.1:8265. None:
@@ -68,7 +67,7 @@ class SubmitCommand(ConfiguredCommand):
                 package = directory.pack(Path(folder))
                 submission_id = _submit(jobs, self, directory, package)
         except KeyboardInterrupt as interrupt:
-            _say("\nstopped; should the cluster have the job already, the same command follows it")
+            _say("\nstopped; if the cluster already has the job, the same command follows it")
             return 128 + signal_behind(interrupt)
         if self.detach:
             _say(f"the job is {submission_id}; the same command without --detach follows it")
@@ -79,24 +78,26 @@ class SubmitCommand(ConfiguredCommand):
 def _refuse_what_cannot_travel(source: str, config: Config) -> None:
     if config.cluster.address not in (None, "auto"):
         raise UsageError(
-            f"cluster.address = {config.cluster.address!r}: a job runs on the cluster that it is "
-            "submitted to; leave cluster.address out"
+            f"cluster.address = {config.cluster.address!r}: a job runs on its own cluster; leave "
+            "cluster.address out"
         )
     if source in preset_names():
         return
     if Path.cwd().resolve() not in Path(source).resolve().parents:
         raise UsageError(
-            f"{source} lies outside of the current directory, which is what the cluster gets; "
-            "submit from a folder that holds it"
+            f"{source} is outside the current directory, and only that is sent to the cluster; "
+            "submit from a folder that contains it"
         )
     if Path(source).is_absolute():
-        raise UsageError(f"give {source} relative to the current directory: the cluster has it so")
+        raise UsageError(
+            f"give {source} relative to the current directory, as it is on the cluster"
+        )
 
 
 def _submit(
     jobs: RayJobs, submitted: SubmitCommand, directory: WorkingDirectory, package: Path
 ) -> str:
-    """Submit the job, or find the one that this very command has submitted before."""
+    """Submit the job, or find the one that this command has submitted before."""
     words, config = [submitted.source, *submitted.words], submitted.config
     content = "\0".join((package.name, *words))
     digest = hashlib.sha256(content.encode()).hexdigest()[:12]
@@ -109,17 +110,17 @@ def _submit(
             _say(f"submitted {submission_id} to {jobs.address}")
             break
         if not (job.status.is_terminal() and exit_code_of(job)):  # else it is run again
-            _say(f"this command is {submission_id} already ({job.status.value.lower()})")
+            _say(f"this command is already {submission_id} ({job.status.value.lower()})")
             break
     return submission_id
 
 
 def _entrypoint(words: list[str], config: Config, directory: WorkingDirectory, digest: str) -> str:
-    """Return the shell command of the job; it goes on with a run of its name that is there already.
+    """Return the job's shell command, which continues an existing run of its name.
 
-    That may have been begun on a cluster that is gone, on a disk that has stayed; if it was with
-    other files, of which the digest tells, the job refuses (``require_same_files``). A job's own
-    folder is removed with it, so that runs and the default MLflow store go elsewhere.
+    The run may have begun on a cluster that is gone, on a disk that remains; if the digest shows
+    other files, the job refuses (``require_same_files``). A job's own folder is removed with it, so
+    runs and the default MLflow store go elsewhere.
     """
     program = ["python", "-m", "reinforce"] if directory.is_our_checkout else ["reinforce"]
     options = ["--cluster.address", "auto"] if config.cluster.backend == "ray" else []
@@ -141,7 +142,7 @@ def _follow(jobs: RayJobs, submission_id: str) -> int:
     except KeyboardInterrupt as interrupt:
         command = command_line("stop", submission_id, "--address", jobs.address)
         _say(
-            "\nno longer following; the job goes on. The same command follows it again. After a "
+            "\nno longer following; the job continues. The same command follows it again. After a "
             f"checkpoint\n`{command}` stops it"
         )
         return 128 + signal_behind(interrupt)
@@ -150,7 +151,7 @@ def _follow(jobs: RayJobs, submission_id: str) -> int:
         _say(f"{submission_id} {job.status.value.lower()}: {in_words(job.message)}")
     if code == _NOT_FOUND:
         _say(
-            "the head node does not find `reinforce`: install this project in the environment "
-            "from which `ray start` is called, on every node, with its bin folder on PATH"
+            "the head node does not find `reinforce`: install this project on every node, in the "
+            "environment from which `ray start` is called, with its bin folder on PATH"
         )
     return code

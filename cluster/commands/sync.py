@@ -1,4 +1,4 @@
-"""``reinforce sync``: sends to MLflow, and to other trackers, what they missed of a run."""
+"""``reinforce sync``: sends what MLflow and other trackers missed of a run."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ from reinforce.configs.quoting import command_line
 
 @dataclass(frozen=True, kw_only=True)
 class SyncCommand(Command):
-    """Send to MLflow, and to the other trackers that the run names, what they missed of it.
+    """Send what MLflow and the run's other trackers missed of it.
 
     Attributes:
-        run: A run directory; the run may still be going on.
+        run: A run directory; the run may still be training.
     """
 
     run: RunDir
@@ -44,10 +44,10 @@ class SyncCommand(Command):
         return 0
 
     def _send(self, sends: Mapping[str, Callable[[], None]]) -> None:
-        """Send to all, whoever refuses.
+        """Send to all, even if some refuse.
 
         Raises:
-            UsageError: Some did not take it.
+            UsageError: Some refused.
         """
         refusals = {}
         for name, send in sends.items():
@@ -62,11 +62,13 @@ class SyncCommand(Command):
         if refusals:
             raise UsageError("\n".join(refusals.values()))
         if not sends:
-            PlainConsole().say(f"{self.run} goes on, and its trackers follow it by themselves")
+            PlainConsole().say(
+                f"{self.run} is still training, and its trackers follow it by themselves"
+            )
 
 
 def sync_run_directory(run: RunDirectory) -> None:
-    """Send what MLflow missed of a run; what keeps it from being sent is a UsageError."""
+    """Send what MLflow missed of a run, or raise UsageError."""
     # Imported late: MLflow takes seconds.
     from reinforce.cluster.tracking.follower import Follower, NotSentError
 
@@ -79,13 +81,14 @@ def sync_run_directory(run: RunDirectory) -> None:
         loss = loss_in_words(read_tracking_state(run.tracking_file))
         if loss:
             raise UsageError(
-                f"MLflow: {loss}\nMetrics and status are there; "
+                f"MLflow: {loss}\nMetrics and status have arrived; "
                 f"`{command_line('sync', run.path)}` tries again"
             )
     except NotSentError as error:
         raise UsageError(f"{error}\nNothing is lost: call `reinforce sync` again") from None
     except OSError as error:
         raise UsageError(
-            f"{run.path} cannot be written ({error.strerror}: {error.filename}), and `sync` notes "
-            "there which MLflow run it belongs to; make it writable, or copy it and sync the copy"
+            f"{run.path} cannot be written ({error.strerror}: {error.filename}), but `sync` "
+            "records there which MLflow run it belongs to; make it writable, or copy it and sync "
+            "the copy"
         ) from None

@@ -1,4 +1,4 @@
-"""``reinforce train``: begins a run in a new directory, or goes on with one that is there."""
+"""``reinforce train``: starts a run in a new directory, or continues an existing one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,9 +30,9 @@ class TrainCommand(ConfiguredCommand):
     """Train in a new run directory, run.directory/run.name; settings change the preset.
 
     Attributes:
-        resume: auto: go on with the run of this name if there is one, else begin it.
-        callback: module:function or 'module:Class(arguments)' of yours, called after each update
-            and each evaluation. May be given several times.
+        resume: auto: continue the run of this name if there is one, or else start it.
+        callback: Your module:function or 'module:Class(arguments)', called after each update and
+            each evaluation. May be repeated.
     """
 
     resume: Literal["auto"] | None = None
@@ -54,15 +54,15 @@ def run_training(
     """Train as configured, in a new run directory, and return the exit code.
 
     Args:
-        config: What to run.
-        console: Where the display and the summary go.
+        config: The configuration.
+        console: Receives the display and the summary.
         started_s: ``time.monotonic()`` when the program began.
-        callbacks: Functions of the user that see each update and each evaluation.
+        callbacks: The user's functions, called after each update and each evaluation.
 
     Raises:
         TrainingError: The run failed; its directory says why.
-        InterruptedRunError, UnsuitableEnvironmentError, UsageError: It never began, and nothing is
-            left behind.
+        InterruptedRunError, UnsuitableEnvironmentError, UsageError: The run never began, and
+            nothing is left behind.
     """
     console.say(f"training on {config.environment.id}, seed {config.run.seed}", "dim")
     spec = check_environment(config, console)
@@ -86,7 +86,7 @@ def train_or_resume(
     started_s: float,
     callbacks: Sequence[Callback] = (),
 ) -> int:
-    """Go on with the run of this name if there is one, else begin it, as supervisors need it."""
+    """Continue the run of this name if there is one, or else start it, for supervisors."""
     if config.run.name is None:
         raise ConfigError("--resume auto finds a run by its name; give it one with --run.name")
     run = RunDirectory(config.run.directory / config.run.name)

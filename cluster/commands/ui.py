@@ -1,4 +1,4 @@
-"""``reinforce ui``: MLflow's pages on the store in use, on this machine only."""
+"""``reinforce ui``: shows MLflow's pages for the store in use, on this machine only."""
 
 import signal
 import threading
@@ -30,11 +30,10 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @dataclass(frozen=True, kw_only=True)
 class UiCommand(Command):
-    """Show runs in the browser: MLflow's own pages on the store in use, on this machine only.
+    """Show runs in the browser: MLflow's own pages for the store in use, on this machine only.
 
     Attributes:
-        run: A run directory: show this run, in the store that it is in. None: the experiment of the
-            newest run.
+        run: A run directory: show this run, in its store. None: the experiment of the newest run.
         uri: Store to show. None: $MLFLOW_TRACKING_URI, or else mlflow.db in the current directory.
         port: Port to listen on. None: 5000, or a free one if that is taken.
         open: Open the page in the browser.
@@ -47,9 +46,9 @@ class UiCommand(Command):
     trust: Trust = False
 
     def execute(self) -> int:
-        """Serve the pages until a signal comes, which is the normal end."""
+        """Serve the pages until a signal comes, the normal end."""
         console, aside = PlainConsole(), PlainConsole(stderr=True)
-        with waiting(aside, "opening the store of MLflow"):
+        with waiting(aside, "opening MLflow's store"):
             store, link = what_to_show(self)
         if store.is_server:
             self._show(link)
@@ -73,13 +72,13 @@ class UiCommand(Command):
 
 
 def what_to_show(command: UiCommand) -> tuple[TrackingStore, str]:
-    """Return the store, and the address of the page on a server at MLflow's usual address."""
+    """Return the store, and the page's address on a server at MLflow's usual address."""
     if command.run is None:
         store = TrackingStore.of(TrackingConfig(uri=command.uri), Path.cwd())
         link = _known(store.link(newest_experiment(store), ""), store)
         return store, link.replace("/runs/?", "/runs?").removesuffix("/runs/")
     if command.uri is not None:
-        raise UsageError("a run directory says where it is tracked: leave out --uri, or RUN_DIR")
+        raise UsageError("a run directory names its own store: leave out --uri, or RUN_DIR")
     run = RunDirectory.open(command.run)
     config = load_config(str(run.config_file))
     require_trust(run, config, TRACKING, trust=command.trust)
@@ -95,11 +94,9 @@ def what_to_show(command: UiCommand) -> tuple[TrackingStore, str]:
 
 
 def _known(link: str, store: TrackingStore) -> str:
-    """Return the address of a page, if there is one."""
+    """Return the address of a page, if it exists."""
     if not link:
-        raise UsageError(
-            f"the pages of a store of kind {store.kind!r} are its owner's: open them there"
-        )
+        raise UsageError(f"a store of kind {store.kind!r} has its own pages: open them there")
     return link
 
 

@@ -1,4 +1,4 @@
-"""``reinforce verify``: makes updates of a run again and holds them against what it recorded."""
+"""``reinforce verify``: computes updates of a run again and compares them with its records."""
 
 import json
 from collections.abc import Iterator
@@ -20,20 +20,20 @@ from reinforce.cluster.run_store.trust import require_mlflow_run
 
 @dataclass(frozen=True, kw_only=True)
 class VerifyCommand(Command):
-    """Make updates of a run again, in this process, and certify that they are those it recorded.
+    """Compute updates of a run again, in this process, and certify that they match its records.
 
-    First journal, checkpoints, configuration and summary are held against each other, then batches
-    and weights that are made again against them. The run itself is left as it is. Exit code 1 if
-    anything differs; what and where is printed, and what is missing or torn and was not checked.
+    First compares journal, checkpoints, configuration and summary with each other, then recomputed
+    batches and weights with them. The run is not changed. Prints what differs and where, and what
+    is missing or torn and could not be checked. The exit code is 1 if anything differs.
 
     Attributes:
         run: The run directory.
-        updates: How many, drawn at random. 'all': then every checkpoint is compared, too, and the
-            final evaluation is played again.
-        seed: Of the draw, >= 0; None: a new one, which is printed.
+        updates: Number of updates, drawn at random. 'all' also compares every checkpoint and plays
+            the final evaluation again.
+        seed: Seed of the draw, >= 0. None: a new one, which is printed.
         output: File to write the certificate to, as JSON.
         json: Print the certificate as JSON instead of lines.
-        track: Store it as certificate.json with the run in MLflow.
+        track: Store the certificate as certificate.json with the run in MLflow.
     """
 
     run: RunDir
@@ -70,10 +70,10 @@ class VerifyCommand(Command):
                 console.say_rows({name: text})
 
     def _keep(self, certificate: Certificate, past: Reconstruction) -> None:
-        """Write the certificate where it was asked for.
+        """Write the certificate to file and MLflow as requested.
 
         Raises:
-            UsageError: The file cannot be written, or MLflow does not take it.
+            UsageError: The file cannot be written, or MLflow refuses it.
         """
         if self.output:
             certificate.save(self.output)
@@ -92,7 +92,7 @@ def _rows(certificate: Certificate) -> Iterator[tuple[str, str]]:
     )
     drawn = "" if certificate.seed is None else f", drawn with --seed {certificate.seed}"
     number = f"{certificate.num_made_again} of {certificate.updates} updates{drawn}"
-    yield "made again", f"{number}: {ranges}" if ranges else number
+    yield "recomputed", f"{number}: {ranges}" if ranges else number
     compared = ", ".join(map(str, certificate.checkpoints)) or "none"
     evaluation = ", and the final evaluation" if certificate.evaluated else ""
     yield "compared", f"checkpoints after update: {compared}{evaluation}"
@@ -115,7 +115,7 @@ def _verdict(certificate: Certificate) -> str:
 
 
 def _other_versions(certificate: Certificate) -> Iterator[str]:
-    """Yield what made the run and is not what it was verified with."""
+    """Yield versions and processor of the run that differ from those of the verification."""
     for name, version in certificate.recorded.get("versions", {}).items():
         if certificate.versions.get(name, version) != version:
             yield f"{name} {version}"

@@ -1,4 +1,4 @@
-"""``reinforce zoo``: trained agents with their cards, from wherever they are kept."""
+"""``reinforce zoo``: lists, fetches and offers trained agents with their cards."""
 
 import re
 import tempfile
@@ -39,29 +39,29 @@ from reinforce.configs.quoting import command_line, shown
 
 _TIMEOUT_S = 300.0
 _NUM_STEPS = 100
-"""Observations on which the program of a bundle is checked; they stay in it."""
+"""Observations for checking a bundle's program; they are stored in the bundle."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ZooCommand(Command):
-    """List trained agents, fetch one, or offer one of yours.
+    """List trained agents, fetch one, or offer your own.
 
-    `reinforce zoo list` shows the agents that come with this package and those that you have;
-    `reinforce evaluate zoo:NAME` and `run.start_from: zoo:NAME` take them. `zoo pull NAME` fetches
-    another one, and `zoo push RUN_DIR` offers the policy of a run.
+    `reinforce zoo list` shows the agents of this package and your own; `reinforce evaluate
+    zoo:NAME` and `run.start_from: zoo:NAME` use them. `zoo pull NAME` fetches another one, and `zoo
+    push RUN_DIR` offers the policy of a run.
 
-    An agent is a bundle as `reinforce export` makes it, and a card: score, curve, settings,
-    licence, digests. Of a stranger's agent nothing but card.json and checkpoint.safetensors is
-    read, as data; the program in the bundle that you get is written by this project.
+    An agent is a bundle from `reinforce export` with a card: score, curve, settings, licence,
+    digests. From a stranger's agent only card.json and checkpoint.safetensors are read, as data;
+    this project writes the program in your bundle.
 
     Attributes:
         action: What to do.
         what: The agent to pull, or the run directory to push.
         place: A folder; a URL such as s3://bucket/zoo; mlflow: the registered models of the store
             that MLFLOW_TRACKING_URI names; hf:OWNER: Hugging Face. None: your own agents.
-        name: Its name there. None: that of the run; with pull, the same as in the place.
+        name: Its name there. None: the run's name; with pull, its name in the place.
         best: Push the checkpoint of the best evaluation instead of the newest one.
-        licence: What you allow with what you push, such as MIT or CC-BY-4.0.
+        licence: Licence of what you push, such as MIT or CC-BY-4.0.
     """
 
     action: Annotated[Literal["list", "pull", "push"], tyro.conf.Positional]
@@ -120,7 +120,7 @@ class ZooCommand(Command):
         try:
             stored = self_contained(what, checked_checkpoint(card, checkpoint, what))
         except CorruptCheckpointError as error:
-            raise UsageError(f"{shown(what)} is not taken: {error}") from None
+            raise UsageError(f"{shown(what)} is refused: {error}") from None
         # The settings of a bundle are there to be trained again, which imports what they name.
         require_trust_in_code(what, stored.config, CODE, trust=self.trust)
         policy = TrainedPolicy.without_run(
@@ -133,8 +133,8 @@ class ZooCommand(Command):
     def _push(self, path: Path) -> None:
         if self.licence is not None and not re.fullmatch(LICENCE, self.licence):
             raise UsageError(
-                f"--licence {shown(self.licence)} is no name of a licence, such as MIT: up to 100 "
-                "letters, digits, spaces and '.+(),/_-'"
+                f"--licence {shown(self.licence)} is not the name of a licence, such as MIT: use "
+                "up to 100 letters, digits, spaces and '.+(),/_-'"
             )
         policy = TrainedPolicy.load(path, best=self.best, trust=self.trust, plays=False)
         name = require_name(self.name or policy.name, is_own=self.place is None)
@@ -146,12 +146,12 @@ class ZooCommand(Command):
         PlainConsole().say(f"{where}: {card.in_one_line()}")
         if not self.licence:
             PlainConsole(stderr=True).say(
-                "it says of no licence: others may not use it until one is named, with --licence",
+                "it has no licence: others may not use it until you name one with --licence",
                 "yellow",
             )
 
     def _there(self) -> Place:
-        """Return the place that is named, or the agents of this user."""
+        """Return the named place, or this user's agents."""
         if self.place == "mlflow":
             return Registry()
         if self.place and self.place.startswith(PREFIX):
@@ -160,16 +160,16 @@ class ZooCommand(Command):
 
 
 def bundle_files(policy: TrainedPolicy, card: Card, checkpoint: bytes) -> dict[str, bytes]:
-    """Return the files of an agent by name: those of a bundle, with its card and settings.
+    """Return the files of an agent by name: a bundle, its card and its settings.
 
     Raises:
-        ExportError: Its program would act otherwise than the policy.
-        UsageError: Its network is a class of the user's own.
+        ExportError: Its program would act differently than the policy.
+        UsageError: Its network is the user's own class.
     """
     kind = policy.config.policy.kind
     if ":" in kind:
         raise UsageError(
-            f"policy.kind = {kind!r} is code, and the zoo holds data alone; `reinforce export` "
+            f"policy.kind = {kind!r} is code, but the zoo holds only data; `reinforce export` "
             "writes a bundle of it"
         )
     with tempfile.TemporaryDirectory() as temporary:

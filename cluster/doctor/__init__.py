@@ -1,1 +1,1 @@
-"""What ``reinforce doctor`` looks at."""
+"""The checks of ``reinforce doctor``."""

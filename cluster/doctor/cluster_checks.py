@@ -1,4 +1,4 @@
-"""Checks of a Ray cluster: who may come in, what fits, and what each node says of itself."""
+"""Checks of a Ray cluster: who may join, what fits, and reports of the nodes."""
 
 import time
 import urllib.error
@@ -21,7 +21,7 @@ from reinforce.configs.config import Config
 
 _REPORT_TIMEOUT_S = 10.0
 _ENVIRONMENT_SHARE = 0.6
-"""Share of that time for the environment; the rest is for a process that starts cold."""
+"""Share of that time for the environment; the rest allows for a cold start."""
 
 _HTTP_TIMEOUT_S = 3.0
 _MAX_SKEW_S = 2.0
@@ -29,7 +29,7 @@ _MIN_OBJECT_STORE_BYTES = 128 << 20
 
 
 def check_cluster(config: Config, here: NodeReport) -> Iterator[Finding]:
-    """Look at the cluster that this process has joined."""
+    """Check the cluster that this process has joined."""
     # First, for they take seconds to answer: a process that has played nothing yet imports Torch.
     sent_s, deadline_s = time.time(), time.monotonic() + _REPORT_TIMEOUT_S
     calls = _ask_every_node(config)
@@ -50,26 +50,28 @@ def check_cluster(config: Config, here: NodeReport) -> Iterator[Finding]:
 
 
 def check_authentication(dashboard: str | None) -> Finding:
-    """See whether the cluster lets someone in who has no token."""
+    """Check whether the cluster can be joined without a token."""
     if not dashboard:
         return ok("authentication", "the dashboard is off; the token was accepted")
     try:
         urllib.request.urlopen(f"http://{dashboard}/api/jobs/", timeout=_HTTP_TIMEOUT_S).close()
     except urllib.error.HTTPError as error:
         if error.code in (401, 403):
-            return ok("authentication", "the cluster asks for a token, and ours was accepted")
+            return ok("authentication", "the cluster requires a token and accepted ours")
         return warning("authentication", f"the dashboard answers HTTP {error.code}", "look at it")
     except OSError:
-        return ok("authentication", "our token was accepted; no dashboard to ask without one")
+        return ok(
+            "authentication", "our token was accepted; there is no dashboard to try without one"
+        )
     return failure(
         "authentication",
-        f"the cluster lets anyone in who reaches {dashboard}",
+        f"anyone who reaches {dashboard} can join the cluster",
         "start it again with RAY_AUTH_MODE=token and a token: docs/security.md",
     )
 
 
 def check_object_stores(nodes: list[dict[str, Any]]) -> Finding:
-    """See that every node can hold a batch's trajectories."""
+    """Check that every node can hold a batch's trajectories."""
     stores = [  # of which one machine may have several
         (node["NodeManagerHostname"], int(node["Resources"].get("object_store_memory", 0)))
         for node in nodes
@@ -87,7 +89,7 @@ def check_object_stores(nodes: list[dict[str, Any]]) -> Finding:
 
 
 def check_room(config: Config, capacity: Capacity) -> Finding:
-    """Compare the workers that are asked for with the CPUs that there are or could be."""
+    """Compare the requested workers with the CPUs that exist or could be added."""
     shortage, shortfall = capacity.shortage(config), capacity.shortfall(config)
     if shortage:
         return failure("room for workers", *shortage.rsplit("; ", 1))
@@ -101,7 +103,7 @@ def check_room(config: Config, capacity: Capacity) -> Finding:
 
 
 def check_gpus(config: Config, capacity: Capacity) -> Finding:
-    """Compare the learner's device with the GPUs that there are or could be."""
+    """Compare the learner's device with the GPUs that exist or could be added."""
     shortage, present = capacity.gpu_shortage(config), sum(capacity.node_gpus)
     if shortage:
         return failure("GPU", *shortage.split("; ", 1))
@@ -110,14 +112,14 @@ def check_gpus(config: Config, capacity: Capacity) -> Finding:
     if config.policy.kind == "cnn" and present:
         return warning(
             "GPU",
-            f"{present:g} on the cluster, and the learner computes on the CPU",
-            "for images --learner.device cuda should be faster",
+            f"{present:g} on the cluster, but the learner computes on the CPU",
+            "for images, --learner.device cuda should be faster",
         )
     return ok("GPU", "none is needed: learner.device is cpu")
 
 
 def check_clocks(reports: list[NodeReport], before_s: float, after_s: float) -> Finding:
-    """Compare the nodes' clocks with ours, which showed these times around their answers."""
+    """Compare the nodes' clocks with ours, given our times around their answers."""
     skews = {
         report.name: max(before_s - report.unix_time_s, report.unix_time_s - after_s, 0.0)
         for report in reports
@@ -125,12 +127,14 @@ def check_clocks(reports: list[NodeReport], before_s: float, after_s: float) -> 
     wrong = {name: skew for name, skew in skews.items() if skew > _MAX_SKEW_S}
     if wrong:
         listed = ", ".join(f"{name} by {skew:.0f} s" for name, skew in wrong.items())
-        return warning("clocks", f"off: {listed}", "run NTP on all nodes; times in logs mislead")
+        return warning(
+            "clocks", f"off: {listed}", "run NTP on all nodes; otherwise times in logs mislead"
+        )
     return ok("clocks", f"agree within {_MAX_SKEW_S:g} s")
 
 
 def check_versions(here: NodeReport, reports: list[NodeReport]) -> Finding:
-    """See that all machines compute with the same packages; other ones give other bits."""
+    """Check that all machines have the same packages; others give different bits."""
     for report in reports:
         different = {
             name: (report.versions.get(name, "none"), version)
@@ -142,13 +146,14 @@ def check_versions(here: NodeReport, reports: list[NodeReport]) -> Finding:
             return warning(
                 "versions",
                 f"{report.name}: {listed}",
-                "install the same constraints.txt everywhere, or results may differ in the bits",
+                "install the same constraints.txt everywhere, or results may differ in the last "
+                "bits",
             )
     return ok("versions", f"the same on {len(reports)} nodes as here")
 
 
 def _ask_every_node(config: Config) -> dict[Any, str]:
-    """Have every node look at itself; return the calls with the names of their machines."""
+    """Make every node check itself; return the calls with their machines' names."""
     task = ray.remote(report_of_this_machine)
     unfilmed = config.evaluation.model_copy(update={"video": False})  # the driver films, not they
     config = config.model_copy(update={"evaluation": unfilmed})
@@ -166,7 +171,7 @@ def _ask_every_node(config: Config) -> dict[Any, str]:
 
 
 def _answers(calls: dict[Any, str], deadline_s: float) -> tuple[list[NodeReport], list[str]]:
-    """Return what the nodes answer until then, and which give no answer and why."""
+    """Return the nodes' answers until the deadline, and which gave none and why."""
     timeout_s = max(0.0, deadline_s - time.monotonic())
     done, waiting = ray.wait(list(calls), num_returns=len(calls), timeout=timeout_s)
     reports = []

@@ -1,4 +1,4 @@
-"""What a check of ``reinforce doctor`` finds: one line, and what to do about it."""
+"""The result of a ``reinforce doctor`` check: one line, and what to do about it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Finding:
-    """What was seen of a subject, and what to do about it; no advice if all is well.
+    """A finding about a subject, with advice unless all is well.
 
-    A failure would keep a run from going or from being kept.
+    A failure would prevent a run, or lose its results.
     """
 
     level: Literal["ok", "warning", "failure"]
@@ -36,5 +36,5 @@ failure = partial(Finding, "failure")
 
 
 def within_timeout(look: Callable[[], _T], who: str) -> _T:
-    """Return what a function returns; TimeoutError if it has not by then."""
+    """Call a function; raise TimeoutError if it has not returned in time."""
     return call_within(TIMEOUT_S, look, who)

@@ -1,4 +1,4 @@
-"""Checks of one machine and of the places where its runs are kept."""
+"""Checks of one machine, and of the places for its runs."""
 
 import os
 import sqlite3
@@ -26,7 +26,7 @@ _PROBE = "doctor.probe"
 
 
 def check_machine(report: NodeReport) -> Iterator[Finding]:
-    """Judge a machine by what it says of itself."""
+    """Judge a machine by its report."""
     missing = [name for name in PACKAGES if name not in report.versions]
     listed = ", ".join(f"{name} {version}" for name, version in report.versions.items())
     if missing:
@@ -42,8 +42,8 @@ def check_machine(report: NodeReport) -> Iterator[Finding]:
         yield warning(
             "shared memory",
             size,
-            "what has no room there is put on disk, which is slow: in a container, set shm_size to "
-            "a tenth more than --object-store-memory",
+            "what does not fit goes to disk, which is slow: in a container, set shm_size to a "
+            "tenth more than --object-store-memory",
         )
     else:
         yield ok("shared memory", size)
@@ -56,7 +56,7 @@ def check_machine(report: NodeReport) -> Iterator[Finding]:
 
 
 def check_run_directory(config: Config) -> Finding:
-    """Write to the folder of runs and read it back."""
+    """Write a file to the folder of runs and read it back."""
     folder = config.run.directory.absolute()
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     try:
@@ -70,7 +70,7 @@ def check_run_directory(config: Config) -> Finding:
 
 
 def check_checkpoints(config: Config) -> Finding:
-    """Write a file where checkpoints go, read it, and remove it."""
+    """Write a file to the place of checkpoints, read it, and remove it."""
     location = config.checkpoint.directory
     if location is None:
         if config.cluster.address is None:
@@ -78,7 +78,7 @@ def check_checkpoints(config: Config) -> Finding:
         return warning(
             "checkpoints",
             "in the run directory of the machine that runs the driver",
-            "if that machine may go away, set checkpoint.directory to a store that stays",
+            "if that machine may disappear, set checkpoint.directory to a store that remains",
         )
 
     def read_back() -> bytes:
@@ -99,12 +99,14 @@ def check_checkpoints(config: Config) -> Finding:
             "check the address, the credentials of this machine, and who may write there",
         )
     if content != b"probe":
-        return failure("checkpoints", f"{location} gives back other bytes", "use another store")
+        return failure(
+            "checkpoints", f"{location} returns other bytes than were written", "use another store"
+        )
     return ok("checkpoints", f"{location} can be written and read")
 
 
 def check_tracking(config: TrackingConfig) -> Finding:
-    """See whether a run could be recorded; a server is asked to note a tag."""
+    """Check whether a run could be recorded, on a server by setting a tag."""
     if not config.enabled:
         return ok("tracking", "is off")
     store = TrackingStore.of(config, Path.cwd())
@@ -122,21 +124,21 @@ def check_tracking(config: TrackingConfig) -> Finding:
             tag = ("reinforce.doctor", "could write")
             within_timeout(partial(tag_experiment, store, config, *tag), "the server")
         else:
-            look = f"a store of kind {kind!r} is not looked at"
+            look = f"a store of kind {kind!r} is not checked"
             return warning("tracking", look, "start a short run")
     except Exception as error:  # noqa: BLE001 - MLflow's stores raise whatever they like
         text, advice = diagnose(error, store)
         status = http_status(error) or 0
         seen = f"{where} answers HTTP {status}" if 400 <= status < 500 else f"{where}: {text}"
         advice = advice or ("see the server's log" if store.is_server else "set --tracking.uri")
-        later = "runs go on without it, and `reinforce sync` sends them later"
+        later = "runs continue without it, and `reinforce sync` sends them later"
         return failure("tracking", seen, f"{advice}; {later}")
     return ok("tracking", f"{where} can be written")
 
 
 def _lock_database(file: Path) -> None:
-    """Begin to write a database, and leave it as it is; MLflow's client would make its tables."""
-    # What may only be read SQLite would begin to write all the same.
+    """Begin writing to a database without changing it; MLflow's client would create its tables."""
+    # SQLite would begin to write even what is read-only.
     for path in (file.absolute().parent, *([file] if file.exists() else [])):
         if not os.access(path, os.W_OK, effective_ids=True):
             raise PermissionError(EACCES, f"{os.strerror(EACCES)}: it cannot be written", str(path))
@@ -147,15 +149,16 @@ def _lock_database(file: Path) -> None:
 
 
 def check_artifacts(config: TrackingConfig, tracking: Finding) -> Finding:
-    """Store a small artifact where those of a run would go, and remove it.
+    """Store a small artifact in the place for a run's artifacts, and remove it.
 
-    ``tracking`` is what was found of the store itself.
+    ``tracking`` is the finding about the store itself.
     """
-    subject, later = "artifacts", "metrics and status go there without, `reinforce sync` sends them"
+    subject, later = "artifacts", "metrics and status are sent without artifacts; `reinforce "
+    "sync` sends these later"
     if not config.enabled:
         return ok(subject, "tracking is off")
     if tracking.level != "ok":
-        return warning(subject, "not tried: the store of MLflow was not", "see tracking")
+        return warning(subject, "not tried, because MLflow's store was not", "see tracking")
     store = TrackingStore.of(config, Path.cwd())
     # Imports MLflow, but for a store that is yet to be made.
     from reinforce.cluster.tracking.artifacts import try_artifact
@@ -171,7 +174,7 @@ def check_artifacts(config: TrackingConfig, tracking: Finding) -> Finding:
 
 
 def check_user_files(directory: Path) -> Finding:
-    """See whether something of the user's is called like this project."""
+    """Check whether something of the user's has this project's name."""
     if hides_this_project(lambda file: (directory / file).is_file()):
         return warning(
             "user's files",
@@ -187,21 +190,23 @@ def _check_environment(report: NodeReport) -> Iterator[Finding]:
         yield failure(
             "environment",
             f"{report.name}: {report.environment_problem}",
-            "`reinforce train` refuses it, too; see to what it says, "
-            "or install what it needs on that machine",
+            "`reinforce train` refuses it, too; follow the message, or install what it needs on "
+            "that machine",
         )
     elif report.waited_s is not None:
         yield warning(
             "environment",
-            f"{report.name}: not tried to the end within {report.waited_s:g} s",
-            "`reinforce train` waits longer, and each of its workers takes that long to start; if "
-            "it never comes, its constructor, reset or step hangs",
+            f"{report.name}: not finished within {report.waited_s:g} s",
+            "`reinforce train` waits longer, but each of its workers takes that long to start; if "
+            "it never finishes, its constructor, reset or step hangs",
         )
     elif report.environment_warnings:
         for odd in report.environment_warnings:
-            yield warning("environment", f"{report.name}: {odd}", "`reinforce train` says so, too")
+            yield warning(
+                "environment", f"{report.name}: {odd}", "`reinforce train` warns about this, too"
+            )
     else:
-        yield ok("environment", f"{report.name}: made, played, and fit for the policy")
+        yield ok("environment", f"{report.name}: created, played, and suitable for the policy")
     for image in report.images:
         yield ok("image", f"{report.name}: {image}")
     if report.vector_speed:
@@ -209,21 +214,21 @@ def _check_environment(report: NodeReport) -> Iterator[Finding]:
 
 
 def check_cores(config: Config, num_cores: int) -> Finding:
-    """Compare the workers with the cores; a local Ray reserves next to nothing, so none waits."""
+    """Compare workers and cores; a local Ray reserves next to nothing, so none waits."""
     workers = config.workers
     asked = workers.min_workers if workers.num_workers == "auto" else workers.num_workers
     if asked > num_cores:
         return warning(
             "room for workers",
             f"{asked} workers on {num_cores} cores",
-            "they play, and no faster than one per core; workers.num_workers auto takes what "
-            "there is",
+            "they play, but no faster than one per core; workers.num_workers auto uses the "
+            "available cores",
         )
     return ok("room for workers", f"{num_cores} cores")
 
 
 def check_own_gpu(config: Config) -> Finding:
-    """See whether this machine has the GPU that its learner is to compute on."""
+    """Check whether this machine has the GPU that its learner needs."""
     if config.learner.device == "cpu":
         return ok("GPU", "none is needed: learner.device is cpu")
     # Imports Torch, seconds that only who asks for a GPU has to wait.

@@ -1,4 +1,4 @@
-"""What a machine says of itself to ``reinforce doctor``; the nodes of a cluster run this, too."""
+"""A machine's report for ``reinforce doctor``; the nodes of a cluster run this, too."""
 
 import json
 import os
@@ -25,24 +25,24 @@ from reinforce.workers.preflight import preflight
 from reinforce.workers.vector_speed import vector_speed
 
 _MARK = "\0"
-"""Stands before what was found: the environment may have printed something, too."""
+"""Marks the result, because the environment may also have printed something."""
 
 
 @dataclass(frozen=True)
 class NodeReport:
-    """One machine: its host name, its clock, and what matters for a run.
+    """Report of one machine: its host name, its clock, and what matters for a run.
 
     Attributes:
-        versions: Of Python and of the packages that matter, by name; missing ones are absent.
+        versions: Versions of Python and of relevant packages, by name; missing ones are absent.
         num_cpus: Cores that this process may use.
         shared_memory_bytes: Size of /dev/shm; 0 if there is none.
-        free_disk_bytes: Free where temporary files go, Ray's among them.
-        environment_problem: Why environment and policy cannot be used there; None if nothing is
-            known against them.
-        environment_warnings: What is odd about them.
-        images: How convolutions read each image, where there are some.
-        vector_speed: What a vector implementation brings; None if there is none.
-        waited_s: How long the environment was waited for in vain; None if it answered.
+        free_disk_bytes: Free bytes for temporary files, including Ray's.
+        environment_problem: Why environment and policy cannot be used there; None if no problem is
+            known.
+        environment_warnings: Warnings about them.
+        images: How convolutions read each image, if there are any.
+        vector_speed: The benefit of a vector implementation; None if there is none.
+        waited_s: Seconds waited for the environment in vain; None if it answered.
     """
 
     name: str
@@ -59,7 +59,7 @@ class NodeReport:
 
 
 def report_of_this_machine(config: Config, user_path: str, timeout_s: float) -> NodeReport:
-    """Look around, and try environment and policy as before a run, for at most ``timeout_s``.
+    """Report this machine, and try environment and policy for at most ``timeout_s``.
 
     The user's own modules may be in the folder ``user_path``.
     """
@@ -81,7 +81,7 @@ def report_of_this_machine(config: Config, user_path: str, timeout_s: float) -> 
 
 
 class _Trial(NamedTuple):
-    """What came of trying environment and policy, as ``NodeReport`` has it."""
+    """Result of trying environment and policy, with the fields of ``NodeReport``."""
 
     problem: str | None = None
     warnings: tuple[str, ...] = ()
@@ -109,14 +109,14 @@ def _try_environment(config: Config, user_path: str, timeout_s: float) -> _Trial
         found = json.loads(trial.stdout.rpartition(_MARK)[2].splitlines()[0])
         found["warnings"], found["images"] = tuple(found["warnings"]), tuple(found["images"])
         return _Trial(**found)
-    last = (trial.stderr.strip().splitlines() or ["it said nothing"])[-1]
+    last = (trial.stderr.strip().splitlines() or ["it printed nothing"])[-1]
     return _Trial(f"its process ended with code {trial.returncode}: {last}")
 
 
 def _print_trial() -> None:
-    """Try environment and policy of the configuration on standard input, as a worker would.
+    """Try environment and policy of the configuration from standard input, like a worker.
 
-    In a process of its own: they may set signal handlers, hang, or end the process.
+    In a separate process, because they may set signal handlers, hang, or end the process.
     """
     sys.path.append(sys.argv[1])  # last, as in a worker
     found = _Trial()

@@ -1,1 +1,1 @@
-"""What is done with a trained policy: played, filmed, exported."""
+"""Trained policies: playing, filming and exporting them."""

@@ -1,4 +1,4 @@
-"""A trained policy as plain files that anybody can read: numbers, a description and a program."""
+"""A trained policy as plain files: numbers, a description and a program."""
 
 import base64
 import json
@@ -27,7 +27,7 @@ def write_bundle(
     """Write all files into an empty folder and return the description in ``policy.json``.
 
     Raises:
-        UnexportableNetworkError: Torch cannot write down the network of the user's own class.
+        UnexportableNetworkError: Torch cannot export the network of the user's own class.
     """
     about, tensors = describe(policy)
     texts = {
@@ -60,7 +60,7 @@ def _write_own_network(
 
 
 def _line(about: dict[str, Any], step: Step) -> str:
-    """Return a step as a line of JSON; pixels, of which there are many, are packed."""
+    """Return a step as a line of JSON, with compressed pixels."""
     paths = [tuple(leaf["path"]) for leaf in about["observation"] if leaf["kind"] == "pixels"]
     values = {
         "observation": _plain(step.observation, paths),
@@ -72,7 +72,7 @@ def _line(about: dict[str, Any], step: Step) -> str:
 
 
 def _plain(value: Any, packed: Sequence[LeafPath] = (), path: LeafPath = ()) -> Any:
-    """Return an observation or an action as JSON holds it; float32 survive bit by bit."""
+    """Return an observation or an action for JSON, which preserves every bit of float32."""
     if path in packed:
         pixels = np.ascontiguousarray(value, np.uint8)
         return base64.b64encode(zlib.compress(pixels.tobytes())).decode()

@@ -1,4 +1,4 @@
-"""What a program has to know of a policy, in plain data: its description and its weights."""
+"""A policy as plain data for a program: its description and its weights."""
 
 import re
 from dataclasses import asdict
@@ -18,14 +18,13 @@ if TYPE_CHECKING:
 
 
 def describe(policy: TrainedPolicy) -> tuple[dict[str, Any], dict[str, NDArray[np.float32]]]:
-    """Return what a program has to know of a policy: its description, and its weights by name.
+    """Return a policy's description, and its weights by name.
 
-    This needs Torch for all kinds but ``mlp``; what is written does not, unless the network is the
-    user's own: then there are no weights here. The names: ``layers.I.weight`` [out, in] and
-    ``layers.I.bias`` [out]; of image I and its convolution J ``images.I.J.weight`` [out, in,
-    height, width] and ``.bias``; ``gru.weight_ih`` and its like, as Torch orders them; ``log_std``
-    where an action is a real number; ``observation.mean`` and ``observation.inverse_deviation``
-    where they are normalised.
+    This needs Torch for all kinds but ``mlp``; the result does not, except that a user's own
+    network has no weights here. The names: ``layers.I.weight`` [out, in] and ``layers.I.bias``
+    [out]; of image I and its convolution J ``images.I.J.weight`` [out, in, height, width] and
+    ``.bias``; ``gru.weight_ih`` etc. in Torch's order; ``log_std`` for real-valued actions;
+    ``observation.mean`` and ``observation.inverse_deviation`` for normalised observations.
     """
     config, spec = policy.config, policy.spec
     network = None if config.policy.kind == "mlp" else network_of(policy)
@@ -105,7 +104,7 @@ def _with_plain_bounds(leaf: dict[str, Any]) -> dict[str, Any]:
 
 
 def _convolutions_of(network: "PolicyNetwork") -> list[list[dict[str, Any]]]:
-    """Return the stride in (height, width) and the padding of each convolution over each image."""
+    """Return stride in (height, width) and padding of each convolution over each image."""
     encoders: dict[str, list[dict[str, Any]]] = {}
     for name, module in network.named_modules():
         if hasattr(module, "stride"):
@@ -115,7 +114,7 @@ def _convolutions_of(network: "PolicyNetwork") -> list[list[dict[str, Any]]]:
 
 
 def _plain_name(name: str, num_dense: int) -> str:
-    """Return the name of a parameter, counting layers and not the activations between them."""
+    """Return the name of a parameter, counting layers but not activations."""
     if name == "log_stds":
         return "log_std"
     name = name.removeprefix("body.").removesuffix("_l0")

@@ -1,7 +1,7 @@
-"""Observations drawn from a policy's space, and what it does then: what exports are checked with.
+"""Random observations from a policy's space and its actions, for checking exports.
 
-The environment is not made for it. Observations of every kind occur, and so does, sooner than in
-the few states of a good policy's episodes, every kind of action.
+The environment is not created. Observations of every kind occur, and more kinds of actions than in
+the few states of a good policy's episodes.
 """
 
 from typing import Any, NamedTuple
@@ -19,16 +19,16 @@ from reinforce.workers.rollout_worker import architecture_of
 from reinforce.workers.spaces import MASK_KEY, ActionDecoder, nested, unbatched
 
 _EPISODE_STEPS = 20
-"""Long enough for a memory to matter."""
+"""Steps per episode, enough for a memory to matter."""
 
 
 class Step(NamedTuple):
-    """What was seen and what was done, both in the form of the environment.
+    """An observation and the action for it, both in the environment's form.
 
     Attributes:
-        observation: What was seen.
+        observation: The observation.
         action: The most probable action.
-        mask: The action mask that comes along in ``info``; None if there is none.
+        mask: The action mask in ``info``; None if there is none.
         begins: Whether it is the first step of an episode.
     """
 
@@ -39,12 +39,12 @@ class Step(NamedTuple):
 
 
 def drawn_steps(policy: TrainedPolicy, num_steps: int, seed: int) -> list[Step]:
-    """Return steps of episodes that never were, the same ones for the same seed.
+    """Return steps of invented episodes, the same for the same seed.
 
     Args:
-        policy: What acts; a memory is kept from step to step of an episode.
-        num_steps: How many, >= 1.
-        seed: Of the observations, >= 0.
+        policy: The policy, whose memory lasts from step to step of an episode.
+        num_steps: Number of steps, >= 1.
+        seed: Seed of the observations, >= 0.
     """
     spec = policy.spec
     generator = np.random.default_rng(seed_sequence(seed, Stream.EXPORTED_STEPS))

@@ -1,7 +1,7 @@
-"""A policy as an ONNX graph: a few kinds of nodes, which need no exporter.
+"""A policy as an ONNX graph, written from a few kinds of nodes without an exporter.
 
-Torch writes only the network of a user's own class; what stands before it and behind it, from the
-parts of the observation and to those of the action, is the same for all.
+Torch writes only the network of a user's own class; the nodes before and after it, from the parts
+of the observation and to those of the action, are the same for all.
 """
 
 import tempfile
@@ -27,16 +27,16 @@ from reinforce.learner.policies.architecture import image_size
 from reinforce.learner.policies.distributions import IMPOSSIBLE
 
 OPSET = 17
-"""The operators of 2022, which every runtime in use knows."""
+"""The operator set of 2022, which every runtime in use supports."""
 
 Tensors = dict[str, NDArray[np.float32]]
 
 WriteNetwork = Callable[[Path, list[str], list[str]], None]
-"""Writes a user's network as a graph whose inputs and outputs have the given names."""
+"""Writes a user's network as a graph with the given names of inputs and outputs."""
 
 
 def check_onnx_support() -> None:
-    """Raise UsageError if what writes and checks graphs is not installed."""
+    """Raise UsageError if the packages for graphs are not installed."""
     try:
         import onnx  # noqa: F401
         import onnxruntime  # noqa: F401
@@ -49,13 +49,13 @@ def check_onnx_support() -> None:
 def write_onnx(
     path: Path, about: dict[str, Any], tensors: Tensors, write_network: WriteNetwork
 ) -> None:
-    """Write the graph from the inputs to the outputs that ``onnx_ports`` names.
+    """Write the graph with the inputs and outputs of ``onnx_ports``.
 
     Args:
-        path: To write.
-        about: Of the policy, as ``describe`` returns it.
+        path: The file.
+        about: Description of the policy from ``describe``.
         tensors: Likewise.
-        write_network: Is called if the network is the user's own.
+        write_network: Called if the network is the user's own.
 
     Raises:
         UsageError: Two outputs would have the same name.
@@ -67,8 +67,8 @@ def write_onnx(
     twice = [name for name, count in Counter(port.name for port in outputs).items() if count > 1]
     if twice:
         raise UsageError(
-            f"an ONNX graph cannot have two outputs of the name {twice[0]!r}: leave the graph out, "
-            "or rename a key of the action's Dict"
+            f"an ONNX graph cannot have two outputs named {twice[0]!r}: leave the graph out, or "
+            "rename a key of the action's Dict"
         )
     vector, images = _parts(graph, about, inputs)
     if about["program"]:
@@ -155,7 +155,7 @@ def _normalized(
 
 
 def _seen(graph: Nodes, about: dict[str, Any], tensors: Tensors, image: tuple[int, str]) -> str:
-    """Return the name of what an image is to the network, from its number and name."""
+    """Return the name of an image's features, from its number and name."""
     number, name = image
     seen = graph.add("Div", graph.add("Cast", name, to=_code("float32")), np.array(255, np.float32))
     if about["images"]:
@@ -215,7 +215,7 @@ def _remembered(graph: Nodes, tensors: Tensors, values: str) -> str:
 
 
 def _actions(graph: Nodes, about: dict[str, Any]) -> None:
-    """Append what makes of the parameters the greedy action."""
+    """Append the nodes from the parameters to the greedy action."""
     outputs: str = parameters_name(about)
     if about["action_mask"]:
         outputs = graph.add("Where", "mask", outputs, np.array(IMPOSSIBLE))
@@ -242,7 +242,7 @@ def _decisions(graph: Nodes, leaf: dict[str, Any], logits: list[str]) -> str:
 
 
 def _numbers(graph: Nodes, leaf: dict[str, Any], means: list[str]) -> str:
-    """Append the squashing by tanh into two bounds, and the cut at a bound that stands alone."""
+    """Append the squashing by tanh into two bounds, and the clipping at a single bound."""
     low, high = (
         np.array([end if bound is None else bound for bound in leaf[name]], np.float64)
         for name, end in (("low", -np.inf), ("high", np.inf))

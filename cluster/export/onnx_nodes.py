@@ -1,4 +1,4 @@
-"""Nodes of ONNX, put together one after the other."""
+"""A builder for ONNX nodes."""
 
 from typing import Any
 
@@ -6,14 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 Value = str | NDArray[Any]
-"""The name of a value of the graph, or an array, which becomes a constant of it."""
+"""The name of a value in the graph, or an array that becomes a constant."""
 
 
 class Nodes:
-    """The nodes and constants of a graph, in the order in which they are computed.
+    """The nodes and constants of a graph, in order of computation.
 
     Attributes:
-        nodes: As ONNX holds them.
+        nodes: In ONNX's form.
         constants: Likewise.
     """
 

@@ -12,10 +12,10 @@ class Port(NamedTuple):
     """One input or output.
 
     Attributes:
-        name: As the graph calls it.
-        dtype: As NumPy calls it.
-        shape: Behind the rows, which come first.
-        path: Where in the observation or the action it is; None for what is no part of them.
+        name: Its name in the graph.
+        dtype: NumPy's name of its type.
+        shape: Its shape without the rows, which come first.
+        path: Its place in the observation or action; None if it is not a part of them.
     """
 
     name: str
@@ -25,10 +25,10 @@ class Port(NamedTuple):
 
 
 def input_ports(about: dict[str, Any]) -> list[Port]:
-    """Return a port for each part of the observation, then ``mask`` and ``memory`` if there are.
+    """Return a port for each part of the observation, then ``mask`` and ``memory`` if present.
 
-    A part has its own name, with points between the keys; one whose name is another port's, such as
-    "action", has "observation." before it.
+    A part's name consists of its keys with points between them; "observation." is prefixed if
+    another port has that name, such as "action".
     """
     others = [*_mask_and_memory(about), *output_ports(about)]
     taken = {port.name for port in others}
@@ -42,7 +42,7 @@ def input_ports(about: dict[str, Any]) -> list[Port]:
 
 
 def output_ports(about: dict[str, Any]) -> list[Port]:
-    """Return a port for each part of the action, then its parameters, and the new memory."""
+    """Return a port for each part of the action, then its parameters and the new memory."""
     ports = []
     for leaf in about["action"]:
         path, shape = tuple(leaf["path"]), tuple(leaf["shape"])
@@ -57,13 +57,13 @@ def output_ports(about: dict[str, Any]) -> list[Port]:
 
 
 def parameters_name(about: dict[str, Any]) -> str:
-    """Return ``logits``, or ``parameters`` where there are means and deviations among them."""
+    """Return ``logits``, or ``parameters`` if they include means and deviations."""
     is_continuous = any(leaf["kind"] == "gaussian" for leaf in about["action"])
     return "parameters" if is_continuous else "logits"
 
 
 def component_sizes(leaf: dict[str, Any]) -> list[int]:
-    """Return how many logits, or means, each distribution of a part of the action has."""
+    """Return the number of logits or means of each distribution in a part of the action."""
     return list(leaf["counts"]) if leaf["kind"] == "categorical" else [prod(leaf["shape"])]
 
 

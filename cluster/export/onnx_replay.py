@@ -1,4 +1,4 @@
-"""What an ONNX graph does on recorded steps, held against what the policy did."""
+"""Compares an ONNX graph with the policy on recorded steps."""
 
 from collections.abc import Sequence
 from functools import reduce
@@ -17,12 +17,12 @@ from reinforce.workers.spaces import MASK_KEY
 
 
 def different_steps(path: Path, about: dict[str, Any], steps: Sequence[Step]) -> list[int]:
-    """Return the numbers of the steps in which the graph acts differently.
+    """Return the indices of the steps in which the graph acts differently.
 
     Args:
         path: The graph.
-        about: Of the policy, as ``describe`` returns it.
-        steps: In the order of their episodes.
+        about: Description of the policy from ``describe``.
+        steps: The steps in order of their episodes.
     """
     import onnxruntime
 
@@ -47,7 +47,7 @@ def different_steps(path: Path, about: dict[str, Any], steps: Sequence[Step]) ->
 
 
 def inputs_of(about: dict[str, Any], step: Step, memory: NDArray[Any]) -> dict[str, NDArray[Any]]:
-    """Return by name what a step is as inputs, [1, ...] each."""
+    """Return a step's inputs by name, [1, ...] each."""
     inputs = {}
     for port in input_ports(about):
         if port.path is not None:

@@ -1,6 +1,6 @@
-"""Acts with the policy in this folder. It needs NumPy and safetensors, and nothing else.
+"""Acts with the policy in this folder. It needs only NumPy and safetensors.
 
-Beside a ``policy.pt2``, which is a network as a program of Torch, it needs NumPy and Torch.
+With a ``policy.pt2``, a network as a Torch program, it needs NumPy and Torch.
 
     from predict import Policy
     policy = Policy()
@@ -23,11 +23,11 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 _TOLERANCE = 1e-5
-"""Largest difference of actions that are real numbers; all others have to be equal."""
+"""Largest difference of real-valued actions; all others must be equal."""
 
 
 class Policy:
-    """From an observation of the environment to an action that it takes."""
+    """A policy from the environment's observations to its actions."""
 
     def __init__(self, folder: Path | None = None) -> None:
         folder = folder or Path(__file__).parent
@@ -44,19 +44,19 @@ class Policy:
         self.begin()
 
     def begin(self) -> None:
-        """Begin an episode: a policy that remembers forgets the one before."""
+        """Begin an episode: a policy with a memory forgets the previous one."""
         self.memory = np.zeros((1, self.about["memory"]), np.float32)
 
     def act(
         self, observation: Any, generator: np.random.Generator | None = None, mask: Any = None
     ) -> Any:
-        """Return the most probable action, or with a generator a sampled one.
+        """Return the most probable action or, with a generator, a sampled one.
 
         Args:
-            observation: As the environment gives it.
-            generator: The source of chance.
-            mask: Which choices are allowed, where the environment says so in ``info``. None: what
-                the observation says of it.
+            observation: An observation as the environment returns it.
+            generator: The source of random numbers.
+            mask: The allowed choices, if the environment gives them in ``info``. None: those in the
+                observation, if any.
         """
         if mask is None and self.about["action_mask"] == "observation":
             mask = observation["action_mask"]
@@ -74,7 +74,7 @@ class Policy:
         return np.concatenate([outputs, self._tensors.get("log_std", outputs[:0])])
 
     def _computed(self, parts: list[NDArray[Any]]) -> NDArray[np.float32]:
-        """Return what the program of Torch says, and keep the memory that it returns."""
+        """Return the Torch program's outputs, and keep the memory that it returns."""
         import torch
 
         parts = [part[None] for part in parts] + ([self.memory] if self.about["memory"] else [])
@@ -103,7 +103,7 @@ class Policy:
         return [vector, *images] if len(vector) else images
 
     def encode(self, observation: Any) -> NDArray[np.float32]:
-        """Return [features] what the first layer sees: numbers and categories, then images."""
+        """Return [features] for the first layer: numbers and categories, then images."""
         parts = self.parts(observation)
         num_images = sum(leaf["kind"] == "pixels" for leaf in self.about["observation"])
         num_vectors = len(parts) - num_images
@@ -120,7 +120,7 @@ class Policy:
         return np.clip(numbers, -limit, limit)
 
     def _seen(self, image: NDArray[np.uint8], number: int) -> NDArray[np.float32]:
-        """Return [features] of an image: its pixels, or what convolutions make of them."""
+        """Return [features] of an image: its pixels, or the output of convolutions."""
         seen = image.astype(np.float32) / np.float32(255)
         if not self.about["images"]:
             return seen.ravel()
@@ -134,7 +134,7 @@ class Policy:
     def outputs(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return [n, num_outputs] logits and means for [n, features] encoded observations.
 
-        With a memory n is 1, and each call is a step of the episode.
+        With a memory, n is 1, and each call is a step of the episode.
         """
         hidden = features
         for layer in range(self.about["num_layers"]):
@@ -151,7 +151,7 @@ class Policy:
         return np.tanh(values) if self.about["activation"] == "tanh" else values.clip(0)
 
     def _remembered(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return [1, memory] the new memory: a gated recurrent unit, in the order of Torch."""
+        """Return [1, memory] the new memory: a gated recurrent unit, in Torch's order."""
         weights = self._tensors
         seen = np.split(inputs @ weights["gru.weight_ih"].T + weights["gru.bias_ih"], 3, 1)
         memory = self.memory
@@ -164,7 +164,7 @@ class Policy:
     def decode(
         self, parameters: NDArray[np.float32], generator: np.random.Generator | None = None
     ) -> Any:
-        """Return the action that logits, means and logarithms of deviations stand for."""
+        """Return the action for logits, means and log standard deviations."""
         leaves = self.about["action"]
         sizes = [
             sum(leaf["counts"]) if leaf["kind"] == "categorical" else int(np.prod(leaf["shape"]))
@@ -239,14 +239,14 @@ def _numbers(
 
 
 def at(observation: Any, path: list[Any]) -> Any:
-    """Return the part of an observation or an action to which a path leads."""
+    """Return the part of an observation or action at a path."""
     for key in path:
         observation = observation[key]
     return observation
 
 
 def nested(paths: list[list[Any]], values: list[Any]) -> Any:
-    """Return values put where their paths say: in dicts and tuples, or the only one by itself."""
+    """Return values nested by their paths in dicts and tuples, or the only value by itself."""
     if paths == [[]]:
         return values[0]
     groups: dict[Any, tuple[list[list[Any]], list[Any]]] = {}
@@ -259,7 +259,7 @@ def nested(paths: list[list[Any]], values: list[Any]) -> Any:
 
 
 def _unpacked(observation: Any, leaves: list[dict[str, Any]]) -> Any:
-    """Return a recorded observation with its pixels, which are compressed, as arrays."""
+    """Return a recorded observation with its compressed pixels as arrays."""
     for leaf in leaves:
         if leaf["kind"] != "pixels":
             continue
@@ -273,9 +273,9 @@ def _unpacked(observation: Any, leaves: list[dict[str, Any]]) -> Any:
 
 
 def is_equal(leaf: dict[str, Any], one: Any, other: Any) -> bool:
-    """Return whether a part of two actions is the same; real numbers up to rounding.
+    """Return whether a part of two actions is equal; real numbers up to rounding.
 
-    Rounding grows with the bounds that the numbers are stretched to.
+    Rounding grows with the bounds to which the numbers are stretched.
     """
     if leaf["kind"] != "gaussian":
         return np.array_equal(one, other)
@@ -285,7 +285,7 @@ def is_equal(leaf: dict[str, Any], one: Any, other: Any) -> bool:
 
 
 def replay(policy: Policy, steps_file: Path) -> tuple[int, list[int]]:
-    """Act on recorded steps again; return how many there are, and which actions differ."""
+    """Act on recorded steps again; return their number, and which actions differ."""
     leaves = policy.about["action"]
     with steps_file.open(encoding="utf-8") as lines:
         steps = [json.loads(line) for line in lines]

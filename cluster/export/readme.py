@@ -1,4 +1,4 @@
-"""What a bundle says of itself: its files, and how each form of the policy is used."""
+"""The readme of a bundle: its files, and how to use each form of the policy."""
 
 import re
 from math import prod
@@ -86,12 +86,12 @@ _MEMORY_NOTE = """
 
 
 def readme(about: dict[str, Any], *, has_onnx: bool) -> str:
-    """Return the text for a policy, from what ``describe`` returns of it."""
+    """Return the text for a policy, from its description by ``describe``."""
     notes, network = "", "| `policy.safetensors` | its weights |"
     if about["memory"]:
-        notes += "\nIt remembers: call `policy.begin()` at the start of every episode.\n"
+        notes += "\nIt has a memory: call `policy.begin()` at the start of every episode.\n"
     if about["action_mask"] == "info":
-        notes += "\nGive it what is allowed: `policy.act(observation, mask=info['action_mask'])`.\n"
+        notes += "\nPass it the action mask: `policy.act(observation, mask=info['action_mask'])`.\n"
     if about["program"]:
         network = "| `policy.pt2` | its network, written by `torch.export`; holds no pickle |"
     text = _README.format(

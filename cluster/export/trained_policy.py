@@ -1,4 +1,4 @@
-"""A trained policy as a run directory holds it: only read, also while the run goes on."""
+"""A trained policy from a run directory, which is only read, even while the run trains."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -49,27 +49,27 @@ from reinforce.workers.rollout_worker import RolloutReport, RolloutWorker
 from reinforce.workers.tickets import Purpose, Ticket, draw_tickets
 
 _PORTABLE_SECTIONS = ("environment", "policy", "learner", "workers", "stop", "evaluation")
-"""What a policy is, and what it was measured with; not where its run was kept."""
+"""Settings of a policy and its measurements, without the places of its run."""
 
 _IS_NAME = re.compile(RUN_NAME)
 
 _ATTEMPTS = 3
-"""A run that goes on removes old checkpoints at any moment; a newer one is there by then."""
+"""Tries to read a checkpoint: a live run may remove one at any moment, but then has a newer one."""
 
 
 @dataclass(frozen=True, eq=False)
 class TrainedPolicy:
-    """One version of the weights, and what is needed to act with it.
+    """One version of the weights, with everything needed to act.
 
     Attributes:
-        place: Where it comes from: the path of a run, or another name of a policy.
-        name: Of its run.
-        config: The resolved configuration of the run; ``environment`` is what is played with the
-            policy, if it was loaded to play.
-        spec: The environment.
-        checkpoint: The version.
-        which: ``newest`` or ``best``, or empty where there is but one.
-        differs: Settings of the environment that are others than in training, without secrets.
+        place: Its source: the path of a run, or another name of a policy.
+        name: Name of its run.
+        config: The resolved configuration of the run; ``environment`` is the one to play, if the
+            policy was loaded for that.
+        spec: The environment's description.
+        checkpoint: The checkpoint with this version.
+        which: ``newest`` or ``best``, or empty if there is only one.
+        differs: Settings of the environment that differ from training, without secrets.
     """
 
     place: str
@@ -87,7 +87,7 @@ class TrainedPolicy:
 
     @property
     def environment_steps(self) -> int:
-        """Steps that it was learned from."""
+        """Training steps so far."""
         return self.checkpoint.progress.environment_steps
 
     @classmethod
@@ -100,18 +100,18 @@ class TrainedPolicy:
         plays: bool = True,
         changes: Mapping[str, Any] = MappingProxyType({}),
     ) -> "TrainedPolicy":
-        """Return the newest version of a run, or the one with the best evaluation.
+        """Load the newest version of a run, or the one with the best evaluation.
 
         Args:
             path: The run directory.
-            best: The version with the best evaluation.
-            trust: Use code and places that the directory names, whoever made it.
-            plays: Make the environment and see whether it is what it was. Else nothing that the
-                directory names is imported but the class of a policy of the user's own.
-            changes: Settings by which it differs from the environment of the run's evaluations.
+            best: Take the version with the best evaluation.
+            trust: Allow the code and places that the directory names, whoever made it.
+            plays: Create the environment and check that it has not changed. Otherwise only a
+                policy's own class is imported.
+            changes: Changes to the environment of the run's evaluations.
 
         Raises:
-            ConfigError, UnsuitableEnvironmentError, UsageError: It cannot be played, or read, here.
+            ConfigError, UnsuitableEnvironmentError, UsageError: It cannot be read, or played here.
         """
         run = RunDirectory.open(path)
         config = load_config(str(run.config_file))
@@ -145,9 +145,9 @@ class TrainedPolicy:
         plays: bool = True,
         changes: Mapping[str, Any] = MappingProxyType({}),
     ) -> "TrainedPolicy":
-        """Return a version that is kept apart from its run; arguments and errors as for ``load``.
+        """Return a version that is stored without its run; arguments and errors as for ``load``.
 
-        Nobody knows who made it, so that whatever it would import asks for trust.
+        Its maker is unknown, so anything that it would import requires trust.
         """
         own_class = (POLICY_CLASS,) if ":" in config.policy.kind else ()
         require_trust_in_code(place, config, CODE if plays else own_class, trust=trust)
@@ -155,8 +155,8 @@ class TrainedPolicy:
             search_current_directory()
         if plays and lacks_secrets(config.environment.model_dump()):
             raise UsageError(
-                f"{place} was trained in an environment with secrets among its settings, which do "
-                "not come along: play it from its run directory"
+                f"{place} was trained in an environment with secrets in its settings, which are "
+                "not included: play it from its run directory"
             )
         learned_in, differs = spec, dict[str, Any]()
         if plays:
@@ -165,7 +165,7 @@ class TrainedPolicy:
         return cls(place, config.run.name or place, config, spec, checkpoint, differs=differs)
 
     def portable(self) -> Checkpoint:
-        """Return a checkpoint of the policy alone, for whoever gets it: without secrets."""
+        """Return a checkpoint with only the policy, for others: without secrets."""
         shown = shown_settings(self.config)
         run = {"name": self.name if _IS_NAME.fullmatch(self.name) else None}
         tracking = self.checkpoint.tracking
@@ -188,7 +188,7 @@ class TrainedPolicy:
         )
 
     def one_by_one(self) -> "TrainedPolicy":
-        """Return the same policy with one lane and one episode per ticket, in the order of time."""
+        """Return the same policy with one lane and one episode per ticket, for steps in order."""
         workers = {"envs_per_worker": 1, "episodes_per_ticket": 1}
         single = {"use_vector_implementation": False}
         sections = {
@@ -198,7 +198,7 @@ class TrainedPolicy:
         return replace(self, config=self.config.model_copy(update=sections))
 
     def tickets(self, seed: int, episodes: int, *, greedy: bool) -> list[Ticket]:
-        """Return tickets whose episodes neither training nor its evaluations play.
+        """Return tickets with episodes that neither training nor its evaluations play.
 
         Raises:
             UsageError: The seed is below 0, or the number of episodes below 1 or too high.
@@ -217,12 +217,12 @@ class TrainedPolicy:
     def play(
         self, tickets: Sequence[Ticket], make: EnvironmentFactory = make_environment
     ) -> Iterator[tuple[RolloutReport, Trajectories]]:
-        """Play tickets in this process, one after the other, and say how far it is.
+        """Play tickets in this process, one after the other, and show progress.
 
-        A terminal shows it; elsewhere there is a line on standard error now and then.
+        A terminal shows it continuously; elsewhere a line on standard error does, now and then.
 
         Raises:
-            UnsuitableEnvironmentError, UsageError: What ``make`` adds does not work.
+            UnsuitableEnvironmentError, UsageError: The additions of ``make`` do not work.
             TicketFailedError: The environment failed.
         """
         worker = RolloutWorker(self.config, self.spec, make)
@@ -252,7 +252,7 @@ class TrainedPolicy:
 def _played(
     config: Config, learned_in: Callable[[], EnvironmentSpec], changes: Mapping[str, Any]
 ) -> tuple[Config, EnvironmentSpec, dict[str, Any]]:
-    """Return what evaluations play, with changes: the configuration, how it looks, what differs."""
+    """Return the evaluation environment with changes: configuration, description, differences."""
     training, played = config.environment, config.evaluation_environment.with_changes(changes)
     config, spec = config.played_in(played), inspect_environment(played)
     differs = _differences(training, config)
@@ -268,14 +268,14 @@ def _differences(training: EnvironmentConfig, config: Config) -> dict[str, Any]:
 
 
 def _newest(checkpoints: Checkpoints) -> Checkpoint:
-    """Return the newest checkpoint that is whole."""
+    """Return the newest intact checkpoint."""
     for _ in range(_ATTEMPTS):
         checkpoint = checkpoints.newest(report=lambda sentence: None)
         if checkpoint:
             return checkpoint
     raise UsageError(
-        f"{checkpoints.location} holds no checkpoint that can be read; a run writes its first one "
-        "after checkpoint.every_s seconds, and one at its end"
+        f"{checkpoints.location} has no readable checkpoint; a run writes its first one after "
+        "checkpoint.every_s seconds, and one at its end"
     )
 
 
@@ -286,7 +286,7 @@ def _best(checkpoints: Checkpoints) -> Checkpoint:
         raise UsageError(f"{error}; without `best`, the newest checkpoint is taken") from None
     if checkpoint is None:
         raise UsageError(
-            f"{checkpoints.location} holds no best checkpoint: there is one after the first "
+            f"{checkpoints.location} has no best checkpoint yet: it is written after the first "
             "regular evaluation (evaluation.every_updates); without `best`, the newest is taken"
         )
     return checkpoint

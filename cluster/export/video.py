@@ -1,4 +1,4 @@
-"""Videos that every browser plays: their files, whole or not at all, and those of a run's end."""
+"""Videos for every browser, written atomically, and those at the end of a run."""
 
 import os
 import subprocess
@@ -17,11 +17,11 @@ from reinforce.configs.quoting import command_line
 from reinforce.workers.recording import frames_per_second
 
 _TIMEOUT_S = 300.0
-"""For one episode, drawn and encoded."""
+"""Time limit for drawing and encoding one episode, in seconds."""
 
 
 class VideoFormat(NamedTuple):
-    """A file name's suffix, which names the container, and a codec as FFmpeg calls it."""
+    """A suffix, which names the container, and FFmpeg's name of a codec."""
 
     suffix: str
     container_options: dict[str, str]
@@ -39,7 +39,7 @@ WEBM = VideoFormat(
 
 
 class VideoWriter:
-    """Context that encodes frames into a temporary file, which ``keep`` gives its name.
+    """Context that encodes frames into a temporary file, which ``keep`` renames.
 
     Without ``keep`` nothing remains.
     """
@@ -67,7 +67,7 @@ class VideoWriter:
         self._temporary.unlink(missing_ok=True)
 
     def add(self, frame: NDArray[np.uint8]) -> None:
-        """Append one [height, width, 3] picture; edges are repeated up to even sizes."""
+        """Append one [height, width, 3] picture, padded to even sizes by repeating edges."""
         import av
 
         height, width = frame.shape[:2]
@@ -81,17 +81,17 @@ class VideoWriter:
         self._container.mux(self._stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
 
     def keep(self, name: str) -> Path:
-        """Finish the file and give it its name, without suffix; one of that name is replaced."""
+        """Finish the file and rename it, replacing an old one; the name is without suffix."""
         self._container.mux(self._stream.encode(None))
         self._container.close()
         return self._temporary.replace(self._folder / (name + self._format.suffix))
 
 
 def prepare_to_film() -> None:
-    """Have Pygame draw without a screen.
+    """Make Pygame draw without a screen.
 
     Raises:
-        UsageError: What encodes videos is not installed.
+        UsageError: The packages for videos are not installed.
     """
     check_video_support()
     # It would open a window, where there is a screen; where there is none, it would fail.
@@ -103,7 +103,7 @@ def prepare_to_film() -> None:
 def open_films(
     folder: Path, frames_per_s: int, formats: Sequence[VideoFormat]
 ) -> list[VideoWriter]:
-    """Return a film in each format, in a folder that is made if need be.
+    """Return a film in each format, in a folder that is created if needed.
 
     Raises:
         UsageError: The folder cannot be written.
@@ -118,7 +118,7 @@ def open_films(
 
 
 def check_video_support() -> None:
-    """Raise UsageError if what encodes videos is not installed."""
+    """Raise UsageError if the packages for videos are not installed."""
     try:
         import av  # noqa: F401
     except ImportError:
@@ -128,10 +128,10 @@ def check_video_support() -> None:
 
 
 def check_filming(config: EnvironmentConfig) -> None:
-    """Raise now what would be said after hours of training.
+    """Raise errors about filming before training instead of after hours.
 
     Raises:
-        UsageError: What encodes videos is not installed.
+        UsageError: The packages for videos are not installed.
         UnsuitableEnvironmentError: The environment cannot draw pictures.
     """
     check_video_support()
@@ -141,9 +141,9 @@ def check_filming(config: EnvironmentConfig) -> None:
 def film_last_and_best(
     run: RunDirectory, config: EvaluationConfig, warn: Callable[[str], None]
 ) -> None:
-    """Film the last weights and the best; a failure is reported and harms nothing.
+    """Film the last weights and the best; a failure is reported and does no harm.
 
-    In a process of its own: what draws environments is native code, and may take its process along.
+    In a separate process, because drawing runs native code, which may crash.
     """
     for options in [[], ["--best"]] if config.every_updates else [[]]:
         try:

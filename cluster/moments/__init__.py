@@ -1,1 +1,1 @@
-"""Any moment of a run, made again from its seeds and checkpoints, and held against its journal."""
+"""Any moment of a run, recomputed from seeds and checkpoints and compared with its journal."""

@@ -1,4 +1,4 @@
-"""What was made again of a run, where, and what of it is not as the run recorded it."""
+"""Certificates: what was recomputed of a run, where, and what differs from its records."""
 
 import errno
 import json
@@ -14,14 +14,14 @@ from reinforce.cluster.files import temporary_name, write_json
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is not as it was recorded.
+    """One difference from the records.
 
     Attributes:
-        part: ``batch``, ``gradient``, ``weights`` or ``record`` of an update that was made again;
-            the ``evaluation``, if it was; or what contradicts itself: the ``journal``, a
+        part: ``batch``, ``gradient``, ``weights`` or ``record`` of a recomputed update; the
+            ``evaluation``, if it was repeated; or a contradiction in the ``journal``, a
             ``checkpoint``, a ``setting`` or the ``summary``.
-        updates: Updates applied where it was found; None where it belongs to none.
-        text: What differs, and how, in a sentence.
+        updates: Updates applied at the difference; None if it belongs to none.
+        text: What differs and how, in a sentence.
     """
 
     part: str
@@ -31,26 +31,26 @@ class Finding:
 
 @dataclass(frozen=True)
 class Certificate:
-    """What was made again of a run, where, and whether it was what the run recorded.
+    """What was recomputed of a run, where, and whether it matches the run's records.
 
     Attributes:
         run: The run directory.
-        updates: Updates that the journal has.
-        made_again: (first, last) of those that were made again and came out as recorded, counted
-            as the screen does, from 1 on.
-        checkpoints: Versions whose checkpoints were compared in every number.
+        updates: Number of updates in the journal.
+        made_again: (first, last) of recomputed updates that match the records, counted from 1 as on
+            the screen.
+        checkpoints: Versions whose checkpoints were compared completely.
         evaluated: Whether the final evaluation was played again.
-        seed: By which the updates were chosen; None: all were.
-        findings: What is not as recorded, the first first; empty: everything is.
-        unchecked: What could not be looked at, in sentences: files that are missing or torn.
-        weights_sha256: Digest of the run's last weights, by its journal.
-        journal_sha256: Digest of the journal's whole lines; None if it cannot be read.
+        seed: Seed for choosing the updates; None if all were.
+        findings: Differences from the records, in order; empty if there are none.
+        unchecked: What could not be checked, in sentences: missing or torn files.
+        weights_sha256: Digest of the run's last weights, according to its journal.
+        journal_sha256: Digest of the journal's complete lines; None if it cannot be read.
         config_sha256: Digest of the resolved configuration, as YAML.
-        versions: Of Python and of the packages that matter, here.
+        versions: Versions of Python and relevant packages here.
         processor: Here.
-        recorded: Versions and processor that the run noted, as far as it did.
+        recorded: Versions and processor recorded by the run, as far as known.
         timestamp_ms: Unix time in milliseconds.
-        wall_time_s: Seconds that it took.
+        wall_time_s: Duration in seconds.
     """
 
     run: str
@@ -72,16 +72,16 @@ class Certificate:
 
     @property
     def verified(self) -> bool:
-        """Whether everything that was looked at is as recorded."""
+        """Whether everything checked is as recorded."""
         return not self.findings
 
     @property
     def num_made_again(self) -> int:
-        """Updates that were made again and came out as recorded."""
+        """Number of recomputed updates that match the records."""
         return sum(last - first + 1 for first, last in self.made_again)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the fields as the file holds them."""
+        """Return the fields for the file."""
         return {"verified": self.verified, **asdict(self)}
 
     def text(self) -> str:
@@ -101,10 +101,10 @@ class Certificate:
 
 
 def require_place(file: Path) -> None:
-    """Raise UsageError now if a certificate could not be written there after hours."""
+    """Raise UsageError early if a certificate could not be written there."""
     with _saying_what_cannot_be_written(file):
         if file.is_symlink() or (file.exists() and not file.is_file()):
-            raise OSError(errno.EINVAL, "it is a folder, a link or a device, and no file")
+            raise OSError(errno.EINVAL, "it is a folder, a link or a device, not a file")
         trial = temporary_name(file)
         trial.unlink(missing_ok=True)
         trial.touch(exist_ok=False)  # never through somebody's link

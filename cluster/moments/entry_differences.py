@@ -1,4 +1,4 @@
-"""Where two records of the same update part: in the batch, the gradient, or the weights."""
+"""Where two records of the same update differ: in the batch, the gradient, or the weights."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 from reinforce.cluster.run_store.journal import JournalEntry
 
 _FUNCTIONS_OF_THE_RUN = ("rollout/", "learner/", "progress/updates", "progress/episodes")
-"""How metrics begin that weights and tickets decide; the others are times, or depend on luck."""
+"""Prefixes of metrics that weights and tickets determine; the others vary."""
 
 _AFTER_THE_GRADIENT = ("learner/kl", "learner/learning_rate", "learner/step_fraction")
 
@@ -21,12 +21,12 @@ _IN_WORDS = {
 
 @dataclass(frozen=True)
 class EntryDifference:
-    """What differs between two records of the same update.
+    """The difference between two records of the same update.
 
     Attributes:
-        updates: Updates applied, the one that differs included.
-        part: The first part of the update that is another: ``batch``, ``gradient`` or ``weights``;
-            or ``record``, where both made the same weights and wrote down different things.
+        updates: Updates applied, including the one that differs.
+        part: The first part that differs: ``batch``, ``gradient`` or ``weights``; or ``record``, if
+            both have the same weights but different records.
         fields: (one, other) of each field that differs, the most telling first.
     """
 
@@ -40,7 +40,7 @@ class EntryDifference:
         return _IN_WORDS[self.part]
 
     def in_words(self, one: str, other: str) -> str:
-        """Return a sentence; ``one`` and ``other`` say whose records they are."""
+        """Return a sentence; ``one`` and ``other`` say where the records are."""
         name, (first, second) = next(iter(self.fields.items()))
         more = f", and {len(self.fields) - 1} more" if len(self.fields) > 1 else ""
         return (
@@ -50,9 +50,9 @@ class EntryDifference:
 
 
 def entry_difference(one: JournalEntry, other: JournalEntry) -> EntryDifference | None:
-    """Return where two entries of the same update part; None if nothing tells them apart.
+    """Return where two entries of the same update differ; None if nowhere.
 
-    What only one of them has, as journals of earlier versions lack digests, is not compared.
+    Fields that only one of them has are not compared: earlier versions lack digests.
     """
     fields = {name: (a, b) for name, a, b in _pairs(one, other) if None not in (a, b) and a != b}
     if not fields:
@@ -79,7 +79,7 @@ def unmatched_metrics(recorded: JournalEntry, made: JournalEntry) -> list[str]:
 
 
 def _pairs(one: JournalEntry, other: JournalEntry) -> Iterator[tuple[str, Any, Any]]:
-    """Yield (name, one, other) of all that weights and tickets decide, the most telling first.
+    """Yield (name, one, other) of everything that weights and tickets determine, by importance.
 
     Where an entry lacks a field, its value is None.
     """

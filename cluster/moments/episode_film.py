@@ -17,12 +17,12 @@ def film_episode(
 
     Args:
         past: The run.
-        name: Of the episode.
-        console: Shows what lasts.
-        folder: Made if need be; receives the film, named by update, ticket, episode and return.
+        name: The episode's name.
+        console: Shows progress.
+        folder: Created if needed; receives the film, named by update, ticket, episode and return.
 
     Raises:
-        UsageError, UnsuitableEnvironmentError: It cannot be filmed here.
+        UsageError, UnsuitableEnvironmentError: The environment cannot be filmed here.
         NotReproducedError, TrainingError: As ``play_ticket``.
     """
     if name.episode is None:

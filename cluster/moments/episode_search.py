@@ -1,4 +1,4 @@
-"""Finds the episodes of a run that one wants to see, by what its journal says of each."""
+"""Finds the episodes of a run that are worth a look, from its journal."""
 
 import heapq
 from collections.abc import Callable, Iterator
@@ -15,14 +15,14 @@ from reinforce.workers.tickets import Purpose
 
 @dataclass(frozen=True)
 class FoundEpisode:
-    """An episode that a run has learned from.
+    """A training episode of a run.
 
     Attributes:
-        name: By which it is played again.
+        name: Name for playing it again.
         episode_return: Undiscounted, in the environment's unit.
         length: In steps.
-        log_prob: Mean log-probability of its actions under the policy that played it, in nats; of
-            continuous actions, of their density. None where the journal does not say it.
+        log_prob: Mean log-probability of its actions under the policy that played it, in nats; for
+            continuous actions, their log-density. None if the journal lacks it.
     """
 
     name: TicketName
@@ -32,18 +32,18 @@ class FoundEpisode:
 
 
 def find_episodes(run: RunDirectory, order: str, number: int) -> list[FoundEpisode]:
-    """Return the first episodes of a run in an order; of equal ones, the earlier.
+    """Return the first episodes of a run in some order; among equal ones, earlier ones first.
 
     Args:
         run: Only its journal is read.
         order: ``worst`` or ``best`` by return, ``longest``, or ``surprising``: with the lowest mean
-            log-probability of the actions, those that the policy took against its own odds.
-            Evaluations are not among them: what acts greedily takes no action against its odds.
-        number: How many, at most.
+            log-probability of the actions, taken against the policy's own odds. Evaluations are
+            left out: greedy actions never go against the odds.
+        number: Most episodes to return.
 
     Raises:
         ConfigError, RunDirectoryError: The run cannot be read.
-        UsageError: It was made before journals held log-probabilities.
+        UsageError: Its journal has no log-probabilities yet.
     """
     keys: dict[str, Callable[[FoundEpisode], float]] = {
         "worst": lambda episode: episode.episode_return,

@@ -1,4 +1,4 @@
-"""Where a run stood after any update, made again by the training loop itself.
+"""The state of a run after any update, recomputed by the training loop itself.
 
 A trajectory is a function of weights and ticket, and weights are a function of the trajectories
 before them. So the nearest checkpoint, or the start of the run, and the configuration are enough.
@@ -48,46 +48,46 @@ _ELSEWHERE = {
     "stop.target_return": None,
     "stop.patience_evaluations": None,
 }
-"""Settings of no influence on an update: where it is made, and when a run ends."""
+"""Settings that do not affect an update: where it runs, and when a run ends."""
 
 
 class UpdateNotReproducedError(NotReproducedError):
-    """An update that was made again is not the one in the journal.
+    """A recomputed update differs from the journal.
 
     Attributes:
-        difference: What differs, in the journal and made again.
+        difference: The difference between the journal and the recomputed update.
     """
 
     def __init__(self, difference: EntryDifference) -> None:
         self.difference = difference
         super().__init__(
             f"{difference.in_words('in the journal', 'made again')}. Other versions of the "
-            "packages, another type of processor, and an environment that has been edited or "
-            "depends on more than its seed make other numbers; `reinforce verify` says more"
+            "packages, another type of processor, and an environment that was edited or depends "
+            "on more than its seed give other numbers; `reinforce verify` shows more"
         )
 
 
 class Reconstruction:
-    """Makes the state of a run after any update again, and holds each step against the journal.
+    """Recomputes the state of a run after any update, and compares each step with the journal.
 
     Attributes:
         run: The run directory.
-        config: As it is now, with all changes.
-        checkpoints: Those that are there.
-        reproduced: Updates, by the number applied, that came out as the journal has them.
-        unmatched: Metrics of the journal that were not made again, with the update of each.
+        config: The current configuration, with all changes.
+        checkpoints: The existing checkpoints.
+        reproduced: Updates, by the number applied, that match the journal.
+        unmatched: Metrics of the journal that were not recomputed, each with its first update.
     """
 
     def __init__(self, run: RunDirectory, console: PlainConsole, *, trust: bool = False) -> None:
-        """Read what the run is; nothing is played yet.
+        """Read the run, without playing anything yet.
 
         Args:
             run: The run directory.
-            console: Shows which updates are made again.
-            trust: Use code and places that the directory names, whoever made it.
+            console: Shows which updates are recomputed.
+            trust: Allow the code and places that the directory names, whoever made it.
 
         Raises:
-            ConfigError, UsageError: It cannot be read, or is neither the user's nor trusted.
+            ConfigError, UsageError: The run cannot be read, or is neither the user's nor trusted.
         """
         self.run, self._console = run, console
         self.config = load_config(str(run.config_file))
@@ -112,15 +112,15 @@ class Reconstruction:
 
     @cached_property
     def num_updates(self) -> int:
-        """Updates that the run has made, as far as journal and checkpoints know."""
+        """Updates of the run, according to journal and checkpoints."""
         return max((0, *self.entries, *self.checkpoints.versions()))
 
     def at(self, version: int) -> Checkpoint:
-        """Return where the run stood after so many updates, as a checkpoint would hold it.
+        """Return the run's state after this many updates, as in a checkpoint.
 
         Raises:
-            UsageError: It was never there, or cannot be made again.
-            NotReproducedError: An update on the way is not that of the journal.
+            UsageError: The run never had this state, or it cannot be recomputed.
+            NotReproducedError: An update on the way differs from the journal.
             TrainingError: A ticket or the learner failed on the way.
         """
         self.require_reached(version)
@@ -140,12 +140,12 @@ class Reconstruction:
             )
 
     def nearest(self, version: int) -> Checkpoint | None:
-        """Return the newest whole checkpoint up to a version; None if there is none."""
+        """Return the newest intact checkpoint up to a version; None if there is none."""
         for there in reversed([v for v in self.checkpoints.versions() if v <= version]):
             try:
                 checkpoint = self.checkpoints.load(there)
             except (CorruptCheckpointError, OSError) as error:
-                self._console.say(f"a checkpoint is passed over: {error}", "yellow")
+                self._console.say(f"skipping a checkpoint: {error}", "yellow")
                 continue
             if checkpoint.learner.version == there:
                 self._require_recorded(checkpoint)
@@ -153,27 +153,27 @@ class Reconstruction:
         return None
 
     def first(self) -> Checkpoint:
-        """Return where the run stood before its first update.
+        """Return the run's state before its first update.
 
         Raises:
-            UsageError: It began with weights that are gone.
+            UsageError: Its initial weights are gone.
         """
         config = self._config_of(0)
         if config.run.start_from_sha256 and not config.run.start_from:
             if pretrained := self.nearest(0):
                 return pretrained
             raise UsageError(
-                f"{self.run.path} began with what `pretrain` had made, and its first checkpoint is "
-                "gone: only what follows a checkpoint can be made again"
+                f"{self.run.path} began with weights from `pretrain`, and its first checkpoint is "
+                "gone: only updates after a checkpoint can be computed again"
             )
         spec = inspect_environment(config.environment)
         with self._training(config, spec, None) as training:
             return self._completed(training.checkpoint(), config, spec)
 
     def advance(self, start: Checkpoint, version: int) -> Checkpoint:
-        """Return where the run stood after so many updates, from an earlier moment on.
+        """Return the run's state after this many updates, from an earlier one.
 
-        Changes that were made on purpose are made again on the way.
+        Deliberate changes on the way are repeated.
 
         Raises:
             UsageError, NotReproducedError, TrainingError: As ``at``.
@@ -189,20 +189,20 @@ class Reconstruction:
             start = replace(start, config=config.model_dump(mode="json"))
 
     def require_same_seeds(self, checkpoint: Checkpoint) -> None:
-        """Raise UsageError if another version of this program drew what follows a checkpoint."""
+        """Raise UsageError if another version drew the tickets after a checkpoint."""
         if checkpoint.seed_scheme != SEED_SCHEME:
             raise UsageError(
-                f"what follows update {checkpoint.learner.version} was drawn by another version of "
-                "this program, which makes other episodes of run.seed = "
-                f"{self.config.run.seed}: use the version that played them "
-                f"({self.run.origin_file} says which)"
+                "another version of this program drew the tickets after update "
+                f"{checkpoint.learner.version}, with other episodes from run.seed = "
+                f"{self.config.run.seed}: use the version that played them ({self.run.origin_file} "
+                "says which)"
             )
 
     def _config_of(self, num_changes: int) -> Config:
         return config_after(self.config, num_changes)
 
     def _trained(self, start: Checkpoint, config: Config, version: int) -> Checkpoint:
-        """Return a checkpoint after more updates under one configuration."""
+        """Return a checkpoint after further updates under one configuration."""
         first = start.learner.version
         if first == version:
             return start
@@ -210,7 +210,7 @@ class Reconstruction:
         spec = inspect_environment(config.environment)
         require_fit(start, config, spec)
         which = f"updates {first + 1} to {version}" if version > first + 1 else f"update {version}"
-        self._console.say(f"making {which} again, in this process")
+        self._console.say(f"computing {which} again, in this process")
         with self._training(config, spec, start, version) as training:
             for _ in range(first, version):
                 training.update()
@@ -232,7 +232,7 @@ class Reconstruction:
             TemporaryDirectory(prefix="reinforce-moment-") as folder,
             Journal(Path(folder) / "metrics.jsonl") as journal,
             inline_backend(config, spec, Driver(interrupts), state) as backend,
-            make_display(self._console, config, f"{self.run.name}, made again") as display,
+            make_display(self._console, config, f"{self.run.name}, recomputed") as display,
         ):
 
             def show(entry: JournalEntry) -> None:
@@ -258,12 +258,12 @@ class Reconstruction:
             self.unmatched.setdefault(name, made.updates)
 
     def _require_recorded(self, checkpoint: Checkpoint) -> None:
-        """Raise NotReproducedError if the journal says that other weights were there."""
+        """Raise NotReproducedError if the journal has other weights."""
         recorded = self.entries.get(checkpoint.learner.version)
         expected, found = recorded and recorded.weights_sha256, checkpoint.weights.sha256
         if expected and expected != found:
             raise NotReproducedError(
                 f"the checkpoint after update {checkpoint.learner.version} holds the weights "
-                f"{found}, and the journal says {expected}: one of the two was altered, or belongs "
+                f"{found}, but the journal says {expected}: one of the two was altered, or belongs "
                 "to another run"
             )

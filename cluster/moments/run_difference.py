@@ -1,4 +1,4 @@
-"""Two runs held against each other: settings, versions, and the first update at which they part."""
+"""The difference of two runs: settings, versions, and the first update where they differ."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,19 +13,19 @@ from reinforce.configs.roles import flat
 from reinforce.configs.secret_names import without_secrets
 
 _OF_EVERY_RUN = ("run.name", "run.directory", "run.start_from_link")
-"""Settings in which any two runs differ."""
+"""Settings that differ between any two runs."""
 
 
 @dataclass(frozen=True)
 class RunDifference:
-    """What tells two runs apart; pairs are (one, other).
+    """What distinguishes two runs; pairs are (one, other).
 
     Attributes:
-        settings: Those that differ, by ``section.field``, without secrets.
-        versions: Of packages, and the processor, as far as both runs noted them.
-        updates: How many each has made.
-        num_equal: Updates, from the first on, with equal batches and weights.
-        parting: What differs in the next one that both have made; None if nothing does.
+        settings: Settings that differ, by ``section.field``, without secrets.
+        versions: Versions of packages, and the processor, as far as both runs recorded them.
+        updates: Number of updates of each.
+        num_equal: Number of equal updates at the beginning.
+        parting: What differs in the next one that both have; None if nothing does.
     """
 
     settings: Mapping[str, tuple[Any, Any]]
@@ -36,7 +36,7 @@ class RunDifference:
 
 
 def run_difference(one: RunDirectory, other: RunDirectory) -> RunDifference:
-    """Return what tells two runs apart; nothing that they name is imported.
+    """Compare two runs, without importing anything that they name.
 
     Raises:
         ConfigError, RunDirectoryError: One of them cannot be read.

@@ -1,4 +1,4 @@
-"""What a run directory says twice, held against itself; nothing is played for it."""
+"""Consistency checks of a run directory, which play nothing."""
 
 from collections.abc import Iterator
 from dataclasses import fields
@@ -25,13 +25,13 @@ from reinforce.configs.secret_names import without_secrets
 from reinforce.configs.section import Role
 
 _KEPT = (Role.RESULT, Role.FIXED, Role.RECORD)
-"""Roles of settings that are in a checkpoint as in config.yaml, but for changes on purpose."""
+"""Roles of settings that agree in checkpoints and config.yaml, except for deliberate changes."""
 
 _SUMMED_UP = ("updates", "environment_steps", "weights_sha256")
 
 
 def stored_findings(past: Reconstruction) -> Iterator[Finding]:
-    """Yield what contradicts itself in journal, checkpoints, configuration and summary."""
+    """Yield contradictions between journal, checkpoints, configuration and summary."""
     try:
         yield from _of_the_journal(past)
     except RunDirectoryError as error:  # a line is damaged
@@ -53,16 +53,16 @@ def _of_the_journal(past: Reconstruction) -> Iterator[Finding]:
         steps += sum(batch.episode_lengths)
         line = f"{past.run.journal_file}, the entry of update {number}"
         if steps != entry.environment_steps:
-            text = f"{line} says {entry.environment_steps:,} steps, and its episodes add up to"
+            text = f"{line} says {entry.environment_steps:,} steps, but its episodes add up to"
             yield Finding("journal", number, f"{text} {steps:,}")
             return
         if batch.ticket_sha256 and batch_sha256(batch.ticket_sha256) != batch.sha256:
-            text = f"{line} has a digest of its batch that is not that of its tickets"
+            text = f"{line} has a digest of its batch that does not match its tickets"
             yield Finding("journal", number, text)
 
 
 def _unknown_fields(past: Reconstruction) -> Iterator[Finding]:
-    """Yield names that no run writes: what should stand there counts as missing otherwise."""
+    """Yield names that no run writes: otherwise the real field would just count as missing."""
     # The entries are read first: whatever is no mapping has been refused by then.
     lines = whole_lines(past.run.journal_file) if past.entries else ()
     for number, line in enumerate(lines, start=1):
@@ -100,7 +100,7 @@ def _of_one(
     version, progress = checkpoint.learner.version, checkpoint.progress
     entry = past.entries.get(version)
     if entry is None and version:
-        yield Finding("journal", version, f"{name} is there, and its entry in the journal is not")
+        yield Finding("journal", version, f"{name} exists, but its entry in the journal does not")
     if entry:
         pairs = {
             "weights": (checkpoint.weights.sha256, entry.weights_sha256),
@@ -109,7 +109,7 @@ def _of_one(
         }
         for what, (here, recorded) in pairs.items():
             if recorded is not None and here != recorded:
-                text = f"{name} holds {what} {here}, and the journal says {recorded}"
+                text = f"{name} holds {what} {here}, but the journal says {recorded}"
                 yield Finding("checkpoint", version, text)
     yield from _of_its_settings(past, checkpoint, name, is_newest=is_newest)
 
@@ -117,12 +117,12 @@ def _of_one(
 def _of_its_settings(
     past: Reconstruction, checkpoint: Checkpoint, name: str, *, is_newest: bool
 ) -> Iterator[Finding]:
-    """Yield settings that are others than in config.yaml, as it was at the time."""
+    """Yield settings that differ from config.yaml as of that time."""
     version = checkpoint.learner.version
     try:
         made_with = Config.model_validate(checkpoint.config)
     except ConfigError as error:
-        yield Finding("checkpoint", version, f"{name} holds no configuration: {error}")
+        yield Finding("checkpoint", version, f"{name} has no valid configuration: {error}")
         return
     config = config_after(past.config, len(made_with.run.changes))
     is_over = (read_summary(past.run.summary_file) or {}).get("status") == "finished"
@@ -134,7 +134,7 @@ def _of_its_settings(
         if value != here[setting] and role_of(setting) in roles
     }
     for setting, (now, then) in without_secrets(differing).items():
-        text = f"{setting} = {shown(now)} in {past.run.config_file.name}, and {shown(then)} in"
+        text = f"{setting} = {shown(now)} in {past.run.config_file.name}, but {shown(then)} in"
         yield Finding("setting", version, f"{text} {name}")
 
 
@@ -160,5 +160,5 @@ def _of_the_summary(past: Reconstruction) -> Iterator[Finding]:
         pairs["evaluation.return_mean"] = (returned, recorded[-1] if recorded else None)
     for name, (here, recorded) in pairs.items():
         if None not in (here, recorded) and here != recorded:
-            text = f"{file} says {name} = {here}, and the journal {recorded}"
+            text = f"{file} says {name} = {here}, but the journal {recorded}"
             yield Finding("summary", past.num_updates, text)

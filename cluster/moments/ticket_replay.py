@@ -1,4 +1,4 @@
-"""One ticket of a run, played again with the weights and under the settings of its time."""
+"""Plays one ticket of a run again, with the weights and settings of its time."""
 
 import re
 from contextlib import closing
@@ -41,7 +41,7 @@ class TicketName:
     """A ticket of a run, or an episode of one: ``[PURPOSE:]UPDATE:INDEX[:EPISODE]``.
 
     Attributes:
-        purpose: What it was played for.
+        purpose: Its purpose.
         update: The update that waited for it, >= 0.
         index: Its place in the batch, >= 0.
         episode: One of its episodes, >= 0; None: all.
@@ -54,10 +54,10 @@ class TicketName:
 
     @classmethod
     def parse(cls, text: str) -> "TicketName":
-        """Return the name that a text holds.
+        """Parse a name.
 
         Raises:
-            UsageError: It holds none.
+            UsageError: The text is not such a name.
         """
         match = _NAME.fullmatch(text)
         if not match:
@@ -77,12 +77,12 @@ class TicketName:
 
 @dataclass(frozen=True, eq=False)
 class PlayedTicket:
-    """A ticket that was played again.
+    """A replayed ticket.
 
     Attributes:
         report: Its returns and digest.
         trajectories: Every step of it.
-        recorded_sha256: Digest that the journal has of it; None if it has none.
+        recorded_sha256: Its digest in the journal; None if there is none.
     """
 
     report: RolloutReport
@@ -91,13 +91,13 @@ class PlayedTicket:
 
     @property
     def is_as_recorded(self) -> bool | None:
-        """Whether it is what the run has learned from, bit by bit; None if nobody knows."""
+        """Whether it matches the run's record, bit by bit; None if unknown."""
         if self.recorded_sha256 is None:
             return None
         return self.recorded_sha256 == self.report.trajectories_sha256
 
     def steps(self) -> dict[str, NDArray[Any] | list[Any]]:
-        """Return columns with a row per step: numbers from 1 on, what was seen, done and paid.
+        """Return columns with a row per step: numbers from 1, observations, actions, rewards.
 
         Observations and actions are rows as the policy sees and emits them, log-probabilities in
         nats; ``terminated`` and ``truncated`` hold in the last step of an episode.
@@ -123,17 +123,17 @@ def play_ticket(
     console: PlainConsole,
     camera: EpisodeCamera | None = None,
 ) -> PlayedTicket:
-    """Play a ticket as it was played in the run; what the environment raises goes on untouched.
+    """Play a ticket as in the run; errors of the environment pass through.
 
     Args:
         past: The run.
-        name: Of the ticket, or of an episode of it.
+        name: The name of the ticket or of one of its episodes.
         console: Shows what lasts.
-        camera: Films an episode of it.
+        camera: Films one of its episodes.
 
     Raises:
-        UsageError: There is no such ticket, or it cannot be played here.
-        NotReproducedError: The weights that it was played with cannot be made again.
+        UsageError: There is no such ticket, or the environment cannot be played here.
+        NotReproducedError: Its weights cannot be recomputed.
     """
     version = _version_of(past, name)
     past.require_reached(version)
@@ -160,10 +160,10 @@ def play_ticket(
 
 
 def _version_of(past: Reconstruction, name: TicketName) -> int:
-    """Return the updates that had been made when a ticket was drawn.
+    """Return how many updates the run had made when it drew a ticket.
 
-    The regular evaluation plays the same seeds with every version; the newest one is taken. A batch
-    that was sampled ahead is known to the moment before its own, too.
+    Regular evaluations play the same seeds with every version; the newest one is taken. With
+    lookahead, the state before a batch's own knows it, too.
     """
     if name.purpose is Purpose.EVALUATION:
         return max(past.checkpoints.versions(), default=past.num_updates)
@@ -174,9 +174,9 @@ def _version_of(past: Reconstruction, name: TicketName) -> int:
 def _config_of_its_time(
     past: Reconstruction, name: TicketName, version: int, console: PlainConsole
 ) -> Config:
-    """Return the settings with which tickets were played at an update; say so if others were near.
+    """Return the settings of an update's tickets; report if a change was near.
 
-    Weights of the update at which a run is changed may be measured both before and after.
+    The weights at a change may be evaluated both before and after it.
     """
     config, purpose = past.config, name.purpose
     played_at = version if purpose is Purpose.EVALUATION else name.update
@@ -186,17 +186,17 @@ def _config_of_its_time(
         return config_at(config, played_at)
     is_since = _is_measured_since_its_change(past.run, purpose, played_at)
     console.say(
-        f"this run was changed on purpose {'; '.join(map(str, changes))}; going by its journal, "
-        f"the ticket is one from {'after' if is_since else 'before'} that",
+        f"this run was changed on purpose {'; '.join(map(str, changes))}; according to its "
+        f"journal, the ticket is from {'after' if is_since else 'before'} that",
         "yellow",
     )
     return config_at(config, played_at if is_since else played_at - 1)
 
 
 def _is_measured_since_its_change(run: RunDirectory, purpose: Purpose, played_at: int) -> bool:
-    """Return whether an evaluation is recorded since, or its turn is now.
+    """Return whether an evaluation was recorded after the change, or is due now.
 
-    What was measured before a change is in the journal no more: that was cut back to the update.
+    Evaluations before a change are no longer in the journal, which was cut back to the update.
     """
     is_regular = purpose is Purpose.EVALUATION
     metric = "evaluation/return_mean" if is_regular else "evaluation/confirmed_return_mean"
@@ -212,7 +212,7 @@ def _is_measured_since_its_change(run: RunDirectory, purpose: Purpose, played_at
 
 
 def _recorded_batch(past: Reconstruction, name: TicketName) -> BatchEntry | None:
-    """Return the batch of a ticket in the journal, which has those that were learned from."""
+    """Return the batch of a training ticket from the journal."""
     entry = past.entries.get(name.update + 1) if name.purpose is Purpose.TRAINING else None
     return entry.batch if entry else None
 

@@ -1,4 +1,4 @@
-"""What a verification cannot look at, since the run directory lacks it or holds half of it."""
+"""What a verification cannot check, because it is missing or incomplete in the run directory."""
 
 import os
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from reinforce.configs.regular_files import open_regular_file
 
 
 def unchecked(past: Reconstruction) -> Iterator[str]:
-    """Yield a sentence about each part of a run that nothing could be held against.
+    """Yield a sentence about each part of a run that could not be checked.
 
     Args:
         past: The run, whose journal can be read, and of which all is made again that will be.
@@ -32,7 +32,7 @@ def unchecked(past: Reconstruction) -> Iterator[str]:
 def _of_the_journal(past: Reconstruction, *, is_live: bool) -> Iterator[str]:
     file = past.run.journal_file
     if not is_live and _is_torn(file):
-        yield f"{file.name} ends in half a line: what that recorded is lost"
+        yield f"{file.name} ends in half a line, whose record is lost"
     bare = [number for number, entry in past.entries.items() if entry.weights_sha256 is None]
     if bare:
         yield f"{file.name} has no digest of the weights of {len(bare)} updates, as of {bare[0]}"
@@ -45,7 +45,7 @@ def _of_the_journal(past: Reconstruction, *, is_live: bool) -> Iterator[str]:
 
 def _of_the_history(file: Path) -> Iterator[str]:
     if not file.exists():
-        yield f"{file.name} is missing: when and how the run was started is not known"
+        yield f"{file.name} is missing: when and how the run was started is unknown"
         return
     lines = list(whole_lines(file))
     damaged = [number for number, line in enumerate(lines, start=1) if not _is_mapping(line)]
@@ -60,7 +60,11 @@ def _of_the_summary(past: Reconstruction, *, is_live: bool) -> Iterator[str]:
     if summary and summary.get("weights_sha256") is None:
         yield f"{file.name} has no digest of the weights (status: {summary['status']})"
     elif not file.exists():
-        reason = "the run goes on" if is_live else "the run was killed, or the file was removed"
+        reason = (
+            ("the run is still training")
+            if is_live
+            else "the run was killed, or the file was removed"
+        )
         yield f"{file.name} is missing: {reason}"
 
 
@@ -76,7 +80,7 @@ def _of_the_checkpoints(past: Reconstruction, *, is_live: bool) -> Iterator[str]
 
 
 def _has_a_best(past: Reconstruction) -> bool:
-    """Return whether an evaluation has chosen one; a change on purpose forgets it."""
+    """Return whether there should be a best checkpoint; a deliberate change forgets it."""
     has_one = False
     for entry in read_entries(past.run.journal_file):
         chooses = entry.is_evaluation and any(name.endswith("_best") for name in entry.metrics)
@@ -91,7 +95,7 @@ def _is_mapping(line: bytes) -> bool:
 
 
 def _is_torn(file: Path) -> bool:
-    """Return whether a file of lines does not end with the end of one."""
+    """Return whether a file of lines ends with an incomplete one."""
     if not file.exists() or not file.stat().st_size:
         return False
     with open_regular_file(file, follow_links=False) as content:

@@ -1,4 +1,4 @@
-"""Makes updates of a run again and certifies that batches and weights are those of its journal."""
+"""Recomputes updates of a run, and certifies that batches and weights match its journal."""
 
 import hashlib
 import time
@@ -35,19 +35,19 @@ def verify(
     updates: int | str = 10,
     seed: int | None = None,
 ) -> Certificate:
-    """Hold a run directory against itself, and then updates that are made again against it.
+    """Check a run directory for contradictions, then compare recomputed updates with it.
 
     Args:
         past: The run.
-        console: Shows what lasts.
-        updates: How many, drawn at random, >= 1; those between the nearest checkpoint and one of
-            them are made as well. ``all``: from the first on; every checkpoint on the way is
-            compared, and the final evaluation played again.
-        seed: Of the draw, >= 0. None: a new one, which the certificate names.
+        console: Shows progress.
+        updates: Number of updates, drawn at random, >= 1; those between the nearest checkpoint and
+            one of them are recomputed as well. ``all``: every update, every checkpoint, and the
+            final evaluation.
+        seed: Seed of the draw, >= 0. None: a new one, which the certificate names.
 
     Raises:
-        UsageError: There is nothing to verify, or it cannot be played here.
-        TrainingError: An update cannot be made at all.
+        UsageError: There is nothing to verify, or the environment cannot be played here.
+        TrainingError: An update cannot be computed.
     """
     num_updates = _number_of(updates)
     if seed is not None and seed < 0:
@@ -79,7 +79,7 @@ def verify(
 
 
 def _number_of(updates: int | str) -> int | None:
-    """Return how many updates, None for all.
+    """Return the number of updates; None for all.
 
     Raises:
         UsageError: It is neither.
@@ -94,10 +94,10 @@ def _number_of(updates: int | str) -> int | None:
 
 
 class _Walk:
-    """Makes updates again, from one to the next, and compares checkpoints on the way.
+    """Recomputes updates one after the other, and compares checkpoints on the way.
 
     Attributes:
-        compared: Versions whose checkpoints were what was made again.
+        compared: Versions whose checkpoints match.
         is_evaluated: Whether the final evaluation was played again.
     """
 
@@ -108,9 +108,9 @@ class _Walk:
         self.is_evaluated = False
 
     def findings(self, updates: Sequence[int] | None) -> tuple[Finding, ...]:
-        """Make updates again, by their numbers from 0 on and in order; return what differs first.
+        """Recompute updates by their numbers from 0, in order; return the first difference.
 
-        Without numbers: all, and nothing is taken from a checkpoint.
+        Without numbers: all updates, without using checkpoints.
         """
         try:
             if updates is None:
@@ -126,7 +126,7 @@ class _Walk:
         return ()
 
     def _visit(self, updates: Sequence[int]) -> None:
-        """Make updates again, each from the checkpoint before it or on from the last one."""
+        """Recompute updates, each from the checkpoint before it or from the previous one."""
         stretches: list[tuple[int, int]] = []
         for update in updates:
             nearest = max((v for v in self._versions if v <= update), default=0)
@@ -144,7 +144,7 @@ class _Walk:
                 self._compare(here)
 
     def _evaluation_findings(self) -> Iterator[Finding]:
-        """Play the final evaluation again, if there was one, and yield in what it differs."""
+        """Play the final evaluation again, if there was one, and yield the differences."""
         last, name = self._past.num_updates, "evaluation/confirmed_return_mean"
         entries = read_entries(self._past.run.journal_file)
         recorded = [entry.metrics.get(name) for entry in entries if entry.updates == last]
@@ -157,7 +157,7 @@ class _Walk:
         mean = Evaluation.of_reports([each.report for each in played]).return_mean
         self.is_evaluated = True
         if mean != expected:
-            text = f"the final evaluation has a mean return of {expected} in the journal, and of"
+            text = f"the final evaluation has a mean return of {expected} in the journal, but of"
             yield Finding("evaluation", last, f"{text} {mean} when its episodes are played again")
 
     def _compare(self, made: Checkpoint) -> None:
@@ -175,18 +175,18 @@ class _Walk:
 
 
 class _CheckpointDiffersError(NotReproducedError):
-    """A checkpoint is not the moment that it stands for."""
+    """A checkpoint differs from the state that it should hold."""
 
     def __init__(self, version: int, names: Sequence[str]) -> None:
         self.version = version
         super().__init__(
-            f"the checkpoint after update {version} is not what its updates make: "
+            f"the checkpoint after update {version} does not follow from its updates: "
             f"{', '.join(names)} differ{'s' * (len(names) == 1)}"
         )
 
 
 def _contents(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Return what weights and tickets decide of a checkpoint, by name; arrays as digests."""
+    """Return what weights and tickets determine in a checkpoint, by name; arrays as digests."""
     progress, ahead = checkpoint.progress, checkpoint.ahead
     arrays = {name: arrays_sha256({"": x}) for name, x in checkpoint.learner.arrays.items()}
     return {
@@ -199,9 +199,9 @@ def _contents(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def _drawn(past: Reconstruction, num_updates: int | None, seed: int) -> list[int] | None:
-    """Return updates in order, counted from 0; None for all."""
+    """Return the updates in order, counted from 0; None for all."""
     if not past.entries:
-        raise UsageError(f"{past.run.path} has recorded no update: there is nothing to verify")
+        raise UsageError(f"{past.run.path} has no recorded update: there is nothing to verify")
     if num_updates is None:
         return None
     drawn = np.random.default_rng(seed).permutation(past.num_updates)[:num_updates]
@@ -209,14 +209,14 @@ def _drawn(past: Reconstruction, num_updates: int | None, seed: int) -> list[int
 
 
 def _ranges(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """Yield (first, last) of each run of whole numbers without a gap."""
+    """Yield (first, last) of each sequence of integers without gaps."""
     for _, group in groupby(enumerate(sorted(numbers)), key=lambda item: item[1] - item[0]):
         members = [number for _, number in group]
         yield members[0], members[-1]
 
 
 def _recorded_end(past: Reconstruction) -> tuple[int, str | None]:
-    """Return how many updates the journal has, and the digest of the last weights."""
+    """Return the journal's number of updates, and the digest of the last weights."""
     try:
         last = past.entries.get(max(past.entries, default=0))
     except RunDirectoryError:  # it is damaged, which is a finding
@@ -225,14 +225,14 @@ def _recorded_end(past: Reconstruction) -> tuple[int, str | None]:
 
 
 def _unchecked(past: Reconstruction) -> tuple[str, ...]:
-    """Return what could not be looked at; where the journal is damaged, the finding says it all."""
+    """Return what could not be checked; a damaged journal is a finding instead."""
     with suppress(RunDirectoryError):
         return tuple(unchecked(past))
     return ()
 
 
 def _journal_sha256(file: Path) -> str | None:
-    """Return the digest of the lines of a journal; None if what stands there is no journal."""
+    """Return the digest of a journal's lines; None if it is not a journal."""
     digest = hashlib.sha256()
     try:
         for line in whole_lines(file):

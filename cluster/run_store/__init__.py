@@ -1,1 +1,1 @@
-"""The run directory: the journal, checkpoints and the summary; the truth of a run."""
+"""The run directory with journal, checkpoints and summary: the truth about a run."""

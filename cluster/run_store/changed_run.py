@@ -1,8 +1,8 @@
-"""Runs that are changed on purpose while they train (``resume --change``).
+"""Deliberate changes of runs (``resume --change``).
 
-A change is a checkpoint: the one that the run goes on from is written again, under the new
-configuration and without what does not fit it. So whatever happens next, every later start goes on
-from it, and what was made before it keeps its own configuration (``configs.roles.config_at``).
+A change is a checkpoint: the one that the run continues from is written again, with the new
+configuration and without what does not fit it. So every later start continues from it, whatever
+happens, and everything before keeps its own configuration (``configs.roles.config_at``).
 """
 
 from collections.abc import Collection, Iterator
@@ -28,26 +28,26 @@ _PART_OF = {
     "learner.baseline": "baseline",
     "learner.value_horizon_steps": "baseline",
 }
-"""Which part of a learner starts fresh under another value of a setting."""
+"""The part of a learner that starts fresh if a setting changes."""
 
 _ARRAYS_OF = {"optimizer": ("optimizer.",), "baseline": ("estimator.linear", "estimator.value.")}
-"""By part: how the names of its arrays begin."""
+"""Prefixes of array names, by part."""
 
 _MEASURED_BY = ("environment.", "evaluation.")
-"""Settings without which evaluations before and after a change cannot be compared."""
+"""Settings whose change makes earlier evaluations incomparable."""
 
 
 def missed_changes(
     before: Config, config: Config, *, said: Collection[str]
 ) -> dict[str, tuple[Any, Any]]:
-    """Return (old, new) of each setting that was changed before, which ``config.yaml`` lacks.
+    """Return (old, new) of each earlier change that ``config.yaml`` lacks.
 
-    Its process was killed before it wrote that, or the file went with a machine.
+    The process was killed before it wrote the file, or the file was lost with a machine.
 
     Args:
-        before: The configuration of its checkpoint, with all changes so far.
-        config: How it is to go on.
-        said: Settings that the user gives on purpose now, which are none of these.
+        before: The checkpoint's configuration, with all changes so far.
+        config: The configuration to continue with.
+        said: Settings that the user changes now, which do not count.
     """
     values = flat(config.model_dump(mode="json"))
     missed: dict[str, tuple[Any, Any]] = {}
@@ -62,13 +62,13 @@ def missed_changes(
 def changed(
     checkpoint: Checkpoint, before: Config, config: Config, *, on_purpose: bool
 ) -> tuple[Checkpoint, Config]:
-    """Return the checkpoint to go on from under a configuration, which then lists all changes.
+    """Return the checkpoint to continue from, with a configuration that lists all changes.
 
     Args:
-        checkpoint: Where the run stands.
-        before: The configuration that it was made under.
-        config: How it is to go on, with what ``missed_changes`` found.
-        on_purpose: It may go on with other settings that decide what is computed.
+        checkpoint: The run's checkpoint.
+        before: The configuration with which it was made.
+        config: The configuration to continue with, including ``missed_changes``.
+        on_purpose: Settings that decide what is computed may change.
 
     Raises:
         ConfigError: A setting differs that this run keeps.
@@ -84,7 +84,7 @@ def changed(
 
 
 def carried_over(checkpoint: Checkpoint, config: Config, change: Change) -> Checkpoint:
-    """Return a checkpoint without what does not fit a changed configuration."""
+    """Return a checkpoint without parts that do not fit a changed configuration."""
     state, progress = checkpoint.learner, checkpoint.progress
     fresh = tuple(start for part in _fresh_parts(change) for start in _ARRAYS_OF[part])
     arrays = {name: array for name, array in state.arrays.items() if not name.startswith(fresh)}
@@ -95,15 +95,15 @@ def carried_over(checkpoint: Checkpoint, config: Config, change: Change) -> Chec
 
 
 def is_measured_anew(change: Change) -> bool:
-    """Return whether evaluations before and after a change cannot be compared."""
+    """Return whether a change makes earlier evaluations incomparable."""
     return any(name.startswith(_MEASURED_BY) for name in change.settings)
 
 
 def consequences(change: Change) -> Iterator[str]:
-    """Yield what a change means for the run, a sentence each."""
+    """Yield the consequences of a change for the run, one sentence each."""
     yield (
-        f"changed on purpose {change}: the result is no longer that of either configuration, and "
-        "comparisons and MLflow's groups count this run apart"
+        f"changed on purpose {change}: the result no longer belongs to either configuration, and "
+        "comparisons and MLflow's groups keep this run apart"
     )
     for part in _fresh_parts(change):
         yield f"the {part} starts fresh"
@@ -116,11 +116,11 @@ def _fresh_parts(change: Change) -> list[str]:
 
 
 def require_same_spaces(run: RunDirectory, config: Config, spec: EnvironmentSpec) -> None:
-    """Raise if a changed environment is not what the run's weights are for.
+    """Raise an error if the run's weights do not fit a changed environment.
 
     Raises:
-        UsageError: Its spaces are others.
-        RunDirectoryError: Nobody noted what they were.
+        UsageError: Its spaces differ.
+        RunDirectoryError: The old spaces were not recorded.
     """
     before = architecture_of(config, read_environment(run.environment_file))
     differing = differences(before, architecture_of(config, spec))

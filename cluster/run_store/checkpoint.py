@@ -1,4 +1,4 @@
-"""One checkpoint: where a run stood, as a safetensors file that knows its own digest."""
+"""One checkpoint: the state of a run, as a safetensors file with its own digest."""
 
 import hashlib
 import json
@@ -32,11 +32,11 @@ class CorruptCheckpointError(Exception):
 
 @dataclass(frozen=True)
 class PlayedAhead:
-    """With ``cluster.lookahead`` 1, the batch that was fixed before the learner's last update.
+    """With ``cluster.lookahead`` 1, the batch fixed before the learner's last update.
 
     Attributes:
         episodes: Its size.
-        weights: What it is played with: those of one version before the learner's.
+        weights: The weights that play it, one version before the learner's.
     """
 
     episodes: int
@@ -45,17 +45,17 @@ class PlayedAhead:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where a run stood after an update: enough to go on as if it had never stopped.
+    """The state of a run after an update: enough to continue as if it had never stopped.
 
     Attributes:
         learner: Weights, optimizer, scales and baselines.
         progress: Counters.
-        ahead: The batch that must not be drawn again with newer weights, if there is one.
+        ahead: The batch that must keep its older weights, if there is one.
         config: The resolved configuration, section by section.
-        tracking: What ``tracking.json`` held: which MLflow run follows.
-        files: Digest of the files that came with the job that made it; None if it was none.
-        environment: What the policy has to know of it, so that it acts without its run directory.
-        seed_scheme: How the program that made it draws (``learner.policies.seeds``).
+        tracking: Content of ``tracking.json``: the MLflow run that follows.
+        files: Digest of the files of the job that made it; None outside of jobs.
+        environment: Description for the policy, so that it can act without its run directory.
+        seed_scheme: Version of the seeds of the program that made it (``learner.policies.seeds``).
     """
 
     learner: LearnerState
@@ -69,7 +69,7 @@ class Checkpoint:
 
     @property
     def weights(self) -> Weights:
-        """The weights of the policy at this version."""
+        """The policy's weights at this version."""
         return Weights(self.learner.version, self.learner.arrays["weights"])
 
 
@@ -81,7 +81,7 @@ class _AboutAhead:
 
 @dataclass(frozen=True)
 class _About:
-    """The types of what stands in a file besides the arrays."""
+    """Types of everything in a file besides the arrays."""
 
     version: Count
     progress: Progress
@@ -115,11 +115,11 @@ def encode(checkpoint: Checkpoint) -> bytes:
 
 
 def decode(content: bytes, name: str) -> Checkpoint:
-    """Return what the content of a checkpoint file holds.
+    """Parse the content of a checkpoint file.
 
     Args:
-        content: Of the file.
-        name: For the message.
+        content: The file's content.
+        name: The file's name, for the message.
 
     Raises:
         CorruptCheckpointError: It is torn, or was altered.
@@ -164,15 +164,15 @@ def _digest(about: str, arrays: dict[str, NDArray[Any]]) -> str:
 def require_fit(
     checkpoint: Checkpoint, config: Config, spec: EnvironmentSpec, *, is_known: bool = True
 ) -> None:
-    """Raise UsageError if the weights are not those of the policy for this environment.
+    """Raise UsageError if the weights do not fit the policy for this environment.
 
-    They are counted before a network is made: what a stranger's settings ask for may be larger than
-    any memory. A class of the user's is counted only where nobody vouches for the settings
-    (``is_known`` is False): that makes it once more, on a device without memory, and a class that
-    keeps a tensor for later, as in a cache, would keep one of that device.
+    They are counted before a network is created, because a stranger's settings may ask for more
+    than any memory. A user's class is counted only for untrusted settings (``is_known`` is False):
+    counting creates it again on a device without memory, and a class that caches a tensor would
+    keep one from that device.
 
     Raises:
-        UsageError: Their number is another one.
+        UsageError: Their number differs.
         UnsuitablePolicyError: The user's policy cannot be used.
     """
     architecture, num_weights = architecture_of(config, spec), len(checkpoint.weights.values)
@@ -183,7 +183,7 @@ def require_fit(
     except ValueError as error:
         update, environment = checkpoint.progress.updates, config.environment.id
         raise UsageError(
-            f"the checkpoint after update {update} is of no use here: {error}; the spaces of "
-            f"environment.id = {environment!r}, or the policy's class, are not what they were when "
-            "it was made: go back to that version of your code, or begin a new run"
+            f"the checkpoint after update {update} does not fit: {error}; the spaces of "
+            f"environment.id = {environment!r}, or the policy's class, have changed since: return "
+            "to that version of your code, or start a new run"
         ) from None

@@ -1,4 +1,4 @@
-"""The checkpoints of a run: when one is due, which are kept, and which one to go on from."""
+"""The checkpoints of a run: when one is due, which are kept, and which one to continue from."""
 
 import os
 import re
@@ -29,28 +29,28 @@ from reinforce.configs.quoting import command_line, shown
 from reinforce.configs.regular_files import IrregularFileError, read_regular_file
 
 SUBMITTED_FILES = "REINFORCE_SUBMITTED_FILES"
-"""Environment variable by which `reinforce submit` says which files a job came with.
+"""Environment variable with the digest of a job's files, from `reinforce submit`.
 
-A job that is submitted again goes on only with what the same files have made: otherwise code that
-was edited would go on with a run of the old one, or never run since that has finished.
+A resubmitted job continues only a run made by the same files: otherwise edited code would continue
+the old code's run, or never run because that has finished.
 """
 
 PORTABLE_CHECKPOINT = "checkpoint.safetensors"
-"""Name of the checkpoint of a policy that has left its run: in a bundle, or a model of MLflow."""
+"""Name of the checkpoint of a policy without its run, in a bundle or an MLflow model."""
 
 _CHUNK_BYTES = 16 * 2**20
-"""How much a store is asked for at a time: some hand over all of it, which then stands twice."""
+"""Bytes to read from a store at a time: some return all at once, which would be held twice."""
 
 _BEST = "best.safetensors"
 _NAME = re.compile(r"update-(\d{9,})(\.kept)?\.safetensors")
 
 
 class CheckpointReader:
-    """The checkpoints in a folder, wherever that is: the newest, the best, or one of a version.
+    """The checkpoints in a folder or store: the newest, the best, or a version.
 
     Args:
         location: A path or a URL.
-        setting: Which setting names it, for the message.
+        setting: The setting that names it, for the message.
 
     Raises:
         UsageError: The location is a URL that cannot be opened here.
@@ -65,10 +65,10 @@ class CheckpointReader:
         return self._folder.location
 
     def names(self) -> list[str]:
-        """Return the names of all files there.
+        """Return the names of all files.
 
         Raises:
-            RunDirectoryError: Their place cannot be looked into.
+            RunDirectoryError: Their place cannot be read.
         """
         try:
             return self._folder.names()
@@ -82,31 +82,31 @@ class CheckpointReader:
         )
 
     def versions(self) -> list[int]:
-        """Return the versions that there are checkpoints of, oldest first; errors as ``names``."""
+        """Return the versions with checkpoints, oldest first; errors as for ``names``."""
         return sorted({version for version, _ in self._files()})
 
     def _files(self) -> list[tuple[int, str]]:
-        """Return (version, name) of each file, oldest version first, what is for good last."""
+        """Return (version, name) of each file, oldest version first, those kept for good last."""
         matches = filter(None, map(_NAME.fullmatch, self.names()))
         files = sorted(((int(match[1]), bool(match[2])), match[0]) for match in matches)
         return [(version, name) for (version, _), name in files]
 
     def newest(self, report: Callable[[str], None]) -> Checkpoint | None:
-        """Return the newest checkpoint that is whole; None if there is no checkpoint at all.
+        """Return the newest intact checkpoint; None if there is no checkpoint at all.
 
         Args:
-            report: Called with a sentence about each one that is passed over.
+            report: Called with a sentence about each one skipped.
 
         Raises:
-            RunDirectoryError: There are some, and none can be read: beginning again would destroy
-                what they might still be good for.
+            RunDirectoryError: There are checkpoints, but none can be read: starting over would
+                destroy them.
         """
         versions = self.versions()
         for version in reversed(versions):
             try:
                 return self.load(version)
             except (CorruptCheckpointError, FileNotFoundError) as error:
-                report(f"a checkpoint is passed over: {error}")
+                report(f"skipping a checkpoint: {error}")
             except OSError as error:
                 raise RunDirectoryError(
                     f"cannot read the checkpoints in {self.location}: {error}"
@@ -155,7 +155,7 @@ class CheckpointReader:
 
 
 class Checkpoints(CheckpointReader):
-    """Checkpoints of a run, in one folder: the newest, the best, and some that are for good.
+    """Checkpoints of a run in one folder: the newest, the best, and some kept for good.
 
     Raises:
         UsageError: ``checkpoint.directory`` is a URL that cannot be opened here.
@@ -174,25 +174,25 @@ class Checkpoints(CheckpointReader):
         self._saved_at_s = time.monotonic()
         self._best: Checkpoint | None = None
         self.num_failed = 0
-        """Checkpoints that could not be written."""
+        """Number of checkpoints that could not be written."""
 
     def is_due(self, updates: int) -> bool:
-        """Return whether one is to be written after this many updates."""
+        """Return whether a checkpoint is due after this many updates."""
         return self._is_for_good(updates) or (
             time.monotonic() - self._saved_at_s >= self._config.every_s
         )
 
     def note_best(self, checkpoint: Checkpoint) -> None:
-        """Keep this one as the best so far; it is written together with the next checkpoint."""
+        """Take this one as the best so far; it is written with the next checkpoint."""
         self._best = checkpoint
 
     def save(self, checkpoint: Checkpoint, *, for_good: bool = False) -> None:
         """Write a checkpoint, and the best one if it is new; remove those beyond ``keep``.
 
-        One that is for good has a name of its own, so that every later process knows it.
+        One kept for good has a special name, so that every later process recognises it.
 
         Raises:
-            StorageError: The place cannot be written. What was there before is as it was.
+            StorageError: The place cannot be written. Earlier checkpoints are unchanged.
         """
         self._saved_at_s = time.monotonic()
         try:
@@ -211,7 +211,7 @@ class Checkpoints(CheckpointReader):
             ) from error
 
     def forget_best(self) -> None:
-        """Remove the best checkpoint, if there is one: what it was measured by holds no more.
+        """Remove the best checkpoint, if any, because its measurement no longer counts.
 
         Raises:
             StorageError: It cannot be removed.
@@ -255,14 +255,14 @@ def _name(version: int, *, kept: bool = False) -> str:
 
 
 class CheckpointFolder:
-    """Files by name. A file that can be listed is whole, or its digest tells that it is not."""
+    """Files by name. A listed file is complete, or its digest reveals that it is not."""
 
     def __init__(self, location: str, setting: str = "checkpoint.directory") -> None:
         """Open a folder, which need not exist.
 
         Args:
             location: A path, or a URL such as ``s3://bucket/folder``.
-            setting: Which setting names it, for the message.
+            setting: The setting that names it, for the message.
 
         Raises:
             UsageError: fsspec does not know this kind of URL, lacks the package for it, or cannot
@@ -277,11 +277,11 @@ class CheckpointFolder:
             ) from None
 
     def names(self) -> list[str]:
-        """Return the names of the files in it, in order; none if it does not exist.
+        """Return the sorted names of its files; none if it does not exist.
 
         Raises:
-            NotADirectoryError: It is a file, which fsspec would list as the only one in itself.
-            Exception: Whatever the store raises that cannot be looked into.
+            NotADirectoryError: It is a file, which fsspec would list as its own only content.
+            Exception: Whatever an unreadable store raises.
         """
         self._files.invalidate_cache()
         try:
@@ -296,9 +296,9 @@ class CheckpointFolder:
         """Return the content of a file.
 
         Raises:
-            IrregularFileError: It is none, is larger than ``max_bytes``, or would not fit into this
-                machine's memory.
-            Exception: Whatever the store raises that cannot be read.
+            IrregularFileError: It is not a file, is larger than ``max_bytes``, or does not fit into
+                memory.
+            Exception: Whatever an unreadable store raises.
         """
         path, limit = f"{self._root}/{name}", max_bytes or psutil.virtual_memory().total // 2
         if isinstance(self._files, LocalFileSystem):
@@ -313,7 +313,7 @@ class CheckpointFolder:
         raise IrregularFileError(f"it is larger than {limit:,} bytes", Path(path))
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file: on this machine whole or not at all, elsewhere as the store does it."""
+        """Write a file: atomically on this machine, elsewhere as the store does it."""
         self._files.makedirs(self._root, exist_ok=True)
         if isinstance(self._files, LocalFileSystem):
             write_atomically(Path(self._root) / name, content)
@@ -326,21 +326,21 @@ class CheckpointFolder:
 
 
 def submitted_files() -> str | None:
-    """Return the digest of the files that this job came with, or None if this is no job."""
+    """Return the digest of this job's files, or None outside of jobs."""
     return os.environ.get(SUBMITTED_FILES)
 
 
 def require_same_files(run: RunDirectory, newest: Checkpoint | None) -> None:
-    """Raise if this is a job, and a run's newest checkpoint was not made with its files.
+    """Raise an error if this is a job with other files than a run's newest checkpoint.
 
     Raises:
-        UsageError: It was made with others, or nobody knows with which.
+        UsageError: The files differ, or those of the checkpoint are unknown.
     """
     ours = submitted_files()
     if ours and newest and newest.files != ours:
         theirs = f"submitted as {newest.files}" if newest.files else "that are not known"
         raise UsageError(
             f"run.name = {run.name!r}: {run.path} was made with files {theirs}, and these are "
-            f"{ours}; for a new run choose another run.name; to go on with it all the same, call "
+            f"{ours}; for a new run choose another run.name; to continue it anyway, call "
             f"`{command_line('resume', run.path)}` on that machine, from a folder with these files"
         )

@@ -36,13 +36,13 @@ from reinforce.configs.regular_files import IrregularFileError, open_regular_fil
 from reinforce.learner.state import UpdateReport
 
 _BEGAN_NS = time.time_ns() - time.monotonic_ns()
-"""Added to the monotonic clock, it gives Unix time that never jumps while a process lives."""
+"""Added to the monotonic clock, it gives Unix time that never jumps during a process."""
 
 _LOCK_TIMEOUT_S = 1.0
-"""Others look for a moment whether the journal is locked."""
+"""Seconds to wait for the lock, which others hold for a moment to check it."""
 
 _LOOKS_BACK_BYTES = (2**16, 2**20, 2**26)
-"""How far from its end a journal is searched for the newest update, one after the other."""
+"""Sizes of the journal's end to search, in turn, for the newest update."""
 
 
 @dataclass(frozen=True)
@@ -50,15 +50,15 @@ class BatchEntry:
     """The episodes of one update.
 
     Attributes:
-        sha256: Digest of all trajectories in ticket order. Two runs that agree in it have learned
-            from the same bits.
+        sha256: Digest of all trajectories in ticket order. Two runs with the same digest have
+            learned from the same bits.
         episode_returns: One per episode, undiscounted, in ticket order.
         episode_lengths: One per episode, in steps.
-        episode_truncated: One per episode, whether a limit of time ended it; None in journals of
+        episode_truncated: One per episode, whether a time limit ended it; None in journals of
             version 0.1.
-        episode_metrics: By name, what ``info`` said of each episode; None where it said nothing.
-        ticket_sha256: Digest of the trajectories of each ticket, by which one alone can be checked;
-            None in journals of version 0.1.
+        episode_metrics: By name, values from ``info`` for each episode; None where missing.
+        ticket_sha256: Digest of each ticket's trajectories, to check single tickets; None in
+            journals of version 0.1.
         episode_log_probs: One per episode, the mean log-probability (nats) of its actions under the
             policy that played it, to four decimals; None in journals of version 0.1.
     """
@@ -94,19 +94,19 @@ def batch_sha256(ticket_sha256: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class JournalEntry:
-    """One line of the journal: an update, an evaluation of the weights that it made, or an event.
+    """One line of the journal: an update, an evaluation of its weights, or an event.
 
     Attributes:
         updates: Updates applied so far.
-        environment_steps: Steps learned from so far: the x-axis of every metric.
+        environment_steps: Training steps so far, the x-axis of every metric.
         training_time_s: Seconds since the first ticket was issued.
         timestamp_ms: Unix time in milliseconds.
         metrics: Finite numbers by name ``section/name``.
-        batch: The episodes that the update learned from; None for an evaluation.
-        changes: Settings that were changed on purpose and hold from the next update on: what they
-            were and what they are, by ``section.field``.
-        weights_sha256: Digest of the weights that the update made; None for everything else, and
-            in journals of version 0.1.
+        batch: The update's episodes; None for an evaluation.
+        changes: Deliberate changes that apply from the next update on: old and new values by
+            ``section.field``.
+        weights_sha256: Digest of the weights after the update; None for everything else, and in
+            journals of version 0.1.
     """
 
     updates: Count
@@ -120,12 +120,12 @@ class JournalEntry:
 
     @property
     def is_evaluation(self) -> bool:
-        """Whether it is one; what is neither that nor an update is a change or a long ticket."""
+        """Whether it is an evaluation; neither that nor an update is a change or a long ticket."""
         return self.batch is None and any(name.startswith("evaluation/") for name in self.metrics)
 
     @classmethod
     def parse(cls, line: str | bytes) -> "JournalEntry":
-        """Return the entry that a line of the journal holds, or raise ValueError."""
+        """Parse a line of the journal, or raise ValueError."""
         return parse_json(line, cls)
 
     def line(self) -> str:
@@ -147,7 +147,7 @@ def update_entry(
     workers_alive: int,
     checkpoints_failed: int,
 ) -> JournalEntry:
-    """Return the entry of one update; times are wall clock as the driver saw them."""
+    """Return the entry of one update, with the driver's wall-clock times."""
     episodes = BatchEntry.of(batch)
     returns, lengths = episodes.episode_returns, episodes.episode_lengths
     said = episodes.episode_metrics
@@ -182,7 +182,7 @@ def update_entry(
 def evaluation_entry(
     progress: Progress, evaluations: Evaluations, target_metric: str | None, evaluation_s: float
 ) -> JournalEntry:
-    """Return the entry of an evaluation, with the best so far of what versions are compared by."""
+    """Return the entry of an evaluation, with the best value so far."""
     name = f"evaluation/{target_metric or 'return'}_best"
     metrics = {
         **_evaluation_metrics("", evaluations.deciding),
@@ -194,17 +194,17 @@ def evaluation_entry(
 
 
 def confirmation_entry(progress: Progress, evaluation: Evaluation) -> JournalEntry:
-    """Return the entry of an evaluation on seeds of its own, which ends a run or fails to."""
+    """Return the entry of an evaluation on other seeds, which confirms a target or does not."""
     return _entry(progress, _evaluation_metrics("confirmed_", evaluation), None)
 
 
 def long_ticket_entry(progress: Progress, long: LongTicket) -> JournalEntry:
-    """Return the entry of a ticket that lasts."""
+    """Return the entry of a long ticket."""
     return _entry(progress, long.metrics, None)
 
 
 def change_entry(progress: Progress, change: Change) -> JournalEntry:
-    """Return the entry of settings that were changed on purpose."""
+    """Return the entry of deliberately changed settings."""
     return replace(_entry(progress, {}, None), changes=change.settings)
 
 
@@ -222,7 +222,7 @@ def _evaluation_metrics(prefix: str, evaluation: Evaluation) -> dict[str, float]
 def _from_info(
     prefix: str, metrics: Mapping[str, float], num_episodes: Mapping[str, int]
 ) -> dict[str, float]:
-    """Return the means of metrics, and of how many episodes, where that is not of all."""
+    """Return the means of metrics, and the number of episodes if some lack one."""
     return {
         **{f"{prefix}{name}_mean": mean for name, mean in metrics.items()},
         **{f"{prefix}{name}_episodes": count for name, count in num_episodes.items()},
@@ -241,16 +241,16 @@ def _entry(progress: Progress, metrics: dict[str, float], batch: BatchEntry | No
 
 
 class Journal:
-    """Appends entries; a line is in the hands of the operating system when ``append`` returns.
+    """Appends entries; when ``append`` returns, the operating system has the line.
 
-    It is locked as long as it is open: a run has one driver.
+    It is locked while it is open, because a run has one driver.
     """
 
     def __init__(self, path: Path) -> None:
         """Open the journal of a run.
 
         Raises:
-            RunDirectoryError: Another process writes it.
+            RunDirectoryError: Another process is writing it.
         """
         self._path = path
         self._failure: StorageError | None = None
@@ -266,10 +266,10 @@ class Journal:
         self._file.close()
 
     def cut_back(self, updates: int) -> bool:
-        """Remove what was recorded after this many updates, and a torn last line.
+        """Remove entries after this many updates, and a torn last line.
 
         Returns:
-            Whether the entry of that update is there, so that what is kept has no gap.
+            Whether the entry of that update exists, so that the rest has no gap.
 
         Raises:
             RunDirectoryError: A line before it is damaged; nothing was removed.
@@ -282,7 +282,7 @@ class Journal:
         return is_there
 
     def end_of(self, updates: int) -> tuple[int, bool]:
-        """Return where the entry of an update ends, in bytes, and whether it is there.
+        """Return where the entry of an update ends, in bytes, and whether it exists.
 
         Raises:
             RunDirectoryError: A line before it is damaged.
@@ -297,7 +297,7 @@ class Journal:
         return end, updates == 0
 
     def _replace_by(self, content: bytes) -> None:
-        """Put a new file in place of the old one, which a follower may still be reading."""
+        """Replace the file, because a follower may still be reading the old one."""
         temporary = temporary_name(self._path)
         try:
             write_atomically(temporary, content)
@@ -312,7 +312,7 @@ class Journal:
         """Write one entry.
 
         Raises:
-            StorageError: The disk does not take it.
+            StorageError: The disk refuses it.
         """
         line, end = entry.line().encode(), os.fstat(self._file.fileno()).st_size
         try:
@@ -324,10 +324,10 @@ class Journal:
             raise self._cannot_write(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
 
     def flush_to_disk(self) -> None:
-        """Have the entries survive a crash of the machine.
+        """Make the entries survive a crash of the machine.
 
         Raises:
-            StorageError: The disk does not take them, or did not take one before.
+            StorageError: The disk refuses them, or refused one before.
         """
         if self._failure:
             raise self._failure
@@ -345,17 +345,17 @@ class Journal:
 
 
 def is_being_written(path: Path) -> bool:
-    """Return whether a process has this journal open for writing: whether the run is going on."""
+    """Return whether a process has this journal open for writing, so that the run is live."""
     return is_locked(path)
 
 
 def newest_update(path: Path) -> JournalEntry | None:
-    """Return the newest update, found from the end of a journal that may be long; None if none is.
+    """Return the newest update, searching a long journal from its end; None if there is none.
 
-    Lines that are damaged are passed over.
+    Damaged lines are skipped.
 
     Raises:
-        IrregularFileError: What stands there is no file.
+        IrregularFileError: It is not a regular file.
     """
     for num_bytes in _LOOKS_BACK_BYTES:
         for line in reversed(last_lines(path, num_bytes)):
@@ -367,10 +367,10 @@ def newest_update(path: Path) -> JournalEntry | None:
 
 
 def read_entries(path: Path) -> Iterator[JournalEntry]:
-    """Yield the entries of a journal, also of one that is being written.
+    """Yield the entries of a journal, even while it is being written.
 
     Raises:
-        RunDirectoryError: A line is damaged, or what stands there is no file.
+        RunDirectoryError: A line is damaged, or it is not a regular file.
     """
     return (entry for _, entry in _lines_and_entries(path))
 
@@ -382,8 +382,8 @@ def _lines_and_entries(path: Path) -> Iterator[tuple[bytes, JournalEntry]]:
             yield line, JournalEntry.parse(line)
     except ValueError as error:
         raise RunDirectoryError(
-            f"{path}, line {number} is damaged ({error}); put the file back as it was, or remove "
-            "that line to go on without it"
+            f"{path}, line {number} is damaged ({error}); restore the file, or remove that line to "
+            "continue without it"
         ) from None
     except IrregularFileError as error:
         raise RunDirectoryError(f"cannot read {path}: {error.strerror}") from None

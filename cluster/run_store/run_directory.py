@@ -1,4 +1,4 @@
-"""The run directory: the one place where a run's truth is written, and the names in it."""
+"""The run directory, the only place for the truth about a run, and the names in it."""
 
 import shutil
 import stat
@@ -26,19 +26,19 @@ class RunDirectory:
         path: The folder.
         name: Name of the run.
         config_file: The resolved configuration.
-        environment_file: What a policy has to know of the environment, as data.
+        environment_file: The environment's description for a policy, as data.
         journal_file: One line of JSON per update or evaluation.
         history_file: One line of JSON per start of the run.
-        summary_file: How the run ended; absent until it has.
-        control_file: What was asked of the run while it is going on.
-        wait_file: What the run has been waiting for, and since when; absent while it does not.
-        origin_file: Where the run comes from: command, git commit, versions.
-        tracking_file: Which MLflow run follows this directory.
-        tracking_log: What the tracking process had to say.
+        summary_file: How the run ended; absent before.
+        control_file: Requests to the live run.
+        wait_file: What the run waits for, and since when; absent while it does not.
+        origin_file: Origin of the run: command, git commit, versions.
+        tracking_file: The MLflow run that follows this directory.
+        tracking_log: Messages of the tracking process.
         system_file: One line of JSON per sample of the machine's load, by the tracking process.
         checkpoints: Folder of checkpoints.
         plots: Folder of pictures.
-        videos: Folder of films; absent until one was made.
+        videos: Folder of films; absent before the first one.
     """
 
     def __init__(self, path: Path) -> None:
@@ -61,10 +61,10 @@ class RunDirectory:
 
     @classmethod
     def create(cls, config: Config) -> Self:
-        """Make a new folder for this run, holding its resolved configuration.
+        """Create a new folder for this run, with its resolved configuration.
 
         Raises:
-            RunDirectoryError: It exists already, or cannot be written. Nothing is left behind.
+            RunDirectoryError: It already exists, or cannot be written. Nothing is left behind.
         """
         name = config.run.name or free_name(config)
         run = cls(config.run.directory / name)
@@ -88,10 +88,10 @@ class RunDirectory:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Return an existing run directory.
+        """Open an existing run directory.
 
         Raises:
-            RunDirectoryError: There is none at this path.
+            RunDirectoryError: There is no run directory at this path.
         """
         run = cls(path)
         run.require_regular_files()
@@ -102,11 +102,10 @@ class RunDirectory:
         return run
 
     def require_regular_files(self) -> None:
-        """Look at what is read and written here, before a pipe, a link or a folder acts as a file.
+        """Check the files here, so that no pipe, link or folder is used as a file.
 
         Raises:
-            RunDirectoryError: Something else stands in the place of a file or of a folder, or
-                nothing can be looked at.
+            RunDirectoryError: A file or folder is something else, or the directory cannot be read.
         """
         files = (
             *(self.config_file, self.journal_file, self.history_file, self.summary_file),
@@ -119,7 +118,7 @@ class RunDirectory:
                     raise RunDirectoryError(f"{folder} is not a folder; move it away")
             odd = next((file for file in files if not _is_regular_or_missing(file)), None)
         except OSError as error:
-            raise RunDirectoryError(f"cannot look into {self.path}: {error.strerror}") from None
+            raise RunDirectoryError(f"cannot read {self.path}: {error.strerror}") from None
         if odd:
             raise RunDirectoryError(
                 f"{odd} is not a regular file; put a file in its place, or move it away"
@@ -132,7 +131,7 @@ class RunDirectory:
     def note_start(
         self, verb: str, from_update: int, changes: dict[str, tuple[Any, Any]], **more: Any
     ) -> None:
-        """Add a line to the history: how the run was started, and with which changed settings."""
+        """Add a line to the history: how the run was started, with which changed settings."""
         line = {
             "timestamp_ms": time.time_ns() // 1_000_000,
             "verb": verb,
@@ -143,7 +142,7 @@ class RunDirectory:
         append_json_line(self.history_file, line)
 
     def require_inside(self, path: Path) -> Path:
-        """Return a path in this directory that is to be read or written.
+        """Return a path in this directory for reading or writing.
 
         Raises:
             RunDirectoryError: A symbolic link leads it out of the directory.
@@ -156,13 +155,13 @@ class RunDirectory:
 
     @property
     def has_begun(self) -> bool:
-        """Whether anything was recorded or saved that must not be lost."""
+        """Whether it holds records or checkpoints that must not be lost."""
         journal = self.journal_file
         is_recorded = journal.exists() and journal.stat().st_size > 0
         return is_recorded or any(self.checkpoints.glob("*"))
 
     def clear_what_was_never_whole(self) -> None:
-        """Remove what a crash in the middle of ``create`` has left, and nothing else."""
+        """Remove only what a crash in the middle of ``create`` has left."""
         if self.config_file.exists():
             return
         temporary_name(self.config_file).unlink(missing_ok=True)
@@ -190,7 +189,7 @@ def is_followed(run: RunDirectory) -> bool:
 
 
 def free_name(config: Config) -> str:
-    """Return a name that no other run has: environment, seed and UTC time."""
+    """Return a unique name: environment, seed and UTC time."""
     environment = config.environment.id.rpartition("/")[2].rpartition(":")[2].lower()
     # To the microsecond, so that runs started together do not meet.
     now = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")

@@ -1,4 +1,4 @@
-"""What can be seen of a run from outside: how it stands, from the files that it writes anyway."""
+"""The state of a run, from the files that it writes anyway."""
 
 import time
 from collections.abc import Mapping
@@ -17,35 +17,35 @@ from reinforce.cluster.run_store.summary import read_summary
 from reinforce.cluster.typed_json import Count, parse_json
 
 State = Literal["running", "waiting", "stopped", "finished", "failed", "killed", "unreadable"]
-"""``waiting``: alive and not training, since something is missing or it is paused; ``stopped``: by
-a signal or ``reinforce stop``, after a checkpoint; ``killed``: gone without a word."""
+"""``waiting``: alive but not training, because something is missing or it is paused; ``stopped``:
+by a signal or ``reinforce stop``, after a checkpoint; ``killed``: ended without a word."""
 
 _ENDINGS: dict[str, State] = {
     "finished": "finished",
     "interrupted": "stopped",
     "failed": "failed",
 }
-"""The state that follows from the status in a summary."""
+"""The state for each status in a summary."""
 
 _LINE_BYTES = 2**16
-"""How much of the history's end is read: enough for its last line."""
+"""Bytes to read from the history's end, enough for its last line."""
 
 
 @dataclass(frozen=True)
 class RunStatus:
-    """How a run stands; None is what nobody knows.
+    """The state of a run; None means unknown.
 
     Attributes:
-        name: Of the run, or of the job on a cluster that has not said which run it is.
+        name: Name of the run, or of a job on a cluster that has not reported its run.
         state: One of ``State``.
-        since_ms: When it got into this state, or last gave a sign of life if it was killed. Unix
-            time in milliseconds.
-        note: What it waits for, how it ended, or why nothing can be said; may be empty.
+        since_ms: Beginning of this state, or last sign of life if it was killed. Unix time in
+            milliseconds.
+        note: What it waits for, how it ended, or why its state is unknown; may be empty.
         updates: Updates so far.
         return_mean: Mean return of the newest batch.
         environment_steps_per_s: Steps per second in the newest update.
-        workers: Workers that were alive at the newest update.
-        path: Its run directory, where that is.
+        workers: Number of live workers at the newest update.
+        path: Its run directory, if it is here.
     """
 
     name: str
@@ -65,7 +65,7 @@ class RunStatus:
 
 
 def numbers_of(metrics: Mapping[str, float]) -> dict[str, Any]:
-    """Return the fields of ``RunStatus`` that stand in the metrics of an update."""
+    """Return the fields of ``RunStatus`` from the metrics of an update."""
     counts = {"updates": "progress/updates", "workers": "cluster/workers_alive"}
     rates = ("rollout/return_mean", "time/environment_steps_per_s")
     return {
@@ -86,7 +86,7 @@ class _Wait:
 
 
 class WaitNotes:
-    """Writes down what a run waits for: of waits that overlap, the first that is not over."""
+    """Records what a run waits for: among overlapping waits, the first that is not over."""
 
     def __init__(self, run: RunDirectory) -> None:
         self._file = run.wait_file
@@ -97,8 +97,8 @@ class WaitNotes:
         """Note what the run waits for, from any thread.
 
         Args:
-            wait: The same for all notes of one wait.
-            what: What it waits for; empty when this wait is over.
+            wait: An object that identifies the wait.
+            what: What it waits for; empty at the end of this wait.
         """
         with self._lock:
             if not what:
@@ -116,7 +116,7 @@ class WaitNotes:
             return next((wait.what for wait in self._waits.values()), "")
 
     def write(self) -> None:
-        """Have the file say what is noted; without a wait there is none."""
+        """Update the file; without a wait there is none."""
         with suppress(OSError):  # the run is worth more than what is said of it
             if self._waits:
                 write_json(self._file, asdict(next(iter(self._waits.values()))))
@@ -127,7 +127,7 @@ class WaitNotes:
 def find_runs(folder: Path) -> list[Path]:
     """Return the run directories in a folder, or the folder itself if it is one, by name.
 
-    Folders that cannot be looked into may be some: ``status_of`` says why.
+    Unreadable folders are included; ``status_of`` says why.
 
     Raises:
         UsageError: There is no such folder, or it cannot be read.
@@ -138,8 +138,8 @@ def find_runs(folder: Path) -> list[Path]:
         return [path for path in sorted(folder.iterdir()) if _may_be_run(path)]
     except OSError as error:
         raise UsageError(
-            f"cannot look for runs in {folder} ({error.strerror}); `reinforce status FOLDER` names "
-            "another place"
+            f"cannot look for runs in {folder} ({error.strerror}); try `reinforce status FOLDER` "
+            "with another folder"
         ) from None
 
 
@@ -151,7 +151,7 @@ def _may_be_run(path: Path) -> bool:
 
 
 def status_of(path: Path) -> RunStatus:
-    """Return how the run of a directory stands, whoever wrote what is in it."""
+    """Return the state of the run in a directory, which may come from a stranger."""
     try:
         return _status_of(RunDirectory.open(path))
     except (OSError, UsageError) as error:
@@ -185,7 +185,7 @@ def _state_of_ended(run: RunDirectory) -> tuple[State, int | None, str]:
     summary = read_summary(run.summary_file)
     if summary:
         return _ENDINGS[summary["status"]], summary["timestamp_ms"], summary["stop_reason"]
-    return "killed", _modified_ms(run.journal_file), "`reinforce resume` goes on"
+    return "killed", _modified_ms(run.journal_file), "`reinforce resume` continues it"
 
 
 def _last_start(run: RunDirectory) -> _Start | None:

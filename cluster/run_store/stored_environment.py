@@ -1,7 +1,7 @@
-"""``environment.json``: what a policy has to know of its run's environment, as plain data.
+"""``environment.json``: the description of a run's environment for its policy, as plain data.
 
-With it a policy can be loaded, sent and exported without making the environment, which would run
-whatever code the run directory names.
+It allows loading, sending and exporting a policy without creating the environment, which would run
+code that the run directory names.
 """
 
 from dataclasses import asdict
@@ -15,26 +15,26 @@ from reinforce.configs.regular_files import IrregularFileError
 from reinforce.workers.environment import EnvironmentSpec
 
 _MAX_SIZE = 100_000_000
-"""Numbers in an observation or an action; more do not fit into memory a thousand times."""
+"""Most numbers in an observation or an action; a thousand with more would not fit into memory."""
 
 
 def write_environment(file: Path, spec: EnvironmentSpec) -> None:
-    """Store what a policy has to know of the environment."""
+    """Store the environment's description."""
     write_json(file, asdict(spec))
 
 
 def read_environment(file: Path) -> EnvironmentSpec:
-    """Return what was stored.
+    """Return the stored description.
 
     Raises:
-        RunDirectoryError: Nothing was, or something else.
+        RunDirectoryError: It is missing or damaged.
     """
     try:
         spec = load_json(file, EnvironmentSpec)
     except FileNotFoundError:
         raise RunDirectoryError(
-            f"{file} is missing, which says what the environment looks like: runs of version 0.1 "
-            "have none; `reinforce resume` adds it"
+            f"{file} is missing, which describes the environment: runs of version 0.1 have none; "
+            "`reinforce resume` adds it"
         ) from None
     except IrregularFileError as error:
         raise RunDirectoryError(f"{file} is damaged: {error.strerror}") from None
@@ -47,7 +47,7 @@ def read_environment(file: Path) -> EnvironmentSpec:
 
 
 def oddity_of(spec: EnvironmentSpec) -> str:
-    """Return what no environment has; an empty text if there is nothing."""
+    """Return what is impossible in the description; an empty text if nothing is."""
     seen, done = spec.observation.leaves, spec.action.leaves
     shapes = [(*leaf.shape, *leaf.counts) for leaf in seen]
     shapes += [(*leaf.shape, *leaf.counts) for leaf in done]

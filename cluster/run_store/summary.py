@@ -1,4 +1,4 @@
-"""The summary: how a run ended, as ``summary.json`` and as a table for people."""
+"""The summary of a run: how it ended, as ``summary.json`` and as a table for people."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ from reinforce.configs.quoting import command_line
 from reinforce.configs.secret_names import without_secrets
 
 PRETRAINED = "pretrained"
-"""The stop reason of a run that has imitated, and has played nothing."""
+"""The stop reason of a pretrained run, which has played nothing."""
 
 
 class _Evaluation(BaseModel, extra="allow"):
@@ -31,7 +31,7 @@ class _Evaluation(BaseModel, extra="allow"):
 
 
 class _Summary(BaseModel, extra="allow"):
-    """The types of what is read of a summary again; one of a failed run lacks most of it."""
+    """Types of the fields read from a summary; a failed run lacks most of them."""
 
     status: Literal["finished", "interrupted", "failed"]
     stop_reason: str
@@ -44,13 +44,13 @@ class _Summary(BaseModel, extra="allow"):
 
 
 def read_summary(file: Path) -> dict[str, Any] | None:
-    """Return the summary of a run; None if it has none, or somebody broke it."""
+    """Return the summary of a run; None if it is missing or broken."""
     summary = read_json(file, _Summary)
     return summary.model_dump(exclude_unset=True) if summary else None
 
 
 def has_reached_a_limit(summary: Mapping[str, Any]) -> bool:
-    """Return whether there is nothing to go on to, as its limits are; a pretrained run has all."""
+    """Return whether the run is complete under its limits; a pretrained run is not."""
     return summary.get("status") == "finished" and summary.get("stop_reason") != PRETRAINED
 
 
@@ -59,13 +59,13 @@ class Outcome:
     """How training ended.
 
     Attributes:
-        stop_reason: The limit of the section ``stop`` that was reached, or the signal.
+        stop_reason: The reached limit of the section ``stop``, or the signal.
         exit_code: 0, or 128 + signal.
         progress: Counters at the end.
-        weights_sha256: Digest of the last weights; None if they went with a Ray that was ended.
-        evaluation: Of the last weights, on seeds of its own; None if interrupted.
-        sampled: Of the last weights with sampled actions; None unless ``evaluation.greedy`` is
-            ``both`` and a regular evaluation came last.
+        weights_sha256: Digest of the last weights; None if they were lost with Ray.
+        evaluation: Final evaluation, on seeds reserved for it; None if the run was interrupted.
+        sampled: The same with sampled actions; None unless ``evaluation.greedy`` is ``both`` and a
+            regular evaluation came last.
     """
 
     stop_reason: str
@@ -85,7 +85,7 @@ def write_summary(
 ) -> dict[str, Any]:
     """Write the summary of a run that reached a limit or was interrupted, and return it.
 
-    ``start_from`` says which weights it began with; None: random ones.
+    ``start_from`` names the initial weights; None: random ones.
     """
     progress = outcome.progress
     summary = {
@@ -117,16 +117,16 @@ def write_summary(
 def add_run_id(
     run: RunDirectory, summary: dict[str, Any], mlflow_run_id: str | None
 ) -> dict[str, Any]:
-    """Write the summary once more with the id of the MLflow run, known at the very end."""
+    """Write the summary again with the id of the MLflow run, which is known only at the end."""
     summary = {**summary, "mlflow_run_id": mlflow_run_id}
     write_json(run.summary_file, summary)
     return summary
 
 
 def write_failure(run: RunDirectory, error: BaseException, wall_time_s: float) -> None:
-    """Write the summary of a run that failed, unless it had finished, and only what follows failed.
+    """Write the summary of a failed run, unless it had finished and only a later step failed.
 
-    So it is while Ray is taken down, and while a run that is to train on does not get so far.
+    Such steps are shutting Ray down, and starting to train a finished run further.
     """
     if (read_summary(run.summary_file) or {}).get("status") == "finished":
         return
@@ -142,7 +142,7 @@ def write_failure(run: RunDirectory, error: BaseException, wall_time_s: float) -
 
 
 def print_summary(console: PlainConsole, run: RunDirectory, summary: dict[str, Any]) -> None:
-    """Print what a reader wants to know first."""
+    """Print the main results."""
     if isinstance(console, JsonConsole):
         console.say_event("summary", {**summary, "run": str(run.path)})
         return
@@ -164,7 +164,7 @@ def print_summary(console: PlainConsole, run: RunDirectory, summary: dict[str, A
 
 
 def _result(evaluation: dict[str, Any]) -> str:
-    """Return an evaluation in words: with nothing but a return, it fits 80 columns."""
+    """Return an evaluation in words, within 80 columns if there is only a return."""
     result = mean_and_interval(evaluation["return_mean"], *evaluation["return_ci95"])
     how = "greedy" if evaluation["greedy"] else "sampled"
     said = (f"return {result}", in_words(evaluation), f"{evaluation['episodes']} fresh episodes")

@@ -1,4 +1,4 @@
-"""What ``tracking.json`` says: which MLflow run follows a run directory, and where that is."""
+"""``tracking.json``: the MLflow run that follows a run directory, and its store."""
 
 import sqlite3
 from collections.abc import Mapping
@@ -18,14 +18,14 @@ from reinforce.configs.quoting import command_line
 _DEFAULT_NAME = "mlflow.db"
 
 _LEVELS = 4
-"""How far above a run its store may lie: PROJECT/sweeps/NAME/runs/RUN, with PROJECT/mlflow.db."""
+"""Levels to search above a run: PROJECT/sweeps/NAME/runs/RUN, with PROJECT/mlflow.db."""
 
 _MAX_INSTRUCTIONS = 1_000_000
 """Limit for SQLite in a file that somebody else may have made; a few hundred are usual."""
 
 
 class TrackingState(BaseModel, extra="allow"):
-    """The types of its keys, each of which may be missing; ``cluster.tracking`` says what for."""
+    """Types of its keys, each of which may be missing; ``cluster.tracking`` explains them."""
 
     key: str = ""
     run_directory: str = ""
@@ -42,14 +42,14 @@ class TrackingState(BaseModel, extra="allow"):
 
 
 ANSWERS_AGAIN = "MLflow: it answers again"
-"""Line of the follower's log after an outage, in which it said what is wrong in another."""
+"""Line in the follower's log after an outage, which an earlier line reported."""
 
 
 def read_tracking_state(file: Path) -> dict[str, Any]:
-    """Return the keys that are there; none if the file is missing or somebody broke it.
+    """Return the existing keys; none if the file is missing or broken.
 
-    None either if it was copied with its directory and the original is still there: two runs must
-    not write to one run of MLflow.
+    Also none if it was copied with its directory while the original still exists: two runs must not
+        write to one MLflow run.
     """
     state = _read(file)
     if "key" in state and _is_copy(file, state):
@@ -61,7 +61,7 @@ def require_run_id(run: RunDirectory) -> str:
     """Return the id of the MLflow run that follows a run directory.
 
     Raises:
-        UsageError: None does.
+        UsageError: There is none.
     """
     run_id = read_tracking_state(run.tracking_file).get("run_id")
     if not run_id:
@@ -71,7 +71,7 @@ def require_run_id(run: RunDirectory) -> str:
 
 
 def place_in_words(state: Mapping[str, Any]) -> list[str]:
-    """Return lines that say where a run is shown, of which the last is an address, if known."""
+    """Return lines about where a run is shown; the last one is the address, if known."""
     if not state["link"]:
         return [
             f"MLflow has it as run {state['run_id']}; its pages are where that store shows them"
@@ -81,7 +81,7 @@ def place_in_words(state: Mapping[str, Any]) -> list[str]:
 
 
 def loss_in_words(state: Mapping[str, Any], shown: int = 5) -> str:
-    """Return a sentence on the artifacts that could not be stored; empty if all of them are."""
+    """Return a sentence about artifacts that could not be stored; empty if there are none."""
     names = state.get("unstored") or []
     if not names:
         return ""
@@ -105,7 +105,7 @@ def _is_copy(file: Path, state: Mapping[str, Any]) -> bool:
 
 
 def sqlite_file(uri: str | None, directory: Path) -> Path | None:
-    """Return the SQLite file that a tracking URI names, relative to a directory, if it is one.
+    """Return the SQLite file of a tracking URI, relative to a directory, if it names one.
 
     Without a URI: the default store of that directory.
     """
@@ -118,15 +118,15 @@ def sqlite_file(uri: str | None, directory: Path) -> Path | None:
 
 
 def find_sqlite_file(run: Path, uri: str | None, state: Mapping[str, Any]) -> Path | None:
-    """Return the SQLite file that holds the MLflow run of a run directory, which may have moved.
+    """Return the SQLite file with the MLflow run of a run directory, which may have moved.
 
-    Looked at are, in this order: the one that ``uri`` names, or else that of the current directory;
-    one of the same name in the directory that ``tracking.json`` names; and those above the run.
-    Nothing is made. A run that no store has yet belongs in the one that is named, or, without a
-    URI, in that of the recorded directory if it is still there.
+    Searches in this order: the one that ``uri`` names, or that of the current directory; one of the
+        same name in the directory that ``tracking.json`` names; and those above the run. Creates
+        nothing. A run in no store yet belongs in the named one or, without a URI, in that of the
+        recorded directory if it still exists.
 
     Returns:
-        None if none of them holds the run, or the URI names no file.
+        None if none of them has the run, or the URI names no file.
     """
     named = sqlite_file(uri, Path.cwd())
     if named is None:
@@ -141,12 +141,12 @@ def find_sqlite_file(run: Path, uri: str | None, state: Mapping[str, Any]) -> Pa
 
 
 def has_tables(file: Path) -> bool:
-    """Return whether a SQLite file is a store of MLflow already; it is not made into one."""
+    """Return whether a SQLite file is an MLflow store, without making it one."""
     return has_row(file, "SELECT 1 FROM alembic_version")
 
 
 def has_row(file: Path, query: str, *parameters: str) -> bool:
-    """Return whether a SQLite file has a row; one that is locked may have it."""
+    """Return whether a SQLite file has a row, or may have it because it is locked."""
     try:
         if not file.is_file():
             return False

@@ -1,9 +1,9 @@
-"""Other people's run directories: what a verb would import or contact for one, and may it.
+"""Other people's run directories: what a verb may import or contact for them.
 
 A run directory is data, but its ``config.yaml`` and ``tracking.json`` name modules to import and
-places to read, write and show credentials to. Whoever made the run has chosen them. So runs that
-this user has made or trusted are listed in the user's own state folder, and what any other run
-names is used only with ``--trust``, or if the user's own environment or command line says the same.
+places to read, write and show credentials to. Whoever made the run has chosen them. So the user's
+own state folder lists the runs that this user has made or trusted. What any other run names is used
+only with ``--trust``, or if the user's own environment or command line names the same.
 """
 
 import hashlib
@@ -51,19 +51,19 @@ def require_trust(
     said: Collection[str] = (),
     way_out: str = SAY_TRUST,
 ) -> None:
-    """Refuse to use what a run directory names, unless the user has made or trusts the run.
+    """Refuse to use what a run directory names unless the user has made or trusted the run.
 
     Args:
         run: The directory.
         config: What its ``config.yaml`` says.
-        uses: Which settings the verb would act upon, of those above.
-        trust: The user says so; the run is noted as trusted.
+        uses: The settings, among those above, that the verb would use.
+        trust: The user trusts the run, which is recorded.
         said: Settings that come from the user, not from the directory.
-        way_out: How the user says so, for the message.
+        way_out: How the user can trust it, for the message.
 
     Raises:
-        UsageError: It would import code or contact places that the user does not vouch for, or, if
-            code may run, something in the directory belongs to another user.
+        UsageError: It would import code or contact places that the user has not trusted, or code
+            may run and something in the directory belongs to another user.
     """
     if trust:
         note_own(run, config, lambda text: None)
@@ -80,15 +80,15 @@ def require_trust(
 
 
 def require_mlflow_run(run: RunDirectory, config: Config, *, trust: bool = False) -> None:
-    """Refuse now what could not be stored with a run in MLflow after hours.
+    """Refuse early what could not be stored with a run in MLflow.
 
     Args:
         run: The directory.
         config: What its ``config.yaml`` says.
-        trust: The user says so; the run is noted as trusted.
+        trust: The user trusts the run, which is recorded.
 
     Raises:
-        UsageError: No MLflow run follows it, or it names a store that the user does not vouch for.
+        UsageError: No MLflow run follows it, or it names a store that the user has not trusted.
     """
     require_trust(run, config, TRACKING, trust=trust)
     require_run_id(run)
@@ -97,42 +97,42 @@ def require_mlflow_run(run: RunDirectory, config: Config, *, trust: bool = False
 def require_trust_in_code(
     source: str, config: Config, uses: Collection[str], *, trust: bool
 ) -> None:
-    """Refuse to import what comes with a policy without its run, unless the user trusts it.
+    """Refuse to import the code of a policy without its run unless the user trusts it.
 
     Args:
-        source: Where it comes from.
-        config: What it was trained with.
-        uses: Which settings would be acted upon, of ``CODE``.
-        trust: The user says so.
+        source: Its source.
+        config: Its training configuration.
+        uses: The settings in ``CODE`` that would be used.
+        trust: The user trusts it.
 
     Raises:
-        UsageError: It would import code, and nobody vouches for it.
+        UsageError: It would import code that is not trusted.
     """
     risks = [risk for name, risk in _code_risks(config) if name in uses]
     if risks and not trust:
         listed = "\n".join(f"  {risk}" for risk in risks)
         raise UsageError(
-            f"{source} comes from wherever it comes from. This would:\n{listed}\n"
-            f"If you know where that is, {SAY_TRUST}"
+            f"{source} comes from an unknown source. This would:\n{listed}\nIf you trust it, "
+            f"{SAY_TRUST}"
         )
 
 
 def note_own(run: RunDirectory, config: Config, tell: Callable[[str], None]) -> None:
-    """Note that this user trains this run, so that later verbs trust it.
+    """Record that this user trains this run, so that later verbs trust it.
 
-    ``tell`` is called with a sentence if the note cannot be written.
+    ``tell`` is called with a sentence if this fails.
     """
     try:
         note_trusted(run, config)
     except (OSError, RuntimeError, RunDirectoryError) as error:  # read-only, no home, or a link
         tell(
-            f"cannot note that {run.path} is yours ({error}): verbs that use code or places it "
+            f"cannot record that {run.path} is yours ({error}): verbs that use code or places it "
             "names will ask whether you trust it"
         )
 
 
 def note_trusted(run: RunDirectory, config: Config) -> None:
-    """Add a run to the user's list, unless it is there.
+    """Add a run to the user's list unless it is there.
 
     Raises:
         OSError, RuntimeError, RunDirectoryError: The list cannot be written.
@@ -161,9 +161,9 @@ def _parsed(line: bytes) -> Any:
 
 
 def _note(run: RunDirectory, config: Config) -> dict[str, str]:
-    """Return a line of the list: which directory, and a digest of all it may name.
+    """Return a line of the list: the directory, and a digest of everything it may name.
 
-    Of the digest, so that another run's files in the same place are not trusted in its name.
+    With the digest, another run's files in the same place are not trusted.
     """
     environment, policy = config.environment.model_dump(mode="json"), config.policy
     named = [
@@ -187,7 +187,7 @@ def _list_file() -> Path:
 
 
 def _foreign_files(run: RunDirectory) -> Iterator[str]:
-    """Yield a sentence on the first thing in the directory that belongs to somebody else."""
+    """Yield a sentence about the first file in the directory of another user."""
     ours = os.geteuid()
     for folder, folders, files in os.walk(run.path):
         for path in (Path(folder), *(Path(folder) / name for name in (*folders, *files))):
@@ -205,7 +205,7 @@ def _user_name(uid: int) -> str:
 
 
 def _risks(run: RunDirectory, config: Config) -> Iterator[tuple[str, str]]:
-    """Yield what names code or places that the user's environment does not name, in words."""
+    """Yield code and places that the user's environment does not name, in words."""
     yield from _code_risks(config)
     if config.checkpoint.directory:
         where = f"use {config.checkpoint.directory!r} (checkpoint.directory)"

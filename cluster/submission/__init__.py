@@ -1,1 +1,1 @@
-"""Runs as jobs of a Ray cluster."""
+"""Runs as jobs on a Ray cluster."""

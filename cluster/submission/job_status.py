@@ -1,4 +1,4 @@
-"""How the runs of a Ray cluster stand: what its dashboard says of jobs, and what they publish."""
+"""The state of runs on a Ray cluster, from its dashboard and what they publish."""
 
 import signal
 from collections.abc import Callable
@@ -24,24 +24,24 @@ _CODES_AFTER_A_SIGNAL = [128 + n for n in (signal.SIGHUP, signal.SIGINT, signal.
 
 
 def statuses_of_jobs(address: str) -> list[RunStatus]:
-    """Return the jobs of `reinforce submit`, and other drivers whose run is going on.
+    """Return the jobs of `reinforce submit`, and other drivers with a live run.
 
     Raises:
-        ClusterUnreachableError: The dashboard at this URL does not answer, or refuses us.
+        ClusterUnreachableError: The dashboard at this URL does not answer, or refuses our token.
     """
     return [status for _, status in _runs(RayJobs.connect(address))]
 
 
 def stop_job(address: str, name: str) -> Callable[[], str]:
-    """Have a job end after a checkpoint; return what says how it ended, or "" before.
+    """End a job after a checkpoint; return how it ended, or "" before.
 
     Args:
-        address: URL of the dashboard of its cluster.
+        address: URL of its cluster's dashboard.
         name: Its id, or the name of its run.
 
     Raises:
         ClusterUnreachableError: As ``statuses_of_jobs``.
-        UsageError: No such job is going on.
+        UsageError: There is no such live job.
     """
     jobs = RayJobs.connect(address)
     live = [(job.submission_id, status) for job, status in _runs(jobs) if status.is_live]
@@ -49,14 +49,14 @@ def stop_job(address: str, name: str) -> Callable[[], str]:
     if len(found) != 1:
         names = ", ".join(job for job, _ in live if job) or "none"
         number = f"{len(found)} jobs" if found else "no job"
-        raise UsageError(f"{number} {name!r} going on at {address}; the ids of all: {names}")
+        raise UsageError(f"{number} {name!r} live at {address}; all ids: {names}")
     submission_id = found[0]
     jobs.stop(submission_id)
 
     def end() -> str:
         job = jobs.find(submission_id)
         if job is None:
-            return "is not known to its cluster any more"
+            return "is no longer known to its cluster"
         status = _status(job, None)
         return "" if status.is_live else f"{status.state} ({status.note})"
 
@@ -77,7 +77,7 @@ def _is_shown(job: JobDetails) -> bool:
 
 
 def _is_named_so(job: JobDetails) -> bool:
-    """Return whether a job is a run of ours also if it tells no numbers, or its node is slow to."""
+    """Return whether a job is one of our runs, even if it publishes no numbers."""
     return _is_submitted(job) or "reinforce train" in job.entrypoint
 
 
@@ -99,7 +99,7 @@ def _status(job: JobDetails, told: PublishedNumbers | None) -> RunStatus:
         state, note = "waiting", told.waits_for
     elif state == "running":
         job_id = f"job {job.submission_id}" if job.submission_id else ""
-        note = ", ".join(filter(None, (job_id, "" if told else "no numbers of it")))
+        note = ", ".join(filter(None, (job_id, "" if told else "it publishes no numbers")))
     known: dict[str, Any] = {"path": told.run_directory, **numbers_of(told.metrics)} if told else {}
     since_ms = job.end_time if job.status.is_terminal() else job.start_time
     name = told.run if told else job.submission_id or job.job_id or "?"

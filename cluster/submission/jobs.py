@@ -1,4 +1,4 @@
-"""Ray's job API: submit a command to a cluster, follow what it says, learn how it ended."""
+"""Ray's job API: submit a command to a cluster, follow its output, learn how it ended."""
 
 import asyncio
 import http.client
@@ -26,26 +26,26 @@ _REQUEST_TIMEOUTS_S = (5.0, 60.0)  # to connect, and to answer
 _LOG_TIMEOUT_S = 20.0  # a dashboard asks the node, which may be busy
 _SUBMIT_TIMEOUT_S = 30.0
 _QUIET_S = 30.0
-"""After this long without output, ask for the job's status: its cluster may be gone."""
+"""Seconds without output after which to ask for the job's status: its cluster may be gone."""
 
 _LOST_AFTER_S = 60.0
-"""Without an answer for this long, following ends; the job itself may well go on."""
+"""Seconds without an answer after which following ends; the job itself may continue."""
 
 _RETRY_PAUSE_S = 2.0
 _STOP_WAIT_S = "60"
-"""Between SIGTERM and SIGKILL of a job that is stopped: it writes a checkpoint first."""
+"""Seconds between SIGTERM and SIGKILL of a stopped job, which first writes a checkpoint."""
 
 JOB_PREFIX = "reinforce-"
-"""How the ids begin of the jobs that `reinforce submit` makes."""
+"""Prefix of the ids of jobs from `reinforce submit`."""
 
 _MAX_LOG = 2**20
-"""Bytes of a log that is read as a whole."""
+"""Largest log that is read at once, in bytes."""
 
 _NO_ANSWER = (OSError, http.client.HTTPException, ValueError, LookupError)
-"""What a request may end with for which there is no answer, or another than ours."""
+"""Errors of a request without an answer, or with a foreign one."""
 
 _UNREACHABLE = (RuntimeError, OSError, AuthenticationError)
-"""What Ray's client and the library below it raise."""
+"""Errors of Ray's client and the library below it."""
 
 
 class RayJobs:
@@ -56,7 +56,7 @@ class RayJobs:
 
     @classmethod
     def connect(cls, address: str) -> Self:
-        """Return the jobs of a cluster; ClusterUnreachableError if it does not let us ask."""
+        """Return the client for a cluster; ClusterUnreachableError if it refuses us."""
         address = address.rstrip("/")
         _require_dashboard(address)
         try:
@@ -65,7 +65,7 @@ class RayJobs:
             raise _unreachable(address, error) from error
 
     def find(self, submission_id: str) -> JobDetails | None:
-        """Return what is known of a job; None if there is none of this id."""
+        """Return the details of a job; None if there is none with this id."""
         try:
             return self._client.get_job_info(submission_id)
         except _UNREACHABLE as error:
@@ -74,21 +74,21 @@ class RayJobs:
             raise _unreachable(self.address, error) from error
 
     def all(self) -> list[JobDetails]:
-        """Return what is known of all jobs and drivers, also those that are over."""
+        """Return the details of all jobs and drivers, including finished ones."""
         try:
             return list(self._client.list_jobs())
         except _UNREACHABLE as error:
             raise _unreachable(self.address, error) from error
 
     def stop(self, submission_id: str) -> None:
-        """Have a job end, after a checkpoint; returns before it has."""
+        """Ask a job to end after a checkpoint, without waiting."""
         try:
             self._client.stop_job(submission_id)
         except _UNREACHABLE as error:
             raise _unreachable(self.address, error) from error
 
     def read_log(self, job: JobDetails, name: str) -> bytes:
-        """Return a file among the logs of a job's node; empty if it cannot be had."""
+        """Return a file from the logs of a job's node; empty if it is not available."""
         for node_id in self._nodes_of(job):
             with suppress(*_NO_ANSWER):
                 query = urllib.parse.urlencode({"node_id": node_id, "filename": name})
@@ -97,7 +97,7 @@ class RayJobs:
         return b""
 
     def _nodes_of(self, job: JobDetails) -> list[str]:
-        """Return the ids of the nodes on which a job's driver may be: those of its machine."""
+        """Return the ids of the nodes on the machine of a job's driver."""
         if job.driver_node_id or not job.driver_info:
             return [job.driver_node_id] if job.driver_node_id else []
         wanted = {"node_ip": job.driver_info.node_ip_address, "state": "ALIVE"}
@@ -114,11 +114,11 @@ class RayJobs:
     def submit(self, submission_id: str, entrypoint: str, package: Path) -> None:
         """Start a job with a packed working directory.
 
-        A head node that has just started has no one to start jobs for some seconds; asking again
-        under the same id is safe.
+        A new head node cannot start jobs for some seconds; repeating the request with the same id
+        is safe.
 
         Raises:
-            ClusterUnreachableError: The cluster does not take the job.
+            ClusterUnreachableError: The cluster refuses the job.
         """
         deadline_s = time.monotonic() + _SUBMIT_TIMEOUT_S
         variables = {"RAY_JOB_STOP_WAIT_TIME_S": _STOP_WAIT_S}
@@ -134,14 +134,14 @@ class RayJobs:
                         return
                 if time.monotonic() > deadline_s:
                     raise ClusterUnreachableError(
-                        f"{self.address} does not take the job: {error}"
+                        f"{self.address} refuses the job: {error}"
                     ) from error
                 time.sleep(_RETRY_PAUSE_S)
             else:
                 return
 
     def follow(self, submission_id: str, write: Callable[[str], object]) -> JobDetails:
-        """Pass on what a job prints, from its beginning, and return how it ended.
+        """Print a job's output from its beginning, and return how it ended.
 
         Raises:
             JobLostError: The cluster stopped answering, or no longer knows the job.
@@ -156,15 +156,15 @@ class RayJobs:
                 if time.monotonic() - log.heard_s >= _LOST_AFTER_S:
                     raise JobLostError(
                         f"{self.address} has not answered for {_LOST_AFTER_S:.0f} s ({error}). The "
-                        f"job {submission_id} may go on without us: give the same command again "
-                        "to follow it"
+                        f"job {submission_id} may still be running: give the same command again to "
+                        "follow it"
                     ) from error
             else:
                 if job is None:
                     raise JobLostError(
                         f"the cluster at {self.address} no longer knows the job {submission_id}: "
                         "it was restarted. The same command submits the run again; `reinforce "
-                        "resume` goes on from its checkpoints, if the disk with them is still there"
+                        "resume` continues from its checkpoints, if their disk still exists"
                     )
                 if job.status.is_terminal() and (is_whole or is_over):
                     return job
@@ -173,10 +173,10 @@ class RayJobs:
             time.sleep(_RETRY_PAUSE_S)
 
     async def _pass_on(self, submission_id: str, log: "_ShownOnce") -> bool:
-        """Pass the log on; return True at its end, and False if there may be more of it.
+        """Print the log; return True at its end, and False if there may be more.
 
-        A machine that is switched off does not close its connections: only asking again tells
-        silence from loss.
+        A machine that is switched off does not close its connections, so only asking again
+        distinguishes silence from loss.
         """
         log.begin()
         texts = self._client.tail_job_logs(submission_id)
@@ -192,7 +192,7 @@ class RayJobs:
 
 
 class _ShownOnce:
-    """Writes a log that every new connection tells from its beginning, without repeating itself."""
+    """Writes a log once, although every new connection sends it from the beginning."""
 
     def __init__(self, write: Callable[[str], object]) -> None:
         self._write = write
@@ -200,11 +200,11 @@ class _ShownOnce:
         self.heard_s = time.monotonic()  # when the cluster last said anything
 
     def begin(self) -> None:
-        """What is added next is the log's beginning again."""
+        """Expect the log from its beginning again."""
         self._num_seen = 0
 
     def add(self, text: str) -> None:
-        """Write what of this text was not written before."""
+        """Write the part of this text that was not written before."""
         self.heard_s = time.monotonic()
         self._write(text[max(0, self._num_shown - self._num_seen) :])
         self._num_seen += len(text)
@@ -212,7 +212,7 @@ class _ShownOnce:
 
 
 def exit_code_of(job: JobDetails) -> int:
-    """Return the exit code of a job that has ended, as a shell would give it."""
+    """Return the exit code of an ended job, as a shell would."""
     if job.status == JobStatus.SUCCEEDED:
         return 0
     if job.status == JobStatus.STOPPED:
@@ -222,14 +222,14 @@ def exit_code_of(job: JobDetails) -> int:
 
 
 def in_words(message: str | None) -> str:
-    """Return what a cluster says of a job, without the log that it repeats."""
+    """Return a cluster's message about a job, without the repeated log."""
     return (message or "").partition(", last available logs")[0]
 
 
 def _unreachable(address: str, error: Exception) -> ClusterUnreachableError:
     if isinstance(error, AuthenticationError):
         return ClusterUnreachableError(f"{address} refuses us: {missing_token_advice()}")
-    seen = f"{address} gives no answer about jobs: {error}"
+    seen = f"{address} does not answer requests about jobs: {error}"
     return ClusterUnreachableError("; ".join(filter(None, (seen, proxy_note(address)))))
 
 
@@ -240,7 +240,7 @@ def _open(url: str, timeout_s: float = _PROBE_TIMEOUT_S) -> Any:
 
 
 def _require_dashboard(address: str) -> None:
-    """Ask a dashboard for its version of Ray; raise if there is none, or it refuses us."""
+    """Check a dashboard by asking for its Ray version; raise an error if it fails."""
     parts = urllib.parse.urlsplit(address)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ClusterUnreachableError(
@@ -256,7 +256,7 @@ def _require_dashboard(address: str) -> None:
             problem = f"refuses us (HTTP {error.code}): {missing_token_advice()}"
     except (ValueError, KeyError, http.client.HTTPException, ConnectionResetError):
         problem = (
-            "answers, but not as a Ray dashboard does; its port is usually 8265 (6379 is the "
+            "answers, but not like a Ray dashboard, whose port is usually 8265 (6379 is the "
             "address for --cluster.address)"
         )
     except OSError as error:

@@ -1,8 +1,8 @@
-"""The working directory of a job: what of the current folder travels to the cluster, and as what.
+"""The working directory of a job: the files of the current folder that travel to the cluster.
 
-In a checkout of git, what git tracks or would track; elsewhere, everything that is not hidden.
-Never what runs leave behind, logs among it: the files decide whether a run is the same
-(``require_same_files``), and one that grows while they travel would make it another.
+In a git checkout, what git tracks or would track; elsewhere, everything that is not hidden. Never
+what runs leave behind, including logs: the files decide whether a run is the same
+(``require_same_files``), and a growing file would change that.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ _GENERATED = {"runs", "mlruns", "mlartifacts", "__pycache__", "node_modules", "v
 _GENERATED_PREFIXES = (".", "mlflow.db")
 _LOGS = ("*.log", "*.log.*", "nohup.out", "slurm-*.out", "events.out.tfevents.*")
 _MARKS = (("metrics.jsonl", "config.yaml"), ("study.jsonl", "sweep.yaml"))
-"""Files that a run directory, or the folder of a sweep, has beside each other."""
+"""Groups of files that identify a run directory or a sweep's folder."""
 
 _OURS = Path("reinforce", "cluster", "training.py")
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
@@ -31,13 +31,12 @@ _NO_TIME = (1980, 1, 1, 0, 0, 0)
 
 @dataclass(frozen=True)
 class WorkingDirectory:
-    """The files of a folder that a job takes along.
+    """The files of a folder that travel with a job.
 
     Attributes:
         root: The folder.
         files: Paths relative to it, sorted.
-        left_out: Names at the top of the folder of which nothing is taken, and outputs below,
-            sorted.
+        left_out: Names at the top of the folder that are left out, and outputs below, sorted.
     """
 
     root: Path
@@ -46,7 +45,7 @@ class WorkingDirectory:
 
     @classmethod
     def of(cls, root: Path) -> "WorkingDirectory":
-        """Return what of this folder a job takes along; with the files behind links to its folders.
+        """Return the files for a job, including those behind links to folders in this one.
 
         Raises:
             UsageError: It is too large, or would hide this project from the cluster.
@@ -71,9 +70,9 @@ class WorkingDirectory:
             named = ", ".join(f"{path} ({_mebibytes(sizes[path])})" for path in largest)
             raise UsageError(
                 f"the working directory {root} holds {_mebibytes(directory.num_bytes)} in "
-                f"{len(paths)} files, and Ray takes {_mebibytes(LIMIT_BYTES)}; the largest: "
-                f"{named}. Name what the job does not need in .gitignore (of a git checkout), or "
-                "submit from a folder that holds only what it needs"
+                f"{len(paths)} files, but Ray accepts {_mebibytes(LIMIT_BYTES)}; the largest: "
+                f"{named}. List what the job does not need in .gitignore (in a git checkout), or "
+                "submit from a folder with only what it needs"
             )
         if hides_this_project(paths.__contains__):
             raise UsageError(
@@ -89,13 +88,13 @@ class WorkingDirectory:
 
     @property
     def is_our_checkout(self) -> bool:
-        """Whether it holds this project itself, which then runs instead of the installed one."""
+        """Whether it contains this project itself, which then runs instead of the installed one."""
         return _OURS in self.files
 
     def pack(self, folder: Path) -> Path:
         """Write a zip file named after its content and return its path.
 
-        The same files give the same name, so that what the cluster has is not sent again.
+        The same files give the same name, so files on the cluster are not sent again.
         """
         package = folder / "working_directory.zip"
         with zipfile.ZipFile(package, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -109,7 +108,7 @@ class WorkingDirectory:
 
 
 def hides_this_project(holds: Callable[[Path], bool]) -> bool:
-    """Return whether a folder that ``holds`` such files has a ``reinforce`` of the user's."""
+    """Return whether a folder that ``holds`` such files has the user's own ``reinforce``."""
     has_one = any(map(holds, (Path("reinforce.py"), Path("reinforce", "__init__.py"))))
     return has_one and not holds(_OURS)
 
@@ -121,7 +120,7 @@ def _is_wanted(path: Path) -> bool:
 
 
 def _outputs(root: Path, paths: Collection[Path]) -> Iterator[Path]:
-    """Yield logs, what this very command prints into, and folders of runs and sweeps."""
+    """Yield logs, this command's own output file, and folders of runs and sweeps."""
     printed_into = []
     for descriptor in (1, 2):
         with suppress(OSError):  # it is closed
@@ -136,7 +135,7 @@ def _outputs(root: Path, paths: Collection[Path]) -> Iterator[Path]:
 
 
 def _listed_by_git(root: Path) -> list[Path] | None:
-    """Return what git tracks or would track below a folder, or None outside a checkout."""
+    """Return what git tracks or would track in a folder, or None outside a checkout."""
     try:
         result = subprocess.run(
             ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],  # noqa: S607
@@ -150,7 +149,7 @@ def _listed_by_git(root: Path) -> list[Path] | None:
 
 
 def _behind(root: Path, link: Path, entries: Sequence[Path]) -> Iterator[Path]:
-    """Yield, if an entry is a link to a folder of this root, that folder's entries below it."""
+    """Yield the entries below a link to a folder in this root."""
     if not (root / link).is_symlink():
         return
     target, whole = (root / link).resolve(), root.resolve()
@@ -160,7 +159,7 @@ def _behind(root: Path, link: Path, entries: Sequence[Path]) -> Iterator[Path]:
 
 
 def _walk(root: Path) -> Iterator[Path]:
-    """Yield files and linked folders; what is behind a link is not looked into."""
+    """Yield files and linked folders, without following links."""
     for folder, folders, names in os.walk(root):
         folders[:] = [name for name in folders if _is_wanted(Path(name))]
         links = [name for name in folders if Path(folder, name).is_symlink()]

@@ -1,1 +1,1 @@
-"""Trained agents that anyone can have: cards, and the places where they are kept."""
+"""Trained agents to share: their cards and places."""

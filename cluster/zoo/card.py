@@ -1,4 +1,4 @@
-"""The card of an agent: what it is, how good, how to train it again, and its digests."""
+"""The card of an agent: its description, score, training settings and digests."""
 
 import hashlib
 import json
@@ -25,16 +25,16 @@ CARD, SETTINGS = "card.json", "settings.yaml"
 
 _CURVE_POINTS = 40
 MAX_CARD_BYTES = 2**20
-"""More than any card needs."""
+"""Largest card, in bytes."""
 
 LICENCE = r"^[\w.+(), /-]{1,100}$"
-"""A name, which stands in a page of ours: no Markdown of a stranger's."""
+"""A name for our pages, without a stranger's Markdown."""
 
 _DIGEST = r"^[0-9a-f]{64}$"
 
 
 class CardEvaluation(BaseModel):
-    """Fresh episodes of the last weights of the run."""
+    """Evaluation of the run's last weights on fresh episodes."""
 
     episodes: Count
     greedy: bool
@@ -43,19 +43,19 @@ class CardEvaluation(BaseModel):
 
 
 class Card(BaseModel):
-    """What stands in ``card.json``.
+    """The content of ``card.json``.
 
     Attributes:
-        name: Of the agent.
+        name: Name of the agent.
         environment: ``environment.id``.
-        licence: What its maker allows, such as ``MIT``; None if they did not say.
-        updates: That made the weights.
-        environment_steps: That they were learned from.
+        licence: Its licence, such as ``MIT``; None if not given.
+        updates: Updates behind the weights.
+        environment_steps: Training steps behind the weights.
         reinforce: Version of this project.
-        evaluation: None if the run did not come to its end, or the weights are not its last.
-        curve: (environment steps, mean return) while it was trained.
+        evaluation: None if the run did not finish, or the weights are not its last.
+        curve: (environment steps, mean return) during training.
         weights_sha256: Digest of the weights.
-        checkpoint_sha256: Digest of the file that holds them.
+        checkpoint_sha256: Digest of their file.
     """
 
     format: Count = 1
@@ -117,12 +117,12 @@ def card_of(
     """Return the card of a policy.
 
     Args:
-        name: Of the agent.
+        name: Name of the agent.
         checkpoint: Its weights.
-        content: The file that holds them.
-        licence: What its maker allows.
-        evaluation: Of these weights, as the summary of their run has it.
-        curve: (environment steps, mean return) in the order of training.
+        content: The checkpoint file's content.
+        licence: The licence.
+        evaluation: The evaluation of these weights in their run's summary.
+        curve: (environment steps, mean return) in order of training.
     """
     return Card(
         name=name,
@@ -139,7 +139,7 @@ def card_of(
 
 
 def card_of_run(name: str, run: RunDirectory, content: bytes, licence: str | None) -> Card:
-    """Return the card of a version of a run; ``content`` is the file that holds it."""
+    """Return the card of a version of a run; ``content`` is its file."""
     checkpoint = decode(content, name)
     summary = read_summary(run.summary_file) or {}
     is_last = summary.get("weights_sha256") == checkpoint.weights.sha256
@@ -153,26 +153,26 @@ def card_of_run(name: str, run: RunDirectory, content: bytes, licence: str | Non
 
 
 def read_card(content: bytes, where: str) -> Card:
-    """Return what a card says; UsageError if it is none."""
+    """Parse a card; UsageError if it is not one."""
     try:
         return parse_json(content, Card)
     except ValueError as error:
-        raise UsageError(f"{where}/{CARD} is no card of an agent: {error}") from None
+        raise UsageError(f"{where}/{CARD} is not an agent's card: {error}") from None
 
 
 def checked_checkpoint(card: Card, content: bytes, where: str) -> Checkpoint:
-    """Return the checkpoint that a card speaks of.
+    """Return the checkpoint that a card describes.
 
     Raises:
-        CorruptCheckpointError: It is torn, was altered, or is another one.
+        CorruptCheckpointError: It is torn, altered, or a different one.
     """
     if hashlib.sha256(content).hexdigest() != card.checkpoint_sha256:
         raise CorruptCheckpointError(
-            f"{where} does not hold what its card says: its digest is not {card.checkpoint_sha256}"
+            f"{where} does not match its card: its digest is not {card.checkpoint_sha256}"
         )
     checkpoint = decode(content, where)
     if checkpoint.weights.sha256 != card.weights_sha256:
-        raise CorruptCheckpointError(f"{where} holds other weights than its card says")
+        raise CorruptCheckpointError(f"{where} has different weights than its card says")
     environment = Config.model_validate(checkpoint.config).environment.id
     held = (environment, checkpoint.weights.version, checkpoint.progress.environment_steps)
     if held != (card.environment, card.updates, card.environment_steps):
@@ -184,7 +184,7 @@ def checked_checkpoint(card: Card, content: bytes, where: str) -> Checkpoint:
 
 
 def settings_yaml(checkpoint: Checkpoint) -> str:
-    """Return the settings that train an agent again: its seed, and what is not the default."""
+    """Return the settings to train an agent again: its seed, and everything but defaults."""
     config = Config.model_validate(checkpoint.config)
     defaults = flat(Config().model_dump(mode="json"))
     given: dict[str, dict[str, Any]] = {"run": {"seed": config.run.seed}}
@@ -201,6 +201,6 @@ def card_json(card: Card) -> str:
 
 
 def _thinned(points: Sequence[tuple[float, float]]) -> list[tuple[int, float]]:
-    """Return some points of a curve, spread evenly, the last among them."""
+    """Return some evenly spread points of a curve, including the last."""
     every = max(1, -(-len(points) // _CURVE_POINTS))
     return [(int(steps), value) for steps, value in points[::-1][::every][::-1]]

@@ -1,4 +1,4 @@
-"""Repositories of Hugging Face, each with one agent: ``OWNER/NAME``. Needs the extra ``hub``."""
+"""Hugging Face repositories ``OWNER/NAME`` with one agent each. Needs the extra ``hub``."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -30,12 +30,12 @@ license: {licence}
 class Hub(Place):
     """The agents of a user or an organisation.
 
-    The address of the hub and the token are Hugging Face's own affair: ``HF_ENDPOINT``,
+    Hugging Face's own settings provide the hub's address and the token: ``HF_ENDPOINT``,
     ``HF_TOKEN`` or ``hf auth login``.
     """
 
     def __init__(self, owner: str) -> None:
-        """Name the owner; UsageError if the package that talks to the hub is not installed."""
+        """Set the owner; UsageError if the package for the hub is not installed."""
         try:
             from huggingface_hub import HfApi
         except ImportError:
@@ -87,7 +87,7 @@ class Hub(Place):
 
     @contextmanager
     def _named(self, what: str) -> Iterator[None]:
-        """Say what was asked for if the hub, or the way there, refuses."""
+        """Turn errors of the hub or the network into UsageError, with the request."""
         try:
             yield
         except UsageError:
@@ -95,6 +95,6 @@ class Hub(Place):
         except Exception as error:
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise UsageError(
-                f"{SETTING} {shown(PREFIX + self._owner)}, {what}: {reason}; check the name, and "
-                "HF_TOKEN or `hf auth login` where it is private or written to"
+                f"{SETTING} {shown(PREFIX + self._owner)}, {what}: {reason}; check the name and, "
+                "for private repositories and writing, HF_TOKEN or `hf auth login`"
             ) from error

@@ -1,4 +1,4 @@
-"""``zoo:NAME``: an agent that comes with this package, or that this user has pulled or pushed."""
+"""``zoo:NAME``: an agent of this package, or one that this user has pulled or pushed."""
 
 import os
 import re
@@ -14,11 +14,11 @@ from reinforce.configs.quoting import shown
 
 ZOO = "zoo:"
 SHIPPED = Path(__file__).parent / "agents"
-"""Agents that come with this package."""
+"""Folder of the agents that come with this package."""
 
 
 def own_zoo() -> Path:
-    """Return the folder of the agents that this user has, which need not exist."""
+    """Return the folder of this user's agents, which need not exist."""
     data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
     return Path(data).expanduser() / "reinforce" / "zoo"
 
@@ -29,19 +29,19 @@ def shipped_names() -> list[str]:
 
 
 def find_agent(name: str) -> tuple[Card, Checkpoint]:
-    """Return the agent that ``zoo:NAME`` means: one that is shipped, or else one of the user's.
+    """Return the agent ``zoo:NAME``: a shipped one, or else one of the user's.
 
     Raises:
-        UsageError: There is none, or it cannot be read.
-        CorruptCheckpointError: It is torn, or is not what its card says.
+        UsageError: It does not exist or cannot be read.
+        CorruptCheckpointError: It is torn, or does not match its card.
     """
     own, shipped = Folder(str(own_zoo())), shipped_names()
     if name not in (*shipped, *own.names()):
         known = [*shipped, *own.names()]
         near = suggestion(name, known)
         raise UsageError(
-            f"there is no agent {shown(name)}{f'; {near}' if near else ''}; "
-            f"`reinforce zoo list` shows those that there are: {', '.join(known)}"
+            f"there is no agent {shown(name)}{f'; {near}' if near else ''}; `reinforce zoo list` "
+            f"shows them all: {', '.join(known)}"
         )
     content, checkpoint = (Folder(str(SHIPPED)) if name in shipped else own).read(name)
     card = read_card(content, f"{ZOO}{name}")
@@ -49,17 +49,17 @@ def find_agent(name: str) -> tuple[Card, Checkpoint]:
 
 
 def require_name(name: str, *, is_own: bool) -> str:
-    """Return a name that an agent may have; UsageError if it is none, or another's.
+    """Check the name of a new agent; UsageError if it is invalid or taken.
 
-    An agent of the user's own would hide behind one of the same name that is shipped.
+    A shipped agent would hide the user's own of the same name.
     """
     if not re.fullmatch(RUN_NAME, name):
         raise UsageError(
             f"--name {shown(name)} cannot name an agent: up to 100 letters, digits, '.', '_' and "
-            "'-', of which the first is a letter or a digit"
+            "'-', beginning with a letter or digit"
         )
     if is_own and name in shipped_names():
         raise UsageError(
-            f"--name {shown(name)}: an agent of this name comes with this package; choose another"
+            f"--name {shown(name)}: this package has an agent of this name; choose another"
         )
     return name

@@ -1,4 +1,4 @@
-"""Where agents are kept: a folder or URL with one folder per agent, MLflow, or Hugging Face."""
+"""Places of agents: a folder or URL with one folder per agent, MLflow, or Hugging Face."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -21,18 +21,18 @@ _T = TypeVar("_T")
 
 
 class Place(ABC):
-    """Agents by name. Of each, two files are read: its card and its checkpoint."""
+    """Agents by name. Only two files of each are read: its card and its checkpoint."""
 
     @abstractmethod
     def names(self) -> list[str]:
-        """Return the names of the agents there; UsageError if the place cannot be read."""
+        """Return the names of the agents; UsageError if the place cannot be read."""
 
     @abstractmethod
     def read(self, name: str) -> tuple[bytes, bytes]:
         """Return card and checkpoint of an agent; UsageError if they cannot be read."""
 
     def card(self, name: str) -> bytes:
-        """Return the card alone, without its checkpoint where that can be left."""
+        """Return only the card, if possible without reading the checkpoint."""
         return self.read(name)[0]
 
     @abstractmethod
@@ -44,11 +44,11 @@ class Folder(Place):
     """A folder, or a URL that fsspec knows, with one folder per agent."""
 
     def __init__(self, location: str) -> None:
-        """Name it; UsageError if it is a URL with credentials, which commands show to all."""
+        """Set the location; UsageError if it is a URL with credentials, visible in commands."""
         if "://" in location and may_hold_a_secret(location):
             raise UsageError(
-                f"{SETTING} is not a plain address: it holds a user, a password or a query, which "
-                "lists of processes and messages show; give credentials in variables such as "
+                f"{SETTING} is not a plain address: it contains a user, a password or a query, "
+                "visible in process lists and messages; put credentials into variables such as "
                 "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
             )
         self._location = location.rstrip("/")
@@ -102,7 +102,7 @@ class Folder(Place):
 class Registry(Place):
     """Registered models of MLflow, in the store that the environment names.
 
-    Of a model its champion is taken. It has no card of its own: that is made of the checkpoint.
+    Each model's champion is used. It has no card; that is made from the checkpoint.
     """
 
     def names(self) -> list[str]:
@@ -124,6 +124,6 @@ class Registry(Place):
 
     def write(self, name: str, files: Mapping[str, bytes]) -> str:
         raise UsageError(
-            "the policies of a run become models of MLflow while it is tracked: train it with "
+            "a run's policies become MLflow models while it is tracked: train it with "
             f"--tracking.register_as {name}"
         )

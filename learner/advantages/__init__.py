@@ -1,1 +1,1 @@
-"""From a batch of episodes to the advantage of every step."""
+"""Advantages: from a batch of episodes to a number for every step."""

@@ -1,7 +1,7 @@
 """Baselines, subtracted to lower the variance: means of *other* episodes, and a linear fit.
 
-A baseline costs no bias as long as it is independent of the action it is subtracted for, given what
-happened before: ``E[grad log pi(a|s) b] = 0``. The value function is in
+A baseline adds no bias if it is independent of the action it is subtracted for, given what happened
+before: ``E[grad log pi(a|s) b] = 0``. The value function is in
 ``learner.advantages.value_baseline``.
 """
 
@@ -19,7 +19,7 @@ def leave_one_out(
     """Return [B] the mean (discounted) return of the other episodes, constant along an episode.
 
     ``b_i = sum_{j != i} G_j[0] / (E - 1)``. Unbiased for E >= 2. It suits returns that are decided
-    at the end; where the reward-to-go shrinks along an episode, ``time`` removes more variance.
+    at the end; if the reward-to-go shrinks along an episode, ``time`` removes more variance.
 
     Args:
         returns: [B] reward-to-go or total return; only first steps are read.
@@ -44,14 +44,14 @@ def time_leave_one_out(
 ) -> NDArray[np.float64]:
     """Return [B] the mean return, at the same step, of the other episodes that reach it.
 
-    ``b_i[t] = sum_j G_j[t] / sum_j reach_j[t]`` over ``j != i`` with ``T_j > t``, or 0 where no
-    other episode reaches ``t``. Unbiased: it depends on the time and on other episodes, never on
-    the episode's own actions.
+    ``b_i[t] = sum_j G_j[t] / sum_j reach_j[t]`` over ``j != i`` with ``T_j > t``, or 0 if no other
+    episode reaches ``t``. Unbiased: it depends on the time and on other episodes, never on the
+    episode's own actions.
 
     Args:
-        returns: [B] reward-to-go or total return, importance-weighted where the data is stale.
+        returns: [B] reward-to-go or total return, importance-weighted if the data is stale.
         episode_lengths: [E] steps of each episode, with sum B.
-        reach: [B] weight with which an episode gets to each step (``ImportanceWeights.reach``);
+        reach: [B] weight with which an episode reaches each step (``ImportanceWeights.reach``);
             None for data of the current policy, where it is 1.
     """
     steps = step_indices(episode_lengths)
@@ -68,8 +68,8 @@ def time_leave_one_out(
 def _sums_of_others(values: NDArray[np.float64], steps: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return [n, B] for each row the sum over the other rows at the same step.
 
-    Sums of those before plus sums of those behind: to subtract a row from the sum of all would lose
-    the others where its weight is many orders of magnitude larger than theirs.
+    Adds the sum of earlier rows to the sum of later ones: subtracting a row from the total would
+        lose the others if its weight is many orders of magnitude larger.
     """
     order = np.argsort(steps, kind="stable")
     borders = np.concatenate([[0], np.cumsum(np.bincount(steps))])
@@ -108,7 +108,7 @@ class LinearBaseline:
         return values
 
     def fit(self, batch: Trajectories, targets: NDArray[np.float64]) -> None:
-        """Fit the coefficients to [B] rewards-to-go, for batches to come."""
+        """Fit the coefficients to [B] rewards-to-go, for later batches."""
         features = _features(batch)
         gram = features.T @ features + _RIDGE * batch.num_steps * np.eye(features.shape[1])
         self.coefficients = np.linalg.solve(gram, features.T @ targets).astype(np.float64)

@@ -7,7 +7,7 @@ baseline, and ``lambda`` 1 unless that is a value function:
     A[t] = step[t] * sum_{k >= t} (discount lambda)^(k-t) prefix[k] delta[k]
 
 and the gradient is ``(1/E) sum_b grad log pi(a_b|s_b) A_b``. ``docs/derivation.md`` derives it;
-what an option costs in bias stands with the function that computes it.
+each function documents the bias of its option.
 """
 
 from dataclasses import astuple, dataclass
@@ -29,12 +29,12 @@ from reinforce.learner.state import arrays_of, load_arrays_of
 
 @dataclass(frozen=True)
 class Estimate:
-    """The advantages of a batch and what is known of them.
+    """The advantages of a batch, and metrics about them.
 
     Attributes:
         advantages: [B] on the scale that the gradient uses.
-        targets: [B] what a fitted baseline should have said: unweighted rewards-to-go. None if no
-            baseline is fitted.
+        targets: [B] targets for a fitted baseline: unweighted rewards-to-go. None if no baseline is
+            fitted.
         metrics: Values of the metrics section ``learner/`` by name.
     """
 
@@ -44,7 +44,7 @@ class Estimate:
 
 
 class Estimator:
-    """Options and state of the estimator; the state is what it learned from earlier batches."""
+    """The estimator's options, and what it learned from earlier batches."""
 
     def __init__(self, config: LearnerConfig, policy: PolicyArchitecture, seed: int) -> None:
         self._config = config
@@ -54,7 +54,7 @@ class Estimator:
         self._value = ValueBaseline(config, policy, seed) if config.baseline == "value" else None
 
     def estimate(self, batch: Trajectories, log_ratios: NDArray[np.float64]) -> Estimate:
-        """Return the advantages of a batch. Nothing is fitted to it yet.
+        """Return the advantages of a batch, without fitting anything to it.
 
         Args:
             batch: Whole episodes.
@@ -89,14 +89,14 @@ class Estimator:
         return Estimate(scaled, targets, metrics)
 
     def fit(self, batch: Trajectories, targets: NDArray[np.float64]) -> None:
-        """Fit what is to be used on the *next* batch."""
+        """Fit the baseline for the *next* batch."""
         if self._linear:
             self._linear.fit(batch, targets)
         if self._value:
             self._value.fit(batch, targets)
 
     def load_statistics(self, statistics: NDArray[np.float32]) -> None:
-        """Let what is fitted see observations normalised with these statistics from now on."""
+        """Normalise the fitted baseline's observations with these statistics from now on."""
         if self._value:
             self._value.load_statistics(statistics)
 
@@ -107,7 +107,7 @@ class Estimator:
         return arrays | arrays_of(value=self._value)
 
     def load_arrays(self, arrays: dict[str, NDArray[Any]]) -> None:
-        """Continue from a state; a baseline that it lacks, since it was changed, is a new one."""
+        """Continue from a state; a baseline missing in it, because it was changed, starts fresh."""
         self._running_scale = RunningScale(*map(float, arrays["running_scale"]))
         if self._linear and "linear" in arrays:
             self._linear.coefficients = arrays["linear"]
@@ -121,7 +121,7 @@ class Estimator:
         reach: NDArray[np.float64],
         after_last: NDArray[np.float64],
     ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
-        """Return [B] the baseline of each step, and what a fitted one should have said."""
+        """Return [B] the baseline of each step, and the targets for a fitted one."""
         config, lengths = self._config, batch.episode_lengths
         fitted = None
         if self._value:
@@ -141,7 +141,7 @@ class Estimator:
         return np.zeros(batch.num_steps), None
 
     def _values_after_last(self, batch: Trajectories) -> NDArray[np.float64]:
-        """Return [E] what each episode would go on to earn: 0 unless it was cut and counts on."""
+        """Return [E] what each episode would still earn: 0 unless it was cut and bootstraps."""
         if not self._value or self._config.truncation == "as_termination":
             return np.zeros(batch.num_episodes)
         cut = batch.truncated & ~batch.terminated
@@ -157,9 +157,9 @@ class Estimator:
     ) -> NDArray[np.float64]:
         """Return [B] the rewards whose (discounted) sum, minus ``prefix * b``, is the advantage.
 
-        ``prefix[k] rewards[k] + discount (prefix[k] - lambda prefix[k+1]) b[k+1]`` adds up to what
-        ``prefix[k] delta[k]`` adds up to, but for the baseline at the first step. In this form the
-        later baselines cancel to the last bit where all weights are 1.
+        ``prefix[k] rewards[k] + discount (prefix[k] - lambda prefix[k+1]) b[k+1]`` has the same sum
+        as ``prefix[k] delta[k]``, except for the baseline at the first step. In this form the later
+        baselines cancel to the last bit if all weights are 1.
 
         Source: Schulman et al. (2016), arXiv:1506.02438; Jiang & Li (2016), arXiv:1511.03722.
         """
@@ -171,16 +171,16 @@ class Estimator:
 
 
 def _share_explained(targets: NDArray[np.float64], baseline: NDArray[np.float64]) -> float:
-    """Return how much of the returns a fitted baseline foresaw: 1 all, 0 nothing, < 0 worse."""
+    """Return the explained variance of a fitted baseline: 1 all, 0 nothing, < 0 worse."""
     variance = float(targets.var())
     left = float((targets - baseline).var())
     return 1.0 - left / variance if variance > 0 else 0.0
 
 
 def _share_removed(advantages: NDArray[np.float64], returns: NDArray[np.float64]) -> float:
-    """Return the share of the second moment of [B] the (weighted) returns that a baseline took.
+    """Return the share of the returns' second moment that the baseline removed, from [B] arrays.
 
-    At best 1; below 0 where it added to it.
+    At most 1; below 0 if the baseline increased it.
     """
     before = float(np.mean(returns**2))
     return 1.0 - float(np.mean(advantages**2)) / before if before > 0 else 0.0

@@ -1,4 +1,4 @@
-"""Returns: what an action can be credited with. Pure functions in float64."""
+"""Returns, with which actions are credited. Pure functions in float64."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,8 @@ def rewards_to_go(
     """Return the discounted sum of the rewards from each step to the end of its episode.
 
     ``G[t] = rewards[t] + discount * G[t + 1]``, and ``G`` is 0 after the last step, whether the
-    episode was terminated or truncated. For an objective that counts the rewards up to the time
-    limit that is unbiased; a truncated episode of a task without an end is cut short by it.
+    episode was terminated or truncated. This is unbiased if the objective counts rewards up to the
+    time limit; for a task without an end, it cuts truncated episodes short.
 
     Args:
         rewards: [B] of episodes one after the other, in the environment's unit.
@@ -54,8 +54,8 @@ def total_returns(
 ) -> NDArray[np.float64]:
     """Return [B] the discounted return of the whole episode, the same at each of its steps.
 
-    The first form of the theorem, before the rewards that precede an action are left out: unbiased,
-    with more variance. Arguments and errors as for ``rewards_to_go``.
+    The first form of the theorem, which still includes rewards before the action: unbiased, with
+        more variance. Arguments and errors as for ``rewards_to_go``.
     """
     to_go = rewards_to_go(rewards, episode_lengths, discount)
     return np.repeat(to_go[episode_starts(episode_lengths)], episode_lengths)
@@ -64,15 +64,15 @@ def total_returns(
 def with_entropy(
     rewards: NDArray[np.float64], log_probs: NDArray[np.float64], entropy_reward: float
 ) -> NDArray[np.float64]:
-    """Return [B] ``r_t - alpha log pi(a_t|s_t)``: rewards whose expectation counts entropy, too.
+    """Return [B] ``r_t - alpha log pi(a_t|s_t)``: rewards whose expectation includes entropy.
 
     As constants they give the exact gradient of ``E[sum_t gamma^t (r_t + alpha H(pi(.|s_t)))]``:
     that of the logarithms themselves is ``-alpha E[sum_t gamma^t grad log pi(a_t|s_t)] = 0``.
 
     Args:
         rewards: [B] in the environment's unit.
-        log_probs: [B] of the actions under the policy that is differentiated (nats), not under an
-            earlier one that may have acted.
+        log_probs: [B] of the actions under the policy being differentiated (nats), even if an
+            earlier one acted.
         entropy_reward: alpha >= 0, in the environment's unit per nat.
 
     Source: Schulman, Chen & Abbeel (2017), arXiv:1704.06440; Levine (2018), arXiv:1805.00909,
@@ -92,7 +92,7 @@ def next_values(
     Args:
         values: [B] one per step.
         episode_lengths: [E] steps of each episode, with sum B.
-        after_last: [E] what stands behind the last step of each episode.
+        after_last: [E] the value after the last step of each episode.
     """
     following = np.empty_like(values)
     following[:-1] = values[1:]

@@ -1,4 +1,4 @@
-"""Scales of the advantages: they set the size of a step, and each says what it does to its aim."""
+"""Scales of the advantages: they set the size of a step, some at the price of bias."""
 
 from dataclasses import dataclass, replace
 
@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 from reinforce.configs.learning import AdvantageScale
 
 _DECAY = 0.9
-"""Share of the running mean square that survives a batch: a memory of about ten batches."""
+"""Share of the running mean square that remains after a batch: a memory of about ten batches."""
 
 _MAX_GROWTH = 25.0
-"""A batch counts in the running mean square with at most this multiple of it."""
+"""Upper limit of a batch's mean square, as a multiple of the running one."""
 
 _EPSILON = float(np.finfo(np.float64).eps)
-"""Relative distance of neighbouring numbers: an addition is off by half of it at most."""
+"""Relative distance of neighbouring floats: an addition is off by at most half of it."""
 
 
 def without_rounding(
@@ -22,13 +22,13 @@ def without_rounding(
     returns: NDArray[np.float64],
     episode_lengths: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """Return [B] the advantages, with what may be mere rounding of the returns set to exactly 0.
+    """Return [B] the advantages, with those that may be mere rounding set to exactly 0.
 
-    Where all returns are equal there is nothing to learn; without the floor a scale would blow the
-    last bits of the difference up to a full-sized push in a random direction. A return adds up as
-    many rewards as its episode has steps, and its baseline as many returns as there are episodes:
-    at most ``(steps + episodes) epsilon`` of the largest return, with epsilon 2.2e-16. Whatever is
-    larger, rounding cannot have made.
+    If all returns are equal there is nothing to learn; without the floor, a scale would turn the
+    last bits of the differences into a full-sized push in a random direction. A return sums as many
+    rewards as its episode has steps, and its baseline as many returns as there are episodes, so
+    rounding errors are at most ``(steps + episodes) epsilon`` of the largest return, with epsilon
+    2.2e-16.
 
     Args:
         advantages: [B] returns minus baseline.
@@ -44,10 +44,10 @@ def without_rounding(
 class RunningScale:
     """Root mean square of the advantages of *earlier* batches.
 
-    It is known before the batch is sampled, so dividing by it leaves the expected direction of the
-    gradient unchanged, which dividing by the batch's own root mean square does not. The first batch
-    knows no earlier one and is divided by its own: left as it is, its size would stay in the
-    moments of the optimizer, and the unit of the rewards would change what is learned.
+    It is known before the batch is sampled, so dividing by it does not change the expected
+    direction of the gradient; dividing by the batch's own root mean square does. The first batch
+    has no predecessor and is divided by its own: undivided, its size would remain in the
+    optimizer's moments, and the unit of the rewards would change what is learned.
 
     Attributes:
         mean_square: Exponential mean over batches, not yet corrected for its start at 0.
@@ -59,13 +59,13 @@ class RunningScale:
 
     @property
     def scale(self) -> float:
-        """What to divide by, > 0. Asked only once a batch had a signal."""
+        """The divisor, > 0. Defined only after a batch with a signal."""
         return float(np.sqrt(self.mean_square / self.weight))
 
     def updated(self, advantages: NDArray[np.float64]) -> "RunningScale":
         """Return the scale for the next batch.
 
-        A batch without any signal says nothing about the signal's size and changes nothing.
+        A batch without a signal changes nothing.
         """
         if not advantages.any():
             return self
@@ -111,7 +111,8 @@ def standardized_per_episode(
 ) -> NDArray[np.float64]:
     """Return [B] each episode with mean 0 and (sample) deviation 1, as the article does.
 
-    Biased: it removes all that distinguishes one episode from another. An episode of one step, or
+    Biased: it removes everything that distinguishes one episode from another. An episode of one
+        step, or
     one whose values differ only by rounding, becomes exactly 0; the article's listing makes the
     first NaN, and of the second NaN or a full-sized push.
     """

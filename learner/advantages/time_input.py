@@ -1,4 +1,4 @@
-"""The time of a step as one more number that a value function sees."""
+"""The time of a step as an additional input of a value function."""
 
 from typing import Any
 
@@ -13,8 +13,8 @@ _TIME = ObservationLeaf(("(time)",), "numbers", (1,))
 class TimeInput:
     """Adds ``t / horizon_steps`` to observations, as the last number of their vector.
 
-    Up to a limit of time, what is still to be earned depends on the time that is left. The number
-    is not normalised: the horizon is its unit.
+    Under a time limit, the rewards still to come depend on the time left. The number is not
+    normalised: the horizon is its unit.
 
     Source: Pardo et al. (2018), "Time Limits in Reinforcement Learning", arXiv:1712.00378.
     """
@@ -37,6 +37,6 @@ class TimeInput:
         return rows
 
     def statistics(self, statistics: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return means and inverse deviations with those that leave the time as it is."""
+        """Return means and inverse deviations, extended so that the time stays as it is."""
         unchanged = np.array([[0.0], [1.0]], np.float32)
         return np.hstack([statistics.reshape(2, -1), unchanged]).ravel()

@@ -1,4 +1,4 @@
-"""A learned value function, fitted on a batch only *after* it was used on it."""
+"""A learned value function, fitted to a batch only *after* being used on it."""
 
 from dataclasses import replace
 from typing import Any
@@ -19,7 +19,7 @@ from reinforce.learner.policies.trajectories import Trajectories, step_indices
 from reinforce.learner.state import arrays_of, load_arrays_of
 
 _PASSES = 4
-"""Times that a fit goes through its batch."""
+"""Passes over the batch per fit."""
 
 _STATISTICS_DECAY = 0.9
 
@@ -30,13 +30,13 @@ _ONE_NUMBER = ActionLayout((ActionLeaf((), "categorical", (), "int64", (1,), (0,
 class ValueBaseline:
     """``V(s)``: a network of the policy's hidden sizes with one output, trained by least squares.
 
-    It has convolutions where there are images and no memory of earlier observations. What it sees
-    is normalised as for the policy. With ``value_horizon_steps`` it is ``V(s, t)``.
+    It has convolutions for images, but no memory. Observations are normalised as for the policy.
+    With ``value_horizon_steps`` it is ``V(s, t)``.
 
     Unbiased as a baseline (lambda = 1), because it is known before the batch is played. Fitting it
-    first and using it after on the same batch would let it explain away the noise it should
-    average: a bias. The network learns standardised targets, whose mean and deviation are
-    running averages.
+    before using it on the same batch would let it explain away the noise that it should average,
+    which is a bias. The network learns standardised targets, whose mean and deviation are running
+    averages.
 
     Source: Sutton & Barto (2018), section 13.4.
     """
@@ -63,7 +63,7 @@ class ValueBaseline:
         self._num_fits = 0
 
     def values(self, observations: NDArray[Any], steps: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return [n] the value of each observation, made at [n] steps; 0 before the first fit."""
+        """Return [n] the values of observations at [n] steps; 0 before the first fit."""
         if self._num_fits == 0:
             return np.zeros(len(observations))
         with torch.inference_mode():
@@ -76,7 +76,7 @@ class ValueBaseline:
         return self._mean + self._deviation * standardized
 
     def fit(self, batch: Trajectories, targets: NDArray[np.float64]) -> None:
-        """Train on [B] targets, for batches to come."""
+        """Train on [B] targets, for later batches."""
         self._update_statistics(targets)
         standardized = (targets - self._mean) / self._deviation
         goals = torch.from_numpy(standardized.astype(np.float32))

@@ -1,4 +1,4 @@
-"""From an observation to the outputs of a network that has no memory."""
+"""The body of a network without a memory: from observations to outputs."""
 
 import torch
 from torch import Tensor, nn
@@ -51,7 +51,7 @@ class FlatImage(nn.Module):
 
 
 class Features(nn.Module):
-    """Everything that is seen as one flat vector: the numbers, and each image.
+    """All inputs as one flat vector: the numbers, and each image.
 
     Images go through convolutions, except in ``mlp``.
     """
@@ -78,7 +78,7 @@ class Features(nn.Module):
 class FeedforwardBody(nn.Module):
     """Features, then fully connected layers.
 
-    With convolutions and one layer of 512 it is the network of Nature.
+    With convolutions and one layer of 512, this is the network of Nature 2015.
     """
 
     def __init__(self, architecture: PolicyArchitecture, generator: torch.Generator) -> None:
@@ -95,7 +95,7 @@ class FeedforwardBody(nn.Module):
 
 
 def channels_first(images: Tensor, place: Channels | None) -> Tensor:
-    """Return [n, channels, height, width] of images in any order that ``image_size`` knows."""
+    """Return images as [n, channels, height, width], from any order that ``image_size`` knows."""
     shape = tuple(images.shape[1:])
     if channels_are_last(shape, place):
         images = images.movedim(-1, -3)

@@ -1,4 +1,4 @@
-"""A network of the user's: found by ``module:Class``, made, and checked before it is trusted."""
+"""The user's own network, named ``module:Class``: finding, creating and checking it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
@@ -19,7 +19,7 @@ from reinforce.learner.policies.spaces import VECTOR, ObservationLayout
 
 _NUM_SAMPLES = 3
 _PROBE_STD = 0.3
-"""Deviation of the noise on the parameters when a module is tried a second time."""
+"""Standard deviation of the noise on the parameters for the second trial of a module."""
 
 
 class UnsuitablePolicyError(ConfigError):
@@ -27,7 +27,7 @@ class UnsuitablePolicyError(ConfigError):
 
 
 class CustomBody(nn.Module):
-    """Hands the observation to the user's module as a dict by name, each part in its own shape."""
+    """Passes observations to the user's module as a dict by name, each part in its own shape."""
 
     def __init__(self, layout: ObservationLayout, module: nn.Module) -> None:
         super().__init__()
@@ -59,9 +59,9 @@ class CustomBody(nn.Module):
 
 
 def num_weights_of_class(architecture: PolicyArchitecture) -> int | None:
-    """Return how many weights a policy with the user's network has, without memory for them.
+    """Return the number of weights of a policy with the user's network, without allocating them.
 
-    None: the class cannot be made like that.
+    None if the class cannot be created that way.
     """
     meta = torch.device("meta")
     with suppress(Exception), catch_warnings(), torch.random.fork_rng(devices=[]), meta:
@@ -90,9 +90,9 @@ def make_custom_body(architecture: PolicyArchitecture, generator: torch.Generato
     """Return the user's network; its initial weights follow from the generator's seed alone.
 
     Raises:
-        UnsuitablePolicyError: It cannot be found or made, or is random, or mixes the rows of a
-            batch, or returns something else than [n, num_outputs] finite numbers, or numbers that
-            no parameter has a gradient from.
+        UnsuitablePolicyError: It cannot be found or created, is random, mixes the rows of a batch,
+            does not return [n, num_outputs] finite numbers, or has no gradient with respect to its
+            parameters.
     """
     layout, num_outputs = architecture.observation, architecture.action.num_outputs
     shapes = _shapes(layout)
@@ -129,7 +129,7 @@ def make_custom_body(architecture: PolicyArchitecture, generator: torch.Generato
 
 @contextmanager
 def _blamed(complaint: str) -> Iterator[None]:
-    """Turn whatever a user's module raises into a complaint about it."""
+    """Turn any error in a user's module into an ``UnsuitablePolicyError``."""
     try:
         yield
     except UnsuitablePolicyError:
@@ -146,9 +146,9 @@ def _refuse_what_is_not_a_policy(where: str, module: nn.Module) -> None:
         own = [*part.parameters(recurse=False), *part.buffers(recurse=False)]
         if any(map(nn.parameter.is_lazy, own)):
             raise UnsuitablePolicyError(
-                f"{where} holds {what}, which has no weights before it has seen an observation: "
-                "they have to be there at once, for they travel as one vector; use the layer "
-                "without Lazy, with its inputs counted from observation_shapes"
+                f"{where} holds {what}, which has no weights until it has seen an observation, but "
+                "weights must exist at once, because they travel as one vector; use the layer "
+                "without Lazy, and compute its inputs from observation_shapes"
             )
         if isinstance(part, nn.modules.batchnorm._BatchNorm | nn.RReLU):
             way_out = "take it out (LayerNorm is fine)"
@@ -157,14 +157,14 @@ def _refuse_what_is_not_a_policy(where: str, module: nn.Module) -> None:
             way_out = _without_dropout(module, name)
         if way_out:
             raise UnsuitablePolicyError(
-                f"{where} holds {what}: the learner recomputes the probability of each action, and "
-                "with a network that is random or that depends on the rest of the batch it would "
-                f"not be that of the policy that acted; {way_out}"
+                f"{where} holds {what}: the learner recomputes the probability of each action, "
+                "which would change with a network that is random or depends on the rest of the "
+                f"batch; {way_out}"
             )
 
 
 def _without_dropout(module: nn.Module, name: str) -> str:
-    """Return how to be rid of the dropout of a part; a library's module may have made it."""
+    """Return how to remove a part's dropout, which a library's module may have created."""
     containers = nn.Sequential | nn.ModuleList | nn.ModuleDict
     for end in [index for index, letter in enumerate(f"{name}.") if letter == "."]:
         maker = module.get_submodule(name[:end])
@@ -174,20 +174,20 @@ def _without_dropout(module: nn.Module, name: str) -> str:
     if isinstance(maker, nn.modules.dropout._DropoutNd):
         return "take it out, or set its p to 0"
     return (
-        f"make {type(maker).__name__} at {name[:end]!r} without dropout (dropout=0 in the modules "
-        "of Torch)"
+        f"create {type(maker).__name__} at {name[:end]!r} without dropout (dropout=0 in Torch's "
+        "modules)"
     )
 
 
 def _refuse_what_does_not_travel(
     where: str, module: nn.Module, make_other: Callable[[], nn.Module]
 ) -> None:
-    """Weights are one vector of float32; whatever else a module holds has to be the same anywhere.
+    """Check that all state is either float32 weights or the same in every process.
 
     Args:
-        where: The setting that named the module.
-        module: As the seed of this process made it.
-        make_other: Makes the module again, as another seed does.
+        where: The setting that names the module.
+        module: The module, created with this process's seed.
+        make_other: Creates the module with another seed.
     """
     parameters, buffers = dict(module.named_parameters()), dict(module.named_buffers())
     constants = {
@@ -205,16 +205,16 @@ def _refuse_what_does_not_travel(
     for name, tensor in constants.items():
         if name not in others or not torch.equal(tensor, others[name]):
             raise UnsuitablePolicyError(
-                f"{where} fills the buffer {name!r} of {tensor.dtype} at random: every process "
-                "would have another one, for only float32 travels to the workers; keep it as "
-                "float32, or draw it with a generator of its own and a fixed seed"
+                f"{where} fills the buffer {name!r} of {tensor.dtype} at random: it would differ "
+                "in every process, because only float32 travels to the workers; keep it as "
+                "float32, or draw it with its own generator and a fixed seed"
             )
 
 
 def _try(where: str, body: CustomBody, num_outputs: int) -> None:
-    """Compare the outputs of rows together with those of each alone, as worker and learner ask.
+    """Compare the outputs for a batch, as the learner computes them, with those for single rows.
 
-    And once more with other parameters: from a last layer of zeros comes the same, whatever it is.
+    Then repeat it with other parameters: a last layer of zeros always gives the same output.
     """
     for is_moved in (False, True):
         with _moved(body) if is_moved else nullcontext():
@@ -223,7 +223,7 @@ def _try(where: str, body: CustomBody, num_outputs: int) -> None:
         is_finite = bool(torch.isfinite(together).all())
         if shape != (_NUM_SAMPLES, num_outputs) or not (is_finite or is_moved):
             raise UnsuitablePolicyError(
-                f"{where} returns shape {shape} for {_NUM_SAMPLES} observations; it has to return "
+                f"{where} returns shape {shape} for {_NUM_SAMPLES} observations; it must return "
                 f"[{_NUM_SAMPLES}, {num_outputs}] finite numbers: the logits and means of the "
                 "action space"
             )
@@ -232,15 +232,15 @@ def _try(where: str, body: CustomBody, num_outputs: int) -> None:
             together, alone, atol=tolerance, equal_nan=True
         ):
             raise UnsuitablePolicyError(
-                f"{where} gives an observation another output when it comes with others, at "
-                "another time, or in step instead of forward; the learner could not recompute the "
+                f"{where} gives a different output for the same observation in a batch, at another "
+                "time, or in step instead of forward; the learner could not recompute the "
                 "probability of an action"
             )
 
 
 @contextmanager
 def _moved(body: CustomBody) -> Iterator[None]:
-    """Add noise to the parameters in here; not to a copy, for not every module can be copied."""
+    """Add noise to the parameters meanwhile; not to a copy, because some modules have none."""
     parameters = list(body.parameters())
     before = [parameter.detach().clone() for parameter in parameters]
     with torch.no_grad():
@@ -254,11 +254,11 @@ def _moved(body: CustomBody) -> Iterator[None]:
 
 
 def _refuse_what_cannot_learn(where: str, body: CustomBody) -> None:
-    """Ask for a gradient as the learner will."""
+    """Compute a gradient as the learner does."""
     lengths = (np.array([_NUM_SAMPLES]),) if body.state_size else ()
     parameters = [parameter for parameter in body.parameters() if parameter.requires_grad]
     reached: tuple[Tensor | None, ...] = ()
-    with _blamed(f"{where} acts, and fails when it is asked for a gradient"), torch.enable_grad():
+    with _blamed(f"{where} acts, but fails when computing a gradient"), torch.enable_grad():
         outputs = body(_sample(body._layout), *lengths)
         # Weighted, for the sum of what a softmax returns is the same whatever it is given.
         weighted = (outputs * torch.randn_like(outputs)).sum()
@@ -267,13 +267,13 @@ def _refuse_what_cannot_learn(where: str, body: CustomBody) -> None:
     if not any(gradient is not None and gradient.any() for gradient in reached):
         raise UnsuitablePolicyError(
             f"{where} cannot learn: its outputs have no gradient with respect to its parameters, "
-            "or one of zeros, so no update would change them; compute them from the parameters by "
-            "differentiable operations, without torch.no_grad, detach, argmax or NumPy on the way"
+            "or only zeros, so no update would change them; compute them from the parameters with "
+            "differentiable operations, without torch.no_grad, detach, argmax or NumPy in between"
         )
 
 
 def _outputs(where: str, body: CustomBody) -> tuple[Tensor, Tensor]:
-    """Return outputs for all samples at once, and those for one after the other."""
+    """Return outputs for all samples at once, and for one after the other."""
     parts = _sample(body._layout)
     rows = [{name: part[i : i + 1] for name, part in parts.items()} for i in range(_NUM_SAMPLES)]
     shapes = {name: tuple(part.shape) for name, part in body._named(parts).items()}

@@ -1,7 +1,7 @@
 """A policy's network without its class: a program for Torch, a graph for ONNX Runtime.
 
-Both are written by Torch from what the module computes, so a module of the user's own needs nothing
-of its code afterwards.
+Torch writes both from the module's operations, so a user's module needs none of its code
+afterwards.
 """
 
 import json
@@ -22,23 +22,23 @@ from reinforce.learner.networks.network import PolicyNetwork
 from reinforce.learner.policies.spaces import VECTOR
 
 _EXAMPLE_ROWS = 2
-"""Torch takes a single row for a size that never changes."""
+"""More than one, because Torch treats a single row as a constant size."""
 
 _STREAMS = (1, 2)
-"""Standard output and standard error, as the system numbers them."""
+"""File descriptors of standard output and standard error."""
 
 
 class UnexportableNetworkError(ConfigError):
-    """A network that Torch cannot write down; the message says why and what to do."""
+    """A network that Torch cannot export; the message says why and what to do."""
 
 
 class NetworkProgram(nn.Module):
     """The network as a function of plain tensors: the numbers, each image, the memory.
 
     The numbers are [n, vector_size] float32, categories among them one-hot; images are uint8 [n,
-    ...]; the memory is [n, state_size] float32. What a policy does not have is left out. The result
-    are the parameters of the distribution, [n, num_outputs + num_gaussians], and the new memory if
-    there is one.
+    ...]; the memory is [n, state_size] float32. Inputs that a policy lacks are left out. The
+    outputs are the parameters of the distribution, [n, num_outputs + num_gaussians], and the new
+    memory if there is one.
     """
 
     def __init__(self, network: PolicyNetwork) -> None:
@@ -49,7 +49,7 @@ class NetworkProgram(nn.Module):
         self._names += [leaf.name for leaf in layout.pixel_leaves]
 
     def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """Return the parameters, and the new memory of a network that remembers."""
+        """Return the parameters, and the new memory if there is one."""
         network, num_parts = self.network, len(self._names)
         parts = dict(zip(self._names, inputs[:num_parts], strict=True))
         if VECTOR in parts:
@@ -69,7 +69,7 @@ class NetworkProgram(nn.Module):
 
 
 def write_program(file: Path, network: PolicyNetwork, kind: str) -> None:
-    """Write a ``.pt2`` file, for any number of rows, that holds no pickle.
+    """Write a ``.pt2`` file without pickles, for any number of rows.
 
     Args:
         file: To write.
@@ -84,8 +84,8 @@ def write_program(file: Path, network: PolicyNetwork, kind: str) -> None:
     any_rows = (tuple({0: Dim.DYNAMIC} for _ in inputs),)
     with _blamed(
         f"policy.kind = {kind!r} cannot be exported by torch.export",
-        "its steps must not depend on what is in its tensors, and the number of rows has to be "
-        "taken from tensor.shape, not from len(tensor)",
+        "its steps must not depend on the values of tensors; take the number of rows from "
+        "tensor.shape, not from len(tensor)",
     ):
         exported = export(program, inputs, dynamic_shapes=any_rows, strict=False)
         exported.example_inputs = None  # Torch would pickle them
@@ -94,13 +94,13 @@ def write_program(file: Path, network: PolicyNetwork, kind: str) -> None:
     if pickled:
         raise UnexportableNetworkError(
             f"policy.kind = {kind!r} cannot be exported: torch {torch.__version__} stores "
-            f"{', '.join(pickled)} as a pickle, which would run code where it is loaded; hold "
-            "nothing but plain tensors"
+            f"{', '.join(pickled)} as a pickle, which would run code when it is loaded; hold only "
+            "plain tensors"
         )
 
 
 def _pickles_of(file: Path) -> Iterator[str]:
-    """Yield what of a ``.pt2`` file is pickled."""
+    """Yield the pickled parts of a ``.pt2`` file."""
     with zipfile.ZipFile(file) as archive:
         for member in archive.infolist():
             if member.filename.endswith(".pt") and member.file_size:
@@ -119,11 +119,11 @@ def write_network_graph(
 ) -> None:
     """Write the same as an ONNX graph, with these names of inputs and outputs.
 
-    With Torch's exporter of traces. Its successor needs one more package; a trace is as good here:
-    ``write_program`` has refused networks whose steps depend on what they see.
+    Uses Torch's exporter of traces. Its successor needs another package, and a trace is as good
+    here: ``write_program`` has refused networks whose steps depend on their input.
 
     Raises:
-        UnexportableNetworkError: There is no ONNX operator for something that it does.
+        UnexportableNetworkError: ONNX has no operator for one of its operations.
     """
     program, (inputs, outputs) = NetworkProgram(network), names
     with (
@@ -150,7 +150,7 @@ def write_network_graph(
 
 @contextmanager
 def _blamed(complaint: str, way_out: str) -> Iterator[None]:
-    """Turn whatever Torch raises into a complaint about the user's network."""
+    """Turn any error of Torch into an ``UnexportableNetworkError``."""
     try:
         with _silenced():
             yield
@@ -161,7 +161,7 @@ def _blamed(complaint: str, way_out: str) -> Iterator[None]:
 
 @contextmanager
 def _silenced() -> Iterator[None]:
-    """Drop what Torch prints of a graph that it cannot write: pages, some of them from C++."""
+    """Hide the pages that Torch prints, partly from C++, about a graph that it cannot write."""
     with (
         Path(os.devnull).open("w") as nowhere,
         redirect_stdout(nowhere),

@@ -1,8 +1,8 @@
-"""A policy that remembers: a gated recurrent unit, recomputed from the start of each episode.
+"""A policy with a memory: a gated recurrent unit, recomputed from the start of each episode.
 
 Workers carry one state per episode from step to step. The learner recomputes whole episodes from
-their first step with the weights that it differentiates, so its log-probabilities are those of the
-policy itself, never of a stored state that older weights made.
+their first step with the current weights, so its log-probabilities never depend on stored states
+from older weights.
 """
 
 import numpy as np
@@ -55,12 +55,12 @@ class GRUBody(nn.Module):
 
 
 def packing(episode_lengths: NDArray[np.int64]) -> tuple[Tensor, Tensor, Tensor]:
-    """Return how rows of episodes one after the other become time-major without any padding.
+    """Return how to reorder rows of concatenated episodes by time, without padding.
 
     Returns:
-        order: [n] rows in the order of time, the longest episode first among equals.
-        inverse: [n] where each row went.
-        widths: [T] episodes that reach each step, never rising.
+        order: [n] rows in order of time, longest episode first.
+        inverse: [n] the new position of each row.
+        widths: [T] episodes that reach each step, never increasing.
     """
     steps = step_indices(episode_lengths)
     lengths = np.repeat(episode_lengths, episode_lengths)

@@ -1,4 +1,4 @@
-"""What the networks are made of: activations, dense layers and how they are initialised."""
+"""Building blocks of the networks: activations and dense layers with their initialisation."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -12,9 +12,9 @@ from reinforce.configs.learning import Activation
 
 
 class Tanh(nn.Module):
-    """The hyperbolic tangent; on the CPU that of NumPy, as the workers compute it.
+    """The hyperbolic tangent; on the CPU NumPy's, which the workers use.
 
-    It has the same bits there, and takes a sixth of the time of Torch's
+    So the bits are the same, and it takes a sixth of the time of Torch's
     (docs/decisions/0076-tanh-and-freed-memory.md).
     """
 
@@ -46,8 +46,8 @@ Parts: TypeAlias = dict[str, Tensor]
 """Observations [n, ...] by field: the float32 ``VECTOR``, if there is one, and uint8 images."""
 
 _LAST_LAYER_GAIN = 0.01
-"""A near-uniform start: no action is favoured before there is a reason
-(Andrychowicz et al. 2021, arXiv:2006.05990, section 3.2)."""
+"""Near-uniform at the start: no action is favoured before there is a reason (Andrychowicz et al.
+2021, arXiv:2006.05990, section 3.2)."""
 
 
 ACTIVATIONS: dict[Activation, type[nn.Module]] = {"tanh": Tanh, "relu": nn.ReLU}
@@ -76,7 +76,7 @@ def dense_layers(
 def orthogonal_linear(
     inputs: int, outputs: int, gain: float, generator: torch.Generator
 ) -> nn.Linear:
-    """Return a layer with orthogonal weights and no bias to begin with."""
+    """Return a layer with orthogonal weights and zero biases."""
     layer = nn.Linear(inputs, outputs)
     nn.init.orthogonal_(layer.weight, gain, generator)
     nn.init.zeros_(layer.bias)

@@ -1,4 +1,4 @@
-"""The policy as the learner differentiates it: from observations to distribution parameters."""
+"""The differentiable policy: from observations to distribution parameters."""
 
 from collections.abc import Callable
 from typing import Any
@@ -27,12 +27,12 @@ _INITIAL_LOG_STD = -0.5
 class PolicyNetwork(nn.Module):
     """Maps observations to the parameters of the distribution over actions.
 
-    A body of the architecture's kind says logits and means; log standard deviations, one per
-    component of a Gaussian and the same in every state, are parameters beside it. Neither dropout
-    nor batch normalisation: the recomputed log-probabilities would no longer be those of the policy
-    that acted.
+    A body of the architecture's kind computes logits and means. Log standard deviations are
+    separate parameters, one per component of a Gaussian and the same in every state. There is
+    neither dropout nor batch normalisation: the recomputed log-probabilities would no longer be
+    those of the policy that acted.
 
-    It is made on the CPU, so that it begins with the same weights wherever it computes.
+    It is created on the CPU, so that its initial weights are the same on every device.
 
     Raises:
         UnsuitablePolicyError: The user's class cannot be used.
@@ -60,13 +60,13 @@ class PolicyNetwork(nn.Module):
 
     @property
     def state_size(self) -> int:
-        """Numbers that are remembered from step to step; 0 for a policy that is not recurrent."""
+        """Size of the memory from step to step; 0 for a policy that is not recurrent."""
         return int(getattr(self.body, "state_size", 0))
 
     def parts(self, observations: NDArray[Any] | Tensor) -> Parts:
         """Return rows of observations as tensors, normalised if the architecture says so.
 
-        They are normalised before they go to the device: on the CPU, where the workers do it.
+        They are normalised before they go to the device: on the CPU, as by the workers.
         """
         if isinstance(observations, Tensor):
             observations = observations.numpy()
@@ -95,9 +95,9 @@ class PolicyNetwork(nn.Module):
 
         Args:
             observations: [n, ...] rows of ``ObservationLayout``.
-            episode_lengths: For a recurrent policy, the steps of the whole episodes that the rows
-                are, with sum n.
-            body: Another way to compute what ``self.body`` does (``learner.device``).
+            episode_lengths: For a recurrent policy, the steps of each episode in the rows, with sum
+                n.
+            body: A replacement for ``self.body`` (``learner.device``).
         """
         body, parts = self.body if body is None else body, self.parts(observations)
         outputs = body(parts, episode_lengths) if self.state_size else body(parts)
@@ -110,7 +110,7 @@ class PolicyNetwork(nn.Module):
         return self.with_log_stds(outputs), states
 
     def flat_weights(self) -> NDArray[np.float32]:
-        """Return a copy of all parameters as one vector, then buffers, then the statistics."""
+        """Return a copy of all parameters, buffers and statistics, in this order, as one vector."""
         vector = nn.utils.parameters_to_vector(self._weights()).detach().cpu()
         if self._statistics is not None:
             vector = torch.cat([vector, self._statistics.flatten()])
@@ -141,19 +141,19 @@ class PolicyNetwork(nn.Module):
         self._statistics = torch.tensor(values).reshape(2, -1)
 
     def _weights(self) -> list[Tensor]:
-        """Return parameters and buffers: a user's module may fill a buffer at random, once."""
+        """Return parameters and buffers: a user's module may initialise a buffer at random."""
         buffers = [buffer for buffer in self.buffers() if buffer.is_floating_point()]
         return [*self.parameters(), *buffers]
 
     def with_log_stds(self, outputs: Tensor) -> Tensor:
-        """Return the parameters of distributions from what the body says of them."""
+        """Return the parameters of distributions from the outputs of the body."""
         if self.log_stds is None:
             return outputs
         return torch.cat([outputs, self.log_stds.expand(outputs.shape[0], -1)], dim=1)
 
 
 def loaded_network(architecture: PolicyArchitecture, weights: Weights) -> PolicyNetwork:
-    """Return the network with these weights, for those who want them by name.
+    """Return the network with these weights, for access by name.
 
     Raises:
         ValueError: Their number does not fit the architecture.
@@ -164,7 +164,7 @@ def loaded_network(architecture: PolicyArchitecture, weights: Weights) -> Policy
 
 
 class TorchPolicy(Policy):
-    """The learner's network, used forwards only, one thread of Torch; NumPy samples."""
+    """The learner's network for acting: forward passes in one Torch thread; NumPy samples."""
 
     def __init__(self, architecture: PolicyArchitecture) -> None:
         super().__init__(architecture)

@@ -1,6 +1,6 @@
-"""Distributions over actions as the learner differentiates them, in Torch.
+"""Differentiable distributions over actions, in Torch.
 
-``learner.policies.distributions`` is the same for workers; tests hold the two equal.
+``learner.policies.distributions`` is the same for workers; tests compare the two.
 """
 
 import math
@@ -22,7 +22,7 @@ from reinforce.learner.policies.spaces import (
 
 _HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
 _NUM_NODES = 24
-"""Points of the quadrature for what tanh does to an entropy."""
+"""Quadrature points for the effect of tanh on an entropy."""
 
 _NODES, _NODE_WEIGHTS = (
     torch.from_numpy(values.astype(np.float32))
@@ -35,7 +35,7 @@ class TorchDistribution(ABC):
 
     @abstractmethod
     def log_prob(self, actions: Tensor) -> Tensor:
-        """Return the log-probabilities of actions [n, ...]; of Gaussians, log-densities."""
+        """Return the log-probabilities of actions [n, ...]; for Gaussians, log-densities."""
 
     @abstractmethod
     def entropy(self) -> Tensor:
@@ -52,9 +52,9 @@ def make_torch_distribution(
     """Return the distributions that [n, num_outputs + num_gaussians] parameters describe.
 
     Args:
-        layout: Of the actions.
+        layout: The layout of the actions.
         parameters: What ``learner.networks.network.PolicyNetwork`` returns.
-        masks: [n, num_choices] bool, the choices that were allowed, or None for all.
+        masks: [n, num_choices] bool, the allowed choices, or None for all.
     """
     if masks is not None:
         parameters = parameters.masked_fill(~masks, float(IMPOSSIBLE))
@@ -112,7 +112,7 @@ class _Bernoulli(TorchDistribution):
 
 
 class _Gaussian(TorchDistribution):
-    """Normal numbers, squashed by tanh into the bounds where there are two.
+    """Normal numbers, squashed by tanh into the bounds if there are two.
 
     The actions are the values *before* the tanh; the density is that of the environment's action:
     ``log N(u) - log((high - low) / 2) - log(1 - tanh(u)^2)``

@@ -1,1 +1,1 @@
-"""The policy without Torch: what it sees, does and records."""
+"""The policy without Torch: observations, actions and trajectories."""

@@ -1,4 +1,4 @@
-"""All of a policy but its weights: what it sees, what it does, and the network between."""
+"""A policy without its weights: observations, actions, and the network between them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,18 +18,18 @@ from reinforce.learner.policies.spaces import (
 
 @dataclass(frozen=True)
 class PolicyArchitecture:
-    """From an observation's leaves to the parameters of a distribution over actions.
+    """How a policy maps an observation's leaves to the parameters of a distribution over actions.
 
     Attributes:
-        observation: What it sees.
-        action: What it does.
-        hidden_sizes: Units of each hidden layer; empty for a linear policy. Of ``gru`` the last one
-            is its memory.
+        observation: Layout of the observations.
+        action: Layout of the actions.
+        hidden_sizes: Units of each hidden layer; empty for a linear policy. In ``gru``, the last
+            one is its memory.
         activation: Applied after each hidden layer.
-        kind: ``mlp``, ``cnn``, ``gru``, or ``module:Class`` of the user.
-        normalize_observations: Whether the weights hold statistics of the observations.
+        kind: ``mlp``, ``cnn``, ``gru``, or the user's ``module:Class``.
+        normalize_observations: Whether the weights include observation statistics.
         arguments: Keyword arguments of the user's class.
-        channels: Where the channels of images are; None where their shapes say it.
+        channels: Where the channels of images are; None if the shapes decide.
     """
 
     observation: ObservationLayout
@@ -61,7 +61,7 @@ class PolicyArchitecture:
 
     @property
     def num_features(self) -> int:
-        """Numbers that the first fully connected layer is given."""
+        """Inputs of the first fully connected layer."""
         if self.kind == "mlp":
             return self.observation.flat_size
         features = [
@@ -95,7 +95,7 @@ class PolicyArchitecture:
 
     @property
     def num_parameters(self) -> int:
-        """Length of the flat vector of weights, of all kinds but a class of the user's."""
+        """Length of the flat vector of weights, for all kinds but the user's own class."""
         num = sum(prod(shape) for shape in self.parameter_shapes)
         if self.kind != "mlp":
             leaves = self.observation.pixel_leaves
@@ -123,21 +123,21 @@ _NATURE = (
 """For images of 36 pixels or more (Mnih et al. 2015, Nature 518)."""
 
 _SMALL: tuple[ImageLayer, ...] = (ImageLayer(32, 3, (1, 1), 1), ImageLayer(64, 3, (1, 1), 1))
-"""For smaller images, which Nature's first kernel would swallow whole."""
+"""For smaller images, which Nature's first kernel would cover entirely."""
 
 _SMALLEST_FOR_NATURE = 36
 _NUM_COLOURS = 4
-"""Red, green, blue and opacity; more channels than that may as well be a side."""
+"""Most channels of a colour image: a larger dimension may be a side."""
 
 _LONGEST_SIDE = 8
-"""Longest side of what leaves the layers for smaller images; halvings are added until it fits."""
+"""Longest side after the layers for smaller images; halving layers are added until it fits."""
 
 
 def image_size(shape: tuple[int, ...], channels: Channels | None) -> tuple[int, int, int]:
     """Return (channels, height, width) of an image in any of the usual orders.
 
     (h, w) is gray; a stack of k images, (k, h, w, c) or (k, c, h, w), is one whose channels are put
-    side by side. ValueError if the channels are neither named nor told by the shape.
+    side by side. ValueError if neither ``channels`` nor the shape says where the channels are.
     """
     if len(shape) == 2:
         return 1, *shape
@@ -147,14 +147,14 @@ def image_size(shape: tuple[int, ...], channels: Channels | None) -> tuple[int, 
             return prod(stack) * last, first, middle
         case False:
             return prod(stack) * first, middle, last
-    raise ValueError(f"shape {shape} does not tell where the channels are; set policy.channels")
+    raise ValueError(f"shape {shape} does not show where the channels are; set policy.channels")
 
 
 def channels_are_last(shape: tuple[int, ...], channels: Channels | None) -> bool | None:
-    """Return whether an image is (..., h, w, c), not (..., c, h, w); None if nobody can tell.
+    """Return whether an image is (..., h, w, c), not (..., c, h, w); None if it is ambiguous.
 
-    Unless ``channels`` says it, two equal sides are height and width, and of unequal ones the
-    smaller end is the channels if it has as few as a colour.
+    Without ``channels``, two equal sides are height and width; if all differ, the smaller end is
+    the channels if it is at most four.
     """
     if len(shape) == 2:
         return False
@@ -181,7 +181,7 @@ def image_layers(height: int, width: int) -> tuple[ImageLayer, ...]:
 
 
 def num_features(shape: tuple[int, ...], channels: Channels | None) -> int:
-    """Return how many numbers the convolutions make of an image of this shape."""
+    """Return the number of outputs of the convolutions for an image of this shape."""
     _, height, width = image_size(shape, channels)
     layers = image_layers(height, width)
     for _, kernel, stride, padding in layers:
@@ -191,7 +191,7 @@ def num_features(shape: tuple[int, ...], channels: Channels | None) -> int:
 
 
 def num_filter_weights(shape: tuple[int, ...], channels: Channels | None) -> int:
-    """Return how many weights and biases the convolutions over an image of this shape have."""
+    """Return the number of weights and biases of the convolutions for an image of this shape."""
     num_channels, height, width = image_size(shape, channels)
     num = 0
     for filters, kernel, _, _ in image_layers(height, width):
@@ -201,9 +201,9 @@ def num_filter_weights(shape: tuple[int, ...], channels: Channels | None) -> int
 
 
 def differences(theirs: PolicyArchitecture, ours: PolicyArchitecture) -> str:
-    """Return a line for each part, and of ``mlp`` each tensor, in which two policies differ.
+    """Return a line for each part in which two policies differ; for ``mlp``, each tensor.
 
-    Without secrets.
+    Secrets are hidden.
     """
     lines = [
         f"{name}: {without_secrets(one)} there, {without_secrets(other)} here"

@@ -1,11 +1,11 @@
-"""Distributions over actions as workers sample them, in plain NumPy.
+"""Distributions over actions for sampling, in plain NumPy.
 
-``learner.networks.torch_distributions`` is the same in Torch, differentiable; tests hold the two
-equal to each other and to ``torch.distributions``. All chance comes in as uniform numbers.
+``learner.networks.torch_distributions`` is the differentiable version in Torch; tests compare the
+two with each other and with ``torch.distributions``. All randomness comes in as uniform numbers.
 
-Sampling and its log-probabilities are apart: a step needs an action at once, and the price of a
-step is its number of calls; the log-probabilities of thousands of steps cost no more calls than
-those of one (docs/decisions/0071-log-probabilities-in-blocks.md).
+Sampling and log-probabilities are separate: a step needs only the action, and its cost is the
+number of calls; the log-probabilities of thousands of steps take no more calls than those of one
+(docs/decisions/0071-log-probabilities-in-blocks.md).
 """
 
 from abc import ABC, abstractmethod
@@ -26,12 +26,12 @@ IMPOSSIBLE = np.float32(-1e9)
 """Logit of a choice that a mask forbids: its probability is exactly 0, and 0 times it is 0."""
 
 _FEW_COLUMNS = 8
-"""Up to so many logits are faster to compute with once they are copied apart."""
+"""Up to this many logits, computing is faster on a copy with each column contiguous."""
 
 _HALF_LOG_TAU = 0.5 * np.log(2 * np.pi)
 
 Parameters = NDArray[np.float32]
-"""[n, ...] of distributions: logits; of Gaussians the means, then log standard deviations."""
+"""[n, ...] parameters of distributions: logits, or means followed by log standard deviations."""
 
 Masks = NDArray[np.bool_] | None
 """[n, num_choices] which choices are allowed, or None for all."""
@@ -40,7 +40,8 @@ Masks = NDArray[np.bool_] | None
 def masked(parameters: Parameters, masks: Masks) -> Parameters:
     """Return parameters under which only allowed choices are possible.
 
-    There are masks only where every part of an action is a choice: their columns are the logits'.
+    Masks exist only if every part of an action is a choice, so their columns are those of the
+    logits.
     """
     return parameters if masks is None else np.where(masks, parameters, IMPOSSIBLE)
 
@@ -49,16 +50,16 @@ class Distribution(ABC):
     """A family of distributions over actions, one member per row of parameters."""
 
     def noise(self, uniforms: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return all chance of n actions, made of uniform numbers in [0, 1).
+        """Return the random numbers for n actions, from uniform numbers in [0, 1).
 
-        Both are [n, num_uniforms], or [n] of one choice among several. No parameters are needed:
-        that of many steps can be made at once.
+        Both are [n, num_uniforms], or [n] for a single choice. Parameters are not needed, so the
+        numbers for many steps can be made at once.
         """
         return uniforms
 
     @abstractmethod
     def sample(self, parameters: Parameters, noise: NDArray[np.float64]) -> NDArray[Any]:
-        """Return [n, ...] actions, which ``noise`` decides."""
+        """Return [n, ...] actions, determined by ``noise``."""
 
     @abstractmethod
     def log_prob(self, parameters: Parameters, actions: NDArray[Any]) -> NDArray[Any]:
@@ -66,7 +67,7 @@ class Distribution(ABC):
 
     @abstractmethod
     def mode(self, parameters: Parameters) -> NDArray[Any]:
-        """Return [n, ...] the greedy actions: of equally probable choices the first."""
+        """Return [n, ...] the greedy actions: among equally probable choices, the first."""
 
 
 def make_distribution(layout: ActionLayout) -> Distribution:
@@ -97,10 +98,10 @@ class Categorical(Distribution):
 
 
 def _shifted(logits: Parameters) -> Parameters:
-    """Return [k, n] the columns of [n, k] logits, with the largest of each row at 0.
+    """Return [k, n] the columns of [n, k] logits, shifted so that the largest of each row is 0.
 
     Their exp is finite. Not in place: a recurrent policy may share the memory of its logits with
-    its state. NumPy is fast along memory: few columns are put one after the other.
+    its state. NumPy is fast along memory, so few columns are stored one after the other.
     """
     columns = logits.T.copy() if logits.shape[1] <= _FEW_COLUMNS else logits.T
     shifted: Parameters = columns - np.maximum.reduce(columns)
@@ -141,7 +142,7 @@ class Joint(Distribution):
     def _split(
         self, parameters: Parameters
     ) -> Iterator[tuple[ActionComponent, Parameters, Distribution]]:
-        """Yield each part, its own columns of the parameters, and its family."""
+        """Yield each part, its columns of the parameters, and its distribution."""
         for columns, family in self._parts:
             outputs, log_stds = columns.outputs, columns.log_stds
             if outputs.stop == log_stds.start:  # nothing between them, as of a lone Gaussian

@@ -1,8 +1,8 @@
-"""Statistics of the observations: counted by the learner, frozen into each version of the weights.
+"""Observation statistics, which the learner collects and freezes into each version of the weights.
 
-A policy that normalises with statistics of its own would be another policy in every process. Here
-they travel at the end of the flat vector of weights: worker and learner use the same, and the
-recomputed log-probabilities are those of the policy that acted.
+If each process used its own statistics, each would have a different policy. Here they travel at the
+end of the flat vector of weights, so worker and learner use the same ones, and the recomputed
+log-probabilities are those of the policy that acted.
 """
 
 from typing import Any
@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 OBSERVATION_LIMIT = 10.0
-"""Normalised observations are cut to +- this: no rare outlier may saturate the network."""
+"""Normalised observations are clipped to +- this, so that no outlier saturates the network."""
 
 _RESOLUTION = 1e-6
 """Deviations below this share of the mean are rounding of float32, not measurements."""
 
 _SMALLEST_DEVIATION = 1e-12
-"""Around a mean of zero, what is smaller is rounding of float64 in a simulator."""
+"""Smaller deviations around a mean of zero are rounding of float64 in a simulator."""
 
 
 class ObservationStatistics:
@@ -44,10 +44,10 @@ class ObservationStatistics:
         self._count = total
 
     def frozen(self) -> NDArray[np.float32]:
-        """Return [2 * vector_size] the means and then the inverse deviations, for the weights.
+        """Return [2 * vector_size] means followed by inverse deviations, for the weights.
 
-        0 and 1 before the first observation, and always for categories. What only rounding changed
-        stays as it is, less its mean; what is small counts in its own unit.
+        0 and 1 before the first observation, and always for categories. Numbers that vary only by
+        rounding are just centred; small numbers are scaled like others.
         """
         if self._count == 0:
             means, inverses = np.zeros_like(self._mean), np.ones_like(self._mean)

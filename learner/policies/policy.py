@@ -1,9 +1,9 @@
-"""The policy as workers act with it; fully connected ones in plain NumPy, without Torch.
+"""The policy for acting; fully connected ones in plain NumPy, without Torch.
 
-A rollout step hands a handful of observations to a small network. At that size the price is the
+A rollout step passes a handful of observations to a small network. At that size the cost is the
 number of calls, not the arithmetic, and NumPy's calls are the cheapest
 (docs/decisions/0003-numpy-inference.md). ``learner.networks.network`` is the same function in
-Torch, differentiable; a test holds the two equal. The other kinds act with that network itself.
+differentiable Torch; a test compares the two. The other kinds act with that network itself.
 """
 
 from abc import ABC, abstractmethod
@@ -32,15 +32,15 @@ _Statistics = list[NDArray[np.float32]] | None
 """Means and inverse deviations, both [n, size]."""
 
 _MOST_REPEATED = 4096
-"""Rows for which biases and statistics are kept; beyond it that saves nothing but takes memory."""
+"""Most rows for which repeated biases and statistics are kept; more save no time."""
 
 
 class Policy(ABC):
-    """Acts with one version of the weights. Not differentiable, and it draws no random numbers.
+    """A policy with one version of the weights. Not differentiable, and draws no random numbers.
 
-    Every row of a call is an episode. A recurrent policy remembers one state for each row of the
-    last call, and overrides ``begin``, ``begin_row`` and ``keep``, which tell it what became of the
-    rows. To the others they mean nothing.
+    Every row of a call is an episode. A recurrent policy keeps one state for each row of the last
+    call. It overrides ``begin``, ``begin_row`` and ``keep``, which report changes of the rows and
+    do nothing in other policies.
     """
 
     def __init__(self, architecture: PolicyArchitecture) -> None:
@@ -58,26 +58,26 @@ class Policy(ABC):
         """Begin another episode in a row."""
 
     def keep(self, rows: NDArray[np.bool_]) -> None:  # noqa: B027
-        """Go on with these rows alone."""
+        """Continue with these rows only."""
 
     @property
     def states(self) -> NDArray[np.float32]:
-        """[n, state_size] what is remembered for each row; without a memory state_size is 0."""
+        """[n, state_size] memory of each row; without a memory, state_size is 0."""
         return np.zeros((0, 0), np.float32)
 
     def remember(self, states: NDArray[np.float32]) -> None:  # noqa: B027
-        """Go on from [n, state_size] states that ``states`` returned."""
+        """Continue from [n, state_size] states that ``states`` returned."""
 
     @abstractmethod
     def parameters(self, observations: NDArray[Any]) -> NDArray[np.float32]:
         """Return [n, num_outputs + num_gaussians] parameters of the distribution over actions.
 
-        For a lone Discrete action these are the [n, num_actions] logits. A recurrent policy moves
-        one step on.
+        For a lone Discrete action these are the [n, num_actions] logits. A recurrent policy
+        advances one step.
         """
 
     def noise(self, uniforms: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return all chance of n actions, made of uniform numbers in [0, 1).
+        """Return the random numbers for n actions, from uniform numbers in [0, 1).
 
         Both are [n, num_uniforms], or [n] for a lone Discrete action.
         """
@@ -90,13 +90,12 @@ class Policy(ABC):
 
         Args:
             observations: [n, ...] rows of ``ObservationLayout``.
-            noise: The only source of chance, from ``noise``.
+            noise: The only source of randomness, from ``noise``.
             masks: [n, num_choices] which choices are allowed, or None for all.
 
         Returns:
             actions: [n, ...] rows of ``ActionLayout``, and the masked parameters that they were
-            drawn under, [n, num_outputs + num_gaussians]: ``Distribution.log_prob`` says of them
-            how probable the actions were.
+                drawn from, [n, num_outputs + num_gaussians], for ``Distribution.log_prob``.
         """
         parameters = masked(self.parameters(observations), masks)
         return self._distribution.sample(parameters, noise), parameters
@@ -162,9 +161,9 @@ class MLPPolicy(Policy):
         return parameters
 
     def _for_rows(self, num_rows: int) -> tuple[_Layers, _Statistics]:
-        """Return weights, biases and statistics, as many of these as rows, or one for all rows.
+        """Return weights, biases and statistics; the latter two once per row, or once for all rows.
 
-        Equal shapes add up twice as fast, so they are repeated, and kept for the next call.
+        Adding equal shapes is twice as fast, so they are repeated and kept for the next call.
         """
         num_rows = num_rows if 1 <= num_rows <= _MOST_REPEATED else 1
         known_rows, layers, statistics = self._repeated  # once: several threads may serve a policy

@@ -1,7 +1,7 @@
-"""Where all chance of a run comes from: its seed, and what the random numbers are for.
+"""The source of all random numbers of a run: its seed and their purpose.
 
-Every generator of a run or a sweep is made of a ``numpy.random.SeedSequence`` of its own, so no two
-of them share numbers, in whatever run, and neighbouring seeds are as unlike each other as any.
+Every generator of a run or a sweep has its own ``numpy.random.SeedSequence``, so no two of them
+share numbers, in any run, and neighbouring seeds are unrelated.
 """
 
 from enum import IntEnum
@@ -9,11 +9,11 @@ from enum import IntEnum
 import numpy as np
 
 SEED_SCHEME = 2
-"""Raised when the same seed begins to mean other numbers. A checkpoint says which one it is of."""
+"""Increased when seeds come to mean other numbers. Checkpoints record it."""
 
 
 class Stream(IntEnum):
-    """What random numbers are for."""
+    """The purpose of random numbers."""
 
     EPISODES = 0
     POLICY_WEIGHTS = 1
@@ -27,10 +27,10 @@ class Stream(IntEnum):
 
 
 def seed_sequence(run_seed: int, stream: Stream, *place: int) -> np.random.SeedSequence:
-    """Return the source of one generator, which follows from nothing but these numbers, >= 0.
+    """Return the seed sequence of one generator, determined by these numbers, >= 0.
 
     Args:
-        run_seed: ``run.seed``; of a sweep, its ``sampler_seed``.
+        run_seed: ``run.seed``; for a sweep, its ``sampler_seed``.
         stream: What for.
         place: Where in the run: the update, the ticket, ...
     """
@@ -38,8 +38,8 @@ def seed_sequence(run_seed: int, stream: Stream, *place: int) -> np.random.SeedS
 
 
 def seed_of(run_seed: int, stream: Stream, *place: int) -> int:
-    """Return that source as a seed of 64 bits, for what takes no ``SeedSequence``.
+    """Return the same as a 64-bit seed, for generators that take no ``SeedSequence``.
 
-    Torch does; its generator on the CPU looks at 32 of them (``mt19937``).
+    Torch is one; its generator on the CPU uses 32 of the bits (``mt19937``).
     """
     return int(seed_sequence(run_seed, stream, *place).generate_state(1, np.uint64)[0])

@@ -1,8 +1,8 @@
 """Spaces as a policy sees them: flat leaves of numbers, categories, pixels and choices.
 
-A nested space is flattened once, into leaves with a fixed order; what travels are plain arrays.
-Everything but pixels becomes one float32 vector per observation, and an action is one flat row.
-Described here in plain data, without Gymnasium; ``workers.spaces`` makes the descriptions.
+A nested space is flattened once into leaves with a fixed order, so plain arrays travel. Everything
+but pixels becomes one float32 vector per observation, and an action is one flat row. These
+descriptions are plain data, without Gymnasium; ``workers.spaces`` makes them.
 """
 
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 Path = tuple[str | int, ...]
-"""Keys from the root to a leaf: a str for a Dict, an int for a Tuple, none where nothing nests."""
+"""Keys from the root to a leaf: a str for a Dict, an int for a Tuple; empty without nesting."""
 
 VECTOR = "(vector)"
-"""Name of the field that holds all numbers of an observation that has pixels, too.
+"""Name of the field for the numbers of an observation that also has pixels.
 
-An image under this name would be taken for it; ``workers.spaces`` refuses one.
+No image may have this name; ``workers.spaces`` refuses one.
 """
 
 
@@ -29,12 +29,12 @@ class ObservationLeaf:
     """One part of an observation.
 
     Attributes:
-        path: Where it is.
+        path: Its place in the space.
         kind: ``numbers`` are copied as float32; ``categories`` become one-hot; ``pixels`` stay
             uint8 until the network.
-        shape: Of the value that the environment gives.
-        counts: Of categories, the number of values of each component.
-        starts: Of categories, the first value of each component.
+        shape: Shape of the environment's value.
+        counts: For categories, the number of values of each component.
+        starts: For categories, the first value of each component.
     """
 
     path: Path
@@ -50,7 +50,7 @@ class ObservationLeaf:
 
     @property
     def size(self) -> int:
-        """Numbers that it is for the policy."""
+        """Its size as numbers for the policy."""
         return sum(self.counts) if self.kind == "categories" else prod(self.shape)
 
     def __str__(self) -> str:
@@ -59,7 +59,7 @@ class ObservationLeaf:
 
 @dataclass(frozen=True)
 class ObservationLayout:
-    """How observations are stored: one row each.
+    """How observations are stored, one row each.
 
     Without pixels a row is a float32 vector [vector_size]; a single image alone is a uint8 array
     of its shape; both together, or several images, are the fields of a structured row.
@@ -72,7 +72,7 @@ class ObservationLayout:
 
     @cached_property
     def vector_leaves(self) -> tuple[ObservationLeaf, ...]:
-        """The leaves that are part of the vector, in its order."""
+        """The leaves in the vector, in its order."""
         return tuple(leaf for leaf in self.leaves if leaf.kind != "pixels")
 
     @cached_property
@@ -87,7 +87,7 @@ class ObservationLayout:
 
     @cached_property
     def flat_size(self) -> int:
-        """Numbers in everything together."""
+        """Numbers in vector and images together."""
         return sum(leaf.size for leaf in self.leaves)
 
     @cached_property
@@ -102,14 +102,14 @@ class ObservationLayout:
 
     @cached_property
     def is_continuous(self) -> NDArray[np.bool_]:
-        """[vector_size] which numbers of the vector are measurements, not categories."""
+        """[vector_size] whether each number of the vector is a measurement, not a category."""
         return np.repeat(
             [leaf.kind == "numbers" for leaf in self.vector_leaves],
             [leaf.size for leaf in self.vector_leaves],
         ).astype(np.bool_)
 
     def empty(self, num_rows: int) -> NDArray[Any]:
-        """Return [num_rows, ...] rows to be written."""
+        """Return [num_rows, ...] uninitialised rows."""
         dtype, shape = self.row_type
         return np.empty((num_rows, *shape), dtype)
 
@@ -141,15 +141,15 @@ class ActionLeaf:
     """One part of an action.
 
     Attributes:
-        path: Where it is.
+        path: Its place in the space.
         kind: ``categorical`` (one choice per component), ``binary`` (a yes or no per component) or
             ``gaussian`` (a number per component).
         shape: Of the value that the environment takes.
         dtype: Of the value that the environment takes.
-        counts: Of categorical, the number of choices of each component.
-        starts: Of categorical, the environment's number for choice 0 of each component.
-        low: Of gaussian, the lower bound of each component; -inf for none.
-        high: Of gaussian, the upper bound.
+        counts: For categorical, the number of choices of each component.
+        starts: For categorical, the environment's number for choice 0 of each component.
+        low: For gaussian, the lower bound of each component; -inf for none.
+        high: For gaussian, the upper bound.
     """
 
     path: Path
@@ -168,12 +168,12 @@ class ActionLeaf:
 
     @property
     def num_outputs(self) -> int:
-        """Numbers that the network says of it: logits, or means."""
+        """Network outputs for it: logits or means."""
         return sum(self.counts) if self.kind == "categorical" else self.size
 
     @property
     def num_uniforms(self) -> int:
-        """Random numbers that a sample takes; normal ones come in pairs."""
+        """Random numbers per sample; normal ones come in pairs."""
         return self.size + (self.size % 2 if self.kind == "gaussian" else 0)
 
     @property
@@ -184,7 +184,7 @@ class ActionLeaf:
 
     @property
     def log_scale(self) -> float:
-        """Sum of log((high - low) / 2) over the squashed components: what tanh is stretched by."""
+        """Sum of log((high - low) / 2), which stretches tanh, over the squashed components."""
         bounds = zip(self.low, self.high, self.is_squashed, strict=True)
         return sum((log(0.5 * (high - low)) for low, high, squashed in bounds if squashed), 0.0)
 
@@ -198,8 +198,8 @@ class ActionLeaf:
 class ActionLayout:
     """How actions are stored: a row of numbers each, int64, or float32 with a Gaussian among them.
 
-    A lone Discrete action is a single int64. Of a squashed component the row holds the value
-    *before* the tanh, from which the log-probability is exact; ``workers.spaces`` squashes it.
+    A lone Discrete action is a single int64. For a squashed component, the row holds the value
+    *before* the tanh, which makes the log-probability exact; ``workers.spaces`` squashes it.
     """
 
     leaves: tuple[ActionLeaf, ...]
@@ -209,7 +209,7 @@ class ActionLayout:
 
     @cached_property
     def is_one_choice(self) -> bool:
-        """It is a lone Discrete space, which nothing nests."""
+        """Whether it is a single Discrete space, not nested."""
         (leaf, *others) = self.leaves
         return not others and leaf.kind == "categorical" and (leaf.shape, leaf.path) == ((), ())
 
@@ -223,12 +223,12 @@ class ActionLayout:
 
     @cached_property
     def num_outputs(self) -> int:
-        """Numbers that the network has to say."""
+        """Number of network outputs."""
         return sum(leaf.num_outputs for leaf in self.leaves)
 
     @cached_property
     def num_gaussians(self) -> int:
-        """Components with a standard deviation, each a parameter of the policy."""
+        """Number of components with a standard deviation, each a parameter of the policy."""
         return sum(leaf.size for leaf in self.leaves if leaf.kind == "gaussian")
 
     @cached_property
@@ -245,25 +245,25 @@ class ActionLayout:
 
     @cached_property
     def choice_starts(self) -> list[int]:
-        """Where in an action mask the choices of each component begin."""
+        """Where the choices of each component begin in an action mask."""
         return [part.outputs.start for part in components_of(self)] if self.num_choices else []
 
     def empty(self, num_rows: int) -> NDArray[Any]:
-        """Return [num_rows, ...] rows to be written."""
+        """Return [num_rows, ...] uninitialised rows."""
         dtype, shape = self.row_type
         return np.empty((num_rows, *shape), dtype)
 
 
 @dataclass(frozen=True)
 class ActionComponent:
-    """A part of the flat arrays that one distribution covers.
+    """The part of the flat arrays that one distribution covers.
 
     Attributes:
-        leaf: Of which it is a part, or all.
+        leaf: The leaf that it is part or all of.
         outputs: Columns of its logits or means among the parameters.
         log_stds: Columns of its log standard deviations among the parameters; empty for most.
-        actions: Columns of its values among the actions; of a choice the index of the one.
-        uniforms: Columns among the random numbers, likewise.
+        actions: Columns of its values among the actions; for a single choice, its index.
+        uniforms: Columns of its random numbers, likewise.
     """
 
     leaf: ActionLeaf
@@ -274,7 +274,7 @@ class ActionComponent:
 
 
 def components_of(layout: ActionLayout) -> list[ActionComponent]:
-    """Return what the flat arrays of a layout consist of, in their order.
+    """Return the parts of a layout's flat arrays, in order.
 
     The parameters of a distribution are a row of the network's outputs, followed by the log
     standard deviations. Each component of a MultiDiscrete is a categorical of its own.
@@ -301,13 +301,13 @@ def components_of(layout: ActionLayout) -> list[ActionComponent]:
 
 
 def _in_words(leaf: ObservationLeaf | ActionLeaf, kind: str) -> str:
-    """Return where a part is, what it is and its shape, as a message has it."""
+    """Return a part's place, kind and shape, for a message."""
     place = ".".join(map(str, leaf.path))
     values = f", {_each(leaf.counts)} values from {_each(leaf.starts)}" if leaf.counts else ""
     return f"{place + ': ' if place else ''}{kind} of shape {leaf.shape}{values}"
 
 
 def _each(numbers: Sequence[float]) -> str:
-    """Return the one number that they all are, or all of them."""
+    """Return the number if all are equal, or else all of them."""
     first, *others = dict.fromkeys(numbers)
     return str(numbers) if others else str(first)

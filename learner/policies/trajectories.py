@@ -1,4 +1,4 @@
-"""Whole episodes as they travel from a worker to the learner: flat, concatenated, unpadded."""
+"""Whole episodes on their way from a worker to the learner: flat, concatenated, unpadded."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -24,15 +24,15 @@ class Trajectories:
         policy_version: Version of the weights that played.
         observations: [B, ...] what the policy saw before each action, rows of
             ``ObservationLayout``.
-        actions: [B, ...] what it did, as the policy emits it: rows of ``ActionLayout``.
+        actions: [B, ...] what it did, as rows of ``ActionLayout``.
         rewards: [B] float64, in the environment's unit; ``rewards[t]`` was paid for ``actions[t]``.
         behavior_log_probs: [B] float32, log-probability (nats) of the action when it was taken.
             The learner recomputes its own; these measure drift and staleness.
         episode_lengths: [E] int64, steps, each >= 1.
         terminated: [E] bool, the environment reached a terminal state.
-        truncated: [E] bool, a limit of time ended the episode. Both may hold.
-        final_observations: [E, ...] what stood after the last action; no action was taken on it.
-        action_masks: [B, num_choices] which choices were allowed; None where all are, always.
+        truncated: [E] bool, a time limit ended the episode. Both may be true.
+        final_observations: [E, ...] what the policy saw after the last action.
+        action_masks: [B, num_choices] which choices were allowed; None if all always are.
 
     Raises:
         ValueError: The shapes contradict each other, or an episode is empty or has no end.
@@ -52,7 +52,9 @@ class Trajectories:
     def __post_init__(self) -> None:
         num_steps, num_episodes = len(self.rewards), len(self.episode_lengths)
         if num_episodes == 0 or (self.episode_lengths < 1).any():
-            raise ValueError(f"episode_lengths = {self.episode_lengths} must be >= 1, and not none")
+            raise ValueError(
+                f"episode_lengths = {self.episode_lengths} must all be >= 1, and at least one"
+            )
         if int(self.episode_lengths.sum()) != num_steps:
             raise ValueError(
                 f"episode_lengths sum to {self.episode_lengths.sum()} steps, rewards hold "
@@ -98,7 +100,7 @@ class Trajectories:
 
     @property
     def sha256(self) -> str:
-        """Hexadecimal digest of every array, bit by bit, and of the version."""
+        """Hexadecimal digest of the version and every bit of the arrays."""
         arrays = {name: getattr(self, name) for name in self.array_names}
         return arrays_sha256({**arrays, "policy_version": np.array(self.policy_version)})
 
@@ -107,7 +109,7 @@ def concatenate(parts: Sequence[Trajectories]) -> Trajectories:
     """Return the trajectories of several tickets as one batch, in the order given.
 
     Raises:
-        ValueError: There are none, or they were played by different versions of the policy.
+        ValueError: There are none, or different versions of the policy played them.
     """
     versions = {part.policy_version for part in parts}
     if len(versions) != 1:
@@ -120,7 +122,7 @@ def concatenate(parts: Sequence[Trajectories]) -> Trajectories:
 
 
 def select(batch: Trajectories, episodes: NDArray[np.int64]) -> Trajectories:
-    """Return some episodes of a batch, by their numbers and in this order; not none."""
+    """Return some episodes of a batch, at least one, by their numbers and in this order."""
     lengths = batch.episode_lengths[episodes]
     first = episode_starts(batch.episode_lengths)[episodes]
     rows = np.repeat(first, lengths) + step_indices(lengths)

@@ -1,4 +1,4 @@
-"""The weights of a policy as they travel: one flat vector and the version that it is."""
+"""The weights of a policy as they travel: one flat vector and its version."""
 
 import hashlib
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ class Weights:
 
     @property
     def sha256(self) -> str:
-        """Hexadecimal digest of the values, bit by bit; equal weights have equal digests."""
+        """Hexadecimal digest of every bit of the values; equal weights have equal digests."""
         return hashlib.sha256(np.ascontiguousarray(self.values).data).hexdigest()
 
 

@@ -200,7 +200,7 @@ def test_what_the_checkpoint_alone_knows_is_told(half_changed, capsys):
     assert main(["resume", str(half_changed.path), "--stop.max_updates=4"]) == 0
 
     said = " ".join(capsys.readouterr().out.split())
-    assert "config.yaml lacks what was changed on purpose before" in said
+    assert "config.yaml lacks earlier changes made on purpose" in said
     assert "learner.learning_rate: 0.02 is now 0.01" in said
     last = json.loads((half_changed.path / "history.jsonl").read_text().splitlines()[-1])
     assert last["changes"] == {"learner.learning_rate": [0.02, 0.01], "stop.max_updates": [3, 4]}
@@ -280,19 +280,19 @@ def test_without_the_flag_it_is_refused_and_the_message_names_the_flag(train):
 @pytest.mark.parametrize(
     ("setting", "value", "reason"),
     [
-        ("policy.hidden_sizes", [5], "weights and records that it has would not fit"),
-        ("policy.normalize_observations", True, "weights and records that it has would not fit"),
-        ("environment.id", "Acrobot-v1", "run.start_from gives these weights"),
+        ("policy.hidden_sizes", [5], "existing weights and records would not fit"),
+        ("policy.normalize_observations", True, "existing weights and records would not fit"),
+        ("environment.id", "Acrobot-v1", "run.start_from to take over these weights"),
         ("run.start_from", "runs/other", "would not fit"),
         ("run.changes", [{"update": 1, "settings": {}}], "would not fit"),
         ("stop.target_metric", "is_success", "would not fit"),
         ("workers.episodes_per_ticket", 3, "would not fit"),
         ("cluster.lookahead", 1, "would not fit"),
-        ("run.seed", 5, "it says which run this is, where it is kept or what is recorded"),
-        ("run.name", "b", "it says which run this is"),
-        ("environment.info_metrics", {"x": "sum"}, "it says which run this is"),
-        ("checkpoint.directory", "/elsewhere", "it says which run this is"),
-        ("tracking.experiment", "other", "it says which run this is"),
+        ("run.seed", 5, "it defines which run this is, where it is kept or what is recorded"),
+        ("run.name", "b", "it defines which run this is"),
+        ("environment.info_metrics", {"x": "sum"}, "it defines which run this is"),
+        ("checkpoint.directory", "/elsewhere", "it defines which run this is"),
+        ("tracking.experiment", "other", "it defines which run this is"),
     ],
 )
 def test_some_settings_cannot_be_changed_even_so(setting, value, reason):
@@ -319,7 +319,7 @@ def test_an_environment_with_other_spaces_is_refused_and_nothing_changes(train):
 def test_a_change_of_a_finished_run_that_does_not_train_on_is_refused(train):
     run = train()
 
-    with pytest.raises(reinforce.UsageError, match=r"learner\.learning_rate would change nothing"):
+    with pytest.raises(reinforce.UsageError, match=r"learner\.learning_rate would have no effect"):
         run.resume(HALVED, change=True, progress=False)
 
 
@@ -462,7 +462,7 @@ def test_an_evaluation_at_the_update_of_a_change_is_replayed_as_the_journal_has_
     returns, said = returns_of("confirmation:4:0", run, capsys)
     assert returns == before
     assert "from update 4 on environment.max_episode_steps None -> 9" in said
-    assert "the ticket is one from before that" in said
+    assert "the ticket is from before that" in said
 
 
 def after_first_evaluation(event):
@@ -483,7 +483,7 @@ def test_an_evaluation_that_is_due_right_after_a_change_is_replayed_with_it(trai
     returns, said = returns_of("confirmation:4:0", run, capsys)
 
     assert returns == "9, 9"
-    assert "the ticket is one from after that" in said
+    assert "the ticket is from after that" in said
 
 
 def test_an_evaluation_is_replayed_without_a_change_after_which_there_was_none(train, capsys):

@@ -63,9 +63,9 @@ BAD_INPUT = {
     "unknown preset": (["cartpol"], "there is no preset 'cartpol'; did you mean 'cartpole'?"),
     "an environment as a preset": (
         ["CartPole-v1"],
-        "another environment by environment.id on top of a preset",
+        "for another environment, set environment.id on top of a preset",
     ),
-    "no preset": ([], "needs a preset or a YAML file first"),
+    "no preset": ([], "needs a preset or a YAML file"),
     "missing file": (["./none.yaml"], "cannot read the configuration file 'none.yaml'"),
     "unknown option": (["cartpole", "--learner.learning_rat", "1"], "--learner.learning_rate"),
     "an option of another library": (
@@ -178,8 +178,8 @@ def test_a_learner_on_a_gpu_that_is_not_there_is_refused_before_the_run_begins(
     assert main(["train", "cartpole", *asked]) == 2
 
     said = capsys.readouterr().err
-    assert said.startswith("reinforce: learner.device = 'cuda', and Torch ")
-    assert "use learner.device cpu (a new run can), or a machine with an" in said
+    assert said.startswith("reinforce: learner.device = 'cuda', but Torch ")
+    assert "use learner.device cpu (in a new run), or a machine with an" in said
     assert "Traceback" not in said
     assert list(tmp_path.iterdir()) == []
 
@@ -240,7 +240,7 @@ def test_help_begins_with_the_settings_that_are_changed_first(capsys):
     assert main(["train", "--help"]) == 0
     first = capsys.readouterr().out.partition("positional arguments")[0].splitlines()
     assert main(["resume", "--help"]) == 0
-    assert "changed first" not in capsys.readouterr().out
+    assert "most common settings" not in capsys.readouterr().out
 
     assert len(CHANGED_FIRST) == 10
     for name in CHANGED_FIRST:
@@ -351,7 +351,7 @@ def test_a_nan_from_the_environment_is_named_and_the_last_checkpoint_is_intact(t
 
     said = capsys.readouterr().err
     assert code == 1
-    assert "the reward is nan, and every return would be lost with it, in step 2 of epi" in said
+    assert "the reward is nan, which would make every return useless, in step 2 of epi" in said
     assert "of ticket training 2:0, which began with reset(seed=" in said
     checkpoint = load_checkpoint(
         tmp_path / "runs" / "nan" / "checkpoints" / "update-000000002.safetensors"
@@ -448,7 +448,7 @@ def test_sigterm_while_ray_starts_leaves_nothing(tmp_path, temporary_folder):
     _, said = process.communicate(timeout=60)
 
     assert process.returncode == 143
-    assert "stopped before the run had begun" in said
+    assert "stopped before the run began" in said
     assert list(tmp_path.iterdir()) == []
     wait_for(lambda: processes_in(tmp_path) == [])
 
@@ -533,7 +533,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(lost_output, capsys):
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"), [("full", f"{FULL}; the run goes on in silence\n"), ("unread", "")]
+    ("kind", "said"), [("full", f"{FULL}; the run continues silently\n"), ("unread", "")]
 )
 def test_a_run_outlives_its_output(kind, said, lost_output, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

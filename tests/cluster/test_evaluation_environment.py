@@ -152,7 +152,7 @@ def test_python_may_give_a_class_that_only_evaluations_play(tmp_path):
     again = reinforce.load(mine.path, evaluation_environment=Short)
     assert again.evaluate(episodes=5).mean == 2.0
     assert again.evaluate(episodes=5, environment={"id": Countdown}).mean == 3.0
-    with pytest.raises(reinforce.ConfigError, match="which is imported: leave the object out"):
+    with pytest.raises(reinforce.ConfigError, match="which can be imported: leave the object out"):
         reinforce.load(mine.path, environment=Countdown)
 
 
@@ -160,7 +160,7 @@ def test_other_spaces_are_refused_with_both(run, capsys):
     assert main(["evaluate", str(run), "--environment.id", "CartPole-v1"]) == 2
 
     said = capsys.readouterr().err
-    assert "one policy acts in training and in evaluations, and the observations are not" in said
+    assert "one policy acts in training and in evaluations, but the observations are not" in said
     assert "'fake_environments:Drawn-v0' has (kind numbers, shape (2,)) in training" in said
     assert "'CartPole-v1' has (kind numbers, shape (4,)) in evaluations" in said
 

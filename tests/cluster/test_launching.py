@@ -137,10 +137,10 @@ def test_the_doctor_looks_at_every_node(nodes, reinforce):
     result = reinforce("doctor", "cartpole", "--cluster.address", nodes.address)
 
     assert result.returncode == 0, result.stdout + result.stderr
-    assert "the cluster asks for a token, and ours was accepted" in result.stdout
+    assert "the cluster requires a token and accepted ours" in result.stdout
     assert "ok       room for workers 2 now" in result.stdout
     assert "the same on 3 nodes as here" in result.stdout
-    assert result.stdout.count("made, played, and fit for the policy") == 4
+    assert result.stdout.count("created, played, and suitable for the policy") == 4
     (seconds,) = re.findall(r"0 failures, .* in (\d+) s", result.stdout)
     assert int(seconds) < 60, "it is ten seconds where nobody else is at work"
 
@@ -321,7 +321,7 @@ def test_the_cluster_as_the_dashboards_address_is_told_apart(nodes, reinforce):
     result = reinforce("submit", "cartpole", "--address", f"http://{nodes.address}", *SHORT)
 
     assert result.returncode == 2
-    assert "answers, but not as a Ray dashboard does; its port is usually 8265" in result.stderr
+    assert "answers, but not like a Ray dashboard, whose port is usually 8265" in result.stderr
 
 
 # The command, with the patience of milliseconds.

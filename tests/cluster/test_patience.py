@@ -115,5 +115,7 @@ def test_a_score_that_is_not_a_number_is_never_the_best():
 
 
 def test_without_regular_evaluations_it_is_refused(make_config):
-    with pytest.raises(ConfigError, match=r"stop.patience_evaluations = 3 goes by .* is None; set"):
+    with pytest.raises(
+        ConfigError, match=r"stop.patience_evaluations = 3 depends on .* is None; set"
+    ):
         make_config(stop={"patience_evaluations": 3}, evaluation={"every_updates": None})

@@ -103,6 +103,6 @@ def test_a_submission_names_the_proxy_that_is_in_the_way(proxied):
         RayJobs.connect("http://head.example.org:8265")
 
     said = str(refused.value)
-    assert "it was asked through the proxy 127.0.0.1:9 (http_proxy)" in said
+    assert "the request went through the proxy 127.0.0.1:9 (http_proxy)" in said
     assert "add head.example.org to no_proxy" in said
     assert "hidden" not in said

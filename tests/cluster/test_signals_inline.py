@@ -106,7 +106,10 @@ def test_an_evaluation_without_an_end_is_told_and_a_signal_ends_it(tmp_path, mon
     assert sent.passed_s < _DEADLINE_S
 
     said = capfd.readouterr().out
-    assert "a policy may play forever: 38 random actions ended an episode, and 2,000" in said
+    assert (
+        "a policy may play forever: an episode ended after 38 random actions, but not after 2,000"
+        in said
+    )
     (line, *_) = [line for line in said.splitlines() if line.startswith("ticket ")]
     assert re.match(r"ticket evaluation 0:0 has played [\d,]+ steps in one episode, for \d s", line)
     assert "; it is cut after evaluation.max_episode_steps, without which after 50,000 " in line

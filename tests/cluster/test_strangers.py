@@ -325,7 +325,7 @@ def test_one_version_of_a_run_with_checkpoints_elsewhere_is_had_by_trust(canarie
     configured("checkpoint", directory=str(tmp_path / "elsewhere"))(run, canaries)
     with pytest.raises(UsageError, match="trust=True") as refused:
         reinforce.train("cartpole", {"run.start_from": f"{run}@best"}, backend="inline")
-    advice = f"say so once: reinforce.load({str(run)!r}, trust=True), or any verb with --trust"
+    advice = f"trust it once: reinforce.load({str(run)!r}, trust=True), or any verb with --trust"
     assert str(refused.value).endswith(advice)
 
     found = find_policy(f"{run}@best", "source", TrackingConfig(), trust=True)
@@ -402,9 +402,9 @@ def test_a_run_is_trusted_once_its_user_says_so_and_no_other_in_its_place(canari
     assert main(words) == 2
 
     main([*words, "--trust"])  # its weights fit another environment
-    assert "the checkpoint after update 3 is of no use here" in capsys.readouterr().err
+    assert "the checkpoint after update 3 does not fit" in capsys.readouterr().err
     main(words)
-    assert "the checkpoint after update 3 is of no use here" in capsys.readouterr().err
+    assert "the checkpoint after update 3 does not fit" in capsys.readouterr().err
 
     STRANGERS["function"](run, canaries)
     assert main(words) == 2

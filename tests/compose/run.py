@@ -144,7 +144,7 @@ def prove(services: Services) -> None:
     step("train, and kill a worker's container meanwhile")
     said = train_and_kill(services)
     expect("the job succeeded", "status      finished (max_updates)" in said)
-    expect("the run is noted as the user's own", "cannot note" not in said)
+    expect("the run is noted as the user's own", "cannot record" not in said)
 
     step("the same run in one process")
     _, inline = services.run(

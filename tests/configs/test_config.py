@@ -28,11 +28,11 @@ from reinforce.configs.roles import changes_between
         ),
         (
             {"environment": {"info_metrics": {"episode/r": "last"}}},
-            "'episode/r' cannot name a metric, which is a letter or '_', then",
+            "'episode/r' cannot name a metric: a name is a letter or '_'",
         ),
         (
             {"environment": {"info_metrics": {"confirmed_return": "last"}}},
-            "'confirmed_return' would be taken for another metric of the run",
+            "'confirmed_return' is the name of another metric of the run",
         ),
         (
             {"environment": {"info_metrics": {"energy": "median"}}},
@@ -56,11 +56,11 @@ from reinforce.configs.roles import changes_between
         ),
         (
             {"evaluation": {"environment": {"info_metrics": {"energy": "sum"}}}},
-            "environment.info_metrics are the same in training and evaluations",
+            "environment.info_metrics apply to training and evaluations",
         ),
         (
             {"evaluation": {"environment": {"seeded_only": True}}},
-            "evaluation.environment: environment.seeded_only holds for training and evaluations",
+            "evaluation.environment: environment.seeded_only applies to training and evaluations",
         ),
         (
             {"cluster": {"backend": "inline", "address": "auto"}},
@@ -77,9 +77,9 @@ from reinforce.configs.roles import changes_between
         ),
         (
             {"learner": {"truncation": "bootstrap", "baseline": "value", "discount": 1}},
-            "with learner.discount = 1.0 it adds up rewards without an end",
+            "with learner.discount = 1.0 it sums rewards without end",
         ),
-        ({"learner": {"return_kind": "total", "baseline": "value"}}, "foresees rewards-to-go"),
+        ({"learner": {"return_kind": "total", "baseline": "value"}}, "predicts rewards-to-go"),
         (
             {"learner": {"return_kind": "total"}, "cluster": {"lookahead": 1}},
             "use reward_to_go with cluster.lookahead 1",
@@ -89,8 +89,8 @@ from reinforce.configs.roles import changes_between
         ({"learner": {"entropy_reward": [0.1, 0]}}, "learner.schedule_updates is None"),
         ({"learner": {"entropy_reward": -0.1}}, "learner.entropy_reward = -0.1 is refused"),
         ({"learner": {"max_kl": 0}}, "learner.max_kl = 0 is refused"),
-        ({"policy": {"kind": "gru", "hidden_sizes": []}}, "the last of which is its memory"),
-        ({"policy": {"arguments": {"width": 3}}}, "are for a module:Class of your own"),
+        ({"policy": {"kind": "gru", "hidden_sizes": []}}, "the last one is its memory"),
+        ({"policy": {"arguments": {"width": 3}}}, "are for your own module:Class"),
         ({"policy": {"kind": "transformer"}}, "policy.kind = 'transformer' is refused"),
         ({"learner": {"episodes_per_update": "auto", "episodes_bounds": [9, 3]}}, "swap them"),
         ({"learner": {"episodes_bounds": [3, 9]}}, "use learner.episodes_per_update auto"),
@@ -107,9 +107,9 @@ from reinforce.configs.roles import changes_between
                     "value_horizon_steps": 500,
                 }
             },
-            "values behind the limit, which it has never seen",
+            "values past the limit, which it has never seen",
         ),
-        ({"tracking": {"register_as": "it's"}}, "':' or a quote"),
+        ({"tracking": {"register_as": "it's"}}, "':' or quotes"),
         ({"learner": {"discount": 1, "discount_state_weight": True}}, "no effect"),
         ({"learner": {"importance_correction": "none", "importance_cap": 2}}, "no effect"),
         (

@@ -37,8 +37,8 @@ def test_a_near_name_is_offered_for_an_unknown_preset():
     [
         ("- 1\n- 2\n", "holds a list, not a mapping"),
         ("learner: {a: [", "is not valid YAML"),
-        ("run: {seed: 1}\nstop: {}\nrun: {seed: 2}\n", "the key 'run' stands twice"),
-        ("learner: {discount: 1.0, discount: 0.9}\n", "the key 'discount' stands twice"),
+        ("run: {seed: 1}\nstop: {}\nrun: {seed: 2}\n", "the key 'run' appears twice"),
+        ("learner: {discount: 1.0, discount: 0.9}\n", "the key 'discount' appears twice"),
         ("learner:\n  gamma: 1\n", "unknown key 'learner.gamma'"),
         (" \n", "is empty"),  # a template that was not filled in
     ],
@@ -101,7 +101,7 @@ def test_everything_that_is_wrong_with_a_file_is_said_at_once(tmp_path):
     assert first == f"{file}: 8 things are wrong"
     for part in (
         *("unknown key 'learner.learning_rat'", "learner.discount = 1.5", "max_updates = 0"),
-        *("'return' would be taken for another", "environment.max_episode_steps = 0"),
+        *("'return' is the name of another", "environment.max_episode_steps = 0"),
         *("workers.num_workers = 3 is fixed", "are not lower and upper bound", "'gru' needs"),
     ):
         assert [part in line for line in others].count(True) == 1, part

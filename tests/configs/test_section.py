@@ -53,7 +53,7 @@ def test_a_value_out_of_range_is_named_with_its_rule_and_meaning():
 
     assert message.startswith(
         "learner.learning_rate = -1 is refused: it should be greater than 0\n"
-        "  learner.learning_rate: Step size of the optimizer"
+        "  learner.learning_rate: Learning rate of the optimizer"
     )
 
 
@@ -75,10 +75,13 @@ def test_nan_is_no_number():
         ({"run": {"seed": "x"}}, "run.seed = 'x' is refused: it should be an integer\n"),
         (
             {"run": {"name": "../up"}},
-            "run.name = '../up' is refused: it does not have the form that it needs\n"
+            "run.name = '../up' is refused: it does not have the required form\n"
             "  run.name: Name of the run and of its folder: up to 100 letters, digits",
         ),
-        ({"policy": {"kind": "a b"}}, "policy.kind = 'a b' is refused: it does not have the form"),
+        (
+            {"policy": {"kind": "a b"}},
+            "policy.kind = 'a b' is refused: it does not have the required form",
+        ),
         ({"run": {"name": 3}}, "run.name = 3 is refused: it should be text\n"),
         (
             {"learner": {"episodes_bounds": [16]}},

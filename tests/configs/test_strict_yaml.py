@@ -18,10 +18,10 @@ def bomb(levels):
 
 
 REFUSED = {
-    "bomb of aliases": (bomb(8), "more than 20,000 values, counted wherever they are used"),
+    "bomb of aliases": (bomb(8), "more than 20,000 values, counted each time they are used"),
     "bomb of merges": (
         bomb(8).replace("[x, x, x,", "{a: 1, b: [x,").replace("[*", "{<<: [*").replace("]", "]}"),
-        "more than 20,000 values, counted wherever they are used",
+        "more than 20,000 values, counted each time they are used",
     ),
     "alias to itself": ("a: &a [*a]", "it holds a value that holds itself"),
     "deep list": ("[" * 400, "it holds more than 50 levels"),

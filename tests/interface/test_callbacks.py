@@ -119,7 +119,7 @@ def test_an_event_is_of_no_use_when_its_call_is_over(train):
         lambda event: event.record("x", 1.0),
         lambda event: event.save_checkpoint(),
     ):
-        with pytest.raises(RuntimeError, match="the event of update 1 is over: nothing can be"):
+        with pytest.raises(RuntimeError, match="the event of update 1 is over and cannot be"):
             ask(events[-1])
     assert events[-1].metrics["evaluation/confirmed_return_mean"] > 0  # reading is no question
 
@@ -137,5 +137,5 @@ def test_a_callback_that_asks_an_old_event_ends_the_run_with_its_traceback(train
 
 @pytest.mark.parametrize("name", ["two words", "", "a/b", "x" * 101])
 def test_a_name_has_letters_digits_and_three_signs(train, name):
-    with pytest.raises(reinforce.CallbackError, match=f"'{name}' cannot name a metric: up to"):
+    with pytest.raises(reinforce.CallbackError, match=f"'{name}' cannot name a metric: use up to"):
         train(lambda event: event.record(name, 1.0))

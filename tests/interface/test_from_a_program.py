@@ -90,4 +90,4 @@ def test_they_are_sent_by_value(tmp_path):
         [sys.executable, "-m", "reinforce", *words], capture_output=True, text=True, check=False
     )
     assert later.returncode == 2
-    assert "python:Line was given from Python and is not known in this process" in later.stderr
+    assert "python:Line is an object from another Python process" in later.stderr

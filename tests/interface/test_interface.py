@@ -171,9 +171,11 @@ def test_a_memory_is_handed_from_step_to_step(tmp_path):
     assert not np.array_equal(first, second)
     np.testing.assert_array_equal(first, again)
     for wrong in ("first", first[0], [[0.0] * 8]):
-        with pytest.raises(ValueError, match=r"not what the step before returned.* \(1, 8\)"):
+        with pytest.raises(
+            ValueError, match=r"not the state that the previous step returned.* \(1, 8\)"
+        ):
             policy.act(observation, wrong)
-    with pytest.raises(ValueError, match="observation 99 holds a category that is not in its"):
+    with pytest.raises(ValueError, match="observation 99 holds a category outside its"):
         policy.act(99)
 
 
@@ -198,9 +200,9 @@ def test_a_mask_that_is_needed_is_asked_for(tmp_path):
     run = train(environment="space_tasks:Samples", directory=tmp_path, overrides=overrides)
     policy = run.policy()
 
-    with pytest.raises(reinforce.UsageError, match="hand it over as mask="):
+    with pytest.raises(reinforce.UsageError, match="pass it as mask="):
         policy.act(2)
-    with pytest.raises(ValueError, match="it has to hold"):
+    with pytest.raises(ValueError, match="it must hold"):
         policy.act(2, mask=[1])
 
 
@@ -272,7 +274,7 @@ WRONG = {
     ),
     "an instance as environment": ([], {"environment": Line()}, "every worker needs its own"),
     "a word for no": (["cartpole"], {"progress": "no"}, "progress = 'no': give True or False$"),
-    "a text as seed": (["cartpole"], {"seed": "1"}, "seed = '1': give a whole number or None$"),
+    "a text as seed": (["cartpole"], {"seed": "1"}, "seed = '1': give an integer or None$"),
     "a number as place": (["cartpole"], {"directory": 5}, "directory = 5: give a path or None$"),
     "no backend": (["cartpole"], {"backend": "rey"}, "backend = 'rey': give 'inline' or 'ray' or"),
 }

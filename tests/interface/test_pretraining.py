@@ -74,7 +74,7 @@ def test_its_tables_are_empty_and_keep_their_columns(cloned):
 
 
 def test_it_cannot_be_compared_for_it_has_played_nothing(cloned):
-    with pytest.raises(reinforce.UsageError, match="is a pretrained run, which has played no"):
+    with pytest.raises(reinforce.UsageError, match="is a pretrained run, which has no"):
         reinforce.compare([cloned])
 
 
@@ -235,7 +235,7 @@ WRONG = {
         *({}, {"overrides": {**QUICK, "run.start_from_optimizer": True}}),
         "begins with a fresh optimizer",
     ),
-    "no epochs": ({}, {"epochs": 0}, "epochs = 0 must be a whole number >= 1"),
+    "no epochs": ({}, {"epochs": 0}, "epochs = 0 must be an integer >= 1"),
     "nothing held out": ({}, {"held_out": 0.0}, "held_out = 0.0 must be between 0 and 1"),
 }
 
@@ -282,4 +282,4 @@ def test_objects_in_a_file_are_not_unpickled(tmp_path):
 
 def test_the_command_asks_for_its_data(capsys):
     assert main(["pretrain", "cartpole"]) == 2
-    assert "needs data behind the preset" in capsys.readouterr().err
+    assert "needs data after the preset" in capsys.readouterr().err

@@ -164,7 +164,7 @@ def test_an_environment_with_secrets_is_played_from_its_run_only(tmp_path):
     bundle = run.export(tmp_path / "bundle")
 
     assert b"s3cret" not in (bundle / PORTABLE_CHECKPOINT).read_bytes()
-    with pytest.raises(reinforce.UsageError, match="with secrets among its settings"):
+    with pytest.raises(reinforce.UsageError, match="with secrets in its settings"):
         reinforce.load(bundle, environment=locked).evaluate(5)
     assert run.evaluate(5).mean > 0
 
@@ -213,7 +213,7 @@ def test_a_policy_with_secrets_is_had_from_its_run_only(tmp_path):
         lambda: saved.export(tmp_path / "again"),
         lambda: train(tmp_path, {**secret, "run.start_from": str(bundle)}, policy=Gated, name="b"),
     ):
-        with pytest.raises(reinforce.UsageError, match=r"with secrets among policy\.arguments"):
+        with pytest.raises(reinforce.UsageError, match=r"with secrets in policy\.arguments"):
             use()
     start = {**secret, "run.start_from": str(run.path)}
     assert train(tmp_path, start, policy=Gated, name="c").status == "finished"
@@ -380,7 +380,7 @@ def test_an_environment_of_the_program_is_handed_over_again(run, tmp_path):
 
 WRONG = {
     "memory://kept/nobody": "no such checkpoint in memory://kept/nobody .*after update: none",
-    "memory://kept/mine@7": r"after update: 2, 3\); give its place alone, or with @best or @UPD",
+    "memory://kept/mine@7": r"after update: 2, 3\); give only the place, or add @best or @UPD",
     "nothing://kept/mine": "Protocol not known: nothing",
     "{bundle}@best": "it is one version: leave out @best",
     "{torn}": "cannot be read",

@@ -147,7 +147,7 @@ def test_what_is_held_out_is_not_learned_from():
     assert (learned.num_episodes, judge.num_episodes) == (30, 10)
     rows = np.concatenate([learned.observations, judge.observations])
     assert sorted(map(tuple, rows.tolist())) == sorted(map(tuple, data.observations.tolist()))
-    with pytest.raises(ConfigError, match="one has to be held out"):
+    with pytest.raises(ConfigError, match="one must be held out"):
         held_out(demonstrations([5]), 0.1, seed=0)
 
 

@@ -78,11 +78,17 @@ REFUSED = {
     "no actions": ({"actions": None}, "no array 'actions'; there are: 'observations'"),
     "a choice too many": ({"actions": np.array([0, 3, 1])}, r"row 1 of actions holds 3: .* 0 to 2"),
     "half a choice": ({"actions": np.array([0, 1, 0.5])}, r"row 2 of actions holds 0.5"),
-    "another shape": ({"observations": np.zeros((3, 4))}, r"shape \(3, 4\), and .* \(3, 3\)"),
+    "another shape": ({"observations": np.zeros((3, 4))}, r"shape \(3, 4\), but .* \(3, 3\)"),
     "another number": ({"actions": np.zeros(2, int)}, r"actions has shape \(2,\)"),
-    "a NaN": ({"observations": NAN}, r"row 1 of observations holds nan at \[1\]: no finite number"),
+    "a NaN": (
+        {"observations": NAN},
+        r"row 1 of observations holds nan at \[1\]: not a finite 32-bit number",
+    ),
     "objects": ({"actions": np.array([None] * 3)}, "actions must be an array of numbers"),
-    "lengths that do not add up": ({"episode_lengths": np.array([2])}, "with sum 3 are needed"),
+    "lengths that do not add up": (
+        {"episode_lengths": np.array([2])},
+        "must hold integers .E. with sum 3",
+    ),
     "an empty episode": ({"episode_lengths": np.array([3, 0])}, "row 1 of episode_lengths holds 0"),
 }
 
@@ -114,7 +120,9 @@ def test_other_actions_are_named_likewise(case):
 def test_pixels_are_bytes():
     arrays = {"observations": np.zeros((1, 6, 8, 3)), "actions": np.array([0])}
 
-    with pytest.raises(UnsuitableDataError, match="observations is float64, and pixels are uint8"):
+    with pytest.raises(
+        UnsuitableDataError, match="observations is float64, but pixels must be uint8"
+    ):
         trajectories_of(arrays, spec_of("image", "discrete"))
 
 

@@ -201,7 +201,9 @@ def test_a_wrapper_that_needs_opencv_names_the_extra_that_brings_it(monkeypatch)
         brightest=255,
     )
 
-    with pytest.raises(UnsuitableEnvironmentError, match=r"distributed-reinforce\[atari\]' brings"):
+    with pytest.raises(
+        UnsuitableEnvironmentError, match=r"distributed-reinforce\[atari\]' installs"
+    ):
         make_environment(resized)
 
 
@@ -209,7 +211,7 @@ def test_a_wrapper_that_needs_opencv_names_the_extra_that_brings_it(monkeypatch)
     ("wrapper", "message"),
     [
         ("FrameStack", "'FrameStack' is neither .* did you mean 'FrameStackObservation'"),
-        ("no_such_module:It", "neither a wrapper of gymnasium.wrappers nor module:Class"),
+        ("no_such_module:It", "neither in gymnasium.wrappers, nor your own module:Class"),
         ("NormalizeObservation", "is refused: its statistics would differ.*policy.normalize_obs"),
         ("NormalizeReward", "is refused: its statistics would differ.*learner.advantage_scale"),
         ("gymnasium.wrappers:NormalizeObservation", "is refused: its statistics would differ"),
@@ -217,7 +219,7 @@ def test_a_wrapper_that_needs_opencv_names_the_extra_that_brings_it(monkeypatch)
         ("NumpyToTorch", "is refused: what workers record are NumPy arrays"),
         ("Autoreset", "is refused: workers reset each episode themselves"),
         ({"FrameStackObservation": {"size": 3}}, "FrameStackObservation cannot be made with arg"),
-        ({"ClipAction": {}, "TimeLimit": {}}, "has to be a name, or one name with its arguments"),
+        ({"ClipAction": {}, "TimeLimit": {}}, "must be a name, or one name with its arguments"),
     ],
 )
 def test_a_wrapper_that_does_not_work_is_named(wrapper, message):

@@ -49,17 +49,17 @@ def told(error):
         (
             "shape",
             EnvironmentFaultError,
-            "step 5: the observation at 'place.0' has shape (1,), and its space "
+            "step 5: the observation at 'place.0' has shape (1,), but its space "
             "Box(-1.0, 1.0, (3,), float32) says shape (3,)",
         ),
         (
             "key",
             EnvironmentFaultError,
-            "step 5: the observation has the keys ['place'], and its space says ['place', 'speed']",
+            "step 5: the observation has the keys ['place'], but its space says ['place', 'speed']",
         ),
-        ("dtype", EnvironmentFaultError, "the observation at 'speed' is of dtype <U4, and its"),
+        ("dtype", EnvironmentFaultError, "the observation at 'speed' is of dtype <U4, but its"),
         ("nan", NonFiniteError, "the observation at 'speed' is nan in component [1]"),
-        ("reward", EnvironmentFaultError, "step 5 paid the reward 'much', not one number"),
+        ("reward", EnvironmentFaultError, "step 5 returned the reward 'much', not a single number"),
         ("nan reward", NonFiniteError, "the reward is nan"),
         ("flag", EnvironmentFaultError, "step 5 returned terminated = 'yes', not a bool"),
     ],

@@ -69,7 +69,7 @@ def test_a_vector_implementation_is_held_to_the_limit_that_it_is_registered_with
     np.testing.assert_array_equal(report.episode_lengths, [100] * 6)
     assert report.num_cut == 6
     (warning,) = preflight(maze(make_config, "EndlessMaze-v0")).warnings
-    assert "does not end an episode after 100 steps, which is its limit of time" in warning
+    assert "does not end an episode after 100 steps, its time limit" in warning
     assert "set environment.use_vector_implementation to false" in warning
 
 

@@ -107,6 +107,8 @@ def test_the_preflight_says_which_metrics_a_random_episode_lacks(make_config):
 
     (warning,) = preflight(corridor(make_config, metrics, kwargs=kwargs)).warnings
 
-    assert "'speed' and 'bonus' did not come in the info of an episode of random actions" in warning
-    assert "in which there was energy, place, " in warning
+    assert (
+        "'speed' and 'bonus' did not appear in the info of an episode of random actions" in warning
+    )
+    assert "which has energy, place, " in warning
     assert preflight(corridor(make_config, {"energy": "sum"}, kwargs=kwargs)).warnings == ()

@@ -11,9 +11,9 @@ pytestmark = pytest.mark.case
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("NoObservations", "NoObservations has no observation_space; its constructor has to set"),
-        ("NoActions", "NoActions has no action_space; its constructor has to set self.action_sp"),
-        ("Unset", "Unset has no observation_space; its constructor has to set"),
+        ("NoObservations", "NoObservations has no observation_space; its constructor must set"),
+        ("NoActions", "NoActions has no action_space; its constructor must set self.action_sp"),
+        ("Unset", "Unset has no observation_space; its constructor must set"),
         ("PerAgent", "PerAgent has the observation_space <bound method PerAgent.observation_sp"),
         ("NoEnvironment", "must inherit from the gymnasium.Env class, actual class: .*NoEnviron"),
     ],

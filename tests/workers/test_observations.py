@@ -97,12 +97,12 @@ def test_a_mask_may_be_one_array_or_one_per_component():
     ("space", "place", "message"),
     [
         (Discrete(2), {}, "at first and then none"),
-        (Discrete(2), {"action_mask": [1, 0, 1]}, "has to hold 2 entries"),
-        (Discrete(2), {"action_mask": [0, 0]}, "to allow at least one$"),
+        (Discrete(2), {"action_mask": [1, 0, 1]}, "must hold 2 entries"),
+        (Discrete(2), {"action_mask": [0, 0]}, "allow at least one$"),
         (
             MultiDiscrete([2, 3]),
             {"action_mask": [1, 1, 0, 0, 0]},
-            "to allow at least one in each of the 2 components",
+            "allow at least one in each of the 2 components",
         ),
     ],
 )

@@ -180,8 +180,8 @@ def test_the_promise_is_withdrawn_aloud(make_config):
     (warning,) = preflight(listening(make_config)).warnings
 
     assert warning.startswith(
-        "environment.id = 'ports:PortEach' is given its worker_index, num_workers, instance_index, "
-        "and its episodes may depend on that: training goes on, but the promise is withdrawn that"
+        "environment.id = 'ports:PortEach' receives its worker_index, num_workers, instance_index, "
+        "so its episodes may depend on that: training goes on, but this withdraws the promise that"
     )
     assert "set environment.seeded_only to true" in warning
 

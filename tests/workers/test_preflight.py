@@ -33,11 +33,11 @@ REFUSALS = {
     "step exits": "step 2 raises SystemExit: 5",
     "old reset": r"reset returned array.*, not \(observation, info\)",
     "old step": r"step 1 returned .*, not \(observation, reward, terminated, truncated, info\)",
-    "reward": r"step 1 paid the reward array\(\[1., 1.\]\), not one number",
-    "nan reward": "step 1 paid the reward nan; every return",
+    "reward": r"step 1 returned the reward array\(\[1., 1.\]\), not a single number",
+    "nan reward": "step 1 returned the reward nan, which would",
     "flag": "step 1 returned terminated = 1, not a bool",
-    "shape": r"step 2: the observation has shape \(2,\), and its space .* says shape \(3,\)",
-    "image": "reset: the observation is of dtype float64, and its space .* says uint8",
+    "shape": r"step 2: the observation has shape \(2,\), but its space .* says shape \(3,\)",
+    "image": "reset: the observation is of dtype float64, but its space .* says uint8",
     "category": r"reset: the observation is 3, which is not in its space Discrete\(3\)",
     "nan": "reset: the observation holds a NaN or an infinity",
     "list": "reset: the observation has shape list",
@@ -61,16 +61,16 @@ def test_a_sound_environment_passes_without_a_word(make_config):
 
 @pytest.mark.parametrize(
     ("fault", "where"),
-    [("unseeded", "in two of its instances"), ("remembers", "in two of its instances")],
+    [("unseeded", "in two instances"), ("remembers", "in two instances")],
 )
 def test_chance_without_a_seed_withdraws_the_promise_aloud(make_config, fault, where):
     (warning,) = check(make_config, fault).warnings
 
     assert (
-        f"is not deterministic under a seed: the same seed and actions gave another episode {where}"
-        in warning
+        "is not deterministic under a seed: the same seed and actions gave different episodes "
+        f"{where}, from" in warning
     )
-    assert "the promise is withdrawn that a run gives the same results again" in warning
+    assert "this withdraws the promise that a run gives the same results again" in warning
 
 
 def test_another_environment_for_evaluations_is_tried_too_and_named(make_config):
@@ -193,7 +193,7 @@ def test_a_mask_for_which_there_is_no_use_is_named(make_config, masks):
     found = preflight(make_config(environment=environment))
 
     (warning,) = found.warnings
-    assert "gives an 'action_mask', and masks are used only where" in warning
+    assert "gives an 'action_mask', but masks are used only if" in warning
     assert found.spec.observation.vector_size == 2  # what is not used as a mask is seen
 
 
@@ -202,7 +202,7 @@ def test_a_mask_that_comes_after_the_first_step_alone_is_named_once(make_config)
 
     (warning,) = found.warnings
     assert (
-        "gives an 'action_mask' after a step and gave none after reset, so none is used" in warning
+        "gives an 'action_mask' after a step but gave none after reset, so none is used" in warning
     )
     assert found.spec.action_mask is None
 
@@ -273,8 +273,8 @@ def test_gymnasium_s_wrapper_is_advised_only_where_it_can_be_made(make_config, s
 
     board, size = pictures(make_config, shape=shape, **sections).warnings
 
-    assert ("make it a Box of float32 with a wrapper of your own" in board) == bool(key)
-    assert "make it smaller with a wrapper of your own (Gymnasium's ResizeObservation takes" in size
+    assert ("make it a Box of float32 with your own wrapper" in board) == bool(key)
+    assert "make it smaller with your own wrapper (Gymnasium's ResizeObservation takes" in size
     assert "{ResizeObservation" not in size
 
 
@@ -341,7 +341,7 @@ def test_channels_are_shown_and_not_guessed_wherever_there_are_convolutions(make
     assert found.images == ("'observation' of shape (7, 7, 20) is 20 channels of 7 x 7 pixels",)
     with pytest.raises(
         UnsuitableEnvironmentError,
-        match=r"the shape \(9, 7, 20\) of the image 'observation' does not tell .* set "
+        match=r"the shape \(9, 7, 20\) of the image 'observation' does not show .* set "
         r"policy\.channels to first for 9 channels of 7 x 20 pixels, or to last for 20 channels of",
     ):
         one_hot(make_config, (9, 7), **sections)
@@ -401,14 +401,14 @@ def test_a_linear_baseline_sees_no_images(make_config):
         ),
         (
             "DroppingInside",
-            "holds MultiheadAttention at 'blocks.0.self_attn' with dropout 0.1: .*; make "
+            "holds MultiheadAttention at 'blocks.0.self_attn' with dropout 0.1: .*; create "
             r"TransformerEncoderLayer at 'blocks.0' without dropout \(dropout=0 in",
         ),
         (
             "DroppingBetween",
-            "holds LSTM at 'memory' with dropout 0.1: .*; make LSTM at 'memory' without dropout",
+            "holds LSTM at 'memory' with dropout 0.1: .*; create LSTM at 'memory' without dropout",
         ),
-        ("Lazy", "holds LazyLinear at 'last', which has no weights before .* without Lazy, with"),
+        ("Lazy", "holds LazyLinear at 'last', which has no weights until .* without Lazy, and"),
         (
             "Unsound",
             r"is not a complete torch.nn.Module \(does its __init__ call super.*\): AttributeError",
@@ -419,16 +419,22 @@ def test_a_linear_baseline_sees_no_images(make_config):
             r"cannot be made .*: AssertionError: assert num_outputs > 9 \(.*user_package.py, line",
         ),
         ("Normalizing", "holds BatchNorm1d at 'norm'"),
-        ("Mixing", "gives an observation another output when it comes with others"),
-        ("MixingLater", "gives an observation another output when it comes with others"),
-        ("DroppingLater", "gives an observation another output when it comes with .* another time"),
-        ("Forgetful", "gives an observation another output when .* in step instead of forward"),
+        ("Mixing", "gives a different output for the same observation in a batch"),
+        ("MixingLater", "gives a different output for the same observation in a batch"),
+        (
+            "DroppingLater",
+            "gives a different output for the same observation in a batch, at another time",
+        ),
+        (
+            "Forgetful",
+            "gives a different output for the same observation .* in step instead of forward",
+        ),
         ("Shuffling", "fills the buffer 'order' of torch.int64 at random"),
-        ("TooFew", r"returns shape \(3, 3\) for 3 observations; it has to return \[3, 2\]"),
+        ("TooFew", r"returns shape \(3, 3\) for 3 observations; it must return \[3, 2\]"),
         ("Unlearnable", "has no parameters to learn"),
         (
             "Overwriting",
-            "fails when it is asked for a gradient: RuntimeError: .* inplace",
+            "fails when computing a gradient: RuntimeError: .* inplace",
         ),
         ("Detached", "cannot learn: its outputs have no gradient with respect to its parameters"),
         ("Zeroed", "cannot learn: its outputs have no gradient with respect to its parameters, or"),

@@ -99,11 +99,11 @@ def test_the_largest_number_of_a_dtype_is_no_bound(dtype):
         (spaces.OneOf([Discrete(2), Discrete(3)]), "OneOf has no fixed size"),
         (Dict({"a": Dict({"note": spaces.Text(3)})}), "the observation at 'a.note' is the space"),
         (Box(0, 1, (0,)), "holds no number"),
-        (Dict({"a.b": Discrete(2), "a": Dict({"b": Discrete(2)})}), "two parts of one name, 'a.b'"),
-        (Dict({"(vector)": Discrete(2)}), r"or one under the name '\(vector\)', which is taken"),
+        (Dict({"a.b": Discrete(2), "a": Dict({"b": Discrete(2)})}), "two parts named 'a.b'"),
+        (Dict({"(vector)": Discrete(2)}), r"or one named '\(vector\)', which is reserved"),
         (
             Dict({"a": Dict({0: Discrete(2)})}),
-            "has the key 0, of type int: .* rename it, or use a Tuple",
+            "has the key 0, of type int, .* rename it, or use a Tuple",
         ),
     ],
 )
@@ -159,19 +159,19 @@ def test_whole_numbers_of_a_box_are_a_choice_per_component():
     [
         (spaces.Text(4), "Text, for which there is no distribution"),
         (spaces.OneOf([Discrete(2), Discrete(3)]), "OneOf, for which there is no distribution"),
-        (Box(0, 256, (2,), np.int32), "may have 256 of them, .* and this has 257; use a Box of f"),
+        (Box(0, 256, (2,), np.int32), "and 256 are allowed, but this one has 257; use a Box of f"),
         (
             Box(-(2**63), 2**63 - 1, (1,), np.int64),
-            "and this has 18,446,744,073,709,551,616; use a Box of floats",
+            "but this one has 18,446,744,073,709,551,616; use a Box of floats",
         ),
-        (Box(0, 9, (), np.int32), "a whole number without dimensions; use Discrete"),
+        (Box(0, 9, (), np.int32), "an integer without dimensions; use Discrete"),
         (Tuple([Discrete(2), spaces.Text(3)]), "the action at '1' is the space Text"),
         (Box(0, 1, (0,)), "nothing to decide"),
         (
             Dict({"arm": Box(np.zeros(2, np.float32), np.array([1, 0], np.float32))}),
             "the action at 'arm' is the space .* low == high has nothing to decide",
         ),
-        (Dict({0: Discrete(2), 1: Discrete(3)}), "has the key 0, of type int: .* or use a Tuple"),
+        (Dict({0: Discrete(2), 1: Discrete(3)}), "has the key 0, of type int, .* or use a Tuple"),
     ],
 )
 def test_actions_without_a_distribution_are_refused_by_name(space, message):

@@ -95,7 +95,7 @@ def test_rows_are_cut_and_blocks_averaged():
 
 
 def test_images_in_colour_and_blocks_that_do_not_fit_are_refused():
-    with pytest.raises(ValueError, match="needs gray images of uint8"):
+    with pytest.raises(ValueError, match="needs gray uint8 images"):
         FrameDifferences(Frames(np.zeros((4, 4, 3))))
     with pytest.raises(ValueError, match="leave nothing of"):
         FrameDifferences(Frames(np.zeros((4, 4))), block=5)
@@ -147,8 +147,8 @@ def test_there_are_many_starts(pong):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"kwargs": {"repeat_action_probability": 0.25}}, "would draw numbers of its own"),
-        ({"max_episode_steps": 500}, "use the wrapper TimeLimit behind it"),
+        ({"kwargs": {"repeat_action_probability": 0.25}}, "would draw its own random numbers"),
+        ({"max_episode_steps": 500}, "use the wrapper TimeLimit after it"),
         ({"id": "CartPole-v1", "kwargs": {}}, "needs a game whose id begins with ALE/"),
     ],
 )

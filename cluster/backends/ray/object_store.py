@@ -27,7 +27,7 @@ _LEAST_BYTES = 80 << 20
 """Ray refuses less than 75 MiB."""
 
 _ASSUMED_STEPS = 1000
-"""Length that an episode is taken to have where its environment sets no limit of time."""
+"""Length that an episode is taken to have where its environment sets no time limit."""
 
 _BYTES_BESIDE_OBSERVATION = 20
 """A step's reward, the log-probability of its action, and a small action."""

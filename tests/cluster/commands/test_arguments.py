@@ -11,7 +11,7 @@ REFUSED = {
     "text for a number": (
         ["--learner.learning_rate", "abc"],
         "learner.learning_rate = 'abc' is refused: it should be a number or a list\n"
-        "  learner.learning_rate: Step size of the optimizer",
+        "  learner.learning_rate: Learning rate of the optimizer",
     ),
     "three numbers for two": (
         ["--learner.learning_rate", "1", "2", "3"],
@@ -56,7 +56,7 @@ REFUSED = {
     "no YAML": (["--environment.kwargs", "{a: ["], "'{a: [' is not valid YAML: expected"),
     "a key twice": (
         ["--environment.kwargs", "{a: 1, a: 2}"],
-        "'{a: 1, a: 2}' is not valid YAML: the key 'a' stands twice",
+        "'{a: 1, a: 2}' is not valid YAML: the key 'a' appears twice",
     ),
 }
 

@@ -1,10 +1,14 @@
-"""What docs/tools.md shows of verbs that look at runs is what they print, but for the numbers."""
+"""Consoles in the documents show what the verbs print, except for the numbers.
+
+Of docs/tools.md the verbs that look at runs, of docs/tutorial.md the steps that take seconds.
+"""
 
 import io
 import re
 import shlex
 import threading
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -15,8 +19,12 @@ from reinforce.cluster.cli import main
 from reinforce.cluster.run_requests import RunRequests
 from reinforce.cluster.run_store.journal import newest_update
 
-TOOLS = Path(__file__).parents[3] / "docs" / "tools.md"
+DOCS = Path(__file__).parents[3] / "docs"
+TOOLS, TUTORIAL = DOCS / "tools.md", DOCS / "tutorial.md"
 SECTIONS = ("status and stop", "replay and show", "verify", "diff")
+STEPS = ("2.", "3.", "4.", "5.", "6.")
+NOT_RUN = ("ui",)
+"""It serves pages until somebody stops it."""
 
 PATTERNS = {"digest": "[0-9a-f]{30,}", "number": r"-?\d[\d,.:]*(?:e-?\d+)?", "rest": ".*"}
 VARIES = re.compile("(?P<digest>{digest})|(?P<number>{number})|(?P<rest>…)".format_map(PATTERNS))
@@ -25,11 +33,26 @@ VARIES = re.compile("(?P<digest>{digest})|(?P<number>{number})|(?P<rest>…)".fo
 def sessions():
     """Yield (command, what is shown of its output) of each console in the sections, in order."""
     for section in SECTIONS:
-        text = re.search(rf"^## {section}\n(.*?)(?=^## |\Z)", TOOLS.read_text(), re.M | re.S)[1]
-        (console,) = re.findall(r"^```console\n(.*?)^```", text, re.M | re.S)
-        for shown in console.split("$ reinforce ")[1:]:
-            command, _, output = shown.partition("\n")
-            yield command, output
+        (console,) = blocks(section_of(TOOLS, section), "console")
+        yield from commands_of(console)
+
+
+def section_of(document, beginning):
+    """Return the text below a heading of the second level."""
+    pattern = rf"^## {re.escape(beginning)}.*?\n(.*?)(?=^## |\Z)"
+    return re.search(pattern, document.read_text(), re.M | re.S)[1]
+
+
+def blocks(text, language):
+    """Return the blocks of code in one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.M | re.S)
+
+
+def commands_of(console):
+    """Yield (command, what is shown of its output) of a console."""
+    for shown in console.split("$ reinforce ")[1:]:
+        command, _, output = shown.partition("\n")
+        yield command, output
 
 
 def pattern_of(output):
@@ -64,6 +87,14 @@ def endless_run(folder, settings, options):
         thread.join()
 
 
+def output_of(command):
+    """Run a command in this process and return all that it prints."""
+    said = io.StringIO()
+    with redirect_stdout(said), redirect_stderr(said):
+        main(shlex.split(command))
+    return said.getvalue()
+
+
 def test_the_consoles_are_what_the_verbs_print(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     options = {"backend": "inline", "directory": "runs", "progress": False}
@@ -74,8 +105,28 @@ def test_the_consoles_are_what_the_verbs_print(tmp_path, monkeypatch):
 
     with endless_run(tmp_path / "runs", quick, options):
         for command, shown in sessions():
-            said = io.StringIO()
-            with redirect_stdout(said), redirect_stderr(said):
-                main(shlex.split(command))
-            is_as_shown = re.fullmatch(pattern_of(shown), said.getvalue()) is not None
-            assert is_as_shown, f"{command}\n{said.getvalue()}"
+            said = output_of(command)
+            assert re.fullmatch(pattern_of(shown), said), f"{command}\n{said}"
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_the_tutorial_goes_as_it_says(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (program,) = [each for each in blocks(TUTORIAL.read_text(), "python") if "class Lift" in each]
+    (tmp_path / "lift.py").write_text(program)
+    (settings,) = blocks(TUTORIAL.read_text(), "yaml")
+    (tmp_path / "lift.yaml").write_text(settings)
+
+    for step in STEPS:
+        text, said = section_of(TUTORIAL, step), ""
+        for command, shown in chain(*map(commands_of, blocks(text, "console"))):
+            if command not in NOT_RUN:
+                said = output_of(command)
+                assert re.search(pattern_of(shown), said), f"{command}\n{said}"
+        for shown in blocks(text, "text"):
+            assert re.search(pattern_of(shown), said), f"{step}\n{said}"
+
+    digests = {run: reinforce.load(f"runs/{run}").weights_sha256 for run in ("one", "two", "none")}
+    assert len(set(digests.values())) == 1
+    assert reinforce.load("runs/lift").summary["stop_reason"] == "target_return"

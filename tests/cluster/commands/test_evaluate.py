@@ -110,7 +110,7 @@ BAD = {
         "episodes = 1,000,000,000,000 must be <= 1,000,000: all returns are kept in memory",
     ),
     "seed below zero": (["RUN", "--seed", "-1"], "seed = -1 must be >= 0\n"),
-    "no checkpoint": (["EMPTY"], "holds no checkpoint that can be read"),
+    "no checkpoint": (["EMPTY"], "has no readable checkpoint"),
     "no best checkpoint": (["EMPTY", "--best"], "without `best`, the newest is taken"),
 }
 
@@ -135,9 +135,9 @@ def test_help_and_wrong_options_exit_as_everywhere(capsys):
 @pytest.mark.parametrize(
     ("option", "word", "message"),
     [
-        ("--episodes", "many", "'many' is not a whole number"),
-        ("--episodes", "None", "'None' is not a whole number"),
-        ("--seed", "1.5", "'1.5' is not a whole number or None"),
+        ("--episodes", "many", "'many' is not an integer"),
+        ("--episodes", "None", "'None' is not an integer"),
+        ("--seed", "1.5", "'1.5' is not an integer or None"),
     ],
 )
 def test_what_is_no_number_is_refused_in_plain_words(option, word, message, capsys):

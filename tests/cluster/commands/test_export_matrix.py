@@ -69,7 +69,7 @@ def test_what_is_not_allowed_is_not_done(kind, observation, action, masks, untra
 REFUSED = {
     "Branching": (
         "cannot be exported by torch.export",
-        "must not depend on what is in its tensors",
+        "must not depend on the values of tensors",
     ),
     "Rare": ("the operator 'aten::special_bessel_j0' to ONNX", "without the graph, predict.py and"),
 }
@@ -144,7 +144,7 @@ def test_two_parts_of_an_action_under_one_name_are_refused(tmp_path):
         "program": None,
     }
 
-    with pytest.raises(UsageError, match=r"two outputs of the name 'action\.arm\.grip'"):
+    with pytest.raises(UsageError, match=r"two outputs named 'action\.arm\.grip'"):
         write_onnx(tmp_path / "policy.onnx", about, {}, None)
 
 

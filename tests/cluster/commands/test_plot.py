@@ -42,7 +42,7 @@ def test_a_run_that_has_not_played_has_no_picture(trained_run, tmp_path, capsys)
     (run / "metrics.jsonl").unlink()
 
     assert main(["plot", str(run)]) == 2
-    assert "metrics.jsonl holds no update yet: there is nothing to draw" in capsys.readouterr().err
+    assert "metrics.jsonl has no update yet: there is nothing to draw" in capsys.readouterr().err
 
 
 def test_a_folder_that_cannot_be_written_is_named_with_the_way_out(trained_run, capsys):

@@ -160,7 +160,7 @@ def test_a_corrupt_checkpoint_is_passed_over_with_a_message(run, capsys):
     assert main(["resume", "runs/a"]) == 0
 
     shown = capsys.readouterr().out
-    assert "a checkpoint is passed over" in shown
+    assert "skipping a checkpoint" in shown
     assert "update-000000005.safetensors" in shown
     assert summary_of(run)["weights_sha256"] == expected
 
@@ -336,7 +336,7 @@ def test_a_run_that_is_going_on_is_not_resumed_but_paused_and_gone_on_with(run, 
         assert "nothing to scale" in capsys.readouterr().err
 
         assert main(["pause", "runs/a"]) == 0
-        wait_for(lambda: "paused, as asked" in said.read_text())
+        wait_for(lambda: "paused, as requested" in said.read_text())
         paused_at = len(updates_of(run))
         time.sleep(1)  # in which a run that is not paused makes dozens
         assert len(updates_of(run)) == paused_at
@@ -447,7 +447,7 @@ def test_a_run_of_another_seed_scheme_says_so_and_its_tickets_are_not_replayed(r
     capsys.readouterr()
 
     assert main(["replay", "runs/a", "1:0"]) == 2
-    drawn = "what follows update 1 was drawn by another version of this program"
+    drawn = "another version of this program drew the tickets after update 1"
     assert drawn in capsys.readouterr().err
     assert main(["resume", "runs/a", "--stop.max_updates", "2"]) == 0
     assert "from update 1 on they have this version's seeds" in " ".join(
@@ -483,7 +483,7 @@ def test_a_run_whose_environment_has_other_spaces_by_now_is_refused_untouched(
     assert main(verb) == 2
 
     message = capsys.readouterr().err
-    assert "the checkpoint after update 1 is of no use here" in message
+    assert "the checkpoint after update 1 does not fit" in message
     assert "4546 weights do not fit a policy of 4610" in message
     assert "the spaces of environment.id = 'space_tasks:Edited'" in message
     assert summary_of(run_of_edited_code) == before

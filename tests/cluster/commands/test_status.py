@@ -222,7 +222,7 @@ def test_a_folder_that_cannot_be_looked_into_hides_no_other(write, tmp_path, as_
     assert [path.name for path in find_runs(Path("runs"))] == ["good", "locked"]
     status = status_of(Path("runs/locked"))
     assert status.state == "unreadable"
-    assert status.note == f"cannot look into {locked}: Permission denied"
+    assert status.note == f"cannot read {locked}: Permission denied"
 
 
 def test_texts_of_strangers_do_not_steer_the_terminal(write, capsys):
@@ -325,4 +325,4 @@ def test_a_driver_whose_numbers_cannot_be_had_is_told_by_its_command(entrypoint,
     rows = [row for _, row in _runs(cluster)]
 
     assert [row.name for row in rows] == names
-    assert all(row.note == "no numbers of it" for row in rows)
+    assert all(row.note == "it publishes no numbers" for row in rows)

@@ -55,7 +55,7 @@ def test_a_run_ends_after_a_checkpoint_and_is_gone_on_with(run, capsys):
     said = capsys.readouterr().out
     updates = read_json(run / "summary.json")["updates"]
     assert stopper.code == 0
-    assert "stopping, as asked by `reinforce stop`" in said
+    assert "stopping, as requested by `reinforce stop`" in said
     assert f"a stopped after update {updates} (stopped by `reinforce stop`); `reinforce r" in said
     assert read_json(run / "summary.json")["status"] == "interrupted"
     assert (run / "checkpoints" / f"update-{updates:09d}.safetensors").exists()
@@ -102,7 +102,7 @@ def test_a_run_that_does_not_end_in_time_is_said_and_the_request_stays(make_conf
     with Journal(run.journal_file):
         assert main(["stop", str(run.path), "--timeout-s", "0.2"]) == 1
 
-    assert f"{run.path} goes on after 0.2 s" in capsys.readouterr().out
+    assert f"{run.path} has not ended within 0.2 s" in capsys.readouterr().out
     assert RunRequests.read(run.control_file).stop
 
 
@@ -126,7 +126,7 @@ def test_the_command_that_goes_on_can_be_copied(make_config, tmp_path, capsys):
     assert main(["stop", str(run.path)]) == 0
 
     said = " ".join(capsys.readouterr().out.split())
-    assert f"`reinforce resume '{run.path}'` goes on" in said
+    assert f"`reinforce resume '{run.path}'` continues it" in said
 
 
 def test_a_stop_reaches_a_run_in_another_thread_which_python_gives_no_signals(
@@ -145,7 +145,7 @@ def test_a_stop_reaches_a_run_in_another_thread_which_python_gives_no_signals(
     thread.join()
 
     assert received == ["stopped by `reinforce stop`"]
-    assert told == ["stopping, as asked by `reinforce stop`"]
+    assert told == ["stopping, as requested by `reinforce stop`"]
 
 
 def test_a_stop_after_a_signal_does_not_count_as_the_second_that_aborts():

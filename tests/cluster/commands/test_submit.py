@@ -28,7 +28,7 @@ REFUSED = {
     ),
     "another cluster": (
         ["cartpole", "--address", "http://127.0.0.1:9", "--cluster.address", "head:6379"],
-        "a job runs on the cluster that it is submitted to",
+        "a job runs on its own cluster",
     ),
     "bad setting": (
         ["cartpole", "--address", "http://127.0.0.1:9", "--learner.learning_rate", "-1"],
@@ -52,7 +52,7 @@ def test_a_configuration_outside_of_the_directory_is_refused(tmp_path, monkeypat
     monkeypatch.chdir(tmp_path / "inner")
 
     assert main(["submit", "../mine.yaml", "--address", "http://127.0.0.1:9"]) == 2
-    assert "../mine.yaml lies outside of the current directory" in capsys.readouterr().err
+    assert "../mine.yaml is outside the current directory" in capsys.readouterr().err
 
 
 def test_help_explains_what_is_sent_and_when_it_is_run_again(capsys):

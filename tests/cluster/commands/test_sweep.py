@@ -517,11 +517,11 @@ NO_SWEEP = {
     "no YAML": ("base: [\n", "sweep.yaml: it is not valid YAML"),
     "a key twice": (
         "base: cartpole\nbase: article\n",
-        "it is not valid YAML, line 2: the key 'base' stands twice in a mapping",
+        "it is not valid YAML, line 2: the key 'base' appears twice in a mapping",
     ),
     "a setting twice": (
         "base: cartpole\nsettings: {learner.discount: [1], learner.discount: [0.9]}\n",
-        "the key 'learner.discount' stands twice in a mapping",
+        "the key 'learner.discount' appears twice in a mapping",
     ),
     "no text": (b"\xff\xfe", "cannot read the sweep 'sweep.yaml': it is not UTF-8 text"),
 }

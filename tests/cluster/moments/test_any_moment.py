@@ -124,7 +124,7 @@ def test_what_began_with_recorded_actions_is_made_again_from_its_checkpoints_onl
 
     assert run.verify("all", progress=False).verified
     (run.path / "checkpoints" / "update-000000000.safetensors").unlink()
-    with pytest.raises(reinforce.UsageError, match="began with what `pretrain` had made"):
+    with pytest.raises(reinforce.UsageError, match="began with weights from `pretrain`"):
         run.at(1, progress=False)
 
 

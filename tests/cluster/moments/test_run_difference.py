@@ -82,7 +82,7 @@ def test_runs_of_one_configuration_are_equal_wherever_and_however_fast(run, tmp_
     said = said_of(run, again, capsys, 0)
 
     assert said == (
-        "setting checkpoint.every_s: 60.0 | 1.0 (of no influence on the weights) "
+        "setting checkpoint.every_s: 60.0 | 1.0 (does not affect the weights) "
         "updates 3 and 3, of which the first 3 are equal "
         "parting none: every update that both have made has the same batch and weights"
     )

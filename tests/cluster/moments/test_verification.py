@@ -42,7 +42,7 @@ def test_every_update_of_an_honest_run_is_certified(run, tmp_path, capsys):
 
     said = " ".join(capsys.readouterr().out.split())
     certificate = json.loads(file.read_text())
-    assert "made again 6 of 6 updates: 1 to 6 compared checkpoints after update: 2, 4, 6" in said
+    assert "recomputed 6 of 6 updates: 1 to 6 compared checkpoints after update: 2, 4, 6" in said
     assert "6, and the final evaluation" in said
     assert said.endswith("verdict as recorded")
     assert certificate["verified"]
@@ -224,7 +224,7 @@ TAMPERED = {
         journal_altered(r'"sha256": "....', '"sha256": "0000'),
         "journal",
         3,
-        "not that of its tickets",
+        "does not match its tickets",
     ),
     "digests of a batch and its weights": (
         lambda run: [
@@ -237,7 +237,7 @@ TAMPERED = {
         ],
         "batch",
         3,
-        "batch.sha256 is 0000.* in the journal and .* made again",
+        "batch.sha256 is 0000.* in the journal and .* recomputed",
     ),
     "digest of weights": (
         journal_altered(r'"weights_sha256": "....', '"weights_sha256": "0000'),

@@ -58,7 +58,7 @@ def test_a_folder_without_a_configuration_is_no_run(tmp_path):
 
 
 def test_a_name_that_no_folder_can_have_is_no_run(tmp_path):
-    with pytest.raises(RunDirectoryError, match=r"cannot look into .*: File name too long"):
+    with pytest.raises(RunDirectoryError, match=r"cannot read .*: File name too long"):
         RunDirectory.open(tmp_path / ("a" * 300))
 
 

@@ -79,7 +79,7 @@ def test_a_job_is_followed_through_ctrl_c_and_a_stop_until_its_cluster_goes_away
     with follower(head, tmp_path) as process:
         process.send_signal(signal.SIGINT)
         assert end_of(process) == 130
-    assert "no longer following; the job goes on" in process.said
+    assert "no longer following; the job continues" in process.said
     assert "Traceback" not in process.said
     (stop,) = re.findall(r"`reinforce (stop .*)` stops it", process.said)
     job = stop.split()[1]
@@ -89,14 +89,14 @@ def test_a_job_is_followed_through_ctrl_c_and_a_stop_until_its_cluster_goes_away
         assert main(show) == 0
         (row,) = json.loads(capsys.readouterr().out)
         assert (row["name"], row["state"]) == (job, "running")
-        assert row["note"] == f"job {job}, no numbers of it"
+        assert row["note"] == f"job {job}, it publishes no numbers"
         assert main(stop.split()) == 0
         assert f"{job} stopped (Job was intentionally stopped.)" in capsys.readouterr().out
         assert end_of(process) == 143
     assert main(show) == 0
     assert json.loads(capsys.readouterr().out)[0]["state"] == "stopped"
     assert main(stop.split()) == 2
-    refusal = f"no job '{job}' going on at {head.dashboard}; the ids of all: none"
+    refusal = f"no job '{job}' live at {head.dashboard}; all ids: none"
     assert refusal in capsys.readouterr().err
     run = head.home / "runs" / "endless"
     assert read_json(run / "summary.json")["status"] == "interrupted"

@@ -159,7 +159,7 @@ def test_the_doctor_tries_an_artifact_and_leaves_nothing(
     assert artifacts_of(make_config()).level == "ok"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     found = artifacts_of(make_config())
-    assert (found.level, found.message) == ("warning", "not tried: the store of MLflow was not")
+    assert (found.level, found.message) == ("warning", "not tried, because MLflow's store was not")
     assert sorted(tmp_path.rglob("*")) == before
 
 

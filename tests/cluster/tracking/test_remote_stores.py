@@ -120,7 +120,7 @@ def test_a_store_of_a_plugin_keeps_its_artifacts_and_its_pages(
         f"MLflow has it as run {state['run_id']}; its pages are where that store shows them"
     ]
     assert main(["ui", str(run.path)]) == 2
-    assert "pages of a store of kind 'lab' are its owner's" in capsys.readouterr().err
+    assert "a store of kind 'lab' has its own pages" in capsys.readouterr().err
 
 
 def test_nothing_on_loopback_is_asked_through_a_proxy(
@@ -150,7 +150,7 @@ def test_a_proxy_that_does_not_answer_is_named_without_its_password(
     assert main(["sync", str(run.path)]) == 2
 
     said = capsys.readouterr().err
-    assert f"it was asked through the proxy 127.0.0.1:9 ({name})" in said
+    assert f"the request went through the proxy 127.0.0.1:9 ({name})" in said
     assert "add mlflow.example.org to no_proxy" in said
     assert "start it, or correct the address" not in said
     assert "hidden" not in said

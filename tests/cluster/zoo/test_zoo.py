@@ -172,11 +172,23 @@ def test_a_stranger_does_not_choose_what_training_again_would_import(place, own_
 @pytest.mark.parametrize(
     ("file", "change", "message"),
     [
-        ("checkpoint.safetensors", lambda old: old[:-1] + b"\xff", "does not hold what its card"),
-        ("card.json", lambda old: old.replace(b'"updates": 3', b'"updates": "3"'), "is no card"),
-        ("card.json", lambda old: b"[" * 10_000, "is no card"),
-        ("card.json", lambda old: old.replace(b'"weights_sha256": "', b'"w": "'), "is no card"),
-        ("card.json", lambda old: old.replace(b'"MIT"', b'"MIT |\\n# Run this"'), "is no card"),
+        ("checkpoint.safetensors", lambda old: old[:-1] + b"\xff", "does not match its card"),
+        (
+            "card.json",
+            lambda old: old.replace(b'"updates": 3', b'"updates": "3"'),
+            "is not an agent's card",
+        ),
+        ("card.json", lambda old: b"[" * 10_000, "is not an agent's card"),
+        (
+            "card.json",
+            lambda old: old.replace(b'"weights_sha256": "', b'"w": "'),
+            "is not an agent's card",
+        ),
+        (
+            "card.json",
+            lambda old: old.replace(b'"MIT"', b'"MIT |\\n# Run this"'),
+            "is not an agent's card",
+        ),
         ("card.json", lambda old: old + b" " * 2**20, "larger than 1,048,576 bytes"),
         ("card.json", lambda old: old.replace(b'"CartPole-v1"', b'"Other-v1"'), "not trained as"),
         ("card.json", lambda old: old.replace(b'"updates": 3', b'"updates": 2'), "not trained as"),
@@ -197,7 +209,7 @@ def test_other_weights_under_a_right_digest_of_the_file_are_refused(place, capsy
     card = json.loads(path.read_text())
     path.write_text(json.dumps(card | {"weights_sha256": "0" * 64}))
 
-    assert "holds other weights" in refused(capsys, "pull", "walker", "--place", place)
+    assert "has different weights" in refused(capsys, "pull", "walker", "--place", place)
 
 
 def test_one_broken_agent_does_not_hide_the_others_in_a_list(place, capsys):
@@ -208,7 +220,7 @@ def test_one_broken_agent_does_not_hide_the_others_in_a_list(place, capsys):
     assert main(["zoo", "list", "--place", str(place)]) == 0
 
     broken, walker = capsys.readouterr().out.splitlines()
-    assert "is no card" in broken
+    assert "is not an agent's card" in broken
     assert "MIT" in walker
 
 
@@ -240,7 +252,9 @@ def test_names_that_cannot_be_are_refused(place, trained_run, capsys):
     assert "cannot name an agent" in refused(capsys, "push", trained_run, "--name", "../out")
     assert "exists already" in refused(capsys, "push", trained_run, *there, "--name", "walker")
     assert "say where 'walker' is" in refused(capsys, "pull", "walker")
-    assert "is no name of a licence" in refused(capsys, "push", trained_run, "--licence", "a\nb")
+    assert "is not the name of a licence" in refused(
+        capsys, "push", trained_run, "--licence", "a\nb"
+    )
     assert "needs the name of an agent" in refused(capsys, "pull")
     assert "nosuch://place" in refused(capsys, "list", "--place", "nosuch://place")
 
@@ -251,7 +265,7 @@ def test_a_class_of_the_users_own_is_no_data(tmp_path, capsys):
     quick += ["--evaluation.episodes", "5", "--run.directory", str(tmp_path), "--run.name", "own"]
     assert main(["train", "cartpole", *words, *quick]) == 0
 
-    assert "is code, and the zoo holds data alone" in refused(capsys, "push", tmp_path / "own")
+    assert "is code, but the zoo holds only data" in refused(capsys, "push", tmp_path / "own")
 
 
 @pytest.fixture

@@ -103,7 +103,7 @@ def test_two_equal_sides_are_height_and_width_unless_the_channels_are_named(shap
 @pytest.mark.parametrize("shape", [(9, 7, 20), (8, 8, 8), (7, 20, 7), (16, 3, 9), (2, 5, 7, 5)])
 def test_channels_that_may_be_first_or_last_are_not_guessed(shape):
     assert channels_are_last(shape, None) is None
-    with pytest.raises(ValueError, match=r"does not tell where .*; set policy\.channels"):
+    with pytest.raises(ValueError, match=r"does not show where .*; set policy\.channels"):
         image_size(shape, None)
 
 

@@ -175,7 +175,7 @@ def faulty(make_config, fault, marker, **workers):
     [
         ("raise", "an environment failed (ArithmeticError: the environment is faulty); "),
         ("exit", "a worker was lost (its process was killed, or crashed, or memory ran out); "),
-        ("nan_reward", "an environment failed (NonFiniteError: the reward is nan, and every "),
+        ("nan_reward", "an environment failed (NonFiniteError: the reward is nan, which would "),
     ],
 )
 def test_a_ticket_that_fails_once_is_played_again_and_nothing_is_lost_but_said(
