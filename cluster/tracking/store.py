@@ -18,6 +18,7 @@ from reinforce.cluster.proxies import proxy_note
 from reinforce.cluster.run_store.tracking_state import sqlite_file
 from reinforce.cluster.tracking.newer_store import advice_for_newer_store
 from reinforce.cluster.tracking.provenance import without_user
+from reinforce.cluster.tracking.shown_metrics import shown_name
 from reinforce.configs.execution import TrackingConfig
 
 CHANGED = "changed."
@@ -264,13 +265,14 @@ def _runs_of(client: "MlflowClient", experiment_id: str) -> Iterator["Run"]:
 
 
 def _history(client: "MlflowClient", run: "Run", metric: str) -> RunHistory:
-    metrics = {
-        name: sorted(
-            (float(point.step), point.value)
-            for point in client.get_metric_history(run.info.run_id, name)
-        )
-        for name in {*CURVES, SCORE, metric}
-    }
+    def points(name: str) -> list[tuple[float, float]]:
+        found = client.get_metric_history(run.info.run_id, name)
+        return sorted((float(point.step), point.value) for point in found)
+
+    # Runs of version 0.1 have the names of the journal, and their result is a metric.
+    metrics = {name: points(shown_name(name)) or points(name) for name in {*CURVES, SCORE, metric}}
+    if result := run.data.tags.get("return_mean"):
+        metrics[SCORE] = [(run.data.metrics.get("progress/environment_steps", 0.0), float(result))]
     changed = {
         key.removeprefix(CHANGED): value
         for key, value in run.data.tags.items()

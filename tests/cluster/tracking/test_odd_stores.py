@@ -8,7 +8,7 @@ import sys
 
 import pytest
 from mlflow import MlflowClient
-from written_runs import points_of, records, stored_points, write_end, write_run
+from written_runs import shown_points_of, records, stored_points, write_end, write_run
 
 from reinforce.cluster.cli import main
 from reinforce.cluster.commands.sync import sync_run_directory
@@ -43,7 +43,7 @@ def test_a_directory_with_blanks_and_other_letters_works(make_config, odd_folder
 
     assert {path.name for path in odd_folder.iterdir()} == {"mlflow.db", "mlartifacts", "runs"}
     found = sqlite3.connect(odd_folder / "mlflow.db").execute("select count(*) from metrics")
-    assert found.fetchone()[0] == len(points_of(records(1, 5)))
+    assert found.fetchone()[0] == len(shown_points_of(records(1, 5)))
     assert list((odd_folder / "mlartifacts").rglob("summary.json"))
 
 
@@ -129,7 +129,7 @@ def test_a_deleted_run_is_named_and_sent_anew_when_asked_for(make_config, store_
     assert main(["sync", str(run.path)]) == 0
 
     assert run_id_of(run) != first
-    assert stored_points(store_uri, run_id_of(run)).keys() == points_of(records(1, 5)).keys()
+    assert stored_points(store_uri, run_id_of(run)).keys() == shown_points_of(records(1, 5)).keys()
 
 
 def test_a_run_in_another_database_is_told_and_stays_where_it_is(
