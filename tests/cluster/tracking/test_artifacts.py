@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 from mlflow_server import MLflowServer
-from written_runs import append, shown_points_of, records, stored_points, write_end, write_run
+from written_runs import append, records, shown_points_of, stored_points, write_end, write_run
 
 from reinforce.cluster.cli import main
 from reinforce.cluster.console import PlainConsole

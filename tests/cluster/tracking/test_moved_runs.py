@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pytest
 from mlflow import MlflowClient
-from written_runs import append, shown_points_of, records, stored_points, write_end, write_run
+from written_runs import append, records, shown_points_of, stored_points, write_end, write_run
 
 from reinforce.cluster.cli import main
 from reinforce.cluster.commands.sync import sync_run_directory
@@ -221,7 +221,9 @@ def test_a_store_that_was_renamed_is_moved_back_by_the_advice(renamed, capsys):
     subprocess.run(advice, shell=True, check=True)
 
     assert main(["sync", str(renamed.path)]) == 0
-    assert stored_points(f"sqlite:///{store}", run_id_of(renamed)) == shown_points_of([*LINES, *LATER])
+    assert stored_points(f"sqlite:///{store}", run_id_of(renamed)) == shown_points_of(
+        [*LINES, *LATER]
+    )
 
 
 def test_a_store_whose_name_another_has_is_found_after_the_advice(renamed, empty_store, capsys):
@@ -234,4 +236,6 @@ def test_a_store_whose_name_another_has_is_found_after_the_advice(renamed, empty
     Path(file).write_text(text.replace(load_config(file).tracking.uri, uri))
 
     assert main(["sync", str(renamed.path), "--trust"]) == 0
-    assert stored_points(f"sqlite:///{store}", run_id_of(renamed)) == shown_points_of([*LINES, *LATER])
+    assert stored_points(f"sqlite:///{store}", run_id_of(renamed)) == shown_points_of(
+        [*LINES, *LATER]
+    )

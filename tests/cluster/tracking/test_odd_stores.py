@@ -8,7 +8,7 @@ import sys
 
 import pytest
 from mlflow import MlflowClient
-from written_runs import shown_points_of, records, stored_points, write_end, write_run
+from written_runs import records, shown_points_of, stored_points, write_end, write_run
 
 from reinforce.cluster.cli import main
 from reinforce.cluster.commands.sync import sync_run_directory

@@ -10,7 +10,7 @@ import pytest
 from faulty_proxy import FaultyProxy
 from mlflow import MlflowClient
 from mlflow_server import running_server
-from written_runs import append, shown_points_of, records, stored_points, write_end, write_run
+from written_runs import append, records, shown_points_of, stored_points, write_end, write_run
 
 from reinforce.cluster.commands.sync import sync_run_directory
 from reinforce.cluster.console import PlainConsole

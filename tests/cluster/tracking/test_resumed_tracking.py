@@ -6,8 +6,8 @@ import pytest
 from mlflow import MlflowClient
 from written_runs import (
     append,
-    shown_points_of,
     records,
+    shown_points_of,
     stored_points,
     update_entry,
     write_end,
