@@ -22,7 +22,7 @@ from reinforce.cluster.sweeps.ledger import SweepLedger, run_name, settings_of
 from reinforce.cluster.tracking.experiment import save_view
 from reinforce.cluster.tracking.mlflow_run import MLflowRun, find_or_create_run, open_state
 from reinforce.cluster.tracking.store import TrackingStore, explain_error
-from reinforce.cluster.tracking.views import sweep_view
+from reinforce.cluster.tracking.views import score_name, sweep_view
 from reinforce.configs.config import Config
 from reinforce.configs.sweep import SweepConfig
 
@@ -49,7 +49,7 @@ class SweepTracking:
         self._folder = RunDirectory(folder)
         self._config, self._ledger, self._warn = config.tracking, ledger, warn
         self._sweep = sweep
-        self._metrics = [f"sweep/{objective.metric}" for objective in sweep.objectives]
+        self._metrics = [score_name(objective.metric) for objective in sweep.objectives]
         self._store = TrackingStore.of(config.tracking, Path.cwd())
         self._parent: MLflowRun | None = None
         self._noted: set[tuple[int, int]] = set()
@@ -120,14 +120,10 @@ class SweepTracking:
         now_ms = time.time_ns() // 1_000_000
         find_or_create_run(self._store, state, file, self._config, now_ms)
         parent = MLflowRun(self._store, state["run_id"])
-        is_ascending = self._sweep.objectives[0].direction == "minimize"
-        view = sweep_view(
-            *(self._folder.name, now_ms, parent.run_id),
-            *(self._metrics, [*self._sweep.settings]),
-            is_ascending=is_ascending,
-        )
+        view = sweep_view(self._folder.name, now_ms, parent.run_id, self._sweep)
         save_view(parent.client, state["experiment_id"], parent.run_id, view)
-        state["link"] = self._store.link_to_runs(state["experiment_id"], parent.run_id)
+        link = self._store.link_to_runs(state["experiment_id"], parent.run_id)
+        state["link"] = link and f"{link}&compareRunsMode=CHART"
         write_json(file, state)
         tags = {
             "sweep": self._folder.name,
