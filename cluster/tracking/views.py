@@ -66,12 +66,9 @@ def sweep_view(name: str, created_ms: int, run_id: str, sweep: SweepConfig) -> s
     }
     columns += [*(f"params.`{setting}`" for setting in settings), "tags.`trial_state`"]
     charts = [_chart("sweep", "BAR", metricKey=metric) for metric in metrics]
-    about = {"selectedParams": settings, "selectedMetrics": metrics, "showAllRuns": True}
-    state = {
-        **rows,
-        **_columns(columns),
-        "compareRunCharts": [*charts, _chart("sweep", "PARALLEL", **about)],
-    }
+    axes = {"selectedParams": settings, "selectedMetrics": metrics, "showAllRuns": True}
+    charts.append(_chart("sweep", "PARALLEL", **axes))
+    state = {**rows, **_columns(columns), "compareRunCharts": charts}
     return _view(name, created_ms, ("sweep", *_SECTIONS), state)
 
 

@@ -89,6 +89,37 @@ def test_a_store_that_cannot_be_written_is_refused_with_the_way_out(
     assert "choose another store with tracking.uri" in capsys.readouterr().err
 
 
+FULL_DISK = """
+import resource, signal, sys
+from mlflow import MlflowClient
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+MlflowClient(sys.argv[1]).search_experiments()
+"""
+
+
+@pytest.mark.slow
+def test_a_store_that_a_full_disk_left_half_made_is_told_and_made_again(
+    make_config, tmp_path, monkeypatch, capsys
+):
+    file = tmp_path / "mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{file}")
+    making = [sys.executable, "-c", FULL_DISK, os.environ["MLFLOW_TRACKING_URI"]]
+    assert subprocess.run(making, capture_output=True, check=False).returncode != 0
+    assert file.stat().st_size > 0
+    run = finished_run(make_config)
+
+    assert main(["sync", str(run.path)]) == 2
+
+    said = capsys.readouterr().err
+    aside = f"mv {file} {file}.half-made"
+    assert "half made" in said
+    assert aside in said
+    subprocess.run(aside.split(), check=True)
+    subprocess.run([sys.executable, "-m", "reinforce", "sync", str(run.path)], check=True)
+    assert "run_id" in read_json(run.tracking_file)
+
+
 def test_an_out_of_date_schema_is_told_with_the_command_that_mends_it(
     make_config, store_uri, tmp_path, capsys
 ):
