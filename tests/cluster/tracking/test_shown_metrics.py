@@ -2,12 +2,16 @@
 
 from dataclasses import replace
 
-from written_runs import BATCH, stored_points, write_run
+from mlflow import MlflowClient
+from written_runs import BATCH, records, stored_points, write_run
 
+from reinforce.cluster.analysis.comparison import SCORE
 from reinforce.cluster.commands.sync import sync_run_directory
 from reinforce.cluster.files import read_json
 from reinforce.cluster.run_store.journal import Journal, JournalEntry
 from reinforce.cluster.tracking.shown_metrics import ShownMetrics
+from reinforce.cluster.tracking.store import TrackingStore, histories_of
+from reinforce.cluster.tracking.views import RUNS, tag_of_view
 
 LOST = "cluster/worker_restarts"
 
@@ -83,3 +87,24 @@ def test_a_metric_that_changes_first_after_a_resumption_has_the_point_before_it(
         60: 1,
     }
     assert {step for name, step in stored if name == "batch/return_mean"} == set(range(10, 70, 10))
+
+
+def test_a_run_of_version_0_1_is_compared_by_the_names_that_it_has(tmp_path, store_uri):
+    client = MlflowClient(store_uri)
+    run = client.create_run(client.create_experiment("old"))
+    for name in ("rollout/return_mean", SCORE):
+        client.log_metric(run.info.run_id, name, 5.0, step=10)
+
+    (history,) = histories_of(TrackingStore(store_uri, is_default=False, directory=tmp_path), "old")
+
+    assert history.metrics["rollout/return_mean"] == [(10.0, 5.0)]
+    assert history.score == 5.0
+
+
+def test_an_experiment_that_has_no_view_yet_gets_one(make_config, store_uri):
+    client = MlflowClient(store_uri)
+    experiment = client.create_experiment("mine")
+
+    sync_run_directory(write_run(make_config(tracking={"experiment": "mine"}), records(1, 2)))
+
+    assert tag_of_view(RUNS) in client.get_experiment(experiment).tags
