@@ -207,8 +207,7 @@ class RunLifecycle:
         with MetricsExporter(*told) as exporter:
 
             def show(entry: JournalEntry) -> None:
-                steps = {"progress/environment_steps": float(entry.environment_steps)}
-                exporter.update({**steps, **entry.metrics})
+                exporter.update(entry.metrics)
                 display.show(entry)
 
             yield show

@@ -15,6 +15,8 @@ from reinforce.cluster.errors import InterruptedRunError, UsageError
 from reinforce.cluster.files import write_atomically
 from reinforce.cluster.interrupts import Interrupts
 from reinforce.cluster.number_format import number
+from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.run_store.tracking_state import place_in_words, read_tracking_state
 from reinforce.cluster.sweeps.display import SweepDisplay
 from reinforce.cluster.waiting import waiting
 from reinforce.configs.config import Config
@@ -94,6 +96,9 @@ class SweepCommand(Command):
             console.say(f"no trial finished; {folder}/logs says why", "red")
             return 1
         console.say(f"`{command_line('compare', folder)}/runs/*` compares them")
+        state = read_tracking_state(RunDirectory(folder).tracking_file)
+        for line in place_in_words(state) if "link" in state else ():
+            console.say(line)
         return 0
 
 

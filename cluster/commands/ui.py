@@ -18,7 +18,7 @@ from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.tracking_state import read_tracking_state
 from reinforce.cluster.run_store.trust import TRACKING, require_trust
 from reinforce.cluster.tracking.server import HOST, free_port, mlflow_server
-from reinforce.cluster.tracking.store import TrackingStore, newest_experiment, require_readable
+from reinforce.cluster.tracking.store import TrackingStore, newest_runs, require_readable
 from reinforce.cluster.tracking.store_of_run import store_of_run
 from reinforce.cluster.waiting import waiting
 from reinforce.configs.execution import TrackingConfig
@@ -75,8 +75,7 @@ def what_to_show(command: UiCommand) -> tuple[TrackingStore, str]:
     """Return the store, and the page's address on a server at MLflow's usual address."""
     if command.run is None:
         store = TrackingStore.of(TrackingConfig(uri=command.uri), Path.cwd())
-        link = _known(store.link(newest_experiment(store), ""), store)
-        return store, link.replace("/runs/?", "/runs?").removesuffix("/runs/")
+        return store, _known(newest_runs(store), store)
     if command.uri is not None:
         raise UsageError("a run directory names its own store: leave out --uri, or RUN_DIR")
     run = RunDirectory.open(command.run)

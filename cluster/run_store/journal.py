@@ -173,6 +173,7 @@ def update_entry(
         "checkpoint/failed": checkpoints_failed,
         "progress/updates": progress.updates,
         "progress/episodes": progress.episodes,
+        "progress/environment_steps": progress.environment_steps,
         "progress/training_time_s": progress.training_time_s,
     }
     entry = _entry(progress, metrics, episodes)

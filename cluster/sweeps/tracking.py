@@ -13,13 +13,17 @@ from pathlib import Path
 
 from optuna.trial import FrozenTrial, TrialState
 
+from reinforce.cluster.files import write_json
+from reinforce.cluster.number_format import number as in_digits
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.summary import read_summary
 from reinforce.cluster.run_store.tracking_state import read_tracking_state
 from reinforce.cluster.run_store.trial_limit import RUNG_SETTING
 from reinforce.cluster.sweeps.ledger import SweepLedger, run_name, settings_of
+from reinforce.cluster.tracking.experiment import save_view
 from reinforce.cluster.tracking.mlflow_run import MLflowRun, find_or_create_run, open_state
 from reinforce.cluster.tracking.store import CHANGED, TrackingStore, explain_error
+from reinforce.cluster.tracking.views import score_name, sweep_view
 from reinforce.configs.config import Config
 from reinforce.configs.sweep import SweepConfig
 
@@ -46,8 +50,7 @@ class SweepTracking:
         self._folder = RunDirectory(folder)
         self._sweep, self._base = sweep, config
         self._config, self._ledger, self._warn = config.tracking, ledger, warn
-        self._metrics = [objective.metric for objective in sweep.objectives]
-        self._seeds = sweep.seeds
+        self._metrics = [score_name(objective.metric) for objective in sweep.objectives]
         self._store = TrackingStore.of(config.tracking, Path.cwd())
         self._parent: MLflowRun | None = None
         self._noted: set[tuple[int, int]] = set()
@@ -79,15 +82,18 @@ class SweepTracking:
         if not (children or self._folder.tracking_file.exists()):
             return
         self._parent = parent = self._parent or self._open()
-        parent.beat()
+        parent.beat({"mlflow.note.content": self._note()})
         for number, seed, child in children:
             trial = self._ledger.trials[number]
             tags = {"mlflow.parentRunId": parent.run_id, "sweep": self._folder.name}
             about = {"trial": str(number), "trial_state": trial.state.name}
-            MLflowRun(self._store, child).set_tags({**tags, **about, **self._own_limit(trial)})
+            run = MLflowRun(self._store, child)
+            run.set_tags({**tags, **about, **self._own_limit(trial)})
             if trial.state is TrialState.COMPLETE:
                 for metric, value in zip(self._metrics, trial.values or (), strict=True):
-                    self._log(parent, f"sweep/{metric}", value, self._ended_ms(number), number)
+                    # MLflow draws a metric as bars, one per run, that has nothing but a step 0.
+                    time_ms = self._ended_ms(number)
+                    run.client.log_metric(child, metric, value, timestamp=time_ms, step=0)
             self._noted.add((number, seed))
 
     def _own_limit(self, trial: FrozenTrial) -> dict[str, str]:
@@ -99,15 +105,8 @@ class SweepTracking:
 
     def _finish(self, status: str) -> None:
         self._send()
-        if self._parent is None:
-            return
-        if len(self._metrics) == 1 and (best := self._ledger.front()):
-            value, time_ms = (
-                self._ledger.trials[best[0]].value,
-                max(map(self._ended_ms, self._ended())),
-            )
-            self._log(self._parent, f"sweep/best_{self._metrics[0]}", value or 0.0, time_ms, 0)
-        self._parent.finish(status, time.time_ns() // 1_000_000)
+        if self._parent:
+            self._parent.finish(status, time.time_ns() // 1_000_000)
 
     def _ended(self) -> list[int]:
         trials = self._ledger.trials.items()
@@ -115,7 +114,7 @@ class SweepTracking:
 
     def _children_to_note(self) -> list[tuple[int, int, str]]:
         """Return number, seed and id in MLflow of the runs that have ended and are there by now."""
-        places = [(number, seed) for number in self._ended() for seed in self._seeds]
+        places = [(number, seed) for number in self._ended() for seed in self._sweep.seeds]
         news = [place for place in places if place not in self._noted]
         states = [(*place, read_tracking_state(self._run(*place).tracking_file)) for place in news]
         return [
@@ -129,6 +128,11 @@ class SweepTracking:
         now_ms = time.time_ns() // 1_000_000
         find_or_create_run(self._store, state, file, self._config, now_ms)
         parent = MLflowRun(self._store, state["run_id"])
+        view = sweep_view(self._folder.name, now_ms, parent.run_id, self._sweep)
+        save_view(parent.client, state["experiment_id"], parent.run_id, view)
+        link = self._store.link_to_runs(state["experiment_id"], parent.run_id)
+        state["link"] = link and f"{link}&compareRunsMode=CHART"
+        write_json(file, state)
         tags = {
             "sweep": self._folder.name,
             "kind": "sweep",
@@ -138,15 +142,27 @@ class SweepTracking:
         parent.reopen({}, tags)
         return parent
 
-    def _log(self, parent: MLflowRun, name: str, value: float, time_ms: int, step: int) -> None:
-        parent.client.log_metric(parent.run_id, name, value, timestamp=time_ms, step=step)
+    def _note(self) -> str:
+        """Return what the page of the sweep says: what is tried, and what was best so far."""
+        settings = ", ".join(f"`{name}`" for name in self._sweep.settings)
+        lines = [
+            f"**What.** {self._sweep.num_trials} trials of {settings}. In the menu **Views** of "
+            f"the list of runs, `{self._folder.name}` shows them as bars, best first."
+        ]
+        for number in self._ledger.front():
+            trial = self._ledger.trials[number]
+            settings = ", ".join(f"{name} {value}" for name, value in settings_of(trial).items())
+            values = zip(self._metrics, trial.values or (), strict=True)
+            scores = ", ".join(f"{name.partition('/')[2]} {in_digits(v)}" for name, v in values)
+            lines.append(f"**Best.** `trial-{number:04d}`: {scores}, with {settings}.")
+        return "\n\n".join(lines)
 
     def _run(self, number: int, seed: int) -> RunDirectory:
         return RunDirectory(self._folder.path / "runs" / run_name(number, seed))
 
     def _ended_ms(self, number: int) -> int:
         """Return when the last run of a trial ended, which never changes; 0 if all are gone."""
-        files = (self._run(number, seed).summary_file for seed in self._seeds)
+        files = (self._run(number, seed).summary_file for seed in self._sweep.seeds)
         return max(
             int((read_summary(file) or {"timestamp_ms": 0})["timestamp_ms"]) for file in files
         )

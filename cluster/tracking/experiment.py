@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reinforce.cluster.run_store.tracking_state import has_row
 from reinforce.cluster.tracking.store import TrackingStore
+from reinforce.cluster.tracking.views import RUNS, runs_view, tag_of_view
 from reinforce.configs.execution import TrackingConfig
 
 if TYPE_CHECKING:
@@ -23,12 +25,13 @@ _EXPERIMENT_OF_ID = "SELECT 1 FROM experiments WHERE experiment_id = ?"
 _EXPERIMENT_TAGS = {
     "mlflow.note.content": (
         "Runs of `reinforce train`. The x-axis of every metric is the number of environment steps "
-        "learned from. Group the runs by the tag `group` to average over seeds; sort them by "
-        "`evaluation/return_best`."
+        "learned from. Group the runs by the tag `group` to average over seeds. The menu **Views** "
+        f"has columns and charts for them, as `{RUNS}`, and one view per sweep."
     ),
     "mlflow.experiment.primaryMetric.name": "evaluation/return_mean",
     "mlflow.experiment.primaryMetric.greaterIsBetter": "True",
     "mlflow.experimentKind": "custom_model_development",
+    tag_of_view(RUNS): runs_view(),
 }
 
 
@@ -161,7 +164,17 @@ def find_or_create_experiment(
     wanted_id = _id_of("MLFLOW_EXPERIMENT_ID", config)
     if wanted_id and found.experiment_id != wanted_id:
         raise MlflowException(_another_experiment(found.name, wanted_id))
+    if tag_of_view(RUNS) not in found.tags:
+        save_view(client, found.experiment_id, RUNS, runs_view())
     return str(found.experiment_id)
+
+
+def save_view(client: "MlflowClient", experiment_id: str, view_id: str, view: str) -> None:
+    """Add a view to the pages of an experiment, unless its tags are not for this user."""
+    from mlflow.exceptions import MlflowException
+
+    with suppress(MlflowException):
+        client.set_experiment_tag(experiment_id, tag_of_view(view_id), view)
 
 
 def tag_experiment(store: TrackingStore, config: TrackingConfig, key: str, value: str) -> None:

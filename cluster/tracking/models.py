@@ -24,6 +24,7 @@ from reinforce.cluster.run_store.trust import is_known
 from reinforce.cluster.self_command import search_current_directory
 from reinforce.cluster.tracking.mlflow_run import MLflowRun
 from reinforce.cluster.tracking.model_files import save_model, write_checked_bundle
+from reinforce.cluster.tracking.shown_metrics import is_result
 from reinforce.cluster.tracking.store import http_status
 from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
@@ -236,7 +237,7 @@ def _metrics_of(run: RunDirectory, updates: int, model_id: str) -> list[Metric]:
                 metrics += [
                     Metric(name, value, entry.timestamp_ms, entry.environment_steps, model_id)
                     for name, value in entry.metrics.items()
-                    if name.startswith("evaluation/")
+                    if name.startswith("evaluation/") and not is_result(name)
                 ]
     return metrics
 

@@ -64,6 +64,18 @@ def tags_of(config: Config, run_directory: str, origin: Mapping[str, Any]) -> di
     return tags
 
 
+def result_tags(summary: Mapping[str, Any]) -> dict[str, str]:
+    """Return the tags of a run that is over: how it ended, and its final evaluation, if any."""
+    kept = ("stop_reason", "weights_sha256")
+    tags = {name: str(summary[name]) for name in kept if name in summary}
+    evaluation = summary.get("evaluation")
+    if evaluation:
+        means = {"return": evaluation["return_mean"], **evaluation.get("metrics", {})}
+        tags |= {f"{name}_mean": str(mean) for name, mean in means.items()}
+        tags["return"] = mean_and_interval(evaluation["return_mean"], *evaluation["return_ci95"])
+    return tags
+
+
 def note_of(
     config: Config,
     origin: Mapping[str, Any],

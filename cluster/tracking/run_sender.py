@@ -24,9 +24,11 @@ from reinforce.cluster.tracking.pacing import MetricWindows
 from reinforce.cluster.tracking.run_description import (
     note_of,
     params_of,
+    result_tags,
     status_of,
     tags_of,
 )
+from reinforce.cluster.tracking.shown_metrics import ShownMetrics
 from reinforce.cluster.typed_json import Count, parse_json
 from reinforce.configs.config import Config
 
@@ -54,12 +56,10 @@ class RunSender:
         self._config = config
         self._origin = origin
         self._mlflow_run = mlflow_run
-        self._held = mlflow_run.latest_steps()
-        self._journal = LineReader(run.journal_file)
+        self._read_from_start()
         self._samples = LineReader(run.system_file)
         self._history = LineReader(run.history_file)
         self._starts: list[dict[str, Any]] = []
-        self._windows = MetricWindows()
         self._num_samples = 0
         self._is_in_doubt = False
         self._uploaded: dict[str, int] = {}
@@ -84,10 +84,13 @@ class RunSender:
         """
         if self._journal.is_replaced():
             self._describe(None)
-            self._held = self._mlflow_run.latest_steps()
             self._journal.close()
-            self._journal = LineReader(self._run.journal_file)
-            self._windows = MetricWindows()
+            self._read_from_start()
+
+    def _read_from_start(self) -> None:
+        self._held = self._mlflow_run.latest_steps()
+        self._journal = LineReader(self._run.journal_file)
+        self._windows, self._shown = MetricWindows(), ShownMetrics(self._held)
 
     def requests(self, *, is_last: bool) -> Iterator[list[Point]]:
         """Yield the points added to the run directory since the last call, a list per request.
@@ -172,8 +175,7 @@ class RunSender:
         summary = read_summary(self._run.summary_file)
         tags: dict[str, str] = {}
         if summary:
-            kept = ("stop_reason", "weights_sha256")
-            tags |= {name: str(summary[name]) for name in kept if name in summary}
+            tags = result_tags(summary)
             ended_ms = summary["timestamp_ms"]
         self._mlflow_run.beat(tags)
         self._describe(summary or {"status": "failed", "stop_reason": "its process was lost"})
@@ -194,8 +196,10 @@ class RunSender:
     def _new_updates(self, *, is_last: bool) -> Iterator[list[Point]]:
         complete: list[JournalEntry] = []
         for entry in self._parsed(self._journal, JournalEntry.parse, self._run.journal_file):
-            if not self._is_held(entry):
-                complete += self._windows.add(entry)
+            *late, shown = self._shown.of(entry)
+            complete += late
+            if not self._is_held(shown):
+                complete += self._windows.add(shown)
         if is_last:
             complete += self._windows.flush()
         for entry in complete:

@@ -16,8 +16,13 @@ from reinforce.cluster.analysis.comparison import CURVES, SCORE, TRAINING_RETURN
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.proxies import proxy_note
 from reinforce.cluster.run_store.tracking_state import sqlite_file
-from reinforce.cluster.tracking.newer_store import advice_for_newer_store
 from reinforce.cluster.tracking.provenance import without_user
+from reinforce.cluster.tracking.shown_metrics import shown_name
+from reinforce.cluster.tracking.unfit_store import (
+    advice_for_half_made_store,
+    advice_for_newer_store,
+)
+from reinforce.cluster.tracking.views import RUNS, tag_of_view
 from reinforce.configs.execution import TrackingConfig
 
 CHANGED = "changed."
@@ -60,6 +65,7 @@ _ADVICE = {
     "No module named": "install the package that it names, with pip",
     "Unable to locate credentials": "give this machine those of the place where artifacts are kept",
     "No space left": "make room there",
+    "disk is full": "make room there",
     "CERTIFICATE_VERIFY_FAILED": "name its authority's certificate in "
     "MLFLOW_TRACKING_SERVER_CERT_PATH",
     "Connection refused": "no server listens there: start it, or correct the address",
@@ -68,6 +74,9 @@ _ADVICE = {
     "not in a valid JSON format": "that is not an MLflow server: correct the address",
 }
 """What to do, by what stands in an error; the first that fits."""
+
+_MADE_TWICE = ("already exists [SQL: CREATE", "(sqlite3.OperationalError) duplicate column name")
+"""What SQLite says when MLflow makes again what an attempt that broke off has made."""
 
 
 @dataclass(frozen=True)
@@ -166,6 +175,11 @@ class TrackingStore:
         # Without the workflow type a fresh browser opens the view for language models.
         return f"{self.ui}/{path}?workflowType=machine_learning"
 
+    def link_to_runs(self, experiment_id: str, view_id: str = "") -> str:
+        """Return the address of the list of runs, in a view if one is named; empty as above."""
+        link = self.link(experiment_id, "").replace("/runs/?", "/runs?").removesuffix("/runs/")
+        return f"{link}&viewStateShareKey={view_id}" if view_id and "?" in link else link
+
     def _workspace(self) -> str:
         """Return the address of a workspace of Databricks, as MLflow finds it."""
         from mlflow.utils import databricks_utils
@@ -211,22 +225,23 @@ def require_readable(store: TrackingStore) -> None:
         pass
 
 
-def newest_experiment(store: TrackingStore) -> str:
-    """Return the id of the experiment that holds the newest run.
+def newest_runs(store: TrackingStore) -> str:
+    """Return the address of the list of runs that holds the newest one; empty if nobody knows it.
 
     Raises:
         UsageError: There is no run, or the store cannot be read.
     """
     with reading(store) as client:
-        experiments = [each.experiment_id for each in client.search_experiments()]
-        newest = client.search_runs(experiments, order_by=["start_time DESC"], max_results=1)
+        experiments = {each.experiment_id: each.tags for each in client.search_experiments()}
+        newest = client.search_runs([*experiments], order_by=["start_time DESC"], max_results=1)
     if not newest:
         raise UsageError(
             "the store of MLflow holds no run yet; `reinforce train cartpole` makes one, and "
             "`reinforce sync RUN_DIR` sends one that was missed"
         )
-    experiment_id: str = newest[0].info.experiment_id
-    return experiment_id
+    experiment_id = newest[0].info.experiment_id
+    is_saved = tag_of_view(RUNS) in experiments[experiment_id]
+    return store.link_to_runs(experiment_id, RUNS if is_saved else "")
 
 
 def histories_of(
@@ -264,13 +279,14 @@ def _runs_of(client: "MlflowClient", experiment_id: str) -> Iterator["Run"]:
 
 
 def _history(client: "MlflowClient", run: "Run", metric: str) -> RunHistory:
-    metrics = {
-        name: sorted(
-            (float(point.step), point.value)
-            for point in client.get_metric_history(run.info.run_id, name)
-        )
-        for name in {*CURVES, SCORE, metric}
-    }
+    def points(name: str) -> list[tuple[float, float]]:
+        found = client.get_metric_history(run.info.run_id, name)
+        return sorted((float(point.step), point.value) for point in found)
+
+    # Runs of version 0.1 have the names of the journal, and their result is a metric.
+    metrics = {name: points(shown_name(name)) or points(name) for name in {*CURVES, SCORE, metric}}
+    if result := run.data.tags.get("return_mean"):
+        metrics[SCORE] = [(run.data.metrics.get("progress/environment_steps", 0.0), float(result))]
     changed = {
         key.removeprefix(CHANGED): value
         for key, value in run.data.tags.items()
@@ -297,12 +313,15 @@ def diagnose(error: Exception, store: TrackingStore) -> tuple[str, str]:
     advice = store.without_secrets(advice.format(uri=store.uri))
     if "out-of-date database schema" in text:
         advice = advice_for_newer_store(text, store.sqlite_file) or advice
+    if store.sqlite_file and any(sign in text for sign in _MADE_TWICE):
+        advice = advice_for_half_made_store(store.sqlite_file)
     note = proxy_note(store.uri) if store.is_http and _is_of_the_way(error) else ""
     if note:
         is_the_proxy = "ProxyError" in text or "SOCKS" in text
         advice = note if is_the_proxy or not advice else f"{advice}; {note}"
     if " (Caused by " in text:
         text = text.rpartition(" (Caused by ")[2][:-1]
+    text = text.partition(" [SQL: ")[0]
     return store.without_secrets(text)[:_MAX_ERROR_LENGTH], advice
 
 

@@ -67,8 +67,32 @@ def points_of(lines):
     }
 
 
+def shown_points_of(lines):
+    """The same of the points that MLflow is to have.
+
+    A metric begins with the last point before its first change; a few are there from the start.
+    """
+    curves = {}
+    for record in lines:
+        for name, value in record.metrics.items():
+            point = record.environment_steps, value, record.timestamp_ms
+            curves.setdefault(name, []).append(point)
+    stored = {}
+    for name, curve in curves.items():
+        first = curve[0][1]
+        changes = [place for place, (_, value, _) in enumerate(curve) if value != first]
+        begin = max(changes[0] - 1, 0) if changes else len(curve)
+        if name.startswith(("rollout/return_", "evaluation/", "progress/")):
+            begin = 0
+        if name.startswith("evaluation/confirmed_"):
+            begin = len(curve)
+        shown = name.replace("rollout/", "batch/")
+        stored |= {(shown, step): (value, ms) for step, value, ms in curve[begin:]}
+    return stored
+
+
 def stored_points(store_uri, run_id):
-    """The same, as MLflow has it, without the machine's load; a doubled point fails."""
+    """The same, as MLflow has them, without the machine's load; a doubled point fails."""
     client = MlflowClient(store_uri)
     stored = {}
     for name in client.get_run(run_id).data.metrics:

@@ -1,5 +1,6 @@
 """Sweeps: every trial a normal run, in MLflow below its sweep, and none run twice."""
 
+import json
 import os
 import shutil
 import signal
@@ -238,7 +239,7 @@ def test_runs_of_a_sweep_on_a_cluster_share_it(write_sweep, tmp_path):
 
 
 @pytest.mark.usefixtures("_sweeps_in_this_process")
-def test_in_mlflow_the_trials_stand_below_their_sweep(write_sweep, tmp_path):
+def test_in_mlflow_the_trials_stand_below_their_sweep(write_sweep, tmp_path, capsys):
     from mlflow import MlflowClient
 
     folder = write_sweep({"settings": {"learner.discount": [0.9, 1.0]}}, tracking={"enabled": True})
@@ -251,7 +252,13 @@ def test_in_mlflow_the_trials_stand_below_their_sweep(write_sweep, tmp_path):
         [parent.info.experiment_id], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
     )
     assert parent.info.status == "FINISHED"
-    assert parent.data.metrics == {"sweep/score": 3.0, "sweep/best_score": 3.0}
+    assert {child.data.metrics["sweep/score"] for child in children} == {3.0}
+    view = f"mlflow.sharedViewState.{parent.info.run_id}"
+    assert (
+        json.loads(client.get_experiment(parent.info.experiment_id).tags[view])["name"] == "sweep"
+    )
+    link = f"runs?workflowType=machine_learning&viewStateShareKey={parent.info.run_id}"
+    assert link in capsys.readouterr().out
     assert sorted(child.data.tags["trial"] for child in children) == ["0", "1"]
     assert {child.info.status for child in children} == {"FINISHED"}
     assert {child.data.tags["trial_state"] for child in children} == {"COMPLETE"}

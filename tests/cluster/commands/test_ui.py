@@ -107,7 +107,9 @@ def test_without_a_run_the_newest_experiment_is_shown_as_runs_and_not_as_traces(
 
     store, link = what_to_show(UiCommand())
 
-    assert link.endswith("/#/experiments/1/runs?workflowType=machine_learning")
+    assert link.endswith(
+        "/#/experiments/1/runs?workflowType=machine_learning&viewStateShareKey=reinforce"
+    )
     assert store.is_default
 
 

@@ -57,16 +57,22 @@ class WrittenSweep:
     def parent(self):
         return self.client.get_run(read_json(self.folder / "tracking.json")["run_id"])
 
-    def scores(self):
-        history = self.client.get_metric_history(self.parent().info.run_id, "sweep/score")
-        return [(point.step, point.value) for point in history]
-
     def children(self):
         parent = self.parent().info
-        found = self.client.search_runs(
-            [parent.experiment_id], f"tags.`mlflow.parentRunId` = '{parent.run_id}'"
-        )
-        return sorted(child.data.tags["trial"] for child in found)
+        query = f"tags.`mlflow.parentRunId` = '{parent.run_id}'"
+        found = self.client.search_runs([parent.experiment_id], query)
+        return sorted(found, key=lambda child: child.data.tags["trial"])
+
+    def trials(self):
+        return [child.data.tags["trial"] for child in self.children()]
+
+    def scores(self):
+        """(step, value) of the score of each trial: a single point at 0 is a bar."""
+        return [
+            (point.step, point.value)
+            for child in self.children()
+            for point in self.client.get_metric_history(child.info.run_id, "sweep/score")
+        ]
 
 
 @pytest.fixture
@@ -84,14 +90,14 @@ def test_a_child_that_is_not_in_mlflow_yet_is_no_error_and_is_noted_later(sweep)
         tracking.keep_up()
         sync_run_directory(sweep.end_run(1))
         tracking.keep_up()
-        assert sweep.children() == ["1"]
+        assert sweep.trials() == ["1"]
 
         sync_run_directory(late)
         tracking.finish("FINISHED")
 
     assert sweep.warnings == []
-    assert sweep.children() == ["0", "1"]
-    assert sorted(sweep.scores()) == [(0, 10.0), (1, 11.0)]
+    assert sweep.trials() == ["0", "1"]
+    assert sweep.scores() == [(0, 10.0), (0, 11.0)]
     assert sweep.parent().info.status == "FINISHED"
 
 
@@ -112,7 +118,7 @@ def test_an_outage_is_told_once_and_what_it_missed_is_noted_afterwards(sweep, tm
 
         tracking.finish("FINISHED")
 
-    assert sweep.children() == ["0", "1", "2"]
+    assert sweep.trials() == ["0", "1", "2"]
 
 
 def test_a_server_that_is_away_is_asked_ever_more_rarely_and_normally_once_it_is_back(
@@ -138,10 +144,10 @@ def test_a_server_that_is_away_is_asked_ever_more_rarely_and_normally_once_it_is
 
         sweep.now_s = 2700
         tracking.keep_up()
-        assert sweep.children() == ["0", "1"]
+        assert sweep.trials() == ["0", "1"]
         sync_run_directory(sweep.end_run(2))
         tracking.keep_up()
-        assert sweep.children() == ["0", "1", "2"]
+        assert sweep.trials() == ["0", "1", "2"]
 
 
 def test_called_again_it_notes_what_is_missing_and_doubles_nothing(sweep):
@@ -154,10 +160,11 @@ def test_called_again_it_notes_what_is_missing_and_doubles_nothing(sweep):
         with sweep.tracking() as tracking:
             tracking.finish("FINISHED")
 
-    assert sorted(sweep.scores()) == [(0, 10.0), (1, 11.0)]
+    assert sweep.scores() == [(0, 10.0), (0, 11.0)]
     parent = sweep.parent()
-    best = sweep.client.get_metric_history(parent.info.run_id, "sweep/best_score")
-    assert [point.value for point in best] == [10.0, 11.0]
+    assert parent.data.metrics == {}
+    note = parent.data.tags["mlflow.note.content"]
+    assert "`trial-0001`: score 11.00, with learner.discount 0.9" in note
     assert parent.info.status == "FINISHED"
     runs = sweep.client.search_runs([parent.info.experiment_id], "tags.kind = 'sweep'")
     assert len(runs) == 1

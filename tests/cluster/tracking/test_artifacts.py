@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 from mlflow_server import MLflowServer
-from written_runs import append, points_of, records, stored_points, write_end, write_run
+from written_runs import append, records, shown_points_of, stored_points, write_end, write_run
 
 from reinforce.cluster.cli import main
 from reinforce.cluster.console import PlainConsole
@@ -53,7 +53,7 @@ def test_the_screen_names_them_once_and_sync_sends_them_when_their_place_is_ther
     tracking.print_link()
 
     said, stored = console.export_text(), run_of(store_uri, run)
-    assert stored_points(store_uri, stored.info.run_id) == points_of(lines)
+    assert stored_points(store_uri, stored.info.run_id) == shown_points_of(lines)
     assert stored.info.status == "FINISHED"
     assert said.count(f"4 artifacts could not be stored ({', '.join(ALL)})") == 1
     assert "Not a directory" in said
@@ -71,7 +71,7 @@ def test_the_screen_names_them_once_and_sync_sends_them_when_their_place_is_ther
     stored = run_of(store_uri, run)
     assert "tracking.num_unstored" not in stored.data.tags
     assert stored.info.status == "FINISHED"
-    assert stored_points(store_uri, stored.info.run_id) == points_of(lines)
+    assert stored_points(store_uri, stored.info.run_id) == shown_points_of(lines)
 
 
 def test_points_go_on_meanwhile_and_artifacts_are_tried_again(
@@ -235,7 +235,7 @@ def test_a_place_that_never_answers_costs_neither_points_nor_status(
 
     said, stored = console.export_text(), run_of(server.store_uri, run)
     assert stored.info.status == "FINISHED"
-    assert stored_points(server.store_uri, stored.info.run_id) == points_of(lines)
+    assert stored_points(server.store_uri, stored.info.run_id) == shown_points_of(lines)
     assert stored.data.tags["tracking.num_unstored"] == "4"
     names = "config.yaml, packages.txt, summary.json, the models of its policies"
     assert f"4 artifacts could not be stored ({names}): " in said

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from mlflow import MlflowClient
 from processes import wait_for
-from written_runs import points_of, stored_points
+from written_runs import shown_points_of, stored_points
 
 from reinforce.cluster.cli import main
 from reinforce.cluster.commands.sync import sync_run_directory
@@ -76,7 +76,7 @@ def test_sync_sends_params_metrics_artifacts_and_status(run_in_tmp):
     assert stored.info.run_name == "mine"
     assert stored.data.params == params_of(load_config(str(run_in_tmp.config_file)))
     assert stored.data.params["learner.learning_rate"] == "0.015"
-    assert points_in_store(run_in_tmp) == points_of(records)
+    assert points_in_store(run_in_tmp) == shown_points_of(records)
     assert len(stored.data.metrics) <= 60
     artifacts = {item.path for item in client.list_artifacts(stored.info.run_id)}
     assert artifacts == {"config.yaml", "packages.txt", "summary.json", "plots"}
@@ -259,7 +259,7 @@ def test_one_run_through_the_death_of_its_driver_and_a_resumption(tmp_path, empt
     points = stored_points(f"sqlite:///{tmp_path}/mlflow.db", stored.info.run_id)
     journal = list(read_entries(run.journal_file))
     assert journal[-1].updates == killed.updates + 5
-    assert points == points_of(merged(before) + merged(not_among(before, journal)))
+    assert points == shown_points_of(merged(before) + merged(not_among(before, journal)))
 
 
 def merged(records):
@@ -272,7 +272,7 @@ def merged(records):
 def not_among(sent, records):
     """Those of which anything lies beyond what was sent: what was played twice does not."""
     last = {}
-    for name, step in points_of(sent):
+    for name, step in shown_points_of(sent):
         last[name] = max(step, last.get(name, step))
     return [
         record

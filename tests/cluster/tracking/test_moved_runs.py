@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pytest
 from mlflow import MlflowClient
-from written_runs import append, points_of, records, stored_points, write_end, write_run
+from written_runs import append, records, shown_points_of, stored_points, write_end, write_run
 
 from reinforce.cluster.cli import main
 from reinforce.cluster.commands.sync import sync_run_directory
@@ -66,7 +66,7 @@ def test_a_moved_project_goes_on_in_its_run_and_its_artifacts_after_the_advice(
     said = capsys.readouterr().err
     store = f"sqlite:///{tmp_path}/after/mlflow.db"
     assert runs_of(tmp_path / "after" / "mlflow.db") == {run_id_of(moved)} == {first}
-    assert stored_points(store, first) == points_of([*LINES, *LATER])
+    assert stored_points(store, first) == shown_points_of([*LINES, *LATER])
     assert MlflowClient(store).get_run(first).info.status == "FINISHED"
     assert {path.name for path in tmp_path.iterdir()} == {"after"}, "nothing is made anew"
     assert "4 artifacts could not be stored" not in said  # there are three
@@ -89,7 +89,7 @@ def test_a_moved_project_is_asked_about_from_elsewhere_and_then_found(
     assert f"use the store of MLflow in '{tmp_path}/after'" in capsys.readouterr().err
     main(["sync", str(moved.path), "--trust"])
     store = f"sqlite:///{tmp_path}/after/mlflow.db"
-    assert stored_points(store, run_id_of(moved)) == points_of([*LINES, *LATER])
+    assert stored_points(store, run_id_of(moved)) == shown_points_of([*LINES, *LATER])
     assert list((tmp_path / "home").iterdir()) == []
 
 
@@ -116,7 +116,7 @@ def test_the_advice_for_a_store_that_is_gone_makes_a_new_run(moved, empty_store,
 
     assert run_id_of(moved) != first
     store = f"sqlite:///{tmp_path}/after/mlflow.db"
-    assert stored_points(store, run_id_of(moved)) == points_of([*LINES, *LATER])
+    assert stored_points(store, run_id_of(moved)) == shown_points_of([*LINES, *LATER])
 
 
 def test_a_relative_address_finds_the_store_from_another_folder(
@@ -131,7 +131,7 @@ def test_a_relative_address_finds_the_store_from_another_folder(
     assert main(["sync", str(run.path), "--trust"]) == 0
 
     store = f"sqlite:///{project}/mlflow.db"
-    assert stored_points(store, run_id_of(run)) == points_of([*LINES, *LATER])
+    assert stored_points(store, run_id_of(run)) == shown_points_of([*LINES, *LATER])
     assert list((tmp_path / "home").iterdir()) == []
 
 
@@ -148,8 +148,8 @@ def test_a_copy_is_a_run_of_its_own_while_its_original_is_there(project, capsys)
     store = f"sqlite:///{project}/mlflow.db"
     assert run_id_of(original) == first
     assert run_id_of(copy) != first
-    assert stored_points(store, first) == points_of(LINES)
-    assert stored_points(store, run_id_of(copy)) == points_of([*LINES, *LATER])
+    assert stored_points(store, first) == shown_points_of(LINES)
+    assert stored_points(store, run_id_of(copy)) == shown_points_of([*LINES, *LATER])
 
 
 def test_a_resumed_run_of_a_moved_project_goes_on_in_its_run(
@@ -221,7 +221,9 @@ def test_a_store_that_was_renamed_is_moved_back_by_the_advice(renamed, capsys):
     subprocess.run(advice, shell=True, check=True)
 
     assert main(["sync", str(renamed.path)]) == 0
-    assert stored_points(f"sqlite:///{store}", run_id_of(renamed)) == points_of([*LINES, *LATER])
+    assert stored_points(f"sqlite:///{store}", run_id_of(renamed)) == shown_points_of(
+        [*LINES, *LATER]
+    )
 
 
 def test_a_store_whose_name_another_has_is_found_after_the_advice(renamed, empty_store, capsys):
@@ -234,4 +236,6 @@ def test_a_store_whose_name_another_has_is_found_after_the_advice(renamed, empty
     Path(file).write_text(text.replace(load_config(file).tracking.uri, uri))
 
     assert main(["sync", str(renamed.path), "--trust"]) == 0
-    assert stored_points(f"sqlite:///{store}", run_id_of(renamed)) == points_of([*LINES, *LATER])
+    assert stored_points(f"sqlite:///{store}", run_id_of(renamed)) == shown_points_of(
+        [*LINES, *LATER]
+    )

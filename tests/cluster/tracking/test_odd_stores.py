@@ -8,7 +8,7 @@ import sys
 
 import pytest
 from mlflow import MlflowClient
-from written_runs import points_of, records, stored_points, write_end, write_run
+from written_runs import records, shown_points_of, stored_points, write_end, write_run
 
 from reinforce.cluster.cli import main
 from reinforce.cluster.commands.sync import sync_run_directory
@@ -43,7 +43,7 @@ def test_a_directory_with_blanks_and_other_letters_works(make_config, odd_folder
 
     assert {path.name for path in odd_folder.iterdir()} == {"mlflow.db", "mlartifacts", "runs"}
     found = sqlite3.connect(odd_folder / "mlflow.db").execute("select count(*) from metrics")
-    assert found.fetchone()[0] == len(points_of(records(1, 5)))
+    assert found.fetchone()[0] == len(shown_points_of(records(1, 5)))
     assert list((odd_folder / "mlartifacts").rglob("summary.json"))
 
 
@@ -89,6 +89,37 @@ def test_a_store_that_cannot_be_written_is_refused_with_the_way_out(
     assert "choose another store with tracking.uri" in capsys.readouterr().err
 
 
+FULL_DISK = """
+import resource, signal, sys
+from mlflow import MlflowClient
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+MlflowClient(sys.argv[1]).search_experiments()
+"""
+
+
+@pytest.mark.slow
+def test_a_store_that_a_full_disk_left_half_made_is_told_and_made_again(
+    make_config, tmp_path, monkeypatch, capsys
+):
+    file = tmp_path / "mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{file}")
+    making = [sys.executable, "-c", FULL_DISK, os.environ["MLFLOW_TRACKING_URI"]]
+    assert subprocess.run(making, capture_output=True, check=False).returncode != 0
+    assert file.stat().st_size > 0
+    run = finished_run(make_config)
+
+    assert main(["sync", str(run.path)]) == 2
+
+    said = capsys.readouterr().err
+    aside = f"mv {file} {file}.half-made"
+    assert "half made" in said
+    assert aside in said
+    subprocess.run(aside.split(), check=True)
+    subprocess.run([sys.executable, "-m", "reinforce", "sync", str(run.path)], check=True)
+    assert "run_id" in read_json(run.tracking_file)
+
+
 def test_an_out_of_date_schema_is_told_with_the_command_that_mends_it(
     make_config, store_uri, tmp_path, capsys
 ):
@@ -129,7 +160,7 @@ def test_a_deleted_run_is_named_and_sent_anew_when_asked_for(make_config, store_
     assert main(["sync", str(run.path)]) == 0
 
     assert run_id_of(run) != first
-    assert stored_points(store_uri, run_id_of(run)).keys() == points_of(records(1, 5)).keys()
+    assert stored_points(store_uri, run_id_of(run)).keys() == shown_points_of(records(1, 5)).keys()
 
 
 def test_a_run_in_another_database_is_told_and_stays_where_it_is(

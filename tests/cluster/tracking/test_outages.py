@@ -10,7 +10,7 @@ import pytest
 from faulty_proxy import FaultyProxy
 from mlflow import MlflowClient
 from mlflow_server import running_server
-from written_runs import append, points_of, records, stored_points, write_end, write_run
+from written_runs import append, records, shown_points_of, stored_points, write_end, write_run
 
 from reinforce.cluster.commands.sync import sync_run_directory
 from reinforce.cluster.console import PlainConsole
@@ -62,7 +62,7 @@ def wait_until(condition, timeout_s=60.0):
 
 def assert_complete(server, run, lines):
     run_id = read_json(run.tracking_file)["run_id"]
-    assert stored_points(server.uri, run_id) == points_of(lines)
+    assert stored_points(server.uri, run_id) == shown_points_of(lines)
     stored = MlflowClient(server.uri).get_run(run_id)
     assert stored.info.status == "FINISHED"
     key = stored.data.tags["reinforce.key"]

@@ -8,7 +8,7 @@ from mlflow import MlflowClient
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.tracking import _tracking_service
 from mlflow_server import running_server
-from written_runs import append, points_of, records, stored_points, write_end, write_run
+from written_runs import append, records, shown_points_of, stored_points, write_end, write_run
 
 from reinforce.cluster.cli import main
 from reinforce.cluster.commands.sync import sync_run_directory
@@ -86,7 +86,7 @@ def test_a_workspace_of_databricks_gets_everything_and_no_folder_of_this_machine
         sync_run_directory(run)
 
     state, client = read_json(run.tracking_file), MlflowClient(server.store_uri)
-    assert stored_points(server.store_uri, state["run_id"]) == points_of(lines)
+    assert stored_points(server.store_uri, state["run_id"]) == shown_points_of(lines)
     experiment = client.get_experiment_by_name("/Users/me/reinforce")
     assert experiment.artifact_location.startswith("mlflow-artifacts:/")
     assert client.get_run(state["run_id"]).info.status == "FINISHED"
@@ -135,7 +135,7 @@ def test_nothing_on_loopback_is_asked_through_a_proxy(
 
     assert f"MLflow: open\n{server.uri}/#/" in said
     run_id = read_json(run.tracking_file)["run_id"]
-    assert stored_points(server.store_uri, run_id) == points_of(lines)
+    assert stored_points(server.store_uri, run_id) == shown_points_of(lines)
 
 
 @pytest.mark.parametrize("name", PROXY_VARIABLES)

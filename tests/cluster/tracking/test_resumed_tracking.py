@@ -6,8 +6,8 @@ import pytest
 from mlflow import MlflowClient
 from written_runs import (
     append,
-    points_of,
     records,
+    shown_points_of,
     stored_points,
     update_entry,
     write_end,
@@ -47,7 +47,7 @@ def test_a_journal_that_was_cut_back_and_written_again_gives_every_point_once(
     sync_run_directory(run)
 
     new = [record for record in replayed if record.updates > 20]
-    assert stored_points(store_uri, run_id_of(run)) == points_of([*before, *new])
+    assert stored_points(store_uri, run_id_of(run)) == shown_points_of([*before, *new])
     assert MlflowClient(store_uri).get_run(run_id_of(run)).info.status == "FINISHED"
 
 
@@ -61,7 +61,7 @@ def test_learning_metrics_are_those_of_the_journal_and_time_never_runs_back(make
     sync_run_directory(run)
 
     stored = stored_points(store_uri, run_id_of(run))
-    journal = points_of([*kept, *replayed])
+    journal = shown_points_of([*kept, *replayed])
     assert stored.keys() == journal.keys()
     for key, (value, _) in journal.items():
         assert stored[key][0] == value or key[0].startswith("time/")
@@ -80,7 +80,7 @@ def test_a_resumption_from_before_anything_was_sent_misses_nothing(make_config, 
 
     sync_run_directory(run)
 
-    assert stored_points(store_uri, run_id_of(run)).keys() == points_of(replayed).keys()
+    assert stored_points(store_uri, run_id_of(run)).keys() == shown_points_of(replayed).keys()
 
 
 def test_merged_updates_are_counted_once_across_a_resumption(make_config, store_uri):
@@ -94,10 +94,10 @@ def test_merged_updates_are_counted_once_across_a_resumption(make_config, store_
     sync_run_directory(run)
 
     stored = stored_points(store_uri, run_id_of(run))
-    steps = sorted(step for name, step in stored if name == "rollout/return_mean")
+    steps = sorted(step for name, step in stored if name == "batch/return_mean")
     total = 0.0
     for previous, step in zip([0, *steps], steps, strict=False):
-        total += stored["rollout/return_mean", step][0] * (step - previous) / 10
+        total += stored["batch/return_mean", step][0] * (step - previous) / 10
     assert steps[-1] == 400
     assert 230 in steps
     assert total == pytest.approx(sum(2.0 * n for n in range(1, 41)))
@@ -125,7 +125,7 @@ def test_a_journal_that_is_cut_back_while_it_is_followed_gives_every_point_once(
     Follower(run, is_over, timeout_s=0.0).follow()
 
     new = [record for record in replayed if record.updates > 20]
-    assert stored_points(store_uri, run_id_of(run)) == points_of([*before, *new])
+    assert stored_points(store_uri, run_id_of(run)) == shown_points_of([*before, *new])
 
 
 def test_a_start_that_is_noted_while_the_run_is_followed_is_on_its_page(make_config, store_uri):
@@ -261,4 +261,4 @@ def test_torn_lines_of_other_files_are_told_counted_and_keep_nothing_back(
     assert stored.info.status == "FINISHED"
     assert stored.data.tags["tracking.num_refused"] == "3"
     assert stored.data.metrics["system/cpu_utilization_percentage"] == 5.0
-    assert stored_points(store_uri, run_id_of(run)) == points_of(lines)
+    assert stored_points(store_uri, run_id_of(run)) == shown_points_of(lines)

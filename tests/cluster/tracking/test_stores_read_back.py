@@ -12,7 +12,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow_server import MLflowServer
 from postgres_server import PASSWORD, PostgresServer
-from written_runs import points_of, stored_points
+from written_runs import shown_points_of, stored_points
 
 from reinforce.cluster.files import read_json
 from reinforce.cluster.run_store.journal import JournalEntry
@@ -92,7 +92,7 @@ def test_a_run_is_read_back_equal_to_its_journal(store, tmp_path):
     stored = client.get_run(state["run_id"])
     records = [JournalEntry.parse(line) for line in run.journal_file.read_bytes().splitlines()]
     config = load_config(str(run.config_file))
-    assert stored_points(store, state["run_id"]) == points_of(records)
+    assert stored_points(store, state["run_id"]) == shown_points_of(records)
     assert len(stored.data.metrics) <= 60
     assert stored.data.params == params_of(config)
     assert stored.info.status == "FINISHED"

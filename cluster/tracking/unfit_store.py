@@ -1,10 +1,27 @@
-"""Stores that a newer MLflow has written, which the installed one cannot read or upgrade."""
+"""Stores that the installed MLflow cannot read or upgrade: a newer one's, and half-made ones."""
 
 import re
+import shlex
 import sqlite3
 from contextlib import closing, suppress
 from importlib import metadata
 from pathlib import Path
+
+from reinforce.cluster.run_store.tracking_state import has_row
+
+
+def advice_for_half_made_store(file: Path) -> str:
+    """Return what to do about a store whose tables were being made when that broke off."""
+    if has_row(file, "SELECT 1 FROM runs"):
+        return (
+            f"an upgrade of {file} broke off, since its disk was full or its process was killed: "
+            "put back the copy that was made before"
+        )
+    aside = shlex.join(["mv", str(file), f"{file}.half-made"])
+    return (
+        "the store is half made, since its disk was full or its process was killed, and holds no "
+        f"run: move it away, `{aside}`, and it is made again"
+    )
 
 
 def advice_for_newer_store(error: str, file: Path | None) -> str:
