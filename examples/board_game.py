@@ -1,4 +1,4 @@
-"""A board game with action masks: Connect Four against an opponent that sees one move ahead."""
+"""A board game with action masks: Connect Four against an opponent that plays at random."""
 
 import gymnasium
 import numpy as np
@@ -11,10 +11,16 @@ ME, OPPONENT = 1, -1
 
 
 class ConnectFour(gymnasium.Env):
-    """Four in a row win: 1. The opponent wins or prevents a win if it can, else plays at random."""
+    """Four in a row: 1 for yours, -1 for the opponent's, 0 for a full board.
+
+    The opponent plays at random; a careful one only where no stone wins or prevents a win.
+    """
 
     observation_space = gymnasium.spaces.Box(0, 1, (2, ROWS, COLUMNS), np.float32)
     action_space = gymnasium.spaces.Discrete(COLUMNS)
+
+    def __init__(self, *, is_careful=False):
+        self.is_careful = is_careful
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
@@ -55,7 +61,7 @@ class ConnectFour(gymnasium.Env):
 
     def answer(self):
         choices = self.open_columns()
-        for player in (OPPONENT, ME):
+        for player in (OPPONENT, ME) if self.is_careful else ():
             for column in choices:
                 if self.wins(column, player):
                     return column
@@ -70,3 +76,23 @@ class ConnectFour(gymnasium.Env):
     def info(self, *, won=False):
         # A full column may not be chosen; the learner recomputes under the same mask.
         return {"action_mask": np.array(self.heights) < ROWS, "is_success": won}
+
+
+if __name__ == "__main__":
+    run = reinforce.train(
+        environment=ConnectFour,
+        overrides={
+            "learner.episodes_per_update": 256,
+            "learner.baseline": "value",
+            "learner.gae_lambda": 0.9,
+            "learner.discount": 1.0,
+            "learner.entropy_coefficient": 0.01,
+            "learner.learning_rate": 0.005,
+            "policy.hidden_sizes": [128, 128],
+            "stop.max_updates": 20,
+        },
+        backend="inline",
+    )
+    result = run.evaluate(episodes=200)
+    print(f"{result.metrics['is_success'].mean():.0%} of 200 games are won", result)
+    assert result.metrics["is_success"].mean() > 0.9
