@@ -47,8 +47,12 @@ _EXTRAS = {
     "atari": ("ale_py", "ale-py", "opencv", "cv2"),
     "mujoco": ("mujoco",),
     "box2d": ("box2d",),
+    "minigrid": ("'minigrid",),  # the quote leaves out ids that are only misspelt
 }
 """Extras of ``pyproject.toml``, with words that identify their packages in errors."""
+
+_REGISTERED_BY = {"ALE/": "ale_py", "MiniGrid-": "minigrid", "BabyAI-": "minigrid"}
+"""How ids begin that exist once a package is imported, and the package."""
 
 _OWN_WRAPPERS: dict[str, Callable[..., gymnasium.Env[Any, Any]]] = {
     wrapper.__name__: wrapper for wrapper in (ActionSubset, FrameDifferences, PointsAsEpisodes)
@@ -233,8 +237,9 @@ def _registration(config: EnvironmentConfig) -> EnvSpec:
                 module = import_of(module_name, name)
                 if name not in gymnasium.registry and callable(getattr(module, name, None)):
                     return EnvSpec(id=name, entry_point=getattr(module, name))
-            elif name.startswith("ALE/"):
-                importlib.import_module("ale_py")
+            for prefix, package in _REGISTERED_BY.items():
+                if name.startswith(prefix):
+                    importlib.import_module(package)
             return gymnasium.spec(name)
         except (gymnasium.error.Error, ModuleNotFoundError) as error:
             # Gymnasium's own guess leaves out the versions, and looks beyond the user's module.

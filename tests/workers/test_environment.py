@@ -141,6 +141,49 @@ def test_a_missing_simulator_names_the_extra_that_brings_it(monkeypatch, error, 
         inspect("CartPole-v1")
 
 
+class Absent:
+    """Finds no package of this name, as if it were not installed."""
+
+    def __init__(self, package):
+        self.package = package
+
+    def find_spec(self, name, path=None, target=None):
+        if name == self.package:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+@pytest.mark.parametrize(
+    ("environment_id", "package", "extra"),
+    [
+        ("ALE/Pong-v5", "ale_py", "atari"),
+        ("MiniGrid-Empty-8x8-v0", "minigrid", "minigrid"),
+        ("BabyAI-GoToLocal-v0", "minigrid", "minigrid"),
+    ],
+)
+def test_ids_of_a_package_that_is_missing_name_its_extra(
+    monkeypatch, environment_id, package, extra
+):
+    monkeypatch.delitem(sys.modules, package, raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Absent(package), *sys.meta_path])
+
+    with pytest.raises(UnsuitableEnvironmentError) as refused:
+        inspect(environment_id)
+
+    assert str(refused.value) == (
+        f"environment.id = {environment_id!r} does not exist here (No module named {package!r}); "
+        f"pip install 'distributed-reinforce[{extra}]' brings it"
+    )
+
+
+def test_minigrid_s_ids_are_found_by_their_beginning_and_misspelt_ones_are_no_missing_package():
+    assert make_environment(EnvironmentConfig(id="MiniGrid-Empty-5x5-v0")).action_space.n == 7
+
+    with pytest.raises(UnsuitableEnvironmentError, match="MiniGrid-Empty-8x8-v0") as refused:
+        inspect("MiniGrid-Emty-8x8-v0")
+
+    assert "pip install" not in str(refused.value)
+
+
 def wrapped(*wrappers, environment_id="fake_environments:Countdown-v0", **kwargs):
     return EnvironmentConfig(id=environment_id, wrappers=wrappers, kwargs=kwargs)
 

@@ -12,6 +12,8 @@ NEEDS = {
     "halfcheetah": ["mujoco"],
     "hopper": ["mujoco"],
     "inverted_pendulum": ["mujoco"],
+    "minigrid_doorkey": ["minigrid"],
+    "minigrid_empty": ["minigrid"],
     "pong": ["ale_py", "cv2"],
     "pong_karpathy": ["ale_py", "cv2"],
 }
