@@ -552,3 +552,18 @@ def test_the_ticket_that_is_out_for_longest_is_known():
     scheduler.decide(4.0)
     scheduler.completed(1, 6.0)
     assert scheduler.longest(9.0) == (third, 5.0)
+
+
+def test_the_last_ticket_of_a_worker_that_is_let_go_may_be_out_for_longest():
+    scheduler = scheduler_with(2)
+    first, second = tickets(2)
+    scheduler.submit([first])
+    scheduler.decide(1.0)
+    scheduler.submit([second])
+    scheduler.decide(2.0)
+
+    scheduler.avoid({"node"})
+    scheduler.target = 0
+    scheduler.decide(3.0)
+
+    assert scheduler.longest(4.0) == (first, 3.0)
