@@ -2,10 +2,8 @@
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
 from typing import Any
 
 import ray
@@ -76,12 +74,11 @@ _MAX_FAILED_STARTS = 5
 """Constructors that may fail in a row."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass
 class _Call:
     """A call to a worker that has not returned: a ticket, or a sign of life (``data`` is None)."""
 
     worker: int
-    reply: Any
     data: Any = None
 
 
@@ -112,8 +109,7 @@ class RayPool:
         self._driver = driver
         self._scheduler = Scheduler(config.workers, worker_target.target)
         self._actors: dict[int, Any] = {}
-        self._calls: dict[int, _Call] = {}
-        self._returned: SimpleQueue[tuple[_Call, Future[Any]]] = SimpleQueue()
+        self._calls: dict[Any, _Call] = {}
         self._submitted: dict[tuple[Purpose, int], _Submitted] = {}
         self._done: dict[TicketKey, tuple[RolloutReport, Any]] = {}
         self._last_errors: dict[TicketKey, Exception] = {}
@@ -206,7 +202,8 @@ class RayPool:
         # It refers to the books, and they to this pool: in a circle, the actors would live on.
         self.on_long_ticket = lambda long: None
         self._note_somebody()
-        closing = {actor.close.remote(): n not in self._calls for n, actor in self._actors.items()}
+        busy = {call.worker for call in self._calls.values()}
+        closing = {actor.close.remote(): n not in busy for n, actor in self._actors.items()}
         closing |= dict.fromkeys(self._leaving.references, False)
         idle = [reference for reference, is_idle in closing.items() if is_idle]
         for references, patience_s in ((list(closing), _BUSY_CLOSE_S), (idle, _IDLE_CLOSE_S)):
@@ -249,12 +246,13 @@ class RayPool:
             case Start(worker, index):
                 placement = Placement(index, self._scheduler.target)
                 self._actors[worker] = self._make_actor(placement)
-                self._await(_Call(worker, self._actors[worker].ready.remote()))
+                self._calls[self._actors[worker].ready.remote()] = _Call(worker)
             case Probe(worker):
-                self._await(_Call(worker, self._actors[worker].ready.remote()))
+                self._calls[self._actors[worker].ready.remote()] = _Call(worker)
             case Play(worker, ticket):
                 weights = self._submitted[ticket.purpose, ticket.update].weights
-                self._await(_Call(worker, *self._actors[worker].play.remote(ticket, weights)))
+                report, data = self._actors[worker].play.remote(ticket, weights)
+                self._calls[report] = _Call(worker, data)
             case GiveUp(worker):
                 # One that waits for room is no loss, and has no process yet.
                 if has_process(self._actors[worker]):
@@ -272,40 +270,37 @@ class RayPool:
                         "there is environment.max_episode_steps"
                     )
 
-    def _await(self, call: _Call) -> None:
-        """Wait for a call: Ray queues what returns, so that nobody has to go through them all."""
-        self._calls[call.worker], returned = call, self._returned
-        call.reply.future().add_done_callback(lambda future: returned.put((call, future)))
-
     def _end(self, worker: int) -> None:
         ray.kill(self._forget(worker))
 
     def _forget(self, worker: int) -> Any:
         """Return the actor; nobody waits any longer for what it was asked."""
-        self._calls.pop(worker, None)
+        for reference in [r for r, call in self._calls.items() if call.worker == worker]:
+            del self._calls[reference]
         return self._actors.pop(worker)
 
     def _receive(self, wait_s: float) -> None:
         """Take in what has returned, after waiting for the first of it."""
-        with suppress(Empty):
-            while True:
-                call, future = self._returned.get(timeout=wait_s)
-                wait_s = 0.0
-                if self._calls.get(call.worker) is call:  # else nobody waits for it any longer
-                    del self._calls[call.worker]
-                    self._note(call, future)
+        if not self._calls:  # every worker is lost, and the next one waits its turn
+            time.sleep(wait_s)
+            ready = []
+        else:
+            # One to wake up, then all that are there: taking one at a time favours the first.
+            ready, _ = ray.wait(list(self._calls), num_returns=1, timeout=wait_s)
+        if ready:
+            ready, _ = ray.wait(list(self._calls), num_returns=len(self._calls), timeout=0)
+        for reference in ready:
+            call = self._calls.pop(reference)
+            try:
+                result = ray.get(reference, timeout=_POLL_S)
+            except RayError as error:
+                self._note_failure(call, error)
+            else:
+                self._note_result(call, result)
         if self.workers_alive:
             self._note_somebody()
         else:
             self._note_nobody()
-
-    def _note(self, call: _Call, future: "Future[Any]") -> None:
-        try:
-            result = future.result()
-        except RayError as error:
-            self._note_failure(call, error)
-        else:
-            self._note_result(call, result)
 
     def _note_result(self, call: _Call, result: Any) -> None:
         now_s = time.monotonic()
