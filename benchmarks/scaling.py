@@ -5,12 +5,14 @@
 Every step of the environment sleeps 5 ms, as one does that waits for a simulator or a robot, so the
 workers of a cluster can be played on few cores. The batch is the same for every number of workers.
 Ideal is N times what one worker sleeps away. The driver's CPU time per ticket is that of its
-process, all threads of Ray's in it included. The scheduler alone is measured with 256 workers.
+process, all threads of Ray's in it included. The scheduler alone is measured with 256 and 10,000
+workers, of which one returns at a time; ``--workers`` without a number measures nothing else.
 """
 
 import argparse
 import os
 import time
+from collections import deque
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ import psutil
 import results
 
 from reinforce.cluster.backends.backend import Driver
-from reinforce.cluster.backends.ray.scheduler import Play, Scheduler, Start
+from reinforce.cluster.backends.ray.scheduler import Scheduler
 from reinforce.cluster.batches import training_tickets
 from reinforce.cluster.interrupts import Interrupts
 from reinforce.cluster.run_lifecycle import open_backend
@@ -113,19 +115,18 @@ def measure(
 
 
 def scheduler_alone(num_workers: int, num_tickets: int) -> dict[str, Any]:
-    """Return what the scheduler itself takes per ticket, with workers that answer at once."""
+    """Return what the scheduler itself takes per ticket, with workers that return one by one."""
     scheduler = Scheduler(WorkersConfig(), num_workers)
+    for action in scheduler.decide(0.0):
+        scheduler.started(action.worker, "node", 0.0)
+    scheduler.submit(draw_tickets(0, Purpose.TRAINING, 0, num_workers + num_tickets, 1))
+    busy = deque(action.worker for action in scheduler.decide(0.0))
     started_s = time.process_time()
-    scheduler.submit(draw_tickets(0, Purpose.TRAINING, 0, num_tickets, 1))
-    now_s, num_done = 0.0, 0
-    while num_done < num_tickets:
-        now_s += 0.001
-        for action in scheduler.decide(now_s):
-            if isinstance(action, Start):
-                scheduler.started(action.worker, "node", now_s)
-            elif isinstance(action, Play):
-                scheduler.completed(action.worker, now_s)
-                num_done += 1
+    for number in range(num_tickets):
+        now_s = 0.001 * number
+        scheduler.completed(busy.popleft(), now_s)
+        busy.extend(action.worker for action in scheduler.decide(now_s))
+        scheduler.longest(now_s)
     elapsed_s = time.process_time() - started_s
     return {
         "workers": num_workers,
@@ -137,7 +138,7 @@ def scheduler_alone(num_workers: int, num_tickets: int) -> dict[str, Any]:
 def main() -> None:
     """Measure each number of workers in turn and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8, 16, 32])
+    parser.add_argument("--workers", type=int, nargs="*", default=[1, 2, 4, 8, 16, 32])
     parser.add_argument("--tickets", type=int, default=128, help="of one update")
     parser.add_argument("--episode-steps", type=int, nargs="+", default=[40, 200])
     parser.add_argument("--seconds", type=float, default=20.0, help="of sampling, per row")
@@ -151,11 +152,12 @@ def main() -> None:
             row = measure(num_workers, arguments.tickets, episode_steps, arguments.seconds)
             rows.append(row)
             print(row, flush=True)
-    simulated = scheduler_alone(256, 20_000)
+    simulated = [scheduler_alone(num_workers, 1_000) for num_workers in (256, 10_000)]
     print(simulated)
     command = results.this_command()
-    results.write("scaling", rows, command, folder=arguments.output)
-    results.write("scheduler", [simulated], command, folder=arguments.output)
+    if rows:
+        results.write("scaling", rows, command, folder=arguments.output)
+    results.write("scheduler", simulated, command, folder=arguments.output)
 
 
 if __name__ == "__main__":

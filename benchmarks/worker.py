@@ -21,6 +21,7 @@ import results
 
 from reinforce.cluster.backends.backend import Driver
 from reinforce.cluster.backends.ray.actors import RolloutActor
+from reinforce.cluster.backends.ray.plain_values import plain_ticket
 from reinforce.cluster.backends.ray.session import ray_session
 from reinforce.cluster.interrupts import Interrupts
 from reinforce.configs.config import Config
@@ -52,7 +53,7 @@ def measure(config: Config, num_workers: int, folder: Path) -> list[dict[str, fl
         actor = actor_class.remote(config, spec, str(folder))
         ray.get(actor.ready.remote(), timeout=TIMEOUT_S)
         start_s = time.perf_counter() - started_s
-        ray.get(list(actor.play.remote(ticket, weights)), timeout=TIMEOUT_S)
+        ray.get(list(actor.play.remote(plain_ticket(ticket), weights)), timeout=TIMEOUT_S)
         process = _new_worker({row["pid"] for row in found})
         memory = process.memory_full_info()
         found.append({"pid": process.pid, "start_s": start_s, "rss": memory.rss, "uss": memory.uss})

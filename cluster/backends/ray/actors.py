@@ -12,6 +12,7 @@ from typing import Any
 import ray
 
 from reinforce.cluster.backends.ray.breakpoints import refuse_breakpoints
+from reinforce.cluster.backends.ray.plain_values import plain_report, ticket_from_plain
 from reinforce.cluster.backends.ray.worker_output import WorkerOutput
 from reinforce.configs.config import Config
 from reinforce.configs.given_objects import UserProgram
@@ -20,8 +21,8 @@ from reinforce.learner.policies.weights import Weights
 from reinforce.learner.state import LearnerState, UpdateReport
 from reinforce.workers.environment import EnvironmentSpec
 from reinforce.workers.placement import ALONE, Placement
-from reinforce.workers.rollout_worker import RolloutReport, RolloutWorker, architecture_of
-from reinforce.workers.tickets import Purpose, Ticket
+from reinforce.workers.rollout_worker import RolloutWorker, architecture_of
+from reinforce.workers.tickets import Purpose
 
 _WORKER_NICENESS = 4
 """Workers yield to the learner and the driver on a busy machine: everyone waits for those two."""
@@ -76,11 +77,15 @@ class RolloutActor:
         return str(ray.get_runtime_context().get_node_id())
 
     @ray.method(num_returns=2)  # type: ignore[untyped-decorator]
-    def play(self, ticket: Ticket, weights: Weights) -> tuple[RolloutReport, Trajectories | None]:
+    def play(
+        self, ticket_values: list[Any], weights: Weights
+    ) -> tuple[list[Any], Trajectories | None]:
         """Play a ticket. Only what is learned from is sent on; an evaluation needs the report."""
+        ticket = ticket_from_plain(ticket_values)
         with self._output.of_ticket(ticket) if self._output else nullcontext():
             report, trajectories = self._worker.play(ticket, weights)
-        return report, trajectories if ticket.purpose is Purpose.TRAINING else None
+        is_learned_from = ticket.purpose is Purpose.TRAINING
+        return plain_report(report), trajectories if is_learned_from else None
 
     def close(self) -> None:
         """Release the environments, whatever their ``close`` raises."""

@@ -26,6 +26,7 @@ from reinforce.cluster.backends.ray.incidents import (
 )
 from reinforce.cluster.backends.ray.leaving import LeavingWorkers
 from reinforce.cluster.backends.ray.object_store import Spilling, require_disk
+from reinforce.cluster.backends.ray.plain_values import plain_ticket, report_from_plain
 from reinforce.cluster.backends.ray.private import has_process
 from reinforce.cluster.backends.ray.scheduler import (
     Action,
@@ -251,7 +252,7 @@ class RayPool:
                 self._calls[self._actors[worker].ready.remote()] = _Call(worker)
             case Play(worker, ticket):
                 weights = self._submitted[ticket.purpose, ticket.update].weights
-                report, data = self._actors[worker].play.remote(ticket, weights)
+                report, data = self._actors[worker].play.remote(plain_ticket(ticket), weights)
                 self._calls[report] = _Call(worker, data)
             case GiveUp(worker):
                 # One that waits for room is no loss, and has no process yet.
@@ -285,10 +286,11 @@ class RayPool:
             time.sleep(wait_s)
             ready = []
         else:
-            # One to wake up, then all that are there: taking one at a time favours the first.
-            ready, _ = ray.wait(list(self._calls), num_returns=1, timeout=wait_s)
-        if ready:
-            ready, _ = ray.wait(list(self._calls), num_returns=len(self._calls), timeout=0)
+            # All that are there, for taking one at a time favours the first; else one to wake up.
+            calls = list(self._calls)
+            ready, _ = ray.wait(calls, num_returns=len(calls), timeout=0)
+            if not ready and wait_s:
+                ready, _ = ray.wait(calls, num_returns=1, timeout=wait_s)
         for reference in ready:
             call = self._calls.pop(reference)
             try:
@@ -307,8 +309,9 @@ class RayPool:
         if call.data is None:
             self._scheduler.started(call.worker, result, now_s)
         else:
-            key = key_of(self._scheduler.completed(call.worker, now_s))
-            self._done[key] = result, call.data
+            ticket = self._scheduler.completed(call.worker, now_s)
+            key = key_of(ticket)
+            self._done[key] = report_from_plain(ticket, result), call.data
             self._submitted[key[:2]].num_missing -= 1
 
     def _note_failure(self, call: _Call, error: RayError) -> None:

@@ -10,20 +10,16 @@ from collections import Counter, deque
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from itertools import count, islice
+from itertools import count, islice, takewhile
 
 from reinforce.cluster.backends.backend import TicketCounts
+from reinforce.cluster.backends.ray.ticket_deadlines import TicketDeadlines
 from reinforce.configs.execution import WorkersConfig
 from reinforce.workers.tickets import Purpose, Ticket
 
 _FIRST_BACKOFF_S = 0.5
 _LONGEST_BACKOFF_S = 60.0
 _MOST_DOUBLINGS = 7
-
-_SHORTEST_DEADLINE_S = 60.0
-_TIMES_USUAL = 10.0
-_KEPT = 0.8
-"""Share of the running mean of a ticket's duration that survives one more ticket."""
 
 _PROBE_PAUSE_S = 2.0
 _NEVER_S = float("inf")
@@ -111,7 +107,11 @@ class _Worker:
 
 
 class Scheduler:
-    """Gives pending tickets to idle workers, one each, oldest first; replaces what is lost."""
+    """Gives pending tickets to idle workers, one each, oldest first; replaces what is lost.
+
+    It is asked whenever a ticket returns, so what it does then must not grow with the number of
+    workers: nobody is searched for (docs/decisions/0119-what-a-ticket-costs-the-driver.md).
+    """
 
     def __init__(self, config: WorkersConfig, target: int) -> None:
         self.target = target
@@ -120,6 +120,10 @@ class Scheduler:
         self._deadlines = TicketDeadlines(config.ticket_timeout_s)
         self._pending: deque[Ticket] = deque()
         self._workers: dict[int, _Worker] = {}
+        self._by_state: dict[WorkerState, dict[int, _Worker]] = {state: {} for state in WorkerState}
+        """The workers again, by what they do; those first that began it first."""
+        self._next_deadline_s = _NEVER_S
+        """No ticket is overdue before."""
         self._closing: dict[int, int] = {}
         """Indices of workers that were let go and still close their environments."""
         self._attempts: Counter[TicketKey] = Counter()
@@ -143,7 +147,7 @@ class Scheduler:
     def num_alive(self) -> int:
         """Workers that play or could play."""
         up = (WorkerState.READY, WorkerState.BUSY, WorkerState.DRAINING)
-        return sum(worker.state in up for worker in self._workers.values())
+        return sum(len(self._by_state[state]) for state in up)
 
     def node_of(self, worker: int) -> str | None:
         """Return the node that a worker said it is on, if it has said so."""
@@ -162,9 +166,8 @@ class Scheduler:
         """Note that a worker answers: it is ready, or no longer suspect."""
         if worker in self._workers:
             self.failed_starts = 0
-            state = self._workers[worker]
-            state.state, state.node, state.since_s = WorkerState.READY, node, now_s
-            state.probe_at_s = _NEVER_S
+            state = self._enter(worker, WorkerState.READY)
+            state.node, state.since_s, state.probe_at_s = node, now_s, _NEVER_S
 
     def completed(self, worker: int, now_s: float) -> Ticket:
         """Note that a worker returned its ticket; return the ticket."""
@@ -173,7 +176,7 @@ class Scheduler:
         self._deadlines.note(ticket.purpose, now_s - state.since_s)
         self._restart_backoff.forget()
         state.has_completed = True
-        self._free(state, now_s)
+        self._free(worker, now_s)
         self._counts += TicketCounts(completed=1)
         del self._attempts[key_of(ticket)]
         return ticket
@@ -185,20 +188,21 @@ class Scheduler:
         """
         state = self._workers[worker]
         ticket = _taken(state)
-        self._free(state, now_s)
+        self._free(worker, now_s)
         if state.state is WorkerState.READY:
-            state.state, state.probe_at_s = WorkerState.STARTING, now_s
+            self._enter(worker, WorkerState.STARTING).probe_at_s = now_s
         self._requeue(ticket)
         return ticket
 
     def unreachable(self, worker: int, now_s: float) -> Ticket | None:
         """Suspect a worker whose call was lost; its ticket, if it had one, is played elsewhere."""
         state = self._workers[worker]
-        ticket, state.ticket = state.ticket, None
+        ticket, state.ticket, state.deadline_s = state.ticket, None, _NEVER_S
         if state.state is WorkerState.SUSPECT:
             state.probe_at_s = now_s + _PROBE_PAUSE_S
         else:
-            state.state, state.since_s, state.probe_at_s = WorkerState.SUSPECT, now_s, now_s
+            self._enter(worker, WorkerState.SUSPECT)
+            state.since_s, state.probe_at_s = now_s, now_s
         if ticket:
             self._attempts[key_of(ticket)] -= 1  # nobody knows whether it was even begun
             self._requeue(ticket)
@@ -212,7 +216,7 @@ class Scheduler:
             now_s: The time.
             to_blame: Whether the ticket may be the cause; false if the node was taken away.
         """
-        state = self._workers.pop(worker)
+        state = self._removed(worker)
         self.restarts += state.state is not WorkerState.DRAINING
         self.failed_starts += state.state is WorkerState.STARTING
         if not state.has_completed and to_blame:
@@ -228,9 +232,10 @@ class Scheduler:
 
     def longest(self, now_s: float) -> tuple[Ticket, float] | None:
         """Return the ticket that has been out for longest, and for how many seconds."""
-        out = [
-            (worker.since_s, worker.ticket) for worker in self._workers.values() if worker.ticket
-        ]
+        busy, draining = (
+            self._by_state[state].values() for state in (WorkerState.BUSY, WorkerState.DRAINING)
+        )
+        out = [(w.since_s, w.ticket) for w in (*islice(busy, 1), *draining) if w.ticket]
         if not out:
             return None
         since_s, ticket = min(out, key=lambda item: item[0])
@@ -251,18 +256,27 @@ class Scheduler:
         ]
 
     def _stop_overdue(self, now_s: float) -> Iterable[Stop | GiveUp]:
-        for number, worker in list(self._workers.items()):
-            if worker.ticket and now_s > worker.deadline_s:
+        if now_s > self._next_deadline_s:
+            late = [n for n, worker in self._workers.items() if now_s > worker.deadline_s]
+            for number in late:
+                worker = self._workers[number]
                 seconds = worker.deadline_s - worker.since_s
                 ticket = self.lost(number, now_s)
                 yield Stop(number, f"not returned after {seconds:.3g} s", ticket)
-            elif now_s > worker.since_s + TIMEOUT_S.get(worker.state, _NEVER_S):
-                if worker.state is WorkerState.STARTING:
-                    del self._workers[number]
-                    yield GiveUp(number)
-                else:
-                    self.lost(number, now_s)
-                    yield Stop(number, f"suspect for {TIMEOUT_S[worker.state]:.0f} s")
+            deadlines_s = (worker.deadline_s for worker in self._workers.values())
+            self._next_deadline_s = min(deadlines_s, default=_NEVER_S)
+        for number in self._over(WorkerState.STARTING, now_s):
+            self._removed(number)
+            yield GiveUp(number)
+        for number in self._over(WorkerState.SUSPECT, now_s):
+            self.lost(number, now_s)
+            yield Stop(number, f"suspect for {TIMEOUT_S[WorkerState.SUSPECT]:.0f} s")
+
+    def _over(self, state: WorkerState, now_s: float) -> list[int]:
+        """Return the workers that have been in a state for longer than is allowed."""
+        since_s = ((number, worker.since_s) for number, worker in self._by_state[state].items())
+        limit_s = now_s - TIMEOUT_S[state]
+        return [number for number, _ in takewhile(lambda item: item[1] < limit_s, since_s)]
 
     def _retire(self) -> Iterable[Stop]:
         """Let go of workers on nodes that drain, and of those that are too many.
@@ -270,6 +284,14 @@ class Scheduler:
         The surplus is taken from the nodes with the fewest workers, for a cluster only gives back
         nodes that are empty, and there from those that are idle.
         """
+        draining = self._by_state[WorkerState.DRAINING]
+        if self._avoided or len(self._workers) - len(draining) > self.target:
+            self._choose_who_leaves()
+        for number in [n for n, worker in draining.items() if not worker.ticket]:
+            self._closing[number] = self._removed(number).index
+            yield Stop(number, None)
+
+    def _choose_who_leaves(self) -> None:
         staying = {n: w for n, w in self._workers.items() if w.state is not WorkerState.DRAINING}
         leaving = [n for n, w in staying.items() if w.node in self._avoided]
         per_node = Counter(w.node for w in staying.values())
@@ -279,50 +301,57 @@ class Scheduler:
         )
         surplus = len(staying) - len(leaving) - self.target
         for number in [*leaving, *others[: max(0, surplus)]]:
-            staying[number].state = WorkerState.DRAINING
-        for number, worker in list(self._workers.items()):
-            if worker.state is WorkerState.DRAINING and not worker.ticket:
-                del self._workers[number]
-                self._closing[number] = worker.index
-                yield Stop(number, None)
+            self._enter(number, WorkerState.DRAINING)
 
     def _start_missing(self, now_s: float) -> Iterable[Start]:
-        staying = sum(w.state is not WorkerState.DRAINING for w in self._workers.values())
-        if now_s < self._restart_backoff.ends_at_s:
+        staying = len(self._workers) - len(self._by_state[WorkerState.DRAINING])
+        if staying >= self.target or now_s < self._restart_backoff.ends_at_s:
             return
         taken = {*self._closing.values(), *(worker.index for worker in self._workers.values())}
         free = (index for index in count() if index not in taken)
-        for index in islice(free, max(0, self.target - staying)):
+        for index in islice(free, self.target - staying):
             number = self._num_started
             self._num_started += 1
-            self._workers[number] = _Worker(index, WorkerState.STARTING, now_s)
+            worker = self._workers[number] = _Worker(index, WorkerState.STARTING, now_s)
+            self._by_state[worker.state][number] = worker
             yield Start(number, index)
 
     def _probe(self, now_s: float) -> Iterable[Probe]:
-        for number, worker in self._workers.items():
-            if now_s >= worker.probe_at_s:
-                worker.probe_at_s = _NEVER_S  # one probe, until it is answered or fails
-                yield Probe(number)
+        for state in (WorkerState.STARTING, WorkerState.SUSPECT):
+            for number, worker in self._by_state[state].items():
+                if now_s >= worker.probe_at_s:
+                    worker.probe_at_s = _NEVER_S  # one probe, until it is answered or fails
+                    yield Probe(number)
 
     def _assign(self, now_s: float) -> Iterable[Play]:
-        idle = sorted(
-            (n for n, w in self._workers.items() if w.state is WorkerState.READY),
-            key=lambda n: self._workers[n].since_s,
-        )
-        for number in idle:
-            if not self._pending or self.attempts(self._pending[0]) >= self._max_attempts:
-                return
-            worker, ticket = self._workers[number], self._pending.popleft()
+        idle = self._by_state[WorkerState.READY]
+        while idle and self._pending and self.attempts(self._pending[0]) < self._max_attempts:
+            number, ticket = next(iter(idle)), self._pending.popleft()
             self._attempts[key_of(ticket)] += 1
             allowed_s = self._deadlines.allowed_s(ticket.purpose, self.attempts(ticket))
-            worker.state, worker.ticket = WorkerState.BUSY, ticket
-            worker.since_s, worker.deadline_s = now_s, now_s + allowed_s
+            worker = self._enter(number, WorkerState.BUSY)
+            worker.ticket, worker.since_s, worker.deadline_s = ticket, now_s, now_s + allowed_s
+            self._next_deadline_s = min(self._next_deadline_s, worker.deadline_s)
             yield Play(number, ticket)
 
-    def _free(self, worker: _Worker, now_s: float) -> None:
+    def _enter(self, number: int, state: WorkerState) -> _Worker:
+        """Have a worker go over to a state, as the last that is in it; return the worker."""
+        worker = self._workers[number]
+        del self._by_state[worker.state][number]
+        worker.state = state
+        self._by_state[state][number] = worker
+        return worker
+
+    def _removed(self, number: int) -> _Worker:
+        worker = self._workers.pop(number)
+        del self._by_state[worker.state][number]
+        return worker
+
+    def _free(self, number: int, now_s: float) -> None:
+        worker = self._workers[number]
         worker.ticket, worker.since_s, worker.deadline_s = None, now_s, _NEVER_S
         if worker.state is not WorkerState.DRAINING:
-            worker.state = WorkerState.READY
+            self._enter(number, WorkerState.READY)
 
     def _requeue(self, ticket: Ticket) -> None:
         if self.attempts(ticket) >= self._max_attempts:
@@ -353,27 +382,3 @@ class RestartBackoff:
     def forget(self) -> None:
         """Note that a worker has done something: the next pause is the shortest again."""
         self._num_losses = 0
-
-
-class TicketDeadlines:
-    """Tells a hung environment from a slow one by how long tickets took so far.
-
-    A ticket that was wrongly given up gets twice the time with each attempt, so that episodes that
-    have suddenly become long cannot end a run before ``workers.ticket_timeout_s`` does.
-    """
-
-    def __init__(self, ticket_timeout_s: float) -> None:
-        self._cap_s = ticket_timeout_s
-        self._usual_s: dict[Purpose, float] = {}
-
-    def note(self, purpose: Purpose, duration_s: float) -> None:
-        """Take note of how long a ticket took."""
-        usual_s = self._usual_s.get(purpose, duration_s)
-        self._usual_s[purpose] = _KEPT * usual_s + (1 - _KEPT) * duration_s
-
-    def allowed_s(self, purpose: Purpose, attempt: int) -> float:
-        """Return the seconds that a ticket may take in its 1st, 2nd, ... attempt."""
-        if purpose not in self._usual_s:
-            return self._cap_s
-        limit_s = max(_SHORTEST_DEADLINE_S, _TIMES_USUAL * self._usual_s[purpose])
-        return min(self._cap_s, float(limit_s * 2 ** (attempt - 1)))

@@ -1,5 +1,7 @@
 """The scheduler under a clock of the test's own."""
 
+import time
+from collections import deque
 from itertools import pairwise
 
 import pytest
@@ -346,17 +348,22 @@ EVENTS = st.lists(
 )
 
 
+TICKET_TIMEOUT_S = 50.0
+
+
 class World:
     """Workers that do as they are told until something happens to them; keeps the books."""
 
     def __init__(self):
-        self.scheduler = Scheduler(WorkersConfig(ticket_timeout_s=50, max_ticket_attempts=1000), 2)
+        config = WorkersConfig(ticket_timeout_s=TICKET_TIMEOUT_S, max_ticket_attempts=1000)
+        self.scheduler = Scheduler(config, 2)
         self.now_s, self.update = 0.0, 0
         self.versions, self.played_with = {}, {}
         self.losses = 0
         self.starting, self.idle, self.busy, self.suspect = set(), set(), {}, set()
         self.submitted, self.completed = [], []
         self.indices, self.closing = {}, set()
+        self.idle_since_s, self.busy_since_s = {}, {}
 
     def carry_out(self):
         leaving = self.leaving()
@@ -371,8 +378,10 @@ class World:
                     assert worker in self.idle, "a ticket went to a worker that cannot play"
                     assert ticket not in self.busy.values(), "a ticket is in flight twice"
                     assert ticket not in self.completed, "a finished ticket is played again"
+                    longest_idle = min(self.idle_since_s[other] for other in self.idle)
+                    assert self.idle_since_s[worker] == longest_idle, "another has waited longer"
                     self.idle.remove(worker)
-                    self.busy[worker] = ticket
+                    self.busy[worker], self.busy_since_s[worker] = ticket, self.now_s
                     self.played_with[ticket] = self.versions[ticket.purpose, ticket.update]
                 case GiveUp(worker):
                     assert worker in self.starting
@@ -386,6 +395,19 @@ class World:
                     assert worker in self.suspect | self.starting
         assert self.scheduler.decide(self.now_s) == [], "a busy loop"
         assert self.scheduler.restarts == self.losses
+        self.check_what_is_known_of_workers()
+
+    def check_what_is_known_of_workers(self):
+        """The scheduler searches for nobody, so it must keep in mind who does what, since when."""
+        assert self.scheduler.num_alive == len(self.idle) + len(self.busy)
+        out = {ticket: self.now_s - self.busy_since_s[n] for n, ticket in self.busy.items()}
+        longest = self.scheduler.longest(self.now_s)
+        if longest is None:
+            assert not out
+        else:
+            ticket, seconds = longest
+            assert seconds == out[ticket] == max(out.values()), "another has been out for longer"
+            assert seconds <= TICKET_TIMEOUT_S, "a ticket is overdue and was left alone"
 
     def leaving(self):
         """Workers that play their last ticket: whoever loses them does not replace them."""
@@ -417,6 +439,7 @@ class World:
         elif event == "up":
             for worker in self.starting | self.suspect:
                 scheduler.started(worker, f"node {worker % 3}", now_s)
+                self.idle_since_s[worker] = now_s
             self.idle |= self.starting | self.suspect
             self.starting, self.suspect = set(), set()
         elif event == "scale":
@@ -442,6 +465,7 @@ class World:
             ticket = self.busy.pop(worker)
             if event == "complete":
                 self.idle.add(worker)
+                self.idle_since_s[worker] = now_s
                 assert scheduler.completed(worker, now_s) is ticket
                 self.completed.append(ticket)
                 self.let_go_of_weights(ticket)
@@ -495,6 +519,27 @@ def test_hundreds_of_workers_all_get_their_share(num_workers):
     assert min(played) == max(played) == 10
 
 
+def cpu_s_per_ticket(num_workers, num_tickets=100):
+    """What the scheduler takes when all workers are busy and return one ticket after the other."""
+    scheduler = scheduler_with(num_workers)
+    scheduler.submit(tickets(num_workers + num_tickets))
+    busy = deque(action.worker for action in scheduler.decide(0.0))
+    started_s = time.process_time()
+    for number in range(num_tickets):
+        now_s = 0.001 * number
+        scheduler.completed(busy.popleft(), now_s)
+        busy.extend(action.worker for action in scheduler.decide(now_s))
+        assert scheduler.longest(now_s)
+        assert scheduler.num_alive == num_workers
+    return (time.process_time() - started_s) / num_tickets
+
+
+def test_a_ticket_costs_no_more_with_a_hundred_times_as_many_workers():
+    few, many = (min(cpu_s_per_ticket(count) for _ in range(3)) for count in (50, 5000))
+
+    assert many < 10 * few
+
+
 def test_the_ticket_that_is_out_for_longest_is_known():
     scheduler = scheduler_with(2)
     assert scheduler.longest(0.0) is None
@@ -507,3 +552,18 @@ def test_the_ticket_that_is_out_for_longest_is_known():
     scheduler.decide(4.0)
     scheduler.completed(1, 6.0)
     assert scheduler.longest(9.0) == (third, 5.0)
+
+
+def test_the_last_ticket_of_a_worker_that_is_let_go_may_be_out_for_longest():
+    scheduler = scheduler_with(2)
+    first, second = tickets(2)
+    scheduler.submit([first])
+    scheduler.decide(1.0)
+    scheduler.submit([second])
+    scheduler.decide(2.0)
+
+    scheduler.avoid({"node"})
+    scheduler.target = 0
+    scheduler.decide(3.0)
+
+    assert scheduler.longest(4.0) == (first, 3.0)
