@@ -25,7 +25,7 @@ class EvaluateCommand(PlayCommand):
     place of a run directory is an agent that `reinforce zoo list` shows.
 
     Attributes:
-        episodes: Episodes, >= 1; more of them give a narrower 95 % interval.
+        episodes: Episodes, 1 to 1,000,000; more of them give a narrower 95 % interval.
         json: Print one line of JSON instead.
     """
 
