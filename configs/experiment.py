@@ -261,7 +261,8 @@ class EvaluationConfig(Section):
         100,
         ge=5,
         le=MAX_EPISODES,
-        description="Episodes per evaluation, >= 5; more episodes give a narrower 95 % interval.",
+        description="Episodes per evaluation, 5 to 1,000,000; more episodes give a narrower 95 % "
+        "interval.",
     )
     every_updates: int | None = Field(
         10,

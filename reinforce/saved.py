@@ -126,7 +126,7 @@ class SavedPolicy:
         """Play fresh episodes, in this process; nothing is written.
 
         Args:
-            episodes: How many, >= 1.
+            episodes: How many, 1 to 1,000,000.
             seed: Seed of the episodes, >= 0; the same seed gives the same episodes, which neither
                 training nor its evaluations play. None: the run's seed.
             sampled: Sample actions as in training.

@@ -25,7 +25,7 @@ class EvaluateCommand(PlayCommand):
     run directory, zoo:NAME is an agent that `reinforce zoo list` shows.
 
     Attributes:
-        episodes: Number of episodes, >= 1; more episodes give a narrower 95 % interval.
+        episodes: Number of episodes, 1 to 1,000,000; more episodes give a narrower 95 % interval.
         json: Print one line of JSON instead.
     """
 

@@ -84,6 +84,9 @@ class SweepCommand(Command):
         with sweep_lock(folder):
             _claim(folder, sweep, base)
             ledger = SweepLedger(folder, sweep, retry_failed=self.retry_failed)
+            num_over = sum(trial.state.is_finished() for trial in ledger.trials.values())
+            if num_over:
+                console.say(f"already over: {num_over} of {num_trials}")
             tracking = SweepTracking(folder, sweep, base, ledger, console.say)
 
             def say(trial: "FrozenTrial") -> None:

@@ -39,6 +39,7 @@ def test_a_trial_runs_with_every_seed_and_none_runs_twice(write_sweep, capsys):
 
     text = text_of(folder)
     assert main(["sweep", "sweep.yaml"]) == 0
+    assert "\nalready over: 1 of 1\n" in capsys.readouterr().out
     assert text_of(folder) == text
 
 
