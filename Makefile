@@ -22,7 +22,7 @@ train: $(STAMP)  ## Train CartPole on a local Ray and record it in ./mlflow.db
 test: $(STAMP)  ## Run the tests
 	.venv/bin/pytest --numprocesses 3 --dist loadfile --durations=25
 
-test-slow: $(STAMP)  ## Tests that learn, lose nodes, drivers and workers, measure a little, or install
+test-slow: $(STAMP)  ## Tests that learn, lose nodes, drivers and workers, measure, or install
 	.venv/bin/pytest -m slow --numprocesses 2 --dist loadfile --durations=25
 
 check: lint types test test-slow  ## All that CI runs
@@ -38,10 +38,10 @@ prove-learning: $(STAMP)  ## Ten seeds of CartPole on both backends, without and
 	.venv/bin/python benchmarks/cartpole_seeds.py --seeds 10
 	.venv/bin/python benchmarks/cartpole_seeds.py --seeds 10 --lookahead 1
 
-results: $(STAMP)  ## Train every quick preset on five fresh seeds and fill docs/results.md; goes on where it was stopped
+results: $(STAMP)  ## Train every quick preset on five fresh seeds and fill docs/results.md; continues after an interruption
 	.venv/bin/python benchmarks/preset_results.py
 
-bench: $(STAMP)  ## Our own figures of docs/performance.md
+bench: $(STAMP)  ## Our own figures in docs/performance.md
 	for name in limit vector backends scaling startup worker broadcast learner_step rollout; do \
 		.venv/bin/python benchmarks/$$name.py || exit 1; done
 	.venv/bin/python benchmarks/report.py
@@ -60,7 +60,7 @@ gpu-check: $(STAMP)  ## In under ten minutes: the tests that need a GPU, and the
 	.venv/bin/python benchmarks/learner_gpu.py $(if $(GPU),--device cuda,--device cpu --compiled no \
 		--rounds 1 --steps 512 --sizes 128 256 --output build/gpu-check)
 
-bench-peers: $(STAMP) $(PEERS_STAMP)  ## CartPole-v1 against other libraries; an hour, goes on where it was stopped
+bench-peers: $(STAMP) $(PEERS_STAMP)  ## CartPole-v1 against other libraries; an hour, continues after an interruption
 	.venv/bin/python benchmarks/peers/run.py
 	.venv/bin/python benchmarks/report.py
 
@@ -85,7 +85,7 @@ fuzz: $(STAMP)  ## Ten thousand wrong inputs: no traceback, no hang, nothing lef
 soak: $(STAMP)  ## Ten thousand updates: memory, open files and Ray objects must not grow
 	.venv/bin/python tests/chaos/soak.py
 
-wheel: $(STAMP)  ## Our wheel in dist/, for clusters that install it, and the list of what comes with it
+wheel: $(STAMP)  ## Our wheel in dist/, for clusters that install it, and a list of its dependencies
 	rm -rf build dist
 	.venv/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 	$(MAKE) sbom
@@ -95,7 +95,7 @@ sbom: $(SBOM)/bin/cyclonedx-py  ## Bill of materials, dist/sbom.cdx.json: every 
 	PYTHONWARNINGS=ignore $(SBOM)/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --output-file dist/sbom.cdx.json \
 		hashes/image.txt
 
-upgrade: $(UPGRADE)/bin/uv  ## Move the pins of constraints.txt to the newest versions; torch stays
+upgrade: $(UPGRADE)/bin/uv  ## Move the pins of constraints.txt to the newest versions, except torch
 	grep '^torch==' constraints.txt > $(UPGRADE)/torch.txt
 	$(UPGRADE)/bin/uv pip compile --quiet --upgrade --all-extras --python-version 3.11 --python-platform linux \
 		--no-header --no-annotate --constraint $(UPGRADE)/torch.txt --output-file $(UPGRADE)/pins.txt pyproject.toml
@@ -108,11 +108,11 @@ upgrade: $(UPGRADE)/bin/uv  ## Move the pins of constraints.txt to the newest ve
 LOCK = $(UPGRADE)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--custom-compile-command "make hashes" --constraint constraints.txt pyproject.toml
 
-hashes: $(UPGRADE)/bin/uv  ## What PyPI has of the versions in constraints.txt: hashes/, for the image and for .venv
+hashes: $(UPGRADE)/bin/uv  ## Renew hashes/ from PyPI for the versions in constraints.txt, for the image and .venv
 	$(LOCK) --extra server --output-file hashes/image.txt
 	$(LOCK) --all-extras --output-file hashes/dev.txt
 
-secrets:  ## Make the secrets of docker-compose.yml that are not there yet
+secrets:  ## Make the missing secrets of docker-compose.yml
 	@# The folder keeps others of this machine out; a container's user, whatever its number, reads.
 	@umask 077 && mkdir -p secrets && cd secrets && for name in ray_token postgres_password s3_secret_key grafana_password; do \
 		test -s $$name || { $(PYTHON) -c 'import secrets; print(secrets.token_hex(32), end="")' > $$name \
@@ -121,16 +121,16 @@ secrets:  ## Make the secrets of docker-compose.yml that are not there yet
 compose-test: $(STAMP)  ## The services of docker-compose.yml for real: builds, trains, kills a worker; needs root and minutes
 	.venv/bin/python tests/compose/run.py
 
-cases: $(STAMP)  ## What users of other systems ran into: the inputs of tests/cases/ and their like
+cases: $(STAMP)  ## Inputs that troubled users of other systems: tests/cases/ and similar
 	.venv/bin/pytest -m case tests/cluster tests/configs tests/learner tests/workers
 
 test-tracking: $(STAMP)  ## Minutes of MLflow servers that fail, and runs read back from PostgreSQL
 	.venv/bin/pytest -m tracking tests/cluster
 
-test-compiler: $(STAMP)  ## What torch.compile makes of the networks, against Torch as it is
+test-compiler: $(STAMP)  ## Compare networks under torch.compile with plain Torch
 	.venv/bin/pytest -m compiler tests/learner
 
-test-benchmarks: $(STAMP) $(PEERS_STAMP)  ## Every benchmark at tiny size, those of the peers included
+test-benchmarks: $(STAMP) $(PEERS_STAMP)  ## Every benchmark at tiny size, including those of the peers
 	.venv/bin/pytest -m "benchmarks or not benchmarks" tests/benchmarks tests/test_benchmarks.py
 
 browser-test: $(STAMP)  ## Read MLflow's pages in Chromium; makes the screenshots of docs/tracking.md
@@ -140,7 +140,7 @@ docs: $(STAMP) $(DOCS)/bin/zensical  ## The documentation as a site, in site/; a
 	.venv/bin/python docs/site/reference.py docs/reference
 	PYTHONPATH=docs/site PATH="$(DOCS)/bin:$$PATH" $(DOCS)/bin/zensical build --clean --strict
 
-clean:  ## Remove the virtual environment and caches; runs and mlflow.db stay
+clean:  ## Remove the virtual environment and caches; keeps runs and mlflow.db
 	rm -rf .venv .venv-peers $(UPGRADE) $(SBOM) $(DOCS) build site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(STAMP): pyproject.toml constraints.txt

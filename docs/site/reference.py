@@ -1,4 +1,4 @@
-"""Writes the pages of the reference that follow from the code: all settings, and all verbs.
+"""Writes the reference pages that come from the code: all settings, and all verbs.
 
 python docs/site/reference.py FOLDER
 """
@@ -25,7 +25,7 @@ _RESUMED = {
     Role.SPEED: "yes",
     Role.RECORD: "no",
 }
-"""Whether `resume` takes another value, by what a setting is for."""
+"""Whether `resume` accepts a new value, by the role of a setting."""
 
 
 def settings_page() -> str:
@@ -38,8 +38,8 @@ def settings_page() -> str:
 
 A configuration holds what differs from these defaults: `section: {{field: value}}` in YAML,
 `--section.field value` on the command line, `"section.field": value` in Python. The last column
-says whether [`resume`](../failures.md) takes another value. It does without `--change` where the
-result stays what it was: for settings of speed, and for those that say when it is enough.
+says whether [`resume`](../failures.md) accepts a new value. It needs no `--change` if the result
+stays the same, as for settings of speed, or if the setting only says when to stop.
 
 {sections}"""
 
@@ -56,7 +56,7 @@ def _section(name: str, kind: Any) -> str:
 
 
 def _type(annotation: Any) -> str:
-    """Return a type as one writes it, without the bounds, which its description names."""
+    """Return a type in source form, without its bounds, which the description names."""
     origin, parts = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _type(parts[0])
@@ -85,7 +85,7 @@ def verbs_page() -> str:
     return f"""\
 # Verbs
 
-`reinforce VERB --help` prints the same. Where `[OPTIONS]` include settings, they are those of
+`reinforce VERB --help` prints the same. Settings among the `[OPTIONS]` are in
 [this list](settings.md).
 
 {verbs}"""
@@ -94,7 +94,7 @@ def verbs_page() -> str:
 def _help(verb: str) -> str:
     """Return what ``--help`` prints, without the settings, which have a page of their own."""
     os.environ |= {"COLUMNS": "100", "NO_COLOR": "1"}
-    said = io.TextIOWrapper(io.BytesIO(), "utf-8")  # boxes are drawn where the encoding has them
+    said = io.TextIOWrapper(io.BytesIO(), "utf-8")  # an encoding that can draw boxes
     with redirect_stdout(said):
         main([verb, "--help"])
     said.seek(0)

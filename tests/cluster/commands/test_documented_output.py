@@ -1,6 +1,7 @@
 """Consoles in the documents show what the verbs print, except for the numbers.
 
-Of docs/tools.md the verbs that look at runs, of docs/tutorial.md the steps that take seconds.
+The tests run the verbs of docs/tools.md that look at runs, the steps of docs/tutorial.md that take
+seconds, and the training in README.md.
 """
 
 import io
@@ -20,7 +21,7 @@ from reinforce.cluster.run_requests import RunRequests
 from reinforce.cluster.run_store.journal import newest_update
 
 DOCS = Path(__file__).parents[3] / "docs"
-TOOLS, TUTORIAL = DOCS / "tools.md", DOCS / "tutorial.md"
+TOOLS, TUTORIAL, README = DOCS / "tools.md", DOCS / "tutorial.md", DOCS.parent / "README.md"
 SECTIONS = ("status and stop", "replay and show", "verify", "diff")
 STEPS = ("2.", "3.", "4.", "5.", "6.")
 NOT_RUN = ("ui",)
@@ -130,3 +131,14 @@ def test_the_tutorial_goes_as_it_says(tmp_path, monkeypatch):
     digests = {run: reinforce.load(f"runs/{run}").weights_sha256 for run in ("one", "two", "none")}
     assert len(set(digests.values())) == 1
     assert reinforce.load("runs/lift").summary["stop_reason"] == "target_return"
+
+
+@pytest.mark.slow
+def test_training_ends_as_the_readme_shows(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (shown,) = blocks(README.read_text(), "text")
+
+    said = output_of("train cartpole --cluster.backend inline")
+
+    lines = (pattern_of(f"{line}\n") for line in shown.splitlines())
+    assert re.search("(?:.*\n)*".join(lines), said), said  # a pipe shows updates in between
