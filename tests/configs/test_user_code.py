@@ -62,7 +62,9 @@ def test_a_module_that_hides_the_users_is_named_with_its_file(tmp_path, monkeypa
 
     for module in (random, hypothesis):
         said = str(error_of(imported, f"{module.__name__}:Lift"))
-        assert f"; {module.__name__} was imported from {module.__file__}: give your own module" in said
+        assert (
+            f"; {module.__name__} was imported from {module.__file__}: give your own module" in said
+        )
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "mine.py").write_text("")
     assert "imported from" not in str(error_of(imported, "mine:Lift"))
