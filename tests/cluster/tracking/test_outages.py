@@ -186,7 +186,11 @@ def test_what_a_server_refuses_is_left_out_counted_and_told(server, proxy, confi
     from dataclasses import replace
 
     good = list(records(1, 9))
-    bad = [*good[:4], replace(good[4], metrics={**good[4].metrics, "evaluation//bad": 1.0}), *good[5:]]
+    bad = [
+        *good[:4],
+        replace(good[4], metrics={**good[4].metrics, "evaluation//bad": 1.0}),
+        *good[5:],
+    ]
     run = write_run(config, bad)
     with run.journal_file.open("a") as journal:
         journal.write("not a record\n")
