@@ -195,7 +195,7 @@ def _labels(configurations: Sequence[Mapping[str, str]]) -> list[str]:
         named, num_others = _telling_apart(by_environment[environment])
         words = [f"{name} {each[name]}" for name in named]
         if num_others:
-            words.append(f"{num_others} other settings")
+            words.append(f"{num_others} other setting{'s' * (num_others > 1)}")
         if len(by_environment) > 1 or not words:
             words.insert(0, environment)
         labels.append(", ".join(words))
