@@ -55,8 +55,9 @@ class ShownMetrics:
             shown, before = self._name(name), self._flat.get(name)
             if is_result(name):
                 continue
-            if entry.batch and shown not in self._changing and not name.startswith(_ALWAYS):
-                if self._is_first if before is None else before.metrics[name] == value:
+            if shown not in self._changing and not name.startswith(_ALWAYS):
+                is_flat = self._is_first if before is None else before.metrics[name] == value
+                if is_flat and entry.batch:
                     self._flat[name] = entry
                     continue
                 if before:
