@@ -161,7 +161,7 @@ class Group:
         """Return [n] steps and [R, n] the first of the metrics that all runs have; or None.
 
         Each run is interpolated linearly up to the end of the shortest: beyond it, a statistic
-            would cover only the longer runs.
+        would cover only the longer runs.
         """
         common = [n for n in metrics if all(len(run.metrics.get(n, ())) > 1 for run in self.runs)]
         if not common:
