@@ -60,7 +60,7 @@ def hidden_by(module: str) -> str:
     found = getattr(sys.modules[module], "__file__", None) or "Python itself"
     if str(own.resolve()) == _resolved(found):
         return ""
-    return f"; {module} was imported from {found}: a module of yours needs another name"
+    return f"; {module} was imported from {found}: your own module needs another name"
 
 
 def is_the_users(file: str) -> bool:

@@ -20,7 +20,7 @@ class TMaze(gymnasium.Env[NDArray[np.int8], np.int64]):
 
     Actions: up, down, back, on. The right turn earns 4, the wrong one -0.1, and so does every step
     into a wall; a turn ends the episode. ``is_success`` in ``info`` says whether it was the right
-    one. Every place of the corridor looks the same. There is no limit of time.
+    one. Every place of the corridor looks the same. There is no time limit.
     """
 
     observation_space = MultiBinary(3)

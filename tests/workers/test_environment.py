@@ -42,7 +42,7 @@ def test_an_environment_of_a_module_is_imported_by_its_id():
         ("no_such_module:Env-v0", "does not exist here .*no_such_module"),
         ("fake_environments:Countdwn-v0", "; did you mean 'Countdown-v0'"),
         ("lift.py:Lift", r"does not exist here \(lift.py is a file: name the .* lift:Lift\)$"),
-        ("random:Lift", "; random was imported from .*/random.py: a module of yours needs another"),
+        ("random:Lift", "; random was imported from .*/random.py: your own module needs another"),
     ],
 )
 def test_what_cannot_be_learned_in_is_refused_by_name(environment_id, message):
