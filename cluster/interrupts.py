@@ -94,7 +94,7 @@ class Interrupts:
         """Call a function in which a signal raises InterruptedRunError at once, or not at all.
 
         At once: for functions that may never end and leave nothing half done; their code sees a
-            KeyboardInterrupt. Not at all, within such a call: for parts that must not be torn.
+        KeyboardInterrupt. Not at all, within such a call: for parts that must not be torn.
         """
         before = self._raises
         try:

@@ -34,7 +34,7 @@ def self_search_path() -> list[str]:
     """Return the folder that other processes need on their search path for this package.
 
     Empty if it is installed, as a wheel or editable: other files beside it would come before the
-        user's modules, which may include ``configs`` or ``workers``.
+    user's modules, which may include ``configs`` or ``workers``.
     """
     folder = str(Path(reinforce.__file__).parent.parent)
     is_needed = folder in sys.path and folder != sysconfig.get_path("purelib")

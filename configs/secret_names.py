@@ -29,7 +29,7 @@ def without_secrets(value: Any) -> Any:
     """Return a setting with ``***`` in place of values whose names indicate a secret, at any depth.
 
     Booleans stay, and so do numbers whose names indicate a measure: ``num_tokens`` is no secret,
-        and a policy cannot be made without it.
+    and a policy cannot be made without it.
     """
     return _shown(value)
 

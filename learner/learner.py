@@ -34,10 +34,9 @@ class Learner:
     """The owner of the policy. Runs in one process and touches no files.
 
     Each operation of Torch or BLAS uses one thread: small ones gain nothing from more, and
-        bit-identical weights need sums in a fixed order. Several run in parallel where their order
-        does not matter (``PolicyPasses``). On a GPU it holds the networks, the optimizers' state
-        and
-    one micro-batch at a time.
+    bit-identical weights need sums in a fixed order. Several run in parallel where their order does
+    not matter (``PolicyPasses``). On a GPU it holds the networks, the optimizers' state and one
+    micro-batch at a time.
     """
 
     def __init__(self, config: LearnerConfig, architecture: PolicyArchitecture, seed: int) -> None:
@@ -157,7 +156,7 @@ class Learner:
         """Return [B] log pi - log mu: exactly 0 where the current policy acted.
 
         Always in float32, as the worker computed log mu: products of a whole episode's ratios would
-            amplify the rounding of bfloat16. Nothing is differentiated here.
+        amplify the rounding of bfloat16. Nothing is differentiated here.
         """
         if staleness == 0:
             return np.zeros(batch.num_steps)

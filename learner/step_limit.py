@@ -28,7 +28,7 @@ def shorter(fraction: float, kl: float, limit: float) -> float:
         limit: The largest allowed divergence (nats), > 0.
 
     Source: Schulman et al. (2015), arXiv:1502.05477, appendix C, whose search uses a constant
-        factor; Kakade (2001), "A Natural Policy Gradient", for the second order.
+    factor; Kakade (2001), "A Natural Policy Gradient", for the second order.
     """
     return fraction * max(_MIN_FACTOR, sqrt(_AIM * limit / kl) if isfinite(kl) else 0.0)
 

@@ -64,8 +64,8 @@ def train(  # noqa: PLR0913  (a program says as much as a command line)
 
     Raises:
         ConfigError, UnsuitableEnvironmentError, UsageError: The run cannot start; nothing is left
-            behind. TrainingError: The run failed; its directory says why, and
-            ``load(...).resume()`` continues.
+            behind.
+        TrainingError: The run failed; its directory says why, and ``load(...).resume()`` continues.
         KeyboardInterrupt: The user stopped it; a checkpoint is written.
     """
     started_s, callbacks = time.monotonic(), checked_callbacks(callbacks)

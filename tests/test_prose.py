@@ -70,3 +70,21 @@ def test_messages_and_docstrings_do_too():
                 found += [f"{module.relative_to(ROOT)}, line {node.lineno}: {it}" for it in wrong]
 
     assert found == []
+
+
+def test_paragraphs_of_docstrings_keep_their_indentation():
+    """The reference prints a line that hangs, or an error among another's words, as it stands."""
+    hanging = re.compile(r"^(?! |.*(?::|::|\.\.)$|[*\-=`]).+\n +\S", re.MULTILINE)
+    swallowed = re.compile(r"^ +.*\. \w+Error: ", re.MULTILINE)
+    found = []
+    for module in MODULES:
+        for node in ast.walk(ast.parse(module.read_text())):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+                text = ast.get_docstring(node) or ""
+                found += [
+                    f"{module.relative_to(ROOT)}: {match.group()!r}"
+                    for fault in (hanging, swallowed)
+                    for match in fault.finditer(text)
+                ]
+
+    assert found == []

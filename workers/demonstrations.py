@@ -5,9 +5,9 @@ The arrays by name, n pairs each, in the environment's own format:
 * ``observations`` [n, ...]; for a Dict or Tuple, one array per part, ``observations/arm/speed``
 * ``actions`` [n, ...]; likewise, ``actions/gear``
 * ``action_masks`` [n, choices], bool, if the environment gives masks in ``info``; a mask in the
-observation is ``observations/action_mask``
+  observation is ``observations/action_mask``
 * ``episode_lengths`` [E], integers with sum n, if pairs are the steps of whole episodes; without
-it, each pair stands alone, and no policy with a memory can learn from them
+  it, each pair stands alone, and no policy with a memory can learn from them
 """
 
 from collections.abc import Mapping

@@ -161,7 +161,7 @@ class Group:
         """Return [n] steps and [R, n] the first of the metrics that all runs have; or None.
 
         Each run is interpolated linearly up to the end of the shortest: beyond it, a statistic
-            would cover only the longer runs.
+        would cover only the longer runs.
         """
         common = [n for n in metrics if all(len(run.metrics.get(n, ())) > 1 for run in self.runs)]
         if not common:
@@ -195,7 +195,7 @@ def _labels(configurations: Sequence[Mapping[str, str]]) -> list[str]:
         named, num_others = _telling_apart(by_environment[environment])
         words = [f"{name} {each[name]}" for name in named]
         if num_others:
-            words.append(f"{num_others} other settings")
+            words.append(f"{num_others} other setting{'s' * (num_others > 1)}")
         if len(by_environment) > 1 or not words:
             words.insert(0, environment)
         labels.append(", ".join(words))

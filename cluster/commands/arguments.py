@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
-from itertools import islice
+from itertools import combinations, islice
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
@@ -328,22 +328,28 @@ def _all_refused(
     """Return what is wrong with settings taken one by one; None if each is valid.
 
     Sections are validated in turn, so together they would report only the first fault. A setting
-    that clashes with the source alone may be valid beside others of the command line.
+    that is refused alone may be valid beside others of the command line, or with one that needs it
+    as much.
     """
     settings: list[list[str]] = []
     for word in words:
         if word.startswith("--") or not settings:
             settings.append([])
         settings[-1].append(word)
-    taken: list[str] = []
-    for company in ([], taken):
-        faults, refused = [], []
-        for setting in settings:
-            try:
-                parsed([*company, *setting])
-                taken += setting
-            except ConfigError as error:
-                faults.append(str(error))
-                refused.append(setting)
-        settings = refused
+
+    def fault(*together: list[str]) -> str:
+        try:
+            parsed([word for setting in together for word in setting])
+        except ConfigError as error:
+            return str(error)
+        return ""
+
+    refused = [each for each in settings if fault(each)]
+    taken = [each for each in settings if each not in refused]
+    for size in (1, 2):
+        for group in combinations(refused, size):
+            if not fault(*taken, *group):
+                taken += group
+        refused = [each for each in refused if each not in taken]
+    faults = [fault(*taken, each) for each in refused]
     return ConfigError(ConfigError("\n".join(faults)).counted()) if faults else None

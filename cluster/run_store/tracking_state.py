@@ -49,7 +49,7 @@ def read_tracking_state(file: Path) -> dict[str, Any]:
     """Return the existing keys; none if the file is missing or broken.
 
     Also none if it was copied with its directory while the original still exists: two runs must not
-        write to one MLflow run.
+    write to one MLflow run.
     """
     state = _read(file)
     if "key" in state and _is_copy(file, state):
@@ -121,9 +121,9 @@ def find_sqlite_file(run: Path, uri: str | None, state: Mapping[str, Any]) -> Pa
     """Return the SQLite file with the MLflow run of a run directory, which may have moved.
 
     Searches in this order: the one that ``uri`` names, or that of the current directory; one of the
-        same name in the directory that ``tracking.json`` names; and those above the run. Creates
-        nothing. A run in no store yet belongs in the named one or, without a URI, in that of the
-        recorded directory if it still exists.
+    same name in the directory that ``tracking.json`` names; and those above the run. Creates
+    nothing. A run in no store yet belongs in the named one or, without a URI, in that of the
+    recorded directory if it still exists.
 
     Returns:
         None if none of them has the run, or the URI names no file.

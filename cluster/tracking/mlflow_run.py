@@ -20,6 +20,7 @@ from reinforce.cluster.tracking.artifacts import require_place
 from reinforce.cluster.tracking.experiment import find_or_create_experiment, given_run
 from reinforce.cluster.tracking.store import CHANGED, TrackingStore, http_status
 from reinforce.cluster.tracking.store_of_run import store_of_run
+from reinforce.cluster.tracking.unfit_store import lock_of
 from reinforce.configs.execution import TrackingConfig
 
 POINTS_PER_REQUEST = 1000
@@ -124,7 +125,7 @@ def _alone_in(sqlite_file: Path | None) -> Iterator[None]:
         yield
         return
     sqlite_file.parent.mkdir(parents=True, exist_ok=True)
-    lock = sqlite_file.with_name(f".{sqlite_file.name}.lock")
+    lock = lock_of(sqlite_file)
     with closing(open_locked(lock, _FIRST_START_TIMEOUT_S, mode=0o600)):
         try:
             yield

@@ -32,8 +32,9 @@ def is_result(name: str) -> bool:
 class ShownMetrics:
     """Leaves out of a journal, read from its start, what would be an empty chart or a flat one.
 
-    A metric is shown from its first change on, with the point before it: most counts of losses
-    stay 0, and settings stay as they are.
+    A metric of updates is shown from its first change on, with the point before it: most counts of
+    losses stay 0, and settings stay as they are. One that the first update lacks has changed when
+    it comes, as bytes spilled to disk do; so has what an event says, such as a long ticket.
 
     Args:
         held: Names that MLflow has of the run already. A run of version 0.1 keeps to its names.
@@ -43,20 +44,25 @@ class ShownMetrics:
         self._name = str if any(name.startswith(_IN_JOURNAL) for name in held) else shown_name
         self._changing = set(held)
         self._flat: dict[str, JournalEntry] = {}
+        self._is_first = True
+        """No update was read yet."""
 
     def of(self, entry: JournalEntry) -> list[JournalEntry]:
         """Return points that were held back until now, one an entry, and what is shown of this."""
         late: list[JournalEntry] = []
         metrics: dict[str, float] = {}
         for name, value in entry.metrics.items():
-            shown, before = self._name(name), self._flat.get(name, entry)
+            shown, before = self._name(name), self._flat.get(name)
             if is_result(name):
                 continue
             if shown not in self._changing and not name.startswith(_ALWAYS):
-                if before.metrics[name] == value:
+                is_flat = self._is_first if before is None else before.metrics[name] == value
+                if is_flat and entry.batch:
                     self._flat[name] = entry
                     continue
-                late.append(replace(before, metrics={shown: before.metrics[name]}))
+                if before:
+                    late.append(replace(before, metrics={shown: before.metrics[name]}))
                 self._changing.add(shown)
             metrics[shown] = value
+        self._is_first &= entry.batch is None
         return [*late, replace(entry, metrics=metrics)]

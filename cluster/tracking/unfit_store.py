@@ -7,11 +7,19 @@ from contextlib import closing, suppress
 from importlib import metadata
 from pathlib import Path
 
+from reinforce.cluster.files import is_locked
 from reinforce.cluster.run_store.tracking_state import has_row
+
+
+def lock_of(file: Path) -> Path:
+    """Return the file that whoever makes the tables of a SQLite store locks meanwhile."""
+    return file.with_name(f".{file.name}.lock")
 
 
 def advice_for_half_made_store(file: Path) -> str:
     """Return what to do about a store whose tables were being made when that broke off."""
+    if is_locked(lock_of(file)):
+        return "another process is making the store now: wait until it is done, and try again"
     if has_row(file, "SELECT 1 FROM runs"):
         return (
             f"an upgrade of {file} broke off, since its disk was full or its process was killed: "

@@ -69,7 +69,7 @@ def _sums_of_others(values: NDArray[np.float64], steps: NDArray[np.int64]) -> ND
     """Return [n, B] for each row the sum over the other rows at the same step.
 
     Adds the sum of earlier rows to the sum of later ones: subtracting a row from the total would
-        lose the others if its weight is many orders of magnitude larger.
+    lose the others if its weight is many orders of magnitude larger.
     """
     order = np.argsort(steps, kind="stable")
     borders = np.concatenate([[0], np.cumsum(np.bincount(steps))])

@@ -55,7 +55,7 @@ def total_returns(
     """Return [B] the discounted return of the whole episode, the same at each of its steps.
 
     The first form of the theorem, which still includes rewards before the action: unbiased, with
-        more variance. Arguments and errors as for ``rewards_to_go``.
+    more variance. Arguments and errors as for ``rewards_to_go``.
     """
     to_go = rewards_to_go(rewards, episode_lengths, discount)
     return np.repeat(to_go[episode_starts(episode_lengths)], episode_lengths)

@@ -112,9 +112,8 @@ def standardized_per_episode(
     """Return [B] each episode with mean 0 and (sample) deviation 1, as the article does.
 
     Biased: it removes everything that distinguishes one episode from another. An episode of one
-        step, or
-    one whose values differ only by rounding, becomes exactly 0; the article's listing makes the
-    first NaN, and of the second NaN or a full-sized push.
+    step, or one whose values differ only by rounding, becomes exactly 0; the article's listing
+    makes the first NaN, and of the second NaN or a full-sized push.
     """
     starts = np.cumsum(episode_lengths) - episode_lengths
     means = np.add.reduceat(values, starts) / episode_lengths

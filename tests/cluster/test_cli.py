@@ -619,3 +619,12 @@ def test_a_setting_that_others_of_the_line_allow_is_not_named_beside_one_that_is
 
     first, *_ = capsys.readouterr().err.splitlines()
     assert first.startswith("reinforce: evaluation.episodes = 1 is refused")
+
+
+def test_settings_that_need_each_other_are_not_named_beside_one_that_is_wrong(capsys):
+    line = ["--learner.learning_rate", "0.1", "0.01", "--learner.schedule_updates", "100"]
+
+    assert main(["config", "cartpole", *line, "--learner.discount", "5"]) == 2
+
+    first, *_ = capsys.readouterr().err.splitlines()
+    assert first.startswith("reinforce: learner.discount = 5.0 is refused")

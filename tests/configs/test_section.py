@@ -26,6 +26,7 @@ def test_an_unknown_key_is_refused_with_the_suggestion():
         ({"learner": {"lr": 0.1}}, "'learner.lr'; did you mean 'learner.learning_rate'?"),
         ({"workers": {"num_envs": 4}}, "did you mean 'workers.envs_per_worker'?"),
         ({"seed": 1}, "unknown key 'seed'; did you mean 'run.seed'?"),
+        ({"environment": {"max_steps": 9}}, "did you mean 'max_episode_steps'?"),
     ],
 )
 def test_a_word_of_other_libraries_is_answered_with_ours(values, message):

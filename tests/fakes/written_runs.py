@@ -70,8 +70,11 @@ def points_of(lines):
 def shown_points_of(lines):
     """The same of the points that MLflow is to have.
 
-    A metric begins with the last point before its first change; a few are there from the start.
+    A metric begins with the last point before its first change; a few, and what the first update
+    lacks, are there from the start.
     """
+    lines = list(lines)
+    first_update = next((record.metrics for record in lines if record.batch), {})
     curves = {}
     for record in lines:
         for name, value in record.metrics.items():
@@ -82,7 +85,8 @@ def shown_points_of(lines):
         first = curve[0][1]
         changes = [place for place, (_, value, _) in enumerate(curve) if value != first]
         begin = max(changes[0] - 1, 0) if changes else len(curve)
-        if name.startswith(("rollout/return_", "evaluation/", "progress/")):
+        always = ("rollout/return_", "evaluation/", "progress/")
+        if name.startswith(always) or name not in first_update:
             begin = 0
         if name.startswith("evaluation/confirmed_"):
             begin = len(curve)

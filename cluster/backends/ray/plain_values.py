@@ -1,7 +1,7 @@
 """Tickets and reports on their way between driver and worker, as lists of plain values.
 
-Ray's pickler is written in Python and runs for each object; plain values pass it by, which saves
-the driver a fifth of what a ticket costs (docs/decisions/0119-what-a-ticket-costs-the-driver.md).
+Ray's pickler is written in Python and runs for each object; plain values pass it by. It took a
+sixth of the driver's main thread (docs/decisions/0119-what-a-ticket-costs-the-driver.md).
 """
 
 from collections.abc import Mapping

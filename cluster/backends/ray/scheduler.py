@@ -130,6 +130,8 @@ class Scheduler:
         self._counts = TicketCounts()
         self._num_started = 0
         self._avoided: Collection[str] = ()
+        self._is_one_to_leave = False
+        """Whether a worker that does not drain may be on a node to avoid."""
         self._restart_backoff = RestartBackoff()
         self.failed_starts = 0
         """Workers in a row that were lost before they were ready."""
@@ -166,8 +168,9 @@ class Scheduler:
         """Note that a worker answers: it is ready, or no longer suspect."""
         if worker in self._workers:
             self.failed_starts = 0
+            self._workers[worker].node = node
             state = self._enter(worker, WorkerState.READY)
-            state.node, state.since_s, state.probe_at_s = node, now_s, _NEVER_S
+            state.since_s, state.probe_at_s = now_s, _NEVER_S
 
     def completed(self, worker: int, now_s: float) -> Ticket:
         """Note that a worker returned its ticket; return the ticket."""
@@ -243,7 +246,7 @@ class Scheduler:
 
     def avoid(self, nodes: Collection[str]) -> None:
         """Give no new ticket to the workers on these nodes, which are about to go."""
-        self._avoided = nodes
+        self._avoided, self._is_one_to_leave = nodes, bool(nodes)
 
     def decide(self, now_s: float) -> list[Action]:
         """Return what to do now. Called again without news, it returns nothing."""
@@ -285,8 +288,9 @@ class Scheduler:
         nodes that are empty, and there from those that are idle.
         """
         draining = self._by_state[WorkerState.DRAINING]
-        if self._avoided or len(self._workers) - len(draining) > self.target:
+        if self._is_one_to_leave or len(self._workers) - len(draining) > self.target:
             self._choose_who_leaves()
+            self._is_one_to_leave = False
         for number in [n for n, worker in draining.items() if not worker.ticket]:
             self._closing[number] = self._removed(number).index
             yield Stop(number, None)
@@ -340,6 +344,8 @@ class Scheduler:
         del self._by_state[worker.state][number]
         worker.state = state
         self._by_state[state][number] = worker
+        if state is not WorkerState.DRAINING and worker.node in self._avoided:
+            self._is_one_to_leave = True
         return worker
 
     def _removed(self, number: int) -> _Worker:

@@ -183,6 +183,15 @@ def test_of_many_settings_those_are_named_that_tell_most_configurations_apart():
     ]
 
 
+def test_a_single_setting_that_is_not_named_is_one_setting():
+    many = list(RunHistory("", {}, {}).experiment)[:5]
+
+    assert all(
+        name.endswith(", 1 other setting")
+        for name in named(*(dict.fromkeys(many, value) for value in "ab"))
+    )
+
+
 def test_as_many_settings_are_named_as_it_takes_to_tell_all_apart():
     many = list(RunHistory("", {}, {}).experiment)[:7]
 

@@ -341,7 +341,8 @@ GRID = (
 
 BAD = {
     "no such setting": ({"settings": {"learner.rate": [1]}}, "'learner.rate' cannot be swept"),
-    "the seed": ({"settings": {"run.seed": [1]}}, "'run.seed' cannot be swept"),
+    "the seed": ({"settings": {"run.seed": [1]}}, "'run.seed' cannot be swept; `seeds` lists"),
+    "a word for the seed": ({"settings": {"seed": [1]}}, "'seed' cannot be swept; `seeds` lists"),
     "the goal": (
         {"settings": {"stop.target_metric": ["success", None]}},
         "'stop.target_metric' cannot be swept",

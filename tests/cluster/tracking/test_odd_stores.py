@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 from mlflow import MlflowClient
@@ -12,7 +13,8 @@ from written_runs import records, shown_points_of, stored_points, write_end, wri
 
 from reinforce.cluster.cli import main
 from reinforce.cluster.commands.sync import sync_run_directory
-from reinforce.cluster.files import read_json
+from reinforce.cluster.files import open_locked, read_json
+from reinforce.cluster.tracking.unfit_store import advice_for_half_made_store, lock_of
 
 
 @pytest.fixture
@@ -87,6 +89,16 @@ def test_a_store_that_cannot_be_written_is_refused_with_the_way_out(
     assert main(["sync", str(run.path)]) == 2
 
     assert "choose another store with tracking.uri" in capsys.readouterr().err
+
+
+def test_a_store_that_another_process_is_making_is_not_moved_away(tmp_path):
+    file = tmp_path / "mlflow.db"
+    file.touch()
+
+    with closing(open_locked(lock_of(file), 1.0)):
+        assert "another process is making the store" in advice_for_half_made_store(file)
+
+    assert f"mv {file}" in advice_for_half_made_store(file)
 
 
 FULL_DISK = """

@@ -53,6 +53,18 @@ def test_an_evaluation_is_shown_even_if_it_is_the_only_one_and_a_result_is_not()
     assert curves([evaluated, confirmed]) == {"evaluation/return_mean": [(30, 7.0)]}
 
 
+def test_what_the_first_update_lacks_is_shown_when_it_comes_though_it_stays_as_it_is():
+    entries = [entry(1, learner__kl=0.0), *(entry(n, cluster__spilled_bytes=5e9) for n in (2, 3))]
+
+    assert curves(entries) == {"cluster/spilled_bytes": [(20, 5e9), (30, 5e9)]}
+
+
+def test_an_event_is_shown_even_if_it_is_the_only_one():
+    long = replace(entry(1, tickets__longest_s=31.0), batch=None)
+
+    assert curves([long, entry(2, learner__kl=0.0)]) == {"tickets/longest_s": [(10, 31.0)]}
+
+
 def test_what_mlflow_has_goes_on_though_it_does_not_change():
     entries = [entry(n, cluster__worker_restarts=1) for n in (1, 2)]
 

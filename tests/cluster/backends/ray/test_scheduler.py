@@ -519,9 +519,10 @@ def test_hundreds_of_workers_all_get_their_share(num_workers):
     assert min(played) == max(played) == 10
 
 
-def cpu_s_per_ticket(num_workers, num_tickets=100):
+def cpu_s_per_ticket(num_workers, avoided, num_tickets=100):
     """What the scheduler takes when all workers are busy and return one ticket after the other."""
     scheduler = scheduler_with(num_workers)
+    scheduler.avoid(avoided)
     scheduler.submit(tickets(num_workers + num_tickets))
     busy = deque(action.worker for action in scheduler.decide(0.0))
     started_s = time.process_time()
@@ -534,8 +535,9 @@ def cpu_s_per_ticket(num_workers, num_tickets=100):
     return (time.process_time() - started_s) / num_tickets
 
 
-def test_a_ticket_costs_no_more_with_a_hundred_times_as_many_workers():
-    few, many = (min(cpu_s_per_ticket(count) for _ in range(3)) for count in (50, 5000))
+@pytest.mark.parametrize("avoided", [set(), {"another node"}])
+def test_a_ticket_costs_no_more_with_a_hundred_times_as_many_workers(avoided):
+    few, many = (min(cpu_s_per_ticket(count, avoided) for _ in range(3)) for count in (50, 5000))
 
     assert many < 10 * few
 
