@@ -109,7 +109,7 @@ def is_slower(found: np.ndarray, limit: float, confidence: float) -> bool:
     """Return whether the median of ``found`` exceeds ``limit`` with ``confidence`` in (0, 1).
 
     One-sided signed-rank test of the logarithms (Wilcoxon 1945): no normal distribution of timings
-    is assumed. Fewer than seven rounds can never show 99 %.
+    is assumed.
     """
     test = wilcoxon(np.log(found) - np.log(limit), alternative="greater", method="exact")
     return bool(test.pvalue < 1 - confidence)
@@ -119,12 +119,14 @@ def main() -> int:
     """Compare, print a line per command, and return 1 if one of them has become slower."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--base", required=True, help="revision to compare with, such as a tag")
-    parser.add_argument("--rounds", type=int, default=20, help=">= 2")
+    parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--scale", type=float, default=1.0, help="of the work in a round")
     parser.add_argument("--only", nargs="+", choices=list(commands(1.0)))
     parser.add_argument("--limit", type=float, default=1.15, help="ratio that is still accepted")
     parser.add_argument("--confidence", type=float, default=0.99)
     arguments = parser.parse_args()
+    if 0.5**arguments.rounds >= 1 - arguments.confidence:
+        parser.error(f"--rounds {arguments.rounds} cannot show --confidence {arguments.confidence}")
     slower = []
     with checkout_of(arguments.base) as base:
         for name, command in commands(arguments.scale).items():

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from io import StringIO
+from math import nan
 from typing import Any, Self, TypeAlias
 
 from rich.console import Group
@@ -78,7 +79,8 @@ def _update_line(entry: JournalEntry, config: Config) -> str:
     metrics = entry.metrics
     return (
         f"update {entry.updates:>5}  {duration(entry.training_time_s)}  "
-        f"steps {entry.environment_steps:,}  return {number(metrics['rollout/return_mean'])}"
+        f"steps {entry.environment_steps:,}  "
+        f"return {number(metrics.get('rollout/return_mean', nan))}"
         f"{_own_metrics(metrics, 'rollout/', config)}  "
         f"{metrics['time/environment_steps_per_s']:,.0f} steps/s  "
         f"workers {metrics['cluster/workers_alive']:.0f}"
@@ -159,7 +161,7 @@ class RunPanel:
 
     def _rows(self, entry: JournalEntry) -> dict[str, str]:
         metrics, stop = entry.metrics, self._config.stop
-        low_high = numbers(metrics["rollout/return_min"], metrics["rollout/return_max"])
+        low_high = numbers(*(metrics.get(f"rollout/return_{end}", nan) for end in ("min", "max")))
         goal = stop.target_return
         target = {} if goal is None else {"target": f"{stop.target_metric or 'return'} {goal:g}"}
         total_s = sum(self._seconds.values()) or 1.0
@@ -168,7 +170,7 @@ class RunPanel:
             "training": f"update {entry.updates:,} of {stop.max_updates:,}, "
             f"{entry.environment_steps:,} steps, "
             f"{metrics['time/environment_steps_per_s']:,.0f} steps/s",
-            "return": f"{number(metrics['rollout/return_mean'])}"
+            "return": f"{number(metrics.get('rollout/return_mean', nan))}"
             f"{_own_metrics(metrics, 'rollout/', self._config)}; "
             f"single episodes {' to '.join(low_high)}",
             **self._evaluated,

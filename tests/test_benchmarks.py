@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+GUARDED = ["--base", "HEAD", "--only", "steps", "--scale", "0.02"]
 SMALL = ["--rounds", "1", "--steps", "40", "--sizes", "8", "16"]
 
 
@@ -52,7 +53,7 @@ def test_the_guard_fails_beyond_its_limit_with_the_confidence_asked_for():
     ("name", "arguments"),
     [
         ("inference", ["--rounds", "1", "--calls", "2"]),
-        ("guard", ["--base", "HEAD", "--rounds", "2", "--scale", "0.02", "--only", "steps"]),
+        ("guard", [*GUARDED, "--rounds", "2", "--confidence", "0.5", "--limit", "100"]),
         ("tracking", ["store", "--points", "2000"]),
         ("tracking", ["cost", "--seconds", "1", "--store", "refused"]),
         ("tracking", ["cost", "--seconds", "1", "--store", "silent"]),

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from math import nan
 from typing import Self
 
 from rich.status import Status
@@ -67,5 +68,5 @@ def _how_far(run: RunDirectory) -> str:
     entry = newest_update(run.journal_file)
     if entry is None:
         return f"{run.name} is starting"
-    mean = number(entry.metrics["rollout/return_mean"])
+    mean = number(entry.metrics.get("rollout/return_mean", nan))
     return f"{run.name} at {entry.environment_steps:,} steps, return {mean}"

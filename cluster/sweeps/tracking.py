@@ -11,18 +11,17 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from reinforce.cluster.files import write_json
 from reinforce.cluster.number_format import number as in_digits
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.summary import read_summary
 from reinforce.cluster.run_store.tracking_state import read_tracking_state
-from reinforce.cluster.run_store.trial_limit import RUNG_SETTING
 from reinforce.cluster.sweeps.ledger import SweepLedger, run_name, settings_of
 from reinforce.cluster.tracking.experiment import save_view
 from reinforce.cluster.tracking.mlflow_run import MLflowRun, find_or_create_run, open_state
-from reinforce.cluster.tracking.store import CHANGED, TrackingStore, explain_error
+from reinforce.cluster.tracking.store import TrackingStore, explain_error
 from reinforce.cluster.tracking.views import score_name, sweep_view
 from reinforce.configs.config import Config
 from reinforce.configs.sweep import SweepConfig
@@ -48,7 +47,7 @@ class SweepTracking:
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._folder = RunDirectory(folder)
-        self._sweep, self._base = sweep, config
+        self._sweep = sweep
         self._config, self._ledger, self._warn = config.tracking, ledger, warn
         self._metrics = [score_name(objective.metric) for objective in sweep.objectives]
         self._store = TrackingStore.of(config.tracking, Path.cwd())
@@ -88,20 +87,13 @@ class SweepTracking:
             tags = {"mlflow.parentRunId": parent.run_id, "sweep": self._folder.name}
             about = {"trial": str(number), "trial_state": trial.state.name}
             run = MLflowRun(self._store, child)
-            run.set_tags({**tags, **about, **self._own_limit(trial)})
+            run.set_tags({**tags, **about})
             if trial.state is TrialState.COMPLETE:
                 for metric, value in zip(self._metrics, trial.values or (), strict=True):
                     # MLflow draws a metric as bars, one per run, that has nothing but a step 0.
                     time_ms = self._ended_ms(number)
                     run.client.log_metric(child, metric, value, timestamp=time_ms, step=0)
             self._noted.add((number, seed))
-
-    def _own_limit(self, trial: FrozenTrial) -> dict[str, str]:
-        """Return the tag with the limit of a trial that was trained to rungs instead."""
-        if self._sweep.pruner == "none":
-            return {}
-        own = self._sweep.config(self._base, settings_of(trial)).stop.max_environment_steps
-        return {f"{CHANGED}{RUNG_SETTING}": str(own)}
 
     def _finish(self, status: str) -> None:
         self._send()

@@ -18,6 +18,7 @@ from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.tracking_state import read_tracking_state
 from reinforce.cluster.tracking.artifacts import require_place
 from reinforce.cluster.tracking.experiment import find_or_create_experiment, given_run
+from reinforce.cluster.tracking.run_description import RESULT_TAGS
 from reinforce.cluster.tracking.store import CHANGED, TrackingStore, http_status
 from reinforce.cluster.tracking.store_of_run import store_of_run
 from reinforce.cluster.tracking.unfit_store import lock_of
@@ -206,7 +207,7 @@ class MLflowRun:
         # An MLflow Project has made the run, and said who, from where and by what.
         kept = {key for key in tags if key in tags_before and key.startswith("mlflow.")}
         self.set_tags({**tags, **changed, **{key: tags_before[key] for key in kept}})
-        for tag in {INCOMPLETE_TAG, UNSTORED_TAG} & tags_before.keys():
+        for tag in {INCOMPLETE_TAG, UNSTORED_TAG, *RESULT_TAGS} & tags_before.keys():
             self.client.delete_tag(self.run_id, tag)
 
     def log_metrics(self, points: Sequence[Point]) -> list[str]:

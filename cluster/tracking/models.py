@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -172,6 +172,7 @@ def _log(
     checkpoint: Checkpoint,
 ) -> LoggedModel:
     client, progress = mlflow_run.client, checkpoint.progress
+    evaluations = _evaluations_of(run, progress.updates)
     mlflow_run.require_place()
     with tempfile.TemporaryDirectory() as temporary, mlflow_run.working():
         folder = Path(temporary)
@@ -183,7 +184,7 @@ def _log(
             experiment_id,
             name=_name_of(kind, checkpoint),
             source_run_id=mlflow_run.run_id,
-            tags={"kind": kind, "updates": str(progress.updates)},
+            tags={"kind": kind, "updates": str(progress.updates), **_results(evaluations)},
             model_type="policy",
         )
         try:
@@ -195,7 +196,12 @@ def _log(
         client.log_model_artifacts(model.model_id, str(folder / "model"))
     output = LoggedModelOutput(model.model_id, step=progress.environment_steps)
     client.log_outputs(mlflow_run.run_id, [output])
-    metrics = _metrics_of(run, progress.updates, model.model_id)
+    metrics = [
+        Metric(name, value, entry.timestamp_ms, entry.environment_steps, model.model_id)
+        for entry in evaluations
+        for name, value in entry.metrics.items()
+        if name.startswith("evaluation/") and not is_result(name)
+    ]
     if metrics:
         client.log_batch(mlflow_run.run_id, metrics=metrics)
     return client.finalize_logged_model(model.model_id, "READY")
@@ -226,20 +232,24 @@ def _made_unsavable() -> Iterator[None]:
         raise UnsavablePolicyError(f"{type(error).__name__}: {error}") from error
 
 
-def _metrics_of(run: RunDirectory, updates: int, model_id: str) -> list[Metric]:
-    """Return the evaluations of a version, as the points of the run that they are."""
-    metrics: list[Metric] = []
+def _evaluations_of(run: RunDirectory, updates: int) -> list[JournalEntry]:
+    """Return the evaluations of a version."""
+    entries: list[JournalEntry] = []
     for line in whole_lines(run.journal_file):
         # One that was torn has been reported and counted when the points were sent.
         with suppress(ValueError, TypeError):
-            entry = JournalEntry.parse(line)
-            if entry.batch is None and entry.updates == updates:
-                metrics += [
-                    Metric(name, value, entry.timestamp_ms, entry.environment_steps, model_id)
-                    for name, value in entry.metrics.items()
-                    if name.startswith("evaluation/") and not is_result(name)
-                ]
-    return metrics
+            entries.append(JournalEntry.parse(line))
+    return [entry for entry in entries if entry.batch is None and entry.updates == updates]
+
+
+def _results(evaluations: Sequence[JournalEntry]) -> dict[str, str]:
+    """Return the tags of a model for the final evaluation, as a run has them."""
+    return {
+        name.removeprefix("evaluation/"): str(value)
+        for entry in evaluations
+        for name, value in entry.metrics.items()
+        if is_result(name)
+    }
 
 
 def _register(mlflow_run: MLflowRun, name: str, model: LoggedModel) -> None:

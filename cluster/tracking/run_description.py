@@ -64,6 +64,10 @@ def tags_of(config: Config, run_directory: str, origin: Mapping[str, Any]) -> di
     return tags
 
 
+RESULT_TAGS = frozenset({"stop_reason", "weights_sha256", "return", "return_mean"})
+"""Tags that say how a run ended, until it is resumed."""
+
+
 def result_tags(summary: Mapping[str, Any]) -> dict[str, str]:
     """Return the tags of a run that is over: how it ended, and its final evaluation, if any."""
     kept = ("stop_reason", "weights_sha256")

@@ -13,6 +13,7 @@ from reinforce.cluster.files import LineReader
 from reinforce.cluster.run_store.journal import JournalEntry
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.summary import read_summary
+from reinforce.cluster.run_store.trial_limit import with_own_limit
 from reinforce.cluster.shown_settings import shown_yaml
 from reinforce.cluster.tracking.mlflow_run import (
     POINTS_PER_REQUEST,
@@ -73,8 +74,9 @@ class RunSender:
 
     def open(self) -> None:
         """Mark the run as running and describe it."""
-        config, origin = self._config, self._origin
-        self._mlflow_run.reopen(params_of(config), tags_of(config, str(self._run.path), origin))
+        config = with_own_limit(self._run, self._config)
+        tags = tags_of(config, str(self._run.path), self._origin)
+        self._mlflow_run.reopen(params_of(config), tags)
         self._describe(None)
 
     def notice_cut(self) -> None:

@@ -8,11 +8,13 @@ from written_runs import records, write_end, write_run
 
 from reinforce.cluster.commands.sync import sync_run_directory
 from reinforce.cluster.files import read_json, write_json
+from reinforce.cluster.run_store.trial_limit import configuration_file
 from reinforce.cluster.sweeps.ledger import SweepLedger, run_name, sweep_lock
 from reinforce.cluster.sweeps.tracking import SweepTracking
 from reinforce.cluster.tracking.follower import close_stale_runs
 from reinforce.cluster.tracking.store import TrackingStore, histories_of
 from reinforce.configs.execution import TrackingConfig
+from reinforce.configs.loading import to_yaml
 from reinforce.configs.sweep import SweepConfig
 
 SWEEP = SweepConfig(base="cartpole", settings={"learner.discount": [0.9]}, seeds=[3])
@@ -170,11 +172,15 @@ def test_called_again_it_notes_what_is_missing_and_doubles_nothing(sweep):
     assert len(runs) == 1
 
 
-def test_a_trial_at_a_rung_is_compared_by_its_own_limit(sweep, store_uri):
-    sweep.about = SWEEP.model_copy(update={"pruner": "median", "first_rung": 50})
-    sync_run_directory(sweep.end_run(0, stop={"max_environment_steps": 50}))
+def test_a_trial_at_a_rung_is_compared_by_its_own_limit(sweep, store_uri, make_config):
+    run = sweep.end_run(0, stop={"max_environment_steps": 50})
+    own = configuration_file(sweep.folder, run.name)
+    own.parent.mkdir()
+    own.write_text(to_yaml(make_config()))
+    sync_run_directory(run)
     with sweep.tracking() as tracking:
         tracking.finish("FINISHED")
+    sync_run_directory(run)  # again, as after an outage
 
     store = TrackingStore.of(TrackingConfig(uri=store_uri), sweep.folder)
     (history,) = histories_of(store, "reinforce")
