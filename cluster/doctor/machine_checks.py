@@ -153,8 +153,8 @@ def check_artifacts(config: TrackingConfig, tracking: Finding) -> Finding:
 
     ``tracking`` is the finding about the store itself.
     """
-    subject, later = "artifacts", "metrics and status are sent without artifacts; `reinforce "
-    "sync` sends these later"
+    subject = "artifacts"
+    later = "metrics and status are sent without artifacts; `reinforce sync` sends these later"
     if not config.enabled:
         return ok(subject, "tracking is off")
     if tracking.level != "ok":

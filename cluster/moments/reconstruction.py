@@ -61,7 +61,7 @@ class UpdateNotReproducedError(NotReproducedError):
     def __init__(self, difference: EntryDifference) -> None:
         self.difference = difference
         super().__init__(
-            f"{difference.in_words('in the journal', 'made again')}. Other versions of the "
+            f"{difference.in_words('in the journal', 'recomputed')}. Other versions of the "
             "packages, another type of processor, and an environment that was edited or depends "
             "on more than its seed give other numbers; `reinforce verify` shows more"
         )

@@ -38,7 +38,7 @@ def _of_the_journal(past: Reconstruction, *, is_live: bool) -> Iterator[str]:
         yield f"{file.name} has no digest of the weights of {len(bare)} updates, as of {bare[0]}"
     for name, update in past.unmatched.items():
         yield (
-            f"{file.name}, update {update} has the metric {shown(name)}, which is not made again: "
+            f"{file.name}, update {update} has the metric {shown(name)}, which is not recomputed: "
             "its name was altered, or is that of another version"
         )
 

@@ -119,7 +119,7 @@ class _Walk:
             self._visit(updates)
         except UpdateNotReproducedError as error:
             difference = error.difference
-            text = difference.in_words("in the journal", "made again")
+            text = difference.in_words("in the journal", "recomputed")
             return (Finding(difference.part, difference.updates, text),)
         except _CheckpointDiffersError as error:
             return (Finding("checkpoint", error.version, str(error)),)

@@ -233,7 +233,7 @@ WRONG = {
     ),
     "an optimizer": (
         *({}, {"overrides": {**QUICK, "run.start_from_optimizer": True}}),
-        "begins with a fresh optimizer",
+        "uses a fresh optimizer",
     ),
     "no epochs": ({}, {"epochs": 0}, "epochs = 0 must be an integer >= 1"),
     "nothing held out": ({}, {"held_out": 0.0}, "held_out = 0.0 must be between 0 and 1"),

@@ -171,7 +171,7 @@ def test_ids_of_a_package_that_is_missing_name_its_extra(
 
     assert str(refused.value) == (
         f"environment.id = {environment_id!r} does not exist here (No module named {package!r}); "
-        f"pip install 'distributed-reinforce[{extra}]' brings it"
+        f"pip install 'distributed-reinforce[{extra}]' installs it"
     )
 
 

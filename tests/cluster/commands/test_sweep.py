@@ -407,7 +407,7 @@ BAD = {
     ),
     "a range without an end": (
         {"settings": {"learner.discount": {"low": 0, "hgih": 1}}, "method": "random", "trials": 1},
-        "the range of learner.discount: range.high is missing",
+        "the range of learner.discount: unknown key 'range.hgih'; did you mean 'high'?",
     ),
     "a range that leaves the bounds": (
         {"settings": {"learner.discount": {"low": 0, "high": 2}}, "method": "random", "trials": 1},

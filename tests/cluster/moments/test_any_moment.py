@@ -77,7 +77,7 @@ def test_every_step_of_an_episode_is_printed(run, capsys):
     assert len(rows) == length + 1
     assert rows[-1].split()[:3] == [str(length), str(steps["action"].iloc[-1]), "1"]
     assert f"was terminated after {length} steps" in said
-    assert "making updates 1 to 3 again" in progress
+    assert "computing updates 1 to 3 again" in progress
 
 
 def altered(run, folder, old, new, file="metrics.jsonl"):
@@ -236,7 +236,7 @@ def test_a_run_without_an_episode_has_none_to_show(make_config, capsys):
 
     assert main(["show", str(run.path)]) == 2
 
-    assert "metrics.jsonl holds no episode yet" in capsys.readouterr().err
+    assert "metrics.jsonl has no episode yet" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

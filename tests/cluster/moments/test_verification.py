@@ -191,7 +191,7 @@ def no_summary(run):
 
 TAMPERED = {
     "one bit of a checkpoint": (one_bit, "checkpoint", 4, "does not match its own digest"),
-    "one weight": (one_weight, "checkpoint", 4, "holds weights .* and the journal says"),
+    "one weight": (one_weight, "checkpoint", 4, "holds weights .* but the journal says"),
     "one weight of the only checkpoint": (
         only_the_best_checkpoint_with_another_weight,
         "checkpoint",
@@ -204,7 +204,7 @@ TAMPERED = {
         setting("learning_rate: 0.02", "learning_rate: 0.021"),
         "setting",
         2,
-        "learner.learning_rate = 0.021 in config.yaml, and 0.02 in the checkpoint",
+        "learner.learning_rate = 0.021 in config.yaml, but 0.02 in the checkpoint",
     ),
     "a summary": (no_summary, "summary", None, "summary.json cannot be read"),
     "a limit": (setting("max_updates: 6", "max_updates: 7"), "setting", 6, "stop.max_updates = 7"),
@@ -332,7 +332,7 @@ def test_a_metric_whose_name_was_altered_is_said_to_be_unchecked(run):
     certificate = run.verify("all", progress=False)
 
     assert certificate.unchecked == (
-        "metrics.jsonl, update 3 has the metric 'learner/gradient_nrom', which is not made again: "
+        "metrics.jsonl, update 3 has the metric 'learner/gradient_nrom', which is not recomputed: "
         "its name was altered, or is that of another version",
     )
 

@@ -139,7 +139,7 @@ def test_a_store_without_its_package_or_credentials_keeps_nothing_else_back(
     found = artifacts_of(config)
     assert found.level == "failure"
     assert "boto3" in found.message
-    assert "`reinforce sync` sends them" in found.advice
+    assert "`reinforce sync` sends these later" in found.advice
 
 
 def artifacts_of(config):

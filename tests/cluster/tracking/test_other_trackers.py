@@ -213,7 +213,7 @@ def test_sync_leaves_mlflow_out_where_it_is_off_and_another_tracker_is_named(
 
     said = capsys.readouterr().out
     assert f"{run.path} is complete in TensorBoard\n" in said
-    assert said.endswith("goes on, and its trackers follow it by themselves\n")
+    assert said.endswith("is still training, and its trackers follow it by themselves\n")
     assert events_of(run) == expected_of(run)
     assert not list(tmp_path.rglob("mlflow.db"))
     assert not run.tracking_file.exists()

@@ -35,7 +35,7 @@ def test_returns_are_sums_per_episode():
         ({"actions": np.zeros(2)}, "actions hold 2 steps, not 3"),
         ({"terminated": np.ones(3, np.bool_)}, "terminated hold 3 episodes, not 2"),
         ({"terminated": np.array([True, False])}, "was not finished"),
-        ({"episode_lengths": np.array([3, 0])}, "must be >= 1"),
+        ({"episode_lengths": np.array([3, 0])}, "must all be >= 1"),
     ],
 )
 def test_what_contradicts_itself_is_refused(changes, message):
