@@ -48,7 +48,7 @@ _KINDS: Mapping[Any, tuple[str, Callable[[Any], bool]]] = {
         lambda value: isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping),
     ),
     Callable: (
-        "a class or a function that makes one, because every worker needs its own",
+        "a class or a function that makes one (every worker needs its own)",
         lambda value: callable(value) and (isinstance(value, type) or not _is_one(value)),
     ),
     np.ndarray: ("an array", lambda value: True),

@@ -31,9 +31,10 @@ class ReplayCommand(Command):
 
     Attributes:
         run: The run directory.
-        ticket: UPDATE:INDEX of a training ticket, or evaluation:UPDATE:INDEX or
-            confirmation:UPDATE:INDEX, as the message about a failed ticket gives it. With :EPISODE
-            behind it, every step of that episode is printed.
+        ticket: UPDATE:INDEX of a training ticket, or confirmation:UPDATE:INDEX, as the message
+            about a failed ticket gives it; evaluation:0:INDEX is played by every regular
+            evaluation, and here with the newest checkpoint. With :EPISODE behind it, every step of
+            that episode is printed.
         film: Folder that receives an mp4 of that episode.
     """
 

@@ -166,6 +166,11 @@ def _version_of(past: Reconstruction, name: TicketName) -> int:
     lookahead, the state before a batch's own knows it, too.
     """
     if name.purpose is Purpose.EVALUATION:
+        if name.update:
+            raise UsageError(
+                f"there is no ticket {name}: every regular evaluation plays evaluation:0:INDEX, "
+                "which is replayed with the newest checkpoint"
+            )
         return max(past.checkpoints.versions(), default=past.num_updates)
     is_ahead = name.purpose is Purpose.TRAINING and name.update == past.num_updates + 1
     return name.update - 1 if is_ahead and past.config.cluster.lookahead else name.update

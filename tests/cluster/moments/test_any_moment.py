@@ -246,6 +246,7 @@ def test_a_run_without_an_episode_has_none_to_show(make_config, capsys):
         (["replay", "1:1", "--film", "films"], "name an episode of it, such as 1:1:0"),
         (["replay", "4:99"], "there is no ticket 4:99: the last of its batch is "),
         (["replay", "4:1:99"], "there is no episode 4:1:99: the last of its ticket is 1"),
+        (["replay", "evaluation:4:0"], "there is no ticket evaluation:4:0: every regular"),
         (["replay", "confirmation:5:0:99"], "there is no episode confirmation:5:0:99"),
         (["replay", "confirmation:7:0"], "has made 6 updates: there is no moment after update 7"),
     ],
