@@ -180,7 +180,7 @@ def _claim(folder: Path, sweep: SweepConfig, base: Config) -> None:
 
 
 def _line(trial: "FrozenTrial", sweep: SweepConfig, goal: str | None) -> str:
-    from reinforce.cluster.sweeps.ledger import error_of, is_result, number_of
+    from reinforce.cluster.sweeps.ledger import error_of, is_result, number_of, trial_name
 
     measured = ", ".join(
         f"{_title(metric, goal)} {shown}" for metric, shown in _measured(trial, sweep).items()
@@ -194,7 +194,9 @@ def _line(trial: "FrozenTrial", sweep: SweepConfig, goal: str | None) -> str:
         "PRUNED": f"pruned after {steps:,} steps, {measured}",
         "FAIL": f"failed: {error_of(trial)}",
     }[trial.state.name]
-    return f"trial {number_of(trial) + 1} of {sweep.num_trials}: {_words(trial)}: {outcome}"
+    index = number_of(trial)
+    place = f"{trial_name(index)} ({index + 1} of {sweep.num_trials})"
+    return f"{place}: {_words(trial)}: {outcome}"
 
 
 def _at_rung(trial: "FrozenTrial", sweep: SweepConfig, goal: str | None) -> str:
@@ -229,7 +231,7 @@ def _print_trials(
     console: PlainConsole, ledger: "SweepLedger", sweep: SweepConfig, goal: str | None
 ) -> None:
     """Print a table: the best trials, other results, what broke constraints, the rest."""
-    from reinforce.cluster.sweeps.ledger import is_result
+    from reinforce.cluster.sweeps.ledger import is_result, trial_name
 
     front = ledger.front()
     sign = -1 if sweep.objectives[0].direction == "maximize" else 1
@@ -249,8 +251,8 @@ def _print_trials(
         measured = _measured(trial, sweep)
         cells = (measured.get(metric, "-") for metric in sweep.metrics)
         words, state = console.cell(_words(trial)), states[trial.state.name]
-        table.add_row(words, str(index + 1), state, *cells)
+        table.add_row(words, trial_name(index), state, *cells)
     console.print_table(table)
     if len(sweep.objectives) > 1:
-        numbers = ", ".join(str(index + 1) for index in sorted(front)) or "none"
-        console.say(f"Pareto front: trials {numbers}")
+        names = ", ".join(map(trial_name, sorted(front))) or "no trial"
+        console.say(f"Pareto front: {names}")

@@ -70,9 +70,14 @@ def is_result(trial: FrozenTrial) -> bool:
     return trial.state is TrialState.COMPLETE and all(v <= 0 for v in trial.constraints.values())
 
 
+def trial_name(number: int) -> str:
+    """Return what the names of a trial's run directories begin with."""
+    return f"trial-{number:04d}"
+
+
 def run_name(number: int, seed: int) -> str:
     """Return the name of a run directory, below ``runs/``."""
-    return f"trial-{number:04d}-seed-{seed}"
+    return f"{trial_name(number)}-seed-{seed}"
 
 
 class SweepLedger:

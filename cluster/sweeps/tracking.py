@@ -18,7 +18,7 @@ from reinforce.cluster.number_format import number as in_digits
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.summary import read_summary
 from reinforce.cluster.run_store.tracking_state import read_tracking_state
-from reinforce.cluster.sweeps.ledger import SweepLedger, run_name, settings_of
+from reinforce.cluster.sweeps.ledger import SweepLedger, run_name, settings_of, trial_name
 from reinforce.cluster.tracking.experiment import save_view
 from reinforce.cluster.tracking.mlflow_run import MLflowRun, find_or_create_run, open_state
 from reinforce.cluster.tracking.store import TrackingStore, explain_error
@@ -146,7 +146,7 @@ class SweepTracking:
             settings = ", ".join(f"{name} {value}" for name, value in settings_of(trial).items())
             values = zip(self._metrics, trial.values or (), strict=True)
             scores = ", ".join(f"{name.partition('/')[2]} {in_digits(v)}" for name, v in values)
-            lines.append(f"**Best.** `trial-{number:04d}`: {scores}, with {settings}.")
+            lines.append(f"**Best.** `{trial_name(number)}`: {scores}, with {settings}.")
         return "\n\n".join(lines)
 
     def _run(self, number: int, seed: int) -> RunDirectory:

@@ -87,9 +87,9 @@ def test_a_sweep_says_at_once_what_it_will_do_and_then_how_far_its_runs_are(tmp_
         *(["reinforce sweep: loading"] if terminal else []),
         f"1 trial with 1 seed each, 1 at a time, in {folder}",
         *(["loading Optuna and MLflow"] if terminal else []),
-        "trial 1 of 1: learner.discount 0.9: begins",
+        "trial-0000 (1 of 1): learner.discount 0.9: begins",
         *(["trial-0000-seed-0 is starting"] if terminal else []),
-        "trial 1 of 1: learner.discount 0.9: mean return ",
+        "trial-0000 (1 of 1): learner.discount 0.9: mean return ",
     ]
     flat = re.sub(r"[\r\n]+", "", text) if terminal else text
     places = [flat.find(words) for words in said]

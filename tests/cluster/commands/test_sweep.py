@@ -35,7 +35,7 @@ def test_a_trial_runs_with_every_seed_and_none_runs_twice(write_sweep, capsys):
         run = folder / "runs" / f"trial-0000-seed-{seed}"
         config = yaml.safe_load((run / "config.yaml").read_text())
         assert (config["run"]["seed"], config["learner"]["discount"]) == (seed, 0.9)
-    assert "trial 1 of 1: learner.discount 0.9: mean return 3.0" in capsys.readouterr().out
+    assert "trial-0000 (1 of 1): learner.discount 0.9: mean return 3.0" in capsys.readouterr().out
 
     text = text_of(folder)
     assert main(["sweep", "sweep.yaml"]) == 0
@@ -88,7 +88,7 @@ def test_a_trial_that_fails_is_noted_and_the_others_run(write_sweep, capsys):
 
     assert states_of(folder) == [(0, "COMPLETE"), (1, "FAIL")]
     assert "ArithmeticError: the environment is faulty" in rows_of(folder)[1].user_attrs["error"]
-    assert "trial 2 of 2: environment.kwargs {'fault': 'raise'}" in capsys.readouterr().out
+    assert "trial-0001 (2 of 2): environment.kwargs {'fault': 'raise'}" in capsys.readouterr().out
 
     assert main(["sweep", "sweep.yaml", "--retry-failed"]) == 0
     assert states_of(folder) == [(0, "COMPLETE"), (1, "FAIL"), (1, "FAIL")]

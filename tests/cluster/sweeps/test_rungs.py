@@ -63,7 +63,10 @@ def test_pruned_or_not_a_trial_has_the_weights_of_a_run_that_was_never_stopped(
         assert summary["evaluation"] == unstopped["evaluation"]
     number = states.index("PRUNED")
     rate = RATES["settings"]["learner.learning_rate"][number]
-    assert f"trial {number + 1} of 2: learner.learning_rate {rate}: pruned after " in said
+    assert (
+        f"trial-{number:04d} ({number + 1} of 2): learner.learning_rate {rate}: pruned after "
+        in said
+    )
     assert said.count(": begins\n") == 2 * len(states)
     whole_row = rows_of(folder)[1 - states.index("PRUNED")]
     for steps, value in whole_row.intermediate_values.items():
@@ -216,7 +219,7 @@ def test_several_objectives_and_constraints_give_a_pareto_front(write_sweep, tmp
             "environment_steps": steps - 200,
         }
     assert [row.constraints["environment_steps"] > 0 for row in rows] == [False, False, True]
-    front = "Pareto front: trials 1, 2" if rows[1].values[0] > rows[0].values[0] else "trials 1\n"
+    front = "trial-0000, trial-0001" if rows[1].values[0] > rows[0].values[0] else "trial-0000\n"
     assert front in said
     assert f"environment_steps {rows[2].values[1]:.1f}" in said
     assert ", violates a constraint" in said
