@@ -105,7 +105,7 @@ def test_a_submitted_run_gives_the_weights_of_the_same_run_here(nodes, submitted
 
 
 def test_the_same_command_again_follows_the_job_that_was_submitted(nodes, submitted):
-    assert "this command is reinforce-run-" in submitted.followed.stdout
+    assert "this command is already reinforce-run-" in submitted.followed.stdout
     (summary,) = nodes.home.glob("runs/mine-v0-*/summary.json")
     assert str(summary.parent) in submitted.followed.stdout
 

@@ -60,6 +60,12 @@ def answer_of(server, query):
         return []  # it starts
 
 
+def targets_that_are_up(server):
+    """Return all targets if each of them answered when it was last asked, else none."""
+    targets = answer_of(server, "up")
+    return targets if len(targets) >= 3 and {row["value"][1] for row in targets} == {"1"} else []
+
+
 def test_every_panel_of_the_dashboard_has_data_while_a_run_trains(tmp_path):
     dashboard = json.loads((LAUNCH / "grafana.json").read_text())
     expressions = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
@@ -87,7 +93,4 @@ def test_every_panel_of_the_dashboard_has_data_while_a_run_trains(tmp_path):
             query = expression.replace("$run", "watched")
             for row in wait_for(partial(answer_of, server, query)):
                 assert row["metric"].get("run") == ("watched" if "$run" in expression else None)
-        targets = answer_of(server, "up")
-
-    assert len(targets) >= 3, "the head and both nodes"
-    assert {row["value"][1] for row in targets} == {"1"}
+        assert wait_for(partial(targets_that_are_up, server)), "the head and both nodes"

@@ -38,7 +38,8 @@ def test_lines_say_what_is_waited_for_how_long_and_why():
     lines = said(lasts_s=0.5, line_after_s=0.1).splitlines()
 
     assert 1 <= len(lines) <= 3
-    assert set(lines) == {"still starting Ray after 0 s: as others do"}
+    # Half a second of sleep is longer on a busy machine.
+    assert all(re.fullmatch(r"still starting Ray after \d s: as others do", line) for line in lines)
 
 
 def test_a_wait_that_is_soon_over_is_not_mentioned():

@@ -115,8 +115,9 @@ def ray_nodes(
         _start_node(cluster, *head)
         _wait_for_dashboard(cluster)
         for _ in range(workers):
+            # One after the other: Ray gives a node 30 s to come up, however busy the machine is.
             _start_node(cluster, f"--address={cluster.address}", f"--num-cpus={cpus}")
-        _wait_for_nodes(cluster, workers + 1)
+            _wait_for_nodes(cluster)
         yield cluster
     finally:
         cluster.end()
@@ -157,10 +158,12 @@ def _wait_for_dashboard(cluster: RayNodes) -> None:
     _wait(lambda: urllib.request.urlopen(f"{cluster.dashboard}/api/gcs_healthz", timeout=5).close())
 
 
-def _wait_for_nodes(cluster: RayNodes, count: int) -> None:
+def _wait_for_nodes(cluster: RayNodes) -> None:
+    count = len(cluster.processes)
+
     def look() -> None:
         for number, process in enumerate(cluster.processes):
-            if process.poll() is not None:  # Ray chose a port that another process took meanwhile
+            if process.poll() is not None:  # too slow, or another process took a port meanwhile
                 cluster.processes[number] = _node_process(cluster, number)
         if (alive := cluster.ask("/api/v0/nodes").count('"ALIVE"')) < count:
             raise OSError(f"{alive} of {count} nodes are there")

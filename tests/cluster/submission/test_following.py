@@ -85,7 +85,7 @@ def test_a_job_is_followed_through_ctrl_c_and_a_stop_until_its_cluster_goes_away
     job = stop.split()[1]
 
     with follower(head, tmp_path) as process:
-        assert "already (running)" in process.said
+        assert " (running)\n" in process.said
         assert main(show) == 0
         (row,) = json.loads(capsys.readouterr().out)
         assert (row["name"], row["state"]) == (job, "running")

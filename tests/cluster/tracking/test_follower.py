@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from mlflow import MlflowClient
 from processes import wait_for
-from written_runs import shown_points_of, stored_points
+from written_runs import points_of, shown_points_of, stored_points
 
 from reinforce.cluster.cli import main
 from reinforce.cluster.commands.sync import sync_run_directory
@@ -272,7 +272,7 @@ def merged(records):
 def not_among(sent, records):
     """Those of which anything lies beyond what was sent: what was played twice does not."""
     last = {}
-    for name, step in shown_points_of(sent):
+    for name, step in points_of(sent):
         last[name] = max(step, last.get(name, step))
     return [
         record
