@@ -14,9 +14,9 @@ _SYNONYMS = {
     **dict.fromkeys(("net_arch", "hidden_size", "fcnet_hiddens"), "policy.hidden_sizes"),
     **dict.fromkeys(("n_envs", "num_envs"), "workers.envs_per_worker"),
     **dict.fromkeys(("num_workers", "n_workers", "num_env_runners"), "workers.num_workers"),
-    **dict.fromkeys(("total_timesteps",), "stop.max_environment_steps"),
     **dict.fromkeys(("env", "env_id"), "environment.id"),
     "seed": "run.seed",
+    "total_timesteps": "stop.max_environment_steps",
 }
 
 

@@ -25,7 +25,6 @@ from reinforce.configs.errors import ConfigError
 from reinforce.configs.execution import WandbConfig
 from reinforce.configs.experiment import Change, Reduction, WrapperConfig
 from reinforce.configs.loading import is_path, load_config, parse_yaml
-from reinforce.configs.roles import flat
 from reinforce.configs.synonyms import setting_meant
 from reinforce.workers.misnamed_environment import faults_of_id
 
@@ -315,10 +314,10 @@ def parse_command(verb: str, kind: type[Verb], words: Sequence[str]) -> Verb:
 
 def _refuse_synonyms(words: Sequence[str]) -> None:
     """Raise UsageError for an option by which another library calls a setting of ours."""
-    known = flat(Config().model_dump())
     for word in words:
         option = word.partition("=")[0].removeprefix("--").replace("-", "_")
-        if word.startswith("--") and option not in known and (meant := setting_meant(option)):
+        meant = setting_meant(option)
+        if word.startswith("--") and meant not in ("", option):
             raise UsageError(f"there is no option --{option}; did you mean --{meant}?")
 
 
