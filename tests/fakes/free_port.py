@@ -7,8 +7,9 @@ import socket
 # Above the ports of Ray's workers (10002 to 19999) and below those that Linux gives to whoever asks
 # for any (from 32768): one of the latter may be another server's by the time that ours listens.
 _PORTS = range(20_000, 32_000)
-# Test processes that run side by side begin at places of their own; no port is given twice.
-_offsets = itertools.count(os.getpid() * 37)
+# No port is given twice, and processes of tests that run side by side, whose ids are often
+# neighbours, begin far from each other.
+_offsets = itertools.count(os.getpid() * 997)
 
 
 def free_port() -> int:

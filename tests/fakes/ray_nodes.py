@@ -5,17 +5,20 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from free_port import free_port
+from processes import wait_for
 
 _BIN = Path(sys.executable).parent
-_START_TIMEOUT_S = 180
+_NODE_TIMEOUT_S = 60
+_ATTEMPTS = 4
 
 QUICK_METRICS = {"RAY_metrics_report_interval_ms": "1000"}
 """Instead of ten seconds. A driver must be given the same: a node forgets a gauge that it was not
@@ -32,10 +35,9 @@ class RayNodes:
     dashboard: str
     token_file: Path
     home: Path
-    agent_ports: tuple[int, ...]
-    metrics_ports: tuple[int, ...]
     metrics_settings: Mapping[str, str]
-    options: list[tuple[str, ...]] = field(default_factory=list)
+    agent_ports: list[int] = field(default_factory=list)
+    metrics_ports: list[int] = field(default_factory=list)
     processes: list["subprocess.Popen[bytes]"] = field(default_factory=list)
 
     @property
@@ -65,18 +67,15 @@ class RayNodes:
 
     def wait_for_jobs(self) -> None:
         """Wait until no job is going on."""
+        wait_for(lambda: not self._statuses_of_jobs() & _GOING_ON, pause_s=0.3)
 
-        def look() -> None:
-            if {job["status"] for job in json.loads(self.ask("/api/jobs/"))} & _GOING_ON:
-                raise OSError("a job is going on")
-
-        _wait(look)
+    def _statuses_of_jobs(self) -> set[str]:
+        return {job["status"] for job in json.loads(self.ask("/api/jobs/"))}
 
     def lose_power(self) -> None:
         """End all processes of all nodes before one of them can tell of the others' end."""
         for process in self.processes:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait(60)
+            _kill(process)
 
     def end(self) -> None:
         """End all nodes, and let them tidy up."""
@@ -105,78 +104,84 @@ def ray_nodes(
         dashboard=f"http://127.0.0.1:{dashboard_port}",
         token_file=Path(os.environ["RAY_AUTH_TOKEN_PATH"]),
         home=home,
-        agent_ports=tuple(free_port() for _ in range(workers + 1)),
-        metrics_ports=tuple(free_port() for _ in range(workers + 1)),
         metrics_settings=metrics,
     )
     head = ["--head", f"--port={port}", "--num-cpus=0"]
     head += ["--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard_port}"]
     try:
+        # One after the other: Ray gives a node 30 s to come up, however busy the machine is.
         _start_node(cluster, *head)
-        _wait_for_dashboard(cluster)
         for _ in range(workers):
-            # One after the other: Ray gives a node 30 s to come up, however busy the machine is.
             _start_node(cluster, f"--address={cluster.address}", f"--num-cpus={cpus}")
-            _wait_for_nodes(cluster)
         yield cluster
     finally:
         cluster.end()
 
 
 def _start_node(cluster: RayNodes, *options: str) -> None:
-    cluster.options.append(options)
-    cluster.processes.append(_node_process(cluster, len(cluster.processes)))
+    """Start one node more and wait for it; one that does not come is started again elsewhere.
 
-
-def _node_process(cluster: RayNodes, number: int) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(
-        [
-            *[_BIN / "ray", "start", "--block", "--disable-usage-stats"],
-            *["--node-ip-address=127.0.0.1", "--object-store-memory=150000000"],
-            f"--temp-dir={cluster.folder}/{number}",
-            # One address for all of them, so that no two may be given the same ports:
-            *["--min-worker-port=0", "--max-worker-port=0"],
-            f"--dashboard-agent-listen-port={cluster.agent_ports[number]}",
-            f"--metrics-export-port={cluster.metrics_ports[number]}",
-            *cluster.options[number],
-        ],
-        env={
-            **os.environ,
-            "PATH": f"{_BIN}{os.pathsep}{os.environ['PATH']}",
-            "RAY_AUTH_MODE": "token",
-            "REINFORCE_HOME": str(cluster.home),
-            **cluster.metrics_settings,
-            "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "1",
-        },
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-
-
-def _wait_for_dashboard(cluster: RayNodes) -> None:
-    _wait(lambda: urllib.request.urlopen(f"{cluster.dashboard}/api/gcs_healthz", timeout=5).close())
-
-
-def _wait_for_nodes(cluster: RayNodes) -> None:
-    count = len(cluster.processes)
-
-    def look() -> None:
-        for number, process in enumerate(cluster.processes):
-            if process.poll() is not None:  # too slow, or another process took a port meanwhile
-                cluster.processes[number] = _node_process(cluster, number)
-        if (alive := cluster.ask("/api/v0/nodes").count('"ALIVE"')) < count:
-            raise OSError(f"{alive} of {count} nodes are there")
-
-    _wait(look)
-
-
-def _wait(look) -> None:
-    deadline = time.monotonic() + _START_TIMEOUT_S
-    while True:
-        try:
-            return look()
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
+    Another process may have taken one of its ports meanwhile, and Ray may wait without an end for
+    a process of the node's own that has died.
+    """
+    for _ in range(_ATTEMPTS):
+        process = _start_process(cluster, *options)
+        deadline = time.monotonic() + _NODE_TIMEOUT_S
+        while process.poll() is None and time.monotonic() < deadline:
+            if _nodes_that_live(cluster) == len(cluster.processes):
+                return
             time.sleep(0.3)
+        _kill(cluster.processes.pop())
+        del cluster.agent_ports[-1], cluster.metrics_ports[-1]
+    said = _output_of(cluster, len(cluster.processes)).read_text(errors="replace")
+    raise OSError(f"a node of the tests' cluster does not come up:\n{said}")
+
+
+def _start_process(cluster: RayNodes, *options: str) -> "subprocess.Popen[bytes]":
+    number = len(cluster.processes)
+    cluster.agent_ports.append(free_port())
+    cluster.metrics_ports.append(free_port())
+    with _output_of(cluster, number).open("ab") as output:
+        process = subprocess.Popen(
+            [
+                *[_BIN / "ray", "start", "--block", "--disable-usage-stats"],
+                *["--node-ip-address=127.0.0.1", "--object-store-memory=150000000"],
+                # Ray would find ports there that an earlier attempt at this node had.
+                f"--temp-dir={tempfile.mkdtemp(prefix='', dir=cluster.folder)}",
+                # One address for all of them, so that no two may be given the same ports:
+                *["--min-worker-port=0", "--max-worker-port=0"],
+                f"--dashboard-agent-listen-port={cluster.agent_ports[number]}",
+                f"--metrics-export-port={cluster.metrics_ports[number]}",
+                *options,
+            ],
+            env={
+                **os.environ,
+                "PATH": f"{_BIN}{os.pathsep}{os.environ['PATH']}",
+                "RAY_AUTH_MODE": "token",
+                "REINFORCE_HOME": str(cluster.home),
+                **cluster.metrics_settings,
+                "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "1",
+            },
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    cluster.processes.append(process)
+    return process
+
+
+def _output_of(cluster: RayNodes, number: int) -> Path:
+    return cluster.folder / f"node-{number}.txt"
+
+
+def _nodes_that_live(cluster: RayNodes) -> int:
+    try:
+        return cluster.ask("/api/v0/nodes").count('"ALIVE"')
+    except OSError:
+        return 0  # the head comes up
+
+
+def _kill(process: "subprocess.Popen[bytes]") -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(60)
