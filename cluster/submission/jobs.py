@@ -93,7 +93,9 @@ class RayJobs:
             with suppress(*_NO_ANSWER):
                 query = urllib.parse.urlencode({"node_id": node_id, "filename": name})
                 with _open(f"{self.address}/api/v0/logs/file?{query}", _LOG_TIMEOUT_S) as answer:
-                    return bytes(answer.read(_MAX_LOG))
+                    # A node that does not have it sometimes gives an empty one instead of an error.
+                    if content := bytes(answer.read(_MAX_LOG)):
+                        return content
         return b""
 
     def _nodes_of(self, job: JobDetails) -> list[str]:

@@ -1,6 +1,10 @@
 """Following a job of a cluster that keeps silent, tears a connection, or forgets."""
 
 import asyncio
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import SimpleNamespace
 
 import pytest
 import requests
@@ -120,3 +124,33 @@ def test_whatever_a_cluster_answers_instead_is_one_clear_message(error, message)
 
     with pytest.raises(ClusterUnreachableError, match=message):
         jobs.find("job")
+
+
+class DashboardOfTwoNodes(BaseHTTPRequestHandler):
+    """Answers as Ray does; its first node gives an empty file that it never had."""
+
+    def do_GET(self):
+        nodes = [{"node_id": "first"}, {"node_id": "second"}]
+        answer = json.dumps({"data": {"result": {"result": nodes}}}).encode()
+        if "/logs/file" in self.path:
+            answer = b"the numbers" if "second" in self.path else b""
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *words):
+        pass
+
+
+def test_a_log_is_read_from_the_node_that_has_it():
+    job = SimpleNamespace(
+        driver_node_id=None, driver_info=SimpleNamespace(node_ip_address="127.0.0.1")
+    )
+    with HTTPServer(("127.0.0.1", 0), DashboardOfTwoNodes) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        cluster = RayJobs(f"http://127.0.0.1:{server.server_port}", None)
+        try:
+            assert cluster.read_log(job, "numbers.json") == b"the numbers"
+        finally:
+            server.shutdown()
