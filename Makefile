@@ -25,7 +25,7 @@ test: $(STAMP)  ## Run the tests
 test-slow: $(STAMP)  ## Tests that learn, lose nodes, drivers and workers, measure, or install
 	.venv/bin/pytest -m slow --numprocesses 2 --dist loadfile --durations=25
 
-check: lint types test test-slow  ## All that CI runs
+check: lint types test test-slow  ## All that should pass before a push
 
 lint: $(STAMP)  ## Style and formatting
 	.venv/bin/ruff check .
