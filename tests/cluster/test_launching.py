@@ -182,6 +182,35 @@ def test_a_runtime_environment_that_fails_ends_the_run_with_its_reason(nodes, re
     assert lost in result.stderr
 
 
+HERE_THERE_AND_HERE = """
+import sys
+import reinforce
+settings = {"stop.max_updates": 1, "evaluation.episodes": 5, "tracking.enabled": False}
+for address in (None, sys.argv[1], None):
+    settings["cluster.address"] = address
+    print(reinforce.train("cartpole", settings, backend="ray", progress=False).weights_sha256)
+"""
+
+
+def test_one_process_trains_here_and_on_a_cluster_with_another_token(nodes, tmp_path):
+    (tmp_path / ".ray").mkdir()
+    (tmp_path / ".ray" / "auth_token").write_text(nodes.token)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
+    result = subprocess.run(
+        [sys.executable, "-c", HERE_THERE_AND_HERE, nodes.address],
+        cwd=tmp_path,
+        env=kept | {"HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+    digests = result.stdout.split()
+    assert len(digests) == 3, result.stderr
+    assert len(set(digests)) == 1
+
+
 def metrics_with(nodes, *names):
     deadline_s = time.monotonic() + 120
     while missing := [name for name in names if name not in (text := nodes.metrics())]:

@@ -16,7 +16,11 @@ import ray
 from ray._private import internal_api, ray_constants, services, utils, worker
 from ray._private.node import Node
 from ray._private.state import state
-from ray._raylet import GcsClient, GcsLogSubscriber  # type: ignore[attr-defined]
+from ray._raylet import (  # type: ignore[attr-defined]
+    AuthenticationTokenLoader,
+    GcsClient,
+    GcsLogSubscriber,
+)
 from ray.job_config import JobConfig
 
 _LEFT_OUT = ("start_api_server", "start_monitor", "start_log_monitor")
@@ -207,6 +211,11 @@ def spilled_bytes() -> int:
     ask = getattr(internal_api, "get_memory_info_reply", None)
     reply = ask(state, timeout_seconds=_STORE_TIMEOUT_S) if ask else None
     return int(reply.store_stats.spilled_bytes_total) if reply else 0
+
+
+def forget_token() -> None:
+    """Have Ray read its token again: it keeps the one of this process's first cluster."""
+    AuthenticationTokenLoader.instance().reset_cache()
 
 
 def session_folder() -> str:

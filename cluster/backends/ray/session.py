@@ -18,7 +18,12 @@ from reinforce.cluster.backends.backend import Driver
 from reinforce.cluster.backends.ray.breakpoints import users_choice_kept
 from reinforce.cluster.backends.ray.local_folder import LocalFolder, local_folder
 from reinforce.cluster.backends.ray.object_store import local_store
-from reinforce.cluster.backends.ray.private import RayProcesses, end_ray, job_config
+from reinforce.cluster.backends.ray.private import (
+    RayProcesses,
+    end_ray,
+    forget_token,
+    job_config,
+)
 from reinforce.cluster.backends.ray.probe import find_cluster
 from reinforce.cluster.backends.ray.start_turns import turn_to_start
 from reinforce.cluster.background_call import start_in_background
@@ -94,6 +99,7 @@ def _own_token() -> Iterator[None]:
     is_made = "RAY_AUTH_TOKEN" not in os.environ and "RAY_AUTH_TOKEN_PATH" not in os.environ
     if is_made:
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    forget_token()
     try:
         yield
     finally:
@@ -152,6 +158,7 @@ class _Life:
         """
         interrupts = self._driver.interrupts
         if self._address:
+            forget_token()
             interrupts.call(partial(find_cluster, self._address), obey_at_once=True)
         self._over = start_in_background(self._live)
         try:
