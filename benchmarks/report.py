@@ -1,4 +1,4 @@
-"""Fill docs/performance.md with what the benchmarks wrote down: no number is typed by hand.
+"""Fill the pages on performance and scale with what the benchmarks wrote down, and nothing else.
 
     .venv/bin/python benchmarks/report.py
 
@@ -15,7 +15,7 @@ import results
 import tables
 
 ROOT = Path(__file__).parent.parent
-PAGE = ROOT / "docs" / "performance.md"
+PAGES = [ROOT / "docs" / name for name in ("performance.md", "scale.md")]
 IMAGES = ROOT / "docs" / "images"
 
 PLACE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -39,18 +39,21 @@ def filled(page: str, folder: Path = results.FOLDER) -> str:
 
 
 def main() -> int:
-    """Rewrite the page and its pictures; return 1 if a result has no place on the page."""
-    page = PAGE.read_text()
-    PAGE.write_text(filled(page))
+    """Rewrite the pages and their pictures; return 1 if a result has no place on a page."""
+    places = set()
+    for page in PAGES:
+        text = page.read_text()
+        page.write_text(filled(text))
+        places |= {place[2] for place in PLACE.finditer(text)}
     measured = {path.stem for path in results.FOLDER.glob("*.json")}
     for name in sorted(measured):
         result, picture = results.read(name), figures.picture(name)
         if result and picture:
             figures.draw(result, IMAGES / picture)
             print(f"drew docs/images/{picture}")
-    missing = sorted(measured - {place[2] for place in PLACE.finditer(page)})
+    missing = sorted(measured - places)
     if missing:
-        print(f"docs/performance.md has no place for: {', '.join(missing)}")
+        print(f"no page has a place for: {', '.join(missing)}")
     return 1 if missing else 0
 
 

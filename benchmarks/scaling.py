@@ -14,6 +14,7 @@ import os
 import time
 from collections import deque
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -78,10 +79,49 @@ def configured(num_workers: int, num_tickets: int, episode_steps: int) -> Config
     )
 
 
-def measure(
-    num_workers: int, num_tickets: int, episode_steps: int, seconds: float
-) -> dict[str, Any]:
-    """Sample and learn with so many workers; return the row."""
+@dataclass(frozen=True)
+class Measured:
+    """What some updates took.
+
+    Attributes:
+        workers: How many played.
+        ticket_s: What a ticket sleeps away.
+        tickets: All of them together.
+        updates: Among which they were divided equally.
+        steps: Of the environment.
+        elapsed_s: Of the clock, for everything.
+        learning_s: Of these, for the learner.
+        driver_cpu_s: Processor time of the driver's process, all threads of Ray's in it included.
+        driver_thread_s: Of its main thread alone, which serves one ticket after the other.
+        cluster_cpu_s: Of all processes of the cluster.
+    """
+
+    workers: int
+    ticket_s: float
+    tickets: int
+    updates: int
+    steps: int
+    elapsed_s: float
+    learning_s: float
+    driver_cpu_s: float
+    driver_thread_s: float
+    cluster_cpu_s: float
+
+    def row(self) -> dict[str, Any]:
+        """Return the row of the table."""
+        ideal = self.workers / STEP_S
+        return {
+            "ticket_ms": round(1e3 * self.ticket_s),
+            "workers": self.workers,
+            "steps_per_s": round(self.steps / self.elapsed_s, 1),
+            "ideal_steps_per_s": ideal,
+            "ratio": round(self.steps / self.elapsed_s / ideal, 3),
+            "driver_cpu_ms_per_ticket": round(1e3 * self.driver_cpu_s / self.tickets, 3),
+        }
+
+
+def measure(num_workers: int, num_tickets: int, episode_steps: int, seconds: float) -> Measured:
+    """Sample and learn with so many workers, updates of so many tickets, for about so long."""
     config = configured(num_workers, num_tickets, episode_steps)
     ticket_s = episode_steps * STEP_S
     updates = max(1, round(seconds * num_workers / (num_tickets * ticket_s)))
@@ -94,24 +134,29 @@ def measure(
         while pool.workers_alive < num_workers:
             pool.submit(draw_tickets(1, Purpose.EVALUATION, 0, num_workers, 1), weights)
             pool.collect(Purpose.EVALUATION, 0)
-        process = psutil.Process()
-        started_s, cpu_s, steps = time.perf_counter(), sum(process.cpu_times()[:2]), 0
+        clocks = (time.perf_counter, time.process_time, time.thread_time, cluster_cpu_s)
+        started, steps, learning_s = [clock() for clock in clocks], 0, 0.0
         for update in range(updates):
             pool.submit(training_tickets(config, update, num_tickets), weights)
             batch = pool.collect(Purpose.TRAINING, update)
             steps += sum(int(report.episode_lengths.sum()) for report in batch.reports)
+            learning_s -= time.perf_counter()
             _, weights = learner.update(batch.trajectories)
-        elapsed_s = time.perf_counter() - started_s
-        cpu_s = sum(process.cpu_times()[:2]) - cpu_s
-    ideal = num_workers / STEP_S
-    return {
-        "ticket_ms": round(1e3 * ticket_s),
-        "workers": num_workers,
-        "steps_per_s": round(steps / elapsed_s, 1),
-        "ideal_steps_per_s": ideal,
-        "ratio": round(steps / elapsed_s / ideal, 3),
-        "driver_cpu_ms_per_ticket": round(1e3 * cpu_s / (updates * num_tickets), 3),
-    }
+            learning_s += time.perf_counter()
+        elapsed_s, *cpu_s = [
+            clock() - before for clock, before in zip(clocks, started, strict=True)
+        ]
+    tickets = updates * num_tickets
+    return Measured(
+        *(num_workers, ticket_s, tickets, updates, steps, elapsed_s, learning_s), *cpu_s
+    )
+
+
+def cluster_cpu_s() -> float:
+    """Return the processor time of this process and of all that it or they have started."""
+    driver = psutil.Process()
+    times = [process.cpu_times() for process in (driver, *driver.children(recursive=True))]
+    return sum(of.user + of.system for of in times)
 
 
 def scheduler_alone(num_workers: int, num_tickets: int) -> dict[str, Any]:
@@ -149,9 +194,9 @@ def main() -> None:
     rows = []
     for episode_steps in arguments.episode_steps:
         for num_workers in arguments.workers:
-            row = measure(num_workers, arguments.tickets, episode_steps, arguments.seconds)
-            rows.append(row)
-            print(row, flush=True)
+            size = num_workers, arguments.tickets, episode_steps
+            rows.append(measure(*size, arguments.seconds).row())
+            print(rows[-1], flush=True)
     simulated = [scheduler_alone(num_workers, 1_000) for num_workers in (256, 10_000)]
     print(simulated)
     command = results.this_command()

@@ -1,25 +1,32 @@
 import re
 
+import pytest
 import report
 import results
 
 
-def test_the_page_on_performance_says_what_the_results_say():
-    page = report.PAGE.read_text()
+@pytest.fixture(params=report.PAGES, ids=lambda page: page.stem)
+def page(request):
+    return request.param
 
-    assert report.filled(page) == page, "run benchmarks/report.py"
+
+def test_a_page_says_what_the_results_say(page):
+    text = page.read_text()
+
+    assert report.filled(text) == text, "run benchmarks/report.py"
 
 
-def test_every_result_has_a_place_on_the_page():
-    places = {place[2] for place in report.PLACE.finditer(report.PAGE.read_text())}
+def test_every_result_has_a_place_on_a_page():
+    texts = [page.read_text() for page in report.PAGES]
+    places = {place[2] for text in texts for place in report.PLACE.finditer(text)}
 
     assert {path.stem for path in results.FOLDER.glob("*.json")} <= places
 
 
-def test_every_picture_of_the_page_is_there():
-    pictures = re.findall(r"\]\((images/[^)]+)\)", report.PAGE.read_text())
+def test_every_picture_of_a_page_is_there(page):
+    pictures = re.findall(r"\]\((images/[^)]+)\)", page.read_text())
 
-    assert [name for name in pictures if not (report.PAGE.parent / name).exists()] == []
+    assert [name for name in pictures if not (page.parent / name).exists()] == []
 
 
 def test_a_table_is_replaced_as_a_whole(tmp_path):
