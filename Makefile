@@ -12,7 +12,7 @@ DOCS := $(CURDIR)/.venv-docs
 # many processes that follow would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: train test check lint types prove-learning results bench bench-gpu bench-guard gpu-check bench-peers chaos chaos-network chaos-replacement chaos-signals chaos-sweep soak fuzz secrets compose-test wheel sbom hashes cases test-slow test-tracking test-compiler test-benchmarks browser-test docs upgrade clean
+.PHONY: train test check lint types prove-learning results bench bench-gpu bench-guard gpu-check bench-peers chaos chaos-network chaos-nodes chaos-replacement chaos-signals chaos-sweep soak fuzz secrets compose-test wheel sbom hashes cases test-slow test-tracking test-compiler test-benchmarks browser-test docs upgrade clean
 
 train: $(STAMP)  ## Train CartPole on a local Ray and record it in ./mlflow.db
 	.venv/bin/reinforce train cartpole
@@ -66,6 +66,9 @@ bench-peers: $(STAMP) $(PEERS_STAMP)  ## CartPole-v1 against other libraries; an
 
 chaos: $(STAMP)  ## Ten minutes of killing workers, learner, nodes and driver of a run
 	.venv/bin/python tests/chaos/chaos.py --seconds 600
+
+chaos-nodes: $(STAMP)  ## One run on sixteen nodes of this machine, of which two are killed
+	.venv/bin/python tests/chaos/nodes.py
 
 chaos-network: $(STAMP)  ## Cut the connection between two nodes (needs root and network namespaces)
 	.venv/bin/python tests/chaos/network.py
