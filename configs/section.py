@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails
 
 from reinforce.configs.errors import ConfigError
 from reinforce.configs.quoting import shown
-from reinforce.configs.synonyms import setting_suggestion
+from reinforce.configs.synonyms import meaning, setting_suggestion
 
 _KINDS = {
     "bool": "true or false",
@@ -156,14 +156,14 @@ class Section(BaseModel):
             keys = f"the keys of {cls._where()} are: {', '.join(cls.model_fields)}"
             return f"unknown key {shown(path)}; {cls._near(error) or keys}"
         if not error["loc"]:
-            return (
-                f"{path or 'the configuration'} = {shown(error['input'])} is not a mapping of keys"
-            )
+            what, meant = path or "the configuration", meaning(path)
+            fault = f"{what} = {shown(error['input'])} is not a mapping of keys"
+            return f"{fault}; {meant.answer()}" if meant else fault
         field = cls.model_fields.get(str(error["loc"][0]))
-        meaning = f"\n  {path}: {field.description}" if field and field.description else ""
+        description = f"\n  {path}: {field.description}" if field and field.description else ""
         if error["type"] == "missing" and len(error["loc"]) == 1:
-            return f"{path} is missing{meaning}"
-        return f"{path} = {shown(error['input'])} is refused: it {_rule(errors)}{meaning}"
+            return f"{path} is missing{description}"
+        return f"{path} = {shown(error['input'])} is refused: it {_rule(errors)}{description}"
 
 
 def _rule(errors: list[ErrorDetails]) -> str:

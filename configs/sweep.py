@@ -13,7 +13,7 @@ from reinforce.configs.errors import ConfigError
 from reinforce.configs.loading import is_path, load_config, parse_mapping, read_file
 from reinforce.configs.quoting import shown
 from reinforce.configs.section import Section
-from reinforce.configs.synonyms import setting_meant, setting_suggestion
+from reinforce.configs.synonyms import meaning, setting_suggestion
 
 _SECTIONS: dict[str, type[Section]] = {
     name: field.annotation
@@ -265,7 +265,7 @@ def _tried(name: str, values: Any) -> list[Any] | Range:
 
 
 def _way_out(name: str) -> str:
-    if setting_meant(name) == "run.seed":
+    if meaning(name) == meaning("seed"):
         return "`seeds` lists the seeds"
     names = [
         f"{section}.{field}" for section in _SECTIONS for field in _SECTIONS[section].model_fields

@@ -25,7 +25,7 @@ from reinforce.configs.errors import ConfigError
 from reinforce.configs.execution import WandbConfig
 from reinforce.configs.experiment import Change, Reduction, WrapperConfig
 from reinforce.configs.loading import is_path, load_config, parse_yaml
-from reinforce.configs.synonyms import setting_meant
+from reinforce.configs.synonyms import meaning
 from reinforce.workers.misnamed_environment import faults_of_id
 
 RunDir = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN_DIR")]
@@ -313,12 +313,12 @@ def parse_command(verb: str, kind: type[Verb], words: Sequence[str]) -> Verb:
 
 
 def _refuse_synonyms(words: Sequence[str]) -> None:
-    """Raise UsageError for an option by which another library calls a setting of ours."""
+    """Raise UsageError for an option of another library, with ours or why there is none."""
     for word in words:
         option = word.partition("=")[0].removeprefix("--").replace("-", "_")
-        meant = setting_meant(option)
-        if word.startswith("--") and meant not in ("", option):
-            raise UsageError(f"there is no option --{option}; did you mean --{meant}?")
+        meant = meaning(option)
+        if word.startswith("--") and meant and meant.setting != option:
+            raise UsageError(f"there is no option --{option}; {meant.answer('--')}")
 
 
 def _all_refused(
