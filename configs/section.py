@@ -18,6 +18,7 @@ from pydantic_core import ErrorDetails
 from reinforce.configs.errors import ConfigError
 from reinforce.configs.quoting import shown
 from reinforce.configs.synonyms import meaning, setting_suggestion
+from reinforce.configs.whole_numbers import as_whole, takes_integers
 
 _KINDS = {
     "bool": "true or false",
@@ -89,7 +90,7 @@ class Section(BaseModel):
     def _explain(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         faults: dict[str, str] = {}
         if isinstance(values, dict):
-            given = {name: cls._none_as_none(name, value) for name, value in values.items()}
+            given = {name: cls._as_written(name, value) for name, value in values.items()}
             faults = {name: str(error) for name, error in cls._wrong_sections(given)}
             values = {name: value for name, value in given.items() if name not in faults}
         sentences = list(faults.values())
@@ -119,11 +120,14 @@ class Section(BaseModel):
         yield from ()
 
     @classmethod
-    def _none_as_none(cls, name: Any, value: Any) -> Any:
-        """Accept ``None``, the word in every description; YAML itself writes ``null``."""
+    def _as_written(cls, name: Any, value: Any) -> Any:
+        """Accept ``None`` as descriptions write it (in YAML it is ``null``), and ``1e6``."""
         field = cls.model_fields.get(name)
-        takes_none = field is not None and NoneType in get_args(field.annotation)
-        return None if value == "None" and takes_none else value
+        if field is None:
+            return value
+        if value == "None" and NoneType in get_args(field.annotation):
+            return None
+        return as_whole(value) if takes_integers(field.annotation) else value
 
     @classmethod
     def _sentences(cls, errors: list[ErrorDetails]) -> Iterator[str]:

@@ -26,6 +26,7 @@ from reinforce.configs.execution import WandbConfig
 from reinforce.configs.experiment import Change, Reduction, WrapperConfig
 from reinforce.configs.loading import is_path, load_config, parse_yaml
 from reinforce.configs.synonyms import meaning
+from reinforce.configs.whole_numbers import as_whole
 from reinforce.workers.misnamed_environment import faults_of_id
 
 RunDir = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN_DIR")]
@@ -203,7 +204,7 @@ def _whole_number(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | No
         if takes_none and words == ["None"]:
             return None
         try:
-            return int(words[0])
+            return int(as_whole(words[0]))
         except ValueError:
             rest = " or None" if takes_none else ""
             raise ValueError(f"{words[0]!r} is not an integer{rest}") from None
