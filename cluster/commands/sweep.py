@@ -6,23 +6,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
-import yaml
 from rich.table import Table
 
 from reinforce.cluster.commands.arguments import Command, Flag
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import InterruptedRunError, UsageError
-from reinforce.cluster.files import write_atomically
 from reinforce.cluster.interrupts import Interrupts
 from reinforce.cluster.number_format import number
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.tracking_state import place_in_words, read_tracking_state
+from reinforce.cluster.sweeps.claim import claim
 from reinforce.cluster.sweeps.display import SweepDisplay
 from reinforce.cluster.waiting import waiting
 from reinforce.configs.config import Config
-from reinforce.configs.loading import to_yaml
 from reinforce.configs.quoting import command_line
-from reinforce.configs.regular_files import read_regular_file
 from reinforce.configs.sweep import SCORE, SweepConfig, load_sweep
 
 if TYPE_CHECKING:
@@ -31,10 +28,6 @@ if TYPE_CHECKING:
     from reinforce.cluster.sweeps.ledger import SweepLedger
     from reinforce.cluster.sweeps.sweep import Sweep
     from reinforce.cluster.sweeps.tracking import SweepTracking
-
-
-_MAX_BYTES = 2**23
-"""Size of the file that says what is swept; a sweep and its base are never larger."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +75,7 @@ class SweepCommand(Command):
             from reinforce.cluster.sweeps.tracking import SweepTracking
 
         with sweep_lock(folder):
-            _claim(folder, sweep, base)
+            claim(folder, sweep, base)
             ledger = SweepLedger(folder, sweep, retry_failed=self.retry_failed)
             num_over = sum(trial.state.is_finished() for trial in ledger.trials.values())
             if num_over:
@@ -162,20 +155,6 @@ def _refuse_older(folder: Path) -> None:
         raise UsageError(
             f"{folder} holds a sweep of version 0.1, which kept other records; its runs are whole "
             f"(`{command_line('compare', folder)}/runs/*`), and a new --directory begins this one"
-        )
-
-
-def _claim(folder: Path, sweep: SweepConfig, base: Config) -> None:
-    """Note in a folder, which is locked, what is swept; refuse one in which something else was."""
-    about = {"sweep": sweep.model_dump(mode="json", exclude={"trials"}), "base": to_yaml(base)}
-    content = yaml.safe_dump(about, sort_keys=False).encode()
-    file = folder / "sweep.yaml"
-    if not file.exists():
-        write_atomically(file, content)
-    elif read_regular_file(file, _MAX_BYTES) != content:
-        raise UsageError(
-            f"{folder} holds another sweep, or this one with other settings; choose a new "
-            "--directory (only `trials` may change)"
         )
 
 

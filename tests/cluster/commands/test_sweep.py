@@ -564,4 +564,32 @@ def test_a_folder_of_another_sweep_is_refused(write_sweep, capsys):
     write_sweep({"settings": {"learner.discount": [0.8]}})
 
     assert main(["sweep", "sweep.yaml"]) == 2
-    assert "holds another sweep, or this one with other settings" in capsys.readouterr().err
+    assert "other settings:\n  sweep.settings, learner.discount: [0.9] there, [0.8] here\n" in (
+        capsys.readouterr().err
+    )
+
+
+@pytest.mark.usefixtures("_sweeps_in_this_process")
+def test_a_folder_of_a_sweep_with_another_base_is_refused_with_what_differs(write_sweep, capsys):
+    settings = {"settings": {"learner.discount": [0.9]}}
+    write_sweep(settings)
+    assert main(["sweep", "sweep.yaml"]) == 0
+    write_sweep({**settings, "seeds": [1]}, stop={"max_updates": 2})
+
+    assert main(["sweep", "sweep.yaml"]) == 2
+    said = capsys.readouterr().err
+    assert (
+        "\n  sweep.seeds: [0] there, [1] here\n  base, stop.max_updates: 1 there, 2 here\n" in said
+    )
+
+
+@pytest.mark.usefixtures("_sweeps_in_this_process")
+def test_a_sweep_goes_on_in_a_later_version_with_more_settings(write_sweep):
+    folder = write_sweep({"settings": {"learner.discount": [0.9]}})
+    assert main(["sweep", "sweep.yaml"]) == 0
+    noted = yaml.safe_load((folder / "sweep.yaml").read_text())
+    base = yaml.safe_load(noted["base"])
+    del noted["sweep"]["sampler_seed"], base["learner"]["max_kl"]
+    (folder / "sweep.yaml").write_text(yaml.safe_dump({**noted, "base": yaml.safe_dump(base)}))
+
+    assert main(["sweep", "sweep.yaml"]) == 0
