@@ -119,7 +119,8 @@ class PlayCommand(Command):
     """The policy and the episodes: arguments of all verbs that play with a trained policy.
 
     Attributes:
-        run: A run directory; the run may still be training.
+        run: A run directory; the run may still be training. With @best or @120 after it, another
+            version than the newest: that of the best evaluation, or after update 120.
         seed: Seed of the episodes, >= 0; the same seed gives the same episodes. None: the run's
             seed.
         sampled: Sample actions as in training. Without it, take the most probable ones.

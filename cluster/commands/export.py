@@ -29,7 +29,8 @@ class ExportCommand(Command):
     such a class is imported.
 
     Attributes:
-        run: A run directory; the run may still be training.
+        run: A run directory; the run may still be training. With @best or @120 after it, another
+            version than the newest: that of the best evaluation, or after update 120.
         output: Folder to make; it must not exist.
         steps: Random observations for the check, >= 1; they are stored in the bundle.
         best: Take the checkpoint of the best evaluation instead of the newest one.
