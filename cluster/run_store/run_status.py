@@ -12,9 +12,10 @@ from reinforce.cluster.errors import UsageError
 from reinforce.cluster.files import last_lines, read_json, write_json
 from reinforce.cluster.run_requests import RunRequests
 from reinforce.cluster.run_store.journal import is_being_written, newest_update
-from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.run_store.run_directory import RunDirectory, run_around
 from reinforce.cluster.run_store.summary import read_summary
 from reinforce.cluster.typed_json import Count, parse_json
+from reinforce.configs.quoting import command_line
 
 State = Literal["running", "waiting", "stopped", "finished", "failed", "killed", "unreadable"]
 """``waiting``: alive but not training, because something is missing or it is paused; ``stopped``:
@@ -137,9 +138,10 @@ def find_runs(folder: Path) -> list[Path]:
             return [folder]
         return [path for path in sorted(folder.iterdir()) if _may_be_run(path)]
     except OSError as error:
+        other = run_around(folder)
         raise UsageError(
-            f"cannot look for runs in {folder} ({error.strerror}); try `reinforce status FOLDER` "
-            "with another folder"
+            f"cannot look for runs in {folder} ({error.strerror}); try "
+            + (f"`{command_line('status', other)}`" if other else "another folder")
         ) from None
 
 

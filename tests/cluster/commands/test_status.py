@@ -155,6 +155,13 @@ def test_places_without_runs_are_said(tmp_path, capsys):
     assert "http://127.0.0.1:9' does not answer" in capsys.readouterr().err
 
 
+def test_a_file_of_a_run_is_answered_with_the_run(write, capsys):
+    write("a")
+
+    assert main(["status", "runs/a/config.yaml"]) == 2
+    assert "(Not a directory); try `reinforce status runs/a`" in capsys.readouterr().err
+
+
 def no_summary(run):
     run.summary_file.write_text('{"status": "finished", "timestamp_ms": "long ago"}')
 
