@@ -126,9 +126,9 @@ class WaitNotes:
 
 
 def find_runs(folder: Path) -> list[Path]:
-    """Return the run directories in a folder, or the folder itself if it is one, by name.
+    """Return the run directories in a folder or of a sweep, or the folder itself if it is one.
 
-    Unreadable folders are included; ``status_of`` says why.
+    They are sorted by name. Unreadable folders are included; ``status_of`` says why.
 
     Raises:
         UsageError: There is no such folder, or it cannot be read.
@@ -136,13 +136,26 @@ def find_runs(folder: Path) -> list[Path]:
     try:
         if (folder / "config.yaml").exists():
             return [folder]
-        return [path for path in sorted(folder.iterdir()) if _may_be_run(path)]
+        runs = folder / "runs" if is_sweep(folder) else folder
+        return [path for path in sorted(runs.iterdir()) if _may_be_run(path)]
     except OSError as error:
         other = run_around(folder)
         raise UsageError(
             f"cannot look for runs in {folder} ({error.strerror}); try "
             + (f"`{command_line('status', other)}`" if other else "another folder")
         ) from None
+
+
+def is_sweep(folder: Path) -> bool:
+    """Return whether a folder is that of a sweep, whose runs are in the folder ``runs`` there."""
+    return (folder / "sweep.yaml").is_file() and (folder / "runs").is_dir()
+
+
+def find_sweeps(folder: Path) -> list[Path]:
+    """Return the folders of sweeps in a folder, by name; none if it cannot be read."""
+    with suppress(OSError):
+        return [path for path in sorted(folder.iterdir()) if is_sweep(path)]
+    return []
 
 
 def _may_be_run(path: Path) -> bool:

@@ -162,6 +162,20 @@ def test_a_file_of_a_run_is_answered_with_the_run(write, capsys):
     assert "(Not a directory); try `reinforce status runs/a`" in capsys.readouterr().err
 
 
+def test_runs_of_a_sweep_are_shown_and_where_there_are_only_sweeps_how_to_ask(
+    make_config, tmp_path, capsys
+):
+    folder = tmp_path / "sweeps" / "lr"
+    write_run(make_config(run={"directory": str(folder / "runs"), "name": "trial-0000-seed-0"}))
+    (folder / "sweep.yaml").write_text("")
+
+    for words in (["status"], ["status", "sweeps"]):
+        assert main(words) == 0
+        assert "`reinforce status sweeps/lr` shows those of a sweep" in capsys.readouterr().out
+    assert main(["status", "sweeps/lr"]) == 0
+    assert "trial-0000-seed-0  killed" in capsys.readouterr().out
+
+
 def no_summary(run):
     run.summary_file.write_text('{"status": "finished", "timestamp_ms": "long ago"}')
 
