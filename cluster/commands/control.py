@@ -50,11 +50,11 @@ class RequestCommand(Command):
         return run
 
     def _how_it_ended(self, run: RunDirectory) -> str:
-        """Return words such as "was stopped after update 3", with the command that continues it."""
+        """Return words such as "was interrupted after update 3", and the way to continue it."""
         status = status_of(run.path)
-        verb = "was " * (status.state in ("stopped", "killed")) + status.state
         way_on = f"; `{command_line('resume', self.run)}` continues it"
-        return f"{verb} after update {status.updates}{way_on * (status.state != 'finished')}"
+        ending = f"{status.state_in_words} after update {status.updates}"
+        return f"{ending}{way_on * (status.state != 'finished')}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,10 +112,10 @@ class StopCommand(RequestCommand):
     timeout_s: float = 120.0
 
     def execute(self) -> int:
-        stopped = self._stop_job(self.address) if self.address else self._stop_run()
+        ending = self._stop_job(self.address) if self.address else self._stop_run()
         deadline_s = time.monotonic() + self.timeout_s
         with waiting(PlainConsole(stderr=True), f"waiting for {self.run} to end"):
-            while not (end := stopped()) and time.monotonic() < deadline_s:
+            while not (end := ending()) and time.monotonic() < deadline_s:
                 time.sleep(_POLL_S)
         console = PlainConsole()
         if not end:
@@ -139,8 +139,9 @@ class StopCommand(RequestCommand):
             RunRequests.take_back_stop(run.control_file)  # it may have ended by itself
             status = status_of(run.path)
             command = command_line("resume", self.run)
-            way_on = f"; `{command}` continues it" * (status.state == "stopped")
-            return f"{status.state} after update {status.updates} ({status.note}){way_on}"
+            way_on = f"; `{command}` continues it" * (status.state == "interrupted")
+            ending = f"{status.state_in_words} after update {status.updates}"
+            return f"{ending} ({status.note}){way_on}"
 
         return end
 

@@ -32,7 +32,7 @@ _NOTE_LENGTH = 120
 
 _STYLES: dict[State, str] = {
     **dict.fromkeys(("running", "finished"), "green"),
-    **dict.fromkeys(("waiting", "stopped"), "yellow"),
+    **dict.fromkeys(("waiting", "interrupted"), "yellow"),
     **dict.fromkeys(("failed", "killed", "unreadable"), "red"),
 }
 

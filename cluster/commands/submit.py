@@ -32,7 +32,7 @@ class SubmitCommand(ConfiguredCommand):
 
     Follows the job's output and returns its exit code. The same command with the same files is the
     same job: repeated, it follows the running job or shows the one that succeeded. Only a job that
-    failed or was stopped runs again.
+    failed or was interrupted runs again.
 
     With a --run.name it continues from that run's newest checkpoint, even on a new cluster, if the
     disk or store is still there. The files must be the same, and so must the settings that decide
@@ -67,7 +67,7 @@ class SubmitCommand(ConfiguredCommand):
                 package = directory.pack(Path(folder))
                 submission_id = _submit(jobs, self, directory, package)
         except KeyboardInterrupt as interrupt:
-            _say("\nstopped; if the cluster already has the job, the same command follows it")
+            _say("\ninterrupted; if the cluster already has the job, the same command follows it")
             return 128 + signal_behind(interrupt)
         if self.detach:
             _say(f"the job is {submission_id}; the same command without --detach follows it")

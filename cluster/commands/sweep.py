@@ -115,7 +115,7 @@ def _run(trials: "Sweep", tracking: "SweepTracking", console: PlainConsole) -> N
             trials.run(interrupts, keep_up)
         status = "FINISHED"
     except InterruptedRunError as interruption:
-        console.say("stopped; run the same command again to continue", "yellow")
+        console.say("interrupted; run the same command again to continue", "yellow")
         raise SystemExit(interruption.exit_code) from None
     finally:
         tracking.finish(status)
@@ -223,7 +223,7 @@ def _print_trials(
 
     table = Table(box=None, pad_edge=False)
     table.add_column("settings", overflow="fold")
-    for title in ("trial", "ended", *(_title(metric, goal) for metric in sweep.metrics)):
+    for title in ("trial", "state", *(_title(metric, goal) for metric in sweep.metrics)):
         table.add_column(title, justify="right")
     for index in sorted(ledger.trials, key=rank):
         trial = ledger.trials[index]

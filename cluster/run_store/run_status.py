@@ -17,16 +17,10 @@ from reinforce.cluster.run_store.summary import read_summary
 from reinforce.cluster.typed_json import Count, parse_json
 from reinforce.configs.quoting import command_line
 
-State = Literal["running", "waiting", "stopped", "finished", "failed", "killed", "unreadable"]
-"""``waiting``: alive but not training, because something is missing or it is paused; ``stopped``:
-by a signal or ``reinforce stop``, after a checkpoint; ``killed``: ended without a word."""
-
-_ENDINGS: dict[str, State] = {
-    "finished": "finished",
-    "interrupted": "stopped",
-    "failed": "failed",
-}
-"""The state for each status in a summary."""
+State = Literal["running", "waiting", "interrupted", "finished", "failed", "killed", "unreadable"]
+"""``waiting``: alive but not training, because something is missing or it is paused;
+``interrupted``: by a signal or ``reinforce stop``, after a checkpoint; ``killed``: ended without
+writing a summary. docs/failures.md explains all."""
 
 _LINE_BYTES = 2**16
 """Bytes to read from the history's end, enough for its last line."""
@@ -58,6 +52,11 @@ class RunStatus:
     environment_steps_per_s: float | None = None
     workers: int | None = None
     path: str | None = None
+
+    @property
+    def state_in_words(self) -> str:
+        """The state of a run that is over, to follow its name."""
+        return f"was {self.state}" if self.state in ("interrupted", "killed") else self.state
 
     @property
     def is_live(self) -> bool:
@@ -199,7 +198,10 @@ def _state_of_live(run: RunDirectory) -> tuple[State, int | None, str]:
 def _state_of_ended(run: RunDirectory) -> tuple[State, int | None, str]:
     summary = read_summary(run.summary_file)
     if summary:
-        return _ENDINGS[summary["status"]], summary["timestamp_ms"], summary["stop_reason"]
+        state: State = summary["status"]
+        # The state is said already.
+        note = str(summary["stop_reason"]).removeprefix(f"{state} ")
+        return state, summary["timestamp_ms"], note
     return "killed", _modified_ms(run.journal_file), "`reinforce resume` continues it"
 
 

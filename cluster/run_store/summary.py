@@ -141,12 +141,18 @@ def write_failure(run: RunDirectory, error: BaseException, wall_time_s: float) -
     )
 
 
+def ending_in_words(summary: Mapping[str, Any]) -> str:
+    """Return how a run ended: ``finished (max_updates)``, ``interrupted by SIGTERM``."""
+    status, reason = str(summary["status"]), str(summary["stop_reason"])
+    return reason if reason.startswith(f"{status} ") else f"{status} ({reason})"
+
+
 def print_summary(console: PlainConsole, run: RunDirectory, summary: dict[str, Any]) -> None:
     """Print the main results."""
     if isinstance(console, JsonConsole):
         console.say_event("summary", {**summary, "run": str(run.path)})
         return
-    rows = {"status": f"{summary['status']} ({summary['stop_reason']})"}
+    rows = {"status": ending_in_words(summary)}
     for name in ("evaluation", "sampled"):
         if evaluation := summary.get(name):
             rows[name] = _result(evaluation)

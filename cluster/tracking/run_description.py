@@ -8,6 +8,7 @@ from typing import Any
 
 from reinforce.cluster.evaluation import in_words
 from reinforce.cluster.number_format import mean_and_interval
+from reinforce.cluster.run_store.summary import ending_in_words
 from reinforce.cluster.shown_settings import shown_settings
 from reinforce.configs.config import Config
 from reinforce.configs.roles import decides_the_result, flat
@@ -137,7 +138,7 @@ def _how_to_repeat(config: Config) -> str:
 def _result(summary: Mapping[str, Any] | None) -> str:
     if summary is None:
         return "It is running, or its machine was lost; the tag `heartbeat` says when it was last."
-    text = f"{summary['status']} ({summary['stop_reason']})"
+    text = ending_in_words(summary)
     evaluation = summary.get("evaluation")
     if evaluation:
         result = mean_and_interval(evaluation["return_mean"], *evaluation["return_ci95"])

@@ -460,7 +460,7 @@ def test_sigterm_while_ray_starts_leaves_nothing(tmp_path, temporary_folder):
     _, said = process.communicate(timeout=60)
 
     assert process.returncode == 143
-    assert "stopped before the run began" in said
+    assert "interrupted before the run began" in said
     assert list(tmp_path.iterdir()) == []
     wait_for(lambda: processes_in(tmp_path) == [])
 

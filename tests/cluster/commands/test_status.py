@@ -64,7 +64,7 @@ def test_a_run_that_is_over_is_told_by_its_summary_or_was_killed_if_it_has_none(
     states = {name: row["state"] for name, row in rows.items()}
     assert states == {
         "finished": "finished",
-        "interrupted": "stopped",
+        "interrupted": "interrupted",
         "failed": "failed",
         "killed": "killed",
     }
@@ -300,9 +300,9 @@ def job(status, **more):
         (job(JobStatus.PENDING, message="waits for CPUs"), "waiting", 5),
         (job(JobStatus.RUNNING), "running", 5),
         (job(JobStatus.SUCCEEDED), "finished", 9),
-        (job(JobStatus.STOPPED), "stopped", 9),
+        (job(JobStatus.STOPPED), "interrupted", 9),
         (job(JobStatus.FAILED, driver_exit_code=1), "failed", 9),
-        (job(JobStatus.FAILED, driver_exit_code=143), "stopped", 9),
+        (job(JobStatus.FAILED, driver_exit_code=143), "interrupted", 9),
         (job(JobStatus.FAILED, driver_exit_code=-9), "failed", 9),
     ],
 )

@@ -155,7 +155,7 @@ def test_runs_stop_in_good_order_when_their_sweep_is_killed_and_the_same_command
     wait_for(lambda: processes_in(tmp_path) == [])
 
     for run in runs:
-        assert read_json(run / "summary.json")["stop_reason"] == "stopped by SIGTERM"
+        assert read_json(run / "summary.json")["stop_reason"] == "interrupted by SIGTERM"
         assert list((run / "checkpoints").glob("*.safetensors"))
     assert states_of(folder) == [(0, "RUNNING"), (1, "RUNNING")]
 
