@@ -1,5 +1,6 @@
 """``reinforce sweep``: many runs of one configuration with other settings, each a normal run."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -82,8 +83,10 @@ class SweepCommand(Command):
                 console.say(f"already over: {num_over} of {num_trials}")
             tracking = SweepTracking(folder, sweep, base, ledger, console.say)
 
+            begun = {each for each, trial in ledger.trials.items() if not trial.state.is_finished()}
+
             def say(trial: "FrozenTrial") -> None:
-                console.say(_line(trial, sweep, base.stop.target_metric))
+                console.say(_line(trial, sweep, base.stop.target_metric, begun))
 
             trials = Sweep(sweep, base, folder, ledger, self.parallel, say, console.say)
             _run(trials, tracking, console)
@@ -158,22 +161,25 @@ def _refuse_older(folder: Path) -> None:
         )
 
 
-def _line(trial: "FrozenTrial", sweep: SweepConfig, goal: str | None) -> str:
+def _line(
+    trial: "FrozenTrial", sweep: SweepConfig, goal: str | None, begun: Collection[int]
+) -> str:
+    """Return what there is to say about a trial; ``begun`` are those that an earlier call began."""
     from reinforce.cluster.sweeps.ledger import error_of, is_result, number_of, trial_name
 
     measured = ", ".join(
         f"{_title(metric, goal)} {shown}" for metric, shown in _measured(trial, sweep).items()
     )
-    steps = trial.last_step or 0
+    steps, index = trial.last_step or 0, number_of(trial)
+    start = "continues" if index in begun else "begins"
     outcome = {
-        "RUNNING": f"goes on after {steps:,} steps, {_at_rung(trial, sweep, goal)}"
+        "RUNNING": f"continues after {steps:,} steps, {_at_rung(trial, sweep, goal)}"
         if steps
-        else "begins",
+        else start,
         "COMPLETE": measured if is_result(trial) else f"{measured}, violates a constraint",
         "PRUNED": f"pruned after {steps:,} steps, {measured}",
         "FAIL": f"failed: {error_of(trial)}",
     }[trial.state.name]
-    index = number_of(trial)
     place = f"{trial_name(index)} ({index + 1} of {sweep.num_trials})"
     return f"{place}: {_words(trial)}: {outcome}"
 

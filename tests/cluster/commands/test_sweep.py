@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from threading import Timer
 
 import pytest
@@ -19,7 +20,7 @@ from reinforce.cluster.commands.sweep import check
 from reinforce.cluster.files import read_json
 from reinforce.cluster.number_format import number
 from reinforce.cluster.run_store.journal import Journal
-from reinforce.cluster.sweeps.ledger import sweep_lock
+from reinforce.cluster.sweeps.ledger import SweepLedger, sweep_lock
 from reinforce.configs.sweep import load_sweep
 
 
@@ -115,7 +116,7 @@ def test_ctrl_c_stops_the_run_in_good_order_and_the_same_command_goes_on(write_s
     said, _ = process.communicate(timeout=120)
 
     assert process.returncode == 130
-    assert "stopped; run the same command again to continue" in said
+    assert "interrupted; run the same command again to continue" in said
     summary = read_json(journal.parent / "summary.json")
     assert summary["status"] == "interrupted"
     assert states_of(folder) == [(0, "RUNNING")]
@@ -518,6 +519,20 @@ def test_what_cannot_be_swept_is_said_before_anything_starts(case, write_sweep, 
     assert said.startswith("reinforce: sweep.yaml: ")
     assert message in said
     assert not folder.exists()
+
+
+@pytest.mark.usefixtures("_sweeps_in_this_process")
+def test_a_trial_that_an_earlier_call_began_continues_and_another_begins(write_sweep, capsys):
+    folder = write_sweep({"settings": {"learner.discount": [0.9, 0.8]}})
+    folder.mkdir(parents=True)
+    sweep, _ = load_sweep(Path("sweep.yaml"))
+    SweepLedger(folder, sweep).begin(0, {"learner.discount": "0.9"})
+
+    assert main(["sweep", "sweep.yaml"]) == 0
+
+    said = capsys.readouterr().out
+    assert "trial-0000 (1 of 2): learner.discount 0.9: continues\n" in said
+    assert "trial-0001 (2 of 2): learner.discount 0.8: begins\n" in said
 
 
 NO_SWEEP = {
