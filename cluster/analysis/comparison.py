@@ -54,11 +54,13 @@ class RunHistory:
         settings: Every setting as ``section.key``, in words.
         metrics: By metric, (x, value) in order of training; x is environment steps unless requested
             otherwise.
+        recorded: Names in the journal of all metrics that it has.
     """
 
     name: str
     settings: Mapping[str, str]
     metrics: Mapping[str, Points]
+    recorded: frozenset[str] = frozenset()
 
     @property
     def score(self) -> float | None:
@@ -95,7 +97,9 @@ def history_of(path: Path, metric: str = TRAINING_RETURN, x_axis: XAxis = "steps
     """
     run = RunDirectory.open(path)
     metrics: dict[str, list[tuple[float, float]]] = {name: [] for name in (*CURVES, SCORE, metric)}
+    recorded: set[str] = set()
     for entry in read_entries(run.journal_file):
+        recorded |= entry.metrics.keys()
         for name in metrics.keys() & entry.metrics.keys():
             metrics[name].append((getattr(entry, _X_FIELDS[x_axis]), entry.metrics[name]))
     if not any(metrics.values()):
@@ -107,7 +111,7 @@ def history_of(path: Path, metric: str = TRAINING_RETURN, x_axis: XAxis = "steps
             )
         raise UsageError(f"{run.journal_file} has no update yet: there is nothing to compare")
     config = with_own_limit(run, load_config(str(run.config_file)))
-    return RunHistory(run.name, settings_of(config), metrics)
+    return RunHistory(run.name, settings_of(config), metrics, frozenset(recorded))
 
 
 @dataclass(frozen=True, eq=False)

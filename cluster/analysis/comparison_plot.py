@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +27,7 @@ from reinforce.cluster.analysis.seed_statistics import (
 )
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.files import write_atomically
+from reinforce.configs.errors import suggestion
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -106,12 +107,26 @@ def panels_of(groups: Sequence[Group], options: PictureOptions) -> dict[str, lis
             names = [run.name for run in group.runs]
             curves.append(Line.of(group.label, names, *found, options.statistic))
     if not curves:
+        recorded = {name for group in groups for run in group.runs for name in run.recorded}
         raise UsageError(
             f"no configuration has {options.metric!r} twice in each of its runs, so no curve can "
-            "be drawn; the first line of metrics.jsonl in a run directory shows the available "
-            "metrics"
+            f"be drawn; {_metric_meant(options.metric, recorded)}"
         )
     return {"curve": curves, **({"profile": _profiles(groups)} if options.profile else {})}
+
+
+def _metric_meant(name: str, recorded: Collection[str]) -> str:
+    """Return the metrics that may be meant, with or without their section; or where all are."""
+    if name in recorded:
+        return "each run has only one value of it so far, or some have none"
+    sections = sorted(recorded)
+    after_the_slash = suggestion(name, {each.rpartition("/")[2] for each in sections})
+    near = [each for each in sections if repr(each.rpartition("/")[2]) in after_the_slash]
+    return (
+        suggestion(name, sections)
+        or (f"did you mean {' or '.join(map(repr, near))}?" if near else "")
+        or "the first line of metrics.jsonl in a run directory shows the available metrics"
+    )
 
 
 def _profiles(groups: Sequence[Group]) -> list[Line]:
