@@ -29,6 +29,7 @@ from reinforce.cluster.run_store.trust import note_own
 from reinforce.cluster.warm_start import first_state, start_of, with_own_start, with_start_noted
 from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
+from reinforce.configs.plurals import counted
 from reinforce.configs.quoting import shown
 from reinforce.configs.regular_files import open_regular_file
 from reinforce.learner.policies.trajectories import Trajectories
@@ -168,7 +169,8 @@ def _fitted(
     start = first_state(config, spec)
     imitation = Imitation(config.learner, architecture, seed, learned, start)
     console.say(
-        f"{learned.num_steps:,} steps in {learned.num_episodes:,} episodes for training, "
+        f"{counted(learned.num_steps, 'step')} in {counted(learned.num_episodes, 'episode')} for "
+        "training, "
         f"{judge.num_steps:,} held out; before: {imitation.likelihood(judge)}"
     )
     _run_epochs(imitation, learned, judge, fit, console)

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
 from reinforce.configs.loading import is_path, load_config, parse_mapping, read_file
+from reinforce.configs.plurals import counted
 from reinforce.configs.quoting import shown
 from reinforce.configs.section import Section
 from reinforce.configs.synonyms import meaning, setting_suggestion
@@ -157,7 +158,8 @@ class SweepConfig(Section):
             raise ConfigError(f"sweep.seeds = {shown(self.seeds)}: list each seed once")
         if self.num_trials * len(self.seeds) > MAX_RUNS:
             raise ConfigError(
-                f"{self.num_trials:,} trials with {len(self.seeds):,} seeds each are more than the "
+                f"{counted(self.num_trials, 'trial')} with {counted(len(self.seeds), 'seed')} "
+                "each are more than the "
                 f"{MAX_RUNS:,} runs that a sweep may have; try fewer choices, or method: random"
             )
         return self

@@ -16,6 +16,7 @@ from reinforce.cluster.run_store.summary import PRETRAINED, read_summary
 from reinforce.cluster.run_store.trial_limit import with_own_limit
 from reinforce.configs.config import Config
 from reinforce.configs.loading import load_config
+from reinforce.configs.plurals import counted
 from reinforce.configs.roles import decides_the_result, flat
 
 TRAINING_RETURN = "rollout/return_mean"
@@ -199,7 +200,7 @@ def _labels(configurations: Sequence[Mapping[str, str]]) -> list[str]:
         named, num_others = _telling_apart(by_environment[environment])
         words = [f"{name} {each[name]}" for name in named]
         if num_others:
-            words.append(f"{num_others} other setting{'s' * (num_others > 1)}")
+            words.append(f"{counted(num_others, 'other setting')}")
         if len(by_environment) > 1 or not words:
             words.insert(0, environment)
         labels.append(", ".join(words))

@@ -28,6 +28,7 @@ from reinforce.cluster.analysis.seed_statistics import (
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.files import write_atomically
 from reinforce.configs.errors import suggestion
+from reinforce.configs.plurals import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -175,7 +176,7 @@ def _draw(axes: "Axes", lines: Sequence[Line], *, shows_runs: bool) -> None:
     for number, line in enumerate(lines):
         colour = COLOURS[number % len(COLOURS)]
         dashes = ("-", "--", ":")[number // len(COLOURS) % 3]
-        label = f"{line.group} ({len(line.runs)} seed{'s' * (len(line.runs) > 1)})"
+        label = f"{line.group} ({counted(len(line.runs), 'seed')})"
         axes.plot(line.x, line.value, dashes, color=colour, linewidth=1.8, label=label)
         if line.interval:
             axes.fill_between(line.x, *line.interval, alpha=0.2, color=colour, linewidth=0)

@@ -16,6 +16,7 @@ from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.run_status import status_of
 from reinforce.cluster.waiting import waiting
 from reinforce.configs.loading import load_config
+from reinforce.configs.plurals import counted
 from reinforce.configs.quoting import command_line
 
 _POLL_S = 0.1
@@ -86,7 +87,7 @@ class ScaleCommand(RequestCommand):
     def execute(self) -> int:
         if not 1 <= self.num_workers <= MAX_WORKERS:
             raise UsageError(
-                f"cannot have {self.num_workers} workers; ask for 1 to {MAX_WORKERS:,}"
+                f"cannot have {counted(self.num_workers, 'worker')}; ask for 1 to {MAX_WORKERS:,}"
             )
         config = load_config(str(RunDirectory.open(self.run).config_file))
         if config.cluster.backend == "inline":
@@ -94,7 +95,9 @@ class ScaleCommand(RequestCommand):
                 f"{self.run} runs in one process (cluster.backend inline), so there is nothing to "
                 "scale"
             )
-        answer = f"goes to {self.num_workers} workers within seconds, as far as there is room"
+        answer = (
+            f"goes to {counted(self.num_workers, 'worker')} within seconds, as far as there is room"
+        )
         return self._ask(answer, num_workers=self.num_workers)
 
 

@@ -18,6 +18,7 @@ from reinforce.cluster.submission.jobs import JOB_PREFIX, RayJobs, exit_code_of,
 from reinforce.cluster.submission.working_directory import WorkingDirectory
 from reinforce.configs.config import Config
 from reinforce.configs.loading import preset_names
+from reinforce.configs.plurals import counted
 from reinforce.configs.quoting import command_line
 
 _say = PlainConsole().say
@@ -59,7 +60,9 @@ class SubmitCommand(ConfiguredCommand):
         _refuse_what_cannot_travel(self.source, self.config)
         directory = WorkingDirectory.of(Path.cwd())
         jobs = RayJobs.connect(address)
-        _say(f"sends {len(directory.files)} files, {directory.num_bytes / 1024:,.0f} KiB")
+        _say(
+            f"sends {counted(len(directory.files), 'file')}, {directory.num_bytes / 1024:,.0f} KiB"
+        )
         if directory.left_out:
             _say(f"leaves out {', '.join(directory.left_out)}")
         try:

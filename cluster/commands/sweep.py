@@ -20,6 +20,7 @@ from reinforce.cluster.sweeps.claim import claim
 from reinforce.cluster.sweeps.display import SweepDisplay
 from reinforce.cluster.waiting import waiting
 from reinforce.configs.config import Config
+from reinforce.configs.plurals import counted
 from reinforce.configs.quoting import command_line
 from reinforce.configs.sweep import SCORE, SweepConfig, load_sweep
 
@@ -66,8 +67,8 @@ class SweepCommand(Command):
         _refuse_older(folder)
         num_trials, num_seeds = sweep.num_trials, len(sweep.seeds)
         console.say(
-            f"{num_trials} trial{'s' * (num_trials > 1)} with {num_seeds} "
-            f"seed{'s' * (num_seeds > 1)} each, {self.parallel} at a time, in {folder}"
+            f"{counted(num_trials, 'trial')} with {counted(num_seeds, 'seed')} each, "
+            f"{self.parallel} at a time, in {folder}"
         )
         with waiting(console, "loading Optuna and MLflow"):
             # Imported late: MLflow takes seconds, and Optuna is an extra.
@@ -173,11 +174,11 @@ def _line(
     steps, index = trial.last_step or 0, number_of(trial)
     start = "continues" if index in begun else "begins"
     outcome = {
-        "RUNNING": f"continues after {steps:,} steps, {_at_rung(trial, sweep, goal)}"
+        "RUNNING": f"continues after {counted(steps, 'step')}, {_at_rung(trial, sweep, goal)}"
         if steps
         else start,
         "COMPLETE": measured if is_result(trial) else f"{measured}, violates a constraint",
-        "PRUNED": f"pruned after {steps:,} steps, {measured}",
+        "PRUNED": f"pruned after {counted(steps, 'step')}, {measured}",
         "FAIL": f"failed: {error_of(trial)}",
     }[trial.state.name]
     place = f"{trial_name(index)} ({index + 1} of {sweep.num_trials})"

@@ -35,6 +35,7 @@ from reinforce.cluster.waiting import waiting
 from reinforce.configs.config import Config
 from reinforce.configs.experiment import MAX_EPISODES, RUN_NAME, EnvironmentConfig
 from reinforce.configs.loading import load_config
+from reinforce.configs.plurals import counted
 from reinforce.configs.secret_names import lacks_secrets
 from reinforce.learner.policies.trajectories import Trajectories
 from reinforce.learner.policies.weights import Weights
@@ -190,7 +191,7 @@ class TrainedPolicy:
         which = f"{self.which} checkpoint: " if self.which else ""
         return (
             f"{self.place}, {which}update {self.weights.version:,}, "
-            f"{self.environment_steps:,} steps"
+            f"{counted(self.environment_steps, 'step')}"
         )
 
     def one_by_one(self) -> "TrainedPolicy":

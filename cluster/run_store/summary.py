@@ -16,6 +16,7 @@ from reinforce.cluster.progress import Progress
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.typed_json import Count, Finite
 from reinforce.configs.experiment import Change
+from reinforce.configs.plurals import counted
 from reinforce.configs.quoting import command_line
 from reinforce.configs.secret_names import without_secrets
 
@@ -157,8 +158,9 @@ def print_summary(console: PlainConsole, run: RunDirectory, summary: dict[str, A
         if evaluation := summary.get(name):
             rows[name] = _result(evaluation)
     rows["training"] = (
-        f"{summary['environment_steps']:,} steps, {summary['episodes']:,} episodes, "
-        f"{summary['updates']:,} updates in {summary['training_time_s']:.1f} s"
+        f"{counted(summary['environment_steps'], 'step')}, "
+        f"{counted(summary['episodes'], 'episode')}, "
+        f"{counted(summary['updates'], 'update')} in {summary['training_time_s']:.1f} s"
     )
     rows["weights"] = str(summary["weights_sha256"])
     if "start_from" in summary:

@@ -70,7 +70,7 @@ def test_a_single_episode_has_no_interval(trained_run, capsys):
     assert f"return      mean {one['return_mean']:.1f}, from" in capsys.readouterr().out
     result = reinforce.load(trained_run).evaluate(1)
     assert np.isnan(result.interval).all()
-    assert repr(result).startswith(f"<mean return {number(one['return_mean'])} over 1 episodes")
+    assert repr(result).startswith(f"<mean return {number(one['return_mean'])} over 1 episode,")
 
 
 def test_nothing_in_the_run_directory_changes(trained_run):
