@@ -142,6 +142,7 @@ browser-test: $(STAMP)  ## Read MLflow's pages in Chromium; makes the screenshot
 docs: $(STAMP) $(DOCS)/bin/zensical  ## The documentation as a site, in site/; a broken link is an error
 	.venv/bin/python docs/site/reference.py docs/reference
 	PYTHONPATH=docs/site PATH="$(DOCS)/bin:$$PATH" $(DOCS)/bin/zensical build --clean --strict
+	.venv/bin/python docs/site/check_links.py site
 
 clean:  ## Remove the virtual environment and caches; keeps runs and mlflow.db
 	rm -rf .venv .venv-peers $(UPGRADE) $(SBOM) $(DOCS) build site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -204,11 +204,11 @@ def _escaped_stderr() -> Iterator[None]:
 
 def _message_and_code(error: BaseException) -> tuple[str, int]:
     if isinstance(error, InterruptedRunError):
-        return "stopped before the run began", error.exit_code
+        return "interrupted before the run began", error.exit_code
     if isinstance(error, KeyboardInterrupt):
         number = signal_behind(error)
         is_ctrl_c = number is signal.SIGINT
-        return "interrupted" if is_ctrl_c else f"stopped by {number.name}", 128 + number
+        return "interrupted" if is_ctrl_c else f"interrupted by {number.name}", 128 + number
     from reinforce.workers.environment import UnsuitableEnvironmentError  # Gymnasium: 0.2 s
 
     is_usage = isinstance(error, ConfigError | UnsuitableEnvironmentError | UsageError)

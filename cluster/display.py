@@ -23,6 +23,7 @@ from reinforce.cluster.progress import Progress
 from reinforce.cluster.run_store.journal import JournalEntry
 from reinforce.configs.config import Config
 from reinforce.configs.experiment import SUCCESS_METRICS
+from reinforce.configs.plurals import counted
 
 _LINE_INTERVAL_S = 1.0
 _NOTEBOOK_INTERVAL_S = 1.0
@@ -168,7 +169,7 @@ class RunPanel:
         shares = (f"{name} {part_s / total_s:.0%}" for name, part_s in self._seconds.items())
         return {
             "training": f"update {entry.updates:,} of {stop.max_updates:,}, "
-            f"{entry.environment_steps:,} steps, "
+            f"{counted(entry.environment_steps, 'step')}, "
             f"{metrics['time/environment_steps_per_s']:,.0f} steps/s",
             "return": f"{number(metrics.get('rollout/return_mean', nan))}"
             f"{_own_metrics(metrics, 'rollout/', self._config)}; "

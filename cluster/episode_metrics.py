@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reinforce.configs.config import Config
+from reinforce.configs.plurals import counted
 from reinforce.workers.rollout_worker import RolloutReport
 
 EpisodeMetrics = Mapping[str, Sequence[float | None]]
@@ -71,8 +72,9 @@ class MetricFaults:
         if self._goal in counts:
             self._tell(
                 f"{self._goal} in all",
-                f"only {counts[self._goal]} episodes of {where} have stop.target_metric = "
-                f"{self._goal!r}: the target counts as reached only when all have it; let the "
+                f"stop.target_metric = {self._goal!r} is known of only "
+                f"{counted(counts[self._goal], 'episode')} of {where}: the target counts as "
+                "reached only when all have it; let the "
                 "environment report it at the end of every episode",
             )
         for name in self._requested:

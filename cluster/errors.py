@@ -21,7 +21,7 @@
   * ExportError                1: what was exported does not act as the policy did
   * OutputLostError            1: what the command prints cannot be written
   * NotReproducedError         1: what was made again is not what the run recorded
-  * InterruptedRunError        128 + signal: stopped by the user, after a checkpoint
+  * InterruptedRunError        128 + signal: interrupted by the user, after a checkpoint
 """
 
 import re
@@ -157,9 +157,9 @@ def without_colours(text: str) -> str:
 
 
 class InterruptedRunError(ReinforceError):
-    """The user stopped the run, by a signal or a request that acts as one."""
+    """The user interrupted the run, by a signal or a request that acts as one."""
 
     def __init__(self, signal_number: int, *, is_request: bool = False) -> None:
         name = "`reinforce stop`" if is_request else signal.Signals(signal_number).name
-        super().__init__(f"stopped by {name}")
+        super().__init__(f"interrupted by {name}")
         self.exit_code = 128 + signal_number

@@ -19,6 +19,7 @@ from reinforce.cluster.episode_metrics import (
 from reinforce.cluster.errors import MissingMetricError
 from reinforce.cluster.number_format import number
 from reinforce.configs.config import Config
+from reinforce.configs.plurals import counted
 from reinforce.workers.rollout_worker import RolloutReport
 from reinforce.workers.tickets import Purpose, Ticket, draw_tickets
 
@@ -138,7 +139,8 @@ def in_words(evaluation: dict[str, Any]) -> str:
     """Return the metrics of an evaluation in ``summary.json`` in words; "" if none."""
     counts = evaluation.get("metric_episodes", {})
     return ", ".join(
-        f"{name} {number(mean)}" + (f" (in {counts[name]} episodes)" if name in counts else "")
+        f"{name} {number(mean)}"
+        + (f" (in {counted(counts[name], 'episode')})" if name in counts else "")
         for name, mean in evaluation.get("metrics", {}).items()
     )
 
@@ -170,7 +172,8 @@ class Evaluator:
             given = ", ".join(evaluations.deciding.metrics)
             raise MissingMetricError(
                 f"stop.target_metric = {self._config.stop.target_metric!r}: none of the "
-                f"{evaluations.deciding.episodes} episodes of the first evaluation has it in info; "
+                f"{counted(evaluations.deciding.episodes, 'episode')} of the first evaluation "
+                "has it in info; "
                 "let the environment put it there, as a number, when an episode ends"
                 + (f", or choose one that it reports: {given}" if given else "")
             )

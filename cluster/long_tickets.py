@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.waiting import WaitReports
+from reinforce.configs.plurals import counted
 from reinforce.workers.episode_limits import MAX_STEPS_WITHOUT_LIMIT
 from reinforce.workers.tickets import Purpose, Ticket
 
@@ -39,7 +40,8 @@ class LongTicket:
             what = f"has been played for {self.seconds:.0f} s and has not returned"
         else:
             what = (
-                f"has played {self.num_steps:,} steps in one episode, for {self.seconds:.0f} s, "
+                f"has played {counted(self.num_steps, 'step')} in one episode, for "
+                f"{self.seconds:.0f} s, "
                 "and has not ended"
             )
         cut = (

@@ -28,10 +28,12 @@ from reinforce.cluster.run_store.checkpoints import (
     CheckpointReader,
     Checkpoints,
 )
+from reinforce.cluster.run_store.chosen_version import chosen_version
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.stored_environment import read_environment
 from reinforce.cluster.run_store.tracking_state import read_tracking_state
 from reinforce.cluster.run_store.trust import CHECKPOINTS, is_known, require_trust
+from reinforce.cluster.run_store.version_names import place_and_version
 from reinforce.cluster.zoo.names import ZOO, find_agent
 from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
@@ -48,7 +50,6 @@ _IN_MLFLOW = ("models:/", "runs:/")
 _NO_PLACE = (*_IN_MLFLOW, ZOO)
 _REGISTERED = re.compile(r"(models:/[^/@]+)[@/]([^/@]+)")
 _OF_RUN = re.compile(r"(runs:/[^/]+/(?:best|last))(?:-update-(\d+))?")
-_WHICH = re.compile(r"(.+)@(best|\d+)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,12 +125,10 @@ def names_the_same(noted: str, source: str) -> bool:
 
 def _split(source: str) -> tuple[str, str]:
     """Return the place that a name means, and the selector of a version."""
-    names = (_REGISTERED, _OF_RUN) if source.startswith(_IN_MLFLOW) else (_WHICH,)
-    found = next(filter(None, (name.fullmatch(source) for name in names)), None)
-    if found is None or (found.re is _WHICH and Path(source).is_dir()):
-        where, which = source, ""
-    else:
-        where, which = found[1], found[2] or ""
+    if source.startswith(_IN_MLFLOW):
+        found = _REGISTERED.fullmatch(source) or _OF_RUN.fullmatch(source)
+        return (found[1], found[2] or "") if found else (source, "")
+    where, which = place_and_version(source)
     is_local = "://" not in where and not where.startswith(_NO_PLACE)
     return (str(Path(where).absolute()) if is_local else where), which
 
@@ -149,7 +148,7 @@ def _find(source: str, setting: str, tracking: TrackingConfig, *, trust: bool) -
         folder, _, name = file.rpartition("/")
         return self_contained(where, CheckpointReader(folder, setting).read(name))
     if "://" in where or _has_checkpoints(where):
-        checkpoint = _chosen(CheckpointReader(where, setting), which)
+        checkpoint = chosen_version(CheckpointReader(where, setting), which)
         return self_contained(f"{where}@{checkpoint.learner.version}", checkpoint)
     return _of_run(RunDirectory.open(Path(where)), which, trust=trust)
 
@@ -160,7 +159,7 @@ def _of_run(run: RunDirectory, which: str, *, trust: bool) -> StoredPolicy:
     require_trust(run, config, CHECKPOINTS, trust=trust, way_out=once)
     # Which MLflow run follows may be known only since the checkpoint was written.
     tracking_state = read_tracking_state(run.tracking_file)
-    checkpoint = replace(_chosen(Checkpoints(run, config), which), tracking=tracking_state)
+    checkpoint = replace(chosen_version(Checkpoints(run, config), which), tracking=tracking_state)
     spec = read_environment(run.environment_file)
     return StoredPolicy(
         *(f"{run.path}@{checkpoint.learner.version}", checkpoint, config, spec),
@@ -184,28 +183,6 @@ def _file_in(where: str, setting: str = "path") -> str | None:
 
 def _has_checkpoints(where: str) -> bool:
     return next(Path(where).glob("update-*.safetensors"), None) is not None
-
-
-def _chosen(checkpoints: CheckpointReader, which: str) -> Checkpoint:
-    """Return the newest checkpoint, the best, or that of an update.
-
-    An update whose checkpoint was removed may still be the best one.
-    """
-    if not which:
-        found = checkpoints.newest(lambda text: None)
-    elif which.isdigit() and int(which) in checkpoints.versions():
-        found = checkpoints.load(int(which))
-    else:
-        best = checkpoints.best()
-        is_meant = best is not None and which in ("best", str(best.learner.version))
-        found = best if is_meant else None
-    if found is None:
-        there = ", ".join(map(str, checkpoints.versions())) or "none"
-        raise UsageError(
-            f"there is no such checkpoint in {checkpoints.location} (there are those after update: "
-            f"{there}); give only the place, or add @best or @UPDATE"
-        )
-    return found
 
 
 def self_contained(source: str, checkpoint: Checkpoint) -> StoredPolicy:

@@ -29,6 +29,7 @@ from reinforce.cluster.run_store.trust import note_own
 from reinforce.cluster.warm_start import first_state, start_of, with_own_start, with_start_noted
 from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
+from reinforce.configs.plurals import counted
 from reinforce.configs.quoting import shown
 from reinforce.configs.regular_files import open_regular_file
 from reinforce.learner.policies.trajectories import Trajectories
@@ -92,12 +93,13 @@ def pretrain_run(
             "run.start_from_optimizer = True has no effect on pretraining, which uses a fresh "
             "optimizer: leave it out"
         )
-    arrays = data if isinstance(data, Mapping) else _read(Path(data))
-    arrays = {name: arrays[name] for name in arrays if name.partition("/")[0] in ARRAYS}
+    arrays, unread = _sorted(data) if isinstance(data, Mapping) else _read(Path(data))
     spec = check_environment(config, console)
     config = with_start_noted(config, spec)
     about = {"start_from": start_of(config), "data_sha256": arrays_sha256(arrays), **asdict(fit)}
-    pairs = trajectories_of(arrays, spec)
+    pairs = trajectories_of(arrays, spec, unread)
+    if unread:
+        console.say(f"arrays that are not used: {', '.join(map(shown, unread))}", "dim")
     run = new_run_directory(config)
     try:
         with Journal(run.journal_file):  # empty, and while it is open the run is going on
@@ -126,8 +128,19 @@ def pretrain_run(
     return run
 
 
-def _read(file: Path) -> dict[str, NDArray[Any]]:
-    """Return the relevant arrays of an ``.npz`` file; NumPy refuses objects.
+def _sorted(
+    data: Mapping[str, NDArray[Any]],
+) -> tuple[dict[str, NDArray[Any]], list[str]]:
+    """Return the relevant arrays, which are read now, and the names of the others."""
+    wanted = {name: name.partition("/")[0] in ARRAYS for name in data}
+    arrays = {name: data[name] for name, is_wanted in wanted.items() if is_wanted}
+    return arrays, [name for name, is_wanted in wanted.items() if not is_wanted]
+
+
+def _read(file: Path) -> tuple[dict[str, NDArray[Any]], list[str]]:
+    """Return the relevant arrays of an ``.npz`` file, and the names of the others.
+
+    NumPy refuses objects.
 
     Raises:
         ConfigError: It is not such a file, or cannot be read.
@@ -135,8 +148,7 @@ def _read(file: Path) -> dict[str, NDArray[Any]]:
     try:
         with open_regular_file(file) as opened, np.load(opened) as archive:
             if isinstance(archive, NpzFile):
-                wanted = [name for name in archive.files if name.partition("/")[0] in ARRAYS]
-                return {name: archive[name] for name in wanted}
+                return _sorted(archive)
         reason = "it is not a NumPy .npz file"
     except (ValueError, EOFError, MemoryError, LookupError, TypeError) as error:
         reason = f"it is not an .npz file of plain arrays ({error})"
@@ -157,7 +169,8 @@ def _fitted(
     start = first_state(config, spec)
     imitation = Imitation(config.learner, architecture, seed, learned, start)
     console.say(
-        f"{learned.num_steps:,} steps in {learned.num_episodes:,} episodes for training, "
+        f"{counted(learned.num_steps, 'step')} in {counted(learned.num_episodes, 'episode')} for "
+        "training, "
         f"{judge.num_steps:,} held out; before: {imitation.likelihood(judge)}"
     )
     _run_epochs(imitation, learned, judge, fit, console)

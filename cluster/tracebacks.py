@@ -3,6 +3,7 @@
 import re
 from functools import cache
 
+from reinforce.configs.plurals import counted
 from reinforce.configs.user_code import is_the_users
 
 _CALL = r'  File "(?P<file>[^"\n]+)", line \d+, in .*\n(?:    .*\n)*'
@@ -30,7 +31,7 @@ def folded(message: str) -> str:
     text = _CALLS.sub(fold, message)
     if not num_left_out:
         return text
-    calls = "1 call" if num_left_out == 1 else f"{num_left_out} calls"
+    calls = counted(num_left_out, "call")
     return f"{text}\n{calls} of libraries and of this program left out; --traceback full shows all"
 
 

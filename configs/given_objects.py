@@ -13,7 +13,7 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-from reinforce.configs.user_code import hidden_by, import_of
+from reinforce.configs.user_code import hidden_by, import_of, names_meant
 
 PREFIX = "python:"
 
@@ -71,7 +71,7 @@ def imported(name: str) -> Any:
     try:
         return getattr(import_of(module, attribute), attribute)
     except AttributeError as error:
-        hint = hidden_by(module)
+        hint = hidden_by(module) or names_meant(module, attribute)
         raise (AttributeError(f"{error}{hint}") if hint else error) from None
 
 

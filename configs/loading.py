@@ -11,7 +11,7 @@ from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError, suggestion
 from reinforce.configs.quoting import shown
 from reinforce.configs.regular_files import read_regular_file
-from reinforce.configs.synonyms import setting_meant
+from reinforce.configs.synonyms import meaning
 
 _PRESETS = Path(__file__).parent / "presets"
 
@@ -97,8 +97,8 @@ def overlaid(sections: Mapping[str, Any], overrides: Mapping[str, Any]) -> Confi
                 "write settings as 'learner.learning_rate', with one of the sections "
                 f"{', '.join(Config.model_fields)}"
             )
-            meant = setting_meant(name)
-            hint = f"did you mean {meant!r}?" if meant else form
+            meant = meaning(name)
+            hint = meant.answer() if meant else form
             raise ConfigError(f"there is no setting {name!r}; {hint}")
         given = merged.get(section) or {}
         merged[section] = {**given, field: value} if isinstance(given, Mapping) else given

@@ -31,6 +31,13 @@ def flat(sections: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
+def differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return (one, other) of each setting that differs; None where one of them has no such."""
+    names = dict.fromkeys((*one, *other))
+    pairs = {name: (one.get(name), other.get(name)) for name in names}
+    return {name: (a, b) for name, (a, b) in pairs.items() if a != b}
+
+
 def role_of(name: str) -> Role:
     """Return what the setting ``section.field`` is for."""
     section, _, field = name.partition(".")
@@ -57,8 +64,7 @@ def changes_between(
     Raises:
         ConfigError: A setting differs that a run keeps to its end.
     """
-    was, becomes = flat(old.model_dump(mode="json")), flat(new.model_dump(mode="json"))
-    changes = {name: (was[name], becomes[name]) for name in was if was[name] != becomes[name]}
+    changes = differing(flat(old.model_dump(mode="json")), flat(new.model_dump(mode="json")))
     for name, (before, after) in without_secrets(changes).items():
         role = role_of(name)
         refused = f"{name} = {shown(after)} cannot be changed in a run that began with "

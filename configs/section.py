@@ -17,7 +17,8 @@ from pydantic_core import ErrorDetails
 
 from reinforce.configs.errors import ConfigError
 from reinforce.configs.quoting import shown
-from reinforce.configs.synonyms import setting_suggestion
+from reinforce.configs.synonyms import meaning, setting_suggestion
+from reinforce.configs.whole_numbers import as_whole, takes_integers
 
 _KINDS = {
     "bool": "true or false",
@@ -89,7 +90,7 @@ class Section(BaseModel):
     def _explain(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         faults: dict[str, str] = {}
         if isinstance(values, dict):
-            given = {name: cls._none_as_none(name, value) for name, value in values.items()}
+            given = {name: cls._as_written(name, value) for name, value in values.items()}
             faults = {name: str(error) for name, error in cls._wrong_sections(given)}
             values = {name: value for name, value in given.items() if name not in faults}
         sentences = list(faults.values())
@@ -119,11 +120,14 @@ class Section(BaseModel):
         yield from ()
 
     @classmethod
-    def _none_as_none(cls, name: Any, value: Any) -> Any:
-        """Accept ``None``, the word in every description; YAML itself writes ``null``."""
+    def _as_written(cls, name: Any, value: Any) -> Any:
+        """Accept ``None`` as descriptions write it (in YAML it is ``null``), and ``1e6``."""
         field = cls.model_fields.get(name)
-        takes_none = field is not None and NoneType in get_args(field.annotation)
-        return None if value == "None" and takes_none else value
+        if field is None:
+            return value
+        if value == "None" and NoneType in get_args(field.annotation):
+            return None
+        return as_whole(value) if takes_integers(field.annotation) else value
 
     @classmethod
     def _sentences(cls, errors: list[ErrorDetails]) -> Iterator[str]:
@@ -156,14 +160,14 @@ class Section(BaseModel):
             keys = f"the keys of {cls._where()} are: {', '.join(cls.model_fields)}"
             return f"unknown key {shown(path)}; {cls._near(error) or keys}"
         if not error["loc"]:
-            return (
-                f"{path or 'the configuration'} = {shown(error['input'])} is not a mapping of keys"
-            )
+            what, meant = path or "the configuration", meaning(path)
+            fault = f"{what} = {shown(error['input'])} is not a mapping of keys"
+            return f"{fault}; {meant.answer()}" if meant else fault
         field = cls.model_fields.get(str(error["loc"][0]))
-        meaning = f"\n  {path}: {field.description}" if field and field.description else ""
+        description = f"\n  {path}: {field.description}" if field and field.description else ""
         if error["type"] == "missing" and len(error["loc"]) == 1:
-            return f"{path} is missing{meaning}"
-        return f"{path} = {shown(error['input'])} is refused: it {_rule(errors)}{meaning}"
+            return f"{path} is missing{description}"
+        return f"{path} = {shown(error['input'])} is refused: it {_rule(errors)}{description}"
 
 
 def _rule(errors: list[ErrorDetails]) -> str:

@@ -11,9 +11,10 @@ from pydantic import Field, field_validator, model_validator
 from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
 from reinforce.configs.loading import is_path, load_config, parse_mapping, read_file
+from reinforce.configs.plurals import counted
 from reinforce.configs.quoting import shown
 from reinforce.configs.section import Section
-from reinforce.configs.synonyms import setting_meant, setting_suggestion
+from reinforce.configs.synonyms import meaning, setting_suggestion
 
 _SECTIONS: dict[str, type[Section]] = {
     name: field.annotation
@@ -157,7 +158,8 @@ class SweepConfig(Section):
             raise ConfigError(f"sweep.seeds = {shown(self.seeds)}: list each seed once")
         if self.num_trials * len(self.seeds) > MAX_RUNS:
             raise ConfigError(
-                f"{self.num_trials:,} trials with {len(self.seeds):,} seeds each are more than the "
+                f"{counted(self.num_trials, 'trial')} with {counted(len(self.seeds), 'seed')} "
+                "each are more than the "
                 f"{MAX_RUNS:,} runs that a sweep may have; try fewer choices, or method: random"
             )
         return self
@@ -265,7 +267,7 @@ def _tried(name: str, values: Any) -> list[Any] | Range:
 
 
 def _way_out(name: str) -> str:
-    if setting_meant(name) == "run.seed":
+    if meaning(name) == meaning("seed"):
         return "`seeds` lists the seeds"
     names = [
         f"{section}.{field}" for section in _SECTIONS for field in _SECTIONS[section].model_fields

@@ -4,14 +4,18 @@ import importlib
 import os
 import sys
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
+
+from reinforce.configs.errors import suggestion
 
 _OURS = tuple(
     f"{(Path(__file__).parents[1] / folder).resolve()}{os.sep}"
     for folder in ("configs", "learner", "workers", "cluster")
 )
 _STANDARD_LIBRARY = f"{Path(os.__file__).resolve().parent}{os.sep}"
+_MOST_NAMES = 10
 _PACKAGES = ("site-packages", "dist-packages")
 
 
@@ -61,6 +65,30 @@ def hidden_by(module: str) -> str:
     if str(own.resolve()) == _resolved(found):
         return ""
     return f"; {module} was imported from {found}: give your own module another name"
+
+
+def names_meant(module: str, name: str, others: Iterable[str] = ()) -> str:
+    """Return which classes and functions of an imported module a missing name may mean.
+
+    To follow an error: the names that are near, or else those that the module defines.
+
+    Args:
+        module: The module.
+        name: What it does not have.
+        others: More names that could have been meant.
+    """
+    found = vars(sys.modules[module]) if module in sys.modules else {}
+    known = [each for each, value in found.items() if callable(value)]
+    near = suggestion(name, [*known, *others])
+    if near:
+        return f"; {near}"
+    own = [
+        each
+        for each in known
+        if not each.startswith("_")
+        and f"{getattr(found[each], '__module__', '')}.".startswith(f"{module}.")
+    ]
+    return f"; {module} has {', '.join(own[:_MOST_NAMES])}" if own else ""
 
 
 def is_the_users(file: str) -> bool:

@@ -21,6 +21,7 @@ import numpy as np
 
 from reinforce.cluster.errors import UsageError
 from reinforce.configs.quoting import shown
+from reinforce.configs.whole_numbers import as_whole
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -94,6 +95,8 @@ def _found(name: str, value: Any, annotation: Any, fits: Callable[[Any], bool] |
         return value
     if isinstance(value, np.generic):
         value = value.item()
+    if isinstance(value, float) and not fits(value):
+        value = as_whole(value)  # 1e6, which is a float in Python
     if not fits(value):
         raise UsageError(f"{name} = {shown(value)}: give {_words(annotation)}")
     return value

@@ -70,7 +70,7 @@ class Run(SavedPolicy):
 
     @property
     def status(self) -> str:
-        """``finished``, ``interrupted``, ``failed``, ``running``, or ``killed`` without a word."""
+        """``finished``, ``interrupted``, ``failed``, ``running``, or ``killed`` (no summary)."""
         if "status" in self.summary:
             return str(self.summary["status"])
         return "running" if is_being_written(self._directory.journal_file) else "killed"

@@ -17,6 +17,7 @@ from reinforce.cluster.export.trained_policy import TrainedPolicy
 from reinforce.cluster.number_format import mean_and_interval, number
 from reinforce.cluster.policy_sources import StoredPolicy
 from reinforce.configs.config import Config
+from reinforce.configs.plurals import counted
 from reinforce.policy import Policy
 
 
@@ -85,7 +86,7 @@ class EvaluationResult:
         said = [f"mean return {mean_and_interval(self.mean, *self.interval)}"]
         means = {name: float(np.nanmean(values)) for name, values in self.metrics.items()}
         said += [f"{name} {number(mean)}" for name, mean in means.items()]
-        return f"<{', '.join(said)} over {self.episodes} episodes, update {self.update}>"
+        return f"<{', '.join(said)} over {counted(self.episodes, 'episode')}, update {self.update}>"
 
 
 class SavedPolicy:

@@ -1,6 +1,8 @@
 """The documents: where they link to and what they name exists."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,16 +21,21 @@ PATH = re.compile(rf"`((?:{FOLDERS}/[\w./-]+|test_\w+)\.\w+|{FOLDERS}/(?:[\w.-]+
 MODULE = re.compile(r"`reinforce\.([a-z_.]+)`|-m reinforce\.([a-z_.]+)")
 
 
+def prose(document):
+    """Return the text without blocks of code, whose comments are no headings."""
+    return re.sub(r"^```.*?^```", "", document.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
 def anchors(document):
     """Return what GitHub makes of the headings."""
-    headings = re.findall(r"^#+ (.*)$", document.read_text(), re.MULTILINE)
+    headings = re.findall(r"^#+ (.*)$", prose(document), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_somewhere(document):
     broken = []
-    for target, anchor in LINK.findall(document.read_text()):
+    for target, anchor in LINK.findall(prose(document)):
         place = document.parent / target if target else document
         if place in MADE_BY_THE_SITE:
             continue
@@ -66,6 +73,37 @@ def test_every_decision_is_in_the_index():
     listed = rows.findall((folder / "README.md").read_text())
 
     assert listed == sorted(path.name for path in folder.glob("0*.md"))
+
+
+SITE = {
+    "index.html": '<a href="tools/#here">to</a> <img src="images/a.png"> <a href="https://x.y/#z">',
+    "tools/index.html": '<h2 id="here">Here</h2> <a href="..">up</a> <a href="#here">down</a>',
+    "images/a.png": "",
+}
+BROKEN = {
+    "a page": '<a href="none/">',
+    "an anchor of the page": '<a href="#none">',
+    "an anchor of another page": '<a href="tools/#none">',
+    "an image": '<img src="images/none.png">',
+    "a file outside": '<a href="../outside.md">',
+}
+
+
+@pytest.mark.parametrize("case", [None, *BROKEN])
+def test_the_built_site_is_searched_for_links_anchors_and_images_that_lead_nowhere(case, tmp_path):
+    (tmp_path / "outside.md").write_text("")
+    for name, text in SITE.items():
+        (tmp_path / "site" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "site" / name).write_text(text)
+    with (tmp_path / "site" / "index.html").open("a") as page:
+        page.write(BROKEN.get(case, ""))
+    check = [sys.executable, ROOT / "docs" / "site" / "check_links.py", tmp_path / "site"]
+
+    found = subprocess.run(check, check=False, capture_output=True, text=True)
+
+    lines = found.stderr.splitlines()[1:]
+    assert lines == ([f"index.html: {BROKEN[case].split(chr(34))[1]}"] if case else [])
+    assert found.returncode == bool(case)
 
 
 def test_the_reference_has_all_that_python_offers():

@@ -5,6 +5,7 @@ The list holds what reviewers found in this project. Decisions are history and s
 
 import ast
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,31 @@ def test_messages_and_docstrings_do_too():
                 if node.value.startswith("Of "):
                     wrong.append("begins with 'Of': name the thing")
                 found += [f"{module.relative_to(ROOT)}, line {node.lineno}: {it}" for it in wrong]
+
+    assert found == []
+
+
+COUNTED = re.compile(r" (?:updates|episodes|steps|workers|trials|seeds|nodes|files|lines)\b(?!/)")
+
+
+def is_count(value):
+    """Return whether a value in an f-string may be 1: it is neither a constant nor a fraction."""
+    if not isinstance(value, ast.FormattedValue):
+        return False
+    name = ast.unparse(value.value).rpartition(".")[2].strip("_")
+    form = ast.unparse(value.format_spec) if value.format_spec else ""
+    return not name.isupper() and "." not in form
+
+
+def test_numbers_of_things_have_a_singular():
+    """``{number} updates`` says "1 updates" now and then: ``configs.plurals.counted`` does not."""
+    found = []
+    for module in MODULES:
+        for node in ast.walk(ast.parse(module.read_text())):
+            for value, text in pairwise(node.values if isinstance(node, ast.JoinedStr) else ()):
+                is_text = isinstance(text, ast.Constant) and COUNTED.match(text.value)
+                if is_text and is_count(value):
+                    found.append(f"{module.relative_to(ROOT)}, line {text.lineno}: {text.value!r}")
 
     assert found == []
 

@@ -10,13 +10,13 @@ The arrays by name, n pairs each, in the environment's own format:
   it, each pair stands alone, and no policy with a memory can learn from them
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reinforce.configs.errors import ConfigError
+from reinforce.configs.errors import ConfigError, suggestion
 from reinforce.learner.policies.spaces import ActionLeaf, ObservationLeaf, Path
 from reinforce.learner.policies.trajectories import Trajectories
 from reinforce.workers.environment import EnvironmentSpec
@@ -40,16 +40,20 @@ class UnsuitableDataError(ConfigError):
     """Data that does not fit the spaces; the message names the array, the row and the value."""
 
 
-def trajectories_of(arrays: Mapping[str, NDArray[Any]], spec: EnvironmentSpec) -> Trajectories:
+def trajectories_of(
+    arrays: Mapping[str, NDArray[Any]], spec: EnvironmentSpec, unread: Collection[str] = ()
+) -> Trajectories:
     """Return a dataset as trajectories without rewards.
 
     Args:
         arrays: By name, as above; others are ignored.
         spec: The policy's observations and actions.
+        unread: Names of the dataset's other arrays, one of which may be misspelled.
 
     Raises:
         UnsuitableDataError: Something is missing, or does not fit the spaces.
     """
+    _require_names([*arrays, *unread], spec)
     num = len(_array(arrays, _name(OBSERVATIONS, spec.observation.leaves[0].path)))
     seen = {leaf.path: _observed(arrays, leaf, num) for leaf in spec.observation.leaves}
     rows = spec.observation.empty(num)
@@ -82,10 +86,31 @@ def _name(part: str, path: Path) -> str:
     return "/".join(map(str, (part, *path)))
 
 
+def _require_names(names: Collection[str], spec: EnvironmentSpec) -> None:
+    """Refuse a dataset without a needed array, or with one that is misspelled."""
+    needed = [
+        *(_name(OBSERVATIONS, leaf.path) for leaf in spec.observation.leaves),
+        *(_name(ACTIONS, leaf.path) for leaf in spec.action.leaves),
+        *([_name_of_masks(spec)] if spec.action_mask else []),
+    ]
+    absent = [name for name in needed if name not in names]
+    if absent:
+        there, all_needed = (", ".join(map(repr, each)) or "none" for each in (names, needed))
+        raise UnsuitableDataError(
+            f"the data has no array {' or '.join(map(repr, absent))}; there are: {there}; needed "
+            f"are: {all_needed}"
+        )
+    for name in names:
+        near = suggestion(name, {LENGTHS} - {*names}, cutoff=0.85)
+        if near:
+            raise UnsuitableDataError(f"the array {name!r} would not be used; {near}")
+
+
+def _name_of_masks(spec: EnvironmentSpec) -> str:
+    return MASKS if spec.action_mask == "info" else f"{OBSERVATIONS}/{MASK_KEY}"
+
+
 def _array(arrays: Mapping[str, NDArray[Any]], name: str) -> NDArray[Any]:
-    if name not in arrays:
-        there = ", ".join(map(repr, arrays)) or "none"
-        raise UnsuitableDataError(f"the data has no array {name!r}; there are: {there}")
     array = np.asarray(arrays[name])
     if array.dtype.kind not in "biuf" or array.ndim == 0 or len(array) == 0:
         raise UnsuitableDataError(
@@ -184,8 +209,7 @@ def _masks(
     """Return [num, num_choices] the masks, after checking that each action is allowed."""
     if spec.action_mask is None:
         return None
-    in_info = spec.action_mask == "info"
-    name = MASKS if in_info else f"{OBSERVATIONS}/{MASK_KEY}"
+    name = _name_of_masks(spec)
     masks = _rows(arrays, name, (len(actions), spec.action.num_choices)).astype(np.bool_)
     chosen = actions.reshape(len(actions), -1) + np.array(spec.action.choice_starts)
     is_allowed = np.take_along_axis(masks, chosen, axis=1)

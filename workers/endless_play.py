@@ -13,6 +13,7 @@ import gymnasium
 import numpy as np
 
 from reinforce.configs.config import Config
+from reinforce.configs.plurals import counted
 from reinforce.learner.make_policy import make_policy
 from reinforce.learner.policies.policy import Policy
 from reinforce.learner.policies.weights import Weights
@@ -93,7 +94,8 @@ def find_ignored_limit(config: Config, spec: EnvironmentSpec) -> list[str]:
             )
             if not ended and len(digests) > limit:
                 return [
-                    f"{name} does not end an episode after {limit:,} steps, its time limit, and "
+                    f"{name} does not end an episode after {counted(limit, 'step')}, its time "
+                    "limit, and "
                     "may play forever. Evaluations cut such episodes, training does not: set "
                     "environment.use_vector_implementation to false"
                 ]

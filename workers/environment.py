@@ -4,10 +4,8 @@ Unsuitable ones are refused with the reason and the way out.
 """
 
 import importlib
-import re
-import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -16,14 +14,15 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import VectorEnv
 
-from reinforce.configs.errors import ReinforceError, suggestion
+from reinforce.configs.errors import ReinforceError
 from reinforce.configs.experiment import EnvironmentConfig, WrapperConfig
 from reinforce.configs.given_objects import given
 from reinforce.configs.secret_names import without_secrets
-from reinforce.configs.user_code import described, hidden_by, import_of
+from reinforce.configs.user_code import described, hidden_by, import_of, names_meant
 from reinforce.learner.policies.spaces import ActionLayout, ObservationLayout
 from reinforce.workers.closing import Closing
 from reinforce.workers.mask_method import with_masks_in_info
+from reinforce.workers.meant_environment import environments_meant
 from reinforce.workers.placement import ALONE, Placement
 from reinforce.workers.spaces import (
     MASK_KEY,
@@ -246,7 +245,7 @@ def _registration(config: EnvironmentConfig) -> EnvSpec:
             reason = str(error).partition(" Did you mean: ")[0]
             raise UnsuitableEnvironmentError(
                 f"environment.id = {config.id!r} does not exist here ({reason})"
-                f"{hidden_by(module_name) or _near(name, _known_names(module_name))}"
+                f"{hidden_by(module_name) or environments_meant(config.id)}"
                 f"{_missing_extra(error)}"
             ) from None
 
@@ -260,25 +259,6 @@ def _placed_kwargs(
     """Return the arguments of a constructor; the user's take precedence."""
     given = {**registration.kwargs, **config.kwargs}
     return {**placement.asked_by(entry_point, given), **config.kwargs}
-
-
-def _known_names(module_name: str) -> list[str]:
-    """Return names that could have been meant: any id, or those of a module or its package."""
-    if not module_name:
-        return list(gymnasium.registry)
-    found = vars(sys.modules[module_name]) if module_name in sys.modules else {}
-    names = [name for name, value in found.items() if callable(value)]
-    for name, spec in gymnasium.registry.items():
-        entry = spec.entry_point
-        path = entry if isinstance(entry, str) else getattr(entry, "__module__", "")
-        if re.split("[.:]", path)[0] == module_name.partition(".")[0]:  # of the same package
-            names.append(name)
-    return names
-
-
-def _near(name: str, known: Iterable[str]) -> str:
-    near = suggestion(name, known)
-    return f"; {near}" if near else ""
 
 
 def _require_spaces(config: EnvironmentConfig, environment: gymnasium.Env[Any, Any]) -> None:
@@ -343,7 +323,7 @@ def _wrapper_class(name: str) -> Any:
             raise UnsuitableEnvironmentError(
                 f"environment.wrappers: {name!r} is neither in gymnasium.wrappers, nor your own "
                 f"module:Class, nor one of {', '.join(_OWN_WRAPPERS)} ({error})"
-                f"{hidden_by(module) or _near(name, known)}"
+                f"{hidden_by(module) or names_meant(module, attribute, () if module else known)}"
                 f"{_missing_extra(error)}"
             ) from None
     for parent in getattr(found, "__mro__", ()):

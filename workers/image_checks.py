@@ -2,6 +2,7 @@
 
 from reinforce.configs.config import Config
 from reinforce.configs.learning import Channels
+from reinforce.configs.plurals import counted
 from reinforce.learner.policies.architecture import (
     PolicyArchitecture,
     channels_are_last,
@@ -48,7 +49,7 @@ def _convolved(config: Config, layout: ObservationLayout) -> tuple[ObservationLe
 
 def _image_size(leaf: ObservationLeaf, channels: Channels | None) -> str:
     count, height, width = image_size(leaf.shape, channels)
-    return f"{count} channel{'s' * (count > 1)} of {height} x {width} pixels"
+    return f"{counted(count, 'channel')} of {height} x {width} pixels"
 
 
 def dim_images(layout: ObservationLayout, rollouts: list[RandomRollout]) -> list[str]:

@@ -16,6 +16,7 @@ import gymnasium
 
 from reinforce.configs.config import Config
 from reinforce.configs.experiment import EnvironmentConfig
+from reinforce.configs.plurals import counted
 from reinforce.learner.make_policy import make_policy
 from reinforce.workers.closing import Closing
 from reinforce.workers.endless_play import find_endless_play, find_ignored_limit
@@ -162,7 +163,8 @@ def _require_an_end(environment: gymnasium.Env[Any, Any], spec: EnvironmentSpec)
     )
     if not rollout.ended:
         raise EnvironmentFaultError(
-            f"an episode of random actions did not end within {rollout.num_steps} steps, and no "
+            "an episode of random actions did not end within "
+            f"{counted(rollout.num_steps, 'step')}, and no "
             "time limit is set; REINFORCE learns from whole episodes: set "
             "environment.max_episode_steps"
         )

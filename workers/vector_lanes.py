@@ -13,6 +13,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 
 from reinforce.configs.experiment import EnvironmentConfig
+from reinforce.configs.plurals import counted
 from reinforce.learner.policies.distributions import Masks, make_distribution, masked
 from reinforce.learner.policies.policy import Policy
 from reinforce.learner.policies.trajectories import Trajectories
@@ -209,7 +210,8 @@ class VectorLanes:
 def _place(ticket: Ticket, first: int, count: int, builder: TrajectoryBuilder) -> str:
     episodes = range(first, first + count)
     return (
-        f"This was after {max(map(builder.num_steps_of, episodes))} steps of the episodes {first} "
+        f"This was after {counted(max(map(builder.num_steps_of, episodes)), 'step')} of the "
+        f"episodes {first} "
         f"to {episodes[-1]} of ticket {ticket}, which the vector implementation of the environment "
         f"plays together, begun with reset(seed={environment_seed(ticket.episode_seeds[first])})."
     )

@@ -16,6 +16,7 @@ from reinforce.cluster.run_store.summary import PRETRAINED, read_summary
 from reinforce.cluster.run_store.trial_limit import with_own_limit
 from reinforce.configs.config import Config
 from reinforce.configs.loading import load_config
+from reinforce.configs.plurals import counted
 from reinforce.configs.roles import decides_the_result, flat
 
 TRAINING_RETURN = "rollout/return_mean"
@@ -54,11 +55,13 @@ class RunHistory:
         settings: Every setting as ``section.key``, in words.
         metrics: By metric, (x, value) in order of training; x is environment steps unless requested
             otherwise.
+        recorded: Names in the journal of all metrics that it has.
     """
 
     name: str
     settings: Mapping[str, str]
     metrics: Mapping[str, Points]
+    recorded: frozenset[str] = frozenset()
 
     @property
     def score(self) -> float | None:
@@ -95,7 +98,9 @@ def history_of(path: Path, metric: str = TRAINING_RETURN, x_axis: XAxis = "steps
     """
     run = RunDirectory.open(path)
     metrics: dict[str, list[tuple[float, float]]] = {name: [] for name in (*CURVES, SCORE, metric)}
+    recorded: set[str] = set()
     for entry in read_entries(run.journal_file):
+        recorded |= entry.metrics.keys()
         for name in metrics.keys() & entry.metrics.keys():
             metrics[name].append((getattr(entry, _X_FIELDS[x_axis]), entry.metrics[name]))
     if not any(metrics.values()):
@@ -107,7 +112,7 @@ def history_of(path: Path, metric: str = TRAINING_RETURN, x_axis: XAxis = "steps
             )
         raise UsageError(f"{run.journal_file} has no update yet: there is nothing to compare")
     config = with_own_limit(run, load_config(str(run.config_file)))
-    return RunHistory(run.name, settings_of(config), metrics)
+    return RunHistory(run.name, settings_of(config), metrics, frozenset(recorded))
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,7 +200,7 @@ def _labels(configurations: Sequence[Mapping[str, str]]) -> list[str]:
         named, num_others = _telling_apart(by_environment[environment])
         words = [f"{name} {each[name]}" for name in named]
         if num_others:
-            words.append(f"{num_others} other setting{'s' * (num_others > 1)}")
+            words.append(f"{counted(num_others, 'other setting')}")
         if len(by_environment) > 1 or not words:
             words.insert(0, environment)
         labels.append(", ".join(words))

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +27,8 @@ from reinforce.cluster.analysis.seed_statistics import (
 )
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.files import write_atomically
+from reinforce.configs.errors import suggestion
+from reinforce.configs.plurals import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -106,12 +108,26 @@ def panels_of(groups: Sequence[Group], options: PictureOptions) -> dict[str, lis
             names = [run.name for run in group.runs]
             curves.append(Line.of(group.label, names, *found, options.statistic))
     if not curves:
+        recorded = {name for group in groups for run in group.runs for name in run.recorded}
         raise UsageError(
             f"no configuration has {options.metric!r} twice in each of its runs, so no curve can "
-            "be drawn; the first line of metrics.jsonl in a run directory shows the available "
-            "metrics"
+            f"be drawn; {_metric_meant(options.metric, recorded)}"
         )
     return {"curve": curves, **({"profile": _profiles(groups)} if options.profile else {})}
+
+
+def _metric_meant(name: str, recorded: Collection[str]) -> str:
+    """Return the metrics that may be meant, with or without their section; or where all are."""
+    if name in recorded:
+        return "each run has only one value of it so far, or some have none"
+    sections = sorted(recorded)
+    after_the_slash = suggestion(name, {each.rpartition("/")[2] for each in sections})
+    near = [each for each in sections if repr(each.rpartition("/")[2]) in after_the_slash]
+    return (
+        suggestion(name, sections)
+        or (f"did you mean {' or '.join(map(repr, near))}?" if near else "")
+        or "the first line of metrics.jsonl in a run directory shows the available metrics"
+    )
 
 
 def _profiles(groups: Sequence[Group]) -> list[Line]:
@@ -160,7 +176,7 @@ def _draw(axes: "Axes", lines: Sequence[Line], *, shows_runs: bool) -> None:
     for number, line in enumerate(lines):
         colour = COLOURS[number % len(COLOURS)]
         dashes = ("-", "--", ":")[number // len(COLOURS) % 3]
-        label = f"{line.group} ({len(line.runs)} seed{'s' * (len(line.runs) > 1)})"
+        label = f"{line.group} ({counted(len(line.runs), 'seed')})"
         axes.plot(line.x, line.value, dashes, color=colour, linewidth=1.8, label=label)
         if line.interval:
             axes.fill_between(line.x, *line.interval, alpha=0.2, color=colour, linewidth=0)

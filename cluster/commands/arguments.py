@@ -25,7 +25,8 @@ from reinforce.configs.errors import ConfigError
 from reinforce.configs.execution import WandbConfig
 from reinforce.configs.experiment import Change, Reduction, WrapperConfig
 from reinforce.configs.loading import is_path, load_config, parse_yaml
-from reinforce.configs.synonyms import setting_meant
+from reinforce.configs.synonyms import meaning
+from reinforce.configs.whole_numbers import as_whole
 from reinforce.workers.misnamed_environment import faults_of_id
 
 RunDir = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN_DIR")]
@@ -118,7 +119,8 @@ class PlayCommand(Command):
     """The policy and the episodes: arguments of all verbs that play with a trained policy.
 
     Attributes:
-        run: A run directory; the run may still be training.
+        run: A run directory; the run may still be training. With @best or @120 after it, another
+            version than the newest: that of the best evaluation, or after update 120.
         seed: Seed of the episodes, >= 0; the same seed gives the same episodes. None: the run's
             seed.
         sampled: Sample actions as in training. Without it, take the most probable ones.
@@ -203,7 +205,7 @@ def _whole_number(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | No
         if takes_none and words == ["None"]:
             return None
         try:
-            return int(words[0])
+            return int(as_whole(words[0]))
         except ValueError:
             rest = " or None" if takes_none else ""
             raise ValueError(f"{words[0]!r} is not an integer{rest}") from None
@@ -313,12 +315,12 @@ def parse_command(verb: str, kind: type[Verb], words: Sequence[str]) -> Verb:
 
 
 def _refuse_synonyms(words: Sequence[str]) -> None:
-    """Raise UsageError for an option by which another library calls a setting of ours."""
+    """Raise UsageError for an option of another library, with ours or why there is none."""
     for word in words:
         option = word.partition("=")[0].removeprefix("--").replace("-", "_")
-        meant = setting_meant(option)
-        if word.startswith("--") and meant not in ("", option):
-            raise UsageError(f"there is no option --{option}; did you mean --{meant}?")
+        meant = meaning(option)
+        if word.startswith("--") and meant and meant.setting != option:
+            raise UsageError(f"there is no option --{option}; {meant.answer('--')}")
 
 
 def _all_refused(

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -95,6 +95,7 @@ class CompareCommand(Command):
 
     def _draw(self, groups: Sequence[Group]) -> None:
         if not (self.plot or self.data):
+            self._require_no_picture()
             return
         options = PictureOptions(
             statistic=self.statistic,
@@ -109,6 +110,16 @@ class CompareCommand(Command):
             write_data(panels, self.data)
         if self.plot:
             draw_comparison(panels, options, self.plot)
+
+    def _require_no_picture(self) -> None:
+        of_pictures = ("metric", "x_axis", "profile", "labels", "title", "size")
+        defaults = {each.name: each.default for each in fields(self)}
+        for name in of_pictures:
+            if getattr(self, name) != defaults[name]:
+                raise UsageError(
+                    f"--{name.replace('_', '-')} is for the curves: add --plot FILE.png or --data "
+                    "FILE.csv; the table compares the final evaluations"
+                )
 
     def _named(self, groups: Sequence[Group]) -> list[Group]:
         if self.labels and len(self.labels) != len(groups):

@@ -16,6 +16,7 @@ from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.run_status import status_of
 from reinforce.cluster.waiting import waiting
 from reinforce.configs.loading import load_config
+from reinforce.configs.plurals import counted
 from reinforce.configs.quoting import command_line
 
 _POLL_S = 0.1
@@ -50,11 +51,11 @@ class RequestCommand(Command):
         return run
 
     def _how_it_ended(self, run: RunDirectory) -> str:
-        """Return words such as "was stopped after update 3", with the command that continues it."""
+        """Return words such as "was interrupted after update 3", and the way to continue it."""
         status = status_of(run.path)
-        verb = "was " * (status.state in ("stopped", "killed")) + status.state
         way_on = f"; `{command_line('resume', self.run)}` continues it"
-        return f"{verb} after update {status.updates}{way_on * (status.state != 'finished')}"
+        ending = f"{status.state_in_words} after update {status.updates}"
+        return f"{ending}{way_on * (status.state != 'finished')}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +87,7 @@ class ScaleCommand(RequestCommand):
     def execute(self) -> int:
         if not 1 <= self.num_workers <= MAX_WORKERS:
             raise UsageError(
-                f"cannot have {self.num_workers} workers; ask for 1 to {MAX_WORKERS:,}"
+                f"cannot have {counted(self.num_workers, 'worker')}; ask for 1 to {MAX_WORKERS:,}"
             )
         config = load_config(str(RunDirectory.open(self.run).config_file))
         if config.cluster.backend == "inline":
@@ -94,7 +95,9 @@ class ScaleCommand(RequestCommand):
                 f"{self.run} runs in one process (cluster.backend inline), so there is nothing to "
                 "scale"
             )
-        answer = f"goes to {self.num_workers} workers within seconds, as far as there is room"
+        answer = (
+            f"goes to {counted(self.num_workers, 'worker')} within seconds, as far as there is room"
+        )
         return self._ask(answer, num_workers=self.num_workers)
 
 
@@ -112,10 +115,10 @@ class StopCommand(RequestCommand):
     timeout_s: float = 120.0
 
     def execute(self) -> int:
-        stopped = self._stop_job(self.address) if self.address else self._stop_run()
+        ending = self._stop_job(self.address) if self.address else self._stop_run()
         deadline_s = time.monotonic() + self.timeout_s
         with waiting(PlainConsole(stderr=True), f"waiting for {self.run} to end"):
-            while not (end := stopped()) and time.monotonic() < deadline_s:
+            while not (end := ending()) and time.monotonic() < deadline_s:
                 time.sleep(_POLL_S)
         console = PlainConsole()
         if not end:
@@ -139,8 +142,9 @@ class StopCommand(RequestCommand):
             RunRequests.take_back_stop(run.control_file)  # it may have ended by itself
             status = status_of(run.path)
             command = command_line("resume", self.run)
-            way_on = f"; `{command}` continues it" * (status.state == "stopped")
-            return f"{status.state} after update {status.updates} ({status.note}){way_on}"
+            way_on = f"; `{command}` continues it" * (status.state == "interrupted")
+            ending = f"{status.state_in_words} after update {status.updates}"
+            return f"{ending} ({status.note}){way_on}"
 
         return end
 

@@ -15,6 +15,7 @@ from reinforce.cluster.export.drawn_steps import Step, drawn_steps
 from reinforce.cluster.export.onnx_graph import check_onnx_support
 from reinforce.cluster.export.onnx_replay import different_steps
 from reinforce.cluster.export.trained_policy import TrainedPolicy
+from reinforce.configs.plurals import counted
 
 _CHECK_TIMEOUT_S = 600.0
 
@@ -29,7 +30,8 @@ class ExportCommand(Command):
     such a class is imported.
 
     Attributes:
-        run: A run directory; the run may still be training.
+        run: A run directory; the run may still be training. With @best or @120 after it, another
+            version than the newest: that of the best evaluation, or after update 120.
         output: Folder to make; it must not exist.
         steps: Random observations for the check, >= 1; they are stored in the bundle.
         best: Take the checkpoint of the best evaluation instead of the newest one.
@@ -92,7 +94,8 @@ def write_checked(bundle: Path, policy: TrainedPolicy, steps: list[Step], *, onn
         different = different_steps(bundle / "policy.onnx", about, steps)
         if different:
             raise ExportError(
-                f"policy.onnx acts differently in {len(different)} of {len(steps)} steps, first in "
+                f"policy.onnx acts differently in {len(different)} of "
+                f"{counted(len(steps), 'step')}, first in "
                 f"step {different[0]}; nothing was exported"
             )
     # Isolated: neither this project nor what surrounds it can help.

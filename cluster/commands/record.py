@@ -53,9 +53,10 @@ class RecordCommand(PlayCommand):
             self.run, best=self.best, trust=self.trust, changes=changes
         ).one_by_one()
         seed = policy.config.run.seed if self.seed is None else self.seed
+        version = "_best" if policy.which == "best" else ""
         for report, films in self._films(policy, seed):
             name = (
-                f"step_{policy.environment_steps:012d}{'_best' * self.best}_seed_{seed}"
+                f"step_{policy.environment_steps:012d}{version}_seed_{seed}"
                 f"_episode_{report.ticket.index}{'_sampled' * self.sampled}"
                 f"_return_{report.episode_returns[0]:.1f}"
             )
@@ -68,7 +69,7 @@ class RecordCommand(PlayCommand):
         """Yield each episode with its films, which are lost unless kept."""
         frames_per_s = frames_per_second(policy.config.environment)
         tickets = policy.tickets(seed, self.episodes, greedy=not self.sampled)
-        run = RunDirectory(self.run)
+        run = RunDirectory(Path(policy.place))
         folder = self.output or run.require_inside(run.videos)
         formats = [MP4, WEBM] if self.webm else [MP4]
         films: list[VideoWriter] = []

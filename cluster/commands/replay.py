@@ -16,6 +16,7 @@ from reinforce.cluster.moments.reconstruction import Reconstruction
 from reinforce.cluster.moments.ticket_replay import PlayedTicket, TicketName, play_ticket
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.summary import read_summary
+from reinforce.configs.plurals import counted
 
 _MAX_NUMBERS = 8
 """Largest observation or action that a row of the table shows; a larger one is described."""
@@ -66,7 +67,7 @@ class ReplayCommand(Command):
 
 def _lines(played: PlayedTicket, summary: dict[str, Any]) -> Iterator[str]:
     report, ticket = played.report, played.report.ticket
-    yield f"ticket {ticket} was played; its {ticket.num_episodes} episodes return"
+    yield f"ticket {ticket} was played; its {counted(ticket.num_episodes, 'episode')} returned"
     yield ", ".join(f"{value:g}" for value in report.episode_returns)
     if report.num_cut:
         yield f"{report.num_cut} did not end and were cut (evaluation.max_episode_steps)"
@@ -100,7 +101,7 @@ def _table(played: PlayedTicket, episode: int) -> Iterator[str]:
             [*(text.rjust(width) for text, width in zip(cells, widths, strict=False)), cells[-1]]
         )
     end = "terminated" if columns["terminated"][rows[-1]] else "truncated"
-    yield f"episode {episode} was {end} after {len(rows)} steps"
+    yield f"episode {episode} was {end} after {counted(len(rows), 'step')}"
 
 
 def _cell(value: Any) -> str:

@@ -39,6 +39,7 @@ from reinforce.cluster.warm_start import with_stored_start
 from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
 from reinforce.configs.loading import load_config, with_overrides
+from reinforce.configs.plurals import counted
 from reinforce.configs.roles import changes_between
 from reinforce.configs.secret_names import without_secrets
 from reinforce.learner.policies.seeds import SEED_SCHEME
@@ -303,7 +304,8 @@ def _refuse_if_its_checkpoints_are_gone(run: RunDirectory, summary: dict[str, An
     """Refuse to start over a run whose summary counts updates, since it had a checkpoint."""
     if summary.get("status") in ("finished", "interrupted") and summary.get("updates") != 0:
         raise RunDirectoryError(
-            f"the checkpoints of the {summary.get('updates')} updates of {run.path} are gone; put "
+            f"the checkpoints of the {counted(summary.get('updates') or 0, 'update')} of "
+            f"{run.path} are gone; put "
             "them back to continue from them, or train a run with another name: starting over "
             "here would overwrite this run's records"
         )

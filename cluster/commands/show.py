@@ -11,6 +11,7 @@ from reinforce.cluster.moments.episode_film import film_episode
 from reinforce.cluster.moments.episode_search import FoundEpisode, find_episodes
 from reinforce.cluster.moments.reconstruction import Reconstruction
 from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.configs.plurals import counted
 from reinforce.configs.quoting import command_line
 
 
@@ -68,5 +69,5 @@ class ShowCommand(Command):
 
 def _in_words(episode: FoundEpisode) -> str:
     log_prob = "" if episode.log_prob is None else f"  log-probability {episode.log_prob:.4f}"
-    measured = f"return {episode.episode_return:<10g}{episode.length:,} steps{log_prob}"
+    measured = f"return {episode.episode_return:<10g}{counted(episode.length, 'step')}{log_prob}"
     return f"{episode.name!s:<12}{measured}"

@@ -17,14 +17,22 @@ from reinforce.cluster.commands.arguments import Command, Flag
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.number_format import number
-from reinforce.cluster.run_store.run_status import RunStatus, State, find_runs, status_of
+from reinforce.cluster.run_store.run_status import (
+    RunStatus,
+    State,
+    find_runs,
+    find_sweeps,
+    status_of,
+)
+from reinforce.configs.quoting import command_line
 
+_RUNS = Path("runs")
 _INTERVAL_S = 2.0
 _NOTE_LENGTH = 120
 
 _STYLES: dict[State, str] = {
     **dict.fromkeys(("running", "finished"), "green"),
-    **dict.fromkeys(("waiting", "stopped"), "yellow"),
+    **dict.fromkeys(("waiting", "interrupted"), "yellow"),
     **dict.fromkeys(("failed", "killed", "unreadable"), "red"),
 }
 
@@ -37,7 +45,7 @@ class StatusCommand(Command):
     names is imported or contacted.
 
     Attributes:
-        folders: Folders of runs, or run directories. None: runs.
+        folders: Folders of runs, of sweeps such as sweeps/lr, or run directories. None: runs.
         address: Dashboard of a Ray cluster, such as http://127.0.0.1:8265, to show its runs
             instead.
         watch: Repeat every two seconds, until Ctrl-C.
@@ -68,6 +76,8 @@ class StatusCommand(Command):
             console.print_table(_table(console, rows))
         else:
             console.say(f"no runs {'on' if self.address else 'in'} {self._places()}")
+            for sweep in self._sweeps():
+                console.say(f"`{command_line('status', sweep)}` shows those of a sweep")
         return 0
 
     def _rows(self) -> list[RunStatus]:
@@ -78,12 +88,21 @@ class StatusCommand(Command):
 
             rows = statuses_of_jobs(self.address)
         else:
-            folders = self.folders or (Path("runs"),)
+            folders = self.folders or (_RUNS,)
+            if not self.folders and not _RUNS.exists() and self._sweeps():
+                return []
             rows = [status_of(path) for folder in folders for path in find_runs(folder)]
         return sorted(rows, key=lambda row: (not row.is_live, -(row.since_ms or 0)))
 
     def _places(self) -> str:
-        return self.address or ", ".join(map(str, self.folders)) or "runs"
+        return self.address or ", ".join(map(str, self.folders)) or str(_RUNS)
+
+    def _sweeps(self) -> list[Path]:
+        """Return the sweeps that a user without runs may mean."""
+        if self.address:
+            return []
+        folders = self.folders or (Path("sweeps"),)
+        return [sweep for folder in folders for sweep in find_sweeps(folder)]
 
     def _show_until_interrupted(self, console: PlainConsole) -> None:
         with Live(console=console, auto_refresh=False) as live:

@@ -18,6 +18,7 @@ from reinforce.cluster.submission.jobs import JOB_PREFIX, RayJobs, exit_code_of,
 from reinforce.cluster.submission.working_directory import WorkingDirectory
 from reinforce.configs.config import Config
 from reinforce.configs.loading import preset_names
+from reinforce.configs.plurals import counted
 from reinforce.configs.quoting import command_line
 
 _say = PlainConsole().say
@@ -32,7 +33,7 @@ class SubmitCommand(ConfiguredCommand):
 
     Follows the job's output and returns its exit code. The same command with the same files is the
     same job: repeated, it follows the running job or shows the one that succeeded. Only a job that
-    failed or was stopped runs again.
+    failed or was interrupted runs again.
 
     With a --run.name it continues from that run's newest checkpoint, even on a new cluster, if the
     disk or store is still there. The files must be the same, and so must the settings that decide
@@ -59,7 +60,9 @@ class SubmitCommand(ConfiguredCommand):
         _refuse_what_cannot_travel(self.source, self.config)
         directory = WorkingDirectory.of(Path.cwd())
         jobs = RayJobs.connect(address)
-        _say(f"sends {len(directory.files)} files, {directory.num_bytes / 1024:,.0f} KiB")
+        _say(
+            f"sends {counted(len(directory.files), 'file')}, {directory.num_bytes / 1024:,.0f} KiB"
+        )
         if directory.left_out:
             _say(f"leaves out {', '.join(directory.left_out)}")
         try:
@@ -67,7 +70,7 @@ class SubmitCommand(ConfiguredCommand):
                 package = directory.pack(Path(folder))
                 submission_id = _submit(jobs, self, directory, package)
         except KeyboardInterrupt as interrupt:
-            _say("\nstopped; if the cluster already has the job, the same command follows it")
+            _say("\ninterrupted; if the cluster already has the job, the same command follows it")
             return 128 + signal_behind(interrupt)
         if self.detach:
             _say(f"the job is {submission_id}; the same command without --detach follows it")

@@ -1,28 +1,27 @@
 """``reinforce sweep``: many runs of one configuration with other settings, each a normal run."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
-import yaml
 from rich.table import Table
 
 from reinforce.cluster.commands.arguments import Command, Flag
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import InterruptedRunError, UsageError
-from reinforce.cluster.files import write_atomically
 from reinforce.cluster.interrupts import Interrupts
 from reinforce.cluster.number_format import number
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.tracking_state import place_in_words, read_tracking_state
+from reinforce.cluster.sweeps.claim import claim
 from reinforce.cluster.sweeps.display import SweepDisplay
 from reinforce.cluster.waiting import waiting
 from reinforce.configs.config import Config
-from reinforce.configs.loading import to_yaml
+from reinforce.configs.plurals import counted
 from reinforce.configs.quoting import command_line
-from reinforce.configs.regular_files import read_regular_file
 from reinforce.configs.sweep import SCORE, SweepConfig, load_sweep
 
 if TYPE_CHECKING:
@@ -31,10 +30,6 @@ if TYPE_CHECKING:
     from reinforce.cluster.sweeps.ledger import SweepLedger
     from reinforce.cluster.sweeps.sweep import Sweep
     from reinforce.cluster.sweeps.tracking import SweepTracking
-
-
-_MAX_BYTES = 2**23
-"""Size of the file that says what is swept; a sweep and its base are never larger."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +67,8 @@ class SweepCommand(Command):
         _refuse_older(folder)
         num_trials, num_seeds = sweep.num_trials, len(sweep.seeds)
         console.say(
-            f"{num_trials} trial{'s' * (num_trials > 1)} with {num_seeds} "
-            f"seed{'s' * (num_seeds > 1)} each, {self.parallel} at a time, in {folder}"
+            f"{counted(num_trials, 'trial')} with {counted(num_seeds, 'seed')} each, "
+            f"{self.parallel} at a time, in {folder}"
         )
         with waiting(console, "loading Optuna and MLflow"):
             # Imported late: MLflow takes seconds, and Optuna is an extra.
@@ -82,15 +77,17 @@ class SweepCommand(Command):
             from reinforce.cluster.sweeps.tracking import SweepTracking
 
         with sweep_lock(folder):
-            _claim(folder, sweep, base)
+            claim(folder, sweep, base)
             ledger = SweepLedger(folder, sweep, retry_failed=self.retry_failed)
             num_over = sum(trial.state.is_finished() for trial in ledger.trials.values())
             if num_over:
                 console.say(f"already over: {num_over} of {num_trials}")
             tracking = SweepTracking(folder, sweep, base, ledger, console.say)
 
+            begun = {each for each, trial in ledger.trials.items() if not trial.state.is_finished()}
+
             def say(trial: "FrozenTrial") -> None:
-                console.say(_line(trial, sweep, base.stop.target_metric))
+                console.say(_line(trial, sweep, base.stop.target_metric, begun))
 
             trials = Sweep(sweep, base, folder, ledger, self.parallel, say, console.say)
             _run(trials, tracking, console)
@@ -122,7 +119,7 @@ def _run(trials: "Sweep", tracking: "SweepTracking", console: PlainConsole) -> N
             trials.run(interrupts, keep_up)
         status = "FINISHED"
     except InterruptedRunError as interruption:
-        console.say("stopped; run the same command again to continue", "yellow")
+        console.say("interrupted; run the same command again to continue", "yellow")
         raise SystemExit(interruption.exit_code) from None
     finally:
         tracking.finish(status)
@@ -165,36 +162,25 @@ def _refuse_older(folder: Path) -> None:
         )
 
 
-def _claim(folder: Path, sweep: SweepConfig, base: Config) -> None:
-    """Note in a folder, which is locked, what is swept; refuse one in which something else was."""
-    about = {"sweep": sweep.model_dump(mode="json", exclude={"trials"}), "base": to_yaml(base)}
-    content = yaml.safe_dump(about, sort_keys=False).encode()
-    file = folder / "sweep.yaml"
-    if not file.exists():
-        write_atomically(file, content)
-    elif read_regular_file(file, _MAX_BYTES) != content:
-        raise UsageError(
-            f"{folder} holds another sweep, or this one with other settings; choose a new "
-            "--directory (only `trials` may change)"
-        )
-
-
-def _line(trial: "FrozenTrial", sweep: SweepConfig, goal: str | None) -> str:
+def _line(
+    trial: "FrozenTrial", sweep: SweepConfig, goal: str | None, begun: Collection[int]
+) -> str:
+    """Return what there is to say about a trial; ``begun`` are those that an earlier call began."""
     from reinforce.cluster.sweeps.ledger import error_of, is_result, number_of, trial_name
 
     measured = ", ".join(
         f"{_title(metric, goal)} {shown}" for metric, shown in _measured(trial, sweep).items()
     )
-    steps = trial.last_step or 0
+    steps, index = trial.last_step or 0, number_of(trial)
+    start = "continues" if index in begun else "begins"
     outcome = {
-        "RUNNING": f"goes on after {steps:,} steps, {_at_rung(trial, sweep, goal)}"
+        "RUNNING": f"continues after {counted(steps, 'step')}, {_at_rung(trial, sweep, goal)}"
         if steps
-        else "begins",
+        else start,
         "COMPLETE": measured if is_result(trial) else f"{measured}, violates a constraint",
-        "PRUNED": f"pruned after {steps:,} steps, {measured}",
+        "PRUNED": f"pruned after {counted(steps, 'step')}, {measured}",
         "FAIL": f"failed: {error_of(trial)}",
     }[trial.state.name]
-    index = number_of(trial)
     place = f"{trial_name(index)} ({index + 1} of {sweep.num_trials})"
     return f"{place}: {_words(trial)}: {outcome}"
 
@@ -244,7 +230,7 @@ def _print_trials(
 
     table = Table(box=None, pad_edge=False)
     table.add_column("settings", overflow="fold")
-    for title in ("trial", "ended", *(_title(metric, goal) for metric in sweep.metrics)):
+    for title in ("trial", "state", *(_title(metric, goal) for metric in sweep.metrics)):
         table.add_column(title, justify="right")
     for index in sorted(ledger.trials, key=rank):
         trial = ledger.trials[index]

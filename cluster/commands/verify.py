@@ -16,6 +16,7 @@ from reinforce.cluster.moments.reconstruction import Reconstruction
 from reinforce.cluster.moments.verification import verify
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.trust import require_mlflow_run
+from reinforce.configs.plurals import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +92,7 @@ def _rows(certificate: Certificate) -> Iterator[tuple[str, str]]:
         for first, last in certificate.made_again
     )
     drawn = "" if certificate.seed is None else f", drawn with --seed {certificate.seed}"
-    number = f"{certificate.num_made_again} of {certificate.updates} updates{drawn}"
+    number = f"{certificate.num_made_again} of {counted(certificate.updates, 'update')}{drawn}"
     yield "recomputed", f"{number}: {ranges}" if ranges else number
     compared = ", ".join(map(str, certificate.checkpoints)) or "none"
     evaluation = ", and the final evaluation" if certificate.evaluated else ""

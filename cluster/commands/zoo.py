@@ -139,7 +139,7 @@ class ZooCommand(Command):
         policy = TrainedPolicy.load(path, best=self.best, trust=self.trust, plays=False)
         name = require_name(self.name or policy.name, is_own=self.place is None)
         content = encode(policy.portable())
-        card = card_of_run(name, RunDirectory.open(path), content, self.licence)
+        card = card_of_run(name, RunDirectory(Path(policy.place)), content, self.licence)
         files = bundle_files(policy, card, content)
         place = self._there()
         where = call_within(_TIMEOUT_S, partial(place.write, name, files), str(self.place))

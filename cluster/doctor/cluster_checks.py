@@ -18,6 +18,7 @@ from reinforce.cluster.doctor.machine_checks import check_machine
 from reinforce.cluster.doctor.node_report import NodeReport, report_of_this_machine
 from reinforce.cluster.errors import without_colours
 from reinforce.configs.config import Config
+from reinforce.configs.plurals import counted
 
 _REPORT_TIMEOUT_S = 10.0
 _ENVIRONMENT_SHARE = 0.6
@@ -149,7 +150,7 @@ def check_versions(here: NodeReport, reports: list[NodeReport]) -> Finding:
                 "install the same constraints.txt everywhere, or results may differ in the last "
                 "bits",
             )
-    return ok("versions", f"the same on {len(reports)} nodes as here")
+    return ok("versions", f"the same on {counted(len(reports), 'node')} as here")
 
 
 def _ask_every_node(config: Config) -> dict[Any, str]:

@@ -19,6 +19,7 @@ from reinforce.cluster.tracking.provenance import PACKAGES
 from reinforce.cluster.tracking.store import TrackingStore, diagnose, http_status
 from reinforce.configs.config import Config
 from reinforce.configs.execution import TrackingConfig
+from reinforce.configs.plurals import counted
 
 _MIN_SHARED_MEMORY_BYTES = 512 << 20
 _MIN_FREE_DISK_BYTES = 2 << 30
@@ -220,7 +221,7 @@ def check_cores(config: Config, num_cores: int) -> Finding:
     if asked > num_cores:
         return warning(
             "room for workers",
-            f"{asked} workers on {num_cores} cores",
+            f"{counted(asked, 'worker')} on {num_cores} cores",
             "they play, but no faster than one per core; workers.num_workers auto uses the "
             "available cores",
         )

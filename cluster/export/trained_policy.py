@@ -16,6 +16,7 @@ from reinforce.cluster.errors import TicketFailedError, UsageError
 from reinforce.cluster.long_tickets import LongTicketNotice
 from reinforce.cluster.run_store.checkpoint import Checkpoint, CorruptCheckpointError, require_fit
 from reinforce.cluster.run_store.checkpoints import Checkpoints
+from reinforce.cluster.run_store.chosen_version import chosen_version
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.stored_environment import read_environment
 from reinforce.cluster.run_store.tracking_state import read_tracking_state
@@ -27,12 +28,14 @@ from reinforce.cluster.run_store.trust import (
     require_trust,
     require_trust_in_code,
 )
+from reinforce.cluster.run_store.version_names import place_and_version
 from reinforce.cluster.self_command import search_current_directory
 from reinforce.cluster.shown_settings import shown_settings
 from reinforce.cluster.waiting import waiting
 from reinforce.configs.config import Config
 from reinforce.configs.experiment import MAX_EPISODES, RUN_NAME, EnvironmentConfig
 from reinforce.configs.loading import load_config
+from reinforce.configs.plurals import counted
 from reinforce.configs.secret_names import lacks_secrets
 from reinforce.learner.policies.trajectories import Trajectories
 from reinforce.learner.policies.weights import Weights
@@ -68,7 +71,7 @@ class TrainedPolicy:
             policy was loaded for that.
         spec: The environment's description.
         checkpoint: The checkpoint with this version.
-        which: ``newest`` or ``best``, or empty if there is only one.
+        which: ``newest`` or ``best``; empty if there is only one, or if its update was named.
         differs: Settings of the environment that differ from training, without secrets.
     """
 
@@ -100,10 +103,11 @@ class TrainedPolicy:
         plays: bool = True,
         changes: Mapping[str, Any] = MappingProxyType({}),
     ) -> "TrainedPolicy":
-        """Load the newest version of a run, or the one with the best evaluation.
+        """Load a version of a run: the newest, unless ``best`` or the path picks another.
 
         Args:
-            path: The run directory.
+            path: The run directory, with ``@best`` or ``@UPDATE`` for a version other than the
+                newest.
             best: Take the version with the best evaluation.
             trust: Allow the code and places that the directory names, whoever made it.
             plays: Create the environment and check that it has not changed. Otherwise only a
@@ -113,7 +117,10 @@ class TrainedPolicy:
         Raises:
             ConfigError, UnsuitableEnvironmentError, UsageError: It cannot be read, or played here.
         """
-        run = RunDirectory.open(path)
+        place, which = place_and_version(str(path))
+        if best and which:
+            raise UsageError(f"{str(path)!r} names one version: leave out --best, or @{which}")
+        run, which = RunDirectory.open(Path(place)), "best" if best else which
         config = load_config(str(run.config_file))
         own_class = (POLICY_CLASS,) if ":" in config.policy.kind else ()
         uses = (*CHECKPOINTS, *(CODE if plays else own_class))
@@ -121,7 +128,7 @@ class TrainedPolicy:
         is_vouched = trust or is_known(run, config)  # as the run was made, whatever is played below
         if plays or own_class:
             search_current_directory()
-        checkpoint = (_best if best else _newest)(Checkpoints(run, config))
+        checkpoint = _version(Checkpoints(run, config), which)
         checkpoint = replace(checkpoint, tracking=read_tracking_state(run.tracking_file))
         learned_in = partial(read_environment, run.environment_file)
         differs: Mapping[str, Any] = {}
@@ -130,8 +137,8 @@ class TrainedPolicy:
         else:
             spec = learned_in()
         require_fit(checkpoint, config, spec, is_known=is_vouched)
-        which = "best" if best else "newest"
-        return cls(str(run.path), run.name, config, spec, checkpoint, which, differs)
+        kind = "" if which.isdigit() else which or "newest"
+        return cls(str(run.path), run.name, config, spec, checkpoint, kind, differs)
 
     @classmethod
     def without_run(
@@ -184,7 +191,7 @@ class TrainedPolicy:
         which = f"{self.which} checkpoint: " if self.which else ""
         return (
             f"{self.place}, {which}update {self.weights.version:,}, "
-            f"{self.environment_steps:,} steps"
+            f"{counted(self.environment_steps, 'step')}"
         )
 
     def one_by_one(self) -> "TrainedPolicy":
@@ -265,6 +272,14 @@ def _differences(training: EnvironmentConfig, config: Config) -> dict[str, Any]:
     played = shown_settings(config)["environment"]
     there, here = (each.model_dump(mode="json") for each in (config.environment, training))
     return {name: played[name] for name in here if there[name] != here[name]}
+
+
+def _version(checkpoints: Checkpoints, which: str) -> Checkpoint:
+    if not which:
+        return _newest(checkpoints)
+    if which == "best":
+        return _best(checkpoints)
+    return chosen_version(checkpoints, which, f"; Python's run.at({which}) computes it again")
 
 
 def _newest(checkpoints: Checkpoints) -> Checkpoint:

@@ -9,7 +9,7 @@ from reinforce.cluster.run_store.journal import read_entries
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.tracking.provenance import read_origin
 from reinforce.configs.loading import load_config
-from reinforce.configs.roles import flat
+from reinforce.configs.roles import differing, flat
 from reinforce.configs.secret_names import without_secrets
 
 _OF_EVERY_RUN = ("run.name", "run.directory", "run.start_from_link")
@@ -43,8 +43,7 @@ def run_difference(one: RunDirectory, other: RunDirectory) -> RunDifference:
     """
     both = one, other
     a, b = (flat(load_config(str(run.config_file)).model_dump(mode="json")) for run in both)
-    settings = {name: (a[name], b[name]) for name in a if a[name] != b[name]}
-    kept = {name: pair for name, pair in settings.items() if name not in _OF_EVERY_RUN}
+    kept = {name: pair for name, pair in differing(a, b).items() if name not in _OF_EVERY_RUN}
     here, there = (_versions(run) for run in both)
     entries = [
         {entry.updates: entry for entry in read_entries(run.journal_file) if entry.batch}

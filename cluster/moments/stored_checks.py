@@ -19,6 +19,7 @@ from reinforce.cluster.run_store.summary import read_summary
 from reinforce.cluster.typed_json import parse_json
 from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
+from reinforce.configs.plurals import counted
 from reinforce.configs.quoting import shown
 from reinforce.configs.roles import config_after, flat, role_of
 from reinforce.configs.secret_names import without_secrets
@@ -53,7 +54,10 @@ def _of_the_journal(past: Reconstruction) -> Iterator[Finding]:
         steps += sum(batch.episode_lengths)
         line = f"{past.run.journal_file}, the entry of update {number}"
         if steps != entry.environment_steps:
-            text = f"{line} says {entry.environment_steps:,} steps, but its episodes add up to"
+            text = (
+                f"{line} says {counted(entry.environment_steps, 'step')}, but its episodes add "
+                "up to"
+            )
             yield Finding("journal", number, f"{text} {steps:,}")
             return
         if batch.ticket_sha256 and batch_sha256(batch.ticket_sha256) != batch.sha256:

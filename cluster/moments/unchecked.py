@@ -12,6 +12,7 @@ from reinforce.cluster.run_store.checkpoint import CorruptCheckpointError
 from reinforce.cluster.run_store.journal import is_being_written, read_entries
 from reinforce.cluster.run_store.summary import read_summary
 from reinforce.cluster.typed_json import parse_json
+from reinforce.configs.plurals import counted
 from reinforce.configs.quoting import shown
 from reinforce.configs.regular_files import open_regular_file
 
@@ -35,7 +36,10 @@ def _of_the_journal(past: Reconstruction, *, is_live: bool) -> Iterator[str]:
         yield f"{file.name} ends in half a line, whose record is lost"
     bare = [number for number, entry in past.entries.items() if entry.weights_sha256 is None]
     if bare:
-        yield f"{file.name} has no digest of the weights of {len(bare)} updates, as of {bare[0]}"
+        yield (
+            f"{file.name} has no digest of the weights of {counted(len(bare), 'update')}, as of "
+            f"{bare[0]}"
+        )
     for name, update in past.unmatched.items():
         yield (
             f"{file.name}, update {update} has the metric {shown(name)}, which is not recomputed: "

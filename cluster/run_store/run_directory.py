@@ -15,6 +15,7 @@ from reinforce.cluster.files import (
     temporary_name,
     write_atomically,
 )
+from reinforce.cluster.run_store.version_names import place_and_version
 from reinforce.configs.config import Config
 from reinforce.configs.loading import to_yaml
 
@@ -95,10 +96,9 @@ class RunDirectory:
         """
         run = cls(path)
         run.require_regular_files()
-        if not path.exists():
-            raise RunDirectoryError(f"{path} does not exist")
         if not run.config_file.is_file():
-            raise RunDirectoryError(f"{path} is not a run directory: it holds no config.yaml")
+            fault = "is not a run directory" if path.exists() else "does not exist"
+            raise RunDirectoryError(f"{path} {fault}{_run_meant(path)}")
         return run
 
     def require_regular_files(self) -> None:
@@ -174,6 +174,30 @@ class RunDirectory:
         shutil.rmtree(self.path)
         with suppress(OSError):  # it holds other runs
             self.path.parent.rmdir()
+
+
+def run_around(path: Path) -> Path | None:
+    """Return the run directory that a file or folder is in, as the path names it; None if none."""
+    return next((folder for folder in path.parents if is_run(folder)), None)
+
+
+def is_run(folder: Path) -> bool:
+    """Return whether a folder looks like a run directory; others, too, have a config.yaml."""
+    return all((folder / name).is_file() for name in ("config.yaml", "metrics.jsonl"))
+
+
+def _run_meant(path: Path) -> str:
+    """Return what is wrong with a path that is no run directory, and which one to give."""
+    around = run_around(path)
+    if around:
+        return f": it is in one, so give {around}"
+    place, version = place_and_version(str(path))
+    if version and is_run(Path(place)):
+        return f": @{version} names a version, but here a whole run is needed, so give {place}"
+    inside = next((each for each in (*path.glob("*"), *path.glob("runs/*")) if is_run(each)), None)
+    if inside:
+        return f": it holds others, so give one, such as {inside}"
+    return ": it holds no config.yaml" if path.exists() else ""
 
 
 def _is_regular_or_missing(file: Path) -> bool:

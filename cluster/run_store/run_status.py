@@ -12,20 +12,15 @@ from reinforce.cluster.errors import UsageError
 from reinforce.cluster.files import last_lines, read_json, write_json
 from reinforce.cluster.run_requests import RunRequests
 from reinforce.cluster.run_store.journal import is_being_written, newest_update
-from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.run_store.run_directory import RunDirectory, run_around
 from reinforce.cluster.run_store.summary import read_summary
 from reinforce.cluster.typed_json import Count, parse_json
+from reinforce.configs.quoting import command_line
 
-State = Literal["running", "waiting", "stopped", "finished", "failed", "killed", "unreadable"]
-"""``waiting``: alive but not training, because something is missing or it is paused; ``stopped``:
-by a signal or ``reinforce stop``, after a checkpoint; ``killed``: ended without a word."""
-
-_ENDINGS: dict[str, State] = {
-    "finished": "finished",
-    "interrupted": "stopped",
-    "failed": "failed",
-}
-"""The state for each status in a summary."""
+State = Literal["running", "waiting", "interrupted", "finished", "failed", "killed", "unreadable"]
+"""``waiting``: alive but not training, because something is missing or it is paused;
+``interrupted``: by a signal or ``reinforce stop``, after a checkpoint; ``killed``: ended without
+writing a summary. docs/failures.md explains all."""
 
 _LINE_BYTES = 2**16
 """Bytes to read from the history's end, enough for its last line."""
@@ -57,6 +52,11 @@ class RunStatus:
     environment_steps_per_s: float | None = None
     workers: int | None = None
     path: str | None = None
+
+    @property
+    def state_in_words(self) -> str:
+        """The state of a run that is over, to follow its name."""
+        return f"was {self.state}" if self.state in ("interrupted", "killed") else self.state
 
     @property
     def is_live(self) -> bool:
@@ -125,9 +125,9 @@ class WaitNotes:
 
 
 def find_runs(folder: Path) -> list[Path]:
-    """Return the run directories in a folder, or the folder itself if it is one, by name.
+    """Return the run directories in a folder or of a sweep, or the folder itself if it is one.
 
-    Unreadable folders are included; ``status_of`` says why.
+    They are sorted by name. Unreadable folders are included; ``status_of`` says why.
 
     Raises:
         UsageError: There is no such folder, or it cannot be read.
@@ -135,12 +135,26 @@ def find_runs(folder: Path) -> list[Path]:
     try:
         if (folder / "config.yaml").exists():
             return [folder]
-        return [path for path in sorted(folder.iterdir()) if _may_be_run(path)]
+        runs = folder / "runs" if is_sweep(folder) else folder
+        return [path for path in sorted(runs.iterdir()) if _may_be_run(path)]
     except OSError as error:
+        other = run_around(folder)
         raise UsageError(
-            f"cannot look for runs in {folder} ({error.strerror}); try `reinforce status FOLDER` "
-            "with another folder"
+            f"cannot look for runs in {folder} ({error.strerror}); try "
+            + (f"`{command_line('status', other)}`" if other else "another folder")
         ) from None
+
+
+def is_sweep(folder: Path) -> bool:
+    """Return whether a folder is that of a sweep, whose runs are in the folder ``runs`` there."""
+    return (folder / "sweep.yaml").is_file() and (folder / "runs").is_dir()
+
+
+def find_sweeps(folder: Path) -> list[Path]:
+    """Return the folders of sweeps in a folder, by name; none if it cannot be read."""
+    with suppress(OSError):
+        return [path for path in sorted(folder.iterdir()) if is_sweep(path)]
+    return []
 
 
 def _may_be_run(path: Path) -> bool:
@@ -184,7 +198,10 @@ def _state_of_live(run: RunDirectory) -> tuple[State, int | None, str]:
 def _state_of_ended(run: RunDirectory) -> tuple[State, int | None, str]:
     summary = read_summary(run.summary_file)
     if summary:
-        return _ENDINGS[summary["status"]], summary["timestamp_ms"], summary["stop_reason"]
+        state: State = summary["status"]
+        # The state is said already.
+        note = str(summary["stop_reason"]).removeprefix(f"{state} ")
+        return state, summary["timestamp_ms"], note
     return "killed", _modified_ms(run.journal_file), "`reinforce resume` continues it"
 
 

@@ -16,6 +16,7 @@ from reinforce.cluster.progress import Progress
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.typed_json import Count, Finite
 from reinforce.configs.experiment import Change
+from reinforce.configs.plurals import counted
 from reinforce.configs.quoting import command_line
 from reinforce.configs.secret_names import without_secrets
 
@@ -141,18 +142,25 @@ def write_failure(run: RunDirectory, error: BaseException, wall_time_s: float) -
     )
 
 
+def ending_in_words(summary: Mapping[str, Any]) -> str:
+    """Return how a run ended: ``finished (max_updates)``, ``interrupted by SIGTERM``."""
+    status, reason = str(summary["status"]), str(summary["stop_reason"])
+    return reason if reason.startswith(f"{status} ") else f"{status} ({reason})"
+
+
 def print_summary(console: PlainConsole, run: RunDirectory, summary: dict[str, Any]) -> None:
     """Print the main results."""
     if isinstance(console, JsonConsole):
         console.say_event("summary", {**summary, "run": str(run.path)})
         return
-    rows = {"status": f"{summary['status']} ({summary['stop_reason']})"}
+    rows = {"status": ending_in_words(summary)}
     for name in ("evaluation", "sampled"):
         if evaluation := summary.get(name):
             rows[name] = _result(evaluation)
     rows["training"] = (
-        f"{summary['environment_steps']:,} steps, {summary['episodes']:,} episodes, "
-        f"{summary['updates']:,} updates in {summary['training_time_s']:.1f} s"
+        f"{counted(summary['environment_steps'], 'step')}, "
+        f"{counted(summary['episodes'], 'episode')}, "
+        f"{counted(summary['updates'], 'update')} in {summary['training_time_s']:.1f} s"
     )
     rows["weights"] = str(summary["weights_sha256"])
     if "start_from" in summary:

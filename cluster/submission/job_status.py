@@ -15,7 +15,7 @@ from reinforce.cluster.typed_json import parse_json
 _STATES: dict[JobStatus, State] = {
     JobStatus.PENDING: "waiting",
     JobStatus.RUNNING: "running",
-    JobStatus.STOPPED: "stopped",
+    JobStatus.STOPPED: "interrupted",
     JobStatus.SUCCEEDED: "finished",
     JobStatus.FAILED: "failed",
 }
@@ -58,7 +58,7 @@ def stop_job(address: str, name: str) -> Callable[[], str]:
         if job is None:
             return "is no longer known to its cluster"
         status = _status(job, None)
-        return "" if status.is_live else f"{status.state} ({status.note})"
+        return "" if status.is_live else f"{status.state_in_words} ({status.note})"
 
     return end
 
@@ -94,7 +94,7 @@ def _published(jobs: RayJobs, job: JobDetails) -> PublishedNumbers | None:
 def _status(job: JobDetails, told: PublishedNumbers | None) -> RunStatus:
     state, note = _STATES[job.status], in_words(job.message)
     if state == "failed" and exit_code_of(job) in _CODES_AFTER_A_SIGNAL:
-        state = "stopped"  # by a signal, or by `reinforce stop` there
+        state = "interrupted"  # by a signal, or by `reinforce stop` there
     if told and told.waits_for and state == "running":
         state, note = "waiting", told.waits_for
     elif state == "running":

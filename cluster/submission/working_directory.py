@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reinforce.cluster.errors import UsageError
+from reinforce.configs.plurals import counted
 
 LIMIT_BYTES = 512 << 20
 """Ray's limit for a package (``RAY_RUNTIME_ENV_WORKING_DIR`` in its documentation)."""
@@ -70,7 +71,8 @@ class WorkingDirectory:
             named = ", ".join(f"{path} ({_mebibytes(sizes[path])})" for path in largest)
             raise UsageError(
                 f"the working directory {root} holds {_mebibytes(directory.num_bytes)} in "
-                f"{len(paths)} files, but Ray accepts {_mebibytes(LIMIT_BYTES)}; the largest: "
+                f"{counted(len(paths), 'file')}, but Ray accepts {_mebibytes(LIMIT_BYTES)}; the "
+                "largest: "
                 f"{named}. List what the job does not need in .gitignore (in a git checkout), or "
                 "submit from a folder with only what it needs"
             )

@@ -12,6 +12,7 @@ from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.number_format import number
 from reinforce.cluster.run_store.journal import newest_update
 from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.configs.plurals import counted
 
 _SPINNER_S = 1.0
 _FIRST_LINE_S, _MAX_LINE_S = 15.0, 300.0
@@ -69,4 +70,4 @@ def _how_far(run: RunDirectory) -> str:
     if entry is None:
         return f"{run.name} is starting"
     mean = number(entry.metrics.get("rollout/return_mean", nan))
-    return f"{run.name} at {entry.environment_steps:,} steps, return {mean}"
+    return f"{run.name} at {counted(entry.environment_steps, 'step')}, return {mean}"

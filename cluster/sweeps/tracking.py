@@ -24,6 +24,7 @@ from reinforce.cluster.tracking.mlflow_run import MLflowRun, find_or_create_run,
 from reinforce.cluster.tracking.store import TrackingStore, explain_error
 from reinforce.cluster.tracking.views import score_name, sweep_view
 from reinforce.configs.config import Config
+from reinforce.configs.plurals import counted
 from reinforce.configs.sweep import SweepConfig
 
 _HEARTBEAT_S = 30.0
@@ -138,7 +139,8 @@ class SweepTracking:
         """Return what the page of the sweep says: what is tried, and what was best so far."""
         settings = ", ".join(f"`{name}`" for name in self._sweep.settings)
         lines = [
-            f"**What.** {self._sweep.num_trials} trials of {settings}. In the menu **Views** of "
+            f"**What.** {counted(self._sweep.num_trials, 'trial')} of {settings}. In the menu "
+            "**Views** of "
             f"the list of runs, `{self._folder.name}` shows them as bars, best first."
         ]
         for number in self._ledger.front():

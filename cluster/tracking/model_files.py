@@ -27,6 +27,7 @@ from reinforce.cluster.export.predict import Policy, replay
 from reinforce.cluster.export.trained_policy import TrainedPolicy
 from reinforce.cluster.tracking.provenance import installed_versions
 from reinforce.cluster.tracking.registry import BUNDLE
+from reinforce.configs.plurals import counted
 
 _NUM_STEPS = 100
 """On which a model is checked before it is sent; `reinforce export` checks with ten times more."""
@@ -45,7 +46,9 @@ def write_checked_bundle(folder: Path, policy: TrainedPolicy) -> dict[str, Any]:
     about = write_bundle(folder, policy, drawn_steps(policy, _NUM_STEPS, 0), onnx=False)
     num_steps, different = replay(Policy(folder), folder / "steps.jsonl")
     if different:
-        raise ExportError(f"it acts differently in {len(different)} of {num_steps} steps")
+        raise ExportError(
+            f"it acts differently in {len(different)} of {counted(num_steps, 'step')}"
+        )
     return about
 
 

@@ -8,8 +8,10 @@ from typing import Any
 
 from reinforce.cluster.evaluation import in_words
 from reinforce.cluster.number_format import mean_and_interval
+from reinforce.cluster.run_store.summary import ending_in_words
 from reinforce.cluster.shown_settings import shown_settings
 from reinforce.configs.config import Config
+from reinforce.configs.plurals import counted
 from reinforce.configs.roles import decides_the_result, flat
 from reinforce.configs.secret_names import HIDDEN, SECRET_NAME
 
@@ -99,9 +101,10 @@ def note_of(
     )
     # Mappings may hold something called a secret.
     words = [HIDDEN if SECRET_NAME.search(word) else word for word in origin["command"]]
+    size = config.learner.episodes_per_update
+    episodes = counted(size, "episode") if isinstance(size, int) else "as many episodes as needed"
     lines = [
-        f"**What.** REINFORCE on `{environment}`, seed {config.run.seed}, "
-        f"{config.learner.episodes_per_update} episodes per update.",
+        f"**What.** REINFORCE on `{environment}`, seed {config.run.seed}, {episodes} per update.",
         f"**Result.** {_result(summary)}",
         _how_to_repeat(config),
     ]
@@ -137,13 +140,14 @@ def _how_to_repeat(config: Config) -> str:
 def _result(summary: Mapping[str, Any] | None) -> str:
     if summary is None:
         return "It is running, or its machine was lost; the tag `heartbeat` says when it was last."
-    text = f"{summary['status']} ({summary['stop_reason']})"
+    text = ending_in_words(summary)
     evaluation = summary.get("evaluation")
     if evaluation:
         result = mean_and_interval(evaluation["return_mean"], *evaluation["return_ci95"])
         text += (
             f": mean return **{result}** over {evaluation['episodes']} fresh episodes after "
-            f"{summary['environment_steps']:,} steps and {summary['training_time_s']:.1f} s"
+            f"{counted(summary['environment_steps'], 'step')} and "
+            f"{summary['training_time_s']:.1f} s"
         )
         metrics = in_words(evaluation)
         text += f"; {metrics}" if metrics else ""

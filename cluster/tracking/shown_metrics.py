@@ -21,6 +21,11 @@ def shown_name(name: str) -> str:
     return _SHOWN + name.removeprefix(_IN_JOURNAL) if name.startswith(_IN_JOURNAL) else name
 
 
+def journal_name(shown: str) -> str:
+    """Return the name in the journal of a metric in MLflow."""
+    return _IN_JOURNAL + shown.removeprefix(_SHOWN) if shown.startswith(_SHOWN) else shown
+
+
 def is_result(name: str) -> bool:
     """Return whether a metric of the journal is one value at the end, and no curve.
 

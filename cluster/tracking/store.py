@@ -17,7 +17,7 @@ from reinforce.cluster.errors import UsageError
 from reinforce.cluster.proxies import proxy_note
 from reinforce.cluster.run_store.tracking_state import sqlite_file
 from reinforce.cluster.tracking.provenance import without_user
-from reinforce.cluster.tracking.shown_metrics import shown_name
+from reinforce.cluster.tracking.shown_metrics import journal_name, shown_name
 from reinforce.cluster.tracking.unfit_store import (
     advice_for_half_made_store,
     advice_for_newer_store,
@@ -292,7 +292,8 @@ def _history(client: "MlflowClient", run: "Run", metric: str) -> RunHistory:
         for key, value in run.data.tags.items()
         if key.startswith(CHANGED)
     }
-    return RunHistory(run.info.run_name, {**run.data.params, **changed}, metrics)
+    recorded = frozenset(map(journal_name, run.data.metrics))
+    return RunHistory(run.info.run_name, {**run.data.params, **changed}, metrics, recorded)
 
 
 def http_status(error: Exception) -> int | None:

@@ -17,6 +17,7 @@ from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.summary import read_summary
 from reinforce.cluster.typed_json import Count, Finite, parse_json
 from reinforce.configs.config import Config
+from reinforce.configs.plurals import counted
 from reinforce.configs.quoting import command_line, shown
 from reinforce.configs.roles import flat
 from reinforce.configs.section import MAX_TEXT
@@ -73,7 +74,7 @@ class Card(BaseModel):
     def in_one_line(self) -> str:
         """Return environment, score and licence."""
         score = f"mean return {self._score}" if self.evaluation else self._score
-        steps = f"{self.environment_steps:,} steps"
+        steps = f"{counted(self.environment_steps, 'step')}"
         return f"{self.environment}, {score}, {steps}, {self.licence or 'no licence'}"
 
     @property
@@ -93,7 +94,7 @@ class Card(BaseModel):
 | --- | --- |
 | environment | `{self.environment}` |
 | mean return | {self._score}{episodes} |
-| learned from | {self.environment_steps:,} steps in {self.updates:,} updates |
+| learned from | {counted(self.environment_steps, "step")} in {counted(self.updates, "update")} |
 | licence | {self.licence or "its maker has not said"} |
 | weights | sha256 `{self.weights_sha256}` |
 
@@ -177,8 +178,8 @@ def checked_checkpoint(card: Card, content: bytes, where: str) -> Checkpoint:
     held = (environment, checkpoint.weights.version, checkpoint.progress.environment_steps)
     if held != (card.environment, card.updates, card.environment_steps):
         raise CorruptCheckpointError(
-            f"{where} was not trained as its card says, but in {shown(held[0])}, in {held[1]:,} "
-            f"updates of {held[2]:,} steps"
+            f"{where} was not trained as its card says, but in {shown(held[0])}, in "
+            f"{counted(held[1], 'update')} of {counted(held[2], 'step')}"
         )
     return checkpoint
 

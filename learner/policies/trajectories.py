@@ -57,7 +57,7 @@ class Trajectories:
             )
         if int(self.episode_lengths.sum()) != num_steps:
             raise ValueError(
-                f"episode_lengths sum to {self.episode_lengths.sum()} steps, rewards hold "
+                f"episode_lengths have the sum {self.episode_lengths.sum()}, but rewards hold "
                 f"{num_steps}"
             )
         for name in self.array_names:

@@ -441,7 +441,7 @@ def returns_of(ticket, run, capsys):
     capsys.readouterr()
     assert main(["replay", str(run.path), ticket]) == 0
     said = "".join(capsys.readouterr())
-    return re.search(r"episodes return\n(.*)", said)[1], " ".join(said.split())
+    return re.search(r"episodes returned\n(.*)", said)[1], " ".join(said.split())
 
 
 def test_an_evaluation_at_the_update_of_a_change_is_replayed_as_the_journal_has_it(train, capsys):

@@ -76,6 +76,18 @@ BAD_INPUT = {
         ["cartpole", "--workers.n-envs", "4"],
         "there is no option --workers.n_envs; did you mean --workers.envs_per_worker?",
     ),
+    "an option of another library that counts something else": (
+        ["cartpole", "--n-steps", "128"],
+        "did you mean --learner.episodes_per_update? It counts whole episodes, not steps",
+    ),
+    "an option of another library without one here": (
+        ["cartpole", "--learning-starts", "1000"],
+        "there is no option --learning_starts; REINFORCE has no replay buffer",
+    ),
+    "the policy of another library": (
+        ["cartpole", "--policy", "MlpPolicy"],
+        "there is no option --policy; did you mean --policy.kind? mlp is the MlpPolicy",
+    ),
     "a file that looks like an option": (
         ["-x.yaml"],
         "'-x.yaml' would be an option: write a file whose name begins with '-' as ./-x.yaml",
@@ -448,7 +460,7 @@ def test_sigterm_while_ray_starts_leaves_nothing(tmp_path, temporary_folder):
     _, said = process.communicate(timeout=60)
 
     assert process.returncode == 143
-    assert "stopped before the run began" in said
+    assert "interrupted before the run began" in said
     assert list(tmp_path.iterdir()) == []
     wait_for(lambda: processes_in(tmp_path) == [])
 

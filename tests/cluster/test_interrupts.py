@@ -39,7 +39,7 @@ def test_a_second_signal_ends_the_process_unless_it_is_the_echo_of_the_first(pau
     said, _ = process.communicate(timeout=30)
 
     assert process.returncode == code
-    assert (said == b"stopped by SIGINT\n") == (code == 0)
+    assert (said == b"interrupted by SIGINT\n") == (code == 0)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
@@ -67,7 +67,7 @@ def test_a_signal_to_any_verb_gives_the_cursor_back_and_ends_it_in_one_line(numb
     os.close(terminal)
 
     assert process.returncode == 128 + number
-    assert said == f"reinforce: stopped by {number.name}\n"
+    assert said == f"reinforce: interrupted by {number.name}\n"
     assert [path.name for path in tmp_path.iterdir() if path.suffix] == ["hanging.py"]
     assert shown.rfind(b"\x1b[?25h") > shown.rfind(b"\x1b[?25l") > -1
 

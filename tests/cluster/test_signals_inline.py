@@ -167,4 +167,4 @@ def test_a_run_that_is_over_gives_up_its_film_and_nothing_else(tmp_path, monkeyp
     assert train("over", "stalling_simulator:Simulator", *options) == 0
 
     assert read_json(tmp_path / "runs" / "over" / "summary.json")["status"] == "finished"
-    assert "the last film was not made (stopped by SIGTERM)" in capsys.readouterr().out
+    assert "the last film was not made (interrupted by SIGTERM)" in capsys.readouterr().out

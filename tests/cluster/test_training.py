@@ -155,7 +155,7 @@ def test_an_interruption_leaves_a_checkpoint_of_the_last_update(make_config, int
 
     outcome, records, run = train(make_config(stop={"max_updates": 9}), display, interrupts)
 
-    assert (outcome.exit_code, outcome.stop_reason) == (143, "stopped by SIGTERM")
+    assert (outcome.exit_code, outcome.stop_reason) == (143, "interrupted by SIGTERM")
     assert outcome.evaluation is None
     assert records[-1].updates == 2
     checkpoint = load_checkpoint(run.checkpoints / "update-000000002.safetensors")

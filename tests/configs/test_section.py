@@ -4,7 +4,7 @@ from pydantic import ValidationError
 from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
 from reinforce.configs.roles import flat
-from reinforce.configs.synonyms import _SYNONYMS
+from reinforce.configs.synonyms import SYNONYMS
 
 
 def refusal(values):
@@ -27,6 +27,20 @@ def test_an_unknown_key_is_refused_with_the_suggestion():
         ({"workers": {"num_envs": 4}}, "did you mean 'workers.envs_per_worker'?"),
         ({"seed": 1}, "unknown key 'seed'; did you mean 'run.seed'?"),
         ({"environment": {"max_steps": 9}}, "did you mean 'max_episode_steps'?"),
+        (
+            {"learner": {"n_steps": 128}},
+            "did you mean 'learner.episodes_per_update'? It counts whole episodes, not steps",
+        ),
+        ({"stop": {"eval_freq": 9}}, "'evaluation.every_updates'? It counts updates, not steps"),
+        ({"n_epochs": 4}, "each batch for one update, and then plays a fresh one"),
+        ({"learner": {"vf_coef": 1}}, "learner.value_learning_rate sets the latter"),
+        ({"verbose": 1}, "Python's train(progress=False) prints nothing"),
+        ({"learner": {"learning_starts": 9}}, "it learns from fresh episodes only"),
+        ({"learner": {"clip_range": 0.2}}, "there is no ratio to clip"),
+        (
+            {"policy": "MlpPolicy"},
+            "did you mean 'policy.kind'? mlp is the MlpPolicy of others, and cnn their CnnPolicy",
+        ),
     ],
 )
 def test_a_word_of_other_libraries_is_answered_with_ours(values, message):
@@ -36,7 +50,13 @@ def test_a_word_of_other_libraries_is_answered_with_ours(values, message):
 def test_every_word_of_other_libraries_stands_for_a_setting_that_there_is():
     settings = flat(Config().model_dump())
 
-    assert [name for name in _SYNONYMS.values() if name not in settings] == []
+    named = {meant.setting for meant in SYNONYMS.values()} - {""}
+
+    assert named - set(settings) == set()
+
+
+def test_a_word_of_other_libraries_without_a_setting_here_is_answered_with_the_reason():
+    assert [name for name, meant in SYNONYMS.items() if not (meant.setting or meant.note)] == []
 
 
 def test_an_unknown_section_is_refused_with_the_suggestion():

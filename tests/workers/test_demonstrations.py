@@ -75,7 +75,14 @@ def test_lengths_make_episodes_of_the_pairs():
 GOOD = {"observations": np.zeros((3, 3), np.float32), "actions": np.array([0, 1, 2])}
 NAN = np.array([[0, 0, 0], [0, np.nan, 0], [0, 0, 0]])
 REFUSED = {
-    "no actions": ({"actions": None}, "no array 'actions'; there are: 'observations'"),
+    "no actions": (
+        {"actions": None},
+        "no array 'actions'; there are: 'observations'; needed are: 'observations', 'actions'",
+    ),
+    "nothing": (
+        {"actions": None, "observations": None},
+        "no array 'observations' or 'actions'; there are: none; needed are",
+    ),
     "a choice too many": ({"actions": np.array([0, 3, 1])}, r"row 1 of actions holds 3: .* 0 to 2"),
     "half a choice": ({"actions": np.array([0, 1, 0.5])}, r"row 2 of actions holds 0.5"),
     "another shape": ({"observations": np.zeros((3, 4))}, r"shape \(3, 4\), but .* \(3, 3\)"),
@@ -100,6 +107,13 @@ def test_what_does_not_fit_is_named_with_its_row_and_value(case):
 
     with pytest.raises(UnsuitableDataError, match=message):
         trajectories_of(arrays, spec_of("box", "discrete"))
+
+
+def test_an_optional_array_that_is_misspelled_is_not_ignored():
+    wrong = r"'episode_length' would not be used; did you mean 'episode_lengths'\?"
+
+    with pytest.raises(UnsuitableDataError, match=wrong):
+        trajectories_of(GOOD, spec_of("box", "discrete"), ["rewards", "episode_length"])
 
 
 OTHERS = {

@@ -51,15 +51,44 @@ def test_what_cannot_be_learned_in_is_refused_by_name(environment_id, message):
 
 
 @pytest.mark.parametrize(
-    ("name", "hint"), [("Coridor", "; did you mean 'Corridor'?"), ("Hoper", "")]
+    ("name", "hint"),
+    [("Coridor", "; did you mean 'Corridor'?"), ("Hoper", "; envs has Corridor, make")],
 )
 def test_a_name_that_a_users_module_lacks_is_looked_for_there(name, hint, tmp_path, monkeypatch):
     """And not in gymnasium.envs, where there is a Hopper."""
-    (tmp_path / "envs.py").write_text("class Corridor: ...")
+    (tmp_path / "envs.py").write_text(
+        "from enum import Enum\nclass Corridor: ...\ndef make(): ...\ndef _own(): ..."
+    )
     monkeypatch.syspath_prepend(tmp_path)
 
     with pytest.raises(UnsuitableEnvironmentError) as refused:
         inspect(f"envs:{name}")
+
+    message = str(refused.value)
+    assert message.endswith(f"does not exist here (Environment `{name}` doesn't exist.){hint}")
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        (
+            "lifts",
+            "; lifts is a module: name what makes an environment, as lifts:Lift or lifts:make",
+        ),
+        ("lifts.Lift", "; did you mean 'lifts:Lift'?"),
+        ("no_such_module", ""),
+        ("torn", ""),
+    ],
+)
+def test_a_module_without_a_class_is_answered_with_its_classes_and_not_imported(
+    name, hint, tmp_path, monkeypatch
+):
+    (tmp_path / "lifts.py").write_text("class Lift: ...\ndef make(): ...\nraise OSError")
+    (tmp_path / "torn.py").write_text("class")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    with pytest.raises(UnsuitableEnvironmentError) as refused:
+        inspect(name)
 
     message = str(refused.value)
     assert message.endswith(f"does not exist here (Environment `{name}` doesn't exist.){hint}")

@@ -12,6 +12,7 @@ from reinforce.cluster.backends.ray.sharing import SharedCluster
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.run_requests import MAX_WORKERS
 from reinforce.configs.config import Config
+from reinforce.configs.plurals import counted
 
 _POLL_S = 2.0
 
@@ -56,7 +57,8 @@ class Capacity:
         largest = max(self.node_cpus, default=0.0)
         return (
             f"no worker fits: cluster.cpus_per_worker = {cpus:g}, the largest of "
-            f"{len(self.node_cpus)} nodes has {largest:g} CPUs, and there is no autoscaler; lower "
+            f"{counted(len(self.node_cpus), 'node')} has {largest:g} CPUs, and there is no "
+            "autoscaler; lower "
             "cluster.cpus_per_worker, or add a node with `ray start --address HOST:PORT`"
         )
 
@@ -68,7 +70,8 @@ class Capacity:
             return None
         return (
             "the learner fits nowhere: learner.device = 'cuda', none of "
-            f"{len(self.node_cpus)} nodes has a GPU, and there is no autoscaler that starts one; "
+            f"{counted(len(self.node_cpus), 'node')} has a GPU, and there is no autoscaler that "
+            "starts one; "
             "use learner.device cpu (a new run can), or add a node with a GPU with `ray start "
             "--address HOST:PORT`"
         )

@@ -47,6 +47,7 @@ from reinforce.cluster.errors import (
 )
 from reinforce.cluster.long_tickets import LongTicket, Patience
 from reinforce.configs.config import Config
+from reinforce.configs.plurals import counted
 from reinforce.workers.placement import Placement
 from reinforce.workers.rollout_worker import RolloutReport
 from reinforce.workers.tickets import Purpose, Ticket
@@ -358,7 +359,7 @@ class RayPool:
         if self._shown_wait is None:
             self._shown_wait = ExitStack()
             count = self._scheduler.target
-            starting = f"starting {'a worker' if count == 1 else f'{count} workers'}"
+            starting = f"starting {'a worker' if count == 1 else counted(count, 'worker')}"
             stage = "waiting for a worker" if self._has_started else starting
             self._shown_wait.enter_context(self._driver.waiting(stage, self._why_nobody))
         now_s = time.monotonic()

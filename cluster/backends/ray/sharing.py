@@ -22,6 +22,7 @@ from ray.util.placement_group import (
 
 from reinforce.cluster.run_requests import MAX_WORKERS
 from reinforce.cluster.typed_json import parse_json
+from reinforce.configs.plurals import counted
 
 _PREFIX = "reinforce:"
 _RESERVED = {"memory": 1}  # bytes; a group of nothing cannot be made
@@ -124,8 +125,8 @@ class SharedCluster:
 
     def _tell_of_others(self, num_runs: int, part: int) -> None:
         if num_runs > 1 and self._told != (num_runs, part):
-            workers = f"{part} worker{'s' * (part != 1)}"
-            self._tell(f"{num_runs} runs share the cluster; this one's part is {workers}")
+            runs, workers = counted(num_runs, "run"), counted(part, "worker")
+            self._tell(f"{runs} share the cluster; this one's part is {workers}")
         elif num_runs == 1 and self._told[0] > 1:
             self._tell("no other run shares the cluster any more")
         self._told = num_runs, part

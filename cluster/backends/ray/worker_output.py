@@ -16,6 +16,7 @@ from typing import Any, TextIO
 
 from reinforce.cluster.backends.ray.private import PublishedLines, publish_line
 from reinforce.configs.execution import WorkersConfig
+from reinforce.configs.plurals import counted
 from reinforce.configs.quoting import cut_line, printable
 from reinforce.workers.tickets import Purpose, Ticket
 
@@ -59,7 +60,10 @@ class LineBudget:
         """Yield how many lines were left out since this was last said."""
         num, self._num_left_out = self._num_left_out, 0
         if num:
-            yield f"({num:,} lines were left out: more than {self._lines_per_s} in a second)"
+            yield (
+                f"({counted(num, 'line')} {'was' if num == 1 else 'were'} left out: more than "
+                f"{self._lines_per_s} in a second)"
+            )
 
 
 class WorkerOutput:

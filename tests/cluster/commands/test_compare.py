@@ -223,6 +223,18 @@ BAD = {
         ["RUN", "--data", "a.csv", "--metric", "rollout/x"],
         "no configuration has 'rollout/x' twice",
     ),
+    "a metric without its section": (
+        ["RUN", "--data", "a.csv", "--metric", "return"],
+        "or 'rollout/return_max' or 'rollout/return_mean' or 'rollout/return_min'?",
+    ),
+    "a misspelled metric": (
+        ["RUN", "--data", "a.csv", "--metric", "learner/entropi"],
+        "be drawn; did you mean 'learner/entropy' or ",
+    ),
+    "a metric of nothing": (
+        ["RUN", "--metric", "learner/entropy"],
+        "--metric is for the curves: add --plot FILE.png or --data FILE.csv",
+    ),
     "no size": (["RUN", "--plot", "a.png", "--size", "0", "4"], "--size 0 4 must be inches"),
     "time from MLflow": (
         ["--experiment", "reinforce", "--uri", "STORE", "--x-axis", "time"],

@@ -70,7 +70,7 @@ def test_a_single_episode_has_no_interval(trained_run, capsys):
     assert f"return      mean {one['return_mean']:.1f}, from" in capsys.readouterr().out
     result = reinforce.load(trained_run).evaluate(1)
     assert np.isnan(result.interval).all()
-    assert repr(result).startswith(f"<mean return {number(one['return_mean'])} over 1 episodes")
+    assert repr(result).startswith(f"<mean return {number(one['return_mean'])} over 1 episode,")
 
 
 def test_nothing_in_the_run_directory_changes(trained_run):
@@ -88,6 +88,16 @@ def test_the_newest_whole_checkpoint_counts(trained_run, tmp_path, capsys):
     os.truncate(run / "checkpoints" / "update-000000009.safetensors", 500)
 
     assert evaluated(capsys, run, "--episodes", 5)["update"] == 3
+
+
+def test_a_version_is_named_as_in_start_from(trained_run, capsys):
+    by_update = evaluated(capsys, f"{trained_run}@3", "--episodes", 5)
+    by_option = evaluated(capsys, trained_run, "--episodes", 5, "--best")
+    best = evaluated(capsys, f"{trained_run}@best", "--episodes", 5)
+
+    assert by_update["update"] == 3
+    assert best == by_option
+    assert best["checkpoint"] == "best"
 
 
 @pytest.mark.slow
@@ -111,6 +121,11 @@ BAD = {
     ),
     "seed below zero": (["RUN", "--seed", "-1"], "seed = -1 must be >= 0\n"),
     "no checkpoint": (["EMPTY"], "has no readable checkpoint"),
+    "no such version": (
+        ["RUN@99"],
+        "give only the place, or add @best or @UPDATE; Python's run.at(99) computes it again",
+    ),
+    "a version by name and by option": (["RUN@3", "--best"], "leave out --best, or @3"),
     "no best checkpoint": (["EMPTY", "--best"], "without `best`, the newest is taken"),
 }
 
@@ -121,9 +136,11 @@ def test_what_cannot_be_evaluated_is_said_once(case, trained_run, tmp_path, caps
     empty = shutil.copytree(trained_run, tmp_path / "empty")
     for file in (empty / "checkpoints").iterdir():
         file.unlink()
-    places = {"RUN": str(trained_run), "EMPTY": str(empty)}
+    words = [
+        word.replace("RUN", str(trained_run)).replace("EMPTY", str(empty)) for word in arguments
+    ]
 
-    assert main(["evaluate", *(places.get(word, word) for word in arguments)]) == 2
+    assert main(["evaluate", *words]) == 2
     assert message in capsys.readouterr().err
 
 

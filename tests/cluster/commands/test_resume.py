@@ -349,7 +349,9 @@ def test_a_run_that_is_going_on_is_not_resumed_but_paused_and_gone_on_with(run, 
     assert process.wait(60) == 143
     assert main(["pause", "runs/a"]) == 2
     said = capsys.readouterr().err
-    assert re.search(r"nobody trains runs/a: it was stopped after update \d+; `reinforce re", said)
+    assert re.search(
+        r"nobody trains runs/a: it was interrupted after update \d+; `reinforce re", said
+    )
 
 
 @pytest.mark.ray

@@ -64,7 +64,7 @@ def test_a_run_that_is_over_is_told_by_its_summary_or_was_killed_if_it_has_none(
     states = {name: row["state"] for name, row in rows.items()}
     assert states == {
         "finished": "finished",
-        "interrupted": "stopped",
+        "interrupted": "interrupted",
         "failed": "failed",
         "killed": "killed",
     }
@@ -153,6 +153,27 @@ def test_places_without_runs_are_said(tmp_path, capsys):
     assert "--watch is for terminals" in capsys.readouterr().err
     assert main(["status", "--address", "http://127.0.0.1:9"]) == 2
     assert "http://127.0.0.1:9' does not answer" in capsys.readouterr().err
+
+
+def test_a_file_of_a_run_is_answered_with_the_run(write, capsys):
+    write("a")
+
+    assert main(["status", "runs/a/config.yaml"]) == 2
+    assert "(Not a directory); try `reinforce status runs/a`" in capsys.readouterr().err
+
+
+def test_runs_of_a_sweep_are_shown_and_where_there_are_only_sweeps_how_to_ask(
+    make_config, tmp_path, capsys
+):
+    folder = tmp_path / "sweeps" / "lr"
+    write_run(make_config(run={"directory": str(folder / "runs"), "name": "trial-0000-seed-0"}))
+    (folder / "sweep.yaml").write_text("")
+
+    for words in (["status"], ["status", "sweeps"]):
+        assert main(words) == 0
+        assert "`reinforce status sweeps/lr` shows those of a sweep" in capsys.readouterr().out
+    assert main(["status", "sweeps/lr"]) == 0
+    assert "trial-0000-seed-0  killed" in capsys.readouterr().out
 
 
 def no_summary(run):
@@ -279,9 +300,9 @@ def job(status, **more):
         (job(JobStatus.PENDING, message="waits for CPUs"), "waiting", 5),
         (job(JobStatus.RUNNING), "running", 5),
         (job(JobStatus.SUCCEEDED), "finished", 9),
-        (job(JobStatus.STOPPED), "stopped", 9),
+        (job(JobStatus.STOPPED), "interrupted", 9),
         (job(JobStatus.FAILED, driver_exit_code=1), "failed", 9),
-        (job(JobStatus.FAILED, driver_exit_code=143), "stopped", 9),
+        (job(JobStatus.FAILED, driver_exit_code=143), "interrupted", 9),
         (job(JobStatus.FAILED, driver_exit_code=-9), "failed", 9),
     ],
 )

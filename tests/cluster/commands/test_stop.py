@@ -56,7 +56,7 @@ def test_a_run_ends_after_a_checkpoint_and_is_gone_on_with(run, capsys):
     updates = read_json(run / "summary.json")["updates"]
     assert stopper.code == 0
     assert "stopping, as requested by `reinforce stop`" in said
-    assert f"a stopped after update {updates} (stopped by `reinforce stop`); `reinforce r" in said
+    assert f"a was interrupted after update {updates} (by `reinforce stop`); `reinforce r" in said
     assert read_json(run / "summary.json")["status"] == "interrupted"
     assert (run / "checkpoints" / f"update-{updates:09d}.safetensors").exists()
     more = ["--stop.max_updates", str(updates + 1)]
@@ -144,7 +144,7 @@ def test_a_stop_reaches_a_run_in_another_thread_which_python_gives_no_signals(
     thread.start()
     thread.join()
 
-    assert received == ["stopped by `reinforce stop`"]
+    assert received == ["interrupted by `reinforce stop`"]
     assert told == ["stopping, as requested by `reinforce stop`"]
 
 
@@ -153,4 +153,4 @@ def test_a_stop_after_a_signal_does_not_count_as_the_second_that_aborts():
         interrupts._received, interrupts._received_at_s = 2, 0.0
         interrupts.request(15)
 
-        assert str(interrupts.received) == "stopped by SIGINT"
+        assert str(interrupts.received) == "interrupted by SIGINT"

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from threading import Timer
 
 import pytest
@@ -19,7 +20,7 @@ from reinforce.cluster.commands.sweep import check
 from reinforce.cluster.files import read_json
 from reinforce.cluster.number_format import number
 from reinforce.cluster.run_store.journal import Journal
-from reinforce.cluster.sweeps.ledger import sweep_lock
+from reinforce.cluster.sweeps.ledger import SweepLedger, sweep_lock
 from reinforce.configs.sweep import load_sweep
 
 
@@ -115,7 +116,7 @@ def test_ctrl_c_stops_the_run_in_good_order_and_the_same_command_goes_on(write_s
     said, _ = process.communicate(timeout=120)
 
     assert process.returncode == 130
-    assert "stopped; run the same command again to continue" in said
+    assert "interrupted; run the same command again to continue" in said
     summary = read_json(journal.parent / "summary.json")
     assert summary["status"] == "interrupted"
     assert states_of(folder) == [(0, "RUNNING")]
@@ -155,7 +156,7 @@ def test_runs_stop_in_good_order_when_their_sweep_is_killed_and_the_same_command
     wait_for(lambda: processes_in(tmp_path) == [])
 
     for run in runs:
-        assert read_json(run / "summary.json")["stop_reason"] == "stopped by SIGTERM"
+        assert read_json(run / "summary.json")["stop_reason"] == "interrupted by SIGTERM"
         assert list((run / "checkpoints").glob("*.safetensors"))
     assert states_of(folder) == [(0, "RUNNING"), (1, "RUNNING")]
 
@@ -520,6 +521,20 @@ def test_what_cannot_be_swept_is_said_before_anything_starts(case, write_sweep, 
     assert not folder.exists()
 
 
+@pytest.mark.usefixtures("_sweeps_in_this_process")
+def test_a_trial_that_an_earlier_call_began_continues_and_another_begins(write_sweep, capsys):
+    folder = write_sweep({"settings": {"learner.discount": [0.9, 0.8]}})
+    folder.mkdir(parents=True)
+    sweep, _ = load_sweep(Path("sweep.yaml"))
+    SweepLedger(folder, sweep).begin(0, {"learner.discount": "0.9"})
+
+    assert main(["sweep", "sweep.yaml"]) == 0
+
+    said = capsys.readouterr().out
+    assert "trial-0000 (1 of 2): learner.discount 0.9: continues\n" in said
+    assert "trial-0001 (2 of 2): learner.discount 0.8: begins\n" in said
+
+
 NO_SWEEP = {
     "nothing": ("", "sweep.yaml: sweep.base is missing"),
     "a list": ("- cartpole\n", "sweep.yaml: it holds a list, not a mapping with 'base: cartpole'"),
@@ -564,4 +579,32 @@ def test_a_folder_of_another_sweep_is_refused(write_sweep, capsys):
     write_sweep({"settings": {"learner.discount": [0.8]}})
 
     assert main(["sweep", "sweep.yaml"]) == 2
-    assert "holds another sweep, or this one with other settings" in capsys.readouterr().err
+    assert "other settings:\n  sweep.settings, learner.discount: [0.9] there, [0.8] here\n" in (
+        capsys.readouterr().err
+    )
+
+
+@pytest.mark.usefixtures("_sweeps_in_this_process")
+def test_a_folder_of_a_sweep_with_another_base_is_refused_with_what_differs(write_sweep, capsys):
+    settings = {"settings": {"learner.discount": [0.9]}}
+    write_sweep(settings)
+    assert main(["sweep", "sweep.yaml"]) == 0
+    write_sweep({**settings, "seeds": [1]}, stop={"max_updates": 2})
+
+    assert main(["sweep", "sweep.yaml"]) == 2
+    said = capsys.readouterr().err
+    assert (
+        "\n  sweep.seeds: [0] there, [1] here\n  base, stop.max_updates: 1 there, 2 here\n" in said
+    )
+
+
+@pytest.mark.usefixtures("_sweeps_in_this_process")
+def test_a_sweep_goes_on_in_a_later_version_with_more_settings(write_sweep):
+    folder = write_sweep({"settings": {"learner.discount": [0.9]}})
+    assert main(["sweep", "sweep.yaml"]) == 0
+    noted = yaml.safe_load((folder / "sweep.yaml").read_text())
+    base = yaml.safe_load(noted["base"])
+    del noted["sweep"]["sampler_seed"], base["learner"]["max_kl"]
+    (folder / "sweep.yaml").write_text(yaml.safe_dump({**noted, "base": yaml.safe_dump(base)}))
+
+    assert main(["sweep", "sweep.yaml"]) == 0

@@ -346,7 +346,7 @@ def test_a_local_ray_takes_any_number_of_workers_of_any_size(tmp_path, monkeypat
     assert main(["doctor", "--cluster.cpus_per_worker", "4096"]) == 0
     assert "ok       room for workers" in capsys.readouterr().out
     assert main(["doctor", "--workers.num_workers", "4096"]) == 0
-    assert "warning  room for workers 4096 workers on" in capsys.readouterr().out
+    assert "warning  room for workers 4,096 workers on" in capsys.readouterr().out
     assert main(["doctor", "--cluster.backend", "inline"]) == 0
     assert "none is needed" in capsys.readouterr().out
 

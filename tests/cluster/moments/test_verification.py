@@ -321,7 +321,7 @@ UNCHECKED = {
     ),
     "no digests": (
         journal_altered(r', "weights_sha256": "[^"]*"', ""),
-        "metrics.jsonl has no digest of the weights of 1 updates, as of 3",
+        "metrics.jsonl has no digest of the weights of 1 update, as of 3",
     ),
 }
 

@@ -1,6 +1,7 @@
 import os
 
 import pytest
+from written_runs import write_run
 
 from reinforce.cluster.errors import RunDirectoryError
 from reinforce.cluster.files import read_json, write_atomically, write_json
@@ -55,6 +56,30 @@ def test_a_discarded_run_leaves_nothing(make_config):
 def test_a_folder_without_a_configuration_is_no_run(tmp_path):
     with pytest.raises(RunDirectoryError, match="is not a run directory"):
         RunDirectory.open(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("test/config.yaml", "is not a run directory: it is in one, so give {runs}/test"),
+        ("test/checkpoints", "is not a run directory: it is in one, so give {runs}/test"),
+        ("test/plots/x.png", "does not exist: it is in one, so give {runs}/test"),
+        ("", "is not a run directory: it holds others, so give one, such as {runs}/test"),
+        (
+            "test@best",
+            "does not exist: @best names a version, but here a whole run is needed, so"
+            " give {runs}/test",
+        ),
+        ("tets", "does not exist"),
+    ],
+)
+def test_a_path_near_a_run_is_answered_with_the_run(make_config, path, message):
+    run = write_run(make_config())
+
+    with pytest.raises(RunDirectoryError) as caught:
+        RunDirectory.open(run.path.parent / path)
+
+    assert str(caught.value).endswith(message.format(runs=run.path.parent))
 
 
 def test_a_name_that_no_folder_can_have_is_no_run(tmp_path):

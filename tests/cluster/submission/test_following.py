@@ -91,10 +91,10 @@ def test_a_job_is_followed_through_ctrl_c_and_a_stop_until_its_cluster_goes_away
         assert (row["name"], row["state"]) == (job, "running")
         assert row["note"] == f"job {job}, it publishes no numbers"
         assert main(stop.split()) == 0
-        assert f"{job} stopped (Job was intentionally stopped.)" in capsys.readouterr().out
+        assert f"{job} was interrupted (Job was intentionally stopped.)" in capsys.readouterr().out
         assert end_of(process) == 143
     assert main(show) == 0
-    assert json.loads(capsys.readouterr().out)[0]["state"] == "stopped"
+    assert json.loads(capsys.readouterr().out)[0]["state"] == "interrupted"
     assert main(stop.split()) == 2
     refusal = f"no job '{job}' live at {head.dashboard}; all ids: none"
     assert refusal in capsys.readouterr().err

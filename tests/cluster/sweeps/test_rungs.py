@@ -70,7 +70,7 @@ def test_pruned_or_not_a_trial_has_the_weights_of_a_run_that_was_never_stopped(
     assert said.count(": begins\n") == 2 * len(states)
     whole_row = rows_of(folder)[1 - states.index("PRUNED")]
     for steps, value in whole_row.intermediate_values.items():
-        assert f": goes on after {steps} steps, mean return {number_shown(value)}\n" in said
+        assert f": continues after {steps} steps, mean return {number_shown(value)}\n" in said
 
 
 @pytest.mark.parametrize(

@@ -36,4 +36,4 @@ def test_its_end_is_a_signal_unless_one_has_come_before(has_a_signal):
 
     said, _ = process.communicate(timeout=30)  # closes its input
 
-    assert (process.returncode, said) == (0, b"stopped by SIGTERM\n")
+    assert (process.returncode, said) == (0, b"interrupted by SIGTERM\n")

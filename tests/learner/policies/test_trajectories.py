@@ -31,7 +31,7 @@ def test_returns_are_sums_per_episode():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"rewards": np.zeros(5)}, "sum to 3 steps, rewards hold 5"),
+        ({"rewards": np.zeros(5)}, "have the sum 3, but rewards hold 5"),
         ({"actions": np.zeros(2)}, "actions hold 2 steps, not 3"),
         ({"terminated": np.ones(3, np.bool_)}, "terminated hold 3 episodes, not 2"),
         ({"terminated": np.array([True, False])}, "was not finished"),

@@ -68,7 +68,7 @@ def test_a_signal_ends_a_run_whose_ray_hangs(tmp_path, temporary_folder):
         assert time.monotonic() - began_s < 5
 
     assert process.returncode == 143
-    assert "stopped before the run began" in said
+    assert "interrupted before the run began" in said
     assert_nothing_is_left(temporary_folder, tmp_path)
 
 

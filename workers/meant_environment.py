@@ -1,0 +1,52 @@
+"""Which environment an ``environment.id`` that does not exist may mean."""
+
+import ast
+import re
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import gymnasium
+
+from reinforce.configs.errors import suggestion
+from reinforce.configs.user_code import names_meant
+
+
+def environments_meant(name: str) -> str:
+    """Return a hint to follow the reason why there is no environment of this name; "" if none.
+
+    A module that is named without a class is read but not imported.
+    """
+    module, _, attribute = name.rpartition(":")
+    if module:
+        return names_meant(module, attribute, _registered_by(module.partition(".")[0]))
+    near = suggestion(name, gymnasium.registry)
+    return f"; {near}" if near else _in_a_module(name)
+
+
+def _registered_by(package: str) -> Iterator[str]:
+    """Yield the ids whose environments come from a package."""
+    for name, spec in gymnasium.registry.items():
+        entry = spec.entry_point
+        path = entry if isinstance(entry, str) else getattr(entry, "__module__", "")
+        if re.split("[.:]", path)[0] == package:
+            yield name
+
+
+def _in_a_module(name: str) -> str:
+    """Return how to name what the module ``lift`` defines, for ``lift`` and ``lift.Lift``."""
+    module, _, attribute = name.partition(".")
+    if not module.isidentifier():
+        return ""
+    try:
+        found = find_spec(module)
+        tree = ast.parse(Path(found.origin).read_bytes()) if found and found.origin else None
+    except (OSError, SyntaxError, ValueError):
+        return ""
+    definitions = (ast.ClassDef, ast.FunctionDef)
+    names = [each.name for each in tree.body if isinstance(each, definitions)] if tree else []
+    meant = [f"{module}:{each}" for each in names if not each.startswith("_")]
+    if f"{module}:{attribute}" in meant:
+        return f"; did you mean '{module}:{attribute}'?"
+    some = " or ".join(meant[:3])
+    return f"; {module} is a module: name what makes an environment, as {some}" if some else ""
