@@ -12,9 +12,24 @@ from rich.console import Console
 from rich.status import Status
 from rich.table import Table
 from rich.text import Text
+from rich.theme import Theme
 
 from reinforce.cluster.errors import OutputLostError
 from reinforce.configs.quoting import message_text, printable
+
+ATTENTION = "magenta"
+"""Style of warnings. Unlike yellow and green, it can be read on white as well as on black."""
+
+_BARS = ("bar.complete", "bar.finished", "bar.pulse", "status.spinner", "progress.spinner")
+_TIMES = ("progress.elapsed", "progress.remaining", "progress.percentage", "progress.data.speed")
+_THEME = Theme(
+    {
+        "bar.back": "bright_black",
+        **dict.fromkeys(_BARS, ATTENTION),
+        **dict.fromkeys(_TIMES, "none"),
+    }
+)
+"""In place of rich's colours, which are made for a dark background."""
 
 _UNWRAPPED = 100_000
 """Width of outputs that are not terminals: wider than any table."""
@@ -33,7 +48,7 @@ class PlainConsole(Console):
         if _is_notebook():
             # Below a cell a terminal's codes are garbage, and rich would make each line a page.
             options = {"force_terminal": False, **options}
-        super().__init__(emoji=False, force_jupyter=False, **options)
+        super().__init__(emoji=False, force_jupyter=False, theme=_THEME, **options)
         if not self.is_terminal and "width" not in options:
             self.width = _UNWRAPPED  # nobody sees it as it is: programs read it line by line
         self._quiet_when_unread = quiet_when_unread

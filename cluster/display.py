@@ -17,7 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from reinforce.cluster.console import JsonConsole, PlainConsole
+from reinforce.cluster.console import ATTENTION, JsonConsole, PlainConsole
 from reinforce.cluster.number_format import duration, mean_and_interval, number, numbers
 from reinforce.cluster.progress import Progress
 from reinforce.cluster.run_store.journal import JournalEntry
@@ -152,13 +152,15 @@ class RunPanel:
         )
         limit, used = progress.nearest_limit(self._config.stop)
         left_s = max(0.0, self._training_time_s / used - self._elapsed_s)
-        left = f", about {duration(left_s)} left" if stage else ""
+        left = f", about {duration(left_s)} left" if stage else " used"
         table = Table.grid(padding=(0, 2))
         table.add_column(style="dim")
         for name, text in self._rows(self._update).items():
             table.add_row(name, text)
         table.add_row("limit", f"{used:.0%} of stop.{limit}{left}")
-        return Panel(Group(table, ProgressBar(1.0, used)), title=title, subtitle=stage)
+        bar = ProgressBar(1.0, used)
+        # At the end there is none: a target is reached with most of each limit left.
+        return Panel(Group(table, *([bar] if stage else [])), title=title, subtitle=stage)
 
     def _rows(self, entry: JournalEntry) -> dict[str, str]:
         metrics, stop = entry.metrics, self._config.stop
@@ -216,7 +218,7 @@ class LiveDisplay:
 
     def warn(self, text: str) -> None:
         """Print it above the panel."""
-        self._console.say(text, "yellow")
+        self._console.say(text, ATTENTION)
 
     def _give_way(self) -> None:
         """Remove the panel and continue with lines, because a debugger does not report its end."""

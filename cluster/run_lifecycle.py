@@ -12,7 +12,7 @@ from reinforce.cluster.backends.backend import Backend, Driver
 from reinforce.cluster.backends.ray.job import as_in_its_job, warn_of_its_folder
 from reinforce.cluster.bookkeeping import RunContext
 from reinforce.cluster.callbacks import Callback, Callbacks
-from reinforce.cluster.console import PlainConsole
+from reinforce.cluster.console import ATTENTION, PlainConsole
 from reinforce.cluster.display import Display, make_display
 from reinforce.cluster.errors import (
     InterruptedRunError,
@@ -255,7 +255,7 @@ class RunLifecycle:
             )
 
     def _warn(self, text: str) -> None:
-        self._say(text, "yellow")
+        self._say(text, ATTENTION)
 
     def _say(self, text: str, style: str | None = None) -> None:
         with suppress(OSError, UnicodeError):  # the run is worth more than what is said of it
@@ -334,5 +334,5 @@ def check_environment(config: Config, console: PlainConsole) -> EnvironmentSpec:
     with waiting(console, stage, lambda: advice):
         found = preflight(config)
     for warning in filter(None, (*found.warnings, warn_of_its_folder(config))):
-        console.say(f"warning: {warning}", "yellow")
+        console.say(f"warning: {warning}", ATTENTION)
     return found.spec

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
-from reinforce.cluster.console import PlainConsole
+from reinforce.cluster.console import ATTENTION, PlainConsole
 
 _SPINNER_AFTER_S = 0.2
 """Seconds before a spinner appears, so that it does not just flash."""
@@ -101,4 +101,4 @@ def _report(
 
 def _say(console: PlainConsole, text: str) -> None:
     with suppress(OSError, UnicodeError):  # what is waited for is worth more
-        console.say(text, "yellow")
+        console.say(text, ATTENTION)

@@ -26,7 +26,7 @@ from reinforce.cluster.analysis.comparison_plot import (
 )
 from reinforce.cluster.analysis.seed_statistics import STATISTICS, Statistic
 from reinforce.cluster.commands.arguments import Command, Flag
-from reinforce.cluster.console import PlainConsole
+from reinforce.cluster.console import ATTENTION, PlainConsole
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.number_format import number
 
@@ -172,4 +172,4 @@ def _print(console: PlainConsole, rows: Sequence[dict[str, Any]], name: str) -> 
     console.print_table(table)
     copies = ", ".join(copy for row in rows for copy in row["copies"])
     if copies:
-        console.say(f"not counted, since another run has the same seed: {copies}", "yellow")
+        console.say(f"not counted, since another run has the same seed: {copies}", ATTENTION)

@@ -17,7 +17,7 @@ from reinforce.cluster.commands.arguments import (
     LogFormat,
     Trust,
 )
-from reinforce.cluster.console import PlainConsole, console_of_a_run
+from reinforce.cluster.console import ATTENTION, PlainConsole, console_of_a_run
 from reinforce.cluster.errors import RunDirectoryError, UsageError
 from reinforce.cluster.files import write_json
 from reinforce.cluster.progress import Progress
@@ -166,7 +166,7 @@ def go_on(
         for name, (old, new) in without_secrets(changes).items():
             console.say(f"{name}: {old} is now {new}")
         for sentence in consequences(start.config.run.changes[-1]) if start.is_changed else ():
-            console.say(sentence, "yellow")
+            console.say(sentence, ATTENTION)
         lifecycle = RunLifecycle(start.config, spec, run, journal, console, started_s, callbacks)
         return lifecycle.conduct(
             start.checkpoint, start.writer(run, changes, is_vouched=is_vouched)
@@ -267,7 +267,7 @@ def _start_of(
     consent: Consent,
 ) -> _Start:
     with waiting(console, "reading the newest checkpoint"):
-        newest = Checkpoints(run, config).newest(lambda text: console.say(text, "yellow"))
+        newest = Checkpoints(run, config).newest(lambda text: console.say(text, ATTENTION))
     require_same_files(run, newest)
     if newest is None:
         _refuse_if_its_checkpoints_are_gone(run, summary)
@@ -283,7 +283,7 @@ def _start_of(
         console.say(
             f"{run.config_file} lacks earlier changes made on purpose; the newest checkpoint has "
             "them, and the run continues with these",
-            "yellow",
+            ATTENTION,
         )
     config = with_overrides(config, {name: new for name, (_, new) in missed.items()})
     try:
@@ -295,7 +295,7 @@ def _start_of(
             f"{run.path} was begun with another version of this program, which seeds episodes "
             f"differently: from update {newest.progress.updates} on they have this version's "
             "seeds, so its weights will be those of neither version",
-            "yellow",
+            ATTENTION,
         )
     return _Start(checkpoint, config, is_changed=checkpoint is not newest, missed=missed)
 

@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 
 from reinforce.cluster.commands.arguments import Command, Flag
-from reinforce.cluster.console import PlainConsole
+from reinforce.cluster.console import ATTENTION, PlainConsole
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.number_format import number
 from reinforce.cluster.run_store.run_status import (
@@ -31,8 +31,8 @@ _INTERVAL_S = 2.0
 _NOTE_LENGTH = 120
 
 _STYLES: dict[State, str] = {
-    **dict.fromkeys(("running", "finished"), "green"),
-    **dict.fromkeys(("waiting", "interrupted"), "yellow"),
+    **dict.fromkeys(("running", "finished"), ""),
+    **dict.fromkeys(("waiting", "interrupted"), ATTENTION),
     **dict.fromkeys(("failed", "killed", "unreadable"), "red"),
 }
 

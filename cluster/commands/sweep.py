@@ -10,7 +10,7 @@ import tyro
 from rich.table import Table
 
 from reinforce.cluster.commands.arguments import Command, Flag
-from reinforce.cluster.console import PlainConsole
+from reinforce.cluster.console import ATTENTION, PlainConsole
 from reinforce.cluster.errors import InterruptedRunError, UsageError
 from reinforce.cluster.interrupts import Interrupts
 from reinforce.cluster.number_format import number
@@ -119,7 +119,7 @@ def _run(trials: "Sweep", tracking: "SweepTracking", console: PlainConsole) -> N
             trials.run(interrupts, keep_up)
         status = "FINISHED"
     except InterruptedRunError as interruption:
-        console.say("interrupted; run the same command again to continue", "yellow")
+        console.say("interrupted; run the same command again to continue", ATTENTION)
         raise SystemExit(interruption.exit_code) from None
     finally:
         tracking.finish(status)

@@ -122,6 +122,36 @@ def test_time_left_is_that_until_the_limit_that_comes_first():
     assert left(max_wall_time_s=240.0) == ("25", "max_wall_time_s", "0:03:00")
 
 
+def test_at_the_end_no_bar_looks_as_if_something_was_left_to_do():
+    out, panel = console(terminal=False), RunPanel(Config(), "my-run")
+    panel.note(UPDATE)
+    out.print(panel.drawn())
+    during = out.file.getvalue()
+    panel.close()
+    out.print(panel.drawn())
+    at_the_end = out.file.getvalue().removeprefix(during)
+
+    assert ("━" in during, "━" in at_the_end) == (True, False)
+    assert "% of stop.max_updates used" in at_the_end
+
+
+def test_no_colour_is_unreadable_on_white():
+    out = PlainConsole(file=io.StringIO(), width=80, force_terminal=True, color_system="standard")
+    display = LiveDisplay(out, Config(), "my-run")
+    display.warn("a worker was lost")
+    display.show(UPDATE)
+    out.print(display._panel.drawn())
+    out.print(out.render_str("[status.spinner]*"))
+    out.print(*(f"[{name}]*" for name in ("bar.finished", "progress.remaining")), markup=True)
+
+    codes = {
+        code
+        for found in re.findall(r"\x1b\[([\d;]+)m", out.file.getvalue())
+        for code in found.split(";")
+    }
+    assert codes & {"32", "33", "36", "92", "93", "96"} == set()  # green, yellow, cyan
+
+
 def test_the_panel_shows_progress_returns_speed_time_and_workers():
     out = console(terminal=True)
     config = Config.model_validate({"stop": {"max_updates": 24, "target_return": 475.0}})

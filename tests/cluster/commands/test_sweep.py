@@ -440,7 +440,7 @@ BAD = {
     ),
     "a grid without end": (
         {"settings": {f"learner.{name}": [0.5] * 100 for name in GRID}},
-        "1,000,000,000,000 trials with 1 seeds each are more than the 10,000 runs",
+        "1,000,000,000,000 trials with 1 seed each are more than the 10,000 runs",
     ),
     "seeds without end": (
         {
