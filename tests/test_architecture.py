@@ -14,7 +14,7 @@ SOURCES = sorted(path for floor in FLOORS for path in (ROOT / floor).rglob("*.py
 ALLOWED = {
     "configs": {"pydantic", "pydantic_core", "yaml"},
     "learner": {"numpy", "torch", "threadpoolctl"},
-    "workers": {"numpy", "gymnasium", "threadpoolctl"},
+    "workers": {"numpy", "gymnasium", "threadpoolctl", "gymnax", "jax"},  # the last two: an extra
     "cluster": {
         *("numpy", "scipy", "ray", "mlflow", "tyro", "rich", "yaml", "safetensors"),
         *("matplotlib", "fsspec", "psutil", "pydantic"),
@@ -54,6 +54,7 @@ WITH_RAY = {
     "cluster/doctor/cluster_checks.py",
 }
 WITH_MLFLOW = {"cluster/tracking"}
+WITH_JAX = {"workers/functional_environment.py", "workers/gymnax_worlds.py"}
 
 
 def imports_of(path):
@@ -134,7 +135,14 @@ def test_workers_take_of_the_learner_only_its_policies_and_what_picks_one():
 
 
 @pytest.mark.parametrize(
-    ("package", "places"), [("torch", WITH_TORCH), ("ray", WITH_RAY), ("mlflow", WITH_MLFLOW)]
+    ("package", "places"),
+    [
+        ("torch", WITH_TORCH),
+        ("ray", WITH_RAY),
+        ("mlflow", WITH_MLFLOW),
+        ("jax", WITH_JAX),
+        ("gymnax", WITH_JAX),
+    ],
 )
 def test_heavy_packages_are_imported_in_few_places(package, places):
     assert [user for user in users_of(package) if not is_inside(user, places)] == []

@@ -11,7 +11,9 @@ import yaml
 ROOT = Path(__file__).parent.parent
 ENTRY = re.compile(r"^([\w.-]+)==([^\s;]+)(.*?)(?=^[\w#]|\Z)", re.MULTILINE | re.DOTALL)
 FROM_PYTORCH = re.compile(r"cuda-|nvidia-|triton$")
-OTHER_SYSTEMS = {"appnope", "colorama", "httpx2-jsfetch", "pywin32", "tzdata", "waitress"}
+OTHER_SYSTEMS = {
+    *("appnope", "colorama", "httpx2-jsfetch", "nest-asyncio", "pywin32", "tzdata", "waitress")
+}
 
 
 def canonical(name):

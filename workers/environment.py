@@ -47,10 +47,16 @@ _EXTRAS = {
     "mujoco": ("mujoco",),
     "box2d": ("box2d",),
     "minigrid": ("'minigrid",),  # the quote leaves out ids that are only misspelt
+    "gymnax": ("'gymnax", "'jax"),
 }
 """Extras of ``pyproject.toml``, with words that identify their packages in errors."""
 
-_REGISTERED_BY = {"ALE/": "ale_py", "MiniGrid-": "minigrid", "BabyAI-": "minigrid"}
+_REGISTERED_BY = {
+    "ALE/": "ale_py",
+    "MiniGrid-": "minigrid",
+    "BabyAI-": "minigrid",
+    "gymnax/": "reinforce.workers.gymnax_worlds",
+}
 """How ids begin that exist once a package is imported, and the package."""
 
 _OWN_WRAPPERS: dict[str, Callable[..., gymnasium.Env[Any, Any]]] = {

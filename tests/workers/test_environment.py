@@ -187,12 +187,14 @@ class Absent:
         ("ALE/Pong-v5", "ale_py", "atari"),
         ("MiniGrid-Empty-8x8-v0", "minigrid", "minigrid"),
         ("BabyAI-GoToLocal-v0", "minigrid", "minigrid"),
+        ("gymnax/Breakout-MinAtar", "jax", "gymnax"),
     ],
 )
 def test_ids_of_a_package_that_is_missing_name_its_extra(
     monkeypatch, environment_id, package, extra
 ):
-    monkeypatch.delitem(sys.modules, package, raising=False)
+    for loaded in (package, "reinforce.workers.gymnax_worlds"):
+        monkeypatch.delitem(sys.modules, loaded, raising=False)
     monkeypatch.setattr(sys, "meta_path", [Absent(package), *sys.meta_path])
 
     with pytest.raises(UnsuitableEnvironmentError) as refused:

@@ -16,6 +16,7 @@ NEEDS = {
     "minigrid_empty": ["minigrid"],
     "pong": ["ale_py", "cv2"],
     "pong_karpathy": ["ale_py", "cv2"],
+    "space_invaders": ["gymnax"],
 }
 
 
