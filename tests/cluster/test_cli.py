@@ -351,7 +351,8 @@ def test_a_nan_from_the_environment_is_named_and_the_last_checkpoint_is_intact(t
 
     said = capsys.readouterr().err
     assert code == 1
-    assert "the reward is nan, which would make every return useless, in step 2 of epi" in said
+    assert "Faulty.step): the reward is nan, which would make every return useless\n" in said
+    assert "This was in step 2 of episode " in said
     assert "of ticket training 2:0, which began with reset(seed=" in said
     checkpoint = load_checkpoint(
         tmp_path / "runs" / "nan" / "checkpoints" / "update-000000002.safetensors"
