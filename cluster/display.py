@@ -21,6 +21,7 @@ from reinforce.cluster.console import JsonConsole, PlainConsole
 from reinforce.cluster.number_format import duration, mean_and_interval, number, numbers
 from reinforce.cluster.progress import Progress
 from reinforce.cluster.run_store.journal import JournalEntry
+from reinforce.cluster.run_store.recent_returns import RECENT_UPDATES, RecentReturns
 from reinforce.configs.config import Config
 from reinforce.configs.experiment import SUCCESS_METRICS
 
@@ -110,6 +111,7 @@ class RunPanel:
     def __init__(self, config: Config, run_name: str) -> None:
         self._config, self._run_name = config, run_name
         self._update: JournalEntry | None = None
+        self._recent = RecentReturns()
         self._evaluated = {"evaluated": "not yet"}
         self._seconds = {"sampling": 0.0, "learning": 0.0, "evaluating": 0.0}
         self._training_time_s, self._noted_at_s = 0.0, time.monotonic()
@@ -118,6 +120,7 @@ class RunPanel:
     def note(self, entry: JournalEntry) -> None:
         """Include an update or an evaluation."""
         metrics, every = entry.metrics, self._config.evaluation.every_updates
+        self._recent.note(entry)
         self._training_time_s, self._noted_at_s = entry.training_time_s, time.monotonic()
         if result := _evaluated(metrics, "evaluation/", self._config):
             self._evaluated = {"evaluated": f"{result} at update {entry.updates:,}"}
@@ -162,7 +165,7 @@ class RunPanel:
     def _rows(self, entry: JournalEntry) -> dict[str, str]:
         metrics, stop = entry.metrics, self._config.stop
         low_high = numbers(*(metrics.get(f"rollout/return_{end}", nan) for end in ("min", "max")))
-        goal = stop.target_return
+        goal, recent = stop.target_return, self._recent.mean
         target = {} if goal is None else {"target": f"{stop.target_metric or 'return'} {goal:g}"}
         total_s = sum(self._seconds.values()) or 1.0
         shares = (f"{name} {part_s / total_s:.0%}" for name, part_s in self._seconds.items())
@@ -172,7 +175,8 @@ class RunPanel:
             f"{metrics['time/environment_steps_per_s']:,.0f} steps/s",
             "return": f"{number(metrics.get('rollout/return_mean', nan))}"
             f"{_own_metrics(metrics, 'rollout/', self._config)}; "
-            f"single episodes {' to '.join(low_high)}",
+            f"single episodes {' to '.join(low_high)}; "
+            f"last {RECENT_UPDATES} updates {number(nan if recent is None else recent)}",
             **self._evaluated,
             **target,
             "time": f"{duration(self._elapsed_s)}: {', '.join(shares)}",

@@ -28,6 +28,7 @@ from reinforce.cluster.run_requests import RequestsReader, RunRequests, StopWatc
 from reinforce.cluster.run_store.checkpoint import Checkpoint
 from reinforce.cluster.run_store.checkpoints import Checkpoints
 from reinforce.cluster.run_store.journal import Journal, JournalEntry, change_entry
+from reinforce.cluster.run_store.recent_returns import RecentReturns
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.run_status import WaitNotes
 from reinforce.cluster.run_store.stored_environment import write_environment
@@ -204,10 +205,12 @@ class RunLifecycle:
 
         self._publish_wait = lambda what: None  # from here on with the numbers
         told = (self._run.name, self._run.path, display.warn, lambda: self._waits_for)
+        recent = RecentReturns()
         with MetricsExporter(*told) as exporter:
 
             def show(entry: JournalEntry) -> None:
-                exporter.update(entry.metrics)
+                recent.note(entry)
+                exporter.update(entry.metrics, recent.mean)
                 display.show(entry)
 
             yield show

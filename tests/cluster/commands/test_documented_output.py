@@ -18,7 +18,7 @@ from processes import wait_for
 import reinforce
 from reinforce.cluster.cli import main
 from reinforce.cluster.run_requests import RunRequests
-from reinforce.cluster.run_store.journal import newest_update
+from reinforce.cluster.run_store.recent_returns import recent_returns
 
 DOCS = Path(__file__).parents[3] / "docs"
 TOOLS, TUTORIAL, README = DOCS / "tools.md", DOCS / "tutorial.md", DOCS.parent / "README.md"
@@ -81,7 +81,7 @@ def endless_run(folder, settings, options):
     thread = threading.Thread(target=train)
     thread.start()
     try:
-        wait_for(lambda: newest_update(folder / "endless" / "metrics.jsonl"))
+        wait_for(lambda: recent_returns(folder / "endless" / "metrics.jsonl").newest)
         yield
     finally:
         RunRequests.change(folder / "endless" / "control.json", stop=True)
