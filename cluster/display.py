@@ -58,14 +58,22 @@ class PlainDisplay:
                 values = {name: value for name, value in vars(entry).items() if name in _SAID}
                 self._console.say_event("update" if is_time else "evaluation", values)
             return
-        for line in evaluation_lines(entry, self._config):
-            self.warn(line)
+        self.show_evaluations(entry)
         if is_time:
-            self.warn(_update_line(entry, self._config))
+            self._say(_update_line(entry, self._config))
+
+    def show_evaluations(self, entry: JournalEntry) -> None:
+        """Print a line for each evaluation."""
+        for line in evaluation_lines(entry, self._config):
+            self._say(line)
 
     def warn(self, text: str) -> None:
         """Print it."""
         with suppress(OSError, UnicodeError):  # the run is worth more than its display
+            self._console.warn(text)
+
+    def _say(self, text: str) -> None:
+        with suppress(OSError, UnicodeError):
             self._console.say(text)
 
 
@@ -214,12 +222,12 @@ class LiveDisplay:
         self._panel.note(entry)
         if not self._live.is_started:
             self._lines.show(entry)
-        for line in evaluation_lines(entry, self._config) if self._live.is_started else ():
-            self._lines.warn(line)
+        else:
+            self._lines.show_evaluations(entry)
 
     def warn(self, text: str) -> None:
         """Print it above the panel."""
-        self._console.say(text, "yellow")
+        self._console.warn(text)
 
     def _give_way(self) -> None:
         """Remove the panel and continue with lines, because a debugger does not report its end."""
@@ -285,7 +293,7 @@ class NotebookDisplay:
 
     def warn(self, text: str) -> None:
         """Print it below the panel."""
-        self._console.say(text)
+        self._console.warn(text)
 
     def _drawn(self) -> dict[str, str]:
         text = PlainConsole(file=StringIO(), width=_NOTEBOOK_WIDTH)
@@ -298,7 +306,7 @@ Display: TypeAlias = LiveDisplay | NotebookDisplay | PlainDisplay
 
 def make_display(console: PlainConsole, config: Config, run_name: str) -> Display:
     """Return the display for this console."""
-    if console.is_terminal:
+    if console.is_terminal and not console.quiet:
         return LiveDisplay(console, config, run_name)
     if console.is_notebook and not console.quiet:
         return NotebookDisplay(console, config, run_name)

@@ -138,4 +138,4 @@ class LongTicketNotice:
     def __call__(self, ticket: Ticket, num_steps: int, seconds: float) -> None:
         """Note the current length of an episode of a ticket."""
         if long := self._patience.note(ticket, seconds, num_steps):
-            self._console.say(str(long), "yellow")
+            self._console.warn(str(long))

@@ -258,11 +258,12 @@ class RunLifecycle:
             )
 
     def _warn(self, text: str) -> None:
-        self._say(text, "yellow")
-
-    def _say(self, text: str, style: str | None = None) -> None:
         with suppress(OSError, UnicodeError):  # the run is worth more than what is said of it
-            self._console.say(text, style)
+            self._console.warn(text)
+
+    def _say(self, text: str) -> None:
+        with suppress(OSError, UnicodeError):
+            self._console.say(text)
 
 
 def _updates(checkpoint: Checkpoint | None) -> int:
@@ -337,5 +338,5 @@ def check_environment(config: Config, console: PlainConsole) -> EnvironmentSpec:
     with waiting(console, stage, lambda: advice):
         found = preflight(config)
     for warning in filter(None, (*found.warnings, warn_of_its_folder(config))):
-        console.say(f"warning: {warning}", "yellow")
+        console.warn(f"warning: {warning}")
     return found.spec

@@ -168,7 +168,7 @@ def evaluated(
     tickets = trained.tickets(seed, episodes, greedy=not sampled)
     reports = [report for report, _ in trained.play(tickets)]
     if any(report.num_cut for report in reports):
-        PlainConsole(stderr=True).say(Evaluation.of_reports(reports).cuts_in_words(), "yellow")
+        PlainConsole(stderr=True).warn(Evaluation.of_reports(reports).cuts_in_words())
     return EvaluationResult(
         np.concatenate([report.episode_returns for report in reports]),
         np.concatenate([report.episode_lengths for report in reports]),

@@ -161,4 +161,4 @@ def _print(console: PlainConsole, rows: Sequence[dict[str, Any]], name: str) -> 
     console.print_table(table)
     copies = ", ".join(copy for row in rows for copy in row["copies"])
     if copies:
-        console.say(f"not counted, since another run has the same seed: {copies}", "yellow")
+        console.warn(f"not counted, since another run has the same seed: {copies}")

@@ -65,7 +65,7 @@ class EvaluateCommand(PlayCommand):
         }
         PlainConsole().say_rows(rows)
         if result.num_cut:
-            PlainConsole(stderr=True).say(result.cuts_in_words(), "yellow")
+            PlainConsole(stderr=True).warn(result.cuts_in_words())
         return 0
 
     def _policy(self) -> TrainedPolicy:

@@ -165,7 +165,7 @@ def go_on(
         for name, (old, new) in without_secrets(changes).items():
             console.say(f"{name}: {old} is now {new}")
         for sentence in consequences(start.config.run.changes[-1]) if start.is_changed else ():
-            console.say(sentence, "yellow")
+            console.warn(sentence)
         lifecycle = RunLifecycle(start.config, spec, run, journal, console, started_s, callbacks)
         return lifecycle.conduct(
             start.checkpoint, start.writer(run, changes, is_vouched=is_vouched)
@@ -266,7 +266,7 @@ def _start_of(
     consent: Consent,
 ) -> _Start:
     with waiting(console, "reading the newest checkpoint"):
-        newest = Checkpoints(run, config).newest(lambda text: console.say(text, "yellow"))
+        newest = Checkpoints(run, config).newest(console.warn)
     require_same_files(run, newest)
     if newest is None:
         _refuse_if_its_checkpoints_are_gone(run, summary)
@@ -279,10 +279,9 @@ def _start_of(
     said = consent.said if consent.change else ()
     missed = missed_changes(before, config, said=said)
     if missed:
-        console.say(
+        console.warn(
             f"{run.config_file} lacks earlier changes made on purpose; the newest checkpoint has "
             "them, and the run continues with these",
-            "yellow",
         )
     config = with_overrides(config, {name: new for name, (_, new) in missed.items()})
     try:
@@ -290,11 +289,10 @@ def _start_of(
     except ConfigError as error:
         raise ConfigError(f"the newest checkpoint of {run.path}: {error}") from None
     if newest.seed_scheme != SEED_SCHEME:
-        console.say(
+        console.warn(
             f"{run.path} was begun with another version of this program, which seeds episodes "
             f"differently: from update {newest.progress.updates} on they have this version's "
             "seeds, so its weights will be those of neither version",
-            "yellow",
         )
     return _Start(checkpoint, config, is_changed=checkpoint is not newest, missed=missed)
 

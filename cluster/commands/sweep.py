@@ -122,7 +122,7 @@ def _run(trials: "Sweep", tracking: "SweepTracking", console: PlainConsole) -> N
             trials.run(interrupts, keep_up)
         status = "FINISHED"
     except InterruptedRunError as interruption:
-        console.say("stopped; run the same command again to continue", "yellow")
+        console.warn("stopped; run the same command again to continue")
         raise SystemExit(interruption.exit_code) from None
     finally:
         tracking.finish(status)

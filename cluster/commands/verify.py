@@ -58,7 +58,7 @@ class VerifyCommand(Command):
         except UsageError as error:
             if certificate.verified:
                 raise
-            shown.say(str(error), "yellow")  # what differs decides the exit code
+            shown.warn(str(error))  # what differs decides the exit code
         return 0 if certificate.verified else 1
 
     def _print(self, certificate: Certificate) -> None:

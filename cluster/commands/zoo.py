@@ -145,9 +145,8 @@ class ZooCommand(Command):
         where = call_within(_TIMEOUT_S, partial(place.write, name, files), str(self.place))
         PlainConsole().say(f"{where}: {card.in_one_line()}")
         if not self.licence:
-            PlainConsole(stderr=True).say(
+            PlainConsole(stderr=True).warn(
                 "it has no licence: others may not use it until you name one with --licence",
-                "yellow",
             )
 
     def _there(self) -> Place:

@@ -145,7 +145,7 @@ class Reconstruction:
             try:
                 checkpoint = self.checkpoints.load(there)
             except (CorruptCheckpointError, OSError) as error:
-                self._console.say(f"skipping a checkpoint: {error}", "yellow")
+                self._console.warn(f"skipping a checkpoint: {error}")
                 continue
             if checkpoint.learner.version == there:
                 self._require_recorded(checkpoint)

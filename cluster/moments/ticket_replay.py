@@ -190,10 +190,9 @@ def _config_of_its_time(
     if purpose is Purpose.TRAINING or not changes:
         return config_at(config, played_at)
     is_since = _is_measured_since_its_change(past.run, purpose, played_at)
-    console.say(
+    console.warn(
         f"this run was changed on purpose {'; '.join(map(str, changes))}; according to its "
         f"journal, the ticket is from {'after' if is_since else 'before'} that",
-        "yellow",
     )
     return config_at(config, played_at if is_since else played_at - 1)
 

@@ -122,7 +122,7 @@ class Tracking:
 
     def _say(self, text: str) -> None:
         with suppress(OSError, UnicodeError):  # the run is worth more than what is said of it
-            self._console.say(text, "yellow")
+            self._console.warn(text)
 
     def print_link(self) -> None:
         """Print where to see the run, or how to send what could not be sent."""

@@ -153,7 +153,7 @@ class OtherTrackers:
         said = [line.decode(errors="replace").strip() for line in _last_words(run, name)]
         reason = next(iter(said[-1:]), f"its process ended with {process.returncode}")
         with suppress(OSError, UnicodeError):  # the run is worth more than what is said of it
-            self._console.say(f"{_LABELS[name]} does not follow this run: {reason}", "yellow")
+            self._console.warn(f"{_LABELS[name]} does not follow this run: {reason}")
 
     def _wait_for(self, name: str, end: "Future[None]", deadline_s: float) -> None:
         while not end.done():

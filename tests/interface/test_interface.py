@@ -600,3 +600,18 @@ def test_every_error_that_is_documented_can_be_caught():
 def test_a_name_that_is_none_is_an_error():
     with pytest.raises(AttributeError, match="has no attribute 'trian'"):
         reinforce.trian  # noqa: B018
+
+
+def test_warnings_of_a_silent_run_are_heard_on_standard_error(tmp_path, capsys):
+    """Of the checks before it, and of the books of its evaluations, which cut long episodes."""
+    kwargs = {"fault": "bounds"}
+    overrides = {"environment.kwargs": kwargs, "evaluation.max_episode_steps": 2}
+
+    train(None, environment="broken_environment:Broken", directory=tmp_path, overrides=overrides)
+
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    warned = printed.err.splitlines()
+    assert warned[0].startswith("warning: the observation leaves the bounds of its space")
+    assert "cut" in warned[1]
+    assert len(warned) == 2
