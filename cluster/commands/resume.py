@@ -76,13 +76,11 @@ class ResumeCommand(ConfiguredCommand):
 
     def execute(self) -> int:
         run = RunDirectory.open(Path(self.source))
-        options = [word.partition("=")[0].removeprefix("--") for word in self.words]
-        said = [option.replace("-", "_") for option in options]
         with console_of_a_run(self.log_format) as console:
             return go_on(
                 *(run, self.config, console, STARTED_S, [*map(callback_named, self.callback)]),
                 forget_requests=True,
-                consent=Consent(said, self.change, self.trust),
+                consent=Consent(self.said, self.change, self.trust),
             )
 
 

@@ -20,7 +20,8 @@ from reinforce.cluster.run_store.tracking_state import place_in_words, read_trac
 from reinforce.cluster.sweeps.display import SweepDisplay
 from reinforce.cluster.waiting import waiting
 from reinforce.configs.config import Config
-from reinforce.configs.loading import to_yaml
+from reinforce.configs.loading import to_yaml, with_overrides
+from reinforce.configs.other_environment import without_others_target
 from reinforce.configs.quoting import command_line
 from reinforce.configs.regular_files import read_regular_file
 from reinforce.configs.sweep import SCORE, SweepConfig, load_sweep
@@ -69,6 +70,7 @@ class SweepCommand(Command):
         sweep, base = load_sweep(self.file)
         folder = (self.directory or Path("sweeps") / self.file.stem).absolute()
         check(sweep, base, self.parallel)
+        _tell_dropped_targets(console, sweep, base)
         _refuse_older(folder)
         num_trials, num_seeds = sweep.num_trials, len(sweep.seeds)
         console.say(
@@ -155,6 +157,13 @@ def check(sweep: SweepConfig, base: Config, parallel: int) -> None:
     if sweep.method == "grid":
         for settings in sweep.grid():
             sweep.config(base, settings)
+
+
+def _tell_dropped_targets(console: PlainConsole, sweep: SweepConfig, base: Config) -> None:
+    for environment_id in sweep.settings.get("environment.id", ()):
+        chosen = with_overrides(base, {"environment.id": environment_id})
+        if remark := without_others_target(base, chosen, sweep.settings)[1]:
+            console.warn(remark)
 
 
 def _refuse_older(folder: Path) -> None:

@@ -321,7 +321,8 @@ def test_a_failing_run_says_why_and_its_directory_keeps_it(tmp_path, capsys):
     )
 
     assert code == 1
-    said = capsys.readouterr().err
+    dropped, said = capsys.readouterr().err.split("\n", maxsplit=1)
+    assert dropped.startswith("reinforce: stop.target_return = 475 is dropped")
     assert said.startswith("reinforce: ticket training 2:0 failed:\nTraceback (most recent call ")
     assert "fake_environments.py" in said
     *_, error, place, way_out, left_out = said.splitlines()
