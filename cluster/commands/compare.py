@@ -22,6 +22,7 @@ from reinforce.cluster.analysis.comparison_plot import (
     PictureOptions,
     draw_comparison,
     panels_of,
+    require_picture,
     write_data,
 )
 from reinforce.cluster.analysis.seed_statistics import STATISTICS, Statistic
@@ -76,10 +77,8 @@ class CompareCommand(Command):
     json: Flag = False
 
     def execute(self) -> int:
-        if self.size and not all(0 < inches <= 100 for inches in self.size):
-            raise UsageError(f"--size {self.size[0]:g} {self.size[1]:g} must be inches, up to 100")
-        if self.plot and self.plot.suffix.lower() not in (".png", ".svg", ".pdf"):
-            raise UsageError(f"--plot {str(self.plot)!r} must end in .png, .svg or .pdf")
+        if self.plot:
+            require_picture(self.plot, self.size, ("--plot", "--size"))
         console = PlainConsole()
         groups = group_runs(self._histories())
         name, statistic = STATISTICS[self.statistic]
