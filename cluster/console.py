@@ -52,6 +52,7 @@ class PlainConsole(Console):
         if not self.is_terminal and "width" not in options:
             self.width = _UNWRAPPED  # nobody sees it as it is: programs read it line by line
         self._quiet_when_unread = quiet_when_unread
+        self._is_quiet = self.quiet  # unlike one whose reader is gone
         self._waits: list[str] = []
         self._spinner: Status | None = None
         self._spinner_lock = threading.Lock()
@@ -64,6 +65,11 @@ class PlainConsole(Console):
     def say(self, text: str, style: str | None = None) -> None:
         """Print a message without wrapping, highlighting or markup; an endless line is cut."""
         self._print_as_it_is(message_text(text), style)
+
+    def warn(self, text: str) -> None:
+        """Print a warning; on standard error if this console was made to be quiet."""
+        console = PlainConsole(stderr=True, quiet_when_unread=True) if self._is_quiet else self
+        console.say(text, ATTENTION)
 
     def say_data(self, text: str) -> None:
         """Print output for programs: complete, however long its lines are."""

@@ -17,10 +17,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from reinforce.cluster.console import ATTENTION, JsonConsole, PlainConsole
+from reinforce.cluster.console import JsonConsole, PlainConsole
 from reinforce.cluster.number_format import duration, mean_and_interval, number, numbers
 from reinforce.cluster.progress import Progress
 from reinforce.cluster.run_store.journal import JournalEntry
+from reinforce.cluster.run_store.recent_returns import RECENT_UPDATES, RecentReturns
 from reinforce.configs.config import Config
 from reinforce.configs.experiment import SUCCESS_METRICS
 from reinforce.configs.plurals import counted
@@ -58,14 +59,22 @@ class PlainDisplay:
                 values = {name: value for name, value in vars(entry).items() if name in _SAID}
                 self._console.say_event("update" if is_time else "evaluation", values)
             return
-        for line in evaluation_lines(entry, self._config):
-            self.warn(line)
+        self.show_evaluations(entry)
         if is_time:
-            self.warn(_update_line(entry, self._config))
+            self._say(_update_line(entry, self._config))
+
+    def show_evaluations(self, entry: JournalEntry) -> None:
+        """Print a line for each evaluation."""
+        for line in evaluation_lines(entry, self._config):
+            self._say(line)
 
     def warn(self, text: str) -> None:
         """Print it."""
         with suppress(OSError, UnicodeError):  # the run is worth more than its display
+            self._console.warn(text)
+
+    def _say(self, text: str) -> None:
+        with suppress(OSError, UnicodeError):
             self._console.say(text)
 
 
@@ -111,6 +120,7 @@ class RunPanel:
     def __init__(self, config: Config, run_name: str) -> None:
         self._config, self._run_name = config, run_name
         self._update: JournalEntry | None = None
+        self._recent = RecentReturns()
         self._evaluated = {"evaluated": "not yet"}
         self._seconds = {"sampling": 0.0, "learning": 0.0, "evaluating": 0.0}
         self._training_time_s, self._noted_at_s = 0.0, time.monotonic()
@@ -119,6 +129,7 @@ class RunPanel:
     def note(self, entry: JournalEntry) -> None:
         """Include an update or an evaluation."""
         metrics, every = entry.metrics, self._config.evaluation.every_updates
+        self._recent.note(entry)
         self._training_time_s, self._noted_at_s = entry.training_time_s, time.monotonic()
         if result := _evaluated(metrics, "evaluation/", self._config):
             self._evaluated = {"evaluated": f"{result} at update {entry.updates:,}"}
@@ -165,7 +176,7 @@ class RunPanel:
     def _rows(self, entry: JournalEntry) -> dict[str, str]:
         metrics, stop = entry.metrics, self._config.stop
         low_high = numbers(*(metrics.get(f"rollout/return_{end}", nan) for end in ("min", "max")))
-        goal = stop.target_return
+        goal, recent = stop.target_return, self._recent.mean
         target = {} if goal is None else {"target": f"{stop.target_metric or 'return'} {goal:g}"}
         total_s = sum(self._seconds.values()) or 1.0
         shares = (f"{name} {part_s / total_s:.0%}" for name, part_s in self._seconds.items())
@@ -175,7 +186,8 @@ class RunPanel:
             f"{metrics['time/environment_steps_per_s']:,.0f} steps/s",
             "return": f"{number(metrics.get('rollout/return_mean', nan))}"
             f"{_own_metrics(metrics, 'rollout/', self._config)}; "
-            f"single episodes {' to '.join(low_high)}",
+            f"single episodes {' to '.join(low_high)}; "
+            f"last {RECENT_UPDATES} updates {number(nan if recent is None else recent)}",
             **self._evaluated,
             **target,
             "time": f"{duration(self._elapsed_s)}: {', '.join(shares)}",
@@ -213,12 +225,12 @@ class LiveDisplay:
         self._panel.note(entry)
         if not self._live.is_started:
             self._lines.show(entry)
-        for line in evaluation_lines(entry, self._config) if self._live.is_started else ():
-            self._lines.warn(line)
+        else:
+            self._lines.show_evaluations(entry)
 
     def warn(self, text: str) -> None:
         """Print it above the panel."""
-        self._console.say(text, ATTENTION)
+        self._console.warn(text)
 
     def _give_way(self) -> None:
         """Remove the panel and continue with lines, because a debugger does not report its end."""
@@ -284,7 +296,7 @@ class NotebookDisplay:
 
     def warn(self, text: str) -> None:
         """Print it below the panel."""
-        self._console.say(text)
+        self._console.warn(text)
 
     def _drawn(self) -> dict[str, str]:
         text = PlainConsole(file=StringIO(), width=_NOTEBOOK_WIDTH)
@@ -297,7 +309,7 @@ Display: TypeAlias = LiveDisplay | NotebookDisplay | PlainDisplay
 
 def make_display(console: PlainConsole, config: Config, run_name: str) -> Display:
     """Return the display for this console."""
-    if console.is_terminal:
+    if console.is_terminal and not console.quiet:
         return LiveDisplay(console, config, run_name)
     if console.is_notebook and not console.quiet:
         return NotebookDisplay(console, config, run_name)

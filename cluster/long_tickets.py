@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from reinforce.cluster.console import ATTENTION, PlainConsole
+from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.waiting import WaitReports
 from reinforce.configs.plurals import counted
 from reinforce.workers.episode_limits import MAX_STEPS_WITHOUT_LIMIT
@@ -140,4 +140,4 @@ class LongTicketNotice:
     def __call__(self, ticket: Ticket, num_steps: int, seconds: float) -> None:
         """Note the current length of an episode of a ticket."""
         if long := self._patience.note(ticket, seconds, num_steps):
-            self._console.say(str(long), ATTENTION)
+            self._console.warn(str(long))

@@ -12,7 +12,7 @@ from reinforce.cluster.backends.backend import Backend, Driver
 from reinforce.cluster.backends.ray.job import as_in_its_job, warn_of_its_folder
 from reinforce.cluster.bookkeeping import RunContext
 from reinforce.cluster.callbacks import Callback, Callbacks
-from reinforce.cluster.console import ATTENTION, PlainConsole
+from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.display import Display, make_display
 from reinforce.cluster.errors import (
     InterruptedRunError,
@@ -28,6 +28,7 @@ from reinforce.cluster.run_requests import RequestsReader, RunRequests, StopWatc
 from reinforce.cluster.run_store.checkpoint import Checkpoint
 from reinforce.cluster.run_store.checkpoints import Checkpoints
 from reinforce.cluster.run_store.journal import Journal, JournalEntry, change_entry
+from reinforce.cluster.run_store.recent_returns import RecentReturns
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.run_status import WaitNotes
 from reinforce.cluster.run_store.stored_environment import write_environment
@@ -204,10 +205,12 @@ class RunLifecycle:
 
         self._publish_wait = lambda what: None  # from here on with the numbers
         told = (self._run.name, self._run.path, display.warn, lambda: self._waits_for)
+        recent = RecentReturns()
         with MetricsExporter(*told) as exporter:
 
             def show(entry: JournalEntry) -> None:
-                exporter.update(entry.metrics)
+                recent.note(entry)
+                exporter.update(entry.metrics, recent.mean)
                 display.show(entry)
 
             yield show
@@ -255,11 +258,12 @@ class RunLifecycle:
             )
 
     def _warn(self, text: str) -> None:
-        self._say(text, ATTENTION)
-
-    def _say(self, text: str, style: str | None = None) -> None:
         with suppress(OSError, UnicodeError):  # the run is worth more than what is said of it
-            self._console.say(text, style)
+            self._console.warn(text)
+
+    def _say(self, text: str) -> None:
+        with suppress(OSError, UnicodeError):
+            self._console.say(text)
 
 
 def _updates(checkpoint: Checkpoint | None) -> int:
@@ -334,5 +338,5 @@ def check_environment(config: Config, console: PlainConsole) -> EnvironmentSpec:
     with waiting(console, stage, lambda: advice):
         found = preflight(config)
     for warning in filter(None, (*found.warnings, warn_of_its_folder(config))):
-        console.say(f"warning: {warning}", ATTENTION)
+        console.warn(f"warning: {warning}")
     return found.spec

@@ -1,21 +1,30 @@
-"""Tracebacks in messages: the calls in the user's own code, and the number left out."""
+"""Tracebacks in messages: the calls in the user's own code, and the number left out.
+
+Our own errors say what is wrong: a traceback that none of the user's calls is in is left out.
+"""
 
 import re
 from functools import cache
+from types import TracebackType
 
 from reinforce.configs.plurals import counted
-from reinforce.configs.user_code import is_the_users
+from reinforce.configs.user_code import is_the_users, place
 
-_CALL = r'  File "(?P<file>[^"\n]+)", line \d+, in .*\n(?:    .*\n)*'
-_CALLS = re.compile(rf"(?:\n +[\^~]+(?=\n))*\n(?P<calls>(?:{_CALL})+)")
-"""Ray's markers for its own calls, whose lines it removes."""
+_CALL = r'  File "(?P<file>[^"\n]+)", line (?P<line>\d+), in (?P<function>.*)\n(?:    .*\n)*'
+_CALLS = re.compile(
+    r"(?P<head>^(?:Traceback \(|ray::).*)?"
+    r"(?:\n +[\^~]+(?=\n))*\n"  # Ray's markers for its own calls, whose lines it removes
+    rf"(?P<calls>(?:{_CALL})+)(?P<is_ours>reinforce\.(?:\w+\.)+(?=\w+: ))?(?P<name>\w+: )?",
+    re.MULTILINE,
+)
+_RAYS_NAMES = re.compile(r", actor_id=.*\)$")
 _ONE_CALL = re.compile(_CALL)
 
 
-def folded(message: str) -> str:
+def folded(message: str, way_out: str = "; --traceback full shows all") -> str:
     """Return a message whose tracebacks show only the user's calls and the one that raised.
 
-    Without any of the user's calls, they remain unchanged.
+    Without any of the user's calls, they remain unchanged, or only what our error says remains.
     """
     num_left_out = 0
 
@@ -23,16 +32,53 @@ def folded(message: str) -> str:
         nonlocal num_left_out
         *calls, last = _ONE_CALL.finditer(match["calls"])
         own = [call[0] for call in calls if _is_own(call["file"])]
-        if not own and not _is_own(last["file"]):
+        name = match["name"] or ""
+        if own or _is_own(last["file"]):
+            num_left_out += len(calls) - len(own)
+            head = _RAYS_NAMES.sub(")", match["head"] or "")
+            return "".join([head, "\n", *own, last[0], name])
+        if not (match["head"] and match["is_ours"]):
             return match[0]
-        num_left_out += len(calls) - len(own)
-        return "\n" + "".join([*own, last[0]])
+        num_left_out += len(calls) + 1
+        return ""
 
     text = _CALLS.sub(fold, message)
     if not num_left_out:
         return text
     calls = counted(num_left_out, "call")
-    return f"{text}\n{calls} of libraries and of this program left out; --traceback full shows all"
+    return f"{text}\n{calls} of libraries and of this program left out{way_out}"
+
+
+def fold_error(error: BaseException) -> None:
+    """Leave in what Python prints of an error the user's calls alone, in its causes, too.
+
+    A cause whose traceback is in the message is not printed again; it remains the context.
+    """
+    message = str(error)
+    if (text := folded(message, "")) != message:
+        error.args = (text,)
+        error.__context__, error.__cause__ = error.__cause__ or error.__context__, None
+        error.__suppress_context__ = True
+    link: BaseException | None = error
+    while link:
+        link.__traceback__ = _own_calls(link.__traceback__)
+        link = link.__cause__
+
+
+def _own_calls(calls: TracebackType | None) -> TracebackType | None:
+    """Return a traceback without calls of libraries and of this program."""
+    if calls is None:
+        return None
+    rest = _own_calls(calls.tb_next)
+    if not _is_own(calls.tb_frame.f_code.co_filename):
+        return rest
+    return TracebackType(rest, calls.tb_frame, calls.tb_lasti, calls.tb_lineno)
+
+
+def last_own_call(message: str) -> str:
+    """Return the last of the user's calls in a message, as in ``lift.py:12, in step``, or ""."""
+    own = [call for call in _ONE_CALL.finditer(message) if _is_own(call["file"])]
+    return place(own[-1]["file"], int(own[-1]["line"]), own[-1]["function"]) if own else ""
 
 
 @cache

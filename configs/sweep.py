@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
 from reinforce.configs.loading import is_path, load_config, parse_mapping, read_file
+from reinforce.configs.other_environment import without_others_target
 from reinforce.configs.plurals import counted
 from reinforce.configs.quoting import shown
 from reinforce.configs.section import Section
@@ -211,12 +212,15 @@ class SweepConfig(Section):
             yield dict(zip(self.settings, combination, strict=True))
 
     def config(self, base: Config, settings: dict[str, Any]) -> Config:
-        """Return the base with some settings changed; ConfigError if they do not fit together."""
+        """Return the base with some settings changed; ConfigError if they do not fit together.
+
+        A target of the base does not hold for another environment (``without_others_target``).
+        """
         values = base.model_dump(mode="json")
         for path, value in settings.items():
             section, _, field = path.partition(".")
             values.setdefault(section, {})[field] = value
-        return Config.model_validate(values)
+        return without_others_target(base, Config.model_validate(values), settings)[0]
 
 
 def load_sweep(path: Path) -> tuple[SweepConfig, Config]:

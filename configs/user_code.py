@@ -1,18 +1,20 @@
 """The user's own code: its import, and its errors with the line they came from."""
 
 import importlib
+import inspect
 import os
 import sys
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from reinforce.configs.errors import suggestion
 
 _OURS = tuple(
     f"{(Path(__file__).parents[1] / folder).resolve()}{os.sep}"
-    for folder in ("configs", "learner", "workers", "cluster")
+    for folder in (".", "configs", "learner", "workers", "cluster")
 )
 _STANDARD_LIBRARY = f"{Path(os.__file__).resolve().parent}{os.sep}"
 _MOST_NAMES = 10
@@ -32,8 +34,8 @@ def described(error: BaseException) -> str:
     if not own:
         return f"{name}: {message}" if message else name
     message = message or own[-1].line or ""
-    place = f"({_short(own[-1].filename)}, line {own[-1].lineno})"
-    return f"{name}: {message} {place}" if message else f"{name} {place}"
+    where = f"({place(own[-1].filename, own[-1].lineno, own[-1].name)})"
+    return f"{name}: {message} {where}" if message else f"{name} {where}"
 
 
 def import_of(module: str, attribute: str) -> ModuleType:
@@ -91,6 +93,21 @@ def names_meant(module: str, name: str, others: Iterable[str] = ()) -> str:
     return f"; {module} has {', '.join(own[:_MOST_NAMES])}" if own else ""
 
 
+def source_of(function: Any) -> str:
+    """Return where a function or method is defined, as in ``lift.py:12, in Lift.step``."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    name = getattr(function, "__qualname__", repr(function))
+    if code is None:  # compiled
+        return f"{getattr(function, '__module__', '')}, in {name}"
+    return place(code.co_filename, code.co_firstlineno, name)
+
+
+def source_file(function: Any) -> str:
+    """Return the file of a function, ``<compiled>`` if it has none."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return code.co_filename if code else "<compiled>"
+
+
 def is_the_users(file: str) -> bool:
     """Return whether a file of code is neither ours, nor installed, nor Python's own."""
     path = _resolved(file)
@@ -98,6 +115,11 @@ def is_the_users(file: str) -> bool:
         return False
     is_installed = any(name in Path(path).parts for name in _PACKAGES)
     return not is_installed and not path.startswith(_STANDARD_LIBRARY)
+
+
+def place(file: str, line: int | None, name: str) -> str:
+    """Return words for a line of code, with the path as seen from the current directory."""
+    return f"{_short(file)}:{line}, in {name}"
 
 
 def _resolved(file: str) -> str:

@@ -20,6 +20,8 @@ from typing import (
 import numpy as np
 
 from reinforce.cluster.errors import UsageError
+from reinforce.cluster.tracebacks import fold_error
+from reinforce.configs.errors import ReinforceError
 from reinforce.configs.quoting import shown
 from reinforce.configs.whole_numbers import as_whole
 
@@ -60,7 +62,8 @@ _KINDS: Mapping[Any, tuple[str, Callable[[Any], bool]]] = {
 def checked(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
     """Make a function refuse arguments that do not fit its annotations, before it does anything.
 
-    It then raises UsageError. NumPy's scalars count as Python's, an empty text as no text. Arrays
+    It then raises UsageError. In a traceback of any of our errors only the user's calls remain.
+    NumPy's scalars count as Python's, an empty text as no text. Arrays
     and elements of lists are checked later, where they are used.
     """
     parameters = inspect.signature(function).parameters.values()
@@ -76,7 +79,11 @@ def checked(function: Callable[Parameters, Result]) -> Callable[Parameters, Resu
     def call(*arguments: Any, **options: Any) -> Any:
         given = [*map(found, annotations, arguments)]
         named = {name: found(name, value) for name, value in options.items()}
-        return function(*given, *arguments[len(given) :], **named)
+        try:
+            return function(*given, *arguments[len(given) :], **named)
+        except ReinforceError as error:
+            fold_error(error)
+            raise
 
     return call
 

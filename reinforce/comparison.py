@@ -1,23 +1,36 @@
 """``reinforce.compare``: compares configurations over their seeds, as tables."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
 
 from reinforce.arguments import AnyPath, checked, checked_argument
 from reinforce.cluster.analysis.comparison import (
+    TRAINING_RETURN,
     Group,
     RunHistory,
+    XAxis,
     group_of,
     group_runs,
     history_of,
 )
-from reinforce.cluster.analysis.seed_statistics import STATISTICS, Statistic
+from reinforce.cluster.analysis.comparison_plot import (
+    PictureOptions,
+    draw_comparison,
+    draw_curves,
+    panels_of,
+    require_picture,
+)
+from reinforce.cluster.analysis.seed_statistics import STATISTICS
 from reinforce.cluster.errors import UsageError
+from reinforce.configs.quoting import shown
 from reinforce.runs import Run
+
+PictureTarget: TypeAlias = Annotated[Any, "a path, or axes of Matplotlib"]
 
 
 class Comparison:
@@ -28,11 +41,14 @@ class Comparison:
             returns of their last weights on fresh episodes, and a 95 % bootstrap interval.
     """
 
-    def __init__(self, groups: Sequence[Group], statistic: Statistic) -> None:
-        self._groups, self._statistic = groups, statistic
+    def __init__(self, groups_of: Callable[[str, XAxis], Sequence[Group]], statistic: str) -> None:
+        """Read the groups, with a metric against an x-axis, from run directories."""
+        self._groups_of, self._name = groups_of, statistic
+        self._groups = groups_of(TRAINING_RETURN, "steps")
+        self._statistic = STATISTICS[statistic][1]
         rows = []
-        for group in groups:
-            score, low, high = group.summary(statistic) or (np.nan,) * 3
+        for group in self._groups:
+            score, low, high = group.summary(self._statistic) or (np.nan,) * 3
             rows.append((group.label, len(group.runs), score, low, high))
         self.scores = pd.DataFrame(rows, columns=["group", "runs", "score", "low", "high"])
 
@@ -45,6 +61,61 @@ class Comparison:
         ]
         empty = pd.DataFrame(columns=["group", "steps", "value", "low", "high"])
         return pd.concat(tables, ignore_index=True) if tables else empty
+
+    @checked
+    def plot(
+        self,
+        target: PictureTarget,
+        *,
+        metric: str = TRAINING_RETURN,
+        x_axis: Literal["steps", "time", "updates"] = "steps",
+        profile: bool = False,
+        title: str | None = None,
+        size: Sequence[float] | None = None,
+    ) -> Any:
+        """Draw learning curves as ``reinforce compare --plot`` does, and return the target.
+
+        They show the statistic over seeds, with a 95 % bootstrap interval, or each seed where there
+        are fewer than five.
+
+        Args:
+            target: A file (.png, .svg or .pdf), or axes of a figure of your own.
+            metric: What the curves show, by its name in metrics.jsonl.
+            x_axis: What they stand against: environment steps, training time (s) or updates.
+            profile: Draw performance profiles beside them, in a file: which share of runs ends
+                above a score.
+            title: The title; "" for none. None: what lines and bands are.
+            size: Width and height of a file's picture in inches, up to 100.
+
+        Raises:
+            UsageError: No run has the metric, or the file cannot be written.
+        """
+        if size is not None and len(size) != 2:
+            raise UsageError(f"size = {shown(size)}: give width and height in inches")
+        inches = None if size is None else (size[0], size[1])
+        options = PictureOptions(
+            statistic=self._name,
+            metric=metric,
+            x_axis=x_axis,
+            profile=profile,
+            title=title,
+            size=inches,
+        )
+        is_file = isinstance(target, str | Path)
+        if is_file:
+            require_picture(Path(target), inches, ("target =", "size ="))
+        elif not hasattr(target, "fill_between"):
+            raise UsageError(f"target = {shown(target)}: give a path, or axes of Matplotlib")
+        elif profile or size:
+            raise UsageError("profile and size are for files: axes have their own figure")
+        is_read = (metric, x_axis) == (TRAINING_RETURN, "steps")
+        groups = self._groups if is_read else self._groups_of(metric, x_axis)
+        panels = panels_of(groups, options)
+        if not is_file:
+            draw_curves(target, panels["curve"], options)
+            return target
+        draw_comparison(panels, options, Path(target), "target =")
+        return Path(target)
 
     def __repr__(self) -> str:
         return str(self.scores)
@@ -73,18 +144,21 @@ def compare(
     Raises:
         UsageError: One is not a run directory, or has no update yet; or there is no such statistic.
     """
-    if isinstance(runs, Mapping):
-        groups = [
-            group_of(name, _histories(checked_argument(name, members, Runs)))
-            for name, members in runs.items()
-        ]
-    else:
-        groups = group_runs(_histories(runs))
-    return Comparison(groups, STATISTICS[statistic][1])
+    return Comparison(partial(_groups_of, runs), statistic)
 
 
-def _histories(runs: Runs) -> list[RunHistory]:
+def _groups_of(runs: Runs | Mapping[str, Runs], metric: str, x_axis: XAxis) -> list[Group]:
+    if not isinstance(runs, Mapping):
+        return group_runs(_histories(runs, metric, x_axis))
+    return [
+        group_of(name, _histories(checked_argument(name, members, Runs), metric, x_axis))
+        for name, members in runs.items()
+    ]
+
+
+def _histories(runs: Runs, metric: str, x_axis: XAxis) -> list[RunHistory]:
     members = [checked_argument("a run", run, Member) for run in runs]
     if not members:
         raise UsageError("there are no runs to compare")
-    return [history_of(run.path if isinstance(run, Run) else Path(run)) for run in members]
+    paths = [run.path if isinstance(run, Run) else Path(run) for run in members]
+    return [history_of(path, metric, x_axis) for path in paths]

@@ -11,8 +11,8 @@ from reinforce.cluster.export.trained_policy import TrainedPolicy
 from reinforce.configs.quoting import shown
 from reinforce.learner.make_policy import make_policy
 from reinforce.learner.policies.seeds import Stream, seed_sequence
+from reinforce.workers.environment_faults import InvalidMaskError
 from reinforce.workers.observations import (
-    InvalidMaskError,
     num_unknown,
     read_mask,
     row_writer,

@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 
 from reinforce.arguments import AnyPath, EnvironmentSettings, Settings, checked
+from reinforce.calls import console_of, with_settings
 from reinforce.cluster.analysis.plots import draw_run
 from reinforce.cluster.callbacks import Callback, checked_callbacks
 from reinforce.cluster.commands.export import export_policy
 from reinforce.cluster.commands.record import RecordCommand
 from reinforce.cluster.commands.resume import Consent, go_on
-from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import RunDirectoryError, UsageError
 from reinforce.cluster.export.trained_policy import TrainedPolicy
 from reinforce.cluster.moments.certificate import Certificate
@@ -31,7 +31,7 @@ from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
 from reinforce.configs.execution import TrackingConfig
 from reinforce.configs.given_objects import PREFIX, give
-from reinforce.configs.loading import load_config, with_overrides
+from reinforce.configs.loading import load_config
 from reinforce.moments import Moment
 from reinforce.policy import Policy
 from reinforce.saved import EvaluationResult, FinalEvaluation, SavedPolicy, evaluated
@@ -264,8 +264,8 @@ class Run(SavedPolicy):
             KeyboardInterrupt: The user stopped it; a checkpoint is written.
         """
         callbacks = checked_callbacks(callbacks)
-        config = with_overrides(self.config, overrides or {})
         started_s, console = time.monotonic(), console_of(progress=progress)
+        config = with_settings(self.config, overrides or {}, console)
         code = go_on(
             *(self._directory, config, console, started_s, callbacks),
             forget_requests=True,
@@ -380,11 +380,6 @@ def _table(rows: Iterator[dict[str, Any]], columns: Sequence[str]) -> pd.DataFra
     """Return rows as a table, which has at least these columns."""
     table = pd.DataFrame(rows)
     return pd.DataFrame(columns=columns) if table.empty else table
-
-
-def console_of(*, progress: bool) -> PlainConsole:
-    """Return the stream for a run's display."""
-    return PlainConsole(quiet_when_unread=True, quiet=not progress)
 
 
 def raise_if_interrupted(exit_code: int) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from reinforce.arguments import AnyPath, checked
 from reinforce.cluster.commands.export import export_policy
-from reinforce.cluster.console import ATTENTION, PlainConsole
+from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.episode_metrics import episode_metrics
 from reinforce.cluster.evaluation import Evaluation
 from reinforce.cluster.export.trained_policy import TrainedPolicy
@@ -169,7 +169,7 @@ def evaluated(
     tickets = trained.tickets(seed, episodes, greedy=not sampled)
     reports = [report for report, _ in trained.play(tickets)]
     if any(report.num_cut for report in reports):
-        PlainConsole(stderr=True).say(Evaluation.of_reports(reports).cuts_in_words(), ATTENTION)
+        PlainConsole(stderr=True).warn(Evaluation.of_reports(reports).cuts_in_words())
     return EvaluationResult(
         np.concatenate([report.episode_returns for report in reports]),
         np.concatenate([report.episode_lengths for report in reports]),

@@ -2,20 +2,24 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, cast
 
 from numpy.typing import NDArray
 
 from reinforce.arguments import AnyPath, Settings, checked
+from reinforce.calls import console_of, with_settings
 from reinforce.cluster.callbacks import Callback, checked_callbacks
 from reinforce.cluster.commands.train import run_training
+from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.pretraining import Fit, pretrain_run
 from reinforce.cluster.run_store.run_directory import free_name
 from reinforce.configs.config import Config
+from reinforce.configs.errors import ConfigError
 from reinforce.configs.given_objects import name_of
 from reinforce.configs.loading import load_config, overlaid, with_overrides
-from reinforce.runs import Run, console_of, raise_if_interrupted
+from reinforce.runs import Run, raise_if_interrupted
 from reinforce.workers.misnamed_environment import faults_of_id
 
 Source: TypeAlias = Annotated[
@@ -77,8 +81,9 @@ def train(  # noqa: PLR0913  (a program says as much as a command line)
         "run.directory": directory,
         "cluster.backend": backend,
     }
-    config = _config_of(source, overrides, named)
-    code = run_training(config, console_of(progress=progress), started_s, callbacks)
+    console = console_of(progress=progress)
+    config = _config_of(source, overrides, named, console)
+    code = run_training(config, console, started_s, callbacks)
     raise_if_interrupted(code)
     return Run(config.run.directory / str(config.run.name))
 
@@ -134,28 +139,37 @@ def pretrain(  # noqa: PLR0913  (as above)
         "run.name": name,
         "run.directory": directory,
     }
-    config = _config_of(source, overrides, named)
-    return Run(pretrain_run(config, data, fit, console_of(progress=progress), started_s).path)
+    console = console_of(progress=progress)
+    config = _config_of(source, overrides, named, console)
+    return Run(pretrain_run(config, data, fit, console, started_s).path)
 
 
 def _config_of(
     source: Source,
     overrides: Settings | None,
     named: Mapping[str, Any],
+    console: PlainConsole,
 ) -> Config:
     """Return the configuration of a new run, with settings and named arguments on top."""
     said = {key: value for key, value in named.items() if value is not None}
-    config = overlaid(_sections(source), {**(overrides or {}), **said})
+    settings = {**(overrides or {}), **said}
+    base = _base_of(source)
+    if base is None:
+        config = overlaid(cast(Mapping[str, Any], source), settings)
+    else:
+        config = with_settings(base, settings, console)
     return with_overrides(config, {"run.name": config.run.name or free_name(config)})
 
 
-def _sections(source: Source) -> Mapping[str, Any]:
-    """Return the sections of a source; a mapping unchanged, so that settings can be added."""
+def _base_of(source: Source) -> Config | None:
+    """Return the configuration of a source; None for a mapping that is none without settings."""
     if isinstance(source, Config):
-        return source.model_dump()
+        return source
     if isinstance(source, str | Path):
-        return load_config(str(source), faults_of_id).model_dump()
-    return source or {}
+        return load_config(str(source), faults_of_id)
+    with suppress(ConfigError):
+        return Config.model_validate(source or {})
+    return None
 
 
 def _name_of(thing: str | Callable[..., Any] | None) -> str | None:

@@ -18,6 +18,7 @@ ALLOWED = {
     "cluster": {
         *("numpy", "scipy", "ray", "mlflow", "tyro", "rich", "yaml", "safetensors"),
         *("matplotlib", "fsspec", "psutil", "pydantic"),
+        "sqlalchemy",  # beneath MLflow's databases
         *(
             "av",
             "onnx",

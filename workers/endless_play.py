@@ -49,7 +49,7 @@ def find_endless_play(
         random_steps: Length of an episode of random actions.
 
     Raises:
-        EnvironmentFaultError, InvalidMaskError: Anything raises or has the wrong form.
+        EnvironmentFaultError: Anything raises or has the wrong form.
     """
     max_steps = max(_LEAST_STEPS, _TIMES_RANDOM * random_steps)
     allowance = TimeAllowance(_MAX_SECONDS)

@@ -368,4 +368,4 @@ def _mask_source(
         _, info = environment.reset(seed=0)
     except Exception:  # noqa: BLE001  (what is wrong with a reset is for the preflight to say)
         return None
-    return "info" if MASK_KEY in info else None
+    return "info" if isinstance(info, dict) and MASK_KEY in info else None

@@ -4,8 +4,10 @@ A random rollout checks every result. In training that would cost too much: a re
 after something has failed with it, and recorded arrays are checked for NaNs as a whole.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NoReturn
 
+import gymnasium
 import numpy as np
 from gymnasium import spaces
 from gymnasium.spaces import Space
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 
 from reinforce.learner.policies.spaces import ObservationLayout, Path
 from reinforce.learner.policies.trajectories import Trajectories
+from reinforce.workers.environment_source import where_in
 from reinforce.workers.spaces import part_name, parts_of
 from reinforce.workers.tickets import Ticket
 
@@ -24,7 +27,11 @@ class EnvironmentFaultError(Exception):
     """A violation of Gymnasium's interface; the message names it."""
 
 
-class NonFiniteError(Exception):
+class InvalidMaskError(EnvironmentFaultError):
+    """An action mask that is absent, of the wrong size, or that allows nothing."""
+
+
+class NonFiniteError(EnvironmentFaultError):
     """An environment gave a reward or an observation that is NaN or infinite."""
 
 
@@ -33,41 +40,54 @@ def note_place(
     ticket: Ticket,
     episode: int,
     step: int,
-    space: Space[Any],
+    environment: gymnasium.Env[Any, Any],
     result: Any = NOTHING,
 ) -> None:
     """Add to an error where in a ticket it happened; the caller raises it again.
 
-    Step 0 is the reset. Given the observation space and the environment's result, it also checks
-    the result.
+    Step 0 is the reset. Given the environment's result, it also checks that.
 
     Raises:
         EnvironmentFaultError: The result is wrong, or the environment wants to exit, which would
-            end the worker's process without a reason.
+            end the worker's process without a reason. It takes the place of the error.
     """
     note = f"This was in {ticket.place(episode, step)}."
     error.add_note(note)
-    where = f"step {step}" if step else "reset"
-    fault, cause = None, None
-    if isinstance(error, SystemExit):
-        fault, cause = EnvironmentFaultError(f"{where} raises SystemExit: {error}"), error
-    elif result is not NOTHING:
-        try:
-            observation, *_ = checked_step(where, result) if step else checked_reset(result)
-            check_observation(where, space, observation)
-        except EnvironmentFaultError as found:
-            fault = found
-        except Exception as other:  # noqa: BLE001 - of the user's spaces or objects, not the one to tell
-            error.add_note(f"Checking the result failed, too: {other!r}")
+    fault = _fault_behind(error, where_in(environment, step), step, environment, result)
     if fault:
         fault.add_note(note)
-        raise fault from cause  # without one it takes the place of the error: it says it better
+        raise fault from None
 
 
-def checked_reset(result: Any) -> tuple[Any, dict[str, Any]]:
+def _fault_behind(
+    error: BaseException,
+    where: str,
+    step: int,
+    environment: gymnasium.Env[Any, Any],
+    result: Any,
+) -> EnvironmentFaultError | None:
+    """Return what says better than an error why a step failed, if anything does."""
+    if isinstance(error, SystemExit):
+        text = f"{where.partition(' (')[0]} raises SystemExit: {error}".removesuffix(": ")
+        return EnvironmentFaultError(text).with_traceback(error.__traceback__)
+    if isinstance(error, InvalidMaskError):
+        return InvalidMaskError(f"{where}: {error}")
+    if result is not NOTHING:
+        try:
+            check = checked_step if step else checked_reset
+            observation, *_ = check(where, result)
+            check_observation(where, environment.observation_space, observation)
+        except EnvironmentFaultError as found:
+            return found
+        except Exception as other:  # noqa: BLE001 - of the user's spaces or objects, not the one to tell
+            error.add_note(f"Checking the result failed, too: {other!r}")
+    return None
+
+
+def checked_reset(where: str, result: Any) -> tuple[Any, dict[str, Any]]:
     """Return (observation, info) as ``reset`` returned them, or raise EnvironmentFaultError."""
     if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict)):
-        raise EnvironmentFaultError(f"reset returned {_short(result)}, not (observation, info)")
+        raise EnvironmentFaultError(f"{where} returned {_short(result)}, not (observation, info)")
     return result
 
 
@@ -162,29 +182,40 @@ def _short(value: Any) -> str:
 
 
 def check_finite(
-    ticket: Ticket, trajectories: Trajectories, layout: ObservationLayout, *, with_ends: bool
+    ticket: Ticket,
+    trajectories: Trajectories,
+    layout: ObservationLayout,
+    where: Callable[[int], str],
+    *,
+    with_ends: bool,
 ) -> None:
     """Raise NonFiniteError for a NaN or an infinity, with its part, step, episode and ticket.
 
-    With ``with_ends``, also for the final observations of truncated episodes.
+    With ``with_ends``, also for the final observations of truncated episodes. ``where`` returns
+    words for a step (``where_in``).
     """
+
+    def fail(what: str, episode: int, step: int) -> NoReturn:
+        error = NonFiniteError(f"{where(step)}: {what}")
+        error.add_note(f"This was in {ticket.place(episode, step)}.")
+        raise error
+
     lengths = trajectories.episode_lengths
     rewards, vectors = trajectories.rewards, layout.vector(trajectories.observations)
     if (row := _first_not_finite(rewards)) is not None:
         episode, step = _episode_and_step(row, lengths)
-        raise NonFiniteError(
-            f"the reward is {rewards[row]}, which would make every return useless, in "
-            f"{ticket.place(episode, step + 1)}"
+        fail(
+            f"the reward is {rewards[row]}, which would make every return useless",
+            episode,
+            step + 1,
         )
     if (row := _first_not_finite(vectors)) is not None:
-        place = ticket.place(*_episode_and_step(row, lengths))
-        raise NonFiniteError(f"{_not_finite_part(vectors[row], layout)}, in {place}")
+        fail(_not_finite_part(vectors[row], layout), *_episode_and_step(row, lengths))
     if with_ends:
         cut = trajectories.truncated & ~trajectories.terminated
         ends = np.where(cut[:, None], layout.vector(trajectories.final_observations), 0)
         if (row := _first_not_finite(ends)) is not None:
-            place = ticket.place(row, int(lengths[row]))
-            raise NonFiniteError(f"{_not_finite_part(ends[row], layout)}, in {place}")
+            fail(_not_finite_part(ends[row], layout), row, int(lengths[row]))
 
 
 def _first_not_finite(values: NDArray[Any]) -> int | None:

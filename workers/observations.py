@@ -17,14 +17,11 @@ from reinforce.learner.policies.spaces import (
     Path,
 )
 from reinforce.workers.environment import EnvironmentSpec
+from reinforce.workers.environment_faults import InvalidMaskError
 from reinforce.workers.spaces import MASK_KEY
 
 Write = Callable[[Any, Any], None]
 """``write(position, observation)``: a row and an observation, or a slice and a batch of them."""
-
-
-class InvalidMaskError(Exception):
-    """An action mask that is absent, of the wrong size, or that allows nothing."""
 
 
 class ObservationRows:

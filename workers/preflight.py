@@ -41,7 +41,6 @@ from reinforce.workers.image_checks import (
     large_images,
     require_channels,
 )
-from reinforce.workers.observations import InvalidMaskError
 from reinforce.workers.random_rollout import (
     RandomRollout,
     TimeAllowance,
@@ -138,7 +137,7 @@ def _short_rollout(environment: gymnasium.Env[Any, Any], spec: EnvironmentSpec) 
 def _faults_refused(name: str) -> Iterator[None]:
     try:
         yield
-    except (EnvironmentFaultError, InvalidMaskError) as error:
+    except EnvironmentFaultError as error:
         raise UnsuitableEnvironmentError(f"{name}: {error}") from error.__cause__
 
 

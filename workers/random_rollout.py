@@ -21,10 +21,12 @@ from reinforce.learner.policies.spaces import ActionLayout, ObservationLayout
 from reinforce.workers.environment import EnvironmentSpec
 from reinforce.workers.environment_faults import (
     EnvironmentFaultError,
+    InvalidMaskError,
     check_observation,
     checked_reset,
     checked_step,
 )
+from reinforce.workers.environment_source import sources_in, where_in
 from reinforce.workers.number_ranges import NumberRanges
 from reinforce.workers.observations import ObservationRows, lane_masks, observation_rows
 from reinforce.workers.seeds import uniforms_shape
@@ -95,13 +97,14 @@ def play_random_rollout(
     """Reset with a seed and take random actions until the allowance is used up.
 
     With a policy, its most probable actions instead.
-    EnvironmentFaultError or InvalidMaskError if anything raises or has the wrong form.
+    EnvironmentFaultError if anything raises or has the wrong form.
     """
     rollout = RandomRollout(NumberRanges(spec.observation))
     space = environment.observation_space
     generator, decoder = np.random.default_rng(seed), ActionDecoder(spec.action)
-    where, reward = "reset", 0.0
-    observation, info = checked_reset(_call(where, environment.reset, seed=seed))
+    where, reward = where_in(environment, 0), 0.0
+    sources = sources_in(environment, 1)
+    observation, info = checked_reset(where, _call("reset", environment.reset, seed=seed))
     while True:
         rows = ObservationRows(spec, 1)
         odd = [
@@ -112,7 +115,7 @@ def play_random_rollout(
         if rollout.ended:
             rows.write_last(0, observation)
         else:
-            rows.write(0, observation, info)
+            _write(rows, where, observation, info)
         rollout.note(spec.observation, rows.observations, reward)
         rollout.ranges.note(observation)
         if rollout.ended or rollout.num_steps == max_steps or allowance.is_over():
@@ -123,8 +126,9 @@ def play_random_rollout(
         else:
             actions = _random_actions(spec.action, generator, rows.masks)
         (action,) = decoder.singles(actions)
-        where = f"step {rollout.num_steps + 1}"
-        result = _call(where, environment.step, action)
+        step = f"step {rollout.num_steps + 1}"
+        where = f"{step} ({sources})"
+        result = _call(step, environment.step, action)
         observation, reward, terminated, truncated, info = checked_step(where, result)
         rollout.ended = terminated or truncated
         rollout.said_last = tuple(info)
@@ -171,6 +175,13 @@ def _call(where: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -
         return function(*args, **kwargs)
     except (Exception, SystemExit) as error:  # whatever a user's environment raises
         raise EnvironmentFaultError(f"{where} raises {described(error)}") from error
+
+
+def _write(rows: ObservationRows, where: str, observation: Any, info: dict[str, Any]) -> None:
+    try:
+        rows.write(0, observation, info)
+    except InvalidMaskError as error:
+        raise InvalidMaskError(f"{where}: {error}") from None
 
 
 def _unused_mask(spec: EnvironmentSpec, observation: Any, info: dict[str, Any]) -> list[str]:

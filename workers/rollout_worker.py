@@ -141,7 +141,8 @@ class RolloutWorker:
                 error.add_note(f"After that, {complaint}.")
             raise
         bootstraps = self._config.learner.truncation == "bootstrap"
-        check_finite(ticket, trajectories, self._spec.observation, with_ends=bootstraps)
+        layout = self._spec.observation
+        check_finite(ticket, trajectories, layout, lanes.where, with_ends=bootstraps)
         return RolloutReport(
             ticket=ticket,
             policy_version=trajectories.policy_version,

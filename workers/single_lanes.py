@@ -15,6 +15,7 @@ from reinforce.learner.policies.trajectories import Trajectories
 from reinforce.workers.closing import close_all
 from reinforce.workers.environment import EnvironmentSpec
 from reinforce.workers.environment_faults import NOTHING, check_flags, note_place
+from reinforce.workers.environment_source import where_in
 from reinforce.workers.episode_limits import limit_of
 from reinforce.workers.episode_watch import EpisodeWatch
 from reinforce.workers.info_metrics import InfoMetrics
@@ -84,6 +85,10 @@ class SingleLanes:
                 lanes = [lane for lane, goes_on in zip(lanes, going_on, strict=True) if goes_on]
         return builder.trajectories(policy.version)
 
+    def where(self, step: int) -> str:
+        """Return words for a step, with the place of the environment's code; 0 is the reset."""
+        return where_in(self._environments[0], step)
+
     def close(self) -> list[str]:
         """Close the environments; return sentences about errors."""
         return close_all(self._environments)
@@ -124,7 +129,7 @@ class SingleLanes:
         except (Exception, SystemExit) as error:
             episode = int(episodes[row])
             step = builder.num_steps_of(episode) + 1
-            note_place(error, ticket, episode, step, lanes[row].observation_space, result)
+            note_place(error, ticket, episode, step, lanes[row], result)
             raise
         for row in ended:
             _, _, terminated, truncated, _ = results[row]
@@ -155,7 +160,7 @@ def _begin(
         result = lane.reset(seed=environment_seed(episode_seed))
         seen.write(row, *result)
     except (Exception, SystemExit) as error:
-        note_place(error, ticket, episode, 0, lane.observation_space, result)
+        note_place(error, ticket, episode, 0, lane, result)
         raise
     noise.begin_row(row, episode_seed)
 

@@ -13,7 +13,6 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 
 from reinforce.configs.experiment import EnvironmentConfig
-from reinforce.configs.plurals import counted
 from reinforce.learner.policies.distributions import Masks, make_distribution, masked
 from reinforce.learner.policies.policy import Policy
 from reinforce.learner.policies.trajectories import Trajectories
@@ -24,12 +23,12 @@ from reinforce.workers.environment import (
     VectorFactory,
     make_vector_environment,
 )
-from reinforce.workers.environment_faults import EnvironmentFaultError
+from reinforce.workers.environment_faults import EnvironmentFaultError, InvalidMaskError
+from reinforce.workers.environment_source import sources_in, where_in
 from reinforce.workers.episode_limits import vector_limit
 from reinforce.workers.episode_watch import EpisodeWatch
 from reinforce.workers.info_metrics import InfoMetrics
 from reinforce.workers.observations import (
-    InvalidMaskError,
     lane_masks,
     observation_rows,
     row_writer,
@@ -75,13 +74,18 @@ class VectorLanes:
             try:
                 self._play_round(policy, ticket, first, count, builder, metrics, watch)
             except SystemExit as error:  # it would end the worker, and nobody would hear why
-                fault = EnvironmentFaultError(f"the environment raises SystemExit: {error}")
-                fault.add_note(_place(ticket, first, count, builder))
-                raise fault from error
+                text = f"the environment raises SystemExit: {error}".removesuffix(": ")
+                fault = EnvironmentFaultError(text).with_traceback(error.__traceback__)
+                fault.add_note(self._place(ticket, first, count, builder))
+                raise fault from None
             except Exception as error:
-                error.add_note(_place(ticket, first, count, builder))
+                error.add_note(self._place(ticket, first, count, builder))
                 raise
         return builder.trajectories(policy.version)
+
+    def where(self, step: int) -> str:
+        """Return words for a step, with the place of the environment's code; 0 is the reset."""
+        return where_in(self._environment, step)
 
     def close(self) -> list[str]:
         """Close the environment; return sentences about errors."""
@@ -174,6 +178,17 @@ class VectorLanes:
             return rows
         return observation_rows(self._spec.observation, finals)[lanes]
 
+    def _place(self, ticket: Ticket, first: int, count: int, builder: TrajectoryBuilder) -> str:
+        episodes = range(first, first + count)
+        num_steps = max(map(builder.num_steps_of, episodes))
+        seed = environment_seed(ticket.episode_seeds[first])
+        return (
+            f"This was after {num_steps} steps of the episodes {first} to {episodes[-1]} of ticket "
+            f"{ticket}, which the vector implementation of the environment "
+            f"({sources_in(self._environment, num_steps + 1)}) plays together, begun with "
+            f"reset(seed={seed})."
+        )
+
     def _keep_idle_going(
         self,
         live: NDArray[np.int64],
@@ -205,16 +220,6 @@ class VectorLanes:
             with suppress(InvalidMaskError):  # nothing is asked of a lane that waits
                 mask = lane_masks(self._spec, observations, info, [lane])
                 all_actions[lane] = distribution.mode(masked(zeros, mask))[0]
-
-
-def _place(ticket: Ticket, first: int, count: int, builder: TrajectoryBuilder) -> str:
-    episodes = range(first, first + count)
-    return (
-        f"This was after {counted(max(map(builder.num_steps_of, episodes)), 'step')} of the "
-        f"episodes {first} "
-        f"to {episodes[-1]} of ticket {ticket}, which the vector implementation of the environment "
-        f"plays together, begun with reset(seed={environment_seed(ticket.episode_seeds[first])})."
-    )
 
 
 def autoreset_mode(

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _RESAMPLES, _THRESHOLDS, _DPI = 2_000, 201, 200
+_SUFFIXES, _MAX_INCHES = (".png", ".svg", ".pdf"), 100
 _X_LABELS: dict[XAxis, str] = {"steps": STEPS, "time": "training time (s)", "updates": "updates"}
 _Y_LABELS = {TRAINING_RETURN: "mean return of a batch", "evaluation/return_mean": "mean return"}
 _COLUMNS = ("panel", "group", "run", "x", "value", "low", "high")
@@ -145,20 +146,28 @@ def _profiles(groups: Sequence[Group]) -> list[Line]:
     return lines
 
 
-def draw_comparison(panels: dict[str, list[Line]], options: PictureOptions, path: Path) -> None:
+def require_picture(path: Path, size: tuple[float, float] | None, names: tuple[str, str]) -> None:
+    """Refuse a file or a size that no picture can have; ``names`` are those of the two options."""
+    if path.suffix.lower() not in _SUFFIXES:
+        raise UsageError(f"{names[0]} {str(path)!r} must end in .png, .svg or .pdf")
+    if size and not all(0 < inches <= _MAX_INCHES for inches in size):
+        raise UsageError(f"{names[1]} {size[0]:g} {size[1]:g} must be inches, up to {_MAX_INCHES}")
+
+
+def draw_comparison(
+    panels: dict[str, list[Line]], options: PictureOptions, path: Path, option: str = "--plot"
+) -> None:
     """Draw the panels into a file, as PNG, SVG or PDF by its suffix.
 
     Raises:
-        UsageError: It cannot be written.
+        UsageError: It cannot be written; the message names the option.
     """
     with styled():
         figure = new_figure(len(panels))
         figure.set_size_inches(options.size or (PANEL_INCHES[0] * len(panels), PANEL_INCHES[1]))
         figure.set_layout_engine("constrained")
         curve_axes, *others = figure.subplots(1, len(panels), squeeze=False)[0]
-        _draw(curve_axes, panels["curve"], shows_runs=True)
-        y = _Y_LABELS.get(options.metric, options.metric)
-        finish(curve_axes, _X_LABELS[options.x_axis], y, loc="best")
+        _draw_curves(curve_axes, panels["curve"], options)
         for axes in others:
             _draw(axes, panels["profile"], shows_runs=False)
             axes.set_ylim(-0.02, 1.02)
@@ -169,7 +178,19 @@ def draw_comparison(panels: dict[str, list[Line]], options: PictureOptions, path
         metadata = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
         suffix = path.suffix.lower()
         figure.savefig(content, format=suffix[1:], dpi=_DPI, metadata=metadata.get(suffix))
-    _write("--plot", path, content.getvalue())
+    _write(option, path, content.getvalue())
+
+
+def draw_curves(axes: "Axes", lines: Sequence[Line], options: PictureOptions) -> None:
+    """Draw the curves into axes of a figure that the user made, with a title."""
+    _draw_curves(axes, lines, options)
+    axes.set_title(_title(lines, options), fontsize="medium")
+
+
+def _draw_curves(axes: "Axes", lines: Sequence[Line], options: PictureOptions) -> None:
+    _draw(axes, lines, shows_runs=True)
+    y = _Y_LABELS.get(options.metric, options.metric)
+    finish(axes, _X_LABELS[options.x_axis], y, loc="best")
 
 
 def _draw(axes: "Axes", lines: Sequence[Line], *, shows_runs: bool) -> None:

@@ -6,6 +6,7 @@ configuration: ``--section.field value`` on top of a preset, a file or a run dir
 
 import inspect
 import math
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -25,6 +26,7 @@ from reinforce.configs.errors import ConfigError
 from reinforce.configs.execution import WandbConfig
 from reinforce.configs.experiment import Change, Reduction, WrapperConfig
 from reinforce.configs.loading import is_path, load_config, parse_yaml
+from reinforce.configs.other_environment import without_others_target
 from reinforce.configs.synonyms import meaning
 from reinforce.configs.whole_numbers import as_whole
 from reinforce.workers.misnamed_environment import faults_of_id
@@ -90,6 +92,12 @@ class ConfiguredCommand(Command):
     def base(cls, source: str) -> Config:
         """Return the configuration to which the settings are added."""
         return load_config(source, faults_of_id)
+
+    @property
+    def said(self) -> list[str]:
+        """Names of the settings that follow."""
+        options = [word.partition("=")[0].removeprefix("--") for word in self.words]
+        return [option.replace("-", "_") for option in options]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -309,9 +317,20 @@ def parse_command(verb: str, kind: type[Verb], words: Sequence[str]) -> Verb:
         return verb
 
     try:
-        return parsed(words)
+        command = parsed(words)
     except ConfigError as error:
         raise _all_refused(parsed, words) or error from None
+    return _without_others_target(default, command)
+
+
+def _without_others_target(default: Any, command: Verb) -> Verb:
+    """Drop a target that does not hold for the environment of the settings, and tell the user."""
+    if not isinstance(command, ConfiguredCommand):
+        return command
+    config, remark = without_others_target(default.config, command.config, command.said)
+    if remark:
+        sys.stderr.write(f"reinforce: {remark}\n")
+    return replace(command, config=config)
 
 
 def _refuse_synonyms(words: Sequence[str]) -> None:

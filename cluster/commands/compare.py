@@ -22,11 +22,12 @@ from reinforce.cluster.analysis.comparison_plot import (
     PictureOptions,
     draw_comparison,
     panels_of,
+    require_picture,
     write_data,
 )
 from reinforce.cluster.analysis.seed_statistics import STATISTICS, Statistic
 from reinforce.cluster.commands.arguments import Command, Flag
-from reinforce.cluster.console import ATTENTION, PlainConsole
+from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.number_format import number
 
@@ -76,10 +77,8 @@ class CompareCommand(Command):
     json: Flag = False
 
     def execute(self) -> int:
-        if self.size and not all(0 < inches <= 100 for inches in self.size):
-            raise UsageError(f"--size {self.size[0]:g} {self.size[1]:g} must be inches, up to 100")
-        if self.plot and self.plot.suffix.lower() not in (".png", ".svg", ".pdf"):
-            raise UsageError(f"--plot {str(self.plot)!r} must end in .png, .svg or .pdf")
+        if self.plot:
+            require_picture(self.plot, self.size, ("--plot", "--size"))
         console = PlainConsole()
         groups = group_runs(self._histories())
         name, statistic = STATISTICS[self.statistic]
@@ -172,4 +171,4 @@ def _print(console: PlainConsole, rows: Sequence[dict[str, Any]], name: str) -> 
     console.print_table(table)
     copies = ", ".join(copy for row in rows for copy in row["copies"])
     if copies:
-        console.say(f"not counted, since another run has the same seed: {copies}", ATTENTION)
+        console.warn(f"not counted, since another run has the same seed: {copies}")

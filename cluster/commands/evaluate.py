@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from reinforce.cluster.commands.arguments import Flag, PlayCommand
-from reinforce.cluster.console import ATTENTION, PlainConsole
+from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.evaluation import Evaluation, in_words
 from reinforce.cluster.export.trained_policy import TrainedPolicy
@@ -65,7 +65,7 @@ class EvaluateCommand(PlayCommand):
         }
         PlainConsole().say_rows(rows)
         if result.num_cut:
-            PlainConsole(stderr=True).say(result.cuts_in_words(), ATTENTION)
+            PlainConsole(stderr=True).warn(result.cuts_in_words())
         return 0
 
     def _policy(self) -> TrainedPolicy:

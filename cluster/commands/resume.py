@@ -17,7 +17,7 @@ from reinforce.cluster.commands.arguments import (
     LogFormat,
     Trust,
 )
-from reinforce.cluster.console import ATTENTION, PlainConsole, console_of_a_run
+from reinforce.cluster.console import PlainConsole, console_of_a_run
 from reinforce.cluster.errors import RunDirectoryError, UsageError
 from reinforce.cluster.files import write_json
 from reinforce.cluster.progress import Progress
@@ -77,13 +77,11 @@ class ResumeCommand(ConfiguredCommand):
 
     def execute(self) -> int:
         run = RunDirectory.open(Path(self.source))
-        options = [word.partition("=")[0].removeprefix("--") for word in self.words]
-        said = [option.replace("-", "_") for option in options]
         with console_of_a_run(self.log_format) as console:
             return go_on(
                 *(run, self.config, console, STARTED_S, [*map(callback_named, self.callback)]),
                 forget_requests=True,
-                consent=Consent(said, self.change, self.trust),
+                consent=Consent(self.said, self.change, self.trust),
             )
 
 
@@ -166,7 +164,7 @@ def go_on(
         for name, (old, new) in without_secrets(changes).items():
             console.say(f"{name}: {old} is now {new}")
         for sentence in consequences(start.config.run.changes[-1]) if start.is_changed else ():
-            console.say(sentence, ATTENTION)
+            console.warn(sentence)
         lifecycle = RunLifecycle(start.config, spec, run, journal, console, started_s, callbacks)
         return lifecycle.conduct(
             start.checkpoint, start.writer(run, changes, is_vouched=is_vouched)
@@ -267,7 +265,7 @@ def _start_of(
     consent: Consent,
 ) -> _Start:
     with waiting(console, "reading the newest checkpoint"):
-        newest = Checkpoints(run, config).newest(lambda text: console.say(text, ATTENTION))
+        newest = Checkpoints(run, config).newest(console.warn)
     require_same_files(run, newest)
     if newest is None:
         _refuse_if_its_checkpoints_are_gone(run, summary)
@@ -280,10 +278,9 @@ def _start_of(
     said = consent.said if consent.change else ()
     missed = missed_changes(before, config, said=said)
     if missed:
-        console.say(
+        console.warn(
             f"{run.config_file} lacks earlier changes made on purpose; the newest checkpoint has "
             "them, and the run continues with these",
-            ATTENTION,
         )
     config = with_overrides(config, {name: new for name, (_, new) in missed.items()})
     try:
@@ -291,11 +288,10 @@ def _start_of(
     except ConfigError as error:
         raise ConfigError(f"the newest checkpoint of {run.path}: {error}") from None
     if newest.seed_scheme != SEED_SCHEME:
-        console.say(
+        console.warn(
             f"{run.path} was begun with another version of this program, which seeds episodes "
             f"differently: from update {newest.progress.updates} on they have this version's "
             "seeds, so its weights will be those of neither version",
-            ATTENTION,
         )
     return _Start(checkpoint, config, is_changed=checkpoint is not newest, missed=missed)
 

@@ -17,6 +17,7 @@ from reinforce.cluster.commands.arguments import Command, Flag
 from reinforce.cluster.console import ATTENTION, PlainConsole
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.number_format import number
+from reinforce.cluster.run_store.recent_returns import RECENT_UPDATES
 from reinforce.cluster.run_store.run_status import (
     RunStatus,
     State,
@@ -42,7 +43,8 @@ class StatusCommand(Command):
     """Show the state of runs in folders, or on a Ray cluster.
 
     A run is live as long as a process holds the lock on its journal. Nothing that a run directory
-    names is imported or contacted.
+    names is imported or contacted. The return is the mean over all episodes of the last 10 updates,
+    and "evaluated" the mean of the last regular evaluation.
 
     Attributes:
         folders: Folders of runs, of sweeps such as sweeps/lr, or run directories. None: runs.
@@ -115,14 +117,16 @@ def _table(console: PlainConsole, rows: Sequence[RunStatus]) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("run", overflow="fold")
     table.add_column("state")
-    for title in ("update", "return", "steps/s", "workers"):
+    recent = f"return, last {RECENT_UPDATES}"
+    for title in ("update", recent, "evaluated", "steps/s", "workers"):
         table.add_column(title, justify="right")
     table.add_column("since")
     table.add_column("", overflow="fold")
     for row in rows:
         numbers = (
             (row.updates, "{:,}".format),
-            (row.return_mean, number),
+            (row.recent_return_mean, number),
+            (row.evaluation_return_mean, number),
             (row.environment_steps_per_s, "{:,.0f}".format),
             (row.workers, "{:,}".format),
         )

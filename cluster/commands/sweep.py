@@ -10,7 +10,7 @@ import tyro
 from rich.table import Table
 
 from reinforce.cluster.commands.arguments import Command, Flag
-from reinforce.cluster.console import ATTENTION, PlainConsole
+from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import InterruptedRunError, UsageError
 from reinforce.cluster.interrupts import Interrupts
 from reinforce.cluster.number_format import number
@@ -20,6 +20,8 @@ from reinforce.cluster.sweeps.claim import claim
 from reinforce.cluster.sweeps.display import SweepDisplay
 from reinforce.cluster.waiting import waiting
 from reinforce.configs.config import Config
+from reinforce.configs.loading import with_overrides
+from reinforce.configs.other_environment import without_others_target
 from reinforce.configs.plurals import counted
 from reinforce.configs.quoting import command_line
 from reinforce.configs.sweep import SCORE, SweepConfig, load_sweep
@@ -64,6 +66,7 @@ class SweepCommand(Command):
         sweep, base = load_sweep(self.file)
         folder = (self.directory or Path("sweeps") / self.file.stem).absolute()
         check(sweep, base, self.parallel)
+        _tell_dropped_targets(console, sweep, base)
         _refuse_older(folder)
         num_trials, num_seeds = sweep.num_trials, len(sweep.seeds)
         console.say(
@@ -119,7 +122,7 @@ def _run(trials: "Sweep", tracking: "SweepTracking", console: PlainConsole) -> N
             trials.run(interrupts, keep_up)
         status = "FINISHED"
     except InterruptedRunError as interruption:
-        console.say("interrupted; run the same command again to continue", ATTENTION)
+        console.warn("interrupted; run the same command again to continue")
         raise SystemExit(interruption.exit_code) from None
     finally:
         tracking.finish(status)
@@ -152,6 +155,13 @@ def check(sweep: SweepConfig, base: Config, parallel: int) -> None:
     if sweep.method == "grid":
         for settings in sweep.grid():
             sweep.config(base, settings)
+
+
+def _tell_dropped_targets(console: PlainConsole, sweep: SweepConfig, base: Config) -> None:
+    for environment_id in sweep.settings.get("environment.id", ()):
+        chosen = with_overrides(base, {"environment.id": environment_id})
+        if remark := without_others_target(base, chosen, sweep.settings)[1]:
+            console.warn(remark)
 
 
 def _refuse_older(folder: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 
 from reinforce.cluster.commands.arguments import Command, Flag, RunDir, Trust
-from reinforce.cluster.console import ATTENTION, PlainConsole
+from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.moments.certificate import Certificate, require_place
 from reinforce.cluster.moments.reconstruction import Reconstruction
@@ -59,7 +59,7 @@ class VerifyCommand(Command):
         except UsageError as error:
             if certificate.verified:
                 raise
-            shown.say(str(error), ATTENTION)  # what differs decides the exit code
+            shown.warn(str(error))  # what differs decides the exit code
         return 0 if certificate.verified else 1
 
     def _print(self, certificate: Certificate) -> None:

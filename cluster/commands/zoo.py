@@ -12,7 +12,7 @@ import tyro
 from reinforce.cluster.background_call import call_within
 from reinforce.cluster.commands.arguments import Command, Flag, Trust
 from reinforce.cluster.commands.export import write_checked
-from reinforce.cluster.console import ATTENTION, PlainConsole
+from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.export.drawn_steps import drawn_steps
 from reinforce.cluster.export.trained_policy import TrainedPolicy
@@ -145,9 +145,8 @@ class ZooCommand(Command):
         where = call_within(_TIMEOUT_S, partial(place.write, name, files), str(self.place))
         PlainConsole().say(f"{where}: {card.in_one_line()}")
         if not self.licence:
-            PlainConsole(stderr=True).say(
+            PlainConsole(stderr=True).warn(
                 "it has no licence: others may not use it until you name one with --licence",
-                ATTENTION,
             )
 
     def _there(self) -> Place:

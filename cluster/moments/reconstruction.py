@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from reinforce.cluster.backends.backend import Driver
 from reinforce.cluster.backends.inline import inline_backend
 from reinforce.cluster.bookkeeping import RunContext
-from reinforce.cluster.console import ATTENTION, PlainConsole
+from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.display import make_display
 from reinforce.cluster.errors import NotReproducedError, UsageError
 from reinforce.cluster.interrupts import Interrupts
@@ -147,7 +147,7 @@ class Reconstruction:
             try:
                 checkpoint = self.checkpoints.load(there)
             except (CorruptCheckpointError, OSError) as error:
-                self._console.say(f"skipping a checkpoint: {error}", ATTENTION)
+                self._console.warn(f"skipping a checkpoint: {error}")
                 continue
             if checkpoint.learner.version == there:
                 self._require_recorded(checkpoint)

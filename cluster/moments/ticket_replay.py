@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reinforce.cluster.batches import training_tickets
-from reinforce.cluster.console import ATTENTION, PlainConsole
+from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.evaluation import evaluation_tickets
 from reinforce.cluster.long_tickets import LongTicketNotice
@@ -190,10 +190,9 @@ def _config_of_its_time(
     if purpose is Purpose.TRAINING or not changes:
         return config_at(config, played_at)
     is_since = _is_measured_since_its_change(past.run, purpose, played_at)
-    console.say(
+    console.warn(
         f"this run was changed on purpose {'; '.join(map(str, changes))}; according to its "
         f"journal, the ticket is from {'after' if is_since else 'before'} that",
-        ATTENTION,
     )
     return config_at(config, played_at if is_since else played_at - 1)
 

@@ -7,7 +7,6 @@ import math
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -21,7 +20,6 @@ from reinforce.cluster.errors import RunDirectoryError, StorageError
 from reinforce.cluster.evaluation import Evaluation, Evaluations
 from reinforce.cluster.files import (
     is_locked,
-    last_lines,
     open_locked,
     temporary_name,
     whole_lines,
@@ -40,9 +38,6 @@ _BEGAN_NS = time.time_ns() - time.monotonic_ns()
 
 _LOCK_TIMEOUT_S = 1.0
 """Seconds to wait for the lock, which others hold for a moment to check it."""
-
-_LOOKS_BACK_BYTES = (2**16, 2**20, 2**26)
-"""Sizes of the journal's end to search, in turn, for the newest update."""
 
 
 @dataclass(frozen=True)
@@ -348,23 +343,6 @@ class Journal:
 def is_being_written(path: Path) -> bool:
     """Return whether a process has this journal open for writing, so that the run is live."""
     return is_locked(path)
-
-
-def newest_update(path: Path) -> JournalEntry | None:
-    """Return the newest update, searching a long journal from its end; None if there is none.
-
-    Damaged lines are skipped.
-
-    Raises:
-        IrregularFileError: It is not a regular file.
-    """
-    for num_bytes in _LOOKS_BACK_BYTES:
-        for line in reversed(last_lines(path, num_bytes)):
-            with suppress(ValueError):
-                entry = JournalEntry.parse(line)
-                if entry.batch:
-                    return entry
-    return None
 
 
 def read_entries(path: Path) -> Iterator[JournalEntry]:

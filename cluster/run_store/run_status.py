@@ -11,7 +11,8 @@ from typing import Any, Literal
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.files import last_lines, read_json, write_json
 from reinforce.cluster.run_requests import RunRequests
-from reinforce.cluster.run_store.journal import is_being_written, newest_update
+from reinforce.cluster.run_store.journal import is_being_written
+from reinforce.cluster.run_store.recent_returns import recent_returns
 from reinforce.cluster.run_store.run_directory import RunDirectory, run_around
 from reinforce.cluster.run_store.summary import read_summary
 from reinforce.cluster.typed_json import Count, parse_json
@@ -38,6 +39,8 @@ class RunStatus:
         note: What it waits for, how it ended, or why its state is unknown; may be empty.
         updates: Updates so far.
         return_mean: Mean return of the newest batch.
+        recent_return_mean: Mean return of all episodes of the last ``RECENT_UPDATES`` updates.
+        evaluation_return_mean: Mean return of the newest regular evaluation.
         environment_steps_per_s: Steps per second in the newest update.
         workers: Number of live workers at the newest update.
         path: Its run directory, if it is here.
@@ -49,6 +52,8 @@ class RunStatus:
     note: str = ""
     updates: int | None = None
     return_mean: float | None = None
+    recent_return_mean: float | None = None
+    evaluation_return_mean: float | None = None
     environment_steps_per_s: float | None = None
     workers: int | None = None
     path: str | None = None
@@ -69,6 +74,7 @@ def numbers_of(metrics: Mapping[str, float]) -> dict[str, Any]:
     counts = {"updates": "progress/updates", "workers": "cluster/workers_alive"}
     rates = ("rollout/return_mean", "time/environment_steps_per_s")
     return {
+        "evaluation_return_mean": metrics.get("evaluation/return_mean"),
         **{field: int(metrics[name]) for field, name in counts.items() if name in metrics},
         **{name.partition("/")[2]: metrics[name] for name in rates if name in metrics},
     }
@@ -174,11 +180,13 @@ def status_of(path: Path) -> RunStatus:
 
 def _status_of(run: RunDirectory) -> RunStatus:
     is_live = is_being_written(run.journal_file)
-    update = newest_update(run.journal_file)
+    recent = recent_returns(run.journal_file)
+    metrics = {"progress/updates": 0, **(recent.newest.metrics if recent.newest else {})}
     state, since_ms, note = _state_of_live(run) if is_live else _state_of_ended(run)
     return RunStatus(
         *(run.name, state, since_ms, note),
-        **numbers_of({"progress/updates": 0, **(update.metrics if update else {})}),
+        **{**numbers_of(metrics), "evaluation_return_mean": recent.evaluation},
+        recent_return_mean=recent.mean,
         path=str(run.path),
     )
 

@@ -100,7 +100,14 @@ def _status(job: JobDetails, told: PublishedNumbers | None) -> RunStatus:
     elif state == "running":
         job_id = f"job {job.submission_id}" if job.submission_id else ""
         note = ", ".join(filter(None, (job_id, "" if told else "it publishes no numbers")))
-    known: dict[str, Any] = {"path": told.run_directory, **numbers_of(told.metrics)} if told else {}
+    known: dict[str, Any] = {}
+    if told:
+        recent = told.recent_return_mean
+        known = {
+            "path": told.run_directory,
+            "recent_return_mean": recent,
+            **numbers_of(told.metrics),
+        }
     since_ms = job.end_time if job.status.is_terminal() else job.start_time
     name = told.run if told else job.submission_id or job.job_id or "?"
     return RunStatus(name, state, since_ms, note, **known)

@@ -3,14 +3,13 @@
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from math import nan
 from typing import Self
 
 from rich.status import Status
 
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.number_format import number
-from reinforce.cluster.run_store.journal import newest_update
+from reinforce.cluster.run_store.recent_returns import RECENT_UPDATES, recent_returns
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.configs.plurals import counted
 
@@ -66,8 +65,8 @@ class SweepDisplay:
 
 
 def _how_far(run: RunDirectory) -> str:
-    entry = newest_update(run.journal_file)
-    if entry is None:
+    recent = recent_returns(run.journal_file)
+    if recent.newest is None or recent.mean is None:
         return f"{run.name} is starting"
-    mean = number(entry.metrics.get("rollout/return_mean", nan))
-    return f"{run.name} at {counted(entry.environment_steps, 'step')}, return {mean}"
+    steps, mean = counted(recent.newest.environment_steps, "step"), number(recent.mean)
+    return f"{run.name} at {steps}, return of the last {RECENT_UPDATES} updates {mean}"

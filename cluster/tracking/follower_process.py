@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from reinforce.cluster.background_call import start_in_background
-from reinforce.cluster.console import ATTENTION, PlainConsole
+from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.files import LineReader
 from reinforce.cluster.interrupts import Interrupts
 from reinforce.cluster.run_store.run_directory import RunDirectory
@@ -122,7 +122,7 @@ class Tracking:
 
     def _say(self, text: str) -> None:
         with suppress(OSError, UnicodeError):  # the run is worth more than what is said of it
-            self._console.say(text, ATTENTION)
+            self._console.warn(text)
 
     def print_link(self) -> None:
         """Print where to see the run, or how to send what could not be sent."""

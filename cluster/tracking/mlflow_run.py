@@ -18,6 +18,7 @@ from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.tracking_state import read_tracking_state
 from reinforce.cluster.tracking.artifacts import require_place
 from reinforce.cluster.tracking.experiment import find_or_create_experiment, given_run
+from reinforce.cluster.tracking.new_store import make_store
 from reinforce.cluster.tracking.run_description import RESULT_TAGS
 from reinforce.cluster.tracking.store import CHANGED, TrackingStore, http_status
 from reinforce.cluster.tracking.store_of_run import store_of_run
@@ -90,6 +91,8 @@ def find_or_create_run(
     if "run_id" in state:
         return
     with _alone_in(store.sqlite_file):
+        if store.sqlite_file:
+            make_store(store.sqlite_file)
         client = store.client()
         given = given_run(client, config)
         experiment_id = (

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 from reinforce.cluster.background_call import start_in_background
-from reinforce.cluster.console import ATTENTION, PlainConsole
+from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.files import LineReader, last_lines, open_locked
 from reinforce.cluster.interrupts import Interrupts
@@ -153,7 +153,7 @@ class OtherTrackers:
         said = [line.decode(errors="replace").strip() for line in _last_words(run, name)]
         reason = next(iter(said[-1:]), f"its process ended with {process.returncode}")
         with suppress(OSError, UnicodeError):  # the run is worth more than what is said of it
-            self._console.say(f"{_LABELS[name]} does not follow this run: {reason}", ATTENTION)
+            self._console.warn(f"{_LABELS[name]} does not follow this run: {reason}")
 
     def _wait_for(self, name: str, end: "Future[None]", deadline_s: float) -> None:
         while not end.done():

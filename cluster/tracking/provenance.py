@@ -38,8 +38,14 @@ def describe_provenance(command: Sequence[str]) -> dict[str, Any]:
         "git": _git(),
         "versions": versions(),
         # A folder that is twice on the search path says everything twice.
-        "packages": sorted({f"{item.name}=={item.version}" for item in metadata.distributions()}),
+        "packages": sorted(set(map(_name_and_version, metadata.distributions()))),
     }
+
+
+def _name_and_version(package: metadata.Distribution) -> str:
+    # Read once: the properties parse the whole file, with its description, each time.
+    said = package.metadata
+    return f"{said['Name']}=={said['Version']}"
 
 
 def versions() -> dict[str, str]:

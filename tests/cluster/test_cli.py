@@ -333,7 +333,8 @@ def test_a_failing_run_says_why_and_its_directory_keeps_it(tmp_path, capsys):
     )
 
     assert code == 1
-    said = capsys.readouterr().err
+    dropped, said = capsys.readouterr().err.split("\n", maxsplit=1)
+    assert dropped.startswith("reinforce: stop.target_return = 475 is dropped")
     assert said.startswith("reinforce: ticket training 2:0 failed:\nTraceback (most recent call ")
     assert "fake_environments.py" in said
     *_, error, place, way_out, left_out = said.splitlines()
@@ -363,7 +364,8 @@ def test_a_nan_from_the_environment_is_named_and_the_last_checkpoint_is_intact(t
 
     said = capsys.readouterr().err
     assert code == 1
-    assert "the reward is nan, which would make every return useless, in step 2 of epi" in said
+    assert "Faulty.step): the reward is nan, which would make every return useless\n" in said
+    assert "This was in step 2 of episode " in said
     assert "of ticket training 2:0, which began with reset(seed=" in said
     checkpoint = load_checkpoint(
         tmp_path / "runs" / "nan" / "checkpoints" / "update-000000002.safetensors"

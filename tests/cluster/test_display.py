@@ -162,7 +162,7 @@ def test_the_panel_shows_progress_returns_speed_time_and_workers():
 
     shown = out.file.getvalue()
     for word in (
-        *("my-run", "6,000", "123.4", "9.0 to 200.0", "475", "50,000"),
+        *("my-run", "6,000", "123.4", "9.0 to 200.0; last 10 updates 1.000", "475", "50,000"),
         *(
             "432.1 (95 %: 420.0 to 444.2) at update 12",
             "2 (1 replaced)",

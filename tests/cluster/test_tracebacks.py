@@ -1,12 +1,16 @@
 """What a message shows of the calls behind an error in the user's code."""
 
 import json
+import re
+import sys
 import traceback
+from pathlib import Path
 
 import pytest
 
+import reinforce
 from reinforce.cluster.cli import main
-from reinforce.cluster.tracebacks import folded
+from reinforce.cluster.tracebacks import folded, last_own_call
 
 ENVIRONMENT = """
 import gymnasium as gym
@@ -27,6 +31,20 @@ class Bad(gym.Env):
 
     def reward(self):
         return {"a": 1.0}["b" if self.resets > 12 else "a"]
+
+class Blank(Bad):
+    def reward(self):
+        return float("nan") if self.resets > 12 else 1.0
+
+class Leaving(Bad):
+    def reward(self):
+        if self.resets > 12:
+            raise SystemExit("the licence has expired")
+        return 1.0
+
+class Halved(Bad):
+    def reset(self, *, seed=None, options=None):
+        return super().reset(seed=seed)[0]
 """
 RAY = """ray::RolloutActor.play() (pid=7, ip=127.0.0.1)
            ^^^^^^^^
@@ -40,26 +58,37 @@ RAY = """ray::RolloutActor.play() (pid=7, ip=127.0.0.1)
 ValueError: operands could not be broadcast"""
 
 
-@pytest.mark.parametrize("full", [False, True])
-def test_the_calls_of_the_environment_are_shown_and_all_only_when_asked_for(
-    full, tmp_path, monkeypatch, capsys
-):
+SETTINGS = {
+    "cluster.backend": "inline",
+    "evaluation.every_updates": None,
+    "stop.target_return": None,
+    "learner.episodes_per_update": 300,
+    "tracking.enabled": False,
+}
+
+
+@pytest.fixture
+def environments(tmp_path, monkeypatch):
     (tmp_path / "raising_on_reward.py").write_text(ENVIRONMENT)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    settings = {
-        "--environment.id": "raising_on_reward:Bad",
-        "--cluster.backend": "inline",
-        "--evaluation.every_updates": "None",
-        "--stop.target_return": "None",
-        "--learner.episodes_per_update": "300",
-        "--tracking.enabled": "false",
-        **({"--traceback": "full"} if full else {}),
-    }
+    monkeypatch.delitem(sys.modules, "raising_on_reward", raising=False)
 
-    code = main(["train", "cartpole", *(word for pair in settings.items() for word in pair)])
 
-    said = capsys.readouterr().err
+def trained(name, capsys, *more):
+    """Return the exit code and standard error of a run of the command line."""
+    settings = {"environment.id": f"raising_on_reward:{name}", **SETTINGS}
+    words = [word for key, value in settings.items() for word in (f"--{key}", str(value))]
+    code = main(["train", "cartpole", *words, *more])
+    return code, capsys.readouterr().err
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_the_calls_of_the_environment_are_shown_and_all_only_when_asked_for(
+    full, environments, capsys
+):
+    code, said = trained("Bad", capsys, *(["--traceback", "full"] if full else []))
+
     calls = [line.strip() for line in said.splitlines() if line.startswith("  File ")]
     assert code == 1
     assert ("rollout_worker.py" in said) == full
@@ -67,6 +96,67 @@ def test_the_calls_of_the_environment_are_shown_and_all_only_when_asked_for(
     assert (len(calls) == 2) == (not full)
     assert [call.rpartition(" ")[2] for call in calls[-2:]] == ["step", "reward"]
     assert "KeyError: 'b'\nThis was in step 1 of episode" in said
+
+
+def test_a_fault_without_an_error_is_shown_with_the_line_of_the_environment_alone(
+    environments, capsys
+):
+    code, said = trained("Blank", capsys)
+
+    _, first, second, *_ = said[said.index("reinforce: ticket training") :].splitlines()
+    assert code == 1
+    assert first.startswith("step 1 (raising_on_reward.py:15, in Bad.step): the reward is nan")
+    assert second.startswith("This was in step 1 of episode ")
+    assert "  File " not in said
+    assert "NonFiniteError" not in said
+
+
+def test_an_environment_that_wants_to_exit_is_shown_once(environments, capsys):
+    code, said = trained("Leaving", capsys)
+
+    assert code == 1
+    assert [line for line in said.splitlines() if line.startswith("  File ")] == [
+        f'  File "{Path.cwd()}/raising_on_reward.py", line {number}, in {name}'
+        for number, name in ((16, "step"), (28, "reward"))
+    ]
+    assert "EnvironmentFaultError: step 1 raises SystemExit: the licence has expired\n" in said
+
+
+def test_a_reset_without_info_is_refused_even_if_its_observation_has_two_parts(
+    environments, capsys
+):
+    code, said = trained("Halved", capsys)
+
+    assert code == 2
+    assert "reset (raising_on_reward.py:32, in Halved.reset) returned array([0., 0.]" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        (
+            "Blank",
+            r"TicketFailedError: .* failed:\nstep 1 \(raising_on_reward.py:15, in Bad.step\)",
+        ),
+        ("Bad", r"TicketFailedError: .* failed:\nTraceback \(most recent call last\):\n"),
+    ],
+)
+def test_a_program_sees_its_own_calls_and_each_once(environments, name, shown):
+    with pytest.raises(reinforce.TrainingError) as caught:
+        reinforce.train(
+            "cartpole",
+            SETTINGS,
+            environment=f"raising_on_reward:{name}",
+            progress=False,
+        )
+
+    said = "".join(traceback.format_exception(caught.value))
+    ours = [line for line in said.splitlines() if f'"{Path(reinforce.__file__).parent}/' in line]
+    assert re.search(shown, said)
+    assert "--traceback" not in said
+    assert not ours
+    assert said.count("in reward\n") == (name == "Bad")
+    assert caught.value.__context__.__notes__[0].startswith("This was in step 1 of episode ")
 
 
 def test_what_ray_leaves_of_its_own_calls_is_left_out_too():
@@ -78,6 +168,25 @@ def test_what_ray_leaves_of_its_own_calls_is_left_out_too():
         "ValueError: operands could not be broadcast",
         "1 call of libraries and of this program left out; --traceback full shows all",
     ]
+
+
+def test_an_error_of_ours_stands_alone_where_none_of_the_user_s_calls_is_in_its_traceback():
+    text = """ray::RolloutActor.play() (pid=7, ip=127.0.0.1)
+           ^^^^^^^^
+  File "/opt/python/site-packages/reinforce/workers/rollout_worker.py", line 144, in play
+    check_finite(ticket, trajectories)
+reinforce.workers.environment_faults.NonFiniteError: step 3 (a.py:3, in Mine.step): it is nan
+This was in step 3"""
+
+    assert folded(text).splitlines()[:2] == [
+        "step 3 (a.py:3, in Mine.step): it is nan",
+        "This was in step 3",
+    ]
+
+
+def test_the_last_call_of_the_user_is_found_in_ray_s_words():
+    assert last_own_call(RAY) == "/home/me/mine.py:11, in step"
+    assert last_own_call("there is no verb 'x'") == ""
 
 
 def test_the_call_that_raised_is_shown_though_it_is_a_library_s():

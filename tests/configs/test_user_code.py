@@ -27,7 +27,7 @@ def test_an_assertion_without_words_is_shown_as_it_is_written(monkeypatch, tmp_p
 
     text = described(error_of(silent_assert.Own))
 
-    assert text == f"AssertionError: assert size > 0 ({silent_assert.__file__}, line 10)"
+    assert text == f"AssertionError: assert size > 0 ({silent_assert.__file__}:10, in __init__)"
 
 
 def test_what_a_library_raises_is_shown_at_the_line_that_called_it(monkeypatch):
@@ -37,7 +37,7 @@ def test_what_a_library_raises_is_shown_at_the_line_that_called_it(monkeypatch):
     text = described(error_of(json.loads, "{"))
 
     assert text.startswith("JSONDecodeError: Expecting property name")
-    assert text.endswith(f" ({HERE.name}, line {called_from})")
+    assert text.endswith(f" ({HERE.name}:{called_from}, in error_of)")
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import threading
 from contextlib import chdir
 
 import gymnasium
+import matplotlib.figure
 import numpy as np
 import pandas as pd
 import pytest
@@ -546,6 +547,53 @@ def test_runs_are_compared_over_their_seeds(run, tmp_path):
     curves = comparison.curves()
     assert set(curves.columns) == {"group", "steps", "value", "low", "high"}
     assert curves["group"].nunique() == 2
+    drawn_by_both(comparison, [run, *others], tmp_path)
+    drawn_into_axes(comparison, others[-1])
+
+
+def drawn_by_both(comparison, runs, tmp_path):
+    """The same file comes from Python and from the command line."""
+    options = {"profile": True, "size": (9, 3), "metric": "learner/entropy", "x_axis": "updates"}
+    words = ["--profile", "--size", "9", "3", "--metric", "learner/entropy", "--x-axis", "updates"]
+    for settings, more in (({}, []), (options, words)):
+        mine, theirs = tmp_path / "mine.svg", tmp_path / "theirs.svg"
+        assert comparison.plot(mine, **settings) == mine
+        assert main(["compare", *(str(r.path) for r in runs), *more, "--plot", str(theirs)]) == 0
+        assert mine.read_bytes() == theirs.read_bytes()
+
+
+def drawn_into_axes(comparison, alone):
+    axes = matplotlib.figure.Figure().add_subplot()
+
+    assert comparison.plot(axes, title="Two rates") is axes
+
+    lines = {line.get_label(): line for line in axes.get_lines()}
+    assert axes.get_title() == "Two rates"
+    assert {"learner.learning_rate 0.015 (2 seeds)", "learner.learning_rate 0.5 (1 seed)"} <= {
+        *lines
+    }
+    last_step = lines["learner.learning_rate 0.5 (1 seed)"].get_xdata()[-1]
+    assert last_step == alone.summary["environment_steps"]
+
+
+@pytest.mark.parametrize(
+    ("target", "options", "says"),
+    [
+        ("a.bmp", {}, r"^target = 'a\.bmp' must end in \.png, \.svg or \.pdf$"),
+        ("a.svg", {"size": (0, 4)}, "^size = 0 4 must be inches, up to 100$"),
+        ("a.svg", {"size": (4,)}, "give width and height in inches"),
+        ("a.svg", {"metric": "x/y"}, "no configuration has 'x/y'"),
+        ("none/a.svg", {}, r"^target = 'none/a\.svg': No such file"),
+        (5, {}, "^target = 5: give a path, or axes of Matplotlib$"),
+        ("axes", {"profile": True}, "^profile and size are for files"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(run, target, options, says, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    target = matplotlib.figure.Figure().add_subplot() if target == "axes" else target
+
+    with pytest.raises(reinforce.UsageError, match=says):
+        reinforce.compare([run]).plot(target, **options)
 
 
 def test_warm_starts_from_several_runs_are_a_group_where_it_is_said(run, tmp_path):
@@ -600,3 +648,18 @@ def test_every_error_that_is_documented_can_be_caught():
 def test_a_name_that_is_none_is_an_error():
     with pytest.raises(AttributeError, match="has no attribute 'trian'"):
         reinforce.trian  # noqa: B018
+
+
+def test_warnings_of_a_silent_run_are_heard_on_standard_error(tmp_path, capsys):
+    """Of the checks before it, and of the books of its evaluations, which cut long episodes."""
+    kwargs = {"fault": "bounds"}
+    overrides = {"environment.kwargs": kwargs, "evaluation.max_episode_steps": 2}
+
+    train(None, environment="broken_environment:Broken", directory=tmp_path, overrides=overrides)
+
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    warned = printed.err.splitlines()
+    assert warned[0].startswith("warning: the observation leaves the bounds of its space")
+    assert "cut" in warned[1]
+    assert len(warned) == 2

@@ -44,24 +44,33 @@ def told(error):
     ("fault", "kind", "says"),
     [
         ("raises", ZeroDivisionError, "wheel"),
-        ("exits", EnvironmentFaultError, "step 5 raises SystemExit: 5"),
-        ("returns nothing", EnvironmentFaultError, "step 5 returned None, not (observation, "),
+        ("exits", EnvironmentFaultError, "EnvironmentFaultError: step 5 raises SystemExit: 5\n"),
+        (
+            "returns nothing",
+            EnvironmentFaultError,
+            "LateFault.step) returned None, not (observation, ",
+        ),
         (
             "shape",
             EnvironmentFaultError,
-            "step 5: the observation at 'place.0' has shape (1,), but its space "
+            "LateFault.step): the observation at 'place.0' has shape (1,), but its space "
             "Box(-1.0, 1.0, (3,), float32) says shape (3,)",
         ),
         (
             "key",
             EnvironmentFaultError,
-            "step 5: the observation has the keys ['place'], but its space says ['place', 'speed']",
+            "LateFault.step): the observation has the keys ['place'], but its space says ['place', "
+            "'speed']",
         ),
         ("dtype", EnvironmentFaultError, "the observation at 'speed' is of dtype <U4, but its"),
         ("nan", NonFiniteError, "the observation at 'speed' is nan in component [1]"),
-        ("reward", EnvironmentFaultError, "step 5 returned the reward 'much', not a single number"),
+        (
+            "reward",
+            EnvironmentFaultError,
+            "LateFault.step) returned the reward 'much', not a single number",
+        ),
         ("nan reward", NonFiniteError, "the reward is nan"),
-        ("flag", EnvironmentFaultError, "step 5 returned terminated = 'yes', not a bool"),
+        ("flag", EnvironmentFaultError, "LateFault.step) returned terminated = 'yes', not a bool"),
     ],
 )
 def test_a_fault_is_named_with_its_part_step_episode_and_ticket(make_config, fault, kind, says):
@@ -76,6 +85,8 @@ def test_a_fault_is_named_with_its_part_step_episode_and_ticket(make_config, fau
     seed = environment_seed(TICKET.episode_seeds[0])
     place = f"in step 5 of episode 0 of ticket training 12:0, which began with reset(seed={seed})"
     assert place in told(error)
+    if "LateFault.step)" in says:
+        assert ": step 5 (tests/fakes/late_faults.py:23, in LateFault.step)" in told(error)
 
 
 def test_a_reset_that_fails_is_said_to_be_one(make_config):
@@ -83,7 +94,9 @@ def test_a_reset_that_fails_is_said_to_be_one(make_config):
 
     error = failure_of(config, lambda config, placement: LateFault("reset"))
 
-    assert "EnvironmentFaultError: reset returned None, not (observation, info)" in told(error)
+    assert "late_faults.py:18, in LateFault.reset) returned None, not (observation, info)" in told(
+        error
+    )
     assert "This was in the reset of episode 0 of ticket training 12:0, which" in told(error)
 
 
@@ -129,7 +142,7 @@ def test_what_would_be_repeated_or_cut_without_a_word_is_refused(make_config, sp
     with pytest.raises(EnvironmentFaultError) as caught:
         lanes.play(policy, TICKET, InfoMetrics({}, TICKET.num_episodes), EpisodeWatch())
 
-    assert f"step 1: the observation {says}" in str(caught.value)
+    assert f"Stretched.step): the observation {says}" in str(caught.value)
 
 
 def test_of_several_lanes_the_one_that_shows_too_little_is_named(make_config):
@@ -205,7 +218,21 @@ def test_a_truncated_end_that_is_not_finite_is_named_by_ticket_and_episode(termi
     layout = ObservationLayout((ObservationLeaf((), "numbers", (3,)),))
 
     refused = pytest.raises(
-        NonFiniteError, match=r"nan in component \[2\], in step 1 of episode 1 "
+        NonFiniteError,
+        match=r"^step 1: the .* nan in component \[2\]\nThis was in step 1 of episode 1 ",
     )
     with refused if is_refused else nullcontext():
-        check_finite(ticket, trajectories, layout, with_ends=True)
+        check_finite(ticket, trajectories, layout, "step {}".format, with_ends=True)
+
+
+def test_the_user_s_own_wrappers_are_named_after_the_environment(make_config):
+    wrappers = ["user_wrappers:Doubled", {"TimeLimit": {"max_episode_steps": 9}}]
+    kwargs = {"fault": "nan"}
+    config = make_config(
+        environment={"id": "late_faults:LateFault", "kwargs": kwargs, "wrappers": wrappers}
+    )
+
+    assert (
+        "step 5 (tests/fakes/late_faults.py:23, in LateFault.step, then "
+        "tests/fakes/user_wrappers.py:9, in Doubled.reward): the observation at"
+    ) in told(failure_of(config))

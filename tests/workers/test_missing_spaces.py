@@ -32,6 +32,7 @@ def test_an_environment_without_spaces_is_refused_by_its_class(name, says):
 def test_a_space_that_cannot_be_read_is_refused_with_the_line():
     with pytest.raises(
         UnsuitableEnvironmentError,
-        match=r"its observation_space cannot be read: KeyError: 'map' \(.*missing_spaces.py, line",
+        match=r"its observation_space cannot be read: KeyError: 'map' "
+        r"\(.*missing_spaces.py:\d+, in observation_space\)",
     ):
         make_environment(EnvironmentConfig(id="missing_spaces:Failing"))

@@ -5,8 +5,8 @@ from gymnasium.vector.utils import batch_space
 from runs import train
 from sample_spaces import OBSERVATION_SPACES
 
+from reinforce.workers.environment_faults import InvalidMaskError
 from reinforce.workers.observations import (
-    InvalidMaskError,
     num_unknown,
     observation_rows,
     read_mask,

@@ -31,16 +31,22 @@ REFUSALS = {
     "reset raises": "reset raises KeyError: 'map'",
     "step raises": "step 3 raises ZeroDivisionError: wheel",
     "step exits": "step 2 raises SystemExit: 5",
-    "old reset": r"reset returned array.*, not \(observation, info\)",
-    "old step": r"step 1 returned .*, not \(observation, reward, terminated, truncated, info\)",
-    "reward": r"step 1 returned the reward array\(\[1., 1.\]\), not a single number",
-    "nan reward": "step 1 returned the reward nan, which would",
-    "flag": "step 1 returned terminated = 1, not a bool",
-    "shape": r"step 2: the observation has shape \(2,\), but its space .* says shape \(3,\)",
-    "image": "reset: the observation is of dtype float64, but its space .* says uint8",
-    "category": r"reset: the observation is 3, which is not in its space Discrete\(3\)",
-    "nan": "reset: the observation holds a NaN or an infinity",
-    "list": "reset: the observation has shape list",
+    "old reset": r"reset \(.*_environment.py:23, in Broken.reset\) returned array.*, not "
+    r"\(observation, info\)",
+    "old step": r"step 1 \(.*_environment.py:32, in Broken.step\) returned .*, not \(observation, "
+    r"reward, terminated, truncated, info\)",
+    "reward": r"step 1 \(.*_environment.py:32, in Broken.step\) returned the reward "
+    r"array\(\[1., 1.\]\), not a single number",
+    "nan reward": r"step 1 \(.*in Broken.step\) returned the reward nan, which would",
+    "flag": r"step 1 \(.*in Broken.step\) returned terminated = 1, not a bool",
+    "shape": r"step 2 \(.*in Broken.step\): the observation has shape \(2,\), but its space "
+    r".* says shape \(3,\)",
+    "image": r"reset \(.*in Broken.reset\): the observation is of dtype float64, but its "
+    "space .* says uint8",
+    "category": r"reset \(.*in Broken.reset\): the observation is 3, which is not in its "
+    r"space Discrete\(3\)",
+    "nan": r"reset \(.*in Broken.reset\): the observation holds a NaN or an infinity",
+    "list": r"reset \(.*in Broken.reset\): the observation has shape list",
     "never ends": "did not end within .* steps.*set environment.max_episode_steps",
 }
 
@@ -416,7 +422,8 @@ def test_a_linear_baseline_sees_no_images(make_config):
         ("Unsized", "cannot be tried: ValueError: invalid literal for int.*'much'"),
         (
             "Asserting",
-            r"cannot be made .*: AssertionError: assert num_outputs > 9 \(.*user_package.py, line",
+            r"cannot be made .*: AssertionError: assert num_outputs > 9 "
+            r"\(.*user_package.py:\d+, in __init__\)",
         ),
         ("Normalizing", "holds BatchNorm1d at 'norm'"),
         ("Mixing", "gives a different output for the same observation in a batch"),

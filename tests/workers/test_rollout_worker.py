@@ -20,12 +20,8 @@ def worker_and_weights(config):
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        ("nan_reward", r"^the reward is nan, .* in step 2 of episode 0 of ticket training 6:0, "),
-        (
-            "inf_observation",
-            r"^the observation is inf in component \[0\], in step 2 of episode 0 of ticket "
-            "training 6:0, ",
-        ),
+        ("nan_reward", "the reward is nan, which would make every return useless"),
+        ("inf_observation", r"the observation is inf in component \[0\]"),
     ],
 )
 def test_a_nan_or_an_infinity_is_named_by_ticket_episode_and_step(make_config, fault, message):
@@ -35,11 +31,16 @@ def test_a_nan_or_an_infinity_is_named_by_ticket_episode_and_step(make_config, f
     worker, weights = worker_and_weights(config)
     ticket = draw_tickets(0, Purpose.TRAINING, 6, 2, 2)[0]
 
-    with pytest.raises(NonFiniteError, match=message) as caught:
+    with pytest.raises(
+        NonFiniteError, match=rf"^step 2 \(.*, in Faulty.step\): {message}"
+    ) as caught:
         worker.play(ticket, weights)
 
     seed = environment_seed(ticket.episode_seeds[0])
-    assert f"which began with reset(seed={seed})" in str(caught.value)
+    assert caught.value.__notes__ == [
+        "This was in step 2 of episode 0 of ticket training 6:0, which began with "
+        f"reset(seed={seed})."
+    ]
 
 
 def test_images_without_numbers_are_always_finite(make_config):

@@ -1,5 +1,6 @@
 """What was lost on the way and is made again, in words that need no knowledge of Ray."""
 
+import re
 from collections import Counter
 from enum import Enum
 
@@ -13,13 +14,14 @@ from ray.exceptions import (
 )
 
 from reinforce.cluster.errors import without_colours
+from reinforce.cluster.tracebacks import last_own_call
 from reinforce.workers.tickets import Ticket
 
 _PAUSE_S = 5.0
 """Between two sentences: a cluster that loses many workers must not flood the screen."""
 
 _MAX_CAUSES = 3
-_MAX_CAUSE_LENGTH = 100
+_MAX_CAUSE_LENGTH = 200
 
 _OF_A_WORKER = "and the result is the same"
 
@@ -88,14 +90,16 @@ def cause_of(error: RayError, *, has_node: bool = True) -> str:
     """Return in a few words why a call to a worker came to nothing."""
     if isinstance(error, RayTaskError):
         cause = f"{type(error.cause).__name__}: {error.cause}".splitlines()[0]
-        return cause[:_MAX_CAUSE_LENGTH]
+        where = last_own_call(without_colours(str(error)))
+        return f"{cause[:_MAX_CAUSE_LENGTH]}{f' ({where})' * bool(where)}"
     if not has_node:
         return "its node is gone"
     if isinstance(error, OutOfMemoryError):
         return "Ray ended it because its node ran out of memory"
     if fails_to_start(error):
         last_line = without_colours(str(error)).strip().splitlines()[-1]
-        return f"it did not start: {last_line}"[:_MAX_CAUSE_LENGTH]
+        reason = re.sub(r"^reinforce\.[\w.]+: ", "", last_line)
+        return f"it did not start: {reason}"[:_MAX_CAUSE_LENGTH]
     return "its process was killed, or crashed, or memory ran out"
 
 

@@ -39,6 +39,7 @@ class MetricsExporter:
         self._run, self._directory, self._warn = run_name, run_directory, warn
         self._waits_for = waits_for
         self._numbers: dict[str, float] = {}
+        self._recent_return_mean: float | None = None
         self._gauges: dict[str, Gauge] = {}
         self._is_over = Event()
         self._thread = Thread(target=self._export_until_over, name="ray-metrics", daemon=True)
@@ -51,9 +52,13 @@ class MetricsExporter:
         self._is_over.set()
         self._thread.join()
 
-    def update(self, numbers: Mapping[str, float]) -> None:
-        """Remember numbers by name, until newer ones of the same names come."""
+    def update(self, numbers: Mapping[str, float], recent_return_mean: float | None) -> None:
+        """Remember numbers by name, until newer ones of the same names come.
+
+        The mean return of the last updates is no metric; `reinforce status` shows it.
+        """
         self._numbers = {**self._numbers, **numbers}
+        self._recent_return_mean = recent_return_mean
 
     def export(self) -> None:
         """Set a gauge of Ray for each number that was ever given, and publish all of them."""
@@ -64,7 +69,7 @@ class MetricsExporter:
                 self._gauges[name] = gauge
             self._gauges[name].set(value)
         told = (self._run, str(self._directory), self._numbers, self._waits_for())
-        PublishedNumbers(*told).publish()
+        PublishedNumbers(*told, self._recent_return_mean).publish()
 
     def _export_until_over(self) -> None:
         has_failed = is_last = False

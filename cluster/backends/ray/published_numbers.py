@@ -20,12 +20,14 @@ class PublishedNumbers:
         run_directory: Where its directory is, on the driver's node.
         metrics: The newest value of every number of its journal.
         waits_for: What it waits for; empty while it trains.
+        recent_return_mean: Mean return of the last updates (``RecentReturns``).
     """
 
     run: str
     run_directory: str
     metrics: dict[str, Finite]
     waits_for: str = ""
+    recent_return_mean: Finite | None = None
 
     def publish(self) -> None:
         """Put them where the node of this driver keeps its logs, in place of those before.

@@ -7,7 +7,9 @@ seconds, and the training in README.md.
 import io
 import re
 import shlex
-import threading
+import signal
+import subprocess
+import sys
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from itertools import chain
 from pathlib import Path
@@ -18,7 +20,7 @@ from processes import wait_for
 import reinforce
 from reinforce.cluster.cli import main
 from reinforce.cluster.run_requests import RunRequests
-from reinforce.cluster.run_store.journal import newest_update
+from reinforce.cluster.run_store.recent_returns import recent_returns
 
 DOCS = Path(__file__).parents[3] / "docs"
 TOOLS, TUTORIAL, README = DOCS / "tools.md", DOCS / "tutorial.md", DOCS.parent / "README.md"
@@ -70,22 +72,19 @@ def pattern_of(output):
 
 
 @contextmanager
-def endless_run(folder, settings, options):
-    """A run that another thread trains, until somebody stops it."""
+def endless_run(folder, settings):
+    """A run that another process trains, until somebody stops it."""
     forever = {"stop.target_return": None, "stop.max_environment_steps": None}
-
-    def train():
-        with pytest.raises(SystemExit):
-            reinforce.train("cartpole", {**settings, **forever}, name="endless", **options)
-
-    thread = threading.Thread(target=train)
-    thread.start()
+    own = {"run.name": "endless", "run.directory": folder, "cluster.backend": "inline"}
+    words = [f"--{name}={value}" for name, value in {**settings, **forever, **own}.items()]
+    command = [sys.executable, "-m", "reinforce", "train", "cartpole", *words]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
-        wait_for(lambda: newest_update(folder / "endless" / "metrics.jsonl"))
+        wait_for(lambda: recent_returns(folder / "endless" / "metrics.jsonl").newest)
         yield
     finally:
         RunRequests.change(folder / "endless" / "control.json", stop=True)
-        thread.join()
+        assert process.wait(60) == 128 + signal.SIGTERM
 
 
 def output_of(command):
@@ -104,7 +103,7 @@ def test_the_consoles_are_what_the_verbs_print(tmp_path, monkeypatch):
     faster = {"learner.learning_rate": 0.02, "stop.max_updates": 3}
     reinforce.train("cartpole", {**quick, **faster}, name="faster", **options)
 
-    with endless_run(tmp_path / "runs", quick, options):
+    with endless_run(tmp_path / "runs", quick):
         for command, shown in sessions():
             said = output_of(command)
             assert re.fullmatch(pattern_of(shown), said), f"{command}\n{said}"

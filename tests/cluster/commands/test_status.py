@@ -2,21 +2,24 @@
 
 import json
 import os
+import re
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from ray.job_submission import JobDetails, JobStatus
 from small_runs import train
-from written_runs import BATCH, update_entry, write_end, write_run
+from written_runs import BATCH, evaluation_entry, update_entry, write_end, write_run
 
 import reinforce
 from reinforce.cluster.backends.ray.published_numbers import PublishedNumbers
 from reinforce.cluster.cli import main
 from reinforce.cluster.files import write_json
-from reinforce.cluster.run_store.journal import Journal, JournalEntry, newest_update
+from reinforce.cluster.run_store.journal import BatchEntry, Journal, JournalEntry
+from reinforce.cluster.run_store.recent_returns import recent_returns
 from reinforce.cluster.run_store.run_status import WaitNotes, find_runs, status_of
 from reinforce.cluster.submission.job_status import _runs, _status
 
@@ -123,10 +126,13 @@ def test_the_table_is_for_people(write, capsys):
         assert main(["status"]) == 0
 
     title, first, second = capsys.readouterr().out.splitlines()
-    assert title.split() == ["run", "state", "update", "return", "steps/s", "workers", "since"]
-    assert first.split()[:6] == ["b", "waiting", "3", "6.000", "5,000", "2"]
+    assert re.split(" {2,}", title.strip()) == [
+        *("run", "state", "update", "return, last 10", "evaluated", "steps/s", "workers", "since"),
+    ]
+    mean = f"{sum(BATCH.episode_returns) / len(BATCH.episode_returns):.3f}"
+    assert first.split()[:7] == ["b", "waiting", "3", mean, "-", "5,000", "2"]
     assert first.rstrip().endswith("a worker")
-    assert second.split()[:6] == ["a", "finished", "3", "6.000", "5,000", "2"]
+    assert second.split()[:7] == ["a", "finished", "3", mean, "-", "5,000", "2"]
     assert second.rstrip().endswith("max_updates")
 
 
@@ -276,7 +282,7 @@ def test_what_a_callback_raised_is_told(tmp_path, capsys):
 
 def test_the_newest_update_of_a_long_journal_is_found_from_its_end(tmp_path):
     path = tmp_path / "metrics.jsonl"
-    assert newest_update(path) is None
+    assert recent_returns(path).newest is None
     long = JournalEntry(7, 70, 1.0, 1, {"x/y": 1.0}, BATCH)
     event = JournalEntry(7, 70, 1.0, 1, {"tickets/longest_s": 60.0})
     with path.open("w") as file:
@@ -286,7 +292,24 @@ def test_the_newest_update_of_a_long_journal_is_found_from_its_end(tmp_path):
         file.write('{"torn')
 
     assert path.stat().st_size > 2**16
-    assert newest_update(path) == long
+    assert recent_returns(path).newest == long
+
+
+def test_a_return_is_that_of_all_episodes_of_the_last_ten_updates_and_of_the_last_evaluation(
+    make_config, capsys
+):
+    """Twelve updates, of which the last one has three episodes, and evaluations after two."""
+    batches = [BatchEntry("0", [float(update)], [1]) for update in range(1, 12)]
+    batches.append(BatchEntry("0", [100.0, 200.0, 300.0], [1, 1, 1]))
+    updates = [replace(entry(n), batch=batch) for n, batch in enumerate(batches, start=1)]
+    early, late = evaluation_entry(0), evaluation_entry(2)
+    write_run(make_config(run={"name": "a"}), [early, *updates[:2], late, *updates[2:]])
+
+    row = shown(capsys)["a"]
+
+    assert row["recent_return_mean"] == (sum(range(3, 12)) + 600) / 12
+    assert row["evaluation_return_mean"] == late.metrics["evaluation/return_mean"]
+    assert late.metrics != early.metrics
 
 
 def job(status, **more):
@@ -314,7 +337,8 @@ def test_a_job_of_a_cluster_is_a_row_like_others(details, state, since_ms):
 
 
 def test_a_job_that_has_published_numbers_is_told_with_them():
-    told = PublishedNumbers("mine", "/data/runs/mine", entry(4).metrics)
+    numbers = {**entry(4).metrics, "evaluation/return_mean": 9.5}
+    told = PublishedNumbers("mine", "/data/runs/mine", numbers, "", 7.25)
 
     row = _status(job(JobStatus.RUNNING), told)
 
@@ -324,6 +348,7 @@ def test_a_job_that_has_published_numbers_is_told_with_them():
         "job reinforce-mine-0123-1",
     )
     assert (row.updates, row.return_mean, row.workers) == (4, 8.0, 2)
+    assert (row.recent_return_mean, row.evaluation_return_mean) == (7.25, 9.5)
 
 
 def test_what_a_run_on_a_cluster_waits_for_is_told():

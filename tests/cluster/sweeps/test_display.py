@@ -29,7 +29,7 @@ def test_lines_come_ever_more_rarely_while_the_same_runs_go_on(make_config, tmp_
             display.show([run, *others])
 
     assert capsys.readouterr().out.split("; ") == [
-        "trial-0000-seed-0 at 30 steps, return 6.000",
+        "trial-0000-seed-0 at 30 steps, return of the last 10 updates 1.500",
         *(f"trial-000{number}-seed-0 is starting" for number in range(1, 8)),
         "2 others\n",
     ]

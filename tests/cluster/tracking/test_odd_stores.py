@@ -9,11 +9,13 @@ from contextlib import closing
 
 import pytest
 from mlflow import MlflowClient
+from sqlalchemy import create_engine, text
 from written_runs import records, shown_points_of, stored_points, write_end, write_run
 
 from reinforce.cluster.cli import main
 from reinforce.cluster.commands.sync import sync_run_directory
 from reinforce.cluster.files import open_locked, read_json
+from reinforce.cluster.tracking.new_store import _unsynced, make_store
 from reinforce.cluster.tracking.unfit_store import advice_for_half_made_store, lock_of
 
 
@@ -130,6 +132,49 @@ def test_a_store_that_a_full_disk_left_half_made_is_told_and_made_again(
     subprocess.run(aside.split(), check=True)
     subprocess.run([sys.executable, "-m", "reinforce", "sync", str(run.path)], check=True)
     assert "run_id" in read_json(run.tracking_file)
+
+
+FULL_DISK_FOR_US = """
+import resource, signal, sys
+from reinforce.cluster.cli import main
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+sys.exit(main(["sync", sys.argv[1]]))
+"""
+
+
+def test_a_store_is_made_whole_or_not_at_all(make_config, tmp_path, monkeypatch):
+    file = tmp_path / "mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{file}")
+    run = finished_run(make_config)
+
+    making = [sys.executable, "-c", FULL_DISK_FOR_US, str(run.path)]
+    failed = subprocess.run(making, capture_output=True, text=True, check=False)
+
+    assert failed.returncode == 2
+    assert "disk I/O error" in failed.stderr
+    assert [path.name for path in tmp_path.glob("*mlflow*")] == []
+    assert main(["sync", str(run.path)]) == 0
+    assert [path.name for path in tmp_path.glob("*mlflow*")] == ["mlflow.db"]
+
+
+def test_only_a_store_that_is_being_made_is_written_without_waiting_for_the_disk(tmp_path):
+    def synchronous(file):
+        with create_engine(f"sqlite:///{file}").connect() as connection:
+            return connection.execute(text("PRAGMA synchronous")).scalar()
+
+    with _unsynced():
+        assert synchronous(tmp_path / "new.db") == 0
+    assert synchronous(tmp_path / "new.db") == 2
+
+
+def test_a_store_that_is_there_is_not_made(tmp_path):
+    file = tmp_path / "mlflow.db"
+    file.write_bytes(b"somebody's")
+
+    make_store(file)
+
+    assert file.read_bytes() == b"somebody's"
 
 
 def test_an_out_of_date_schema_is_told_with_the_command_that_mends_it(

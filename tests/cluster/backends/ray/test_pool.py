@@ -173,9 +173,17 @@ def faulty(make_config, fault, marker, **workers):
 @pytest.mark.parametrize(
     ("fault", "told"),
     [
-        ("raise", "an environment failed (ArithmeticError: the environment is faulty); "),
+        (
+            "raise",
+            "an environment failed (ArithmeticError: the environment is faulty "
+            "(tests/fakes/fake_environments.py:108, in step)); ",
+        ),
         ("exit", "a worker was lost (its process was killed, or crashed, or memory ran out); "),
-        ("nan_reward", "an environment failed (NonFiniteError: the reward is nan, which would "),
+        (
+            "nan_reward",
+            "an environment failed (NonFiniteError: step 2 (tests/fakes/fake_environments.py:104, "
+            "in Faulty.step): the reward is nan, which would ",
+        ),
     ],
 )
 def test_a_ticket_that_fails_once_is_played_again_and_nothing_is_lost_but_said(

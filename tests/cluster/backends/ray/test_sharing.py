@@ -14,7 +14,7 @@ from ray_nodes import ray_nodes
 import reinforce
 from reinforce.cluster.backends.ray.sharing import Claim, shares
 from reinforce.cluster.cli import main
-from reinforce.cluster.run_store.journal import newest_update
+from reinforce.cluster.run_store.recent_returns import recent_returns
 
 MANY = 10_000
 
@@ -87,7 +87,7 @@ class Training:
     @property
     def workers(self):
         """Those that were alive at the newest update."""
-        newest = newest_update(self.path / "metrics.jsonl")
+        newest = recent_returns(self.path / "metrics.jsonl").newest
         return int(newest.metrics["cluster/workers_alive"]) if newest else 0
 
     def end(self):
@@ -130,9 +130,9 @@ def test_two_runs_share_a_cluster_and_the_one_that_stays_gets_all_of_it(nodes, t
         wait_for(lambda: high.workers == 4)
         with training(tmp_path, nodes, "low", {"stop.max_updates": 25}) as low:
             wait_for(lambda: (high.workers, low.workers) == (3, 1))
-            began = newest_update(high.path / "metrics.jsonl").updates
+            began = recent_returns(high.path / "metrics.jsonl").newest.updates
             assert low.process.wait(120) == 0
-        ended = newest_update(high.path / "metrics.jsonl").updates
+        ended = recent_returns(high.path / "metrics.jsonl").newest.updates
         wait_for(lambda: high.workers == 4)
 
     assert ended > began, "both go on"

@@ -1,0 +1,25 @@
+"""What the calls of a program share: its settings on top of others, and where it hears of them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from reinforce.cluster.console import PlainConsole
+from reinforce.configs.config import Config
+from reinforce.configs.loading import with_overrides
+from reinforce.configs.other_environment import without_others_target
+
+
+def console_of(*, progress: bool) -> PlainConsole:
+    """Return the stream for a run's display."""
+    return PlainConsole(quiet_when_unread=True, quiet=not progress)
+
+
+def with_settings(base: Config, settings: Mapping[str, Any], console: PlainConsole) -> Config:
+    """Return a configuration with settings on top; errors as for ``overlaid``.
+
+    A target of the base does not hold for another environment in them, which the user is told.
+    """
+    config, remark = without_others_target(base, with_overrides(base, settings), settings)
+    if remark:
+        console.warn(remark)
+    return config
