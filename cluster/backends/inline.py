@@ -11,6 +11,7 @@ from reinforce.cluster.errors import (
     traceback_of,
 )
 from reinforce.cluster.long_tickets import HungStepWatch, LongTicket, Patience
+from reinforce.cluster.tracebacks import last_own_call
 from reinforce.configs.config import Config
 from reinforce.learner.policies.trajectories import Trajectories
 from reinforce.learner.policies.weights import Weights
@@ -116,7 +117,9 @@ def _failure_named() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise LearnerLostError(f"the learner failed: {error}") from error
+        text = traceback_of(error)
+        what = f"\n{text}" if last_own_call(text) else f" {error}"  # a policy of the user's own
+        raise LearnerLostError(f"the learner failed:{what}") from error
 
 
 @contextmanager

@@ -46,7 +46,8 @@ def test_a_second_signal_ends_the_process_unless_it_is_the_echo_of_the_first(pau
 def test_a_signal_to_any_verb_gives_the_cursor_back_and_ends_it_in_one_line(number, tmp_path):
     """Here while the constructor of an environment hangs."""
     (tmp_path / "hanging.py").write_text("import time\n\ndef make():\n    time.sleep(600)\n")
-    command = [sys.executable, "-m", "reinforce", "train", "cartpole", "--environment.id"]
+    command = [sys.executable, "-m", "reinforce", "train", "cartpole"]
+    command += ["--stop.target_return", "None", "--environment.id"]
     terminal, its_end = pty.openpty()
     with subprocess.Popen(
         [*command, "hanging:make"],

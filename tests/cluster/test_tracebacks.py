@@ -45,6 +45,22 @@ class Leaving(Bad):
 class Halved(Bad):
     def reset(self, *, seed=None, options=None):
         return super().reset(seed=seed)[0]
+
+class Calm(Bad):
+    def reward(self):
+        return 1.0
+
+import torch
+
+class Net(torch.nn.Module):
+    def __init__(self, shapes, num_outputs):
+        super().__init__()
+        self.layer = torch.nn.Linear(2, num_outputs)
+
+    def forward(self, observations):
+        if len(observations["observation"]) > 200:
+            raise ValueError("too many rows")
+        return self.layer(observations["observation"])
 """
 RAY = """ray::RolloutActor.play() (pid=7, ip=127.0.0.1)
            ^^^^^^^^
@@ -109,6 +125,17 @@ def test_a_fault_without_an_error_is_shown_with_the_line_of_the_environment_alon
     assert second.startswith("This was in step 1 of episode ")
     assert "  File " not in said
     assert "NonFiniteError" not in said
+
+
+def test_an_error_of_the_user_s_network_in_the_learner_is_shown_with_its_line(environments, capsys):
+    code, said = trained("Calm", capsys, "--policy.kind", "raising_on_reward:Net")
+
+    assert code == 1
+    assert "reinforce: the learner failed:\nTraceback (most recent call last):\n" in said
+    calls = [line for line in said.splitlines() if line.startswith("  File ")]
+    assert len(calls) == 1
+    assert calls[0].endswith("in forward")
+    assert "\nValueError: too many rows\n" in said
 
 
 def test_an_environment_that_wants_to_exit_is_shown_once(environments, capsys):
