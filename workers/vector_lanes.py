@@ -13,6 +13,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 
 from reinforce.configs.experiment import EnvironmentConfig
+from reinforce.configs.plurals import counted
 from reinforce.learner.policies.distributions import Masks, make_distribution, masked
 from reinforce.learner.policies.policy import Policy
 from reinforce.learner.policies.trajectories import Trajectories
@@ -183,10 +184,10 @@ class VectorLanes:
         num_steps = max(map(builder.num_steps_of, episodes))
         seed = environment_seed(ticket.episode_seeds[first])
         return (
-            f"This was after {num_steps} steps of the episodes {first} to {episodes[-1]} of ticket "
-            f"{ticket}, which the vector implementation of the environment "
-            f"({sources_in(self._environment, num_steps + 1)}) plays together, begun with "
-            f"reset(seed={seed})."
+            f"This was after {counted(num_steps, 'step')} of the episodes {first} to "
+            f"{episodes[-1]} of ticket {ticket}, which the vector implementation of the "
+            f"environment ({sources_in(self._environment, num_steps + 1)}) plays together, "
+            f"begun with reset(seed={seed})."
         )
 
     def _keep_idle_going(

@@ -95,14 +95,19 @@ class SweepCommand(Command):
             trials = Sweep(sweep, base, folder, ledger, self.parallel, say, console.say)
             _run(trials, tracking, console)
         _print_trials(console, ledger, sweep, base.stop.target_metric)
-        if not any(trial.state.name == "COMPLETE" for trial in ledger.trials.values()):
-            console.say(f"no trial finished; {folder}/logs says why", "red")
-            return 1
-        console.say(f"`{command_line('compare', folder)}/runs/*` compares them")
-        state = read_tracking_state(RunDirectory(folder).tracking_file)
-        for line in place_in_words(state) if "link" in state else ():
-            console.say(line)
-        return 0
+        return _say_way_on(console, folder, ledger)
+
+
+def _say_way_on(console: PlainConsole, folder: Path, ledger: "SweepLedger") -> int:
+    """Say where to look at the trials, and return the exit code."""
+    if not any(trial.state.name == "COMPLETE" for trial in ledger.trials.values()):
+        console.say(f"no trial finished; {folder}/logs says why", "red")
+        return 1
+    console.say(f"`{command_line('compare', folder)}/runs/*` compares them")
+    state = read_tracking_state(RunDirectory(folder).tracking_file)
+    for line in place_in_words(state) if "link" in state else ():
+        console.say(line)
+    return 0
 
 
 def _run(trials: "Sweep", tracking: "SweepTracking", console: PlainConsole) -> None:

@@ -37,9 +37,10 @@ def settings_page() -> str:
 # Settings
 
 A configuration holds what differs from these defaults: `section: {{field: value}}` in YAML,
-`--section.field value` on the command line, `"section.field": value` in Python. The last column
-says whether [`resume`](../failures.md) accepts a new value. It needs no `--change` if the result
-stays the same, as for settings of speed, or if the setting only says when to stop.
+`--section.field value` on the command line, `"section.field": value` in Python. Integers may be
+written as `1000000`, `1_000_000` or `1e6` in all three. The last column says whether
+[`resume`](../failures.md) accepts a new value. It needs no `--change` if the result stays the
+same, as for settings of speed, or if the setting only says when to stop.
 
 {sections}"""
 
