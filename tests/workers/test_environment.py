@@ -195,6 +195,8 @@ def test_ids_of_a_package_that_is_missing_name_its_extra(
 ):
     for loaded in (package, "reinforce.workers.gymnax_worlds"):
         monkeypatch.delitem(sys.modules, loaded, raising=False)
+    for name in [name for name in gymnasium.registry if name.startswith(environment_id[:6])]:
+        monkeypatch.delitem(gymnasium.registry, name)  # as if no test had imported the package
     monkeypatch.setattr(sys, "meta_path", [Absent(package), *sys.meta_path])
 
     with pytest.raises(UnsuitableEnvironmentError) as refused:
