@@ -25,7 +25,6 @@ from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.stored_environment import read_environment
 from reinforce.cluster.run_store.tracking_state import read_tracking_state
 from reinforce.configs.config import Config
-from reinforce.configs.plurals import counted
 from reinforce.configs.quoting import command_line, shown
 from reinforce.configs.regular_files import IrregularFileError, read_regular_file
 
@@ -114,9 +113,8 @@ class CheckpointReader:
                 ) from error
         if versions:
             raise RunDirectoryError(
-                f"none of the {counted(len(versions), 'checkpoint')} in {self.location} can be "
-                "read; move "
-                "them away to start the run over"
+                f"none of the checkpoints in {self.location} can be read; move them away to start "
+                "the run over"
             )
         return None
 
