@@ -67,12 +67,15 @@ def fold_error(error: BaseException) -> None:
 
 def _own_calls(calls: TracebackType | None) -> TracebackType | None:
     """Return a traceback without calls of libraries and of this program."""
-    if calls is None:
-        return None
-    rest = _own_calls(calls.tb_next)
-    if not _is_own(calls.tb_frame.f_code.co_filename):
-        return rest
-    return TracebackType(rest, calls.tb_frame, calls.tb_lasti, calls.tb_lineno)
+    own: list[TracebackType] = []
+    while calls:  # a recursion would be as deep as the one that it may be about
+        if _is_own(calls.tb_frame.f_code.co_filename):
+            own.append(calls)
+        calls = calls.tb_next
+    kept: TracebackType | None = None
+    for call in reversed(own):
+        kept = TracebackType(kept, call.tb_frame, call.tb_lasti, call.tb_lineno)
+    return kept
 
 
 def last_own_call(message: str) -> str:

@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -128,5 +129,6 @@ def _resolved(file: str) -> str:
 
 def _short(file: str) -> str:
     """Return a path as the user would write it from the current directory."""
-    path = Path(file)
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else file
+    with suppress(ValueError, FileNotFoundError):  # it is elsewhere; the directory is gone
+        return str(Path(file).relative_to(Path.cwd()))
+    return file

@@ -22,6 +22,6 @@ def sources_in(environment: Any, step: int) -> str:
     sources = [source_of(getattr(type(environment.unwrapped), method))]
     for wrapper in reversed(wrappers):
         parts = [getattr(wrapper, name, None) for name in (method, "observation", "reward")]
-        own = [part for part in parts if part and is_the_users(source_file(part))]
+        own = [part for part in parts if callable(part) and is_the_users(source_file(part))]
         sources += map(source_of, own[:1])
     return ", then ".join(sources)

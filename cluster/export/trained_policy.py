@@ -279,7 +279,10 @@ def _version(checkpoints: Checkpoints, which: str) -> Checkpoint:
         return _newest(checkpoints)
     if which == "best":
         return _best(checkpoints)
-    return chosen_version(checkpoints, which, f"; Python's run.at({which}) computes it again")
+    try:
+        return chosen_version(checkpoints, which, f"; Python's run.at({which}) computes it again")
+    except (CorruptCheckpointError, OSError) as error:  # or a live run has just removed it
+        raise UsageError(f"{error}; without @{which}, the newest checkpoint is taken") from None
 
 
 def _newest(checkpoints: Checkpoints) -> Checkpoint:

@@ -183,7 +183,9 @@ def run_around(path: Path) -> Path | None:
 
 def is_run(folder: Path) -> bool:
     """Return whether a folder looks like a run directory; others, too, have a config.yaml."""
-    return all((folder / name).is_file() for name in ("config.yaml", "metrics.jsonl"))
+    with suppress(OSError):  # nobody may look into it
+        return all((folder / name).is_file() for name in ("config.yaml", "metrics.jsonl"))
+    return False
 
 
 def _run_meant(path: Path) -> str:

@@ -66,7 +66,7 @@ def _noted(file: Path) -> dict[str, Any]:
 
 
 def _settings(sweep: SweepConfig, base: Config) -> dict[str, Any]:
-    """Return what decides a sweep, one by one; those of its base by ``base: section.field``."""
+    """Return what decides a sweep, one by one; those of its base by ``base, section.field``."""
     own = sweep.model_dump(mode="json", exclude={"trials", "settings"})
     tried = sweep.model_dump(mode="json", include={"settings"})["settings"]
     return {

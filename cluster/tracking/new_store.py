@@ -1,8 +1,6 @@
 """Makes a SQLite store whole, without waiting for the disk after each of a thousand commits."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +17,32 @@ def make_store(file: Path) -> None:
     new = file.with_name(f".{file.name}.new")
     new.unlink(missing_ok=True)  # of a process that was killed
     try:
-        with _unsynced():
-            TrackingStore.in_file(new, is_default=False).client()
+        _make_tables(TrackingStore.in_file(new, is_default=False).uri)
         with new.open("rb") as made:
             os.fsync(made.fileno())
         _publish(new, file)
     finally:
         new.unlink(missing_ok=True)
+
+
+def _make_tables(uri: str) -> None:
+    """Make the tables as MLflow's first client would.
+
+    Not by a client: it would keep its connection, and at the next attempt write to a removed file.
+    """
+    from mlflow.store.db import utils
+    from sqlalchemy import event
+
+    engine = utils.create_sqlalchemy_engine(uri)  # type: ignore[no-untyped-call]
+    event.listen(engine, "connect", _leave_writing_to_the_system)
+    try:
+        utils._initialize_tables(engine)  # type: ignore[no-untyped-call]
+    finally:
+        engine.dispose()
+
+
+def _leave_writing_to_the_system(connection: Any, record: Any) -> None:
+    connection.execute("PRAGMA synchronous = OFF")
 
 
 def _publish(new: Path, file: Path) -> None:
@@ -36,19 +53,3 @@ def _publish(new: Path, file: Path) -> None:
         return
     except OSError:  # a file system without links
         new.rename(file)
-
-
-@contextmanager
-def _unsynced() -> Iterator[None]:
-    """Context in which new connections of SQLAlchemy leave writing to the system."""
-    from sqlalchemy import event
-    from sqlalchemy.engine import Engine
-
-    def relax(connection: Any, record: Any) -> None:
-        connection.execute("PRAGMA synchronous = OFF")
-
-    event.listen(Engine, "connect", relax)
-    try:
-        yield
-    finally:
-        event.remove(Engine, "connect", relax)

@@ -50,6 +50,10 @@ class Calm(Bad):
     def reward(self):
         return 1.0
 
+class Endless(Bad):
+    def reward(self):
+        return self.reward()
+
 import torch
 
 class Net(torch.nn.Module):
@@ -195,6 +199,15 @@ def test_what_ray_leaves_of_its_own_calls_is_left_out_too():
         "ValueError: operands could not be broadcast",
         "1 call of libraries and of this program left out; --traceback full shows all",
     ]
+
+
+def test_an_environment_that_calls_itself_without_end_is_refused_with_its_line(environments):
+    with pytest.raises(
+        reinforce.UnsuitableEnvironmentError, match=r"RecursionError: .*, in reward"
+    ):
+        reinforce.train(
+            "cartpole", SETTINGS, environment="raising_on_reward:Endless", progress=False
+        )
 
 
 def test_an_error_of_ours_stands_alone_where_none_of_the_user_s_calls_is_in_its_traceback():

@@ -10,7 +10,7 @@ import silent_assert
 
 from reinforce.configs.given_objects import imported
 from reinforce.configs.loading import load_config
-from reinforce.configs.user_code import described
+from reinforce.configs.user_code import described, place
 
 HERE = Path(__file__)
 
@@ -75,3 +75,11 @@ def test_a_line_of_ours_is_not_shown():
     error.__traceback__ = error.__traceback__.tb_next.tb_next  # without this file's
 
     assert described(error) == f"ConfigError: {error}"
+
+
+def test_a_line_is_named_even_where_the_current_directory_is_gone(monkeypatch, tmp_path):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+
+    assert place("/mine/lift.py", 12, "step") == "/mine/lift.py:12, in step"

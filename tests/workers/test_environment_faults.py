@@ -15,6 +15,7 @@ from reinforce.learner.policies.trajectories import Trajectories
 from reinforce.learner.policies.weights import Weights
 from reinforce.workers.environment import EnvironmentSpec, inspect_environment
 from reinforce.workers.environment_faults import EnvironmentFaultError, NonFiniteError, check_finite
+from reinforce.workers.environment_source import where_in
 from reinforce.workers.episode_watch import EpisodeWatch
 from reinforce.workers.info_metrics import InfoMetrics
 from reinforce.workers.observations import ObservationRows
@@ -236,3 +237,12 @@ def test_the_user_s_own_wrappers_are_named_after_the_environment(make_config):
         "step 5 (tests/fakes/late_faults.py:23, in LateFault.step, then "
         "tests/fakes/user_wrappers.py:9, in Doubled.reward): the observation at"
     ) in told(failure_of(config))
+
+
+def test_values_of_a_wrapper_that_are_called_as_its_methods_are_no_code():
+    class Scaled(gymnasium.Wrapper):
+        observation, reward = np.zeros(2), 0.5
+
+    assert where_in(Scaled(LateFault("nan")), 1) == (
+        "step 1 (tests/fakes/late_faults.py:23, in LateFault.step)"
+    )

@@ -23,6 +23,16 @@ def evaluated(capsys, *arguments):
     return json.loads(capsys.readouterr().out)
 
 
+def test_a_named_version_that_is_torn_is_refused_with_the_way_out(trained_run, tmp_path, capsys):
+    run = shutil.copytree(trained_run, tmp_path / "torn")
+    (checkpoint,) = (run / "checkpoints").glob("update-000000003*")
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-1])
+
+    assert main(["evaluate", f"{run}@3", "--trust"]) == 2
+
+    assert "without @3, the newest checkpoint is taken" in capsys.readouterr().err
+
+
 def test_the_tickets_of_training_give_the_numbers_of_training_again(trained_run):
     policy = TrainedPolicy.load(trained_run, best=False)
     tickets = evaluation_tickets(policy.config, Purpose.CONFIRMATION, policy.weights.version)

@@ -252,6 +252,17 @@ def test_a_folder_that_cannot_be_looked_into_hides_no_other(write, tmp_path, as_
     assert status.note == f"cannot read {locked}: Permission denied"
 
 
+def test_a_place_that_cannot_be_looked_into_is_refused(write, tmp_path, as_nobody, capsys):
+    locked = write("a").path.parent
+    tmp_path.chmod(0o755)
+    locked.chmod(0)
+
+    as_nobody()
+
+    assert main(["status", "runs/a"]) == 2
+    assert "cannot look for runs in runs/a (Permission denied)" in capsys.readouterr().err
+
+
 def test_texts_of_strangers_do_not_steer_the_terminal(write, capsys):
     run = write("a")
     write_end(run)

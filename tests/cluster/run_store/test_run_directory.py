@@ -1,11 +1,12 @@
 import os
+from pathlib import Path
 
 import pytest
 from written_runs import write_run
 
 from reinforce.cluster.errors import RunDirectoryError
 from reinforce.cluster.files import read_json, write_atomically, write_json
-from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.run_store.run_directory import RunDirectory, _run_meant
 from reinforce.configs.loading import load_config
 
 
@@ -116,3 +117,16 @@ def test_json_reads_back_and_an_absent_file_is_none(tmp_path):
     for broken in ("{", "[1]", ""):
         (tmp_path / "c.json").write_text(broken)
         assert read_json(tmp_path / "c.json") is None
+
+
+def test_a_folder_whose_runs_cannot_be_looked_into_is_answered(
+    make_config, tmp_path, monkeypatch, as_nobody
+):
+    run = write_run(make_config(run={"directory": str(tmp_path), "name": "locked"}))
+    run.path.chmod(0)
+    tmp_path.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+
+    as_nobody()
+
+    assert _run_meant(Path()) == ": it holds no config.yaml"

@@ -6,16 +6,19 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from sqlalchemy import create_engine, text
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 from written_runs import records, shown_points_of, stored_points, write_end, write_run
 
 from reinforce.cluster.cli import main
 from reinforce.cluster.commands.sync import sync_run_directory
 from reinforce.cluster.files import open_locked, read_json
-from reinforce.cluster.tracking.new_store import _unsynced, make_store
+from reinforce.cluster.run_store.tracking_state import has_tables
+from reinforce.cluster.tracking.new_store import make_store
 from reinforce.cluster.tracking.unfit_store import advice_for_half_made_store, lock_of
 
 
@@ -158,14 +161,33 @@ def test_a_store_is_made_whole_or_not_at_all(make_config, tmp_path, monkeypatch)
     assert [path.name for path in tmp_path.glob("*mlflow*")] == ["mlflow.db"]
 
 
-def test_only_a_store_that_is_being_made_is_written_without_waiting_for_the_disk(tmp_path):
-    def synchronous(file):
-        with create_engine(f"sqlite:///{file}").connect() as connection:
-            return connection.execute(text("PRAGMA synchronous")).scalar()
+def test_a_second_attempt_of_the_same_process_makes_a_whole_store(tmp_path, room_for):
+    """MLflow keeps its connections, by address, to the file that the first one has removed."""
+    file = tmp_path / "mlflow.db"
+    with room_for(300_000), pytest.raises(Exception, match="disk I/O error"):
+        make_store(file)
 
-    with _unsynced():
-        assert synchronous(tmp_path / "new.db") == 0
-    assert synchronous(tmp_path / "new.db") == 2
+    make_store(file)
+
+    assert has_tables(file)
+    assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
+
+
+def test_only_a_store_that_is_being_made_is_written_without_waiting_for_the_disk(tmp_path):
+    found = set()
+
+    def note(connection):
+        name = Path(connection.engine.url.database).name
+        found.add((name, connection.exec_driver_sql("PRAGMA synchronous").scalar()))
+
+    event.listen(Engine, "commit", note)
+    try:
+        make_store(tmp_path / "mlflow.db")
+        MlflowClient(f"sqlite:///{tmp_path}/mlflow.db").create_experiment("mine")
+    finally:
+        event.remove(Engine, "commit", note)
+
+    assert found == {(".mlflow.db.new", 0), ("mlflow.db", 2)}
 
 
 def test_a_store_that_is_there_is_not_made(tmp_path):
