@@ -12,7 +12,7 @@ DOCS := $(CURDIR)/.venv-docs
 # many processes that follow would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: train test check lint types prove-learning results bench bench-gpu bench-guard gpu-check bench-peers chaos chaos-network chaos-nodes chaos-replacement chaos-signals chaos-sweep soak fuzz secrets compose-test wheel sbom hashes cases test-slow test-tracking test-compiler test-benchmarks browser-test docs upgrade clean
+.PHONY: train test check lint types prove-learning results bench bench-gpu bench-guard gpu-check bench-peers chaos chaos-network chaos-nodes chaos-replacement chaos-signals chaos-sweep soak fuzz secrets compose-test wheel sbom hashes cases test-proofs test-slow test-tracking test-compiler test-benchmarks browser-test docs upgrade clean
 
 train: $(STAMP)  ## Train CartPole on a local Ray and record it in ./mlflow.db
 	.venv/bin/reinforce train cartpole
@@ -24,6 +24,13 @@ test: $(STAMP)  ## Run the tests
 
 test-slow: $(STAMP)  ## Tests that learn, lose nodes, drivers and workers, measure, or install
 	.venv/bin/pytest -m slow --numprocesses 2 --dist loadfile --durations=25
+
+# What this project promises, in a minute or two: that it learns, that its gradient is the true one, and that a run is the
+# same through kills, resumes and on any backend.
+PROOFS := tests/test_learning.py tests/cluster/test_recovery.py tests/cluster/backends/test_sampled_gradient.py \
+	tests/cluster/backends/ray/test_pool.py tests/cluster/moments/test_random_tickets.py
+test-proofs: $(STAMP)  ## Of the slow tests, those that learn and kill
+	.venv/bin/pytest -m slow --numprocesses 2 --dist loadfile $(PROOFS)
 
 check: lint types test test-slow  ## All that should pass before a push
 
