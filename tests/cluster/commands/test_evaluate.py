@@ -135,6 +135,7 @@ BAD = {
         ["RUN@99"],
         "give only the place, or add @best or @UPDATE; Python's run.at(99) computes it again",
     ),
+    "a version of what cannot be looked at": (["a" * 300 + "@best"], "File name too long"),
     "a version by name and by option": (["RUN@3", "--best"], "leave out --best, or @3"),
     "no best checkpoint": (["EMPTY", "--best"], "without `best`, the newest is taken"),
 }
