@@ -16,8 +16,11 @@ RECENT_UPDATES = 10
 
 _EVALUATED = "evaluation/return_mean"
 
-_LOOKS_BACK_BYTES = (2**16, 2**20, 2**26)
+_LOOKS_BACK_BYTES = (2**16, 2**20, 2**24, 2**26)
 """Sizes of the journal's end to search, in turn."""
+
+_FAR_BACK_BYTES = 2**24
+"""An evaluation or an update further back than this is only worth reading if no other was found."""
 
 
 class RecentReturns:
@@ -58,7 +61,7 @@ def recent_returns(journal: Path) -> RecentReturns:
     newest_first: list[JournalEntry] = []
     for num_bytes in _LOOKS_BACK_BYTES:
         newest_first, is_enough = _newest_first(last_lines(journal, num_bytes))
-        if is_enough:
+        if is_enough or (newest_first and num_bytes >= _FAR_BACK_BYTES):
             break
     recent = RecentReturns()
     for entry in reversed(newest_first):

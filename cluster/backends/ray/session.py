@@ -105,6 +105,7 @@ def _own_token() -> Iterator[None]:
     finally:
         if is_made:  # the next run of this process may be on a cluster, whose token is another
             del os.environ["RAY_AUTH_TOKEN"]
+            forget_token()
 
 
 def num_learner_gpus(config: Config) -> int:
