@@ -234,6 +234,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0, help="of sampling, per row")
     parser.add_argument("--output", type=Path, default=results.FOLDER)
     arguments = parser.parse_args()
+    if len({*arguments.episode_steps}) < 2:
+        parser.error("costs per step need two different --episode-steps")
     here = str(Path(__file__).parent)
     os.environ["PYTHONPATH"] = os.pathsep.join([here, os.environ.get("PYTHONPATH", "")])
 
