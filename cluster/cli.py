@@ -161,6 +161,10 @@ def _execute(verb: str, words: list[str]) -> int:
             command = parse_command(verb, kind, words)
         return command.execute()
     except SystemExit as end:  # after help, or after an option that does not exist
+        from reinforce.configs.user_code import described, is_from_the_users
+
+        if is_from_the_users(end):  # it must not pass for the end of the verb
+            return _fail(f"your code ended the program: {described(end)}", 1)
         if not isinstance(end.code, int | None):
             raise
         return end.code or 0

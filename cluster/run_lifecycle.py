@@ -1,6 +1,5 @@
 """The lifecycle of a run: sets everything up, and tears it down however the run ends."""
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -307,10 +306,7 @@ def open_backend(
 
         return inline_backend(config, spec, driver, state)
     config, configured = as_in_its_job(config), config
-    if config.cluster.address is None:
-        # Read when Ray is imported: every server of a local Ray then listens on loopback only.
-        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-    elif configured.cluster.address is None:
+    if config.cluster.address is not None and configured.cluster.address is None:
         driver.tell(
             "this is a Ray job: it trains on the job's own cluster, which RAY_ADDRESS names "
             "(--cluster.backend inline: in this process)"

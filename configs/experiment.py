@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 from reinforce.configs.errors import ConfigError
 from reinforce.configs.given_objects import name_of
 from reinforce.configs.secret_names import without_secrets
-from reinforce.configs.section import MAX_TEXT, Role, Section
+from reinforce.configs.section import MAX_EPISODES, MAX_TEXT, Role, Section
 
 WrapperConfig = str | dict[str, dict[str, Any]]
 """A name, or a mapping of one name to keyword arguments."""
@@ -28,9 +28,6 @@ _RESERVED_METRICS = re.compile(
 )
 """Names that clash with other metrics in the journal, or with columns of its episodes."""
 
-
-MAX_EPISODES = 1_000_000
-"""Most episodes in one evaluation; the results of all are kept in memory."""
 
 RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 """A name that can also name a folder, and no other folder than its own."""

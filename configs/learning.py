@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from reinforce.configs.section import MAX_TEXT, Role, Section
+from reinforce.configs.section import MAX_EPISODES, MAX_TEXT, Role, Section
 
 Baseline = Literal["none", "leave_one_out", "time", "linear", "value"]
 ReturnKind = Literal["reward_to_go", "total"]
@@ -16,6 +16,7 @@ Activation = Literal["tanh", "relu"]
 Channels = Literal["first", "last"]
 Device = Literal["cpu", "cuda"]
 Precision = Literal["float32", "bfloat16"]
+Episodes = Annotated[int, Field(ge=2, le=MAX_EPISODES)]
 Rate = Annotated[float, Field(gt=0, le=1000)]
 Coefficient = Annotated[float, Field(ge=0, le=1e6)]
 Scheduled = float | tuple[float, float]
@@ -66,15 +67,16 @@ class LearnerConfig(Section):
 
     section: ClassVar[str] = "learner"
 
-    episodes_per_update: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+    episodes_per_update: Annotated[int, Field(ge=1, le=MAX_EPISODES)] | Literal["auto"] = Field(
         64,
-        description="Episodes per batch, >= 1; the batch is fixed before it is sampled. More "
-        "episodes mean less variance. auto: grows within episodes_bounds until "
+        description="Episodes per batch, 1 to 1,000,000; the batch is fixed before it is sampled. "
+        "More episodes mean less variance. auto: grows within episodes_bounds until "
         "learner/gradient_snr reaches gradient_snr_target.",
     )
-    episodes_bounds: tuple[Annotated[int, Field(ge=2)], Annotated[int, Field(ge=2)]] = Field(
+    episodes_bounds: tuple[Episodes, Episodes] = Field(
         (16, 1024),
-        description="Smallest and largest batch of episodes_per_update auto, in episodes, >= 2.",
+        description="Smallest and largest batch of episodes_per_update auto, in episodes, 2 to "
+        "1,000,000.",
     )
     gradient_snr_target: float = Field(
         1.0,

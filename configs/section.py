@@ -37,6 +37,9 @@ _UNKNOWN = ("extra_forbidden", "invalid_key")
 _MOST_UNKNOWN = 5
 """Unknown keys of a section that have a sentence each, those first that are nearly right."""
 
+MAX_EPISODES = 1_000_000
+"""Most episodes of one batch or evaluation; what all of them did is kept in memory."""
+
 MAX_TEXT = 1000
 """Characters of a name or an address."""
 

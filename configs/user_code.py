@@ -109,6 +109,11 @@ def source_file(function: Any) -> str:
     return code.co_filename if code else "<compiled>"
 
 
+def is_from_the_users(error: BaseException) -> bool:
+    """Return whether an error came from, or through, the user's code."""
+    return any(is_the_users(frame.filename) for frame in traceback.extract_tb(error.__traceback__))
+
+
 def is_the_users(file: str) -> bool:
     """Return whether a file of code is neither ours, nor installed, nor Python's own."""
     path = _resolved(file)

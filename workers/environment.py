@@ -366,6 +366,6 @@ def _mask_source(
         return "observation"
     try:
         _, info = environment.reset(seed=0)
-    except Exception:  # noqa: BLE001  (what is wrong with a reset is for the preflight to say)
+    except (Exception, SystemExit):  # noqa: BLE001  (for the preflight or a ticket to say)
         return None
     return "info" if isinstance(info, dict) and MASK_KEY in info else None

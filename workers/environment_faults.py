@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from reinforce.learner.policies.spaces import ObservationLayout, Path
 from reinforce.learner.policies.trajectories import Trajectories
-from reinforce.workers.environment_source import where_in
+from reinforce.workers.environment_source import Part, where_in
 from reinforce.workers.spaces import part_name, parts_of
 from reinforce.workers.tickets import Ticket
 
@@ -53,7 +53,7 @@ def note_place(
     """
     note = f"This was in {ticket.place(episode, step)}."
     error.add_note(note)
-    fault = _fault_behind(error, where_in(environment, step), step, environment, result)
+    fault = _fault_behind(error, step, environment, result)
     if fault:
         fault.add_note(note)
         raise fault from None
@@ -61,12 +61,12 @@ def note_place(
 
 def _fault_behind(
     error: BaseException,
-    where: str,
     step: int,
     environment: gymnasium.Env[Any, Any],
     result: Any,
 ) -> EnvironmentFaultError | None:
     """Return what says better than an error why a step failed, if anything does."""
+    where = where_in(environment, step)
     if isinstance(error, SystemExit):
         text = f"{where.partition(' (')[0]} raises SystemExit: {error}".removesuffix(": ")
         return EnvironmentFaultError(text).with_traceback(error.__traceback__)
@@ -75,7 +75,7 @@ def _fault_behind(
     if result is not NOTHING:
         try:
             check = checked_step if step else checked_reset
-            observation, *_ = check(where, result)
+            observation, *_ = check(where_in(environment, step, "reward"), result)
             check_observation(where, environment.observation_space, observation)
         except EnvironmentFaultError as found:
             return found
@@ -165,9 +165,13 @@ def _fault_of_part(space: Space[Any], value: Any) -> str:
 
 
 def _fault_of_numbers(space: spaces.Box, value: Any) -> str:
+    if not isinstance(value, np.ndarray | np.generic):
+        return (
+            f"is a {type(value).__name__}, but its space {space} says an array of shape "
+            f"{space.shape}"
+        )
     if not isinstance(value, np.ndarray) or value.shape != space.shape:
-        shape = value.shape if isinstance(value, np.ndarray) else type(value).__name__
-        return f"has shape {shape}, but its space {space} says shape {space.shape}"
+        return f"has shape {value.shape}, but its space {space} says shape {space.shape}"
     if not np.can_cast(value.dtype, space.dtype, casting="same_kind"):
         return (
             f"is of dtype {value.dtype}, but its space {space} says {space.dtype}; it would lose "
@@ -185,18 +189,18 @@ def check_finite(
     ticket: Ticket,
     trajectories: Trajectories,
     layout: ObservationLayout,
-    where: Callable[[int], str],
+    where: Callable[[int, Part], str],
     *,
     with_ends: bool,
 ) -> None:
     """Raise NonFiniteError for a NaN or an infinity, with its part, step, episode and ticket.
 
     With ``with_ends``, also for the final observations of truncated episodes. ``where`` returns
-    words for a step (``where_in``).
+    words for a part of a step (``where_in``).
     """
 
-    def fail(what: str, episode: int, step: int) -> NoReturn:
-        error = NonFiniteError(f"{where(step)}: {what}")
+    def fail(what: str, episode: int, step: int, part: Part = "observation") -> NoReturn:
+        error = NonFiniteError(f"{where(step, part)}: {what}")
         error.add_note(f"This was in {ticket.place(episode, step)}.")
         raise error
 
@@ -208,6 +212,7 @@ def check_finite(
             f"the reward is {rewards[row]}, which would make every return useless",
             episode,
             step + 1,
+            "reward",
         )
     if (row := _first_not_finite(vectors)) is not None:
         fail(_not_finite_part(vectors[row], layout), *_episode_and_step(row, lengths))

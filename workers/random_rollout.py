@@ -5,8 +5,10 @@ Two with the same seed take the same actions, so the digests of their steps can 
 
 import hashlib
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import gymnasium
@@ -14,7 +16,7 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
-from reinforce.configs.user_code import described
+from reinforce.configs.user_code import described, is_the_users
 from reinforce.learner.policies.distributions import Masks, make_distribution, masked
 from reinforce.learner.policies.policy import Policy
 from reinforce.learner.policies.spaces import ActionLayout, ObservationLayout
@@ -103,8 +105,9 @@ def play_random_rollout(
     space = environment.observation_space
     generator, decoder = np.random.default_rng(seed), ActionDecoder(spec.action)
     where, reward = where_in(environment, 0), 0.0
-    sources = sources_in(environment, 1)
-    observation, info = checked_reset(where, _call("reset", environment.reset, seed=seed))
+    seen, rewarded = (sources_in(environment, 1, part) for part in ("observation", "reward"))
+    result = _call(environment, 0, partial(environment.reset, seed=seed))
+    observation, info = checked_reset(where, result)
     while True:
         rows = ObservationRows(spec, 1)
         odd = [
@@ -126,10 +129,12 @@ def play_random_rollout(
         else:
             actions = _random_actions(spec.action, generator, rows.masks)
         (action,) = decoder.singles(actions)
-        step = f"step {rollout.num_steps + 1}"
-        where = f"{step} ({sources})"
-        result = _call(step, environment.step, action)
-        observation, reward, terminated, truncated, info = checked_step(where, result)
+        number = rollout.num_steps + 1
+        where = f"step {number} ({seen})"
+        result = _call(environment, number, partial(environment.step, action))
+        observation, reward, terminated, truncated, info = checked_step(
+            f"step {number} ({rewarded})", result
+        )
         rollout.ended = terminated or truncated
         rollout.said_last = tuple(info)
         rollout.said |= dict.fromkeys(info)
@@ -170,11 +175,31 @@ def play_vector_rollout(
     return digests, has_end
 
 
-def _call(where: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def _call(environment: gymnasium.Env[Any, Any], step: int, function: Callable[[], Any]) -> Any:
     try:
-        return function(*args, **kwargs)
+        return function()
     except (Exception, SystemExit) as error:  # whatever a user's environment raises
+        if not is_the_users(traceback.extract_tb(error.__traceback__)[-1].filename):
+            _require_form_within(environment, step)
+        where = f"step {step}" if step else "reset"
         raise EnvironmentFaultError(f"{where} raises {described(error)}") from error
+
+
+def _require_form_within(environment: gymnasium.Env[Any, Any], step: int) -> None:
+    """Raise EnvironmentFaultError if the innermost class returns what no wrapper can unpack."""
+    within = environment.unwrapped
+    if within is environment:
+        return
+    try:
+        checked_reset(where_in(within, 0), within.reset(seed=0))
+        if step:
+            within.action_space.seed(0)
+            result = within.step(within.action_space.sample())
+            checked_step(where_in(within, step, "reward"), result)
+    except EnvironmentFaultError:
+        raise
+    except (Exception, SystemExit):  # noqa: BLE001 - the first error says more
+        return
 
 
 def _write(rows: ObservationRows, where: str, observation: Any, info: dict[str, Any]) -> None:

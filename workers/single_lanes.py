@@ -15,7 +15,7 @@ from reinforce.learner.policies.trajectories import Trajectories
 from reinforce.workers.closing import close_all
 from reinforce.workers.environment import EnvironmentSpec
 from reinforce.workers.environment_faults import NOTHING, check_flags, note_place
-from reinforce.workers.environment_source import where_in
+from reinforce.workers.environment_source import Part, where_in
 from reinforce.workers.episode_limits import limit_of
 from reinforce.workers.episode_watch import EpisodeWatch
 from reinforce.workers.info_metrics import InfoMetrics
@@ -85,9 +85,9 @@ class SingleLanes:
                 lanes = [lane for lane, goes_on in zip(lanes, going_on, strict=True) if goes_on]
         return builder.trajectories(policy.version)
 
-    def where(self, step: int) -> str:
+    def where(self, step: int, part: Part) -> str:
         """Return words for a step, with the place of the environment's code; 0 is the reset."""
-        return where_in(self._environments[0], step)
+        return where_in(self._environments[0], step, part)
 
     def close(self) -> list[str]:
         """Close the environments; return sentences about errors."""

@@ -25,7 +25,7 @@ from reinforce.workers.environment import (
     make_vector_environment,
 )
 from reinforce.workers.environment_faults import EnvironmentFaultError, InvalidMaskError
-from reinforce.workers.environment_source import sources_in, where_in
+from reinforce.workers.environment_source import Part, sources_in, where_in
 from reinforce.workers.episode_limits import vector_limit
 from reinforce.workers.episode_watch import EpisodeWatch
 from reinforce.workers.info_metrics import InfoMetrics
@@ -84,9 +84,9 @@ class VectorLanes:
                 raise
         return builder.trajectories(policy.version)
 
-    def where(self, step: int) -> str:
+    def where(self, step: int, part: Part) -> str:
         """Return words for a step, with the place of the environment's code; 0 is the reset."""
-        return where_in(self._environment, step)
+        return where_in(self._environment, step, part)
 
     def close(self) -> list[str]:
         """Close the environment; return sentences about errors."""

@@ -33,10 +33,11 @@ from reinforce.cluster.self_command import search_current_directory
 from reinforce.cluster.shown_settings import shown_settings
 from reinforce.cluster.waiting import waiting
 from reinforce.configs.config import Config
-from reinforce.configs.experiment import MAX_EPISODES, RUN_NAME, EnvironmentConfig
+from reinforce.configs.experiment import RUN_NAME, EnvironmentConfig
 from reinforce.configs.loading import load_config
 from reinforce.configs.plurals import counted
 from reinforce.configs.secret_names import lacks_secrets
+from reinforce.configs.section import MAX_EPISODES
 from reinforce.learner.policies.trajectories import Trajectories
 from reinforce.learner.policies.weights import Weights
 from reinforce.learner.state import LearnerState

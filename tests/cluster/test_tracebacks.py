@@ -251,3 +251,12 @@ def test_an_error_that_passed_nothing_of_the_user_s_is_left_as_it_is():
 def test_an_unknown_kind_of_traceback_is_refused(capsys):
     assert main(["presets", "--traceback", "long"]) == 2
     assert "invalid choice: 'long' (choose from" in capsys.readouterr().err
+
+
+def test_an_exit_that_the_user_s_code_asks_for_is_no_success(environments, tmp_path, capsys):
+    (tmp_path / "leaving.py").write_text("def leave(*anything):\n    raise SystemExit(0)\n")
+
+    code, said = trained("Calm", capsys, "--callback", "leaving:leave", "--stop.max_updates", "1")
+
+    assert code == 1
+    assert "your code ended the program: SystemExit: 0 (leaving.py:2, in leave)" in said

@@ -25,6 +25,8 @@ class Broken(gymnasium.Env):
         self._step = 0
         if self._fault == "reset raises":
             raise KeyError("map")
+        if self._fault == "reset exits":
+            raise SystemExit(0)
         if self._fault == "old reset":
             return self._look()
         return self._look(), {}

@@ -228,14 +228,14 @@ def test_a_truncated_end_that_is_not_finite_is_named_by_ticket_and_episode(termi
 
 def test_the_user_s_own_wrappers_are_named_after_the_environment(make_config):
     wrappers = ["user_wrappers:Doubled", {"TimeLimit": {"max_episode_steps": 9}}]
-    kwargs = {"fault": "nan"}
+    kwargs = {"fault": "nan reward"}
     config = make_config(
         environment={"id": "late_faults:LateFault", "kwargs": kwargs, "wrappers": wrappers}
     )
 
     assert (
         "step 5 (tests/fakes/late_faults.py:23, in LateFault.step, then "
-        "tests/fakes/user_wrappers.py:9, in Doubled.reward): the observation at"
+        "tests/fakes/user_wrappers.py:9, in Doubled.reward): the reward is nan"
     ) in told(failure_of(config))
 
 

@@ -29,13 +29,14 @@ def check(make_config, fault="", **sections):
 REFUSALS = {
     "init raises": r"cannot be made with kwargs .*: OSError: no licence \(.*broken_env",
     "reset raises": "reset raises KeyError: 'map'",
+    "reset exits": r"reset raises SystemExit: 0 \(.*_environment.py:29, in reset",
     "step raises": "step 3 raises ZeroDivisionError: wheel",
     "step exits": "step 2 raises SystemExit: 5",
     "old reset": r"reset \(.*_environment.py:23, in Broken.reset\) returned array.*, not "
     r"\(observation, info\)",
-    "old step": r"step 1 \(.*_environment.py:32, in Broken.step\) returned .*, not \(observation, "
+    "old step": r"step 1 \(.*_environment.py:34, in Broken.step\) returned .*, not \(observation, "
     r"reward, terminated, truncated, info\)",
-    "reward": r"step 1 \(.*_environment.py:32, in Broken.step\) returned the reward "
+    "reward": r"step 1 \(.*_environment.py:34, in Broken.step\) returned the reward "
     r"array\(\[1., 1.\]\), not a single number",
     "nan reward": r"step 1 \(.*in Broken.step\) returned the reward nan, which would",
     "flag": r"step 1 \(.*in Broken.step\) returned terminated = 1, not a bool",
@@ -46,7 +47,8 @@ REFUSALS = {
     "category": r"reset \(.*in Broken.reset\): the observation is 3, which is not in its "
     r"space Discrete\(3\)",
     "nan": r"reset \(.*in Broken.reset\): the observation holds a NaN or an infinity",
-    "list": r"reset \(.*in Broken.reset\): the observation has shape list",
+    "list": r"reset \(.*in Broken.reset\): the observation is a list, but its space .* says an "
+    r"array of shape \(3,\)",
     "never ends": "did not end within .* steps.*set environment.max_episode_steps",
 }
 
@@ -59,6 +61,22 @@ def test_a_fault_is_refused_with_its_own_message(make_config, monkeypatch, fault
         check(make_config, fault)
 
     assert "Broken" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ("old step", r"step 1 \(.*in Broken.step\) returned .*, not \(observation, reward, term"),
+        ("nan", r"reset \(\S*broken_environment.py:\d+, in Broken.reset\): the observation holds"),
+        ("nan reward", r"Broken.step, then .*user_wrappers.py:9, in Doubled.reward\) returned the"),
+    ],
+)
+def test_a_wrapper_is_named_for_what_it_makes_and_hides_nothing(make_config, fault, says):
+    environment = {"wrappers": ["user_wrappers:Doubled"]}
+    kwargs = {"id": "broken_environment:Broken", "kwargs": {"fault": fault}}
+
+    with pytest.raises(UnsuitableEnvironmentError, match=says):
+        preflight(make_config(environment=kwargs | environment))
 
 
 def test_a_sound_environment_passes_without_a_word(make_config):

@@ -213,6 +213,25 @@ def spilled_bytes() -> int:
     return int(reply.store_stats.spilled_bytes_total) if reply else 0
 
 
+@contextmanager
+def on_loopback_alone() -> Iterator[None]:
+    """Context in which a Ray that is started here serves this machine alone.
+
+    Ray does so by itself on Windows and macOS. Its processes inherit the variable; here it ends
+    with the context, for `ray start` would refuse to join a cluster with it.
+    """
+    name, before = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, ray_constants.ENABLE_RAY_CLUSTER
+    known = os.environ.get(name)
+    ray_constants.ENABLE_RAY_CLUSTER, os.environ[name] = False, "0"
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+        del os.environ[name]
+        if known is not None:
+            os.environ[name] = known
+
+
 def forget_token() -> None:
     """Have Ray read its token again: it keeps the one of this process's first cluster."""
     AuthenticationTokenLoader.instance().reset_cache()

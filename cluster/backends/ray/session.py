@@ -23,6 +23,7 @@ from reinforce.cluster.backends.ray.private import (
     end_ray,
     forget_token,
     job_config,
+    on_loopback_alone,
 )
 from reinforce.cluster.backends.ray.probe import find_cluster
 from reinforce.cluster.backends.ray.start_turns import turn_to_start
@@ -255,7 +256,7 @@ class _Life:
     def _start_once(self, folder: LocalFolder) -> None:
         self._processes = RayProcesses()
         store = local_store(self._batches_bytes, folder.path, self._driver.tell)
-        with self._processes.started_here():
+        with self._processes.started_here(), on_loopback_alone():
             self._init(
                 address="local",  # whatever RAY_ADDRESS says
                 num_cpus=len(os.sched_getaffinity(0)),

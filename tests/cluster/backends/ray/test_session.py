@@ -24,10 +24,10 @@ from reinforce.cluster.run_lifecycle import open_backend
 from reinforce.configs.config import Config
 from reinforce.workers.environment import inspect_environment
 
-config = Config()
+config, before = Config(), set(os.environ)
 spec = inspect_environment(config.environment)
 with open_backend(config, spec, Driver(Interrupts())):
-    token = os.environ["RAY_AUTH_TOKEN"]
+    token, while_it_lives = os.environ["RAY_AUTH_TOKEN"], sorted(set(os.environ) - before)
     inodes, arguments, listeners = set(), b"", []
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
@@ -52,6 +52,8 @@ print(json.dumps({
     "token_length": len(token),
     "token_in_arguments": token.encode() in arguments,
     "arguments": len(arguments),
+    "while_it_lives": while_it_lives,
+    "left": sorted(set(os.environ) - before),
 }))
 """
 
@@ -90,6 +92,14 @@ def test_a_local_ray_has_a_token_of_its_own_and_lets_nobody_in_without_it(seen):
 def test_the_token_of_a_local_ray_is_in_no_argument(seen):
     assert seen["arguments"] > 1000
     assert not seen["token_in_arguments"]
+
+
+def test_nothing_of_ours_is_left_in_the_environment_that_ray_start_would_inherit(seen):
+    """A process that has trained here may start a node, which must not keep to this machine."""
+    name = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+    assert name not in seen["while_it_lives"]
+    assert name not in seen["left"]
+    assert "RAY_AUTH_TOKEN" not in seen["left"]
 
 
 @pytest.mark.slow
