@@ -109,6 +109,10 @@ def test_nan_is_no_number():
             "  run.name: Name of the run and of its folder: up to 100 letters, digits",
         ),
         (
+            {"run": {"directory": ""}},
+            "run.directory = '' is refused: it should be the path of a folder; '.' is the current",
+        ),
+        (
             {"policy": {"kind": "a b"}},
             "policy.kind = 'a b' is refused: it does not have the required form",
         ),
