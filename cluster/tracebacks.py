@@ -19,6 +19,8 @@ _CALLS = re.compile(
 )
 _RAYS_NAMES = re.compile(r", actor_id=.*\)$")
 _ONE_CALL = re.compile(_CALL)
+_OUR_ERROR = re.compile(r"^reinforce\.(?:\w+\.)+\w+: ")
+_FAILED_TICKET = re.compile(r"^TicketFailedError: (ticket .+? failed).*:$")
 
 
 def folded(message: str, way_out: str = "; --traceback full shows all") -> str:
@@ -82,6 +84,21 @@ def last_own_call(message: str) -> str:
     """Return the last of the user's calls in a message, as in ``lift.py:12, in step``, or ""."""
     own = [call for call in _ONE_CALL.finditer(message) if _is_own(call["file"])]
     return place(own[-1]["file"], int(own[-1]["line"]), own[-1]["function"]) if own else ""
+
+
+def in_a_line(message: str) -> str:
+    """Return the first line of a message, and of one about an error what was raised, and where.
+
+    As in ``ticket training 3:0 failed: ValueError: too far (lift.py:12, in step)``.
+    """
+    first, _, rest = message.partition("\n")
+    if not (first.endswith(":") and rest):
+        return first
+    *_, calls = [0, *(match.end("calls") for match in _CALLS.finditer(message))]
+    raised = (message[calls:] if calls else rest).partition("\n")[0]
+    first = _FAILED_TICKET.sub(r"\1:", first)
+    where = last_own_call(message).rpartition("/")[2]
+    return f"{first} {_OUR_ERROR.sub('', raised)}{f' ({where})' * bool(where)}"
 
 
 @cache

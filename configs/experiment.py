@@ -101,6 +101,17 @@ class RunConfig(Section):
         description="Where MLflow shows the run of start_from; written by `train`.",
     )
 
+    @field_validator("directory", mode="before")
+    @classmethod
+    def _names_a_folder(cls, directory: Any) -> Any:
+        """Refuse an empty text, which pathlib takes for the current folder."""
+        if directory == "":
+            raise ValueError(
+                "run.directory = '' is refused: it should be the path of a folder; '.' is the "
+                "current one"
+            )
+        return directory
+
     @field_validator("start_from", mode="before")
     @classmethod
     def _names_its_source(cls, start: Any) -> Any:

@@ -93,16 +93,23 @@ def overlaid(sections: Mapping[str, Any], overrides: Mapping[str, Any]) -> Confi
     for name, value in overrides.items():
         section, _, field = name.partition(".")
         if not field or section not in Config.model_fields:
-            form = (
-                "write settings as 'learner.learning_rate', with one of the sections "
-                f"{', '.join(Config.model_fields)}"
-            )
-            meant = meaning(name)
-            hint = meant.answer() if meant else form
-            raise ConfigError(f"there is no setting {name!r}; {hint}")
+            raise ConfigError(f"there is no setting {name!r}; {_dotted_form(name, value)}")
         given = merged.get(section) or {}
         merged[section] = {**given, field: value} if isinstance(given, Mapping) else given
     return Config.model_validate(merged)
+
+
+def _dotted_form(name: str, value: Any) -> str:
+    """Return how to write what a name without section and field, or its value, stands for."""
+    if name in Config.model_fields and isinstance(value, Mapping) and value:
+        settings = (f'"{name}.{field}": {shown(each)}' for field, each in value.items())
+        return f"{name} is a section: give {', '.join(settings)}"
+    if meant := meaning(name):
+        return meant.answer()
+    return (
+        "write settings as 'learner.learning_rate', with one of the sections "
+        f"{', '.join(Config.model_fields)}"
+    )
 
 
 def is_path(source: str) -> bool:

@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails
 
 from reinforce.configs.errors import ConfigError
 from reinforce.configs.quoting import shown
-from reinforce.configs.synonyms import meaning, setting_suggestion
+from reinforce.configs.synonyms import meaning, meaning_of_value, setting_suggestion
 from reinforce.configs.whole_numbers import as_whole, takes_integers
 
 _KINDS = {
@@ -163,14 +163,15 @@ class Section(BaseModel):
             keys = f"the keys of {cls._where()} are: {', '.join(cls.model_fields)}"
             return f"unknown key {shown(path)}; {cls._near(error) or keys}"
         if not error["loc"]:
-            what, meant = path or "the configuration", meaning(path)
+            what, synonym = path or "the configuration", meaning(path)
             fault = f"{what} = {shown(error['input'])} is not a mapping of keys"
-            return f"{fault}; {meant.answer()}" if meant else fault
+            return f"{fault}; {synonym.answer()}" if synonym else fault
         field = cls.model_fields.get(str(error["loc"][0]))
         description = f"\n  {path}: {field.description}" if field and field.description else ""
         if error["type"] == "missing" and len(error["loc"]) == 1:
             return f"{path} is missing{description}"
-        return f"{path} = {shown(error['input'])} is refused: it {_rule(errors)}{description}"
+        meant = meaning_of_value(path, error["input"]) or f"it {_rule(errors)}"
+        return f"{path} = {shown(error['input'])} is refused: {meant}{description}"
 
 
 def _rule(errors: list[ErrorDetails]) -> str:

@@ -34,6 +34,10 @@ _NO_SHARED_LOSS = Meaning(
     "", "policy and value function share no loss here; learner.value_learning_rate sets the latter"
 )
 _ONE_STEP = Meaning("", "REINFORCE uses each batch for one update, and then plays a fresh one")
+_POLICY_KINDS = (
+    "mlp is the MlpPolicy of others, and cnn their CnnPolicy; either takes a Dict, as "
+    "MultiInputPolicy does"
+)
 
 SYNONYMS = {
     **dict.fromkeys(("gamma", "discount_factor"), Meaning("learner.discount")),
@@ -75,7 +79,7 @@ SYNONYMS = {
         "policy.hidden_sizes",
         "policy.activation is a setting, too; policy.arguments are those of your own class",
     ),
-    "policy": Meaning("policy.kind", "mlp is the MlpPolicy of others, and cnn their CnnPolicy"),
+    "policy": Meaning("policy.kind", _POLICY_KINDS),
     **dict.fromkeys(("n_envs", "num_envs"), Meaning("workers.envs_per_worker")),
     **dict.fromkeys(
         ("num_workers", "n_workers", "num_env_runners"), Meaning("workers.num_workers")
@@ -98,10 +102,19 @@ SYNONYMS = {
 }
 """By the name of a setting in Stable-Baselines3, CleanRL, RLlib or Gymnasium's examples."""
 
+_VALUES = {
+    ("policy.kind", name): _POLICY_KINDS for name in ("MlpPolicy", "CnnPolicy", "MultiInputPolicy")
+}
+
 
 def meaning(name: str) -> Meaning | None:
     """Return what others mean by a setting of this name, in whatever section; None if unknown."""
     return SYNONYMS.get(name.rpartition(".")[2].lower())
+
+
+def meaning_of_value(setting: str, value: object) -> str:
+    """Return what others mean by this value of our setting; "" if unknown."""
+    return _VALUES.get((setting, str(value)), "")
 
 
 def setting_suggestion(name: str, known: Iterable[str]) -> str:

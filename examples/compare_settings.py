@@ -25,7 +25,7 @@ for group, curve in comparison.curves().groupby("group"):
     (line,) = plt.plot(curve["steps"], curve["value"], label=group)
     plt.fill_between(curve["steps"], curve["low"], curve["high"], alpha=0.2, color=line.get_color())
 plt.xlabel("environment steps")
-plt.ylabel("mean return")
+plt.ylabel("mean return of a batch")
 plt.legend()
 plt.savefig("learning_rates.pdf")
 assert len(comparison.scores) == 3

@@ -24,6 +24,7 @@ from reinforce.cluster.analysis.comparison_plot import (
     draw_curves,
     panels_of,
     require_picture,
+    without_curves,
 )
 from reinforce.cluster.analysis.seed_statistics import STATISTICS
 from reinforce.cluster.errors import UsageError
@@ -52,15 +53,46 @@ class Comparison:
             rows.append((group.label, len(group.runs), score, low, high))
         self.scores = pd.DataFrame(rows, columns=["group", "runs", "score", "low", "high"])
 
-    def curves(self) -> pd.DataFrame:
-        """Return the learning curves: group, steps, value, low and high, for plotting."""
+    @checked
+    def curves(
+        self,
+        *,
+        metric: str = TRAINING_RETURN,
+        x_axis: Literal["steps", "time", "updates"] = "steps",
+    ) -> pd.DataFrame:
+        """Return learning curves as numbers: those that ``plot`` draws, for a picture of your own.
+
+        A group has 100 points, evenly spaced from where all its runs have begun to the end of the
+        shortest. Each run is interpolated linearly between its batches, or its evaluations.
+
+        Args:
+            metric: What the curves show, by its name in metrics.jsonl: the mean return of a batch,
+                or for example evaluation/return_mean.
+            x_axis: What they stand against: environment steps, training time (s) or updates.
+
+        Returns:
+            One row per point: its group, ``steps``, ``time`` or ``updates`` as x_axis says, value
+            (the statistic over runs), and low and high, a 95 % bootstrap interval over runs (NaN
+            for one run). Groups in which a run has the metric less than twice are left out.
+
+        Raises:
+            UsageError: No group is left.
+        """
+        groups = self._groups_with(metric, x_axis)
         tables = [
-            pd.DataFrame({"group": group.label, **vars(curve)}).rename(columns={"values": "value"})
-            for group in self._groups
-            if (curve := group.curve(self._statistic))
+            pd.DataFrame({"group": group.label, **vars(curve)})
+            for group in groups
+            if (curve := group.curve(self._statistic, (metric,)))
         ]
-        empty = pd.DataFrame(columns=["group", "steps", "value", "low", "high"])
-        return pd.concat(tables, ignore_index=True) if tables else empty
+        if not tables:
+            raise without_curves(groups, metric)
+        return pd.concat(tables, ignore_index=True).rename(
+            columns={"steps": x_axis, "values": "value"}
+        )
+
+    def _groups_with(self, metric: str, x_axis: XAxis) -> Sequence[Group]:
+        is_read = (metric, x_axis) == (TRAINING_RETURN, "steps")
+        return self._groups if is_read else self._groups_of(metric, x_axis)
 
     @checked
     def plot(
@@ -108,9 +140,7 @@ class Comparison:
             raise UsageError(f"target = {shown(target)}: give a path, or axes of Matplotlib")
         elif profile or size:
             raise UsageError("profile and size are for files: axes have their own figure")
-        is_read = (metric, x_axis) == (TRAINING_RETURN, "steps")
-        groups = self._groups if is_read else self._groups_of(metric, x_axis)
-        panels = panels_of(groups, options)
+        panels = panels_of(self._groups_with(metric, x_axis), options)
         if not is_file:
             draw_curves(target, panels["curve"], options)
             return target

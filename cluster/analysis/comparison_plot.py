@@ -109,12 +109,17 @@ def panels_of(groups: Sequence[Group], options: PictureOptions) -> dict[str, lis
             names = [run.name for run in group.runs]
             curves.append(Line.of(group.label, names, *found, options.statistic))
     if not curves:
-        recorded = {name for group in groups for run in group.runs for name in run.recorded}
-        raise UsageError(
-            f"no configuration has {options.metric!r} twice in each of its runs, so no curve can "
-            f"be drawn; {_metric_meant(options.metric, recorded)}"
-        )
+        raise without_curves(groups, options.metric)
     return {"curve": curves, **({"profile": _profiles(groups)} if options.profile else {})}
+
+
+def without_curves(groups: Sequence[Group], metric: str) -> UsageError:
+    """Return the error for groups none of which has points of a metric for a curve."""
+    recorded = {name for group in groups for run in group.runs for name in run.recorded}
+    return UsageError(
+        f"no configuration has {metric!r} twice in each of its runs, so no curve can be drawn; "
+        f"{_metric_meant(metric, recorded)}"
+    )
 
 
 def _metric_meant(name: str, recorded: Collection[str]) -> str:

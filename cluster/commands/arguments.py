@@ -195,7 +195,7 @@ def _refused_by_its_section(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec
 
     def value_of(words: list[str]) -> Any:
         with suppress(ValueError):
-            if usual.choices is None or words[0] in usual.choices:
+            if words != [""] and (usual.choices is None or words[0] in usual.choices):
                 return usual.instance_from_str(words)
         return words[0] if len(words) == 1 and usual.nargs != "*" else words
 

@@ -132,21 +132,11 @@ def _table(console: PlainConsole, rows: Sequence[RunStatus]) -> Table:
         )
         state = console.cell(row.state)
         state.stylize(_STYLES[row.state])
-        note = shorten(_in_a_line(row.note), _NOTE_LENGTH, placeholder="…")
+        note = shorten(row.note, _NOTE_LENGTH, placeholder="…")
         cells = ["-" if value is None else form(value) for value, form in numbers]
         name, since = console.cell(row.name), _moment(row.since_ms)
         table.add_row(name, state, *cells, since, console.cell(note))
     return table
-
-
-def _in_a_line(note: str) -> str:
-    """Return the first line, and for an error with a traceback also what was raised."""
-    first, *rest = note.splitlines() or [""]
-    frames = [number for number, line in enumerate(rest) if line.startswith("  ")]
-    if not (first.endswith(":") and frames):
-        return first
-    raised = rest[frames[-1] + 1 : frames[-1] + 2]
-    return " ".join([first, *raised])
 
 
 def _moment(timestamp_ms: int | None) -> str:

@@ -15,6 +15,7 @@ from reinforce.cluster.run_store.journal import is_being_written
 from reinforce.cluster.run_store.recent_returns import recent_returns
 from reinforce.cluster.run_store.run_directory import RunDirectory, run_around
 from reinforce.cluster.run_store.summary import read_summary
+from reinforce.cluster.tracebacks import in_a_line
 from reinforce.cluster.typed_json import Count, parse_json
 from reinforce.configs.quoting import command_line
 
@@ -36,7 +37,8 @@ class RunStatus:
         state: One of ``State``.
         since_ms: Beginning of this state, or last sign of life if it was killed. Unix time in
             milliseconds.
-        note: What it waits for, how it ended, or why its state is unknown; may be empty.
+        note: What it waits for, how it ended, or why its state is unknown, in a line;
+            may be empty.
         updates: Updates so far.
         return_mean: Mean return of the newest batch.
         recent_return_mean: Mean return of all episodes of the last ``RECENT_UPDATES`` updates.
@@ -175,7 +177,7 @@ def status_of(path: Path) -> RunStatus:
     try:
         return _status_of(RunDirectory.open(path))
     except (OSError, UsageError) as error:
-        return RunStatus(path.name, "unreadable", note=str(error), path=str(path))
+        return RunStatus(path.name, "unreadable", note=in_a_line(str(error)), path=str(path))
 
 
 def _status_of(run: RunDirectory) -> RunStatus:
@@ -184,7 +186,7 @@ def _status_of(run: RunDirectory) -> RunStatus:
     metrics = {"progress/updates": 0, **(recent.newest.metrics if recent.newest else {})}
     state, since_ms, note = _state_of_live(run) if is_live else _state_of_ended(run)
     return RunStatus(
-        *(run.name, state, since_ms, note),
+        *(run.name, state, since_ms, in_a_line(note)),
         **{**numbers_of(metrics), "evaluation_return_mean": recent.evaluation},
         recent_return_mean=recent.mean,
         path=str(run.path),

@@ -10,6 +10,7 @@ from reinforce.cluster.backends.ray.published_numbers import PublishedNumbers, p
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.run_store.run_status import RunStatus, State, numbers_of
 from reinforce.cluster.submission.jobs import JOB_PREFIX, RayJobs, exit_code_of, in_words
+from reinforce.cluster.tracebacks import in_a_line
 from reinforce.cluster.typed_json import parse_json
 
 _STATES: dict[JobStatus, State] = {
@@ -110,4 +111,4 @@ def _status(job: JobDetails, told: PublishedNumbers | None) -> RunStatus:
         }
     since_ms = job.end_time if job.status.is_terminal() else job.start_time
     name = told.run if told else job.submission_id or job.job_id or "?"
-    return RunStatus(name, state, since_ms, note, **known)
+    return RunStatus(name, state, since_ms, in_a_line(note), **known)

@@ -124,6 +124,10 @@ BAD_INPUT = {
         ["cartpole", "--run.directory", "file"],
         "cannot write to run.directory = 'file'",
     ),
+    "run directory without a name": (
+        ["cartpole", "--run.directory", ""],
+        "run.directory = '' is refused: it should be the path of a folder",
+    ),
     "run directory that no file system takes": (
         ["cartpole", "--run.directory", "a" * 300, "--run.name", "x", "--resume", "auto"],
         ": File name too long",

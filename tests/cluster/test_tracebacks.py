@@ -10,7 +10,7 @@ import pytest
 
 import reinforce
 from reinforce.cluster.cli import main
-from reinforce.cluster.tracebacks import folded, last_own_call
+from reinforce.cluster.tracebacks import folded, in_a_line, last_own_call
 
 ENVIRONMENT = """
 import gymnasium as gym
@@ -227,6 +227,25 @@ This was in step 3"""
 def test_the_last_call_of_the_user_is_found_in_ray_s_words():
     assert last_own_call(RAY) == "/home/me/mine.py:11, in step"
     assert last_own_call("there is no verb 'x'") == ""
+
+
+def test_a_line_about_a_ticket_is_what_the_environment_raised_and_where():
+    first = "TicketFailedError: ticket 3:0 failed 3 times (x); the last failure:"
+    fault = "reinforce.workers.environment_faults.EnvironmentFaultError: reset raises SystemExit"
+    theirs = "ValueError: operands could not be broadcast"
+    where = "(mine.py:11, in step)"
+
+    for raised, shown in ((theirs, theirs), (fault, "reset raises SystemExit")):
+        message = f"{first}\n{RAY.replace(theirs, raised)}\nThis was in step 3"
+        assert in_a_line(message) == f"ticket 3:0 failed: {shown} {where}"
+
+
+def test_a_line_about_anything_else_is_the_first():
+    assert in_a_line("max_updates") == "max_updates"
+    assert in_a_line("it is lost\nsee below") == "it is lost"
+    assert in_a_line("TrainingError: these are gone:\nticket 1") == (
+        "TrainingError: these are gone: ticket 1"
+    )
 
 
 def test_the_call_that_raised_is_shown_though_it_is_a_library_s():

@@ -4,7 +4,13 @@ from hypothesis import strategies as st
 
 from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
-from reinforce.configs.loading import load_config, preset_names, preset_summary, to_yaml
+from reinforce.configs.loading import (
+    load_config,
+    preset_names,
+    preset_summary,
+    to_yaml,
+    with_overrides,
+)
 
 
 @pytest.mark.parametrize("name", preset_names())
@@ -148,3 +154,14 @@ def test_sections_are_not_held_against_one_that_is_wrong_itself(tmp_path):
         load_config(str(file))
 
     assert "energy" not in str(caught.value)
+
+
+@pytest.mark.parametrize("section", Config.model_fields)
+def test_a_section_in_overrides_is_answered_with_its_settings(section):
+    with pytest.raises(ConfigError) as caught:
+        with_overrides(Config(), {section: {"one": [32], "other": None}})
+
+    assert str(caught.value) == (
+        f"there is no setting '{section}'; {section} is a section: "
+        f'give "{section}.one": [32], "{section}.other": None'
+    )

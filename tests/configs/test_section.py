@@ -39,12 +39,21 @@ def test_an_unknown_key_is_refused_with_the_suggestion():
         ({"learner": {"clip_range": 0.2}}, "there is no ratio to clip"),
         (
             {"policy": "MlpPolicy"},
-            "did you mean 'policy.kind'? mlp is the MlpPolicy of others, and cnn their CnnPolicy",
+            "did you mean 'policy.kind'? mlp is the MlpPolicy of others, and cnn their CnnPolicy; "
+            "either takes a Dict, as MultiInputPolicy does",
         ),
     ],
 )
 def test_a_word_of_other_libraries_is_answered_with_ours(values, message):
     assert refusal(values).endswith(message)
+
+
+@pytest.mark.parametrize("name", ["MlpPolicy", "CnnPolicy", "MultiInputPolicy"])
+def test_a_policy_of_other_libraries_is_answered_with_the_kinds_that_there_are(name):
+    assert refusal({"policy": {"kind": name}}).startswith(
+        f"policy.kind = {name!r} is refused: mlp is the MlpPolicy of others, and cnn their "
+        "CnnPolicy; either takes a Dict"
+    )
 
 
 def test_every_word_of_other_libraries_stands_for_a_setting_that_there_is():
@@ -98,6 +107,10 @@ def test_nan_is_no_number():
             {"run": {"name": "../up"}},
             "run.name = '../up' is refused: it does not have the required form\n"
             "  run.name: Name of the run and of its folder: up to 100 letters, digits",
+        ),
+        (
+            {"run": {"directory": ""}},
+            "run.directory = '' is refused: it should be the path of a folder; '.' is the current",
         ),
         (
             {"policy": {"kind": "a b"}},

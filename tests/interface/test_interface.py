@@ -250,6 +250,9 @@ def test_what_cannot_be_imported_is_given_by_value(tmp_path):
         ({"learner.learning_rat": 1}, "did you mean 'learning_rate'"),
         ({"nothing": 1}, "there is no setting 'nothing'; write settings as"),
         ({"learning_rate": 1}, "no setting 'learning_rate'; did you mean 'learner.learning_rate'"),
+        ({"policy": {"hidden_sizes": [32]}}, r'a section: give "policy.hidden_sizes": \[32\]$'),
+        ({"stop": {"max_updates": 3, "target_return": None}}, 'max_updates": 3, "stop.target_re'),
+        ({"policy": "mlp"}, "no setting 'policy'; did you mean 'policy.kind'"),
         ({"learner.gamma": 1}, "unknown key 'learner.gamma'; did you mean 'learner.discount'"),
         ({"learner.learning_rate": "high"}, "learner.learning_rate = 'high' is refused"),
     ],
@@ -547,6 +550,7 @@ def test_runs_are_compared_over_their_seeds(run, tmp_path):
     curves = comparison.curves()
     assert set(curves.columns) == {"group", "steps", "value", "low", "high"}
     assert curves["group"].nunique() == 2
+    tabulated_as_drawn(comparison)
     drawn_by_both(comparison, [run, *others], tmp_path)
     drawn_into_axes(comparison, others[-1])
 
@@ -560,6 +564,19 @@ def drawn_by_both(comparison, runs, tmp_path):
         assert comparison.plot(mine, **settings) == mine
         assert main(["compare", *(str(r.path) for r in runs), *more, "--plot", str(theirs)]) == 0
         assert mine.read_bytes() == theirs.read_bytes()
+
+
+def tabulated_as_drawn(comparison):
+    """The table has the points of the lines, by default and for the same arguments."""
+    for options in ({}, {"metric": "learner/entropy", "x_axis": "updates"}):
+        axes = comparison.plot(matplotlib.figure.Figure().add_subplot(), **options)
+        lines = {line.get_label(): line for line in axes.get_lines()}
+        for group, curve in comparison.curves(**options).groupby("group"):
+            line = next(line for label, line in lines.items() if label.startswith(f"{group} ("))
+            np.testing.assert_array_equal(curve[options.get("x_axis", "steps")], line.get_xdata())
+            np.testing.assert_array_equal(curve["value"], line.get_ydata())
+    with pytest.raises(reinforce.UsageError, match=r"no configuration has 'x/y'"):
+        comparison.curves(metric="x/y")
 
 
 def drawn_into_axes(comparison, alone):

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import sys
 import time
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from gymnasium.envs.classic_control import CartPoleEnv
 from ray.job_submission import JobDetails, JobStatus
 from small_runs import train
 from written_runs import BATCH, evaluation_entry, update_entry, write_end, write_run
@@ -22,6 +24,17 @@ from reinforce.cluster.run_store.journal import BatchEntry, Journal, JournalEntr
 from reinforce.cluster.run_store.recent_returns import recent_returns
 from reinforce.cluster.run_store.run_status import WaitNotes, find_runs, status_of
 from reinforce.cluster.submission.job_status import _runs, _status
+
+
+class Leaving(CartPoleEnv):
+    resets = 0
+
+    def reset(self, **options):
+        Leaving.resets += 1
+        return self.leave() if Leaving.resets > 40 else super().reset(**options)
+
+    def leave(self):
+        sys.exit(3)
 
 
 @pytest.fixture(autouse=True)
@@ -287,8 +300,26 @@ def test_what_a_callback_raised_is_told(tmp_path, capsys):
         train(tmp_path / "runs", {"stop.max_updates": 1}, callbacks=[fail])
     assert main(["status"]) == 0
 
-    told = "CallbackError: a callback raised: ZeroDivisionError: no episode has a success"
+    line = fail.__code__.co_firstlineno + 1
+    told = (
+        "CallbackError: a callback raised: ZeroDivisionError: no episode has a success "
+        f"(test_status.py:{line}, in fail)"
+    )
     assert capsys.readouterr().out.rstrip().endswith(told)
+
+
+def test_what_an_environment_raised_is_told(tmp_path, capsys):
+    with pytest.raises(reinforce.TicketFailedError):
+        train(tmp_path / "runs", environment=Leaving)
+
+    line = Leaving.leave.__code__.co_firstlineno + 1
+    told = (
+        r"ticket training \S+ failed: reset raises SystemExit: 3 "
+        rf"\(test_status.py:{line}, in leave\)"
+    )
+    assert re.fullmatch(told, shown(capsys)["a"]["note"])
+    assert main(["status"]) == 0
+    assert re.search(rf"{told}$", capsys.readouterr().out.rstrip())
 
 
 def test_the_newest_update_of_a_long_journal_is_found_from_its_end(tmp_path):
