@@ -27,6 +27,7 @@ from reinforce.cluster.analysis.comparison_plot import (
     without_curves,
 )
 from reinforce.cluster.analysis.seed_statistics import STATISTICS
+from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import UsageError
 from reinforce.configs.quoting import shown
 from reinforce.runs import Run
@@ -40,6 +41,8 @@ class Comparison:
     Attributes:
         scores: One row per group: its name, the number of its runs, the statistic of the mean
             returns of their last weights on fresh episodes, and a 95 % bootstrap interval.
+        not_counted: Names of runs that repeat the seed of another in their group, and so would only
+            look like evidence.
     """
 
     def __init__(self, groups_of: Callable[[str, XAxis], Sequence[Group]], statistic: str) -> None:
@@ -47,6 +50,11 @@ class Comparison:
         self._groups_of, self._name = groups_of, statistic
         self._groups = groups_of(TRAINING_RETURN, "steps")
         self._statistic = STATISTICS[statistic][1]
+        self.not_counted = [run.name for group in self._groups for run in group.copies]
+        if self.not_counted:
+            PlainConsole(stderr=True).warn(
+                "not counted, since another run has the same seed: " + ", ".join(self.not_counted)
+            )
         rows = []
         for group in self._groups:
             score, low, high = group.summary(self._statistic) or (np.nan,) * 3

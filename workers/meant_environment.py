@@ -19,9 +19,25 @@ def environments_meant(name: str) -> str:
     """
     module, _, attribute = name.rpartition(":")
     if module:
-        return names_meant(module, attribute, _registered_by(module.partition(".")[0]))
+        return _beside(module, attribute) or names_meant(
+            module, attribute, _registered_by(module.partition(".")[0])
+        )
     near = suggestion(name, gymnasium.registry)
     return f"; {near}" if near else _in_a_module(name)
+
+
+def _beside(module: str, attribute: str) -> str:
+    """Return which file of the current directory a module may mean that nobody can import."""
+    try:
+        if not module.isidentifier() or find_spec(module):
+            return ""
+        files = sorted(file.stem for file in Path().glob("*.py"))
+    except (OSError, ValueError):
+        return ""
+    near = suggestion(
+        f"{module}:{attribute}", [f"{file}:{attribute}" for file in files], cutoff=0.75
+    )
+    return f"; {near}" if near else ""
 
 
 def _registered_by(package: str) -> Iterator[str]:

@@ -555,6 +555,16 @@ def test_runs_are_compared_over_their_seeds(run, tmp_path):
     drawn_into_axes(comparison, others[-1])
 
 
+def test_a_run_that_repeats_a_seed_is_named_and_not_counted(run, tmp_path, capsys):
+    again = train("cartpole", seed=1, directory=tmp_path)
+
+    comparison = reinforce.compare([run, again])
+
+    assert comparison.scores["runs"].tolist() == [1]
+    assert len(comparison.not_counted) == 1
+    assert f"the same seed: {comparison.not_counted[0]}\n" in capsys.readouterr().err
+
+
 def drawn_by_both(comparison, runs, tmp_path):
     """The same file comes from Python and from the command line."""
     options = {"profile": True, "size": (9, 3), "metric": "learner/entropy", "x_axis": "updates"}
