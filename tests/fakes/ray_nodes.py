@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -124,8 +123,8 @@ def _start_node(cluster: RayNodes, *options: str) -> None:
     Another process may have taken one of its ports meanwhile, and Ray may wait without an end for
     a process of the node's own that has died.
     """
-    for _ in range(_ATTEMPTS):
-        process = _start_process(cluster, *options)
+    for attempt in range(_ATTEMPTS):
+        process = _start_process(cluster, attempt, *options)
         deadline = time.monotonic() + _NODE_TIMEOUT_S
         while process.poll() is None and time.monotonic() < deadline:
             if _nodes_that_live(cluster) == len(cluster.processes):
@@ -137,7 +136,7 @@ def _start_node(cluster: RayNodes, *options: str) -> None:
     raise OSError(f"a node of the tests' cluster does not come up:\n{said}")
 
 
-def _start_process(cluster: RayNodes, *options: str) -> "subprocess.Popen[bytes]":
+def _start_process(cluster: RayNodes, attempt: int, *options: str) -> "subprocess.Popen[bytes]":
     number = len(cluster.processes)
     cluster.agent_ports.append(free_port())
     cluster.metrics_ports.append(free_port())
@@ -146,8 +145,9 @@ def _start_process(cluster: RayNodes, *options: str) -> "subprocess.Popen[bytes]
             [
                 *[_BIN / "ray", "start", "--block", "--disable-usage-stats"],
                 *["--node-ip-address=127.0.0.1", "--object-store-memory=150000000"],
-                # Ray would find ports there that an earlier attempt at this node had.
-                f"--temp-dir={tempfile.mkdtemp(prefix='', dir=cluster.folder)}",
+                # Of its own: Ray would find ports there that an earlier attempt at this node had.
+                # Short: the addresses of its sockets have 107 characters at most.
+                f"--temp-dir={cluster.folder}/{number}{'abcd'[attempt]}",
                 # One address for all of them, so that no two may be given the same ports:
                 *["--min-worker-port=0", "--max-worker-port=0"],
                 f"--dashboard-agent-listen-port={cluster.agent_ports[number]}",
