@@ -151,9 +151,11 @@ def _profiles(groups: Sequence[Group]) -> list[Line]:
     return lines
 
 
-def require_picture(path: Path, size: tuple[float, float] | None, names: tuple[str, str]) -> None:
+def require_picture(
+    path: Path | None, size: tuple[float, float] | None, names: tuple[str, str]
+) -> None:
     """Refuse a file or a size that no picture can have; ``names`` are those of the two options."""
-    if path.suffix.lower() not in _SUFFIXES:
+    if path and path.suffix.lower() not in _SUFFIXES:
         raise UsageError(f"{names[0]} {str(path)!r} must end in .png, .svg or .pdf")
     if size and not all(0 < inches <= _MAX_INCHES for inches in size):
         raise UsageError(f"{names[1]} {size[0]:g} {size[1]:g} must be inches, up to {_MAX_INCHES}")

@@ -77,8 +77,7 @@ class CompareCommand(Command):
     json: Flag = False
 
     def execute(self) -> int:
-        if self.plot:
-            require_picture(self.plot, self.size, ("--plot", "--size"))
+        require_picture(self.plot, self.size, ("--plot", "--size"))
         console = PlainConsole()
         groups = group_runs(self._histories())
         name, statistic = STATISTICS[self.statistic]

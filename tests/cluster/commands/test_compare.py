@@ -236,6 +236,10 @@ BAD = {
         "--metric is for the curves: add --plot FILE.png or --data FILE.csv",
     ),
     "no size": (["RUN", "--plot", "a.png", "--size", "0", "4"], "--size 0 4 must be inches"),
+    "no size without a picture": (
+        ["RUN", "--data", "a.csv", "--size", "0", "4"],
+        "--size 0 4 must be inches",
+    ),
     "time from MLflow": (
         ["--experiment", "reinforce", "--uri", "STORE", "--x-axis", "time"],
         "--x-axis time needs run directories",
