@@ -98,7 +98,12 @@ def in_a_line(message: str) -> str:
     raised = (message[calls:] if calls else rest).partition("\n")[0]
     first = _FAILED_TICKET.sub(r"\1:", first)
     where = last_own_call(message).rpartition("/")[2]
-    return f"{first} {_OUR_ERROR.sub('', raised)}{f' ({where})' * bool(where)}"
+    return f"{first} {without_our_path(raised)}{f' ({where})' * bool(where)}"
+
+
+def without_our_path(line: str) -> str:
+    """Return the last line of a traceback without module and class of an error of ours."""
+    return _OUR_ERROR.sub("", line)
 
 
 @cache

@@ -214,7 +214,7 @@ class SweepConfig(Section):
     def config(self, base: Config, settings: dict[str, Any]) -> Config:
         """Return the base with some settings changed; ConfigError if they do not fit together.
 
-        A target of the base does not hold for another environment (``without_others_target``).
+        For another environment the target of the base is dropped (``without_others_target``).
         """
         values = base.model_dump(mode="json")
         for path, value in settings.items():

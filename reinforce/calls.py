@@ -17,7 +17,7 @@ def console_of(*, progress: bool) -> PlainConsole:
 def with_settings(base: Config, settings: Mapping[str, Any], console: PlainConsole) -> Config:
     """Return a configuration with settings on top; errors as for ``overlaid``.
 
-    A target of the base does not hold for another environment in them, which the user is told.
+    Where they choose another environment, the target of the base is dropped with a warning.
     """
     config, remark = without_others_target(base, with_overrides(base, settings), settings)
     if remark:

@@ -17,6 +17,7 @@ from reinforce.cluster.analysis.comparison import (
     group_of,
     group_runs,
     history_of,
+    not_counted_in_words,
 )
 from reinforce.cluster.analysis.comparison_plot import (
     PictureOptions,
@@ -51,10 +52,8 @@ class Comparison:
         self._groups = groups_of(TRAINING_RETURN, "steps")
         self._statistic = STATISTICS[statistic][1]
         self.not_counted = [run.name for group in self._groups for run in group.copies]
-        if self.not_counted:
-            PlainConsole(stderr=True).warn(
-                "not counted, since another run has the same seed: " + ", ".join(self.not_counted)
-            )
+        if remark := not_counted_in_words(self.not_counted):
+            PlainConsole(stderr=True).warn(remark)
         rows = []
         for group in self._groups:
             score, low, high = group.summary(self._statistic) or (np.nan,) * 3

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from reinforce.learner.policies.spaces import ObservationLayout, Path
 from reinforce.learner.policies.trajectories import Trajectories
-from reinforce.workers.environment_source import Part, where_in
+from reinforce.workers.environment_source import Part, step_in_words, where_in
 from reinforce.workers.spaces import part_name, parts_of
 from reinforce.workers.tickets import Ticket
 
@@ -66,16 +66,16 @@ def _fault_behind(
     result: Any,
 ) -> EnvironmentFaultError | None:
     """Return what says better than an error why a step failed, if anything does."""
-    where = where_in(environment, step)
     if isinstance(error, SystemExit):
-        text = f"{where.partition(' (')[0]} raises SystemExit: {error}".removesuffix(": ")
+        text = f"{step_in_words(step)} raises SystemExit: {error}".removesuffix(": ")
         return EnvironmentFaultError(text).with_traceback(error.__traceback__)
     if isinstance(error, InvalidMaskError):
-        return InvalidMaskError(f"{where}: {error}")
+        return InvalidMaskError(f"{where_in(environment, step)}: {error}")
     if result is not NOTHING:
         try:
             check = checked_step if step else checked_reset
             observation, *_ = check(where_in(environment, step, "reward"), result)
+            where = where_in(environment, step)
             check_observation(where, environment.observation_space, observation)
         except EnvironmentFaultError as found:
             return found

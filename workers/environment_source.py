@@ -10,9 +10,14 @@ Part = Literal["observation", "reward"]
 """What of a step the code makes; wrappers of Gymnasium's kinds have a method of that name."""
 
 
+def step_in_words(step: int) -> str:
+    """Return words for a step of an episode; 0 is the reset."""
+    return f"step {step}" if step else "reset"
+
+
 def where_in(environment: Any, step: int, part: Part = "observation") -> str:
-    """Return words for a step of an environment, with the place of its code; 0 is the reset."""
-    return f"{f'step {step}' if step else 'reset'} ({sources_in(environment, step, part)})"
+    """Return words for a step of an environment, with the place of its code."""
+    return f"{step_in_words(step)} ({sources_in(environment, step, part)})"
 
 
 def sources_in(environment: Any, step: int, part: Part = "observation") -> str:

@@ -28,7 +28,7 @@ from reinforce.workers.environment_faults import (
     checked_reset,
     checked_step,
 )
-from reinforce.workers.environment_source import sources_in, where_in
+from reinforce.workers.environment_source import sources_in, step_in_words, where_in
 from reinforce.workers.number_ranges import NumberRanges
 from reinforce.workers.observations import ObservationRows, lane_masks, observation_rows
 from reinforce.workers.seeds import uniforms_shape
@@ -181,8 +181,7 @@ def _call(environment: gymnasium.Env[Any, Any], step: int, function: Callable[[]
     except (Exception, SystemExit) as error:  # whatever a user's environment raises
         if not is_the_users(traceback.extract_tb(error.__traceback__)[-1].filename):
             _require_form_within(environment, step)
-        where = f"step {step}" if step else "reset"
-        raise EnvironmentFaultError(f"{where} raises {described(error)}") from error
+        raise EnvironmentFaultError(f"{step_in_words(step)} raises {described(error)}") from error
 
 
 def _require_form_within(environment: gymnasium.Env[Any, Any], step: int) -> None:

@@ -1,6 +1,6 @@
 """Runs from run directories or MLflow, grouped by configuration."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -186,6 +186,12 @@ def group_runs(runs: Sequence[RunHistory]) -> list[Group]:
     return [group_of(*each) for each in zip(labels, members.values(), strict=True)]
 
 
+def not_counted_in_words(copies: Iterable[str]) -> str:
+    """Return a sentence about runs that repeat a seed; "" if there are none."""
+    names = ", ".join(copies)
+    return f"not counted, since another run has the same seed: {names}" if names else ""
+
+
 def _labels(configurations: Sequence[Mapping[str, str]]) -> list[str]:
     """Return what tells each configuration from the others: of its environment, if they differ.
 
@@ -200,7 +206,7 @@ def _labels(configurations: Sequence[Mapping[str, str]]) -> list[str]:
         named, num_others = _telling_apart(by_environment[environment])
         words = [f"{name} {each[name]}" for name in named]
         if num_others:
-            words.append(f"{counted(num_others, 'other setting')}")
+            words.append(counted(num_others, "other setting"))
         if len(by_environment) > 1 or not words:
             words.insert(0, environment)
         labels.append(", ".join(words))

@@ -17,6 +17,7 @@ from reinforce.cluster.analysis.comparison import (
     XAxis,
     group_runs,
     history_of,
+    not_counted_in_words,
 )
 from reinforce.cluster.analysis.comparison_plot import (
     PictureOptions,
@@ -168,6 +169,5 @@ def _print(console: PlainConsole, rows: Sequence[dict[str, Any]], name: str) -> 
         counts = (str(len(row["runs"])), str(len(row["scores"])))
         table.add_row(console.cell(row["configuration"]), *counts, value, interval)
     console.print_table(table)
-    copies = ", ".join(copy for row in rows for copy in row["copies"])
-    if copies:
-        console.warn(f"not counted, since another run has the same seed: {copies}")
+    if remark := not_counted_in_words(copy for row in rows for copy in row["copies"]):
+        console.warn(remark)

@@ -34,20 +34,22 @@ class RecentReturns:
     def __init__(self) -> None:
         self.newest: JournalEntry | None = None
         self.evaluation: float | None = None
-        self._batches: deque[list[float]] = deque(maxlen=RECENT_UPDATES)
+        self._batches: deque[tuple[float, int]] = deque(maxlen=RECENT_UPDATES)
+        """Sum and number of the returns of each, for a batch may be very large."""
 
     def note(self, entry: JournalEntry) -> None:
         """Include an update or an evaluation."""
         self.evaluation = entry.metrics.get(_EVALUATED, self.evaluation)
         if entry.batch:
             self.newest = entry
-            self._batches.append(entry.batch.episode_returns)
+            returns = entry.batch.episode_returns
+            self._batches.append((sum(returns), len(returns)))
 
     @property
     def mean(self) -> float | None:
         """Mean return of these episodes; None before the first update."""
-        returns = [value for batch in self._batches for value in batch]
-        return sum(returns) / len(returns) if returns else None
+        num_episodes = sum(num for _, num in self._batches)
+        return sum(total for total, _ in self._batches) / num_episodes if num_episodes else None
 
 
 def recent_returns(journal: Path) -> RecentReturns:

@@ -74,7 +74,7 @@ class Card(BaseModel):
     def in_one_line(self) -> str:
         """Return environment, score and licence."""
         score = f"mean return {self._score}" if self.evaluation else self._score
-        steps = f"{counted(self.environment_steps, 'step')}"
+        steps = counted(self.environment_steps, "step")
         return f"{self.environment}, {score}, {steps}, {self.licence or 'no licence'}"
 
     @property

@@ -1,6 +1,5 @@
 """What was lost on the way and is made again, in words that need no knowledge of Ray."""
 
-import re
 from collections import Counter
 from enum import Enum
 
@@ -14,7 +13,7 @@ from ray.exceptions import (
 )
 
 from reinforce.cluster.errors import without_colours
-from reinforce.cluster.tracebacks import last_own_call
+from reinforce.cluster.tracebacks import last_own_call, without_our_path
 from reinforce.workers.tickets import Ticket
 
 _PAUSE_S = 5.0
@@ -98,8 +97,7 @@ def cause_of(error: RayError, *, has_node: bool = True) -> str:
         return "Ray ended it because its node ran out of memory"
     if fails_to_start(error):
         last_line = without_colours(str(error)).strip().splitlines()[-1]
-        reason = re.sub(r"^reinforce\.[\w.]+: ", "", last_line)
-        return f"it did not start: {reason}"[:_MAX_CAUSE_LENGTH]
+        return f"it did not start: {without_our_path(last_line)}"[:_MAX_CAUSE_LENGTH]
     return "its process was killed, or crashed, or memory ran out"
 
 
