@@ -152,6 +152,12 @@ def measure(num_workers: int, num_tickets: int, episode_steps: int, seconds: flo
     )
 
 
+def let_workers_import_this() -> None:
+    """Put this folder, whose environment sleeps, on the search path of processes that start."""
+    here = str(Path(__file__).parent)
+    os.environ["PYTHONPATH"] = os.pathsep.join([here, os.environ.get("PYTHONPATH", "")])
+
+
 def cluster_cpu_s() -> float:
     """Return the processor time of this process and of all that it or they have started."""
     driver = psutil.Process()
@@ -189,8 +195,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0, help="of sampling, per row")
     parser.add_argument("--output", type=Path, default=results.FOLDER)
     arguments = parser.parse_args()
-    here = str(Path(__file__).parent)
-    os.environ["PYTHONPATH"] = os.pathsep.join([here, os.environ.get("PYTHONPATH", "")])
+    let_workers_import_this()
     rows = []
     for episode_steps in arguments.episode_steps:
         for num_workers in arguments.workers:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import results
-from scaling import Measured, measure
+from scaling import Measured, let_workers_import_this, measure
 
 from reinforce.cluster.backends.ray.scheduler import Play, Scheduler, Start
 from reinforce.configs.execution import WorkersConfig
@@ -236,8 +236,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if len({*arguments.episode_steps}) < 2:
         parser.error("costs per step need two different --episode-steps")
-    here = str(Path(__file__).parent)
-    os.environ["PYTHONPATH"] = os.pathsep.join([here, os.environ.get("PYTHONPATH", "")])
+    let_workers_import_this()
 
     def of(num_workers: int, episode_steps: int) -> Measured:
         return measure(num_workers, arguments.tickets, episode_steps, arguments.seconds)
@@ -256,10 +255,8 @@ def main() -> None:
         for num_workers in (100, 1_000, 10_000)
         for ticket in TICKETS
     ]
-    command, cost_row = (
-        results.this_command(),
-        {f"{name}_us": round(1e6 * seconds, 3) for name, seconds in vars(costs).items()},
-    )
+    command = results.this_command()
+    cost_row = {f"{name}_us": round(1e6 * seconds, 3) for name, seconds in vars(costs).items()}
     for name, table in (("costs", [cost_row]), ("here", rows), ("further", further)):
         results.write(f"scaling_model_{name}", table, command, folder=arguments.output)
 

@@ -11,7 +11,6 @@ same run inline.
 import argparse
 import json
 import os
-import secrets
 import signal
 import subprocess
 import sys
@@ -23,7 +22,7 @@ ROOT = Path(__file__).parent.parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "fakes"), str(ROOT / "benchmarks")]
 os.environ["PYTHONPATH"] = os.pathsep.join(sys.path[:3])
 
-from ray_nodes import ray_nodes  # noqa: E402
+from ray_nodes import ray_nodes, use_new_token  # noqa: E402
 
 DEADLINE_S = 900
 NUM_KILLED = 2
@@ -54,9 +53,7 @@ def main():
     num_nodes = parser.parse_args().nodes
     folder = Path(tempfile.mkdtemp(prefix="rnodes-"))
     print(f"files in {folder}", flush=True)
-    os.environ["RAY_AUTH_TOKEN_PATH"] = str(folder / "token")
-    (folder / "token").write_text(secrets.token_hex(32))
-    os.environ["RAY_AUTH_MODE"] = "token"
+    use_new_token(folder)
     inline = [*TRAIN, "--run.name", "here", "--cluster.backend", "inline"]
     subprocess.run(inline, cwd=folder, check=True, stdout=subprocess.DEVNULL)
     began_s = time.monotonic()

@@ -11,7 +11,6 @@ undisturbed. It exits with 1 if a trial is lost, doubled or other than there.
 
 import argparse
 import os
-import secrets
 import signal
 import subprocess
 import sys
@@ -25,7 +24,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(sys.path[:2])
 
 import yaml  # noqa: E402
 from processes import processes_in  # noqa: E402
-from ray_nodes import ray_nodes  # noqa: E402
+from ray_nodes import ray_nodes, use_new_token  # noqa: E402
 from small_sweeps import rows_of  # noqa: E402
 
 from reinforce.cluster.files import read_json  # noqa: E402
@@ -115,9 +114,7 @@ def main():
     num_trials = parser.parse_args().trials
     folder = Path(tempfile.mkdtemp(prefix="reinforce-chaos-sweep-"))
     print(f"files in {folder}", flush=True)
-    os.environ["RAY_AUTH_TOKEN_PATH"] = str(folder / "token")
-    (folder / "token").write_text(secrets.token_hex(32))
-    os.environ["RAY_AUTH_MODE"] = "token"
+    use_new_token(folder)
     alone, chaos = folder / "alone", folder / "chaos"
     with ray_nodes(folder, workers=3) as nodes:
         write(chaos, num_trials, backend="ray", address=nodes.address)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -82,6 +83,13 @@ class RayNodes:
             process.terminate()
         for process in self.processes:
             process.wait(60)
+
+
+def use_new_token(folder: Path) -> None:
+    """Have this process, and all that it starts, show Ray a token that nobody had before."""
+    file = folder / "token"
+    file.write_text(secrets.token_hex(32))
+    os.environ |= {"RAY_AUTH_TOKEN_PATH": str(file), "RAY_AUTH_MODE": "token"}
 
 
 @contextmanager
