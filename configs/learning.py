@@ -22,6 +22,10 @@ Coefficient = Annotated[float, Field(ge=0, le=1e6)]
 Scheduled = float | tuple[float, float]
 """A constant, or (start, end) of a linear schedule."""
 
+GRADIENT_GROUPS = 8
+"""Groups of a batch's episodes: their gradients are added in order, whoever computed them, and
+compared for the signal-to-noise ratio."""
+
 
 class PolicyConfig(Section):
     """The network that maps observations to a distribution over actions."""
@@ -199,6 +203,14 @@ class LearnerConfig(Section):
         ge=1,
         description="Steps per forward and backward pass, >= 1. Bounds memory and keeps data "
         "in cache; the gradient is the same up to rounding.",
+    )
+    num_learners: Annotated[int, Role.SPEED] = Field(
+        1,
+        ge=1,
+        le=GRADIENT_GROUPS,
+        description="Processes on Ray that share the gradient of a batch, 1 to 8; best 1, 2, 4 or "
+        "8. It changes only the speed, and pays for large networks and batches. With cuda each "
+        "takes a GPU. Inline there is one.",
     )
     device: Device = Field(
         "cpu",

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from reinforce.configs.errors import ConfigError
@@ -46,11 +47,15 @@ def require_device(name: Device) -> None:
 def prepare_device(name: Device) -> None:
     """Make a device give the same bits for the same batch every time, in this process.
 
+    An operation of Torch or BLAS uses one thread from now on: sums need a fixed order.
+
     Source: docs.pytorch.org/docs/stable/notes/randomness.html, and cuda.html for TF32.
 
     Raises:
         NoGPUError: As ``require_device``.
     """
+    torch.set_num_threads(1)
+    threadpool_limits(1)
     require_device(name)
     if name == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA is first used

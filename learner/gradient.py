@@ -1,16 +1,18 @@
-"""Forward and backward passes of the policy over a batch, in micro-batches and threads.
+"""Forward and backward passes of the policy over a batch, in micro-batches, threads and processes.
 
 Summation order depends only on the batch: the gradient of a group of episodes is the sum of
 its micro-batches, that of the batch the sum of its groups, each in order. The number of threads
-changes only the speed (docs/decisions/0075-the-learner-in-threads.md).
+and of processes changes only the speed (docs/decisions/0075-the-learner-in-threads.md and
+0125-several-learners.md).
 """
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Self, TypeAlias
 
 import numpy as np
 import torch
@@ -18,18 +20,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from reinforce.configs.learning import LearnerConfig
-from reinforce.learner.device import differentiated_body
+from reinforce.learner.device import differentiated_body, prepare_device
 from reinforce.learner.loss import MAX_KL_STATES, signal_and_noise, surrogate_loss
+from reinforce.learner.micro_batches import MicroBatch, episode_groups, micro_batches, some_states
 from reinforce.learner.networks.network import PolicyNetwork
 from reinforce.learner.networks.torch_distributions import (
     TorchDistribution,
     make_torch_distribution,
 )
 from reinforce.learner.policies.architecture import PolicyArchitecture
-from reinforce.learner.policies.trajectories import Trajectories
-
-_NUM_GROUPS = 8
-"""Parts of a batch whose gradients are compared for the signal-to-noise ratio."""
+from reinforce.learner.policies.trajectories import Trajectories, concatenate, consecutive
 
 _MAX_THREADS = 4
 """Most threads: each holds a micro-batch's intermediate results for the backward pass."""
@@ -41,26 +41,11 @@ _MIN_MICRO_BATCHES = 2
 _OWN_KINDS = ("mlp", "cnn", "gru")
 """Networks without state between calls, which threads can share."""
 
-
-@dataclass(frozen=True)
-class MicroBatch:
-    """Rows for one forward and backward pass.
-
-    Attributes:
-        rows: Which rows of the batch.
-        episode_lengths: If the rows are whole episodes, their steps; None if they may be cut
-            anywhere.
-    """
-
-    rows: slice | NDArray[np.int64]
-    episode_lengths: NDArray[np.int64] | None
-
-
 _Gradient: TypeAlias = Sequence[Tensor | None]
 """One tensor per parameter, None without a gradient."""
 
 
-class _GroupGradient(NamedTuple):
+class GroupGradient(NamedTuple):
     """The contribution of a group of episodes to the batch's gradient.
 
     Attributes:
@@ -75,52 +60,47 @@ class _GroupGradient(NamedTuple):
     policy_loss: _Gradient
     measured: Tensor
 
+    def moved(self, move: Callable[[Any], Any]) -> "GroupGradient":
+        """Return it with each tensor replaced by what ``move`` makes of it."""
+        loss = [None if part is None else move(part) for part in self.loss]
+        is_the_same = self.policy_loss is self.loss
+        policy = [None if part is None else move(part) for part in self.policy_loss]
+        return GroupGradient(loss, loss if is_the_same else policy, move(self.measured))
 
-def episode_groups(num_episodes: int) -> list[tuple[int, int]]:
-    """Return (first, end) of consecutive parts of a batch's episodes, equal in size up to one."""
-    borders = np.linspace(0, num_episodes, min(_NUM_GROUPS, num_episodes) + 1).astype(int)
-    return [(int(first), int(end)) for first, end in pairwise(borders)]
 
+@dataclass(frozen=True, eq=False)
+class GradientTask:
+    """What the gradients of some groups of episodes depend on, besides the weights.
 
-def micro_batches(
-    episode_lengths: NDArray[np.int64],
-    episodes: tuple[int, int],
-    max_steps: int,
-    *,
-    whole_episodes: bool,
-) -> Iterator[MicroBatch]:
-    """Yield the rows of some consecutive episodes, at most ``max_steps`` at a time.
-
-    Args:
-        episode_lengths: [E] of the batch.
-        episodes: (first, end) of the episodes.
-        max_steps: Limit of one micro-batch, >= 1; a whole episode may be longer.
-        whole_episodes: Cut only between episodes, as a recurrent policy requires.
+    Attributes:
+        batch: Consecutive episodes of a batch.
+        advantages: [B] float32, constants.
+        entropy_coefficient: >= 0, as in ``surrogate_loss``.
+        num_episodes: Episodes of the whole batch.
+        groups: (first, end) of the episodes of each group, counted within ``batch``.
     """
-    first, last = episodes
-    ends = np.cumsum(episode_lengths)
-    start, end = int(ends[first] - episode_lengths[first]), int(ends[last - 1])
-    if not whole_episodes:
-        for row in range(start, end, max_steps):
-            yield MicroBatch(slice(row, min(row + max_steps, end)), None)
-        return
-    while first < last:
-        fitting = int(np.searchsorted(ends[:last], start + max_steps, side="right"))
-        border = max(fitting, first + 1)
-        yield MicroBatch(slice(start, int(ends[border - 1])), episode_lengths[first:border])
-        first, start = border, int(ends[border - 1])
 
+    batch: Trajectories
+    advantages: NDArray[np.float32]
+    entropy_coefficient: float
+    num_episodes: int
+    groups: Sequence[tuple[int, int]]
 
-def some_states(
-    episode_lengths: NDArray[np.int64], num_steps: int, *, whole_episodes: bool
-) -> MicroBatch:
-    """Return about ``num_steps`` rows, evenly spread over a batch, as rows or whole episodes."""
-    every = 1 + int(episode_lengths.sum()) // num_steps
-    if not whole_episodes:
-        return MicroBatch(slice(None, None, every), None)
-    is_chosen = np.arange(len(episode_lengths)) % every == 0
-    rows = np.flatnonzero(np.repeat(is_chosen, episode_lengths))
-    return MicroBatch(rows, episode_lengths[is_chosen])
+    def shares(self, number: int) -> list[Self]:
+        """Cut it into at most ``number`` tasks of consecutive groups, equal up to one group."""
+        borders = np.linspace(0, len(self.groups), min(number, len(self.groups)) + 1).astype(int)
+        return [self._share(self.groups[first:end]) for first, end in pairwise(borders)]
+
+    def _share(self, groups: Sequence[tuple[int, int]]) -> Self:
+        first, end = groups[0][0], groups[-1][1]
+        row = int(self.batch.episode_lengths[:first].sum())
+        batch = consecutive(self.batch, first, end)
+        return replace(
+            self,
+            batch=batch,
+            advantages=self.advantages[row : row + batch.num_steps],
+            groups=[(start - first, stop - first) for start, stop in groups],
+        )
 
 
 class PolicyPasses:
@@ -132,10 +112,11 @@ class PolicyPasses:
         architecture: PolicyArchitecture,
         network: PolicyNetwork,
         num_threads: int | None = None,
+        share: "Share | None" = None,
     ) -> None:
-        """Prepare the passes; only tests set ``num_threads``."""
+        """Prepare the passes; only tests set ``num_threads``, other processes help to ``share``."""
         self._device, self._max_steps = config.device, config.micro_batch_steps
-        self._has_kl_limit = config.max_kl is not None
+        self._has_kl_limit, self._share = config.max_kl is not None, share
         self._action = architecture.action
         self._network = network
         self._parameters = [p for p in network.parameters() if p.requires_grad]
@@ -205,13 +186,12 @@ class PolicyPasses:
             advantages: [B] constants.
             entropy_coefficient: >= 0, as in ``surrogate_loss``.
         """
-        weights = advantages.astype(np.float32)
-
-        def of(episodes: tuple[int, int]) -> _GroupGradient:
-            return self._group_gradient(batch, weights, entropy_coefficient, episodes)
-
         groups = episode_groups(batch.num_episodes)
-        gradients, policy_gradients, sums = zip(*self._map(batch)(of, groups), strict=True)
+        task = GradientTask(
+            batch, advantages.astype(np.float32), entropy_coefficient, batch.num_episodes, groups
+        )
+        found = self._share(task, self) if self._share else self.gradients(task)
+        gradients, policy_gradients, sums = zip(*found, strict=True)
         for parameter, parts in zip(self._parameters, zip(*gradients, strict=True), strict=True):
             parameter.grad = _sum(parts)
         sizes = [end - first for first, end in groups]
@@ -232,19 +212,27 @@ class PolicyPasses:
             "gradient_snr": max(0.0, signal) / noise if noise > 0 else float("nan"),
         }
 
+    def gradients(self, task: GradientTask) -> list[GroupGradient]:
+        """Return the contribution of each group, computed in this process."""
+        of = partial(self._group_gradient, task)
+        return list(self._map(task.batch)(of, task.groups))
+
+    def received(self, groups: Iterable[GroupGradient]) -> list[GroupGradient]:
+        """Return what a ``Differentiator`` returned as tensors on the device."""
+        return [group.moved(partial(torch.tensor, device=self._device)) for group in groups]
+
+    def flat_weights(self) -> NDArray[np.float32]:
+        """Return a copy of the network's weights, as ``PolicyNetwork.flat_weights``."""
+        return self._network.flat_weights()
+
     def _map(self, batch: Trajectories) -> Callable[..., Iterator[Any]]:
         """Return a map function: in threads, unless the batch is too small for them."""
         is_worth_it = batch.num_steps > _MIN_MICRO_BATCHES * self._max_steps
         return self._pool.map if is_worth_it and self._num_threads > 1 else map
 
-    def _group_gradient(
-        self,
-        batch: Trajectories,
-        weights: NDArray[np.float32],
-        entropy_coefficient: float,
-        episodes: tuple[int, int],
-    ) -> _GroupGradient:
+    def _group_gradient(self, task: GradientTask, episodes: tuple[int, int]) -> GroupGradient:
         """Return the contribution of some episodes to the gradient."""
+        batch, entropy_coefficient = task.batch, task.entropy_coefficient
         sums: _Gradient = [None] * len(self._parameters)
         policy_sums = sums
         # On the device and read at the very end: to ask a GPU for a number is to wait for it.
@@ -253,8 +241,8 @@ class PolicyPasses:
             surrogate = surrogate_loss(
                 self.distribution(batch, part, self._differentiated_body),
                 self._tensor(batch.actions[part.rows]),
-                self._tensor(weights[part.rows]),
-                batch.num_episodes,
+                self._tensor(task.advantages[part.rows]),
+                task.num_episodes,
                 entropy_coefficient,
             )
             if entropy_coefficient > 0:
@@ -266,7 +254,7 @@ class PolicyPasses:
             behavior = self._tensor(batch.behavior_log_probs[part.rows])
             drift = torch.fmax(drift, (surrogate.log_probs - behavior).abs().max())
         measured = torch.stack([loss, entropy, drift])
-        return _GroupGradient(sums, policy_sums if entropy_coefficient > 0 else sums, measured)
+        return GroupGradient(sums, policy_sums if entropy_coefficient > 0 else sums, measured)
 
     def _added(self, sums: _Gradient, loss: Tensor, *, keep_graph: bool = False) -> _Gradient:
         """Return the sums with the gradient of a loss added."""
@@ -304,3 +292,23 @@ def _sum(gradients: Iterable[Tensor | None]) -> Tensor | None:
         if gradient is not None:
             total = gradient if total is None else total + gradient
     return total
+
+
+Share: TypeAlias = Callable[[GradientTask, PolicyPasses], list[GroupGradient]]
+"""Returns what ``PolicyPasses.gradients`` does, with the help of other processes."""
+
+
+class Differentiator:
+    """The policy's network in a process that helps the learner with its gradients."""
+
+    def __init__(self, config: LearnerConfig, architecture: PolicyArchitecture) -> None:
+        prepare_device(config.device)
+        network = PolicyNetwork(architecture, torch.Generator(), config.device)
+        self._network, self._passes = network, PolicyPasses(config, architecture, network)
+
+    def gradients(self, task: GradientTask, weights: NDArray[np.float32]) -> list[GroupGradient]:
+        """Return the contribution of each group, on the CPU, for a policy with these weights."""
+        self._network.load_flat_weights(weights)
+        # Copied: Torch takes no arrays that cannot be written to, as those in shared memory are.
+        own = replace(task, batch=concatenate([task.batch]), advantages=task.advantages.copy())
+        return [group.moved(lambda x: x.cpu().numpy()) for group in self._passes.gradients(own)]

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from reinforce.configs.errors import ConfigError
 from reinforce.configs.learning import LearnerConfig
 from reinforce.learner.device import prepare_device
-from reinforce.learner.gradient import PolicyPasses, micro_batches
+from reinforce.learner.gradient import PolicyPasses
+from reinforce.learner.micro_batches import micro_batches
 from reinforce.learner.networks.network import PolicyNetwork
 from reinforce.learner.optimizer import Optimizer, clip_gradient, scheduled_value
 from reinforce.learner.policies.architecture import PolicyArchitecture
@@ -62,8 +62,6 @@ class Imitation:
         Raises:
             ConfigError: The policy has a memory, but the data does not say where episodes begin.
         """
-        torch.set_num_threads(1)
-        threadpool_limits(1)
         prepare_device(config.device)
         generator = torch.Generator().manual_seed(seed_of(seed, Stream.POLICY_WEIGHTS))
         self._config, self._architecture, self._seed = config, architecture, seed

@@ -7,13 +7,12 @@ from functools import partial
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from reinforce.configs.learning import LearnerConfig, Scheduled
 from reinforce.learner.advantages.estimator import Estimate, Estimator
 from reinforce.learner.advantages.returns import with_entropy
 from reinforce.learner.device import MAX_DRIFT, prepare_device
-from reinforce.learner.gradient import PolicyPasses
+from reinforce.learner.gradient import PolicyPasses, Share
 from reinforce.learner.loss import kl_divergence
 from reinforce.learner.networks.network import PolicyNetwork
 from reinforce.learner.optimizer import Optimizer, clip_gradient, scheduled_value
@@ -31,24 +30,28 @@ class PolicyMismatchError(FloatingPointError):
 
 
 class Learner:
-    """The owner of the policy. Runs in one process and touches no files.
+    """The owner of the policy. Touches no files.
 
     Each operation of Torch or BLAS uses one thread: small ones gain nothing from more, and
     bit-identical weights need sums in a fixed order. Several run in parallel where their order does
-    not matter (``PolicyPasses``). On a GPU it holds the networks, the optimizers' state and one
-    micro-batch at a time.
+    not matter (``PolicyPasses``), in other processes too, if it is given a ``share``. On a GPU it
+    holds the networks, the optimizers' state and one micro-batch at a time.
     """
 
-    def __init__(self, config: LearnerConfig, architecture: PolicyArchitecture, seed: int) -> None:
-        torch.set_num_threads(1)
-        threadpool_limits(1)
+    def __init__(
+        self,
+        config: LearnerConfig,
+        architecture: PolicyArchitecture,
+        seed: int,
+        share: Share | None = None,
+    ) -> None:
         self._config = config
         self._architecture = architecture
         prepare_device(config.device)
         generator = torch.Generator().manual_seed(seed_of(seed, Stream.POLICY_WEIGHTS))
         self._network = PolicyNetwork(architecture, generator, config.device)
         self._parameters = list(self._network.parameters())
-        self._passes = PolicyPasses(config, architecture, self._network)
+        self._passes = PolicyPasses(config, architecture, self._network, share=share)
         self._statistics = (
             ObservationStatistics(architecture.observation.is_continuous)
             if architecture.normalize_observations

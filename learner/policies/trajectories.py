@@ -121,6 +121,18 @@ def concatenate(parts: Sequence[Trajectories]) -> Trajectories:
     return Trajectories(policy_version=versions.pop(), **arrays)
 
 
+def consecutive(batch: Trajectories, first: int, end: int) -> Trajectories:
+    """Return the episodes from ``first`` up to ``end``, at least one, as views of a batch."""
+    lengths = batch.episode_lengths
+    row = int(lengths[:first].sum())
+    rows = slice(row, row + int(lengths[first:end].sum()))
+    arrays = {
+        name: getattr(batch, name)[slice(first, end) if name in _PER_EPISODE else rows]
+        for name in batch.array_names
+    }
+    return Trajectories(policy_version=batch.policy_version, **arrays)
+
+
 def select(batch: Trajectories, episodes: NDArray[np.int64]) -> Trajectories:
     """Return some episodes of a batch, at least one, by their numbers and in this order."""
     lengths = batch.episode_lengths[episodes]

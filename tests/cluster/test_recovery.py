@@ -99,6 +99,35 @@ def test_workers_and_learner_may_be_killed_and_a_run_may_be_resumed_twice(make_c
     assert batches[0] == batches[1] == batches[2]
 
 
+def test_learners_that_share_a_gradient_may_be_killed_and_end_with_the_first(make_config):
+    """A batch of 64 episodes of CartPole is shared in eight groups, whoever is there."""
+    sections = SECTIONS | {
+        "learner": SECTIONS["learner"] | {"episodes_per_update": 64},
+        "workers": SECTIONS["workers"] | {"episodes_per_ticket": 8},
+    }
+    inline = sections | {"cluster": {"backend": "inline"}, "run": {"name": "inline"}}
+    undisturbed, expected, _ = train(make_config(**inline))
+    shared = sections["learner"] | {"num_learners": 3}
+    sections |= {"learner": shared, "run": {"name": "shared"}}
+    killer = Killer({4: "GradientActor", 6: "LearnerActor", 8: "GradientActor"})
+
+    def kill_if_all_are_there(record):
+        if record.batch and record.updates in killer.plan:
+            wait_for(lambda: len(pids_of("GradientActor")) == 2)
+        killer(record)
+
+    shown = RecordingDisplay(kill_if_all_are_there)
+
+    outcome, records, _ = train(make_config(**sections), shown)
+
+    assert killer.kills == ["GradientActor", "LearnerActor", "GradientActor"]
+    assert outcome.weights_sha256 == undisturbed.weights_sha256
+    assert [r.batch.sha256 for r in records if r.batch] == [
+        r.batch.sha256 for r in expected if r.batch
+    ]
+    wait_for(lambda: gc.collect() >= 0 and not pids_of("GradientActor"))
+
+
 def test_a_worker_is_replaced_within_seconds_while_the_others_go_on(make_config, interrupts):
     # The replacement is ready once its environment is made: several updates of the other later.
     kwargs = {"step_s": 0.001, "make_s": 2.0}

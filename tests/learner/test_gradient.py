@@ -1,6 +1,7 @@
 """Passes over a batch in several threads: the same bits, and only for networks that can share."""
 
 import os
+import pickle
 import threading
 from dataclasses import replace
 
@@ -12,15 +13,15 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from torch import nn
 
 from reinforce.configs.learning import LearnerConfig
-from reinforce.learner.gradient import PolicyPasses
+from reinforce.learner.gradient import Differentiator, PolicyPasses
 from reinforce.learner.learner import Learner
 from reinforce.learner.networks.network import PolicyNetwork
 
 
-def passes_of(architecture, num_threads=None, **config):
+def passes_of(architecture, num_threads=None, share=None, **config):
     network = PolicyNetwork(architecture, torch.Generator().manual_seed(0))
     settings = LearnerConfig(**{"micro_batch_steps": 16, **config})
-    return PolicyPasses(settings, architecture, network, num_threads), network
+    return PolicyPasses(settings, architecture, network, num_threads, share), network
 
 
 def a_batch(architecture):
@@ -48,6 +49,48 @@ def test_the_number_of_threads_changes_no_bit(kind, precision):
         assert others[0] == metrics
         assert all(map(np.array_equal, others[1], gradients))
         assert np.array_equal(others[2], log_probs)
+
+
+def sent(thing):
+    """Send something to another process, where arrays cannot be written to and start anywhere."""
+    buffers = []
+    message = pickle.dumps(thing, protocol=5, buffer_callback=buffers.append)
+    moved = [b"." * (4 * index) + buffer.raw().tobytes() for index, buffer in enumerate(buffers)]
+    views = [memoryview(place)[4 * index :] for index, place in enumerate(moved)]
+    return pickle.loads(message, buffers=views)
+
+
+@pytest.mark.parametrize("entropy_coefficient", [0.0, 0.01])
+@pytest.mark.parametrize("kind", POLICIES)
+def test_the_number_of_learners_changes_no_bit(kind, entropy_coefficient):
+    architecture = POLICIES[kind]
+    batch = a_batch(architecture)
+    advantages = np.random.default_rng(1).normal(size=batch.num_steps)
+    num_shares = []
+
+    def found(num_learners):
+        def share(task, passes):
+            own, *others = task.shares(num_learners)
+            num_shares.append(1 + len(others))
+            groups = passes.gradients(own)
+            for other in others:
+                settings = LearnerConfig(micro_batch_steps=16)
+                helper = Differentiator(settings, architecture)
+                groups += passes.received(
+                    sent(helper.gradients(sent(other), sent(passes.flat_weights())))
+                )
+            return groups
+
+        passes, network = passes_of(architecture, 1, share if num_learners else None)
+        metrics = passes.differentiate(batch, advantages, entropy_coefficient)
+        return metrics, [parameter.grad.numpy() for parameter in network.parameters()]
+
+    metrics, gradients = found(0)
+    for num_learners in (1, 2, 3, 4, 8, 20):
+        others = found(num_learners)
+        assert others[0] == metrics
+        assert all(map(np.array_equal, others[1], gradients))
+    assert num_shares == [1, 2, 3, 4, 8, 8]
 
 
 def test_an_operation_in_a_thread_of_the_pool_is_one_thread():

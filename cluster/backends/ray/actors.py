@@ -7,7 +7,8 @@ the learner lives and nowhere else.
 import os
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import ray
 
@@ -23,6 +24,9 @@ from reinforce.workers.environment import EnvironmentSpec
 from reinforce.workers.placement import ALONE, Placement
 from reinforce.workers.rollout_worker import RolloutWorker, architecture_of
 from reinforce.workers.tickets import Purpose
+
+if TYPE_CHECKING:
+    from reinforce.learner.gradient import GradientTask, GroupGradient
 
 _WORKER_NICENESS = 4
 """Workers yield to the learner and the driver on a busy machine: everyone waits for those two."""
@@ -113,7 +117,24 @@ class LearnerActor:
         program.adopt(_fetched)  # the user's policies may be there
         from reinforce.learner.learner import Learner
 
-        self._learner = Learner(config.learner, architecture_of(config, spec), config.run.seed)
+        self._others = None
+        if config.learner.num_learners > 1:
+            from reinforce.cluster.backends.ray.other_learners import OtherLearners
+
+            # Owned by this process, so that they end with it.
+            actor = ray.remote(GradientActor).options(
+                num_cpus=0,
+                num_gpus=int(config.learner.device == "cuda"),
+                max_restarts=0,
+                max_task_retries=0,
+                scheduling_strategy="SPREAD",
+            )
+            self._others = OtherLearners(
+                lambda: actor.remote(config, spec, program, debugger),
+                config.learner.num_learners - 1,
+            )
+        architecture = architecture_of(config, spec)
+        self._learner = Learner(config.learner, architecture, config.run.seed, self._others)
         if state:
             self._learner.load_state(state)
 
@@ -141,8 +162,27 @@ class LearnerActor:
             raise WrongVersionError(f"it has version {self._learner.version} and not {version}")
         batch = ray.get(list(trajectories), timeout=_FETCH_TIMEOUT_S)
         report, weights = self._learner.update(batch)
+        if self._others:
+            report = replace(report, news=self._others.news())
         return report, weights, None if report.is_fit_due else self._learner.state()
 
     def state(self) -> LearnerState:
         """Return what a checkpoint has to hold, once everything is fitted."""
         return self._learner.state()
+
+
+class GradientActor:
+    """One of the other learners in a process of its own (``other_learners``)."""
+
+    def __init__(
+        self, config: Config, spec: EnvironmentSpec, program: UserProgram, debugger: str = ""
+    ) -> None:
+        refuse_breakpoints(debugger)
+        program.adopt(_fetched)
+        from reinforce.learner.gradient import Differentiator
+
+        self._differentiator = Differentiator(config.learner, architecture_of(config, spec))
+
+    def gradients(self, task: "GradientTask | None", weights: Any) -> "list[GroupGradient]":
+        """Return the contribution of each group of the task; of no task, nothing."""
+        return self._differentiator.gradients(task, weights) if task else []

@@ -14,7 +14,7 @@ from reinforce.cluster.backends.ray.capacity import WorkerTarget, require_room
 from reinforce.cluster.backends.ray.learner import RayLearner
 from reinforce.cluster.backends.ray.object_store import batches_bytes
 from reinforce.cluster.backends.ray.pool import RayPool
-from reinforce.cluster.backends.ray.session import num_learner_gpus, ray_session
+from reinforce.cluster.backends.ray.session import ray_session
 from reinforce.cluster.backends.ray.worker_output import shown_output
 from reinforce.configs.config import Config
 from reinforce.configs.given_objects import UserProgram
@@ -96,7 +96,7 @@ def _learner_actor(config: Config) -> "ActorClass[LearnerActor]":
     driver's node as long as there is one, for that node must live anyway; with a GPU wherever one
     is free. Actors are replaced here, never restarted by Ray: an update must not be applied twice.
     """
-    num_gpus = num_learner_gpus(config)
+    num_gpus = int(config.learner.device == "cuda")
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
     return ray.remote(concurrency_groups=SIGNS_OF_LIFE)(LearnerActor).options(
         num_cpus=0,

@@ -162,6 +162,8 @@ class RayLearner:
             else:
                 self._starts = [_Start(state)]
             self._version, self._restarts_in_a_row = result.version, 0
+            for sentence in result.news:
+                self._driver.tell(sentence)
             return result, weights
 
     def snapshot(

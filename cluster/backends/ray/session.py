@@ -110,8 +110,8 @@ def _own_token() -> Iterator[None]:
 
 
 def num_learner_gpus(config: Config) -> int:
-    """Return how many GPUs the learner takes, by Ray's count; a local Ray has as many, no more."""
-    return int(config.learner.device == "cuda")
+    """Return how many GPUs the learners take, by Ray's count; a local Ray has as many, no more."""
+    return config.learner.num_learners if config.learner.device == "cuda" else 0
 
 
 def logging_config() -> ray.LoggingConfig:

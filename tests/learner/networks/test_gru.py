@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reinforce.learner.gradient import episode_groups, micro_batches, some_states
+from reinforce.learner.micro_batches import episode_groups, micro_batches, some_states
 from reinforce.learner.networks.gru import packing
 from reinforce.learner.networks.network import PolicyNetwork
 from reinforce.learner.policies.architecture import PolicyArchitecture
