@@ -19,6 +19,7 @@ _CHECKS: tuple[tuple[Callable[..., Iterator[str]], tuple[str, ...]], ...] = (
     (cross_checks.of_the_baseline, ("learner",)),
     (cross_checks.of_the_limit_of_time, ("learner", "environment")),
     (cross_checks.of_the_policy, ("policy",)),
+    (cross_checks.of_the_memory_of_values, ("learner", "policy")),
     (cross_checks.without_effect, ("learner",)),
     (cross_checks.of_returns_and_schedules, ("learner", "cluster")),
     (cross_checks.of_workers, ("workers",)),

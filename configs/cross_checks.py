@@ -22,6 +22,7 @@ _NEEDS = (
     ("truncation", "continues with a value function", "baseline", "value"),
     ("value_learning_rate", "is for a value function", "baseline", "value"),
     ("value_horizon_steps", "is for a value function", "baseline", "value"),
+    ("value_memory", "is for a value function", "baseline", "value"),
     ("episodes_bounds", "bounds a size that changes", "episodes_per_update", "auto"),
     ("gradient_snr_target", "steers a size that changes", "episodes_per_update", "auto"),
 )
@@ -84,6 +85,15 @@ def of_the_policy(policy: PolicyConfig) -> Iterator[str]:
         yield (
             f"policy.arguments = {policy.arguments} are for your own module:Class and have no "
             f"effect with policy.kind {policy.kind}"
+        )
+
+
+def of_the_memory_of_values(learner: LearnerConfig, policy: PolicyConfig) -> Iterator[str]:
+    """Yield conflicts with a value function that remembers."""
+    if learner.value_memory and not policy.hidden_sizes:
+        yield (
+            "learner.value_memory = True needs policy.hidden_sizes, such as [64]; the last one is "
+            "the memory"
         )
 
 

@@ -135,6 +135,12 @@ class LearnerConfig(Section):
         "this number, >= 1. Best set to the time limit, near which little is left to earn. None: "
         "it sees only the observation.",
     )
+    value_memory: bool = Field(
+        default=False,
+        description="Give the value function a memory of its own, as policy.kind gru has, so that "
+        "it sees the episode so far. false: it sees only the observation of the step, even "
+        "if the policy remembers more.",
+    )
     advantage_scale: AdvantageScale = Field(
         "running",
         description="What divides the advantages. batch: the batch's own root mean square (bias "

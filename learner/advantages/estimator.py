@@ -125,7 +125,7 @@ class Estimator:
         config, lengths = self._config, batch.episode_lengths
         fitted = None
         if self._value:
-            fitted = self._value.values(batch.observations, step_indices(lengths))
+            fitted = self._value.values(batch)
         elif self._linear:
             fitted = self._linear.values(batch)
         if fitted is not None:
@@ -145,8 +145,7 @@ class Estimator:
         if not self._value or self._config.truncation == "as_termination":
             return np.zeros(batch.num_episodes)
         cut = batch.truncated & ~batch.terminated
-        values = self._value.values(batch.final_observations, batch.episode_lengths)
-        return np.where(cut, values, 0.0)
+        return np.where(cut, self._value.values_after_last(batch), 0.0)
 
     def _credited_rewards(
         self,

@@ -1,5 +1,6 @@
 """A learned value function, fitted to a batch only *after* being used on it."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -10,12 +11,13 @@ from torch import Tensor
 
 from reinforce.configs.learning import LearnerConfig
 from reinforce.learner.advantages.time_input import TimeInput
+from reinforce.learner.micro_batches import MicroBatch, micro_batches
 from reinforce.learner.networks.network import PolicyNetwork
 from reinforce.learner.optimizer import Optimizer
 from reinforce.learner.policies.architecture import PolicyArchitecture
 from reinforce.learner.policies.seeds import Stream, seed_of
 from reinforce.learner.policies.spaces import ActionLayout, ActionLeaf
-from reinforce.learner.policies.trajectories import Trajectories, step_indices
+from reinforce.learner.policies.trajectories import Trajectories, rows_of, step_indices
 from reinforce.learner.state import arrays_of, load_arrays_of
 
 _PASSES = 4
@@ -30,8 +32,9 @@ _ONE_NUMBER = ActionLayout((ActionLeaf((), "categorical", (), "int64", (1,), (0,
 class ValueBaseline:
     """``V(s)``: a network of the policy's hidden sizes with one output, trained by least squares.
 
-    It has convolutions for images, but no memory. Observations are normalised as for the policy.
-    With ``value_horizon_steps`` it is ``V(s, t)``.
+    It has convolutions for images. Observations are normalised as for the policy. With
+    ``value_horizon_steps`` it is ``V(s, t)``; with ``value_memory`` it has a memory of its own, as
+    in policies of kind gru: ``V(s_0, ..., s_t)``.
 
     Unbiased as a baseline (lambda = 1), because it is known before the batch is played. Fitting it
     before using it on the same batch would let it explain away the noise that it should average,
@@ -43,7 +46,9 @@ class ValueBaseline:
 
     def __init__(self, config: LearnerConfig, policy: PolicyArchitecture, seed: int) -> None:
         kind = policy.kind
-        if kind not in ("mlp", "cnn"):
+        if config.value_memory:
+            kind = "gru"
+        elif kind not in ("mlp", "cnn"):
             kind = "cnn" if policy.observation.pixel_leaves else "mlp"
         horizon_steps, seen = config.value_horizon_steps, policy.observation
         self._time = TimeInput(seen, horizon_steps) if horizon_steps else None
@@ -62,18 +67,19 @@ class ValueBaseline:
         self._mean, self._deviation = 0.0, 1.0
         self._num_fits = 0
 
-    def values(self, observations: NDArray[Any], steps: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return [n] the values of observations at [n] steps; 0 before the first fit."""
-        if self._num_fits == 0:
-            return np.zeros(len(observations))
-        with torch.inference_mode():
-            size = self._config.micro_batch_steps
-            parts = [
-                self._outputs(observations[start : start + size], steps[start : start + size])
-                for start in range(0, len(observations), size)
-            ]
-        standardized = torch.cat(parts).cpu().numpy().astype(np.float64)
-        return self._mean + self._deviation * standardized
+    def values(self, batch: Trajectories) -> NDArray[np.float64]:
+        """Return [B] the values of the steps; 0 before the first fit."""
+        return self._values_of(batch.observations, batch.episode_lengths)
+
+    def values_after_last(self, batch: Trajectories) -> NDArray[np.float64]:
+        """Return [E] the values of what followed the last action of each episode."""
+        lengths, last = batch.episode_lengths, batch.final_observations
+        if not self._has_memory:
+            return self._values_of(last, np.ones_like(lengths), first_steps=lengths)
+        ends = np.cumsum(lengths)
+        values = self._values_of(np.insert(batch.observations, ends, last, axis=0), lengths + 1)
+        after_last: NDArray[np.float64] = values[ends + np.arange(len(ends))]
+        return after_last
 
     def fit(self, batch: Trajectories, targets: NDArray[np.float64]) -> None:
         """Train on [B] targets, for later batches."""
@@ -83,13 +89,12 @@ class ValueBaseline:
         # The order is a function of the seed and the number of fits: no generator to checkpoint.
         seed = seed_of(self._seed, Stream.VALUE_SHUFFLES, self._num_fits)
         generator = torch.Generator().manual_seed(seed)
-        size = min(self._config.micro_batch_steps, max(1, batch.num_steps // 8))
         steps = step_indices(batch.episode_lengths)
         for _ in range(_PASSES):
-            order = torch.randperm(batch.num_steps, generator=generator)
-            for rows in torch.split(order, size):
+            for part in self._shuffled(batch, generator):
+                rows = part.rows
                 self._network.zero_grad()
-                values = self._outputs(batch.observations[rows.numpy()], steps[rows.numpy()])
+                values = self._outputs(batch.observations[rows], steps[rows], part.episode_lengths)
                 error = values - goals[rows].to(self._config.device)
                 (error**2).mean().backward()  # type: ignore[no-untyped-call]
                 self._optimizer.step(self._config.value_learning_rate)
@@ -113,10 +118,51 @@ class ValueBaseline:
         self._num_fits = int(arrays["statistics"][2])
         load_arrays_of(arrays, optimizer=self._optimizer)
 
-    def _outputs(self, observations: NDArray[Any], steps: NDArray[np.int64]) -> Tensor:
+    @property
+    def _has_memory(self) -> bool:
+        return self._network.state_size > 0
+
+    def _values_of(
+        self,
+        observations: NDArray[Any],
+        lengths: NDArray[np.int64],
+        first_steps: NDArray[np.int64] | int = 0,
+    ) -> NDArray[np.float64]:
+        """Return [n] the values of consecutive steps of episodes, [E] of them from each."""
+        if self._num_fits == 0:
+            return np.zeros(len(observations))
+        steps = step_indices(lengths) + first_steps
+        episodes, size = (0, len(lengths)), self._config.micro_batch_steps
+        parts = micro_batches(lengths, episodes, size, whole_episodes=self._has_memory)
+        with torch.inference_mode():
+            outputs = [
+                self._outputs(observations[part.rows], steps[part.rows], part.episode_lengths)
+                for part in parts
+            ]
+        standardized = torch.cat(outputs).cpu().numpy().astype(np.float64)
+        return self._mean + self._deviation * standardized
+
+    def _shuffled(self, batch: Trajectories, generator: torch.Generator) -> Iterator[MicroBatch]:
+        """Yield all steps of a batch in random order, or all episodes for a memory, in parts."""
+        size = min(self._config.micro_batch_steps, max(1, batch.num_steps // 8))
+        if not self._has_memory:
+            for rows in torch.split(torch.randperm(batch.num_steps, generator=generator), size):
+                yield MicroBatch(rows.numpy(), None)
+            return
+        episodes = torch.randperm(batch.num_episodes, generator=generator).numpy()
+        lengths, rows_in_order = batch.episode_lengths[episodes], rows_of(batch, episodes)
+        for part in micro_batches(lengths, (0, len(lengths)), size, whole_episodes=True):
+            yield MicroBatch(rows_in_order[part.rows], part.episode_lengths)
+
+    def _outputs(
+        self,
+        observations: NDArray[Any],
+        steps: NDArray[np.int64],
+        episode_lengths: NDArray[np.int64] | None,
+    ) -> Tensor:
         """Return [n] standardised values."""
         rows = self._time.rows(observations, steps) if self._time else observations
-        outputs: Tensor = self._network(rows).squeeze(1)
+        outputs: Tensor = self._network(rows, episode_lengths).squeeze(1)
         return outputs
 
     def _update_statistics(self, targets: NDArray[np.float64]) -> None:

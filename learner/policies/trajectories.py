@@ -135,14 +135,19 @@ def consecutive(batch: Trajectories, first: int, end: int) -> Trajectories:
 
 def select(batch: Trajectories, episodes: NDArray[np.int64]) -> Trajectories:
     """Return some episodes of a batch, at least one, by their numbers and in this order."""
-    lengths = batch.episode_lengths[episodes]
-    first = episode_starts(batch.episode_lengths)[episodes]
-    rows = np.repeat(first, lengths) + step_indices(lengths)
+    rows = rows_of(batch, episodes)
     arrays = {
         name: getattr(batch, name)[episodes if name in _PER_EPISODE else rows]
         for name in batch.array_names
     }
     return Trajectories(policy_version=batch.policy_version, **arrays)
+
+
+def rows_of(batch: Trajectories, episodes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the rows of the steps of some episodes of a batch, in this order."""
+    lengths = batch.episode_lengths[episodes]
+    first = episode_starts(batch.episode_lengths)[episodes]
+    return np.repeat(first, lengths) + step_indices(lengths)
 
 
 def episode_starts(episode_lengths: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -1,15 +1,17 @@
 """Checks against numbers worked out by hand; shared by the tests of the estimator and mutations."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import torch
 from gymnasium.spaces import Box, MultiDiscrete
-from reference_mdp import ARCHITECTURE, one_hot
+from reference_mdp import ARCHITECTURE, THETA, all_paths, as_trajectories, one_hot
 
 from reinforce.configs.learning import LearnerConfig
 from reinforce.learner.advantages import importance
 from reinforce.learner.advantages.estimator import Estimator
+from reinforce.learner.advantages.returns import rewards_to_go
 from reinforce.learner.advantages.value_baseline import ValueBaseline
 from reinforce.learner.learner import Learner
 from reinforce.learner.networks.torch_distributions import make_torch_distribution
@@ -96,8 +98,49 @@ def check_the_fit_of_values_that_see_time():
     for _ in range(40):
         baseline.fit(batch, np.array([3.0, 2.0, 1.0] * 6))
 
-    found = baseline.values(one_hot([0] * 3), np.arange(3))
-    np.testing.assert_allclose(found, [3.0, 2.0, 1.0], atol=0.05)
+    np.testing.assert_allclose(baseline.values(batch)[:3], [3.0, 2.0, 1.0], atol=0.05)
+
+
+def check_the_fit_of_values_that_remember():
+    """State 0 or 1 first, then twice state 0, with a reward of 1 at the end only after state 1."""
+    ended = [True] * 6
+    batch = batch_of(
+        [0, 0, 0, 1, 0, 0] * 3, [0, 0, 0, 0, 0, 1.0] * 3, [3] * 6, [0] * 6, ended, ended
+    )
+    settings = LearnerConfig(value_memory=True, value_learning_rate=0.03)
+    baseline = ValueBaseline(settings, replace(ARCHITECTURE, hidden_sizes=(8,)), seed=0)
+
+    for _ in range(40):
+        baseline.fit(batch, np.array([0.0, 0, 0, 1, 1, 1] * 3))
+
+    np.testing.assert_allclose(baseline.values(batch)[:6], [0, 0, 0, 1, 1, 1], atol=0.05)
+
+
+def remembering_values():
+    """A value function with a memory that has seen all paths, and those paths once each."""
+    batch = as_trajectories(tuple(all_paths()))
+    targets = rewards_to_go(batch.rewards, batch.episode_lengths, 1.0)
+    config = LearnerConfig(value_memory=True, value_learning_rate=0.03, micro_batch_steps=7)
+    baseline = ValueBaseline(config, replace(ARCHITECTURE, hidden_sizes=(4,)), 0)
+    for _ in range(20):
+        baseline.fit(batch, targets)
+    return baseline, batch
+
+
+def check_the_bias_of_values_that_remember():
+    """They know what led to a step, but not its action: sum of P grad log pi V is 0."""
+    baseline, batch = remembering_values()
+    probabilities = np.exp([path.log_probability(THETA) for path in all_paths()])
+    states, actions = batch.observations.argmax(axis=1), batch.actions
+    policy = np.exp(THETA) / np.exp(THETA).sum(axis=1, keepdims=True)
+    scores = np.eye(2)[actions] - policy[states]
+    weights = np.repeat(probabilities, batch.episode_lengths) * baseline.values(batch)
+
+    found = np.zeros((2, 2))
+    np.add.at(found, states, weights[:, None] * scores)
+
+    assert len(set(baseline.values(batch)[states == 0].round(5))) > 2  # they do remember
+    np.testing.assert_allclose(found, 0, atol=1e-6)
 
 
 def check_capped_weights_with_a_baseline():

@@ -19,9 +19,11 @@ from reinforce.learner.advantages.estimator import Estimator
 from reinforce.learner.advantages.returns import rewards_to_go, with_entropy
 from reinforce.learner.advantages.scaling import standardized_per_episode
 from reinforce.learner.advantages.time_input import TimeInput
+from reinforce.learner.advantages.value_baseline import ValueBaseline
 from reinforce.learner.gradient import PolicyPasses
 from reinforce.learner.learner import Learner
 from reinforce.learner.loss import kl_divergence, surrogate_loss
+from reinforce.learner.micro_batches import MicroBatch
 from reinforce.learner.networks import torch_distributions
 from reinforce.learner.policies.spaces import components_of
 from reinforce.learner.policies.trajectories import step_indices
@@ -30,6 +32,7 @@ from reinforce.workers.trajectory_builder import TrajectoryBuilder
 
 ESTIMATOR = "reinforce.learner.advantages.estimator"
 IMPORTANCE = "reinforce.learner.advantages.importance"
+VALUES = "reinforce.learner.advantages.value_baseline"
 TIME_INPUT = "reinforce.learner.advantages.time_input"
 GRADIENT = "reinforce.learner.gradient"
 BUILDER = "reinforce.workers.trajectory_builder"
@@ -87,6 +90,10 @@ def only_the_current_step(kind, log_ratios, episode_lengths, **options):
 def first_weight_forgotten(kind, log_ratios, episode_lengths, **options):
     right = importance.importance_weights(kind, log_ratios, episode_lengths)
     return replace(right, prefix=np.where(step_indices(episode_lengths) == 0, 1.0, right.prefix))
+
+
+def episodes_in_one_piece(lengths, episodes, max_steps, *, whole_episodes):
+    yield MicroBatch(slice(None), np.array([lengths.sum()]))
 
 
 def next_value_of_the_batch(values, episode_lengths, *, after_last):
@@ -263,7 +270,7 @@ MUTANTS = {
         hand_checks.check_bootstrapped_advantages,
     ),
     "time of the batch": (
-        ESTIMATOR + ".step_indices", steps_of_the_batch, hand_checks.check_values_that_see_time,
+        VALUES + ".step_indices", steps_of_the_batch, hand_checks.check_values_that_see_time,
     ),
     "time in steps": (
         TIME_INPUT + ".TimeInput.rows",
@@ -271,9 +278,24 @@ MUTANTS = {
         hand_checks.check_values_that_see_time,
     ),
     "fitted to the time of the batch": (
-        "reinforce.learner.advantages.value_baseline.step_indices",
+        VALUES + ".step_indices",
         steps_of_the_batch,
         hand_checks.check_the_fit_of_values_that_see_time,
+    ),
+    "a memory that forgets": (
+        VALUES + ".ValueBaseline.__init__",
+        edited(ValueBaseline.__init__, 'kind = "gru"', 'kind = "mlp"'),
+        hand_checks.check_the_fit_of_values_that_remember,
+    ),
+    "a memory across episodes": (
+        VALUES + ".micro_batches",
+        episodes_in_one_piece,
+        hand_checks.check_the_bias_of_values_that_remember,
+    ),
+    "a memory of the next step": (
+        VALUES + ".ValueBaseline._outputs",
+        edited(ValueBaseline._outputs, "else observations", "else np.roll(observations, -1, 0)"),
+        hand_checks.check_the_bias_of_values_that_remember,
     ),
     "later baselines left out": (
         CREDITED,

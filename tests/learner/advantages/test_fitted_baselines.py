@@ -1,3 +1,6 @@
+from dataclasses import replace
+
+import hand_checks
 import numpy as np
 import torch
 from reference_mdp import ARCHITECTURE, all_paths, as_trajectories
@@ -8,11 +11,10 @@ from reinforce.learner.advantages.returns import rewards_to_go
 from reinforce.learner.advantages.value_baseline import ValueBaseline
 from reinforce.learner.learner import Learner
 from reinforce.learner.policies.architecture import PolicyArchitecture
-from reinforce.learner.policies.trajectories import step_indices
+from reinforce.learner.policies.trajectories import episode_starts, select
 
 BATCH = as_trajectories(tuple(all_paths()) * 20)
 TARGETS = rewards_to_go(BATCH.rewards, BATCH.episode_lengths, 1.0)
-STEPS = step_indices(BATCH.episode_lengths)
 
 
 def value_baseline(seed=0):
@@ -22,7 +24,7 @@ def value_baseline(seed=0):
 
 def test_before_the_first_fit_both_are_zero():
     assert not LinearBaseline().values(BATCH).any()
-    assert not value_baseline().values(BATCH.observations, STEPS).any()
+    assert not value_baseline().values(BATCH).any()
 
 
 def test_the_linear_fit_is_the_least_squares_solution():
@@ -56,9 +58,7 @@ def test_the_value_function_learns_the_mean_of_the_targets_in_each_state():
     for state in (0, 1):
         rows = BATCH.observations[:, state] == 1
         expected = TARGETS[rows].mean()
-        np.testing.assert_allclose(
-            baseline.values(BATCH.observations[rows], STEPS[rows]), expected, atol=0.2
-        )
+        np.testing.assert_allclose(baseline.values(BATCH)[rows], expected, atol=0.2)
 
 
 def test_a_restored_value_function_goes_on_bit_by_bit():
@@ -69,9 +69,7 @@ def test_a_restored_value_function_goes_on_bit_by_bit():
     baseline.fit(BATCH, TARGETS)
     restored.fit(BATCH, TARGETS)
 
-    np.testing.assert_array_equal(
-        baseline.values(BATCH.observations, STEPS), restored.values(BATCH.observations, STEPS)
-    )
+    np.testing.assert_array_equal(baseline.values(BATCH), restored.values(BATCH))
 
 
 def test_policy_and_value_function_begin_with_hidden_layers_of_their_own():
@@ -110,4 +108,32 @@ def test_constant_targets_are_no_trouble():
     baseline = value_baseline()
     baseline.fit(BATCH, np.full(BATCH.num_steps, 7.0))
 
-    assert np.isfinite(baseline.values(BATCH.observations, STEPS)).all()
+    assert np.isfinite(baseline.values(BATCH)).all()
+
+
+def test_the_value_after_the_last_step_remembers_the_episode():
+    baseline, batch = hand_checks.remembering_values()
+    longer = [
+        np.vstack([batch.observations[start : start + length], final])
+        for start, length, final in zip(
+            episode_starts(batch.episode_lengths),
+            batch.episode_lengths,
+            batch.final_observations,
+            strict=True,
+        )
+    ]
+    alone = [
+        baseline.values(
+            replace(
+                select(batch, np.array([0])),
+                observations=rows,
+                actions=np.zeros(len(rows), np.int64),
+                rewards=np.zeros(len(rows)),
+                behavior_log_probs=np.zeros(len(rows), np.float32),
+                episode_lengths=np.array([len(rows)]),
+            )
+        )[-1]
+        for rows in longer
+    ]
+
+    np.testing.assert_allclose(baseline.values_after_last(batch), alone, rtol=1e-5)
