@@ -16,7 +16,13 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import TextIO
 
-from reinforce.cluster.errors import InterruptedRunError, OutputLostError, UsageError
+from reinforce.cluster.errors import (
+    InterruptedRunError,
+    OutputLostError,
+    UsageError,
+    tell_failure,
+    traceback_of,
+)
 from reinforce.cluster.interrupts import signal_behind, signals_as_ctrl_c
 from reinforce.cluster.self_command import search_current_directory
 from reinforce.cluster.tracebacks import folded
@@ -151,6 +157,15 @@ def _execute(verb: str, words: list[str]) -> int:
     traceback = "short"
     shows_loading = sys.stderr.isatty() and not {"-h", "--help"} & set(words)
     loading = _loading_shown(sys.stderr, verb) if shows_loading else nullcontext()
+    told: list[BaseException] = []
+
+    def tell(error: BaseException) -> None:
+        if isinstance(error, _EXPECTED) and error not in told:
+            told.append(error)
+            message, code = _message_and_code(error)
+            _fail(message if traceback == "full" else folded(message), code)
+
+    telling = tell_failure.set(tell)
     try:
         with _escaped_stderr(), loading:  # what tyro refuses it quotes as it is
             words, traceback = _without_traceback(words)
@@ -169,8 +184,19 @@ def _execute(verb: str, words: list[str]) -> int:
             raise
         return end.code or 0
     except _EXPECTED as error:
-        message, code = _message_and_code(error)
-        return _fail(message if traceback == "full" else folded(message), code)
+        tell(error)
+        return _message_and_code(error)[1]
+    except Exception:
+        if traceback == "short":
+            sys.excepthook = _print_folded
+        raise
+    finally:
+        tell_failure.reset(telling)
+
+
+def _print_folded(kind: type[BaseException], error: BaseException, calls: object) -> None:
+    """Print an error of the user's code, such as that of a replayed episode, without our calls."""
+    sys.stderr.write(f"{message_text(folded(traceback_of(error)))}\n")
 
 
 def _without_traceback(words: list[str]) -> tuple[list[str], str]:

@@ -27,12 +27,23 @@
 import re
 import signal
 import traceback
+from collections.abc import Callable
+from contextvars import ContextVar
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from reinforce.configs.errors import ReinforceError
+from reinforce.configs.plurals import counted
+from reinforce.configs.quoting import command_line
 
 if TYPE_CHECKING:  # NumPy and Gymnasium come with it, and the command line starts without them
     from reinforce.workers.tickets import Ticket
+
+
+tell_failure: ContextVar[Callable[[BaseException], None]] = ContextVar(
+    "tell_failure", default=lambda error: None
+)
+"""Shows why a run failed before whatever takes time at its end; set by the command line."""
 
 
 class UsageError(ReinforceError):
@@ -54,9 +65,15 @@ class TrainingError(ReinforceError):
 class TicketFailedError(TrainingError):
     """A ticket failed in every allowed attempt."""
 
+    def __init__(
+        self, message: str, ticket: "Ticket | None" = None, replayed: str = "", before: str = ""
+    ) -> None:
+        super().__init__(message)
+        self._ticket, self._before, self._replayed = ticket, before, replayed
+
     @classmethod
     def of(cls, ticket: "Ticket", attempts: int, error: str) -> Self:
-        """Return the error that names the ticket and the command to see it fail again.
+        """Return the error that names the ticket and how it failed.
 
         Args:
             ticket: Which.
@@ -65,19 +82,33 @@ class TicketFailedError(TrainingError):
         """
         times = f"{attempts} times (workers.max_ticket_attempts); the last failure" * (attempts > 1)
         return cls(
-            f"ticket {ticket} failed{' ' + times if times else ''}:\n{error.strip()}\n"
-            f"`reinforce replay RUN_DIR {_name(ticket)}` plays it alone, in one process, "
-            "where a debugger can follow"
+            f"ticket {ticket} failed{' ' + times if times else ''}:\n{error.strip()}",
+            *(ticket, "alone, in one process, where a debugger can follow", "\n"),
         )
 
     @classmethod
     def at_breakpoint(cls, ticket: "Ticket", where: str) -> Self:
         """Return the error of a ticket that reached a ``breakpoint()`` in another process."""
         return cls(
-            f"ticket {ticket} has reached a {where}; `reinforce replay RUN_DIR {_name(ticket)}` "
-            "plays it alone, in its own process, and stops there (PYTHONBREAKPOINT=0 ignores "
-            "every breakpoint)"
+            f"ticket {ticket} has reached a {where}",
+            ticket,
+            "alone, in its own process, and stops there (PYTHONBREAKPOINT=0 ignores every "
+            "breakpoint)",
+            "; ",
         )
+
+    def name_run(self, run: Path) -> None:
+        """Add the command that plays the ticket again, and what the ticket is."""
+        if self._ticket:
+            purpose, update = self._ticket.purpose.name.lower(), self._ticket.update
+            command = command_line("replay", run, f"{purpose}:{update}:{self._ticket.index}")
+            batch = {
+                "training": f"the batch of update {update + 1}",
+                "evaluation": "the regular evaluations",
+            }.get(purpose, "the final evaluation")
+            what = f"{counted(self._ticket.num_episodes, 'episode')} of {batch}"
+            way_out = f"`{command}` plays it ({what}) {self._replayed}"
+            self.args = (f"{self}{self._before}{way_out}",)
 
     @classmethod
     def in_review(cls, ticket: "Ticket", error: Exception) -> Self:
@@ -140,10 +171,6 @@ class NotReproducedError(ReinforceError):
 
 class JobLostError(TrainingError):
     """A job was submitted, but the cluster no longer answers."""
-
-
-def _name(ticket: "Ticket") -> str:
-    return f"{ticket.purpose.name.lower()}:{ticket.update}:{ticket.index}"
 
 
 def traceback_of(error: BaseException) -> str:

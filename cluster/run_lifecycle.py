@@ -18,7 +18,9 @@ from reinforce.cluster.errors import (
     LearnerLostError,
     LearnerStateLostError,
     RunDirectoryError,
+    TicketFailedError,
     UsageError,
+    tell_failure,
 )
 from reinforce.cluster.export.video import film_last_and_best
 from reinforce.cluster.interrupts import Interrupts
@@ -107,10 +109,13 @@ class RunLifecycle:
             except (UsageError, InterruptedRunError):
                 raise
             except BaseException as error:
+                if isinstance(error, TicketFailedError):
+                    error.name_run(self._run.path)
                 with suppress(OSError):  # the disk is full, which is the error itself
                     write_failure(self._run, error, time.monotonic() - self._started_s)
                 self._tracking.follow(self._run)
-                self._warn(f"the run failed; RUN_DIR is {self._run.path}")
+                tell_failure.get()(error)  # before the trackers are waited for
+                self._warn(f"the run failed; it is in {self._run.path}")
                 raise
         summary = add_run_id(self._run, summary, self._tracking.run_id())
         print_summary(self._console, self._run, summary)
@@ -331,8 +336,10 @@ def check_environment(config: Config, console: PlainConsole) -> EnvironmentSpec:
         require_device(config.learner.device)
     stage = f"checking environment.id = {config.environment.id!r}"
     advice = "if its constructor, reset or step hangs, Ctrl-C ends this"
-    with waiting(console, stage, lambda: advice):
+    with waiting(console, stage, lambda: advice, at_once=True):
         found = preflight(config)
     for warning in filter(None, (*found.warnings, warn_of_its_folder(config))):
         console.warn(f"warning: {warning}")
+    for remark in console.remarks:
+        console.warn(remark)
     return found.spec

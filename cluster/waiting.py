@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 
 from reinforce.cluster.console import ATTENTION, PlainConsole
 
@@ -43,6 +44,8 @@ def waiting(
     hint: Callable[[], str] = str,
     line_after_s: float = _LINE_AFTER_S,
     note: Callable[[object, str], None] = lambda wait, text: None,
+    *,
+    at_once: bool = False,
 ) -> Iterator[None]:
     """Context that shows the user what is happening, or what the command waits for.
 
@@ -53,10 +56,17 @@ def waiting(
         line_after_s: Seconds before the first line.
         note: Called with an object that identifies the wait and what follows "waiting for", such as
             "Ray to start", with each line; and with "" at the end.
+        at_once: Name the stage in a line at once where no spinner does.
     """
     is_over = threading.Event()
+    at_once = at_once and not _has_spinner(console)
+    if at_once:
+        _say(console, stage)
+    # Standard error is where programs look for errors; a wait has its line when it lasts.
+    is_named = at_once or console.stderr or stage.startswith("waiting for ")
     arguments = (console, stage, hint, line_after_s, note, is_over)
-    thread = threading.Thread(target=_report, args=arguments, name="waiting", daemon=True)
+    report = partial(_report, is_named=is_named)
+    thread = threading.Thread(target=report, args=arguments, name="waiting", daemon=True)
     thread.start()
     try:
         yield
@@ -72,12 +82,13 @@ def _report(
     line_after_s: float,
     note: Callable[[object, str], None],
     is_over: threading.Event,
+    *,
+    is_named: bool,
 ) -> None:
     began_s, reports = time.monotonic(), WaitReports(line_after_s)
     waited_for = _DOING.sub("", _STARTING.sub(r"\1 to start", stage))
-    is_noted, has_spinner = False, console.is_terminal and not console.quiet
-    # Standard error is where programs look for errors; a wait has its line when it lasts.
-    is_named = has_spinner or console.stderr or stage.startswith("waiting for ")
+    is_noted, has_spinner = False, _has_spinner(console)
+    is_named = is_named or has_spinner
     with ExitStack() as shown:
         if is_over.wait(min(_SPINNER_AFTER_S, line_after_s)):
             return
@@ -97,6 +108,10 @@ def _report(
                 break
         if is_noted:
             note(is_over, "")
+
+
+def _has_spinner(console: PlainConsole) -> bool:
+    return console.is_terminal and not console.quiet
 
 
 def _say(console: PlainConsole, text: str) -> None:

@@ -57,6 +57,15 @@ def given(name: str) -> Any | None:
     return _given[name]
 
 
+def needed_later(names: Collection[str]) -> str:
+    """Return a sentence about settings that name an object of this program; "" if none does."""
+    objects = " and ".join(name for name in names if name.startswith(PREFIX))
+    return objects and (
+        f"{objects}: only this program has it, so pass it to reinforce.load, too; commands such as "
+        "`reinforce evaluate` need a class that can be imported, module:Class"
+    )
+
+
 def imported(name: str) -> Any:
     """Return the object that ``module:name`` names, or the one registered under this name.
 

@@ -17,9 +17,8 @@ def console_of(*, progress: bool) -> PlainConsole:
 def with_settings(base: Config, settings: Mapping[str, Any], console: PlainConsole) -> Config:
     """Return a configuration with settings on top; errors as for ``overlaid``.
 
-    Where they choose another environment, the target of the base is dropped with a warning.
+    Where they choose another environment, the target of the base is dropped with a remark.
     """
     config, remark = without_others_target(base, with_overrides(base, settings), settings)
-    if remark:
-        console.warn(remark)
+    console.remarks = (remark,) if remark else ()
     return config

@@ -1,21 +1,18 @@
 """Checks of what an environment returns against Gymnasium's interface and its own spaces.
 
 A random rollout checks every result. In training that would cost too much: a result is checked
-after something has failed with it, and recorded arrays are checked for NaNs as a whole.
+after something has failed with it, and ``finite_values`` finds NaNs.
 """
 
-from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
 from gymnasium.spaces import Space
-from numpy.typing import NDArray
 
-from reinforce.learner.policies.spaces import ObservationLayout, Path
-from reinforce.learner.policies.trajectories import Trajectories
-from reinforce.workers.environment_source import Part, step_in_words, where_in
+from reinforce.learner.policies.spaces import Path
+from reinforce.workers.environment_source import step_in_words, where_in
 from reinforce.workers.spaces import part_name, parts_of
 from reinforce.workers.tickets import Ticket
 
@@ -183,69 +180,3 @@ def _fault_of_numbers(space: spaces.Box, value: Any) -> str:
 def _short(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 120 else f"{text[:120]}..."
-
-
-def check_finite(
-    ticket: Ticket,
-    trajectories: Trajectories,
-    layout: ObservationLayout,
-    where: Callable[[int, Part], str],
-    *,
-    with_ends: bool,
-) -> None:
-    """Raise NonFiniteError for a NaN or an infinity, with its part, step, episode and ticket.
-
-    With ``with_ends``, also for the final observations of truncated episodes. ``where`` returns
-    words for a part of a step (``where_in``).
-    """
-
-    def fail(what: str, episode: int, step: int, part: Part = "observation") -> NoReturn:
-        error = NonFiniteError(f"{where(step, part)}: {what}")
-        error.add_note(f"This was in {ticket.place(episode, step)}.")
-        raise error
-
-    lengths = trajectories.episode_lengths
-    rewards, vectors = trajectories.rewards, layout.vector(trajectories.observations)
-    if (row := _first_not_finite(rewards)) is not None:
-        episode, step = _episode_and_step(row, lengths)
-        fail(
-            f"the reward is {rewards[row]}, which would make every return useless",
-            episode,
-            step + 1,
-            "reward",
-        )
-    if (row := _first_not_finite(vectors)) is not None:
-        fail(_not_finite_part(vectors[row], layout), *_episode_and_step(row, lengths))
-    if with_ends:
-        cut = trajectories.truncated & ~trajectories.terminated
-        ends = np.where(cut[:, None], layout.vector(trajectories.final_observations), 0)
-        if (row := _first_not_finite(ends)) is not None:
-            fail(_not_finite_part(ends[row], layout), row, int(lengths[row]))
-
-
-def _first_not_finite(values: NDArray[Any]) -> int | None:
-    """Return the first of [n, ...] rows that holds a NaN or an infinity."""
-    finite = np.isfinite(values)
-    if finite.all():
-        return None
-    return int(finite.reshape(len(values), -1).all(axis=1).argmin())
-
-
-def _episode_and_step(row: int, lengths: NDArray[np.int64]) -> tuple[int, int]:
-    """Return the episode of a row, and the number of steps before it."""
-    ends = np.cumsum(lengths)
-    episode = int(np.searchsorted(ends, row, side="right"))
-    return episode, row - int(ends[episode] - lengths[episode])
-
-
-def _not_finite_part(vector: NDArray[np.float32], layout: ObservationLayout) -> str:
-    """Return words for the first part of a [vector_size] observation that is not finite."""
-    index = int(np.isfinite(vector).argmin())
-    value = vector[index]
-    for leaf in layout.vector_leaves:
-        if index < leaf.size:
-            break
-        index -= leaf.size
-    where = ", ".join(map(str, np.unravel_index(index, leaf.shape)))
-    component = f" in component [{where}]" if where else ""
-    return f"{part_name('observation', leaf.path)} is {value}{component}"

@@ -23,9 +23,9 @@ from reinforce.workers.environment import (
     make_vector_environment,
     with_vector_implementation,
 )
-from reinforce.workers.environment_faults import check_finite
 from reinforce.workers.episode_limits import evaluation_limit
 from reinforce.workers.episode_watch import EpisodeWatch, OnPulse
+from reinforce.workers.finite_values import FiniteCheck
 from reinforce.workers.info_metrics import InfoMetrics
 from reinforce.workers.observations import num_unknown
 from reinforce.workers.placement import ALONE, Placement
@@ -133,16 +133,15 @@ class RolloutWorker:
         metrics = InfoMetrics(self._config.environment.metrics, ticket.num_episodes)
         watch = EpisodeWatch(self._max_steps(ticket, lanes.limit), on_pulse)
         try:
-            # What is not finite is named below, by ticket and step, instead of warned about here.
+            # What is not finite is named by ticket and step, instead of warned about.
             with np.errstate(invalid="ignore", over="ignore"):
                 trajectories = lanes.play(self._policy, ticket, metrics, watch)
         except BaseException as error:
             for complaint in self.close():
                 error.add_note(f"After that, {complaint}.")
             raise
-        bootstraps = self._config.learner.truncation == "bootstrap"
-        layout = self._spec.observation
-        check_finite(ticket, trajectories, layout, lanes.where, with_ends=bootstraps)
+        if self._config.learner.truncation == "bootstrap":
+            FiniteCheck(ticket, self._spec.observation, lanes.where).ends(trajectories)
         return RolloutReport(
             ticket=ticket,
             policy_version=trajectories.policy_version,

@@ -4,6 +4,7 @@ The rule that keeps the gradient unbiased: every started episode is finished and
 lane may *start* the ticket's next episode; nothing decides whether to *keep* one.
 """
 
+from functools import partial
 from typing import Any
 
 import gymnasium
@@ -18,6 +19,7 @@ from reinforce.workers.environment_faults import NOTHING, check_flags, note_plac
 from reinforce.workers.environment_source import Part, where_in
 from reinforce.workers.episode_limits import limit_of
 from reinforce.workers.episode_watch import EpisodeWatch
+from reinforce.workers.finite_values import FiniteCheck
 from reinforce.workers.info_metrics import InfoMetrics
 from reinforce.workers.observations import ObservationRows
 from reinforce.workers.seeds import EpisodeNoise, environment_seed, uniforms_shape
@@ -44,7 +46,11 @@ class SingleLanes:
         """Play all episodes of the ticket, each with its own seed, and return them in order.
 
         An episode longer than the watch allows is cut, as by a time limit.
+
+        Raises:
+            NonFiniteError: An observation that the policy would act on, or a reward, is not finite.
         """
+        check = FiniteCheck(ticket, self._spec.observation, self.where)
         builder = TrajectoryBuilder(ticket.num_episodes, self._spec)
         lanes = self._environments[: ticket.num_episodes]
         episodes = np.arange(len(lanes))  # what each lane plays
@@ -56,7 +62,7 @@ class SingleLanes:
         policy.begin(len(lanes))
         watch.begin(len(lanes))
         for row, lane in enumerate(lanes):
-            _begin(lane, ticket, row, row, seen, noise)
+            _begin(lane, ticket, row, row, seen, noise, check)
         while lanes:
             actions, parameters = _act(policy, ticket, seen, noise)
             rewards, ended = self._step(
@@ -64,6 +70,9 @@ class SingleLanes:
             )
             if watch.tick():
                 ended = _cut(watch, episodes, ended, builder, following)
+            step_of = partial(builder.next_step_of, episodes)
+            check.see(following.observations, step_of, ended)
+            check.reward(rewards, step_of)
             builder.add_steps(episodes, seen.observations, seen.masks, actions, parameters, rewards)
             seen, following = following, seen
             over = []
@@ -73,7 +82,7 @@ class SingleLanes:
                     over.append(row)
                     continue
                 episodes[row] = episode
-                _begin(lanes[row], ticket, episode, row, seen, noise)
+                _begin(lanes[row], ticket, episode, row, seen, noise, check)
                 policy.begin_row(row)
                 watch.begin_row(row)
             if over:
@@ -102,7 +111,7 @@ class SingleLanes:
         builder: TrajectoryBuilder,
         following: ObservationRows,
         metrics: InfoMetrics,
-    ) -> tuple[list[float], list[int]]:
+    ) -> tuple[NDArray[np.float64], list[int]]:
         """Step every lane, write observations, and return rewards and the rows that ended."""
         results, observations, rewards, ended = [], [], [], []
         singles = self._decoder.singles(actions)
@@ -127,15 +136,14 @@ class SingleLanes:
                 result = results[row]
                 following.write_last(row, result[0])
         except (Exception, SystemExit) as error:
-            episode = int(episodes[row])
-            step = builder.num_steps_of(episode) + 1
+            episode, step = builder.next_step_of(episodes, row)
             note_place(error, ticket, episode, step, lanes[row], result)
             raise
         for row in ended:
             _, _, terminated, truncated, _ = results[row]
             ends = {"terminated": terminated, "truncated": truncated}
             builder.end_episode(int(episodes[row]), following.observations[row], **ends)
-        return rewards, ended
+        return np.array(rewards), ended
 
     def _write_at_once(self, following: ObservationRows, observations: list[Any]) -> range:
         """Write all observations together; return the rows that need to be written one by one."""
@@ -153,6 +161,7 @@ def _begin(
     row: int,
     seen: ObservationRows,
     noise: EpisodeNoise,
+    check: FiniteCheck,
 ) -> None:
     """Begin an episode in a lane; its seed determines all its random numbers."""
     episode_seed, result = ticket.episode_seeds[episode], NOTHING
@@ -162,6 +171,7 @@ def _begin(
     except (Exception, SystemExit) as error:
         note_place(error, ticket, episode, 0, lane, result)
         raise
+    check.see(seen.observations[row : row + 1], lambda _: (episode, 0))
     noise.begin_row(row, episode_seed)
 
 

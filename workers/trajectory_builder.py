@@ -73,6 +73,11 @@ class TrajectoryBuilder:
         """Return the number of recorded steps of an episode."""
         return int(np.count_nonzero(self._episodes[: self._num_steps] == episode))
 
+    def next_step_of(self, episodes: NDArray[np.int64], row: int) -> tuple[int, int]:
+        """Return the episode of a row, and the number of its step that is recorded next."""
+        episode = int(episodes[row])
+        return episode, self.num_steps_of(episode) + 1
+
     def end_episode(
         self, episode: int, observation: NDArray[Any], *, terminated: bool, truncated: bool
     ) -> None:

@@ -6,6 +6,7 @@ is not recorded and has no effect.
 """
 
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,10 +25,15 @@ from reinforce.workers.environment import (
     VectorFactory,
     make_vector_environment,
 )
-from reinforce.workers.environment_faults import EnvironmentFaultError, InvalidMaskError
+from reinforce.workers.environment_faults import (
+    EnvironmentFaultError,
+    InvalidMaskError,
+    NonFiniteError,
+)
 from reinforce.workers.environment_source import Part, sources_in, where_in
 from reinforce.workers.episode_limits import vector_limit
 from reinforce.workers.episode_watch import EpisodeWatch
+from reinforce.workers.finite_values import FiniteCheck
 from reinforce.workers.info_metrics import InfoMetrics
 from reinforce.workers.observations import (
     lane_masks,
@@ -68,6 +74,9 @@ class VectorLanes:
         """Play all episodes of the ticket, and return them in order.
 
         An episode longer than the watch allows is cut, as by a time limit.
+
+        Raises:
+            NonFiniteError: An observation that the policy would act on, or a reward, is not finite.
         """
         builder = TrajectoryBuilder(ticket.num_episodes, self._spec)
         for first in range(0, ticket.num_episodes, self._num_lanes):
@@ -79,6 +88,8 @@ class VectorLanes:
                 fault = EnvironmentFaultError(text).with_traceback(error.__traceback__)
                 fault.add_note(self._place(ticket, first, count, builder))
                 raise fault from None
+            except NonFiniteError:  # which names its episode
+                raise
             except Exception as error:
                 error.add_note(self._place(ticket, first, count, builder))
                 raise
@@ -110,48 +121,44 @@ class VectorLanes:
         all_actions[...] = 0
         none_ended = np.zeros(self._num_lanes, np.bool_)
         self._keep_idle_going(live, observations, info, none_ended, all_actions)
+        check = FiniteCheck(ticket, self._spec.observation, self.where)
+        seen = observation_rows(self._spec.observation, observations)[live]
+        check.see(seen, lambda row: (first + row, 0))
         policy.begin(count)
         watch.begin(count)
         while len(live) > 0:
-            seen = observation_rows(self._spec.observation, observations)[live]
             masks = lane_masks(self._spec, observations, info, live)
             actions, parameters = self._act(policy, ticket, seen, masks, generator)
             all_actions[live] = actions
             observations, rewards, terminated, truncated, info = self._environment.step(
                 self._decoder.batch(all_actions)
             )
-            builder.add_steps(live + first, seen, masks, actions, parameters, rewards[live])
+            following = observation_rows(self._spec.observation, observations)[live]
+            ended, episodes = terminated[live] | truncated[live], live + first
+            step_of = partial(builder.next_step_of, episodes)
+            check.see(following, step_of, np.flatnonzero(ended).tolist())
+            check.reward(rewards[live], step_of)
+            builder.add_steps(episodes, seen, masks, actions, parameters, rewards[live])
             if info:
                 finals = info.get("final_info") if self._replaces_ends else info
                 metrics.add_lanes(first, live, terminated | truncated, info, finals)
-            ended = terminated[live] | truncated[live]
             if ended.any():
                 lanes = live[ended]
                 finals = self._final_rows(observations, info, lanes)
                 for lane, final in zip(lanes, finals, strict=True):
                     ends = {"terminated": terminated[lane], "truncated": truncated[lane]}
                     builder.end_episode(first + lane, final, **ends)
-                live = live[~ended]
+                live, following = live[~ended], following[~ended]
                 policy.keep(~ended)
             if len(live) > 0 and watch.tick():
-                self._cut(live, first, observations, builder)
+                for lane, last in zip(live.tolist(), following, strict=True):  # all began together
+                    builder.end_episode(first + lane, last, terminated=False, truncated=True)
                 watch.num_cut += len(live)
                 live = live[:0]
             if len(live) > 0:
                 all_ended = terminated | truncated
                 self._keep_idle_going(live, observations, info, all_ended, all_actions)
-
-    def _cut(
-        self,
-        live: NDArray[np.int64],
-        first: int,
-        observations: Any,
-        builder: TrajectoryBuilder,
-    ) -> None:
-        """End the episodes that have reached the limit: all of a round began together."""
-        rows = observation_rows(self._spec.observation, observations)
-        for lane in live.tolist():
-            builder.end_episode(first + lane, rows[lane], terminated=False, truncated=True)
+            seen = following
 
     def _act(
         self,

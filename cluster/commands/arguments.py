@@ -72,9 +72,11 @@ class ConfiguredCommand(Command):
         source: A preset, or the path of a YAML file.
         config: The configuration with the settings that follow.
         words: Those settings, as typed.
+        remarks: Sentences about them, told once the environment has been checked.
     """
 
     is_new: ClassVar[bool] = True
+    checks_environment: ClassVar[bool] = False
     needs: ClassVar[str] = (
         "a preset or a YAML file, such as `reinforce {verb} cartpole`; `reinforce presets` lists "
         "the presets"
@@ -87,6 +89,7 @@ class ConfiguredCommand(Command):
     ]
     config: Settings
     words: tyro.conf.Suppress[tyro.conf.Fixed[tuple[str, ...]]] = ()
+    remarks: tyro.conf.Suppress[tyro.conf.Fixed[tuple[str, ...]]] = ()
 
     @classmethod
     def base(cls, source: str) -> Config:
@@ -324,13 +327,13 @@ def parse_command(verb: str, kind: type[Verb], words: Sequence[str]) -> Verb:
 
 
 def _without_others_target(default: Any, command: Verb) -> Verb:
-    """Drop a target that does not hold for the environment of the settings, and tell the user."""
+    """Drop a target that does not hold for the environment of the settings, with a remark."""
     if not isinstance(command, ConfiguredCommand):
         return command
     config, remark = without_others_target(default.config, command.config, command.said)
-    if remark:
+    if remark and not command.checks_environment:
         sys.stderr.write(f"reinforce: {remark}\n")
-    return replace(command, config=config)
+    return replace(command, config=config, remarks=(remark,) if remark else ())
 
 
 def _refuse_synonyms(words: Sequence[str]) -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import tyro
 
@@ -28,6 +28,8 @@ class PretrainCommand(ConfiguredCommand):
         held_out: Share of the data to hold out for judging the result.
     """
 
+    checks_environment: ClassVar[bool] = True
+
     data: Annotated[
         str, tyro.conf.Positional, tyro.conf.arg(metavar="DATA", help_behavior_hint="(required)")
     ] = ""
@@ -42,6 +44,7 @@ class PretrainCommand(ConfiguredCommand):
                 "cartpole expert.npz`"
             )
         console = PlainConsole(quiet_when_unread=True)
+        console.remarks = self.remarks
         fit = Fit(self.epochs, self.batch_steps, self.held_out)
         pretrain_run(self.config, Path(self.data), fit, console, STARTED_S)
         return 0

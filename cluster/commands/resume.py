@@ -61,6 +61,7 @@ class ResumeCommand(ConfiguredCommand):
     """
 
     is_new: ClassVar[bool] = False
+    checks_environment: ClassVar[bool] = True
     needs: ClassVar[str] = "a run directory, such as `reinforce {verb} runs/NAME`"
 
     source: Annotated[
@@ -78,6 +79,7 @@ class ResumeCommand(ConfiguredCommand):
     def execute(self) -> int:
         run = RunDirectory.open(Path(self.source))
         with console_of_a_run(self.log_format) as console:
+            console.remarks = self.remarks
             return go_on(
                 *(run, self.config, console, STARTED_S, [*map(callback_named, self.callback)]),
                 forget_requests=True,
@@ -150,9 +152,9 @@ def go_on(
             )
         _say_that_it_has_finished(run, config, console, summary, limit)
         return 0
-    console.say(f"continuing {run.path}", "dim")
     # Once more: the environment, its packages or the machine may be others than at the start.
     spec = check_environment(config, console)
+    console.say(f"continuing {run.path}", "dim")
     with Journal(run.journal_file) as journal:
         start = _start_of(run, config, console, summary, consent)
         start.require_fit(run, spec)

@@ -10,6 +10,7 @@ from textwrap import shorten
 from typing import Annotated
 
 import tyro
+from rich.cells import cell_len
 from rich.live import Live
 from rich.table import Table
 
@@ -31,11 +32,21 @@ _RUNS = Path("runs")
 _INTERVAL_S = 2.0
 _NOTE_LENGTH = 120
 
+_WIDE = 140
+"""Columns of a terminal, from which on the table has all columns."""
+
+_GAP = 2
+"""Blanks between columns of the table."""
+
 _STYLES: dict[State, str] = {
     **dict.fromkeys(("running", "finished"), ""),
     **dict.fromkeys(("waiting", "interrupted"), ATTENTION),
     **dict.fromkeys(("failed", "killed", "unreadable"), "red"),
 }
+
+
+_STATES_WITH_REASON: tuple[State, ...] = ("waiting", "failed", "unreadable")
+"""States whose notes have a line where the table has no room for them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +87,9 @@ class StatusCommand(Command):
             console.say_data(json.dumps([asdict(row) for row in rows]))
         elif rows:
             console.print_table(_table(console, rows))
+            for row in rows if console.width < _WIDE else ():
+                if row.note and row.state in _STATES_WITH_REASON:
+                    console.say(f"{row.name}: {shorten(row.note, _NOTE_LENGTH, placeholder='…')}")
         else:
             console.say(f"no runs {'on' if self.address else 'in'} {self._places()}")
             for sweep in self._sweeps():
@@ -114,29 +128,41 @@ class StatusCommand(Command):
 
 
 def _table(console: PlainConsole, rows: Sequence[RunStatus]) -> Table:
+    """Return the table, with fewer columns and shortened names in a narrow terminal."""
+    is_wide = console.width >= _WIDE
+    recent = f"return,{' ' if is_wide else chr(10)}last {RECENT_UPDATES}"
+    titles = ["state", "update", recent, "evaluated", "steps/s", "workers", "since"]
+    lines = [[row.state, *_numbers(row), _moment(row.since_ms)] for row in rows]
+    if not is_wide:
+        titles, *lines = [line[:4] + line[6:] for line in (titles, *lines)]
+    columns = zip([title.rpartition("\n")[2] for title in titles], *lines, strict=True)
+    room = console.width - sum(max(map(cell_len, column)) + _GAP for column in columns)
     table = Table(box=None, pad_edge=False)
-    table.add_column("run", overflow="fold")
-    table.add_column("state")
-    recent = f"return, last {RECENT_UPDATES}"
-    for title in ("update", recent, "evaluated", "steps/s", "workers"):
-        table.add_column(title, justify="right")
-    table.add_column("since")
-    table.add_column("", overflow="fold")
-    for row in rows:
-        numbers = (
-            (row.updates, "{:,}".format),
-            (row.recent_return_mean, number),
-            (row.evaluation_return_mean, number),
-            (row.environment_steps_per_s, "{:,.0f}".format),
-            (row.workers, "{:,}".format),
-        )
-        state = console.cell(row.state)
+    table.add_column("run", no_wrap=True)
+    for title in titles:
+        justify = "left" if title in ("state", "since") else "right"
+        table.add_column(title, justify=justify, no_wrap=True)
+    if is_wide:
+        table.add_column("", overflow="fold")
+    for row, (_, *cells) in zip(rows, lines, strict=True):
+        name, state = console.cell(row.name), console.cell(row.state)
         state.stylize(_STYLES[row.state])
-        note = shorten(row.note, _NOTE_LENGTH, placeholder="…")
-        cells = ["-" if value is None else form(value) for value, form in numbers]
-        name, since = console.cell(row.name), _moment(row.since_ms)
-        table.add_row(name, state, *cells, since, console.cell(note))
+        name.truncate(room, overflow="ellipsis")
+        note = [console.cell(shorten(row.note, _NOTE_LENGTH, placeholder="…"))] if is_wide else []
+        table.add_row(name, state, *cells, *note)
     return table
+
+
+def _numbers(row: RunStatus) -> list[str]:
+    """Return the numbers of a row in words."""
+    numbers = (
+        (row.updates, "{:,}".format),
+        (row.recent_return_mean, number),
+        (row.evaluation_return_mean, number),
+        (row.environment_steps_per_s, "{:,.0f}".format),
+        (row.workers, "{:,}".format),
+    )
+    return ["-" if value is None else form(value) for value, form in numbers]
 
 
 def _moment(timestamp_ms: int | None) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from reinforce.cluster import STARTED_S
 from reinforce.cluster.callbacks import Callback, callback_named
@@ -23,6 +23,7 @@ from reinforce.cluster.run_store.trust import CHECKPOINTS, CLUSTER, CODE, START,
 from reinforce.cluster.warm_start import with_start_noted
 from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
+from reinforce.configs.given_objects import needed_later
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,8 @@ class TrainCommand(ConfiguredCommand):
             each evaluation. May be repeated.
     """
 
+    checks_environment: ClassVar[bool] = True
+
     resume: Literal["auto"] | None = None
     callback: CallbackNames = ()
     log_format: LogFormat = "text"
@@ -42,6 +45,7 @@ class TrainCommand(ConfiguredCommand):
     def execute(self) -> int:
         run = train_or_resume if self.resume else run_training
         with console_of_a_run(self.log_format) as console:
+            console.remarks = self.remarks
             return run(self.config, console, STARTED_S, [*map(callback_named, self.callback)])
 
 
@@ -64,12 +68,14 @@ def run_training(
         InterruptedRunError, UnsuitableEnvironmentError, UsageError: The run never began, and
             nothing is left behind.
     """
-    console.say(f"training on {config.environment.id}, seed {config.run.seed}", "dim")
     spec = check_environment(config, console)
     config = with_start_noted(config, spec)
     if config.evaluation.video:
         check_filming(config.evaluation_environment)
     run = new_run_directory(config)
+    console.say(f"training on {config.environment.id}, seed {config.run.seed}", "dim")
+    if needed := needed_later([config.environment.id, config.policy.kind]):
+        console.warn(needed)
     try:
         with Journal(run.journal_file) as journal:
             lifecycle = RunLifecycle(config, spec, run, journal, console, started_s, callbacks)

@@ -35,6 +35,6 @@ warning = partial(Finding, "warning")
 failure = partial(Finding, "failure")
 
 
-def within_timeout(look: Callable[[], _T], who: str) -> _T:
+def within_timeout(look: Callable[[], _T], who: str, timeout_s: float | None = None) -> _T:
     """Call a function; raise TimeoutError if it has not returned in time."""
-    return call_within(TIMEOUT_S, look, who)
+    return call_within(timeout_s or TIMEOUT_S, look, who)

@@ -25,6 +25,9 @@ _MIN_SHARED_MEMORY_BYTES = 512 << 20
 _MIN_FREE_DISK_BYTES = 2 << 30
 _PROBE = "doctor.probe"
 
+LOCAL_TIMEOUT_S = 60.0
+"""For loading MLflow and opening a file, which take a busy machine many seconds."""
+
 
 def check_machine(report: NodeReport) -> Iterator[Finding]:
     """Judge a machine by its report."""
@@ -117,7 +120,7 @@ def check_tracking(config: TrackingConfig) -> Finding:
         if file:
             _lock_database(file)
             if has_tables(file):
-                within_timeout(store.client, "the database")
+                within_timeout(store.client, "the database", LOCAL_TIMEOUT_S)
         elif store.is_server:
             # Imports MLflow, whose seconds are not the server's.
             from reinforce.cluster.tracking.experiment import tag_experiment
@@ -128,6 +131,8 @@ def check_tracking(config: TrackingConfig) -> Finding:
             look = f"a store of kind {kind!r} is not checked"
             return warning("tracking", look, "start a short run")
     except Exception as error:  # noqa: BLE001 - MLflow's stores raise whatever they like
+        if file and isinstance(error, TimeoutError):
+            return _too_slow("tracking", where)
         text, advice = diagnose(error, store)
         status = http_status(error) or 0
         seen = f"{where} answers HTTP {status}" if 400 <= status < 500 else f"{where}: {text}"
@@ -164,26 +169,40 @@ def check_artifacts(config: TrackingConfig, tracking: Finding) -> Finding:
     # Imports MLflow, but for a store that is yet to be made.
     from reinforce.cluster.tracking.artifacts import try_artifact
 
+    limit_s = LOCAL_TIMEOUT_S if store.sqlite_file else None
     try:
-        place = within_timeout(partial(try_artifact, store, config), "the place of artifacts")
+        look = partial(try_artifact, store, config)
+        place = within_timeout(look, "the place of artifacts", limit_s)
     except NotImplementedError as error:
         return warning(subject, f"not tried: {error}", "start a short run")
     except Exception as error:  # noqa: BLE001 - as many types as there are places
+        if limit_s and isinstance(error, TimeoutError):
+            return _too_slow(subject, str(store.sqlite_file))
         text, advice = diagnose(error, store)
         return failure(subject, text, "; ".join(filter(None, (advice, later))))
     return ok(subject, f"{place} can be written")
+
+
+def _too_slow(subject: str, where: str) -> Finding:
+    """Return the finding that MLflow took too long with a file, which a busy machine may cause."""
+    return warning(
+        subject,
+        f"{where}: MLflow was not ready within {LOCAL_TIMEOUT_S:g} s",
+        "runs train meanwhile, and it takes their results when it is ready; try again when the "
+        "machine is less busy",
+    )
 
 
 def check_user_files(directory: Path) -> Finding:
     """Check whether something of the user's has this project's name."""
     if hides_this_project(lambda file: (directory / file).is_file()):
         return warning(
-            "user's files",
+            "name",
             f"{directory} holds a Python package 'reinforce'",
             "rename it: `python -m reinforce` runs it instead of this project, and `reinforce "
             "submit` refuses it",
         )
-    return ok("user's files", "nothing hides this project")
+    return ok("name", f"no package 'reinforce' in {directory} is run instead of this project")
 
 
 def _check_environment(report: NodeReport) -> Iterator[Finding]:

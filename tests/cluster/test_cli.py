@@ -337,8 +337,11 @@ def test_a_failing_run_says_why_and_its_directory_keeps_it(tmp_path, capsys):
     )
 
     assert code == 1
-    dropped, said = capsys.readouterr().err.split("\n", maxsplit=1)
-    assert dropped.startswith("reinforce: stop.target_return = 475 is dropped")
+    captured = capsys.readouterr()
+    said = captured.err
+    _, remark, training, *_ = captured.out.splitlines()
+    assert remark.startswith("stop.target_return = 475 is dropped")
+    assert training == "training on fake_environments:Faulty-v0, seed 0"
     assert said.startswith("reinforce: ticket training 2:0 failed:\nTraceback (most recent call ")
     assert "fake_environments.py" in said
     *_, error, place, way_out, left_out = said.splitlines()
@@ -348,7 +351,10 @@ def test_a_failing_run_says_why_and_its_directory_keeps_it(tmp_path, capsys):
     assert error == "ArithmeticError: the environment is faulty"
     assert place.startswith("This was in step 2 of episode ")
     assert " of ticket training 2:0, which began with reset(seed=" in place
-    assert way_out.startswith("`reinforce replay RUN_DIR training:2:0` plays it alone")
+    assert way_out == (
+        f"`reinforce replay {tmp_path}/runs/faulty training:2:0` plays it (32 episodes of the "
+        "batch of update 3) alone, in one process, where a debugger can follow"
+    )
     assert (tmp_path / "runs" / "faulty" / "checkpoints" / "update-000000002.safetensors").exists()
     summary = read_json(tmp_path / "runs" / "faulty" / "summary.json")
     assert summary["status"] == "failed"

@@ -70,7 +70,7 @@ def test_a_run_says_something_within_a_second_and_is_never_silent_for_long(tmp_p
 
     text = said_by(RUN, tmp_path, terminal=terminal)
 
-    assert text.startswith("reinforce train: loading" if terminal else "training on CartPole-v1")
+    assert text.startswith("reinforce train: loading" if terminal else "checking environment.id")
     assert ("starting the learner" in text) or not terminal
     framed = [line for line in text.splitlines() if "│" in line]
     assert {len(line) for line in framed} == ({50} if terminal else set())

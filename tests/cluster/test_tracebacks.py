@@ -10,6 +10,8 @@ import pytest
 
 import reinforce
 from reinforce.cluster.cli import main
+from reinforce.cluster.errors import tell_failure
+from reinforce.cluster.run_store.tracking_state import read_tracking_state
 from reinforce.cluster.tracebacks import folded, in_a_line, last_own_call
 
 ENVIRONMENT = """
@@ -160,6 +162,30 @@ def test_a_reset_without_info_is_refused_even_if_its_observation_has_two_parts(
 
     assert code == 2
     assert "reset (raising_on_reward.py:32, in Halved.reset) returned array([0., 0.]" in said
+
+
+def test_the_error_is_told_before_the_trackers_are_waited_for(environments, store_uri):
+    told = []
+    telling = tell_failure.set(
+        lambda error: told.append((error, read_tracking_state(Path("runs/a/tracking.json"))))
+    )
+    settings = {**SETTINGS, "tracking.enabled": True, "run.name": "a"}
+    with pytest.raises(reinforce.TrainingError) as caught:
+        reinforce.train("cartpole", settings, environment="raising_on_reward:Bad", progress=False)
+    tell_failure.reset(telling)
+
+    ((error, state),) = told
+    assert error is caught.value
+    assert "link" not in state
+    assert "link" in read_tracking_state(Path("runs/a/tracking.json"))
+
+
+def test_nothing_is_said_of_a_run_before_its_environment_is_known_to_work(environments, capsys):
+    assert main(["train", "cartpole", "--environment.id", "CartPol-v1"]) == 2
+
+    printed = capsys.readouterr()
+    assert printed.out == "checking environment.id = 'CartPol-v1'\n"
+    assert "is dropped" not in printed.err
 
 
 @pytest.mark.parametrize(

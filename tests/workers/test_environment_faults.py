@@ -1,7 +1,6 @@
 """An environment that breaks in the middle of a run: what is said, and where it was."""
 
 import traceback
-from contextlib import nullcontext
 
 import gymnasium
 import numpy as np
@@ -10,11 +9,9 @@ from gymnasium.spaces import Box, Discrete
 from late_faults import LateFault
 
 from reinforce.learner.make_policy import make_policy
-from reinforce.learner.policies.spaces import ObservationLayout, ObservationLeaf
-from reinforce.learner.policies.trajectories import Trajectories
 from reinforce.learner.policies.weights import Weights
 from reinforce.workers.environment import EnvironmentSpec, inspect_environment
-from reinforce.workers.environment_faults import EnvironmentFaultError, NonFiniteError, check_finite
+from reinforce.workers.environment_faults import EnvironmentFaultError, NonFiniteError
 from reinforce.workers.environment_source import where_in
 from reinforce.workers.episode_watch import EpisodeWatch
 from reinforce.workers.info_metrics import InfoMetrics
@@ -195,35 +192,6 @@ def test_lanes_of_a_vector_implementation_are_named_together(make_config, exits,
 
     assert says in said
     assert "This was after 2 steps of the episodes 0 to 1 of ticket training 12:0, which" in said
-
-
-@pytest.mark.parametrize(
-    ("terminated", "is_refused"), [((False, False), True), ((False, True), False)]
-)
-def test_a_truncated_end_that_is_not_finite_is_named_by_ticket_and_episode(terminated, is_refused):
-    """It has a value only where the limit of time alone ended the episode."""
-    finals = np.zeros((2, 3), np.float32)
-    finals[1, 2] = np.nan
-    trajectories = Trajectories(
-        policy_version=0,
-        observations=np.zeros((2, 3), np.float32),
-        actions=np.zeros(2, np.int64),
-        rewards=np.zeros(2),
-        behavior_log_probs=np.zeros(2, np.float32),
-        episode_lengths=np.ones(2, np.int64),
-        terminated=np.array(terminated),
-        truncated=np.ones(2, np.bool_),
-        final_observations=finals,
-    )
-    ticket = draw_tickets(0, Purpose.TRAINING, 6, 2, 2)[0]
-    layout = ObservationLayout((ObservationLeaf((), "numbers", (3,)),))
-
-    refused = pytest.raises(
-        NonFiniteError,
-        match=r"^step 1: the .* nan in component \[2\]\nThis was in step 1 of episode 1 ",
-    )
-    with refused if is_refused else nullcontext():
-        check_finite(ticket, trajectories, layout, "step {}".format, with_ends=True)
 
 
 def test_the_user_s_own_wrappers_are_named_after_the_environment(make_config):

@@ -390,7 +390,9 @@ def test_a_running_job_is_scaled_and_a_signal_to_the_whole_group_loses_nothing(r
     assert updates_of(run) == list(range(1, num_updates + 2))
 
 
-def test_a_ticket_that_failed_is_played_alone_and_fails_alone(run, capsys):
+def test_a_ticket_that_failed_is_played_alone_and_fails_alone(run, capsys, monkeypatch):
+    """Its error goes on to Python, where a debugger can stop, and shows no calls of ours."""
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
     code = main(
         [
             *[*TRAIN, *SHORT, "--environment.id", "fake_environments:FaultySeed-v0"],
@@ -399,10 +401,16 @@ def test_a_ticket_that_failed_is_played_alone_and_fails_alone(run, capsys):
     )
     said = capsys.readouterr().err
     assert code == 1
-    name = said.split("reinforce replay RUN_DIR ")[1].split("`")[0]
+    name = said.split("runs/a ")[1].split("`")[0]
 
-    with pytest.raises(ArithmeticError, match="this episode is faulty"):
+    with pytest.raises(ArithmeticError, match="this episode is faulty") as caught:
         main(["replay", "runs/a", name])
+    sys.excepthook(caught.type, caught.value, caught.tb)
+    said = capsys.readouterr().err
+    calls = [line for line in said.splitlines() if line.startswith("  File ")]
+    assert [call.rpartition(" ")[2] for call in calls] == ["step"]
+    assert "ArithmeticError: this episode is faulty\n" in said
+    assert said.endswith("of this program left out; --traceback full shows all\n")
     update, index = name.split(":")[1:]
     other = f"{update}:{1 - int(index)}"
     assert main(["replay", "runs/a", other]) == 0

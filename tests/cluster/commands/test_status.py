@@ -1,5 +1,6 @@
 """``reinforce status``: what the files of runs say of them, whoever wrote those."""
 
+import io
 import json
 import os
 import re
@@ -19,10 +20,12 @@ from written_runs import BATCH, evaluation_entry, update_entry, write_end, write
 import reinforce
 from reinforce.cluster.backends.ray.published_numbers import PublishedNumbers
 from reinforce.cluster.cli import main
+from reinforce.cluster.commands.status import _table
+from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.files import write_json
 from reinforce.cluster.run_store.journal import BatchEntry, Journal, JournalEntry
 from reinforce.cluster.run_store.recent_returns import recent_returns
-from reinforce.cluster.run_store.run_status import WaitNotes, find_runs, status_of
+from reinforce.cluster.run_store.run_status import RunStatus, WaitNotes, find_runs, status_of
 from reinforce.cluster.submission.job_status import _runs, _status
 
 
@@ -414,3 +417,25 @@ def test_a_driver_whose_numbers_cannot_be_had_is_told_by_its_command(entrypoint,
 
     assert [row.name for row in rows] == names
     assert all(row.note == "it publishes no numbers" for row in rows)
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_a_row_is_a_line_whatever_the_width_of_the_terminal(width):
+    console = PlainConsole(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+    name, long_ago_ms = "acrobot-seed-0-2026-11-30-175812", 1_700_000_000_000
+    rows = [
+        RunStatus(
+            name, "finished", long_ago_ms, "max_updates", 50_000, -1, -123.456, -99.5, 9e4, 8
+        ),
+        RunStatus("lift", "interrupted", long_ago_ms, "by SIGTERM"),
+    ]
+
+    console.print_table(_table(console, rows))
+
+    *_, first, second = console.file.getvalue().splitlines()
+    assert max(map(len, (first, second))) <= width
+    assert first.split()[:2] == [name if width > 80 else "acrobot-seed-0-2026-…", "finished"]
+    assert "50,000" in first
+    assert "2023-11-14 2" in first
+    assert ("max_updates" in first) == ("90,000" in first) == (width > 80)
+    assert second.split()[:4] == ["lift", "interrupted", "-", "-"]

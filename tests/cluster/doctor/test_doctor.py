@@ -17,7 +17,7 @@ from reinforce.cluster.backends.ray.capacity import Capacity
 from reinforce.cluster.backends.ray.job import JOB_CONFIG
 from reinforce.cluster.cli import main
 from reinforce.cluster.commands.doctor import check_token
-from reinforce.cluster.doctor import finding
+from reinforce.cluster.doctor import finding, machine_checks
 from reinforce.cluster.doctor.cluster_checks import (
     check_authentication,
     check_clocks,
@@ -27,6 +27,7 @@ from reinforce.cluster.doctor.cluster_checks import (
     check_versions,
 )
 from reinforce.cluster.doctor.machine_checks import (
+    check_artifacts,
     check_checkpoints,
     check_machine,
     check_own_gpu,
@@ -235,6 +236,21 @@ def test_a_server_of_mlflow_that_does_not_answer_is_a_failure_after_seconds(monk
 
     assert found.level == "failure"
     assert "the server has not answered for 0.1 s" in found.message
+
+
+def test_mlflow_that_is_slow_with_a_file_is_a_warning_and_no_server_is_spoken_of(
+    store_uri, monkeypatch
+):
+    assert check_tracking(config().tracking).level == "ok"
+    monkeypatch.setattr(machine_checks, "LOCAL_TIMEOUT_S", 1e-6)
+
+    tracking = check_tracking(config().tracking)
+    artifacts = check_artifacts(config().tracking, finding.ok("tracking", ""))
+
+    for found in (tracking, artifacts):
+        assert found.level == "warning"
+        assert "MLflow was not ready within 1e-06 s" in found.message
+        assert "server" not in found.line()
 
 
 @contextmanager

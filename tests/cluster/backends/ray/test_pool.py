@@ -271,7 +271,8 @@ def test_a_ticket_that_always_fails_ends_the_run_with_the_original_error(make_co
     assert "ArithmeticError: the environment is faulty" in message
     assert "fake_environments.py" in message
     assert "\nThis was in step 2 of episode 0 of ticket training 0:" in message
-    assert "\n`reinforce replay RUN_DIR training:0:" in message
+    caught.value.name_run(Path("runs/a"))
+    assert "\n`reinforce replay runs/a training:0:" in str(caught.value)
     seeds = [seed for ticket in tickets_for(config, 12) for seed in ticket.episode_seeds]
     assert not any(str(seed) in message for seed in seeds)
 

@@ -122,11 +122,13 @@ def test_a_breakpoint_ends_the_run_with_the_way_to_a_debugger(play):
     with pytest.raises(TicketFailedError) as failed:
         play(then="break", workers={"max_ticket_attempts": 3})
 
+    failed.value.name_run(Path("runs/my run"))
     assert str(failed.value) == (
         f"ticket training 12:0 has reached a breakpoint() in {printing_environment.__file__}, line "
         f"{line}, in a process of Ray, where no debugger can follow (with cluster.backend inline "
-        "it can); `reinforce replay RUN_DIR training:12:0` plays it alone, in its own "
-        "process, and stops there (PYTHONBREAKPOINT=0 ignores every breakpoint)"
+        "it can); `reinforce replay 'runs/my run' training:12:0` plays it (2 episodes of "
+        "the batch of update 13) alone, in its own process, and stops there (PYTHONBREAKPOINT=0 "
+        "ignores every breakpoint)"
     )
 
 
