@@ -93,11 +93,12 @@ def _learner_actor(config: Config) -> "ActorClass[LearnerActor]":
     """Return the actor's class with what it needs, and where it is placed.
 
     No CPU of its own in Ray's books: it works while the workers wait for its weights. On the
-    driver's node as long as there is one, for that node must live anyway; with a GPU wherever one
-    is free. Actors are replaced here, never restarted by Ray: an update must not be applied twice.
+    driver's node, which must live anyway; with a GPU wherever one is free. Actors are replaced
+    here, never restarted by Ray: an update must not be applied twice.
     """
     num_gpus = int(config.learner.device == "cuda")
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    # Not soft: Ray asks a random node to place an actor without CPUs, and soft lets it stay there.
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     return ray.remote(concurrency_groups=SIGNS_OF_LIFE)(LearnerActor).options(
         num_cpus=0,
         num_gpus=num_gpus,
