@@ -161,7 +161,8 @@ class _Life:
         interrupts = self._driver.interrupts
         if self._address:
             forget_token()
-            interrupts.call(partial(find_cluster, self._address), obey_at_once=True)
+            find = partial(find_cluster, self._address)
+            self._address = interrupts.call(find, obey_at_once=True)
         self._over = start_in_background(self._live)
         try:
             while not (self._is_up.wait(_POLL_S) or self._over.done()):
