@@ -36,12 +36,13 @@ def ray_backend(
 
     Raises:
         ClusterUnreachableError: The cluster cannot be joined.
+        HeadLostError: Its head does not answer any more.
         LocalRayError: A local Ray does not start.
         UsageError: It has no room for a single worker, or no GPU for the learner, and no
             autoscaler.
     """
     with (
-        ray_session(config, driver, batches_bytes(config, spec)) as check_session,
+        ray_session(config, driver, batches_bytes(config, spec)) as session,
         shown_output(config.workers, driver.print_line) as show_output,
     ):
         if config.cluster.address:
@@ -58,12 +59,12 @@ def ray_backend(
         )
 
         def look_out() -> None:
-            check_session()
+            session.check()
             show_output()
 
         pool = RayPool(
             config,
-            WorkerTarget(config, driver.requested_workers, driver.tell),
+            WorkerTarget(config, driver.requested_workers, driver.tell, session.check_head),
             lambda placement: rollout_actor.remote(config, spec, program, placement, debugger),
             driver,
             look_out,
