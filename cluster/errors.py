@@ -9,6 +9,7 @@
   * TrainingError              1: the run failed; its directory says why
     + TicketFailedError
     + LocalRayError
+    + HeadLostError
     + WorkerStartError
     + LearnerLostError
       - LearnerStateLostError
@@ -118,6 +119,10 @@ class TicketFailedError(TrainingError):
 
 class LocalRayError(TrainingError):
     """Ray cannot be started on this machine."""
+
+
+class HeadLostError(TrainingError):
+    """The head of the cluster no longer answers."""
 
 
 class WorkerStartError(TrainingError):

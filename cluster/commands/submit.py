@@ -60,6 +60,11 @@ class SubmitCommand(ConfiguredCommand):
         _refuse_what_cannot_travel(self.source, self.config)
         directory = WorkingDirectory.of(Path.cwd())
         jobs = RayJobs.connect(address)
+        if jobs.admits_anyone():
+            PlainConsole(stderr=True).warn(
+                f"warning: anyone who reaches {jobs.address} can run programs on this cluster, "
+                "which uses no token; start it again with RAY_AUTH_MODE=token and a token"
+            )
         _say(
             f"sends {counted(len(directory.files), 'file')}, {directory.num_bytes / 1024:,.0f} KiB"
         )

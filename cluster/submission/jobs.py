@@ -56,13 +56,24 @@ class RayJobs:
 
     @classmethod
     def connect(cls, address: str) -> Self:
-        """Return the client for a cluster; ClusterUnreachableError if it refuses us."""
-        address = address.rstrip("/")
+        """Return the client for a cluster; ClusterUnreachableError if it refuses us.
+
+        ``address`` is a URL, or HOST:PORT.
+        """
+        address = f"{'' if '://' in address else 'http://'}{address}".rstrip("/")
         _require_dashboard(address)
         try:
             return cls(address, job_client(address, _REQUEST_TIMEOUTS_S))
         except _UNREACHABLE as error:
             raise _unreachable(address, error) from error
+
+    def admits_anyone(self) -> bool:
+        """Return whether the cluster lists its jobs to somebody who shows no token."""
+        try:
+            urllib.request.urlopen(f"{self.address}/api/jobs/", timeout=_PROBE_TIMEOUT_S).close()  # noqa: S310
+        except OSError:  # refused, or silent, which the next request meets, too
+            return False
+        return True
 
     def find(self, submission_id: str) -> JobDetails | None:
         """Return the details of a job; None if there is none with this id."""

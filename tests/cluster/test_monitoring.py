@@ -81,7 +81,7 @@ def test_every_panel_of_the_dashboard_has_data_while_a_run_trains(tmp_path):
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with (
         tempfile.TemporaryDirectory(prefix="r") as folder,
-        ray_nodes(Path(folder), metrics={}) as nodes,
+        ray_nodes(Path(folder), settings={}) as nodes,
         ended(
             *["prometheus", f"--config.file={shipped_configuration(tmp_path, nodes)}"],
             *[f"--storage.tsdb.path={tmp_path}/data", f"--web.listen-address={server[7:]}"],

@@ -35,7 +35,7 @@ class RayNodes:
     dashboard: str
     token_file: Path
     home: Path
-    metrics_settings: Mapping[str, str]
+    settings: Mapping[str, str]
     agent_ports: list[int] = field(default_factory=list)
     metrics_ports: list[int] = field(default_factory=list)
     processes: list["subprocess.Popen[bytes]"] = field(default_factory=list)
@@ -94,10 +94,11 @@ def use_new_token(folder: Path) -> None:
 
 @contextmanager
 def ray_nodes(
-    folder: Path, *, workers: int = 2, cpus: int = 1, metrics: Mapping[str, str] = QUICK_METRICS
+    folder: Path, *, workers: int = 2, cpus: int = 1, settings: Mapping[str, str] = QUICK_METRICS
 ) -> Iterator[RayNodes]:
     """A head without CPUs, where the learner lives, and nodes with so many CPUs each.
 
+    ``settings`` are variables of their environment.
     Each has a folder of its own, as on machines of their own: nodes that share one overwrite each
     other's copy of a job's files. The token is that of the tests (RAY_AUTH_TOKEN_PATH), which Ray
     reads once per process.
@@ -111,7 +112,7 @@ def ray_nodes(
         dashboard=f"http://127.0.0.1:{dashboard_port}",
         token_file=Path(os.environ["RAY_AUTH_TOKEN_PATH"]),
         home=home,
-        metrics_settings=metrics,
+        settings=settings,
     )
     head = ["--head", f"--port={port}", "--num-cpus=0"]
     head += ["--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard_port}"]
@@ -167,8 +168,8 @@ def _start_process(cluster: RayNodes, attempt: int, *options: str) -> "subproces
                 "PATH": f"{_BIN}{os.pathsep}{os.environ['PATH']}",
                 "RAY_AUTH_MODE": "token",
                 "REINFORCE_HOME": str(cluster.home),
-                **cluster.metrics_settings,
                 "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "1",
+                **cluster.settings,
             },
             stdout=output,
             stderr=subprocess.STDOUT,

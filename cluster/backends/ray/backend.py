@@ -36,12 +36,13 @@ def ray_backend(
 
     Raises:
         ClusterUnreachableError: The cluster cannot be joined.
+        HeadLostError: Its head does not answer any more.
         LocalRayError: A local Ray does not start.
         UsageError: It has no room for a single worker, or no GPU for the learner, and no
             autoscaler.
     """
     with (
-        ray_session(config, driver, batches_bytes(config, spec)) as check_session,
+        ray_session(config, driver, batches_bytes(config, spec)) as session,
         shown_output(config.workers, driver.print_line) as show_output,
     ):
         if config.cluster.address:
@@ -58,12 +59,12 @@ def ray_backend(
         )
 
         def look_out() -> None:
-            check_session()
+            session.check()
             show_output()
 
         pool = RayPool(
             config,
-            WorkerTarget(config, driver.requested_workers, driver.tell),
+            WorkerTarget(config, driver.requested_workers, driver.tell, session.check_head),
             lambda placement: rollout_actor.remote(config, spec, program, placement, debugger),
             driver,
             look_out,
@@ -93,11 +94,12 @@ def _learner_actor(config: Config) -> "ActorClass[LearnerActor]":
     """Return the actor's class with what it needs, and where it is placed.
 
     No CPU of its own in Ray's books: it works while the workers wait for its weights. On the
-    driver's node as long as there is one, for that node must live anyway; with a GPU wherever one
-    is free. Actors are replaced here, never restarted by Ray: an update must not be applied twice.
+    driver's node, which must live anyway; with a GPU wherever one is free. Actors are replaced
+    here, never restarted by Ray: an update must not be applied twice.
     """
     num_gpus = int(config.learner.device == "cuda")
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    # Not soft: Ray asks a random node to place an actor without CPUs, and soft lets it stay there.
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     return ray.remote(concurrency_groups=SIGNS_OF_LIFE)(LearnerActor).options(
         num_cpus=0,
         num_gpus=num_gpus,

@@ -143,13 +143,14 @@ class WorkerTarget:
         config: Config,
         requested: Callable[[], int | None],
         tell: Callable[[str], None] = lambda sentence: None,
+        check_head: Callable[[], None] = lambda: None,
     ) -> None:
         """Take what was configured, what asks how many workers the user wants by now, and the user.
 
-        Ray is joined already.
+        Ray is joined already. ``check_head`` is called before it is asked, and may raise.
         """
         self._config = config
-        self._requested = requested
+        self._requested, self._check_head = requested, check_head
         # A local Ray is one node that stays, and ours alone.
         self._shared = (
             SharedCluster(config.cluster.priority, config.cluster.cpus_per_worker, tell)
@@ -167,6 +168,7 @@ class WorkerTarget:
         if now_s - self._looked_at_s < _POLL_S:
             return False
         self._looked_at_s = now_s
+        self._check_head()
         before = self.target, self.leaving_nodes
         if self._shared:
             self.leaving_nodes = draining_nodes()

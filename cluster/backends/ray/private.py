@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
+import grpc
 import ray
 from ray._private import internal_api, ray_constants, services, utils, worker
 from ray._private.node import Node
@@ -33,6 +34,9 @@ _START_OF_A_PROCESS_S = 1.0
 
 
 _STORE_TIMEOUT_S = 10.0
+
+_ANY_CALL = "/ray.rpc.NodeInfoGcsService/CheckAlive"
+"""A call of Ray's that changes nothing and takes an empty request."""
 
 
 class RayProcesses:
@@ -148,13 +152,33 @@ def end_ray() -> None:
     ray.shutdown()
 
 
-def local_cluster_address() -> str:
-    """Return the address of the cluster that this machine is a node of, or that RAY_ADDRESS names.
+def clusters_here() -> Collection[str]:
+    """Return the addresses of the clusters of this machine, without local Rays.
 
-    Raises:
-        Exception: There is none; one of several types.
+    Those are on loopback. The one that `ray start` has noted last may have ended.
     """
-    return str(services.canonicalize_bootstrap_address("auto"))
+    services.find_gcs_addresses.cache_clear()
+    started = services.find_bootstrap_address(None)
+    found = {address for address in services.find_gcs_addresses() if not _is_loopback(address)}
+    return found | {started} if started else found
+
+
+def _is_loopback(address: str) -> bool:
+    host = address.rpartition(":")[0].strip("[]")
+    return host == "localhost" or host.startswith("127.") or host == "::1"
+
+
+def admits_anyone(address: str, timeout_s: float) -> bool:
+    """Return whether a cluster answers somebody who shows no token.
+
+    Should the name of the call vanish, every cluster counts as one that asks for a token.
+    """
+    with grpc.insecure_channel(address, [("grpc.enable_http_proxy", 0)]) as channel:
+        try:
+            channel.unary_unary(_ANY_CALL)(b"", timeout=timeout_s)
+        except grpc.RpcError:
+            return False
+    return True
 
 
 def cluster_metadata(address: str) -> bytes | None:

@@ -6,7 +6,7 @@ import os
 import platform
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import ray
@@ -17,10 +17,15 @@ from reinforce.cluster.backends.ray.auth_token import (
     token_is_expected,
     token_source,
 )
-from reinforce.cluster.backends.ray.private import cluster_metadata, local_cluster_address
+from reinforce.cluster.backends.ray.private import (
+    admits_anyone,
+    cluster_metadata,
+    clusters_here,
+)
 from reinforce.cluster.background_call import call_within
 from reinforce.cluster.errors import ClusterUnreachableError
 
+_USUAL_PORT = 6379
 _CONNECT_TIMEOUT_S = 2.0
 _ANSWER_TIMEOUT_S = 4.0
 
@@ -50,17 +55,18 @@ class ClusterVersions:
         return " and ".join(differences) or None
 
 
-def find_cluster(address: str) -> ClusterVersions:
-    """Return the versions of the cluster at ``cluster.address``, which this process can join.
+def find_cluster(address: str) -> str:
+    """Return HOST:PORT of the cluster at ``cluster.address``, which this process can join.
 
     Raises:
-        ClusterUnreachableError: There is none, it does not let us in, or it runs other versions.
+        ClusterUnreachableError: There is none, it does not let us in or lets everybody in, or it
+            runs other versions.
     """
-    target = _local_cluster() if address == "auto" else address
+    target = _cluster_here() if address == "auto" else address
     host, port = _split(target)
     _connect(target, host, port)
-    if token_is_expected() and not token_source():
-        raise ClusterUnreachableError(f"no token for {target}: {missing_token_advice()}")
+    if token_is_expected():
+        _require_token(target)
     versions = _ask(target)
     mismatch = versions.mismatch()
     if mismatch:
@@ -68,45 +74,77 @@ def find_cluster(address: str) -> ClusterVersions:
             f"the cluster at {target} runs other versions: {mismatch}. Install what it runs in an "
             "environment here, or let the cluster run the driver: `reinforce submit`"
         )
-    return versions
+    return target
 
 
-def _local_cluster() -> str:
-    try:
-        return local_cluster_address()
-    except Exception as error:  # whichever of Ray's
+def _require_token(target: str) -> None:
+    """Refuse a cluster whose processes would not understand ours, and one that we cannot join."""
+    if admits_anyone(target, _ANSWER_TIMEOUT_S):
         raise ClusterUnreachableError(
-            "cluster.address = 'auto': no Ray node runs on this machine and RAY_ADDRESS is not "
-            "set; `ray start --head` starts a cluster, `ray start --address HOST:6379` joins one"
-        ) from error
+            f"the cluster at {target} uses no token and this machine does: start it again with "
+            "RAY_AUTH_MODE=token and a token (`ray get-auth-token --generate`), since anyone who "
+            "reaches it can run programs there"
+        )
+    if not token_source():
+        raise ClusterUnreachableError(f"no token for {target}: {missing_token_advice()}")
+
+
+def _cluster_here() -> str:
+    """Return what ``auto`` means: RAY_ADDRESS, or the cluster that this machine is a node of."""
+    named = os.environ.get("RAY_ADDRESS")
+    if named and named != "auto":
+        return named
+    found = sorted(filter(_answers, clusters_here()))
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise ClusterUnreachableError(
+            f"cluster.address = 'auto' has found several Rays on this machine: {', '.join(found)}; "
+            "name one of them instead of auto"
+        )
+    raise ClusterUnreachableError(
+        "cluster.address = 'auto': no Ray node runs on this machine and RAY_ADDRESS is not set; "
+        "`ray start --head` starts a cluster, `ray start --address HOST:6379` joins one"
+    )
+
+
+def _answers(address: str) -> bool:
+    host, port = _split(address)
+    with suppress(OSError), socket.create_connection(_place(host, port), _CONNECT_TIMEOUT_S):
+        return True
+    return False
+
+
+def _place(host: str, port: int) -> tuple[str, int]:
+    return host.strip("[]"), port  # of an IPv6 address: they belong to HOST:PORT
 
 
 def _split(address: str) -> tuple[str, int]:
     if "://" in address:
         raise ClusterUnreachableError(
             f"cluster.address = {address!r} is a URL, and should be HOST:PORT, usually with port "
-            "6379; the URL of a dashboard is for `reinforce submit --address`"
+            f"{_USUAL_PORT}; the URL of a dashboard is for `reinforce submit --address`"
         )
     host, separator, port = address.rpartition(":")
     if not (separator and host and port.isdigit() and int(port) < 65536):
         raise ClusterUnreachableError(
             f"cluster.address = {address!r} is not HOST:PORT or 'auto'; the port of a Ray "
-            f"cluster is usually 6379, as in {address.partition(':')[0] or 'HOST'}:6379"
+            f"cluster is usually {_USUAL_PORT}, as in "
+            f"{address.partition(':')[0] or 'HOST'}:{_USUAL_PORT}"
         )
     return host, int(port)
 
 
 def _connect(address: str, host: str, port: int) -> None:
     """Find out whether anything listens, and whether it is a dashboard."""
-    bare_host = host.strip("[]")  # of an IPv6 address: they belong to HOST:PORT
     try:
-        socket.create_connection((bare_host, port), timeout=_CONNECT_TIMEOUT_S).close()
+        socket.create_connection(_place(host, port), timeout=_CONNECT_TIMEOUT_S).close()
     except OSError as error:
         raise ClusterUnreachableError(
             f"cluster.address = {address!r} does not answer ({error}); start a cluster there, "
             "or leave cluster.address out to run on this machine"
         ) from None
-    connection = http.client.HTTPConnection(bare_host, port, timeout=_CONNECT_TIMEOUT_S)
+    connection = http.client.HTTPConnection(*_place(host, port), timeout=_CONNECT_TIMEOUT_S)
     try:
         connection.request("GET", "/api/version")
         connection.getresponse()
@@ -114,10 +152,11 @@ def _connect(address: str, host: str, port: int) -> None:
         return  # it does not speak HTTP/1.1, and Ray's own server is not supposed to
     finally:
         connection.close()
+    usual = f"{host}:{_USUAL_PORT}"
+    advice = f"the cluster itself is usually at {usual}, and" if address != usual else "but"
     raise ClusterUnreachableError(
-        f"cluster.address = {address!r} is a web server, such as Ray's dashboard; the cluster "
-        f"itself is usually at {host}:6379, and `reinforce submit --address http://{address}` "
-        "takes the dashboard"
+        f"cluster.address = {address!r} is a web server, such as Ray's dashboard; {advice} "
+        f"`reinforce submit --address http://{address}` takes the dashboard"
     )
 
 

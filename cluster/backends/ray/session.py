@@ -16,6 +16,7 @@ import ray
 from reinforce.cluster import RAY_CAME_FIRST
 from reinforce.cluster.backends.backend import Driver
 from reinforce.cluster.backends.ray.breakpoints import users_choice_kept
+from reinforce.cluster.backends.ray.head import HeadWatch
 from reinforce.cluster.backends.ray.local_folder import LocalFolder, local_folder
 from reinforce.cluster.backends.ray.object_store import local_store
 from reinforce.cluster.backends.ray.private import (
@@ -59,9 +60,7 @@ _ONE_AT_A_TIME = threading.Lock()
 
 
 @contextmanager
-def ray_session(
-    config: Config, driver: Driver, batches_bytes: int = 0
-) -> Iterator[Callable[[], None]]:
+def ray_session(config: Config, driver: Driver, batches_bytes: int = 0) -> Iterator["_Life"]:
     """Connect to the cluster of ``cluster.address``, or start a local Ray; disconnect at the end.
 
     Args:
@@ -70,8 +69,8 @@ def ray_session(
         batches_bytes: What is to lie in the object store of a local Ray.
 
     Yields:
-        A check to call while waiting: it raises LocalRayError if the files of a local Ray were
-        touched.
+        What to call while waiting: ``check``, which raises LocalRayError if the files of a local
+        Ray were touched, and, before Ray is asked anything, ``check_head``.
 
     Raises:
         ClusterUnreachableError: There is no cluster, or it does not let us in.
@@ -88,7 +87,7 @@ def ray_session(
     try:
         with driver.waiting("starting Ray" if life.is_local else "joining the cluster"):
             life.begin()
-        yield life.check
+        yield life
     finally:
         with driver.waiting("stopping Ray"):
             life.end()
@@ -148,8 +147,14 @@ class _Life:
         self._deadline_s = math.inf
         self._processes = RayProcesses()
         self.is_local = self._address is None
+        self._head: HeadWatch | None = None
         self.check: Callable[[], None] = lambda: None
         """Raises LocalRayError if the files of a local Ray were touched."""
+
+    def check_head(self) -> None:
+        """Wait for the head of a cluster to answer, or raise HeadLostError."""
+        if self._head:
+            self._head.look()
 
     def begin(self) -> None:
         """Wait for Ray, and obey signals meanwhile.
@@ -161,7 +166,9 @@ class _Life:
         interrupts = self._driver.interrupts
         if self._address:
             forget_token()
-            interrupts.call(partial(find_cluster, self._address), obey_at_once=True)
+            find = partial(find_cluster, self._address)
+            self._address = interrupts.call(find, obey_at_once=True)
+            self._head = HeadWatch(self._address, self._driver.tell, interrupts.check)
         self._over = start_in_background(self._live)
         try:
             while not (self._is_up.wait(_POLL_S) or self._over.done()):
@@ -176,11 +183,15 @@ class _Life:
             self._over.result()
 
     def end(self) -> None:
-        """Wait until Ray has ended, but neither for one that has not started nor after a signal."""
+        """Wait until Ray has ended; not for one that has not started, nor long where it may hang.
+
+        That is after a signal, and without the head of the cluster.
+        """
         self._may_end.set()
         if not (self._over and self._is_up.is_set()):
             return
-        deadline_s = time.monotonic() + _END_TIMEOUT_S
+        is_lost = self._head and self._head.is_lost
+        deadline_s = time.monotonic() + (_END_AFTER_A_SIGNAL_S if is_lost else _END_TIMEOUT_S)
         while not wait([self._over], _POLL_S).done:
             is_late = self._driver.interrupts.is_late(_END_AFTER_A_SIGNAL_S)
             if is_late or time.monotonic() > deadline_s:

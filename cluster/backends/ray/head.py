@@ -1,0 +1,66 @@
+"""The head of a cluster, without which Ray ends a driver's process a minute later, unsaid."""
+
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from reinforce.cluster.errors import HeadLostError
+
+_CONNECT_TIMEOUT_S = 2.0
+_PATIENCE_S = 10.0
+_LOST_AFTER_S = 40.0
+"""Ray's own limit is 60 s, and a checkpoint has to be written before."""
+
+_POLL_S = 0.2
+
+
+class HeadWatch:
+    """Looks whether the head still answers, and waits for it if not.
+
+    Args:
+        address: HOST:PORT of the cluster.
+        tell: Called with what the user has to know.
+        check: Called while waiting; raises what ends the wait.
+    """
+
+    def __init__(
+        self, address: str, tell: Callable[[str], None], check: Callable[[], None]
+    ) -> None:
+        host, _, port = address.rpartition(":")
+        self._place = host.strip("[]"), int(port)
+        self._address, self._tell, self._check = address, tell, check
+        self.is_lost = False
+        """It was waited for in vain: whatever asks Ray now may wait, too."""
+
+    def look(self) -> None:
+        """Return at once while the head answers; call it before Ray is asked anything.
+
+        Raises:
+            HeadLostError: It has not come back in time.
+        """
+        began_s, is_told = time.monotonic(), False
+        while not self._answers():
+            self._check()
+            silent_s = time.monotonic() - began_s
+            if silent_s > _LOST_AFTER_S:
+                self.is_lost = True
+                raise HeadLostError(
+                    f"the head of the cluster at {self._address} has not answered for "
+                    f"{silent_s:.0f} s; to continue, start a cluster, then `reinforce resume "
+                    "RUN_DIR --cluster.address HOST:PORT`"
+                )
+            if silent_s > _PATIENCE_S and not is_told:
+                is_told = True
+                self._tell(
+                    f"the head of the cluster at {self._address} does not answer; the run ends in "
+                    f"{_LOST_AFTER_S - silent_s:.0f} s, after a checkpoint, unless it comes back"
+                )
+            time.sleep(_POLL_S)
+        if is_told:
+            self._tell("the head of the cluster answers again")
+
+    def _answers(self) -> bool:
+        with suppress(OSError), socket.create_connection(self._place, _CONNECT_TIMEOUT_S):
+            return True
+        return False
