@@ -64,6 +64,12 @@ class Case:
     objective_entropy: float = 0.0
     unbiased: bool = True
 
+    @property
+    def objective(self) -> str:
+        """What the tables call the objective whose gradient is the true one."""
+        name = "J_1" if self.objective_discount == 1.0 else "J_.9"
+        return f"{name} with entropy" if self.objective_entropy else name
+
 
 CASES = [
     Case("reward_to_go"),
@@ -245,13 +251,13 @@ def judge(case: Case) -> Judgement:
 
 def main() -> None:
     """Print the table."""
-    print("| case | episodes | cos | ratio | error | variance |")
-    print("| --- | --- | --- | --- | --- | --- |")
+    print("| case | objective | episodes | cos | ratio | error | variance |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
     for case in CASES:
         found = judge(case)
         print(
-            f"| {case.name} | {case.num_episodes} | {found.cos:.3f} | {found.ratio:.3f} "
-            f"| {found.error:.3f} | {found.variance:.2f} |"
+            f"| {case.name} | {case.objective} | {case.num_episodes} | {found.cos:.3f} "
+            f"| {found.ratio:.3f} | {found.error:.3f} | {found.variance:.2f} |"
         )
 
 

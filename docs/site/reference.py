@@ -84,7 +84,7 @@ def verbs_page() -> str:
     """Return the help of every verb, as Markdown."""
     verbs = "\n".join(f"## {verb}\n\n```text\n{_help(verb)}```\n" for verb in VERBS)
     return f"""\
-# Verbs
+# Commands
 
 `reinforce VERB --help` prints the same. Settings among the `[OPTIONS]` are in
 [this list](settings.md).
