@@ -8,6 +8,7 @@ from reinforce.configs.loading import load_config, preset_names
 from reinforce.workers.preflight import preflight
 
 NEEDS = {
+    "swimmer": ["mujoco"],
     "lunarlander": ["Box2D"],
     "halfcheetah": ["mujoco"],
     "hopper": ["mujoco"],
