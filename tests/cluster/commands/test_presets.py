@@ -8,7 +8,6 @@ from reinforce.configs.loading import load_config, preset_names
 from reinforce.workers.preflight import preflight
 
 NEEDS = {
-    "swimmer": ["mujoco"],
     "lunarlander": ["Box2D"],
     "halfcheetah": ["mujoco"],
     "hopper": ["mujoco"],
@@ -18,6 +17,8 @@ NEEDS = {
     "pong": ["ale_py", "cv2"],
     "pong_karpathy": ["ale_py", "cv2"],
     "space_invaders": ["gymnax"],
+    "swimmer": ["mujoco"],
+    "walker2d": ["mujoco"],
 }
 
 
