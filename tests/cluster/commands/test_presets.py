@@ -16,7 +16,10 @@ NEEDS = {
     "minigrid_empty": ["minigrid"],
     "pong": ["ale_py", "cv2"],
     "pong_karpathy": ["ale_py", "cv2"],
+    "reacher": ["mujoco"],
     "space_invaders": ["gymnax"],
+    "swimmer": ["mujoco"],
+    "walker2d": ["mujoco"],
 }
 
 
