@@ -11,10 +11,9 @@ import signal
 import sys
 from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, redirect_stderr
+from contextlib import contextmanager, redirect_stderr
 from importlib import import_module
 from importlib.metadata import version
-from typing import TextIO
 
 from reinforce.cluster.errors import (
     InterruptedRunError,
@@ -70,6 +69,9 @@ _OF_OUTPUT = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF, errno.EAGAIN),
 )
 """Error numbers of an output that accepts no more."""
+
+_SLOW = ("verify", "compare", "replay", "ui")
+"""Verbs whose first result takes seconds: outside of a terminal a line says that they work."""
 
 _READING = (
     *("sync", "plot", "compare", "diff", "ui", "export", "status", "zoo"),
@@ -155,8 +157,6 @@ def _run(words: list[str]) -> int:
 def _execute(verb: str, words: list[str]) -> int:
     """Run a verb with the words after it, and return the exit code."""
     traceback = "short"
-    shows_loading = sys.stderr.isatty() and not {"-h", "--help"} & set(words)
-    loading = _loading_shown(sys.stderr, verb) if shows_loading else nullcontext()
     told: list[BaseException] = []
 
     def tell(error: BaseException) -> None:
@@ -167,7 +167,7 @@ def _execute(verb: str, words: list[str]) -> int:
 
     telling = tell_failure.set(tell)
     try:
-        with _escaped_stderr(), loading:  # what tyro refuses it quotes as it is
+        with _loading_shown(verb, words), _escaped_stderr():  # what tyro refuses it quotes as it is
             words, traceback = _without_traceback(words)
             from reinforce.cluster.commands.arguments import Command, parse_command
 
@@ -210,15 +210,20 @@ def _without_traceback(words: list[str]) -> tuple[list[str], str]:
 
 
 @contextmanager
-def _loading_shown(terminal: TextIO, verb: str) -> Iterator[None]:
+def _loading_shown(verb: str, words: Sequence[str]) -> Iterator[None]:
     """Context that shows something during the first second or two of a verb."""
-    text = f"reinforce {verb}: loading"
-    terminal.write(f"{text}\r")
+    terminal, text = sys.stderr, f"reinforce {verb}: loading"
+    is_erased = terminal.isatty()
+    end = "\r" if is_erased else "\n"
+    if {"-h", "--help"} & set(words) or not (is_erased or verb in _SLOW):
+        yield
+        return
+    terminal.write(f"{text}{end}")
     terminal.flush()
     try:
         yield
     finally:
-        terminal.write(f"{' ' * len(text)}\r")
+        terminal.write(f"{' ' * len(text)}\r" * is_erased)
         terminal.flush()
 
 

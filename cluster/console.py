@@ -3,11 +3,13 @@
 import json
 import os
 import sys
+import textwrap
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout, suppress
 from typing import IO, Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.status import Status
 from rich.table import Table
@@ -107,9 +109,24 @@ class PlainConsole(Console):
         self._print_as_it_is("\n".join(lines), None)
 
     def say_rows(self, rows: Mapping[str, str]) -> None:
-        """Print a line per row, its name first."""
+        """Print a line per row, its name first; a path or a command stays whole."""
         for name, text in rows.items():
-            self.say(f"{name:<12}{text}")
+            line = f"{name:<12}{text}"
+            if "/" in text and self.is_terminal and cell_len(line) > self.width:
+                line = f"{name}\n{text}"
+            self.say_words(line, 12)
+
+    def say_words(self, text: str, indent: int) -> None:
+        """Print a line, in a terminal broken between words; further lines are indented."""
+        if self.is_terminal and "/" not in text:
+            text = textwrap.fill(
+                text,
+                self.width,
+                subsequent_indent=" " * indent,
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+        self.say(text)
 
     @contextmanager
     def showing_wait(self, text: str) -> Iterator[None]:

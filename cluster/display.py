@@ -66,7 +66,8 @@ class PlainDisplay:
     def show_evaluations(self, entry: JournalEntry) -> None:
         """Print a line for each evaluation."""
         for line in evaluation_lines(entry, self._config):
-            self._say(line)
+            with suppress(OSError, UnicodeError):
+                self._console.say_words(line, len("update 12345  "))
 
     def warn(self, text: str) -> None:
         """Print it."""
@@ -141,7 +142,8 @@ class RunPanel:
             self._seconds["sampling"] += metrics["time/sampling_s"]
             self._seconds["learning"] += metrics["time/learning_s"]
         is_next = entry.batch and every and entry.updates % every == 0
-        self._stage = "evaluating" if is_next else f"update {entry.updates + 1:,}"
+        is_over = self._progress(entry).reached_limit(self._config.stop, None)
+        self._stage = "evaluating" if is_next or is_over else f"update {entry.updates + 1:,}"
 
     def close(self) -> None:
         """Stop the clock, so that the panel shows how training ended."""
@@ -157,11 +159,7 @@ class RunPanel:
         title, stage = PlainConsole.cell(self._run_name), self._stage
         if self._update is None:
             return Panel(Text(f"{duration(self._elapsed_s)}  {stage or ''}"), title=title)
-        progress = Progress(
-            *(self._update.updates, self._update.environment_steps),
-            training_time_s=self._training_time_s,
-        )
-        limit, used = progress.nearest_limit(self._config.stop)
+        limit, used = self._progress(self._update).nearest_limit(self._config.stop)
         left_s = max(0.0, self._training_time_s / used - self._elapsed_s)
         left = f", about {duration(left_s)} left" if stage else " used"
         table = Table.grid(padding=(0, 2))
@@ -173,9 +171,14 @@ class RunPanel:
         # At the end there is none: a target is reached with most of each limit left.
         return Panel(Group(table, *([bar] if stage else [])), title=title, subtitle=stage)
 
+    def _progress(self, entry: JournalEntry) -> Progress:
+        time_s = self._training_time_s
+        return Progress(entry.updates, entry.environment_steps, training_time_s=time_s)
+
     def _rows(self, entry: JournalEntry) -> dict[str, str]:
         metrics, stop = entry.metrics, self._config.stop
         low_high = numbers(*(metrics.get(f"rollout/return_{end}", nan) for end in ("min", "max")))
+        own = _own_metrics(metrics, "rollout/", self._config)
         goal, recent = stop.target_return, self._recent.mean
         target = {} if goal is None else {"target": f"{stop.target_metric or 'return'} {goal:g}"}
         total_s = sum(self._seconds.values()) or 1.0
@@ -184,10 +187,10 @@ class RunPanel:
             "training": f"update {entry.updates:,} of {stop.max_updates:,}, "
             f"{counted(entry.environment_steps, 'step')}, "
             f"{metrics['time/environment_steps_per_s']:,.0f} steps/s",
-            "return": f"{number(metrics.get('rollout/return_mean', nan))}"
-            f"{_own_metrics(metrics, 'rollout/', self._config)}; "
+            "return": f"{number(metrics.get('rollout/return_mean', nan))}; "
             f"single episodes {' to '.join(low_high)}; "
             f"last {RECENT_UPDATES} updates {number(nan if recent is None else recent)}",
+            **({"metrics": own.removeprefix(", ")} if own else {}),
             **self._evaluated,
             **target,
             "time": f"{duration(self._elapsed_s)}: {', '.join(shares)}",

@@ -30,6 +30,7 @@ from reinforce.cluster.analysis.comparison_plot import (
 from reinforce.cluster.analysis.seed_statistics import STATISTICS
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import UsageError
+from reinforce.cluster.tracking.shown_metrics import journal_name
 from reinforce.configs.quoting import shown
 from reinforce.runs import Run
 
@@ -73,8 +74,8 @@ class Comparison:
         shortest. Each run is interpolated linearly between its batches, or its evaluations.
 
         Args:
-            metric: What the curves show, by its name in metrics.jsonl: the mean return of a batch,
-                or for example evaluation/return_mean.
+            metric: What the curves show, by its name in metrics.jsonl or MLflow: the mean return of
+                a batch, or for example evaluation/return_mean.
             x_axis: What they stand against: environment steps, training time (s) or updates.
 
         Returns:
@@ -85,6 +86,7 @@ class Comparison:
         Raises:
             UsageError: No group is left.
         """
+        metric = journal_name(metric)
         groups = self._groups_with(metric, x_axis)
         tables = [
             pd.DataFrame({"group": group.label, **vars(curve)})
@@ -119,7 +121,7 @@ class Comparison:
 
         Args:
             target: A file (.png, .svg or .pdf), or axes of a figure of your own.
-            metric: What the curves show, by its name in metrics.jsonl.
+            metric: What the curves show, by its name in metrics.jsonl or MLflow.
             x_axis: What they stand against: environment steps, training time (s) or updates.
             profile: Draw performance profiles beside them, in a file: which share of runs ends
                 above a score.
@@ -132,6 +134,7 @@ class Comparison:
         if size is not None and len(size) != 2:
             raise UsageError(f"size = {shown(size)}: give width and height in inches")
         inches = None if size is None else (size[0], size[1])
+        metric = journal_name(metric)
         options = PictureOptions(
             statistic=self._name,
             metric=metric,

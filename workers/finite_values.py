@@ -5,6 +5,7 @@ reward that is NaN: what was found later would blame the wrong step.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from math import isfinite
 from typing import Any
 
@@ -17,6 +18,7 @@ from reinforce.workers.environment_faults import NonFiniteError
 from reinforce.workers.environment_source import Part
 from reinforce.workers.spaces import part_name
 from reinforce.workers.tickets import Ticket
+from reinforce.workers.trajectory_builder import TrajectoryBuilder
 
 StepOf = Callable[[int], tuple[int, int]]
 """Returns the episode and the step that a row of a round is from; step 0 is the reset."""
@@ -47,8 +49,17 @@ class FiniteCheck:
             row = int(finite.argmin())
             self._fail(_not_finite_part(vectors[row], self._layout), *step_of(row))
 
-    def reward(self, rewards: NDArray[np.float64], step_of: StepOf) -> None:
-        """Check [n] rewards of one round, after the observations that came with them."""
+    def step(
+        self,
+        observations: NDArray[Any],
+        rewards: NDArray[np.float64],
+        ended: Sequence[int],
+        episodes: NDArray[np.int64],
+        builder: TrajectoryBuilder,
+    ) -> None:
+        """Check what [n] steps brought that are not recorded yet: first what will be acted on."""
+        step_of = partial(builder.next_step_of, episodes)
+        self.see(observations, step_of, ended)
         if _are_finite(rewards):
             return
         finite = np.isfinite(rewards)

@@ -4,7 +4,6 @@ The rule that keeps the gradient unbiased: every started episode is finished and
 lane may *start* the ticket's next episode; nothing decides whether to *keep* one.
 """
 
-from functools import partial
 from typing import Any
 
 import gymnasium
@@ -70,9 +69,7 @@ class SingleLanes:
             )
             if watch.tick():
                 ended = _cut(watch, episodes, ended, builder, following)
-            step_of = partial(builder.next_step_of, episodes)
-            check.see(following.observations, step_of, ended)
-            check.reward(rewards, step_of)
+            check.step(following.observations, rewards, ended, episodes, builder)
             builder.add_steps(episodes, seen.observations, seen.masks, actions, parameters, rewards)
             seen, following = following, seen
             over = []
@@ -86,8 +83,7 @@ class SingleLanes:
                 policy.begin_row(row)
                 watch.begin_row(row)
             if over:
-                going_on = np.ones(len(lanes), np.bool_)
-                going_on[over] = False
+                going_on = ~np.isin(np.arange(len(lanes)), over)
                 for rows in (seen, following, policy, noise, watch):
                     rows.keep(going_on)
                 episodes = episodes[going_on]

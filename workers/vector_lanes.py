@@ -6,7 +6,6 @@ is not recorded and has no effect.
 """
 
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -117,8 +116,7 @@ class VectorLanes:
         observations, info = self._environment.reset(seed=environment_seed(seed))
         generator = action_generator(seed)
         live = np.arange(count)
-        all_actions = self._spec.action.empty(self._num_lanes)
-        all_actions[...] = 0
+        all_actions = np.zeros_like(self._spec.action.empty(self._num_lanes))
         none_ended = np.zeros(self._num_lanes, np.bool_)
         self._keep_idle_going(live, observations, info, none_ended, all_actions)
         check = FiniteCheck(ticket, self._spec.observation, self.where)
@@ -135,29 +133,24 @@ class VectorLanes:
             )
             following = observation_rows(self._spec.observation, observations)[live]
             ended, episodes = terminated[live] | truncated[live], live + first
-            step_of = partial(builder.next_step_of, episodes)
-            check.see(following, step_of, np.flatnonzero(ended).tolist())
-            check.reward(rewards[live], step_of)
+            over = np.flatnonzero(ended).tolist()
+            check.step(following, rewards[live], over, episodes, builder)
             builder.add_steps(episodes, seen, masks, actions, parameters, rewards[live])
             if info:
                 finals = info.get("final_info") if self._replaces_ends else info
                 metrics.add_lanes(first, live, terminated | truncated, info, finals)
             if ended.any():
-                lanes = live[ended]
-                finals = self._final_rows(observations, info, lanes)
-                for lane, final in zip(lanes, finals, strict=True):
+                finals = self._final_rows(observations, info, live[ended])
+                for lane, final in zip(live[ended], finals, strict=True):
                     ends = {"terminated": terminated[lane], "truncated": truncated[lane]}
                     builder.end_episode(first + lane, final, **ends)
                 live, following = live[~ended], following[~ended]
                 policy.keep(~ended)
             if len(live) > 0 and watch.tick():
-                for lane, last in zip(live.tolist(), following, strict=True):  # all began together
-                    builder.end_episode(first + lane, last, terminated=False, truncated=True)
-                watch.num_cut += len(live)
+                _cut(live + first, following, builder, watch)
                 live = live[:0]
             if len(live) > 0:
-                all_ended = terminated | truncated
-                self._keep_idle_going(live, observations, info, all_ended, all_actions)
+                self._keep_idle_going(live, observations, info, terminated | truncated, all_actions)
             seen = following
 
     def _act(
@@ -228,6 +221,18 @@ class VectorLanes:
             with suppress(InvalidMaskError):  # nothing is asked of a lane that waits
                 mask = lane_masks(self._spec, observations, info, [lane])
                 all_actions[lane] = distribution.mode(masked(zeros, mask))[0]
+
+
+def _cut(
+    episodes: NDArray[np.int64],
+    last: NDArray[Any],
+    builder: TrajectoryBuilder,
+    watch: EpisodeWatch,
+) -> None:
+    """End the episodes that have reached the limit: all of a round began together."""
+    for episode, observation in zip(episodes.tolist(), last, strict=True):
+        builder.end_episode(episode, observation, terminated=False, truncated=True)
+    watch.num_cut += len(episodes)
 
 
 def autoreset_mode(

@@ -24,10 +24,12 @@ from reinforce.cluster.analysis.seed_statistics import (
     STATISTICS,
     bootstrap_interval,
     performance_profile,
+    statistic_in_words,
 )
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.files import write_atomically
 from reinforce.configs.errors import suggestion
+from reinforce.configs.experiment import SUCCESS_METRICS
 from reinforce.configs.plurals import counted
 
 if TYPE_CHECKING:
@@ -36,7 +38,10 @@ if TYPE_CHECKING:
 _RESAMPLES, _THRESHOLDS, _DPI = 2_000, 201, 200
 _SUFFIXES, _MAX_INCHES = (".png", ".svg", ".pdf"), 100
 _X_LABELS: dict[XAxis, str] = {"steps": STEPS, "time": "training time (s)", "updates": "updates"}
-_Y_LABELS = {TRAINING_RETURN: "mean return of a batch", "evaluation/return_mean": "mean return"}
+_DASHES = ("-", "--", "-.", ":")
+"""Of the lines in turn, so that one exactly behind another is seen between its dashes."""
+
+_UNITS = {"_per_s": " per second", "_s": " (s)"}
 _COLUMNS = ("panel", "group", "run", "x", "value", "low", "high")
 
 
@@ -116,16 +121,16 @@ def panels_of(groups: Sequence[Group], options: PictureOptions) -> dict[str, lis
 def without_curves(groups: Sequence[Group], metric: str) -> UsageError:
     """Return the error for groups none of which has points of a metric for a curve."""
     recorded = {name for group in groups for run in group.runs for name in run.recorded}
-    return UsageError(
-        f"no configuration has {metric!r} twice in each of its runs, so no curve can be drawn; "
-        f"{_metric_meant(metric, recorded)}"
-    )
+    if metric in recorded:
+        return UsageError(
+            f"no configuration has {metric!r} twice in each of its runs, so no curve can be drawn; "
+            "each run has only one value of it so far, or some have none"
+        )
+    return UsageError(f"no run has the metric {metric!r}; {_metric_meant(metric, recorded)}")
 
 
 def _metric_meant(name: str, recorded: Collection[str]) -> str:
     """Return the metrics that may be meant, with or without their section; or where all are."""
-    if name in recorded:
-        return "each run has only one value of it so far, or some have none"
     sections = sorted(recorded)
     after_the_slash = suggestion(name, {each.rpartition("/")[2] for each in sections})
     near = [each for each in sections if repr(each.rpartition("/")[2]) in after_the_slash]
@@ -196,14 +201,24 @@ def draw_curves(axes: "Axes", lines: Sequence[Line], options: PictureOptions) ->
 
 def _draw_curves(axes: "Axes", lines: Sequence[Line], options: PictureOptions) -> None:
     _draw(axes, lines, shows_runs=True)
-    y = _Y_LABELS.get(options.metric, options.metric)
-    finish(axes, _X_LABELS[options.x_axis], y, loc="best")
+    finish(axes, _X_LABELS[options.x_axis], metric_in_words(options.metric), loc="best")
+
+
+def metric_in_words(metric: str) -> str:
+    """Return the label of a metric of the journal: ``mean return of a batch``, ``sampling (s)``."""
+    section, _, name = metric.rpartition("/")
+    end = next((end for end in _UNITS if name.endswith(end)), "")
+    quantity = name.removesuffix(end).removesuffix("_mean")
+    words = f"{quantity.replace('_', ' ')}{_UNITS.get(end, '')}"
+    if name.endswith("_mean"):
+        words = "success rate" if quantity in SUCCESS_METRICS else f"mean {words}"
+    return f"{words} of a batch" if section == "rollout" else words
 
 
 def _draw(axes: "Axes", lines: Sequence[Line], *, shows_runs: bool) -> None:
     for number, line in enumerate(lines):
         colour = COLOURS[number % len(COLOURS)]
-        dashes = ("-", "--", ":")[number // len(COLOURS) % 3]
+        dashes = _DASHES[number % len(_DASHES)]
         label = f"{line.group} ({counted(len(line.runs), 'seed')})"
         axes.plot(line.x, line.value, dashes, color=colour, linewidth=1.8, label=label)
         if line.interval:
@@ -215,11 +230,13 @@ def _draw(axes: "Axes", lines: Sequence[Line], *, shows_runs: bool) -> None:
 def _title(lines: Sequence[Line], options: PictureOptions) -> str:
     if options.title is not None:
         return options.title
-    words = [f"{STATISTICS[options.statistic][0]} over seeds".capitalize()]
+    counts = sorted({len(line.runs) for line in lines})
+    seeds = counted(counts[0], "seed") if len(counts) == 1 else "seeds"
+    words = [f"{statistic_in_words(options.statistic, counts)} over {seeds}".capitalize()]
     if any(line.interval for line in lines):
         words.append("band: 95 % bootstrap interval")
     if any(not line.interval and len(line.runs) > 1 for line in lines):
-        words.append(f"thin lines: each seed, below {MIN_SEEDS_FOR_INTERVAL} seeds")
+        words.append("thin lines are single seeds")
     return "; ".join(words)
 
 

@@ -6,7 +6,7 @@ arXiv:2108.13264. Runs of one configuration are one stratum of their stratified 
 ``scipy.stats`` takes a second to import, so it is imported only for comparisons.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,15 @@ STATISTICS: Mapping[str, tuple[str, Statistic]] = {
     "mean": ("mean", np.mean),
 }
 """Full name and function of each statistic, by its short name."""
+
+_MIN_SEEDS_TO_TRIM = 4
+"""With fewer, the interquartile mean is the mean."""
+
+
+def statistic_in_words(name: str, num_seeds: Iterable[int]) -> str:
+    """Return the full name of a statistic of groups with so many seeds each."""
+    is_mean = all(number < _MIN_SEEDS_TO_TRIM for number in num_seeds)
+    return STATISTICS["mean" if is_mean else name][0]
 
 
 MIN_SEEDS_FOR_INTERVAL = 5

@@ -26,11 +26,17 @@ from reinforce.cluster.analysis.comparison_plot import (
     require_picture,
     write_data,
 )
-from reinforce.cluster.analysis.seed_statistics import STATISTICS, Statistic
+from reinforce.cluster.analysis.seed_statistics import (
+    STATISTICS,
+    Statistic,
+    statistic_in_words,
+)
 from reinforce.cluster.commands.arguments import Command, Flag
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.number_format import number
+from reinforce.cluster.tracking.shown_metrics import journal_name
+from reinforce.configs.plurals import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +55,8 @@ class CompareCommand(Command):
         statistic: iqm: mean of the middle half of the runs, robust and precise. mean: of all.
         plot: Draw learning curves into this file (.png, .svg or .pdf): the statistic over seeds,
             with a 95 % bootstrap interval, or each seed where there are fewer than five.
-        metric: What the curves show, by its name in metrics.jsonl, such as evaluation/return_mean.
+        metric: What the curves show, by its name in metrics.jsonl or MLflow, such as
+            evaluation/return_mean.
         x_axis: What they stand against: environment steps, training time or updates.
         profile: Draw performance profiles beside them: which share of runs ends above a score.
         labels: Names of the configurations in the picture, in the order of the table.
@@ -81,7 +88,8 @@ class CompareCommand(Command):
         require_picture(self.plot, self.size, ("--plot", "--size"))
         console = PlainConsole()
         groups = group_runs(self._histories())
-        name, statistic = STATISTICS[self.statistic]
+        statistic = STATISTICS[self.statistic][1]
+        name = statistic_in_words(self.statistic, (len(group.scores) for group in groups))
         rows = [_row(group, statistic) for group in groups]
         self._draw(groups)  # before anything is printed: it may be refused
         if self.json:
@@ -98,7 +106,7 @@ class CompareCommand(Command):
             return
         options = PictureOptions(
             statistic=self.statistic,
-            metric=self.metric,
+            metric=journal_name(self.metric),
             x_axis=self.x_axis,
             profile=self.profile,
             title=self.title,
@@ -123,8 +131,8 @@ class CompareCommand(Command):
     def _named(self, groups: Sequence[Group]) -> list[Group]:
         if self.labels and len(self.labels) != len(groups):
             raise UsageError(
-                f"--labels names {len(self.labels)} configurations, and there are {len(groups)}: "
-                + ", ".join(group.label for group in groups)
+                f"--labels names {counted(len(self.labels), 'configuration')}, and there are "
+                f"{len(groups)}: " + ", ".join(group.label for group in groups)
             )
         labels = self.labels or [group.label for group in groups]
         return [replace(group, label=name) for group, name in zip(groups, labels, strict=True)]
@@ -133,14 +141,15 @@ class CompareCommand(Command):
         if bool(self.runs) == (self.experiment is not None):
             raise UsageError("name run directories, or an experiment of MLflow by --experiment")
         if self.experiment is None:
-            return [history_of(path, self.metric, self.x_axis) for path in self.runs]
+            metric = journal_name(self.metric)
+            return [history_of(path, metric, self.x_axis) for path in self.runs]
         if self.x_axis != "steps":
             raise UsageError(f"--x-axis {self.x_axis} needs run directories: MLflow has steps only")
         from reinforce.cluster.tracking.store import TrackingStore, histories_of
         from reinforce.configs.execution import TrackingConfig
 
         store = TrackingStore.of(TrackingConfig(uri=self.uri), Path.cwd())
-        return histories_of(store, self.experiment, self.metric)
+        return histories_of(store, self.experiment, journal_name(self.metric))
 
 
 def _row(group: Group, statistic: Statistic) -> dict[str, Any]:

@@ -29,9 +29,10 @@ from reinforce.cluster.run_store.changed_run import (
     require_same_spaces,
 )
 from reinforce.cluster.run_store.checkpoint import Checkpoint, require_fit
-from reinforce.cluster.run_store.checkpoints import Checkpoints, require_same_files, submitted_files
+from reinforce.cluster.run_store.checkpoints import Checkpoints, require_same_files
 from reinforce.cluster.run_store.journal import Journal
 from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.run_store.submitted_files import submitted_files
 from reinforce.cluster.run_store.summary import has_reached_a_limit, read_summary
 from reinforce.cluster.run_store.trust import CHECKPOINTS, EVERYTHING, is_known, require_trust
 from reinforce.cluster.waiting import waiting

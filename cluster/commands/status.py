@@ -140,8 +140,8 @@ def _table(console: PlainConsole, rows: Sequence[RunStatus]) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("run", no_wrap=True)
     for title in titles:
-        justify = "left" if title in ("state", "since") else "right"
-        table.add_column(title, justify=justify, no_wrap=True)
+        is_text = title in ("state", "since")
+        table.add_column(title, justify="left" if is_text else "right", no_wrap=True)
     if is_wide:
         table.add_column("", overflow="fold")
     for row, (_, *cells) in zip(rows, lines, strict=True):

@@ -13,15 +13,19 @@ from reinforce.cluster.commands.arguments import ConfiguredCommand, Flag
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.interrupts import signal_behind
-from reinforce.cluster.run_store.checkpoints import SUBMITTED_FILES
+from reinforce.cluster.run_store.submitted_files import SUBMITTED_FILES
 from reinforce.cluster.submission.jobs import JOB_PREFIX, RayJobs, exit_code_of, in_words
 from reinforce.cluster.submission.working_directory import WorkingDirectory
+from reinforce.cluster.waiting import waiting
 from reinforce.configs.config import Config
 from reinforce.configs.loading import preset_names
 from reinforce.configs.plurals import counted
 from reinforce.configs.quoting import command_line
 
 _say = PlainConsole().say
+
+_SILENCE_S = 3.0
+"""Seconds before a line says that the cluster has not taken the job yet."""
 
 _NOT_FOUND = 127
 """A shell's exit code if it does not find a command."""
@@ -114,7 +118,9 @@ def _submit(
         job = jobs.find(submission_id)
         if job is None:
             command = _entrypoint(words, config, directory, package.stem)
-            jobs.submit(submission_id, command, package)
+            stage = "waiting for the cluster to take the job"
+            with waiting(PlainConsole(), stage, line_after_s=_SILENCE_S):
+                jobs.submit(submission_id, command, package)
             _say(f"submitted {submission_id} to {jobs.address}")
             break
         if not (job.status.is_terminal() and exit_code_of(job)):  # else it is run again

@@ -48,14 +48,14 @@ class UiCommand(Command):
     def execute(self) -> int:
         """Serve the pages until a signal comes, the normal end."""
         console, aside = PlainConsole(), PlainConsole(stderr=True)
-        with waiting(aside, "opening MLflow's store"):
+        with waiting(aside, "opening MLflow's store", at_once=True):
             store, link = what_to_show(self)
         if store.is_server:
             self._show(link)
             return 0
         port = free_port(self.port)
         with _stopping() as stop, ExitStack() as serving:
-            with waiting(aside, "starting MLflow's server"):
+            with waiting(aside, "starting MLflow's server", at_once=True):
                 start = mlflow_server(store.uri, store.directory, port, lambda: not stop.is_set())
                 server = serving.enter_context(start)
             if not stop.is_set():

@@ -1,6 +1,5 @@
 """The checkpoints of a run: when one is due, which are kept, and which one to continue from."""
 
-import os
 import re
 import time
 from collections.abc import Callable
@@ -23,17 +22,11 @@ from reinforce.cluster.run_store.checkpoint import (
 )
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.stored_environment import read_environment
+from reinforce.cluster.run_store.submitted_files import submitted_files
 from reinforce.cluster.run_store.tracking_state import read_tracking_state
 from reinforce.configs.config import Config
 from reinforce.configs.quoting import command_line, shown
 from reinforce.configs.regular_files import IrregularFileError, read_regular_file
-
-SUBMITTED_FILES = "REINFORCE_SUBMITTED_FILES"
-"""Environment variable with the digest of a job's files, from `reinforce submit`.
-
-A resubmitted job continues only a run made by the same files: otherwise edited code would continue
-the old code's run, or never run because that has finished.
-"""
 
 PORTABLE_CHECKPOINT = "checkpoint.safetensors"
 """Name of the checkpoint of a policy without its run, in a bundle or an MLflow model."""
@@ -323,11 +316,6 @@ class CheckpointFolder:
     def remove(self, name: str) -> None:
         """Remove a file."""
         self._files.rm_file(f"{self._root}/{name}")
-
-
-def submitted_files() -> str | None:
-    """Return the digest of this job's files, or None outside of jobs."""
-    return os.environ.get(SUBMITTED_FILES)
 
 
 def require_same_files(run: RunDirectory, newest: Checkpoint | None) -> None:

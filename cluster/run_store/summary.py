@@ -167,7 +167,7 @@ def print_summary(console: PlainConsole, run: RunDirectory, summary: dict[str, A
         rows["began with"] = summary["start_from"]["source"]
     rows["run"] = str(run.path)
     if summary["status"] == "interrupted":
-        rows["to go on"] = command_line("resume", run.path)
+        rows["to continue"] = command_line("resume", run.path)
     console.say_rows(rows)
 
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.files import read_json
 from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.run_store.submitted_files import submitted_files
 from reinforce.cluster.typed_json import Count
 from reinforce.configs.quoting import command_line
 
@@ -76,8 +77,12 @@ def place_in_words(state: Mapping[str, Any]) -> list[str]:
         return [
             f"MLflow has it as run {state['run_id']}; its pages are where that store shows them"
         ]
-    how = "open" if state.get("is_server") else "run `reinforce ui`, then open"
-    return [f"MLflow: {how}", state["link"]]
+    if state.get("is_server"):
+        return ["MLflow: open", state["link"]]
+    # What a submitted job prints is read in another folder than the job's.
+    is_elsewhere = submitted_files() and state.get("run_directory")
+    command = command_line("ui", *([state["run_directory"]] if is_elsewhere else []))
+    return [f"MLflow: run `{command}`, then open", state["link"]]
 
 
 def loss_in_words(state: Mapping[str, Any], shown: int = 5) -> str:

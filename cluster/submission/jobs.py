@@ -25,6 +25,10 @@ _PROBE_TIMEOUT_S = 5.0
 _REQUEST_TIMEOUTS_S = (5.0, 60.0)  # to connect, and to answer
 _LOG_TIMEOUT_S = 20.0  # a dashboard asks the node, which may be busy
 _SUBMIT_TIMEOUT_S = 30.0
+
+_NO_AGENT = "No available agent"
+"""What a dashboard says that has no agent to start a job with."""
+
 _QUIET_S = 30.0
 """Seconds without output after which to ask for the job's status: its cluster may be gone."""
 
@@ -146,9 +150,7 @@ class RayJobs:
                     if self.find(submission_id):  # it was taken, and the answer was lost
                         return
                 if time.monotonic() > deadline_s:
-                    raise ClusterUnreachableError(
-                        f"{self.address} refuses the job: {error}"
-                    ) from error
+                    raise ClusterUnreachableError(f"{self.address} {_refusal(error)}") from error
                 time.sleep(_RETRY_PAUSE_S)
             else:
                 return
@@ -202,6 +204,17 @@ class RayJobs:
             except Exception:  # noqa: BLE001 - silence, or Ray's or aiohttp's of a torn connection
                 return False
             log.add(text)
+
+
+def _refusal(error: Exception) -> str:
+    """Return why a cluster takes no job, and what to do."""
+    if _NO_AGENT not in str(error):
+        return f"refuses the job: {error}"
+    return (
+        "cannot take jobs yet: no agent of its nodes is ready. Try again in a minute; if it stays "
+        "so, another Ray on the head node may hold the agent's port (`ray start "
+        "--dashboard-agent-listen-port PORT` chooses one)"
+    )
 
 
 class _ShownOnce:

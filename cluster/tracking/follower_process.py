@@ -130,7 +130,8 @@ class Tracking:
             return
         state = self._state()
         if self._process.returncode is None:
-            lines = ["MLflow gets the rest in the background", *filter(None, [state.get("link")])]
+            lines = ["MLflow gets the rest in the background"]
+            lines += place_in_words(state) if "link" in state else []
         elif self._process.returncode != 0 or "link" not in state:
             lines = [
                 f"MLflow did not get everything: {_last_complaint(self._run.tracking_log)}",

@@ -199,11 +199,39 @@ def test_a_goal_from_info_or_else_the_rate_of_success_stands_beside_the_return()
 
     assert "return 123.4, is_success 0.400  50,000" in shown[False][0]
     assert "444.2), is_success 0.800" in shown[False][0]
-    assert "123.4, is_success 0.400" in shown[False][1]
+    assert "123.4; single episodes" in shown[False][1]
+    assert "is_success 0.400" in shown[False][1]
     assert "444.2), is_success 0.800" in shown[False][1]
     assert "return 123.4, energy 3.250, is_success 0.400  50,000" in shown[True][0]
-    for words in ("123.4, energy 3.250", "444.2), energy 6.500", "energy 8"):
+    for words in ("energy 3.250, is_success 0.400", "444.2), energy 6.500", "energy 8"):
         assert words in shown[True][1]
+
+
+def test_after_the_last_update_the_final_evaluation_is_awaited_and_no_further_update():
+    panel = RunPanel(Config.model_validate({"stop": {"max_updates": 13}}), "my-run")
+
+    panel.note(UPDATE)
+    assert panel._stage == "update 13"
+    panel.note(replace(UPDATE, updates=13))
+    assert panel._stage == "evaluating"
+
+
+def test_lines_of_a_terminal_break_between_words_and_leave_paths_and_commands_whole():
+    out = PlainConsole(file=io.StringIO(), force_terminal=True, width=40, color_system=None)
+    with PlainDisplay(out, Config()) as display:
+        display.show(EVALUATION)
+    run = "/home/me/experiments/of/a/thesis/runs/acrobot"
+    out.say_rows({"run": run, "status": "finished", "evaluation": "return 1.000, greedy " * 2})
+
+    assert out.file.getvalue().splitlines() == [
+        "update    12  evaluation: return 432.1",
+        "              (95 %: 420.0 to 444.2)",
+        "run",
+        run,
+        "status      finished",
+        "evaluation  return 1.000, greedy return",
+        "            1.000, greedy",
+    ]
 
 
 def test_before_the_first_batch_the_panel_says_what_it_waits_for():

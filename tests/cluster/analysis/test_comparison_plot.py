@@ -8,11 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from matplotlib.figure import Figure
 
 from reinforce.cluster.analysis.comparison import SCORE, TRAINING_RETURN, Group, RunHistory
 from reinforce.cluster.analysis.comparison_plot import (
     PictureOptions,
     draw_comparison,
+    draw_curves,
+    metric_in_words,
     panels_of,
     write_data,
 )
@@ -133,5 +136,41 @@ def test_the_data_holds_what_is_drawn(tmp_path):
 def test_a_metric_that_no_run_has_is_refused():
     options = replace(OPTIONS, metric="rollout/x_mean")
 
-    with pytest.raises(UsageError, match="no configuration has 'rollout/x_mean' twice"):
+    with pytest.raises(UsageError, match=r"^no run has the metric 'rollout/x_mean'; "):
         panels_of([group("a", 2)], options)
+
+
+@pytest.mark.parametrize(
+    ("metric", "label"),
+    [
+        ("rollout/return_mean", "mean return of a batch"),
+        ("evaluation/return_mean", "mean return"),
+        ("rollout/is_success_mean", "success rate of a batch"),
+        ("evaluation/fuel_used_mean", "mean fuel used"),
+        ("learner/gradient_norm", "gradient norm"),
+        ("time/sampling_s", "sampling (s)"),
+        ("time/environment_steps_per_s", "environment steps per second"),
+    ],
+)
+def test_every_metric_has_a_label_that_a_reader_understands(metric, label):
+    assert metric_in_words(metric) == label
+
+
+@pytest.mark.parametrize(
+    ("seeds", "title"),
+    [
+        ([3, 3], "Mean over 3 seeds; thin lines are single seeds"),
+        ([4], "Interquartile mean over 4 seeds; thin lines are single seeds"),
+        ([6], "Interquartile mean over 6 seeds; band: 95 % bootstrap interval"),
+        ([2, 3], "Mean over seeds; thin lines are single seeds"),
+    ],
+)
+def test_the_title_says_what_is_drawn_and_no_two_lines_have_the_same_dashes(seeds, title):
+    groups = [group(f"g{number}", count) for number, count in enumerate(seeds)]
+    axes = Figure().subplots()
+
+    draw_curves(axes, panels_of(groups, OPTIONS)["curve"], OPTIONS)
+
+    assert axes.get_title() == title
+    handles, _ = axes.get_legend_handles_labels()
+    assert len({line.get_linestyle() for line in handles}) == len(groups)

@@ -78,7 +78,7 @@ def test_people_see_a_table_and_a_picture(runs, tmp_path, capsys, monkeypatch):
 
     said = capsys.readouterr().out
     title, slow, fast, _ = said.splitlines()
-    assert re.fullmatch(r"configuration +runs +finished +interquartile mean +95 % interval", title)
+    assert re.fullmatch(r"configuration +runs +finished +mean +95 % interval", title)
     for row, rate in ((slow, "0.001"), (fast, "0.01")):
         assert re.match(rf"learner\.learning_rate {rate} +2 +2 +[\d.]+ +[\d.]+ to [\d.]+$", row)
     assert picture.read_bytes().startswith(b"\x89PNG")
@@ -101,6 +101,17 @@ def test_a_picture_and_its_numbers_are_as_the_options_say(runs, tmp_path, capsys
     assert {float(row["x"]) for row in rows} >= {1.0, 2.0}
     assert all(0 < float(row["value"]) <= np.log(2) for row in rows)
     assert not any(row["low"] for row in rows), "two seeds have no interval"
+
+
+def test_a_metric_may_have_its_name_in_mlflow(runs, tmp_path):
+    written = []
+    for section in ("rollout", "batch"):
+        written.append(tmp_path / f"{section}.csv")
+        options = ["--metric", f"{section}/return_max", "--data", str(written[-1])]
+        assert main(["compare", *map(str, runs), *options]) == 0
+
+    first, second = (file.read_text() for file in written)
+    assert first == second
 
 
 def test_one_run_alone_has_a_score_and_no_interval(runs, capsys):
@@ -221,7 +232,7 @@ BAD = {
     ),
     "no such metric": (
         ["RUN", "--data", "a.csv", "--metric", "rollout/x"],
-        "no configuration has 'rollout/x' twice",
+        "no run has the metric 'rollout/x'; ",
     ),
     "a metric without its section": (
         ["RUN", "--data", "a.csv", "--metric", "return"],
@@ -229,7 +240,7 @@ BAD = {
     ),
     "a misspelled metric": (
         ["RUN", "--data", "a.csv", "--metric", "learner/entropi"],
-        "be drawn; did you mean 'learner/entropy' or ",
+        "no run has the metric 'learner/entropi'; did you mean 'learner/entropy' or ",
     ),
     "a metric of nothing": (
         ["RUN", "--metric", "learner/entropy"],

@@ -14,9 +14,9 @@ import pytest
 from reinforce.cluster.cli import main
 from reinforce.cluster.files import read_json, write_json
 from reinforce.cluster.run_store.checkpoint import decode, encode
-from reinforce.cluster.run_store.checkpoints import SUBMITTED_FILES
 from reinforce.cluster.run_store.journal import read_entries
 from reinforce.cluster.run_store.run_directory import RunDirectory
+from reinforce.cluster.run_store.submitted_files import SUBMITTED_FILES
 
 TRAIN = [
     *["train", "cartpole", "--cluster.backend", "inline", "--run.name", "a"],

@@ -154,3 +154,14 @@ def test_a_log_is_read_from_the_node_that_has_it():
             assert cluster.read_log(job, "numbers.json") == b"the numbers"
         finally:
             server.shutdown()
+
+
+def test_a_cluster_without_an_agent_is_to_be_asked_again_and_its_port_to_be_looked_at():
+    answer = RuntimeError(
+        "Request failed with status code 500: No available agent to submit job, please try again"
+    )
+
+    assert "cannot take jobs yet: no agent of its nodes is ready. Try again" in jobs._refusal(
+        answer
+    )
+    assert jobs._refusal(RuntimeError("no room")) == "refuses the job: no room"

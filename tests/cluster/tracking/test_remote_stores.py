@@ -17,6 +17,7 @@ from reinforce.cluster.doctor.machine_checks import check_artifacts, check_track
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.files import read_json
 from reinforce.cluster.interrupts import Interrupts
+from reinforce.cluster.run_store.submitted_files import SUBMITTED_FILES
 from reinforce.cluster.run_store.tracking_state import place_in_words
 from reinforce.cluster.tracking.follower_process import Tracking
 
@@ -121,6 +122,17 @@ def test_a_store_of_a_plugin_keeps_its_artifacts_and_its_pages(
     ]
     assert main(["ui", str(run.path)]) == 2
     assert "a store of kind 'lab' has its own pages" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("files", ["", "a1b2"])
+def test_a_submitted_job_names_the_run_that_its_reader_is_to_show(files, monkeypatch):
+    monkeypatch.setenv(SUBMITTED_FILES, files)
+    link = "http://127.0.0.1:5000/#/experiments/1/runs/2"
+
+    said = place_in_words({"link": link, "run_directory": "/home/me/runs/a"})
+
+    command = "reinforce ui /home/me/runs/a" if files else "reinforce ui"
+    assert said == [f"MLflow: run `{command}`, then open", link]
 
 
 def test_nothing_on_loopback_is_asked_through_a_proxy(
