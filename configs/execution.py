@@ -180,7 +180,7 @@ class TrackingConfig(Section):
     enabled: Annotated[bool, Role.SPEED] = Field(
         default=True, description="Send the run to MLflow; false: MLflow is not imported."
     )
-    uri: str | None = Field(
+    uri: Annotated[str | None, Role.SPEED] = Field(
         None,
         min_length=1,
         max_length=MAX_TEXT,

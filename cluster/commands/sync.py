@@ -3,17 +3,28 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from reinforce.cluster.commands.arguments import Command, RunDir, Trust
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import UsageError
+from reinforce.cluster.files import write_json
 from reinforce.cluster.run_store.journal import is_being_written
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.tracking_state import loss_in_words, read_tracking_state
-from reinforce.cluster.run_store.trust import CHECKPOINTS, TRACKING, WANDB, require_trust
+from reinforce.cluster.run_store.trust import (
+    CHECKPOINTS,
+    TRACKING,
+    WANDB,
+    is_known,
+    note_own,
+    require_trust,
+)
 from reinforce.cluster.tracking.other_trackers import sends_of_rest
+from reinforce.cluster.tracking.store import TrackingStore
 from reinforce.cluster.waiting import waiting
-from reinforce.configs.loading import load_config
+from reinforce.configs.config import Config
+from reinforce.configs.loading import load_config, with_overrides
 from reinforce.configs.quoting import command_line
 
 
@@ -23,18 +34,24 @@ class SyncCommand(Command):
 
     Attributes:
         run: A run directory; the run may still be training.
+        uri: MLflow's address from now on, instead of one that has changed or was mistyped; it
+            replaces the run's tracking.uri.
     """
 
     run: RunDir
+    uri: str | None = None
     trust: Trust = False
 
     def execute(self) -> int:
         run = RunDirectory.open(self.run)
         config = load_config(str(run.config_file))
+        said = () if self.uri is None else ("tracking.uri",)
         others = sends_of_rest(run, config)
         is_for_mlflow = config.tracking.enabled or not others
         uses = (*(TRACKING if is_for_mlflow else ()), *WANDB, *CHECKPOINTS)
-        require_trust(run, config, uses, trust=self.trust)
+        require_trust(run, config, uses, trust=self.trust, said=said)
+        if self.uri is not None:
+            _give_address(run, config, self.uri)
         sends: dict[str, Callable[[], None]] = {}
         if is_for_mlflow:
             sends["MLflow"] = partial(sync_run_directory, run)
@@ -67,6 +84,30 @@ class SyncCommand(Command):
             )
 
 
+def _give_address(run: RunDirectory, config: Config, uri: str) -> None:
+    """Write another ``tracking.uri`` into a run's files.
+
+    Raises:
+        ConfigError: It is none.
+        UsageError: The run is live, and sends to its own.
+    """
+    if is_being_written(run.journal_file):
+        raise UsageError(
+            f"{run.path} is still training, and sends to the address that it was started with; "
+            "give it another one when it is over, or `reinforce stop` it first"
+        )
+    changed = with_overrides(config, {"tracking.uri": uri})
+    is_own = is_known(run, config)
+    run.write_config(changed)
+    if is_own:
+        note_own(run, changed, PlainConsole(stderr=True).warn)
+    state = read_tracking_state(run.tracking_file)
+    store = TrackingStore.of(changed.tracking, Path.cwd())
+    if "run_id" in state and state.get("is_server") and store.is_http:  # the server has moved
+        link = store.link(state["experiment_id"], state["run_id"])
+        write_json(run.tracking_file, {**state, "link": link})
+
+
 def sync_run_directory(run: RunDirectory) -> None:
     """Send what MLflow missed of a run, or raise UsageError."""
     # Imported late: MLflow takes seconds.
@@ -85,7 +126,10 @@ def sync_run_directory(run: RunDirectory) -> None:
                 f"`{command_line('sync', run.path)}` tries again"
             )
     except NotSentError as error:
-        raise UsageError(f"{error}\nNothing is lost: call `reinforce sync` again") from None
+        raise UsageError(
+            f"{error}\nNothing is lost: call `reinforce sync` again, with --uri if MLflow has "
+            "another address"
+        ) from None
     except OSError as error:
         raise UsageError(
             f"{run.path} cannot be written ({error.strerror}: {error.filename}), but `sync` "

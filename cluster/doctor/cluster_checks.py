@@ -4,6 +4,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,17 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from reinforce.cluster.backends.ray.capacity import Capacity
 from reinforce.cluster.backends.ray.private import dashboard_address
+from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.doctor.finding import Finding, failure, ok, warning
 from reinforce.cluster.doctor.machine_checks import check_machine
 from reinforce.cluster.doctor.node_report import NodeReport, report_of_this_machine
 from reinforce.cluster.errors import without_colours
+from reinforce.cluster.waiting import waiting
 from reinforce.configs.config import Config
 from reinforce.configs.plurals import counted
 
-_REPORT_TIMEOUT_S = 10.0
+_REPORT_TIMEOUT_S = 60.0
+_TOLD_AFTER_S = 10.0
 _ENVIRONMENT_SHARE = 0.6
 """Share of that time for the environment; the rest allows for a cold start."""
 
@@ -40,12 +44,15 @@ def check_cluster(config: Config, here: NodeReport) -> Iterator[Finding]:
     yield check_room(config, capacity)
     yield check_gpus(config, capacity)
     yield check_object_stores(ray.nodes())
-    reports, silent = _answers(calls, deadline_s)
-    yield check_clocks(reports, sent_s, time.time())
-    yield check_versions(here, reports)
+    stage = f"waiting for {counted(len(calls), 'node')} to answer"
+    with waiting(PlainConsole(stderr=True), stage, line_after_s=_TOLD_AFTER_S):
+        reports, silent = _answers(calls, deadline_s)
+    if reports:
+        yield check_clocks(reports, sent_s, time.time())
+    yield check_versions(here, reports, len(calls))
     for report in reports:
         yield from check_machine(report)
-    advice = "install this project there; see that the node is alive, and its workers start"
+    advice = "busy, or this project is not installed there; `ray list nodes` shows its state"
     for problem in silent:
         yield failure("node", problem, advice)
 
@@ -134,8 +141,8 @@ def check_clocks(reports: list[NodeReport], before_s: float, after_s: float) -> 
     return ok("clocks", f"agree within {_MAX_SKEW_S:g} s")
 
 
-def check_versions(here: NodeReport, reports: list[NodeReport]) -> Finding:
-    """Check that all machines have the same packages; others give different bits."""
+def check_versions(here: NodeReport, reports: list[NodeReport], num_nodes: int) -> Finding:
+    """Check that all nodes have the same packages as here; others give different bits."""
     for report in reports:
         different = {
             name: (report.versions.get(name, "none"), version)
@@ -150,11 +157,14 @@ def check_versions(here: NodeReport, reports: list[NodeReport]) -> Finding:
                 "install the same constraints.txt everywhere, or results may differ in the last "
                 "bits",
             )
+    if len(reports) < num_nodes:
+        answered = f"{len(reports)} of {counted(num_nodes, 'node')} answered"
+        return failure("versions", f"not checked: {answered}", "see the nodes below")
     return ok("versions", f"the same on {counted(len(reports), 'node')} as here")
 
 
 def _ask_every_node(config: Config) -> dict[Any, str]:
-    """Make every node check itself; return the calls with their machines' names."""
+    """Make every node check itself; return the calls with what tells the nodes apart."""
     task = ray.remote(report_of_this_machine)
     unfilmed = config.evaluation.model_copy(update={"video": False})  # the driver films, not they
     config = config.model_copy(update={"evaluation": unfilmed})
@@ -163,9 +173,9 @@ def _ask_every_node(config: Config) -> dict[Any, str]:
             num_cpus=0,
             max_retries=0,
             scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False),
-        ).remote(config, str(Path.cwd()), _ENVIRONMENT_SHARE * _REPORT_TIMEOUT_S): node[
-            "NodeManagerHostname"
-        ]
+        ).remote(config, str(Path.cwd()), _ENVIRONMENT_SHARE * _REPORT_TIMEOUT_S): (
+            f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']}, {node['NodeID'][:8]})"
+        )
         for node in ray.nodes()
         if node["Alive"]
     }
@@ -179,7 +189,7 @@ def _answers(calls: dict[Any, str], deadline_s: float) -> tuple[list[NodeReport]
     silent = [f"{calls[call]}: no answer for {_REPORT_TIMEOUT_S:g} s" for call in waiting]
     for call in done:
         try:
-            reports.append(ray.get(call, timeout=1))
+            reports.append(replace(ray.get(call, timeout=1), name=calls[call]))
         except RayError as error:
             last = without_colours(str(error)).strip().splitlines()[-1]
             silent.append(f"{calls[call]}: {last}")

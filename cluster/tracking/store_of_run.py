@@ -54,7 +54,7 @@ def _require_server(named: TrackingStore, state: Mapping[str, Any]) -> None:
     elif not (named.is_http and link.startswith(f"{named.ui}/#/")):
         raise UsageError(
             f"this run is at {link.partition('/#/')[0]}; set MLFLOW_TRACKING_URI to its address, "
-            "or, if the server has moved, correct `link` in tracking.json"
+            "or, if the server has moved, `reinforce sync RUN_DIR --uri URL`"
         )
 
 
@@ -91,4 +91,4 @@ def _way_to(found: Path, named: TrackingStore, run: RunDirectory, config: Tracki
         return f"`export MLFLOW_TRACKING_URI={shlex.quote(uri)}`"
     if named.sqlite_file and not named.sqlite_file.exists():
         return f"move it back, `{shlex.join(['mv', str(found), str(named.sqlite_file)])}`"
-    return f"for `sync` and `ui`, write tracking.uri {uri} into {run.config_file}"
+    return f"`{command_line('sync', run.path, '--uri', uri)}`"

@@ -145,6 +145,31 @@ def test_the_doctor_looks_at_every_node(nodes, reinforce):
     assert int(seconds) < 60, "it is ten seconds where nobody else is at work"
 
 
+def test_nodes_that_do_not_answer_the_doctor_are_told_apart_and_not_ok(nodes, tmp_path):
+    hurried = PATIENT.replace(
+        "_REPORT_TIMEOUT_S, ", "_REPORT_TIMEOUT_S, cluster_checks._TOLD_AFTER_S, "
+    )
+    hurried = hurried.replace("= 100.0, 30.0", "= 0.9, 0.3, 30.0")
+    command = ["doctor", "cartpole", "--cluster.address", nodes.address]
+
+    result = subprocess.run(
+        [sys.executable, "-c", hurried, *command],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+    assert result.returncode == 1
+    assert "not checked: 0 of 3 nodes answered" in result.stdout
+    assert "still waiting for 3 nodes to answer" in result.stderr
+    assert "clocks" not in result.stdout
+    silent = re.findall(r"failure +node +(.*): no answer for 0.9 s\n +-> busy, or", result.stdout)
+    assert len(set(silent)) == 3
+    assert all(re.fullmatch(r"\S+ \([\d.]+, [0-9a-f]{8}\)", name) for name in silent)
+
+
 def test_a_job_of_rays_own_trains_on_the_cluster_that_it_is_a_job_of(nodes, submitted):
     command = [Path(sys.executable).parent / "ray", "job", "submit", "--address", nodes.dashboard]
     command += ["--working-dir", ".", "--", "reinforce", "train", "mine.yaml", *SHORT]

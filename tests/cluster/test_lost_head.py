@@ -1,4 +1,4 @@
-"""The head of a cluster dies while a run goes on: the run says so, and keeps what it has learned."""
+"""The head of a cluster dies while a run goes on: the run says so, and can be continued."""
 
 import os
 import re

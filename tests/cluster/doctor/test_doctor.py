@@ -169,8 +169,9 @@ def test_clocks_are_compared_with_ours_at_the_time_of_the_answer():
 def test_other_versions_on_a_node_are_a_warning():
     other = replace(HERE, versions={**HERE.versions, "torch": "1.0"})
 
-    assert check_versions(HERE, [HERE, HERE]).level == "ok"
-    assert "torch 1.0 there" in check_versions(HERE, [HERE, other]).message
+    assert check_versions(HERE, [HERE, HERE], 2).level == "ok"
+    assert "torch 1.0 there" in check_versions(HERE, [HERE, other], 2).message
+    assert check_versions(HERE, [HERE], 2).level == "failure"
 
 
 def test_a_run_directory_that_cannot_be_written_is_a_failure(tmp_path):

@@ -1,6 +1,7 @@
 """Runs whose folder was moved or copied: the store that has them is found, and none is made."""
 
 import re
+import shlex
 import shutil
 import sqlite3
 import subprocess
@@ -8,6 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from free_port import free_port
 from mlflow import MlflowClient
 from written_runs import append, records, shown_points_of, stored_points, write_end, write_run
 
@@ -15,8 +17,10 @@ from reinforce.cluster.cli import main
 from reinforce.cluster.commands.sync import sync_run_directory
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.files import read_json
+from reinforce.cluster.run_store.journal import Journal
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.tracking_state import require_run_id
+from reinforce.cluster.run_store.trust import note_own
 from reinforce.configs.loading import load_config
 
 LINES = list(records(1, 5))
@@ -230,12 +234,40 @@ def test_a_store_whose_name_another_has_is_found_after_the_advice(renamed, empty
     store = renamed.path.parent / "mlflow.db"
     shutil.copy(empty_store, store.with_name("one.db"))
     assert main(["sync", str(renamed.path), "--trust"]) == 2
-    uri, file = re.search("write tracking.uri (.*) into (.*)", capsys.readouterr().err).groups()
+    advice = re.search(r"`reinforce (sync .*?)`", capsys.readouterr().err)[1]
 
-    text = Path(file).read_text()
-    Path(file).write_text(text.replace(load_config(file).tracking.uri, uri))
-
-    assert main(["sync", str(renamed.path), "--trust"]) == 0
+    assert main([*shlex.split(advice), "--trust"]) == 0
     assert stored_points(f"sqlite:///{store}", run_id_of(renamed)) == shown_points_of(
         [*LINES, *LATER]
     )
+
+
+@pytest.fixture
+def mistyped(make_config, tmp_path, monkeypatch):
+    """A run that MLflow never got, since nobody listens at its tracking.uri."""
+    monkeypatch.chdir(tmp_path)
+    run = write_run(make_config(tracking={"uri": f"http://127.0.0.1:{free_port()}"}), LINES)
+    write_end(run)
+    note_own(run, load_config(str(run.config_file)), print)
+    return run
+
+
+def test_a_run_with_a_mistyped_address_is_sent_to_another_and_stays_there(
+    mistyped, empty_store, tmp_path, capsys
+):
+    assert main(["sync", str(mistyped.path)]) == 2
+    assert "with --uri if MLflow has another address" in capsys.readouterr().err
+    uri = f"sqlite:///{shutil.copy(empty_store, tmp_path / 'right.db')}"
+
+    assert main(["sync", str(mistyped.path), "--uri", uri]) == 0
+    assert stored_points(uri, run_id_of(mistyped)) == shown_points_of(LINES)
+    append(mistyped, LATER)
+    assert main(["sync", str(mistyped.path)]) == 0, "its address is the other one from now on"
+    assert stored_points(uri, run_id_of(mistyped)) == shown_points_of([*LINES, *LATER])
+
+
+def test_a_live_run_keeps_its_address(mistyped, capsys):
+    with Journal(mistyped.journal_file):
+        assert main(["sync", str(mistyped.path), "--uri", "sqlite:////tmp/none.db"]) == 2
+
+    assert "is still training" in capsys.readouterr().err

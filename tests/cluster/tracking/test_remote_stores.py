@@ -194,3 +194,19 @@ def test_a_proxy_that_answers_itself_is_named_and_not_where_mlflow_has_answered(
     said = capsys.readouterr().err
     assert "mlflow runs restore" in said
     assert "proxy" not in said
+
+
+def test_a_run_follows_its_server_to_another_address(server, make_config, capsys):
+    lines, later = list(records(1, 5)), list(records(6, 9))
+    with FaultyProxy(server.port) as before:
+        run = write_run(make_config(tracking={"uri": before.uri}), lines)
+        write_end(run)
+        sync_run_directory(run)
+    append(run, later)
+    run_id = read_json(run.tracking_file)["run_id"]
+
+    assert main(["sync", str(run.path), "--uri", server.uri, "--trust"]) == 0
+
+    state = read_json(run.tracking_file)
+    assert (state["run_id"], state["link"].startswith(server.uri)) == (run_id, True)
+    assert stored_points(server.uri, run_id) == shown_points_of([*lines, *later])
