@@ -25,7 +25,8 @@ class ImageEncoder(nn.Module):
         place: Channels | None,
     ) -> None:
         super().__init__()
-        self._place = place
+        # Found here and not in each pass: the compiler may not know the shape there.
+        self._place: Channels = "last" if channels_are_last(leaf.shape, place) else "first"
         channels, height, width = image_size(leaf.shape, place)
         modules: list[nn.Module] = []
         for filters, kernel, stride, padding in image_layers(height, width):
