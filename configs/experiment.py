@@ -242,7 +242,7 @@ class StopConfig(Section):
     target_return: float | None = Field(
         None,
         description="Mean return, in the environment's unit, that an evaluation must reach and a "
-        "second one, on other seeds, must confirm; if it does not, training goes on. None: no "
+        "second one, on other seeds, must confirm; if it does not, training continues. None: no "
         "target. With target_metric: the mean of that metric.",
     )
     patience_evaluations: int | None = Field(

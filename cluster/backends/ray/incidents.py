@@ -67,7 +67,7 @@ class Incidents:
         has_failed = Incident.EPISODE in self._causes
         self._causes, self._tickets, self._told_at_s = {}, {}, now_s
         if not names:
-            return f"{described}; the run goes on, and its result is the same"
+            return f"{described}; the run continues, and its result is the same"
         again = f"ticket {names[0]} is" if len(names) == 1 else f"{len(names)} tickets are"
         return (
             f"{described}; {again} played again, {_OF_AN_EPISODE if has_failed else _OF_A_WORKER}"

@@ -30,7 +30,8 @@ def test_a_worker_without_a_ticket_costs_nothing():
     losses.add(Incident.WORKER, "it did not start in time", None)
 
     assert losses.sentence(0.0) == (
-        "a worker was lost (it did not start in time); the run goes on, and its result is the same"
+        "a worker was lost (it did not start in time); the run continues, and its result is the "
+        "same"
     )
 
 
