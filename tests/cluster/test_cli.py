@@ -148,7 +148,7 @@ BAD_INPUT = {
         ["cartpole", "--checkpoint.directory", "s3://"],
         "checkpoint.directory = 's3://' names no place",
     ),
-    "run name that exists": (["cartpole", "--run.name", "taken"], "exists already; choose another"),
+    "run name that exists": (["cartpole", "--run.name", "taken"], "continues this run"),
     "run name that is no name": (["cartpole", "--run.name", "../up"], "run.name = '../up'"),
 }
 

@@ -25,8 +25,8 @@ _MAX_CAUSE_LENGTH = 200
 _OF_A_WORKER = "and the result is the same"
 
 _OF_AN_EPISODE = (
-    "in new environments: if that helps, episodes depend on more than their seed, and so may "
-    "the result"
+    "in new environments; if that works, the environment is not determined by its seed, and "
+    "results may differ between runs"
 )
 
 
