@@ -72,6 +72,11 @@ class RunConfig(Section):
         Path("runs"),
         description="Folder that receives one folder per run; relative to the current directory.",
     )
+    pictures: Annotated[bool, Role.SPEED] = Field(
+        default=True,
+        description="Draw the pictures of the run when it ends, which takes seconds; `reinforce "
+        "plot` draws them at any time.",
+    )
     start_from: Annotated[str | None, Role.FIXED] = Field(
         None,
         min_length=1,
