@@ -236,7 +236,8 @@ class RunLifecycle:
         wall_time_s = time.monotonic() - self._started_s
         changes, start = self._config.run.changes, start_of(self._config)
         summary = write_summary(self._run, outcome, wall_time_s, changes, start)
-        self._unless_interrupted(self._draw, "pictures were not drawn", "plot")
+        if self._config.run.pictures:
+            self._unless_interrupted(self._draw, "pictures were not drawn", "plot")
         return summary
 
     def _draw(self) -> None:

@@ -20,7 +20,10 @@ class ConfigError(ReinforceError):
         return f"{len(faults)} things are wrong\n{self}" if len(faults) > 1 else str(self)
 
 
-def suggestion(name: str, known: Iterable[str], cutoff: float = 0.62) -> str:
-    """Return a question such as ``did you mean 'a' or 'b'?``, empty if no name is similar."""
-    near = difflib.get_close_matches(name, known, n=3, cutoff=cutoff)
+def suggestion(name: str, known: Iterable[str], cutoff: float = 0.62, prefix: str = "") -> str:
+    """Return a question such as ``did you mean 'a' or 'b'?``, empty if no name is similar.
+
+    The prefix is what stands before the name, and is repeated before each that is similar.
+    """
+    near = [f"{prefix}{each}" for each in difflib.get_close_matches(name, known, 3, cutoff)]
     return f"did you mean {' or '.join(map(repr, near))}?" if near else ""

@@ -72,6 +72,11 @@ class RunConfig(Section):
         Path("runs"),
         description="Folder that receives one folder per run; relative to the current directory.",
     )
+    pictures: Annotated[bool, Role.SPEED] = Field(
+        default=True,
+        description="Draw the pictures of the run when it ends, which takes seconds; `reinforce "
+        "plot` draws them at any time.",
+    )
     start_from: Annotated[str | None, Role.FIXED] = Field(
         None,
         min_length=1,
@@ -242,7 +247,7 @@ class StopConfig(Section):
     target_return: float | None = Field(
         None,
         description="Mean return, in the environment's unit, that an evaluation must reach and a "
-        "second one, on other seeds, must confirm; if it does not, training goes on. None: no "
+        "second one, on other seeds, must confirm; if it does not, training continues. None: no "
         "target. With target_metric: the mean of that metric.",
     )
     patience_evaluations: int | None = Field(

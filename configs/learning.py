@@ -39,7 +39,7 @@ class PolicyConfig(Section):
         pattern=r"^(mlp|cnn|gru|[\w.]+:\w+)$",
         description="mlp: fully connected layers over the flat observation. cnn: convolutions for "
         "each image, joined with the rest. gru: with a memory of the episode. 'module:Class': "
-        "your own torch Module (docs/policies.md).",
+        "your own torch Module (page Policies of the docs).",
     )
     hidden_sizes: tuple[Annotated[int, Field(ge=1, le=65536)], ...] = Field(
         (64, 64),
@@ -58,7 +58,7 @@ class PolicyConfig(Section):
         None,
         description="Where convolutions find the channels of an image: first, as in (channels, "
         "height, width), or last. None: the shape decides; ambiguous shapes are refused "
-        "(docs/environments.md).",
+        "(page Environments of the docs).",
     )
     arguments: dict[str, Any] = Field(
         default_factory=dict,
@@ -228,7 +228,7 @@ class LearnerConfig(Section):
         "float32",
         description="Precision in which the policy's network is differentiated. bfloat16: faster "
         "on GPUs, with rounding errors in each log-probability and so in the gradient "
-        "(docs/policies.md has figures). Weights, loss and optimizer stay float32.",
+        "(page Policies of the docs has figures). Weights, loss and optimizer stay float32.",
     )
     compile: bool = Field(
         default=False,

@@ -146,7 +146,8 @@ class Section(BaseModel):
 
     @classmethod
     def _near(cls, error: ErrorDetails) -> str:
-        return setting_suggestion(str(error["loc"][0]), cls.model_fields)
+        prefix = f"{cls.section}." if cls.section else ""
+        return setting_suggestion(str(error["loc"][0]), cls.model_fields, prefix)
 
     @classmethod
     def _where(cls) -> str:
@@ -165,6 +166,7 @@ class Section(BaseModel):
         if not error["loc"]:
             what, synonym = path or "the configuration", meaning(path)
             fault = f"{what} = {shown(error['input'])} is not a mapping of keys"
+            fault += "; is a colon missing?" * (isinstance(error["input"], str) and not synonym)
             return f"{fault}; {synonym.answer()}" if synonym else fault
         field = cls.model_fields.get(str(error["loc"][0]))
         description = f"\n  {path}: {field.description}" if field and field.description else ""

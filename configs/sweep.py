@@ -225,7 +225,7 @@ class SweepConfig(Section):
 
 def load_sweep(path: Path) -> tuple[SweepConfig, Config]:
     """Return the sweep that a YAML file describes, and its base, or raise ConfigError."""
-    text = read_file(path, "the sweep", "a sweep is a YAML file; docs/tools.md shows one")
+    text = read_file(path, "the sweep", "a sweep is a YAML file; page Tools of the docs shows one")
     example = "a mapping with 'base: cartpole' and 'settings:'"
     try:
         sweep = SweepConfig.model_validate(parse_mapping(text, example))

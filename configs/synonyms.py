@@ -117,10 +117,10 @@ def meaning_of_value(setting: str, value: object) -> str:
     return _VALUES.get((setting, str(value)), "")
 
 
-def setting_suggestion(name: str, known: Iterable[str]) -> str:
+def setting_suggestion(name: str, known: Iterable[str], prefix: str = "") -> str:
     """Return ``suggestion(name, known)``, or the setting that others call so if none is as near."""
     known = list(known)
     meant = meaning(name)
-    return suggestion(name, known, cutoff=0.85) or (
-        meant.answer() if meant else suggestion(name, known)
+    return suggestion(name, known, 0.85, prefix) or (
+        meant.answer() if meant else suggestion(name, known, prefix=prefix)
     )

@@ -82,7 +82,7 @@ def names_meant(module: str, name: str, others: Iterable[str] = ()) -> str:
     """
     found = vars(sys.modules[module]) if module in sys.modules else {}
     known = [each for each, value in found.items() if callable(value)]
-    near = suggestion(name, [*known, *others])
+    near = suggestion(name, [*known, *others], prefix=f"{module}:" * bool(module))
     if near:
         return f"; {near}"
     own = [

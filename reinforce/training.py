@@ -54,7 +54,7 @@ def train(  # noqa: PLR0913  (a program says as much as a command line)
             or function that makes one. If it is defined in a notebook or in the program itself,
             workers receive the object, and `load` needs it to evaluate the run later.
         policy: The policy (``policy.kind``): ``"mlp"``, ``"cnn"``, ``"gru"``, or your own class, a
-            ``torch.nn.Module`` as docs/policies.md describes it.
+            ``torch.nn.Module`` as page Policies of the docs describes it.
         seed: Seed of all random numbers, >= 0 (``run.seed``).
         name: Name of the run and of its folder (``run.name``). None: environment, seed and time.
         directory: Folder of runs (``run.directory``).

@@ -8,10 +8,11 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from inspect import signature
 from typing import Any, Literal
 
 import gymnasium
-from gymnasium.envs.registration import EnvSpec
+from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.vector import VectorEnv
 
 from reinforce.configs.errors import ReinforceError
@@ -172,7 +173,8 @@ def make_environment(
     registration = _registration(config)
     kwargs = _placed_kwargs(config, registration, registration.entry_point, placement)
     with refusing(
-        f"environment.id = {config.id!r} cannot be made with kwargs {without_secrets(kwargs)}"
+        f"environment.id = {config.id!r} cannot be made with kwargs {without_secrets(kwargs)}",
+        _its_arguments(registration.entry_point),
     ):
         environment = gymnasium.make(
             registration,
@@ -211,7 +213,7 @@ def make_vector_environment(
 
 
 @contextmanager
-def refusing(what: str, way_out: str = "") -> Iterator[None]:
+def refusing(what: str, way_out: str | Callable[[BaseException], str] = "") -> Iterator[None]:
     """Turn any error in this context into an UnsuitableEnvironmentError with the way out."""
     with warnings.catch_warnings():
         # The user chose the version; that a newer one exists is no news to an experiment's log.
@@ -222,9 +224,26 @@ def refusing(what: str, way_out: str = "") -> Iterator[None]:
         except UnsuitableEnvironmentError:
             raise
         except (Exception, SystemExit) as error:
+            # Gymnasium repeats the kwargs.
+            text = described(error).partition(" was raised from the environment creator for ")[0]
+            advice = way_out if isinstance(way_out, str) else way_out(error)
             raise UnsuitableEnvironmentError(
-                f"{what}: {described(error)}{_missing_extra(error)}{_one_agent(error)}{way_out}"
+                f"{what}: {text}{_missing_extra(error)}{_one_agent(error)}{advice}"
             ) from error
+
+
+def _its_arguments(entry_point: Any) -> Callable[[BaseException], str]:
+    """Return a function that names the arguments of a constructor after an error about one."""
+
+    def names(error: BaseException) -> str:
+        if not (isinstance(error, TypeError) and "keyword argument" in str(error)):
+            return ""
+        make = load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
+        with suppress(ValueError, TypeError):  # compiled
+            return f"; its arguments are: {', '.join(signature(make).parameters) or 'none'}"
+        return ""
+
+    return names
 
 
 def _registration(config: EnvironmentConfig) -> EnvSpec:

@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def _beside(module: str, attribute: str) -> str:
     try:
         if not module.isidentifier() or find_spec(module):
             return ""
-        files = sorted(file.stem for file in Path().glob("*.py"))
+        files = get_close_matches(module, sorted(file.stem for file in Path().glob("*.py")))
     except (OSError, ValueError):
         return ""
     near = suggestion(

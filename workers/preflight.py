@@ -54,7 +54,7 @@ _ROLLOUT_STEPS = 200
 _MAX_SECONDS_WITHOUT_LIMIT = 10.0
 
 _PROMISE_WITHDRAWN = (
-    "training goes on, but this withdraws the promise that a run gives the same results again, "
+    "training continues, but this withdraws the promise that a run gives the same results again, "
     "with any number of workers, after a crash and when resumed"
 )
 

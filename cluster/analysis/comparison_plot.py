@@ -39,7 +39,7 @@ _RESAMPLES, _THRESHOLDS, _DPI = 2_000, 201, 200
 _SUFFIXES, _MAX_INCHES = (".png", ".svg", ".pdf"), 100
 _X_LABELS: dict[XAxis, str] = {"steps": STEPS, "time": "training time (s)", "updates": "updates"}
 _DASHES = ("-", "--", "-.", ":")
-"""Of the lines in turn, so that one exactly behind another is seen between its dashes."""
+"""Dashes of lines in turn, so that one exactly behind another is seen between its dashes."""
 
 _UNITS = {"_per_s": " per second", "_s": " (s)"}
 _COLUMNS = ("panel", "group", "run", "x", "value", "low", "high")

@@ -37,7 +37,7 @@ class DiffCommand(Command):
         console = PlainConsole()
         for name, text in _rows(found):
             console.say_rows({name: text})
-        return 1 if found.parting or found.updates[0] != found.updates[1] else 0
+        return 1 if found.first_difference or found.updates[0] != found.updates[1] else 0
 
 
 def _rows(found: RunDifference) -> Iterator[tuple[str, str]]:
@@ -50,11 +50,12 @@ def _rows(found: RunDifference) -> Iterator[tuple[str, str]]:
         yield "version", f"{name}: {_pair(versions)}"
     one, other = found.updates
     yield "updates", f"{one} and {other}, of which the first {found.num_equal} are equal"
-    if found.parting is None:
-        yield "parting", "none: every update that both have made has the same batch and weights"
+    if found.first_difference is None:
+        yield "difference", "none: every update that both have made has the same batch and weights"
         return
-    yield "parting", f"update {found.parting.updates}, which has another {found.parting.what}"
-    fields = list(found.parting.fields.items())
+    first = found.first_difference
+    yield "difference", f"first in update {first.updates}, which has another {first.what}"
+    fields = list(first.fields.items())
     for name, pair in fields[:_MAX_FIELDS]:
         yield "", f"{name}: {_pair(pair)}"
     if len(fields) > _MAX_FIELDS:

@@ -113,7 +113,7 @@ def check_token() -> Finding:
         return failure(
             "token",
             f"RAY_AUTH_MODE={os.environ.get('RAY_AUTH_MODE')}: clusters are joined without one",
-            "unset RAY_AUTH_MODE and start clusters with a token: docs/security.md",
+            "unset RAY_AUTH_MODE and start clusters with a token: page Security of the docs",
         )
     source = token_source()
     none = "none here; a local Ray makes its own, a cluster will require one"

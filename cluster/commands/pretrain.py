@@ -22,7 +22,7 @@ class PretrainCommand(ConfiguredCommand):
 
     Attributes:
         data: NumPy file, .npz: observations, actions, and optionally action_masks and
-            episode_lengths (docs/tools.md).
+            episode_lengths (page Tools, pretrain, of the docs).
         epochs: Passes over the data, >= 1.
         batch_steps: Pairs per gradient, >= 1.
         held_out: Share of the data to hold out for judging the result.

@@ -38,10 +38,10 @@ if TYPE_CHECKING:
 class SweepCommand(Command):
     """Try settings, by a sampler and a pruner of Optuna's, each with several seeds.
 
-    The file names a base and what varies; docs/tools.md shows one. Every trial is a normal run in a
-    process of its own; if the sweep is killed, its runs stop after a checkpoint. Called again after
-    an interruption, a sweep goes on; a run that came to its end is not run again, and a trial that
-    fails is noted and does not end the sweep. If none finishes, it ends with 1.
+    The file names a base and what varies; page Tools of the docs shows one. Every trial is a normal
+    run in a process of its own; if the sweep is killed, its runs stop after a checkpoint. Called
+    again after an interruption, a sweep continues; a run that came to its end is not run again, and
+    a trial that fails is noted and does not end the sweep. If none finishes, it ends with 1.
 
     Attributes:
         file: YAML file of the sweep.

@@ -48,7 +48,7 @@ class UiCommand(Command):
     def execute(self) -> int:
         """Serve the pages until a signal comes, the normal end."""
         console, aside = PlainConsole(), PlainConsole(stderr=True)
-        with waiting(aside, "opening MLflow's store", at_once=True):
+        with waiting(aside, "opening MLflow's store"):
             store, link = what_to_show(self)
         if store.is_server:
             self._show(link)

@@ -91,8 +91,9 @@ def _rows(certificate: Certificate) -> Iterator[tuple[str, str]]:
         f"{first} to {last}" if last > first else str(first)
         for first, last in certificate.made_again
     )
-    drawn = "" if certificate.seed is None else f", drawn with --seed {certificate.seed}"
-    number = f"{certificate.num_made_again} of {counted(certificate.updates, 'update')}{drawn}"
+    number = f"{certificate.num_made_again} of {counted(certificate.updates, 'update')}"
+    if certificate.seed is not None:
+        number += f", up to those chosen by --seed {certificate.seed}"
     yield "recomputed", f"{number}: {ranges}" if ranges else number
     compared = ", ".join(map(str, certificate.checkpoints)) or "none"
     evaluation = ", and the final evaluation" if certificate.evaluated else ""

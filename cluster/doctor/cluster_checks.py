@@ -74,7 +74,7 @@ def check_authentication(dashboard: str | None) -> Finding:
     return failure(
         "authentication",
         f"anyone who reaches {dashboard} can join the cluster",
-        "start it again with RAY_AUTH_MODE=token and a token: docs/security.md",
+        "start it again with RAY_AUTH_MODE=token and a token: page Security of the docs",
     )
 
 

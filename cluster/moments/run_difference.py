@@ -25,14 +25,14 @@ class RunDifference:
         versions: Versions of packages, and the processor, as far as both runs recorded them.
         updates: Number of updates of each.
         num_equal: Number of equal updates at the beginning.
-        parting: What differs in the next one that both have; None if nothing does.
+        first_difference: What differs in the next one that both have; None if nothing does.
     """
 
     settings: Mapping[str, tuple[Any, Any]]
     versions: Mapping[str, tuple[str, str]]
     updates: tuple[int, int]
     num_equal: int
-    parting: EntryDifference | None
+    first_difference: EntryDifference | None
 
 
 def run_difference(one: RunDirectory, other: RunDirectory) -> RunDifference:
@@ -51,7 +51,9 @@ def run_difference(one: RunDirectory, other: RunDirectory) -> RunDifference:
     ]
     common = sorted(entries[0].keys() & entries[1].keys())
     differences = (entry_difference(entries[0][n], entries[1][n]) for n in common)
-    parting = next((found for found in differences if found and found.part != "record"), None)
+    first_difference = next(
+        (found for found in differences if found and found.part != "record"), None
+    )
     return RunDifference(
         settings=without_secrets(kept),
         versions={
@@ -60,8 +62,8 @@ def run_difference(one: RunDirectory, other: RunDirectory) -> RunDifference:
             if there.get(name, here[name]) != here[name]
         },
         updates=(len(entries[0]), len(entries[1])),
-        num_equal=common.index(parting.updates) if parting else len(common),
-        parting=parting,
+        num_equal=common.index(first_difference.updates) if first_difference else len(common),
+        first_difference=first_difference,
     )
 
 

@@ -18,6 +18,7 @@ from reinforce.cluster.files import (
 from reinforce.cluster.run_store.version_names import place_and_version
 from reinforce.configs.config import Config
 from reinforce.configs.loading import to_yaml
+from reinforce.configs.quoting import command_line
 
 
 class RunDirectory:
@@ -79,7 +80,8 @@ class RunDirectory:
             if isinstance(error, FileExistsError) and run.path.exists():
                 raise RunDirectoryError(
                     f"run.name = {name!r}: {run.path} exists already; choose another run.name, or "
-                    "leave it out to have one made"
+                    "leave it out to have one made; "
+                    f"`{command_line('resume', run.path)}` continues this run"
                 ) from None
             raise RunDirectoryError(
                 f"cannot write to run.directory = {str(config.run.directory)!r} "

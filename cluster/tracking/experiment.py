@@ -53,7 +53,7 @@ def overruled(config: TrackingConfig, run_id: str | None) -> Iterator[str]:
         yield f"tracking.experiment = {config.experiment!r} counts, and not MLFLOW_EXPERIMENT_ID"
     given = os.environ.get("MLFLOW_RUN_ID")
     if given and run_id and run_id != given:
-        yield f"the run goes on as {run_id} in MLflow, and MLFLOW_RUN_ID has no effect"
+        yield f"the run continues as {run_id} in MLflow, and MLFLOW_RUN_ID has no effect"
     elif given and not run_id and _id_of("MLFLOW_RUN_ID", config) is None:
         yield "MLFLOW_RUN_ID has no effect, since tracking.uri or tracking.experiment is set"
 

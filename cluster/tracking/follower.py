@@ -269,7 +269,7 @@ def _is_alive(run: RunDirectory) -> bool:
 
 def _way_on(tags: Mapping[str, str], run: RunDirectory) -> str:
     if tags.get("kind") == "sweep":
-        return "`reinforce sweep` with the same file goes on"
+        return "`reinforce sweep` with the same file continues it"
     return f"`{command_line('sync', run.path)}` sends the rest"
 
 

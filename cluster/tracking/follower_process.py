@@ -117,7 +117,7 @@ class Tracking:
                 lasts = time.monotonic() - since_s >= _COMPLAINT_LASTS_S
                 if newest and newest not in told and lasts and (told or newest != ANSWERS_AGAIN):
                     told.add(newest)
-                    later = f"; the run goes on, and `{command_line('sync', run)}` sends the rest"
+                    later = f"; the run continues, and `{command_line('sync', run)}` sends the rest"
                     self._say(newest + later * (newest != ANSWERS_AGAIN))
 
     def _say(self, text: str) -> None:

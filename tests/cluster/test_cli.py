@@ -148,7 +148,7 @@ BAD_INPUT = {
         ["cartpole", "--checkpoint.directory", "s3://"],
         "checkpoint.directory = 's3://' names no place",
     ),
-    "run name that exists": (["cartpole", "--run.name", "taken"], "exists already; choose another"),
+    "run name that exists": (["cartpole", "--run.name", "taken"], "continues this run"),
     "run name that is no name": (["cartpole", "--run.name", "../up"], "run.name = '../up'"),
 }
 
@@ -652,3 +652,12 @@ def test_settings_that_need_each_other_are_not_named_beside_one_that_is_wrong(ca
 
     first, *_ = capsys.readouterr().err.splitlines()
     assert first.startswith("reinforce: learner.discount = 5.0 is refused")
+
+
+@pytest.mark.parametrize("verb", ["verify", "compare", "replay", "ui"])
+def test_a_slow_verb_has_a_line_at_once_where_no_terminal_shows_that_it_works(verb, capsys):
+    more = ["0:0"] if verb == "replay" else []
+
+    assert main([verb, "nowhere", *more]) == 2
+
+    assert capsys.readouterr().err.startswith(f"reinforce {verb}: loading\nreinforce: ")

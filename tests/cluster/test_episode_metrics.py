@@ -16,6 +16,7 @@ from reinforce.cluster.interrupts import Interrupts
 from reinforce.cluster.run_store.journal import JournalEntry, read_entries
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.summary import print_summary
+from reinforce.configs.loading import with_overrides
 
 CORRIDOR = {
     "environment": {
@@ -173,3 +174,15 @@ def test_summary_and_verbs_show_the_metrics(with_plots, make_config, tmp_path, c
     assert evaluated["metrics"].keys() == means.keys() | evaluated["metric_episodes"].keys()
     assert main(["evaluate", str(run.path), "--episodes", "20", "--sampled"]) == 0
     assert f"energy {evaluated['metrics']['energy']:.4g}" in capsys.readouterr().out
+
+
+def test_pictures_can_be_left_out_and_drawn_later(with_plots, make_config, tmp_path):
+    config = corridor(make_config)
+    config = with_overrides(config, {"run.pictures": False})
+
+    run_training(config, PlainConsole(quiet=True), 0.0)
+
+    run = RunDirectory(tmp_path / "runs" / "test")
+    assert not list(run.plots.iterdir())
+    assert main(["plot", str(run.path)]) == 0
+    assert (run.plots / "overview.png").exists()

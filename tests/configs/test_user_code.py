@@ -8,7 +8,7 @@ import hypothesis
 import pytest
 import silent_assert
 
-from reinforce.configs.given_objects import imported
+from reinforce.configs.given_objects import imported, needed_later
 from reinforce.configs.loading import load_config
 from reinforce.configs.user_code import described, place
 
@@ -83,3 +83,10 @@ def test_a_line_is_named_even_where_the_current_directory_is_gone(monkeypatch, t
     (tmp_path / "gone").rmdir()
 
     assert place("/mine/lift.py", 12, "step") == "/mine/lift.py:12, in step"
+
+
+def test_objects_of_a_program_are_said_to_be_needed_later():
+    assert needed_later(["python:Light", "mlp"]).startswith(
+        "python:Light: only this program has it"
+    )
+    assert needed_later(["lift:Lift", "mlp"]) == ""

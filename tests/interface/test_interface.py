@@ -247,7 +247,7 @@ def test_what_cannot_be_imported_is_given_by_value(tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ({"learner.learning_rat": 1}, "did you mean 'learning_rate'"),
+        ({"learner.learning_rat": 1}, "did you mean 'learner.learning_rate'"),
         ({"nothing": 1}, "there is no setting 'nothing'; write settings as"),
         ({"learning_rate": 1}, "no setting 'learning_rate'; did you mean 'learner.learning_rate'"),
         ({"policy": {"hidden_sizes": [32]}}, r'a section: give "policy.hidden_sizes": \[32\]$'),
@@ -585,7 +585,7 @@ def tabulated_as_drawn(comparison):
             line = next(line for label, line in lines.items() if label.startswith(f"{group} ("))
             np.testing.assert_array_equal(curve[options.get("x_axis", "steps")], line.get_xdata())
             np.testing.assert_array_equal(curve["value"], line.get_ydata())
-    with pytest.raises(reinforce.UsageError, match=r"no configuration has 'x/y'"):
+    with pytest.raises(reinforce.UsageError, match=r"no run has the metric 'x/y'"):
         comparison.curves(metric="x/y")
 
 
@@ -609,7 +609,7 @@ def drawn_into_axes(comparison, alone):
         ("a.bmp", {}, r"^target = 'a\.bmp' must end in \.png, \.svg or \.pdf$"),
         ("a.svg", {"size": (0, 4)}, "^size = 0 4 must be inches, up to 100$"),
         ("a.svg", {"size": (4,)}, "give width and height in inches"),
-        ("a.svg", {"metric": "x/y"}, "no configuration has 'x/y'"),
+        ("a.svg", {"metric": "x/y"}, "no run has the metric 'x/y'"),
         ("none/a.svg", {}, r"^target = 'none/a\.svg': No such file"),
         (5, {}, "^target = 5: give a path, or axes of Matplotlib$"),
         ("axes", {"profile": True}, "^profile and size are for files"),

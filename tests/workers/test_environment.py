@@ -40,7 +40,7 @@ def test_an_environment_of_a_module_is_imported_by_its_id():
         ("CartPol-v1", "environment.id = 'CartPol-v1' does not exist here .*CartPole-v1"),
         ("CartPole-v7", "does not exist here"),
         ("no_such_module:Env-v0", "does not exist here .*no_such_module"),
-        ("fake_environments:Countdwn-v0", "; did you mean 'Countdown-v0'"),
+        ("fake_environments:Countdwn-v0", "; did you mean 'fake_environments:Countdown-v0'"),
         ("lift.py:Lift", r"does not exist here \(lift.py is a file: name the .* lift:Lift\)$"),
         ("random:Lift", "; random was imported from .*/random.py: give your own module another"),
     ],
@@ -52,7 +52,7 @@ def test_what_cannot_be_learned_in_is_refused_by_name(environment_id, message):
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("Coridor", "; did you mean 'Corridor'?"), ("Hoper", "; envs has Corridor, make")],
+    [("Coridor", "; did you mean 'envs:Corridor'?"), ("Hoper", "; envs has Corridor, make")],
 )
 def test_a_name_that_a_users_module_lacks_is_looked_for_there(name, hint, tmp_path, monkeypatch):
     """And not in gymnasium.envs, where there is a Hopper."""
@@ -312,3 +312,15 @@ def test_a_wrapper_that_needs_opencv_names_the_extra_that_brings_it(monkeypatch)
 def test_a_wrapper_that_does_not_work_is_named(wrapper, message):
     with pytest.raises(UnsuitableEnvironmentError, match=message):
         make_environment(wrapped(wrapper))
+
+
+def test_an_argument_that_a_constructor_lacks_is_answered_with_those_that_it_has(make_config):
+    environment = {"id": "late_faults:LateFault", "kwargs": {"fualt": "nan"}}
+
+    with pytest.raises(UnsuitableEnvironmentError) as refused:
+        inspect_environment(make_config(environment=environment).environment)
+
+    assert str(refused.value).endswith(
+        "LateFault.__init__() got an unexpected keyword argument 'fualt'; its arguments are: "
+        "fault, at"
+    )

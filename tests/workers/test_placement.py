@@ -181,7 +181,8 @@ def test_the_promise_is_withdrawn_aloud(make_config):
 
     assert warning.startswith(
         "environment.id = 'ports:PortEach' receives its worker_index, num_workers, instance_index, "
-        "so its episodes may depend on that: training goes on, but this withdraws the promise that"
+        "so its episodes may depend on that: training continues, but this withdraws the promise "
+        "that"
     )
     assert "set environment.seeded_only to true" in warning
 

@@ -25,8 +25,8 @@ _MAX_CAUSE_LENGTH = 200
 _OF_A_WORKER = "and the result is the same"
 
 _OF_AN_EPISODE = (
-    "in new environments: if that helps, episodes depend on more than their seed, and so may "
-    "the result"
+    "in new environments; if that works, the environment is not determined by its seed, and "
+    "results may differ between runs"
 )
 
 
@@ -67,7 +67,7 @@ class Incidents:
         has_failed = Incident.EPISODE in self._causes
         self._causes, self._tickets, self._told_at_s = {}, {}, now_s
         if not names:
-            return f"{described}; the run goes on, and its result is the same"
+            return f"{described}; the run continues, and its result is the same"
         again = f"ticket {names[0]} is" if len(names) == 1 else f"{len(names)} tickets are"
         return (
             f"{described}; {again} played again, {_OF_AN_EPISODE if has_failed else _OF_A_WORKER}"

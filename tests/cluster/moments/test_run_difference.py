@@ -84,7 +84,7 @@ def test_runs_of_one_configuration_are_equal_wherever_and_however_fast(run, tmp_
     assert said == (
         "setting checkpoint.every_s: 60.0 | 1.0 (does not affect the weights) "
         "updates 3 and 3, of which the first 3 are equal "
-        "parting none: every update that both have made has the same batch and weights"
+        "difference none: every update that both have made has the same batch and weights"
     )
 
 
@@ -93,7 +93,7 @@ def test_a_run_that_is_further_on_is_another_one(run, tmp_path, capsys):
 
     said = said_of(run, longer, capsys, 1)
 
-    assert "updates 3 and 4, of which the first 3 are equal parting none" in said
+    assert "updates 3 and 4, of which the first 3 are equal difference none" in said
 
 
 def test_versions_and_processors_that_the_runs_noted_are_compared(run, tmp_path, capsys):

@@ -195,7 +195,7 @@ def test_a_server_that_refuses_is_reported_while_the_run_goes_on(run_in_tmp, mon
         server.shutdown()
 
     (line,) = [each for each in console.export_text().splitlines() if "401" in each]
-    assert "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD; the run goes on" in line
+    assert "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD; the run continues" in line
     assert f"`reinforce sync {run_in_tmp.path}` sends the rest" in line
 
 

@@ -196,7 +196,7 @@ def test_a_run_goes_on_as_itself_whatever_the_shell_names(make_config, client, c
     assert main(["sync", str(run.path)]) == 0
 
     assert read_json(run.tracking_file)["run_id"] == own
-    assert f"the run goes on as {own} in MLflow" in capsys.readouterr().err
+    assert f"the run continues as {own} in MLflow" in capsys.readouterr().err
 
 
 HERE = "file:///here/mlartifacts"

@@ -30,7 +30,8 @@ def test_a_worker_without_a_ticket_costs_nothing():
     losses.add(Incident.WORKER, "it did not start in time", None)
 
     assert losses.sentence(0.0) == (
-        "a worker was lost (it did not start in time); the run goes on, and its result is the same"
+        "a worker was lost (it did not start in time); the run continues, and its result is the "
+        "same"
     )
 
 
@@ -45,8 +46,8 @@ def test_what_comes_within_five_seconds_is_told_together_afterwards():
     assert losses.sentence(104.9) is None
     assert losses.sentence(105.1) == (
         "3 workers were lost (2 x died; its node is gone), an environment failed (KeyError: "
-        "'map'); 2 tickets are played again, in new environments: if that helps, episodes "
-        "depend on more than their seed, and so may the result"
+        "'map'); 2 tickets are played again, in new environments; if that works, the "
+        "environment is not determined by its seed, and results may differ between runs"
     )
 
 

@@ -126,7 +126,7 @@ def test_a_breakpoint_ends_the_run_with_the_way_to_a_debugger(play):
     assert str(failed.value) == (
         f"ticket training 12:0 has reached a breakpoint() in {printing_environment.__file__}, line "
         f"{line}, in a process of Ray, where no debugger can follow (with cluster.backend inline "
-        "it can); `reinforce replay 'runs/my run' training:12:0` plays it (2 episodes of "
+        "it can); `reinforce replay 'runs/my run' training:12:0` plays it (1 episode of "
         "the batch of update 13) alone, in its own process, and stops there (PYTHONBREAKPOINT=0 "
         "ignores every breakpoint)"
     )
