@@ -3,6 +3,7 @@
 import asyncio
 import http.client
 import json
+import shlex
 import signal
 import time
 import urllib.error
@@ -66,6 +67,10 @@ class RayJobs:
             return cls(address, job_client(address, _REQUEST_TIMEOUTS_S))
         except _UNREACHABLE as error:
             raise _unreachable(address, error) from error
+
+    def log_command(self, submission_id: str) -> str:
+        """Return the command of Ray's that prints a job's log."""
+        return shlex.join(["ray", "job", "logs", submission_id, "--address", self.address])
 
     def admits_anyone(self) -> bool:
         """Return whether the cluster lists its jobs to somebody who shows no token."""
