@@ -216,7 +216,7 @@ def draining_nodes() -> Collection[str]:
 
 
 def num_waiting_for_cpus(cpus: float) -> int | None:
-    """Return how many actors or tasks of so many CPUs or more wait for a place; None if nobody knows.
+    """Return how many requests for so many CPUs or more wait for a place; None if nobody knows.
 
     Not those that have their CPUs and whose process starts, which ``has_process`` cannot see.
     """
