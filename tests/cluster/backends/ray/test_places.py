@@ -30,10 +30,6 @@ def nodes():
             yield nodes
 
 
-class Holder:
-    """An actor that is there."""
-
-
 def places_of(class_name):
     return {
         actor["Address"]["NodeID"]
@@ -68,6 +64,10 @@ def test_the_learner_is_on_the_node_of_the_driver_also_after_it_was_lost(
 
 def test_cpus_that_a_run_has_are_not_those_that_it_lacks(nodes, make_config, without_shared_ray):
     """Not even before there is a process, as Ray takes seconds to start one."""
+
+    class Holder:
+        """An actor that is there, and travels as it is."""
+
     config = make_config(cluster={"backend": "ray", "address": nodes.address})
     ray.init(address=nodes.address)
     try:
