@@ -17,7 +17,11 @@ from typing import Any, Self
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobDetails, JobStatus
 
-from reinforce.cluster.backends.ray.auth_token import missing_token_advice, request_headers
+from reinforce.cluster.backends.ray.auth_token import (
+    missing_token_advice,
+    request_headers,
+    token_is_expected,
+)
 from reinforce.cluster.backends.ray.private import job_client
 from reinforce.cluster.errors import ClusterUnreachableError, JobLostError
 from reinforce.cluster.proxies import proxy_note
@@ -70,7 +74,9 @@ class RayJobs:
 
     def log_command(self, submission_id: str) -> str:
         """Return the command of Ray's that prints a job's log."""
-        return shlex.join(["ray", "job", "logs", submission_id, "--address", self.address])
+        mode = "RAY_AUTH_MODE=token " * token_is_expected()  # which Ray's own programs lack
+        words = ["ray", "job", "logs", submission_id, "--address", self.address]
+        return mode + shlex.join(words)
 
     def admits_anyone(self) -> bool:
         """Return whether the cluster lists its jobs to somebody who shows no token."""
