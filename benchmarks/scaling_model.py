@@ -219,7 +219,7 @@ def predicted_there(
         "workers_lost": f"{loss_rate:.1%}",
         "batch_steps": steps,
         "steps_per_s": round(reached),
-        "ratio": round(reached / (num_workers * steps_per_s), 2),
+        "ratio": round(reached / (num_workers * steps_per_s), 4),
         "driver_busy": f"{run.driver_s / run.now_s:.0%}",
         "learner_busy": f"{NUM_UPDATES * learning_s / run.now_s:.0%}",
     }

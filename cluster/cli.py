@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
 from importlib import import_module
 from importlib.metadata import version
+from pathlib import Path
 
 from reinforce.cluster.errors import (
     InterruptedRunError,
@@ -141,6 +142,12 @@ def _run(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         sys.stdout.write(f"{_usage()}\n")
         return 0 if words else 2
+    if not _has_current_directory():
+        return _fail(
+            "the current directory is gone; if this is a Ray job, two nodes on one machine share a "
+            "--temp-dir: give each its own with `ray start --temp-dir`",
+            2,
+        )
     verb, *rest = words
     if verb == "--version":
         sys.stdout.write(f"reinforce {version('distributed-reinforce')}\n")
@@ -152,6 +159,14 @@ def _run(words: list[str]) -> int:
     if verb not in _READING:
         search_current_directory()
     return _execute(verb, rest)
+
+
+def _has_current_directory() -> bool:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _execute(verb: str, words: list[str]) -> int:

@@ -19,6 +19,7 @@ ALLOWED = {
         *("numpy", "scipy", "ray", "mlflow", "tyro", "rich", "yaml", "safetensors"),
         *("matplotlib", "fsspec", "psutil", "pydantic"),
         "sqlalchemy",  # beneath MLflow's databases
+        "grpc",  # beneath Ray's clusters
         *(
             "av",
             "onnx",

@@ -1,6 +1,7 @@
 """``reinforce doctor``: reports in seconds what would fail later."""
 
 import os
+import shlex
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,12 +11,16 @@ from typing import Annotated
 
 import tyro
 
-from reinforce.cluster.backends.ray.auth_token import token_is_expected, token_source
+from reinforce.cluster.backends.ray.auth_token import (
+    token_file_for_all,
+    token_is_expected,
+    token_source,
+)
 from reinforce.cluster.backends.ray.job import as_in_its_job
 from reinforce.cluster.background_call import start_in_background
 from reinforce.cluster.commands.arguments import ConfiguredCommand
 from reinforce.cluster.console import PlainConsole
-from reinforce.cluster.doctor.finding import Finding, failure, ok
+from reinforce.cluster.doctor.finding import Finding, failure, ok, warning
 from reinforce.cluster.doctor.machine_checks import (
     check_artifacts,
     check_checkpoints,
@@ -114,6 +119,12 @@ def check_token() -> Finding:
             "token",
             f"RAY_AUTH_MODE={os.environ.get('RAY_AUTH_MODE')}: clusters are joined without one",
             "unset RAY_AUTH_MODE and start clusters with a token: page Security of the docs",
+        )
+    if file := token_file_for_all():
+        return warning(
+            "token",
+            f"other users of this machine can read {file}, and so run programs on the cluster",
+            f"`chmod 600 {shlex.quote(str(file))}`, or make a new one if they are strangers",
         )
     source = token_source()
     none = "none here; a local Ray makes its own, a cluster will require one"

@@ -75,7 +75,16 @@ class ResumeCommand(ConfiguredCommand):
 
     @classmethod
     def base(cls, source: str) -> Config:
-        return load_config(str(RunDirectory.open(Path(source)).config_file))
+        try:
+            run = RunDirectory.open(Path(source))
+        except RunDirectoryError as error:
+            if Path(source).exists():
+                raise
+            raise RunDirectoryError(
+                f"{error}; if its checkpoints are elsewhere, `reinforce train PRESET_OR_YAML "
+                "--run.name NAME --checkpoint.directory URL --resume auto` continues from them"
+            ) from None
+        return load_config(str(run.config_file))
 
     def execute(self) -> int:
         run = RunDirectory.open(Path(self.source))

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shlex
 import tempfile
 from dataclasses import dataclass
@@ -64,11 +65,7 @@ class SubmitCommand(ConfiguredCommand):
         _refuse_what_cannot_travel(self.source, self.config)
         directory = WorkingDirectory.of(Path.cwd())
         jobs = RayJobs.connect(address)
-        if jobs.admits_anyone():
-            PlainConsole(stderr=True).warn(
-                f"warning: anyone who reaches {jobs.address} can run programs on this cluster, "
-                "which uses no token; start it again with RAY_AUTH_MODE=token and a token"
-            )
+        _warn_of_surprises(jobs, self.config)
         _say(
             f"sends {counted(len(directory.files), 'file')}, {directory.num_bytes / 1024:,.0f} KiB"
         )
@@ -82,7 +79,10 @@ class SubmitCommand(ConfiguredCommand):
             _say("\ninterrupted; if the cluster already has the job, the same command follows it")
             return 128 + signal_behind(interrupt)
         if self.detach:
-            _say(f"the job is {submission_id}; the same command without --detach follows it")
+            _say(
+                f"the job is {submission_id}; the same command without --detach follows it, and "
+                f"`{jobs.log_command(submission_id)} --follow` its log"
+            )
             return 0
         return _follow(jobs, submission_id)
 
@@ -106,6 +106,21 @@ def _refuse_what_cannot_travel(source: str, config: Config) -> None:
         )
 
 
+def _warn_of_surprises(jobs: RayJobs, config: Config) -> None:
+    warn = PlainConsole(stderr=True).warn
+    if jobs.admits_anyone():
+        warn(
+            f"warning: anyone who reaches {jobs.address} can run programs on this cluster, which "
+            "uses no token; start it again with RAY_AUTH_MODE=token and a token"
+        )
+    tracking = config.tracking
+    if os.environ.get("MLFLOW_TRACKING_URI") and tracking.enabled and not tracking.uri:
+        warn(
+            "warning: MLFLOW_TRACKING_URI of this shell is not sent; use --tracking.uri, or set it "
+            "on the head, where the run looks for it"
+        )
+
+
 def _submit(
     jobs: RayJobs, submitted: SubmitCommand, directory: WorkingDirectory, package: Path
 ) -> str:
@@ -117,6 +132,7 @@ def _submit(
         submission_id = f"{JOB_PREFIX}{config.run.name or 'run'}-{digest}-{attempt}"
         job = jobs.find(submission_id)
         if job is None:
+            _refuse_a_live_name(jobs, config)
             command = _entrypoint(words, config, directory, package.stem)
             stage = "waiting for the cluster to take the job"
             with waiting(PlainConsole(), stage, line_after_s=_SILENCE_S):
@@ -145,9 +161,30 @@ def _entrypoint(words: list[str], config: Config, directory: WorkingDirectory, d
     store = 'export MLFLOW_TRACKING_URI="${MLFLOW_TRACKING_URI:-sqlite:///$home/mlflow.db}"; '
     if config.tracking.uri:  # which counts
         store = ""
-    if not config.run.directory.is_absolute():
-        command += f' --run.directory "$home"/{shlex.quote(str(config.run.directory))}'
+    command += _directory_option(config)
     return f"{home}; {store}export {SUBMITTED_FILES}={digest}; exec {command}"
+
+
+def _directory_option(config: Config) -> str:
+    """Return the end of a job's command, which says where its run is."""
+    home = "" if config.run.directory.is_absolute() else '"$home"/'
+    return f" --run.directory {home}{shlex.quote(str(config.run.directory))}"
+
+
+def _refuse_a_live_name(jobs: RayJobs, config: Config) -> None:
+    """Raise UsageError if another command's job trains the run of this name."""
+    if config.run.name is None:
+        return
+    of_this_name = re.compile(rf"{JOB_PREFIX}{re.escape(config.run.name)}-[0-9a-f]{{12}}-\d+")
+    for job in jobs.all():
+        is_same = of_this_name.fullmatch(job.submission_id or "")
+        is_same = is_same and job.entrypoint.endswith(_directory_option(config))
+        if is_same and not job.status.is_terminal():
+            stop = command_line("stop", job.submission_id, "--address", jobs.address)
+            raise UsageError(
+                f"the run {config.run.name} is live as {job.submission_id}, with other settings or "
+                f"files: choose another --run.name, or stop it with `{stop}`"
+            )
 
 
 def _follow(jobs: RayJobs, submission_id: str) -> int:

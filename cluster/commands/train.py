@@ -23,7 +23,9 @@ from reinforce.cluster.run_store.trust import CHECKPOINTS, CLUSTER, CODE, START,
 from reinforce.cluster.warm_start import with_start_noted
 from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
+from reinforce.configs.experiment import StopConfig
 from reinforce.configs.given_objects import needed_later
+from reinforce.configs.plurals import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +75,8 @@ def run_training(
     if config.evaluation.video:
         check_filming(config.evaluation_environment)
     run = new_run_directory(config)
-    console.say(f"training on {config.environment.id}, seed {config.run.seed}", "dim")
+    limits = _limits_in_words(config.stop)
+    console.say(f"training on {config.environment.id}, seed {config.run.seed}, {limits}", "dim")
     if needed := needed_later([config.environment.id, config.policy.kind]):
         console.warn(needed)
     try:
@@ -84,6 +87,21 @@ def run_training(
         if not run.has_begun:
             run.discard()
         raise
+
+
+def _limits_in_words(stop: StopConfig) -> str:
+    """Return what ends the run: a preset may have limits that nobody has typed."""
+    goal = stop.target_metric or "return"
+    limits = [counted(stop.max_updates, "update")]
+    if stop.max_environment_steps:
+        limits.append(counted(stop.max_environment_steps, "step"))
+    if stop.max_wall_time_s:
+        limits.append(f"{stop.max_wall_time_s:g} s")
+    if stop.patience_evaluations:
+        limits.append(f"{counted(stop.patience_evaluations, 'evaluation')} without a better one")
+    if stop.target_return is not None:
+        limits.append(f"a mean {goal} of {stop.target_return:g}")
+    return f"until {' or '.join(limits)}"
 
 
 def train_or_resume(
@@ -100,7 +118,11 @@ def train_or_resume(
     is_new = not run.config_file.is_file()
     if is_new:
         run.clear_what_was_never_whole()
-        if not Checkpoints(run, config).versions():
+        checkpoints = Checkpoints(run, config)
+        if not checkpoints.versions():
+            console.say(
+                f"no run {run.path} and no checkpoint in {checkpoints.location}: a new run", "dim"
+            )
             return run_training(config, console, started_s, callbacks)
         # The machine is new, and the run's directory went with the old one.
         RunDirectory.create(config)

@@ -1,7 +1,9 @@
 """The state of runs on a Ray cluster, from its dashboard and what they publish."""
 
 import signal
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from ray.job_submission import JobDetails, JobStatus
@@ -20,6 +22,9 @@ _STATES: dict[JobStatus, State] = {
     JobStatus.SUCCEEDED: "finished",
     JobStatus.FAILED: "failed",
 }
+
+_STARTING_S = 120.0
+"""In which a job may not have joined its cluster; later, it has said what it waits for."""
 
 _CODES_AFTER_A_SIGNAL = [128 + n for n in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)]
 
@@ -45,11 +50,16 @@ def stop_job(address: str, name: str) -> Callable[[], str]:
         UsageError: There is no such live job.
     """
     jobs = RayJobs.connect(address)
-    live = [(job.submission_id, status) for job, status in _runs(jobs) if status.is_live]
-    found = [job for job, status in live if job and name in (job, status.name)]
+    runs = [(job.submission_id, status) for job, status in _runs(jobs) if job.submission_id]
+    live = [job for job, status in runs if status.is_live]
+    named = [(job, status) for job, status in runs if name in (job, status.name)]
+    found = [job for job, _ in named if job in live]
+    if named and not found:
+        newest = max((status for _, status in named), key=lambda status: status.since_ms or 0)
+        raise UsageError(f"{name} is not live: it {newest.state_in_words}{_at(newest.since_ms)}")
     if len(found) != 1:
-        names = ", ".join(job for job, _ in live if job) or "none"
         number = f"{len(found)} jobs" if found else "no job"
+        names = ", ".join(live) or "none"
         raise UsageError(f"{number} {name!r} live at {address}; all ids: {names}")
     submission_id = found[0]
     jobs.stop(submission_id)
@@ -62,6 +72,13 @@ def stop_job(address: str, name: str) -> Callable[[], str]:
         return "" if status.is_live else f"{status.state_in_words} ({status.note})"
 
     return end
+
+
+def _at(timestamp_ms: int | None) -> str:
+    """Return when something happened, by the clock of this machine."""
+    if timestamp_ms is None:
+        return ""
+    return f" at {datetime.fromtimestamp(timestamp_ms / 1000, UTC).astimezone():%Y-%m-%d %H:%M}"
 
 
 def _runs(jobs: RayJobs) -> list[tuple[JobDetails, RunStatus]]:
@@ -92,6 +109,12 @@ def _published(jobs: RayJobs, job: JobDetails) -> PublishedNumbers | None:
         return None
 
 
+def _silence_of(job: JobDetails) -> str:
+    """Return why nothing is known of a live job: it starts, or is of a kind that tells nothing."""
+    age_s = time.time() - (job.start_time or 0) / 1000
+    return "starting, no update yet" if age_s < _STARTING_S else "it publishes no numbers"
+
+
 def _status(job: JobDetails, told: PublishedNumbers | None) -> RunStatus:
     state, note = _STATES[job.status], in_words(job.message)
     if state == "failed" and exit_code_of(job) in _CODES_AFTER_A_SIGNAL:
@@ -100,7 +123,9 @@ def _status(job: JobDetails, told: PublishedNumbers | None) -> RunStatus:
         state, note = "waiting", told.waits_for
     elif state == "running":
         job_id = f"job {job.submission_id}" if job.submission_id else ""
-        note = ", ".join(filter(None, (job_id, "" if told else "it publishes no numbers")))
+        note = ", ".join(filter(None, (job_id, "" if told else _silence_of(job))))
+    elif state == "failed" and job.submission_id:
+        note = f"`ray job logs {job.submission_id}` shows why: {note}"
     known: dict[str, Any] = {}
     if told:
         recent = told.recent_return_mean

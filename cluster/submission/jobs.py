@@ -3,6 +3,7 @@
 import asyncio
 import http.client
 import json
+import shlex
 import signal
 import time
 import urllib.error
@@ -16,7 +17,11 @@ from typing import Any, Self
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobDetails, JobStatus
 
-from reinforce.cluster.backends.ray.auth_token import missing_token_advice, request_headers
+from reinforce.cluster.backends.ray.auth_token import (
+    missing_token_advice,
+    request_headers,
+    token_is_expected,
+)
 from reinforce.cluster.backends.ray.private import job_client
 from reinforce.cluster.errors import ClusterUnreachableError, JobLostError
 from reinforce.cluster.proxies import proxy_note
@@ -70,6 +75,12 @@ class RayJobs:
             return cls(address, job_client(address, _REQUEST_TIMEOUTS_S))
         except _UNREACHABLE as error:
             raise _unreachable(address, error) from error
+
+    def log_command(self, submission_id: str) -> str:
+        """Return the command of Ray's that prints a job's log."""
+        mode = "RAY_AUTH_MODE=token " * token_is_expected()  # which Ray's own programs lack
+        words = ["ray", "job", "logs", submission_id, "--address", self.address]
+        return mode + shlex.join(words)
 
     def admits_anyone(self) -> bool:
         """Return whether the cluster lists its jobs to somebody who shows no token."""

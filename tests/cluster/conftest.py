@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -145,8 +146,9 @@ def actors(local_ray, shared_ray):
 @pytest.fixture
 def runs_on_local_ray(local_ray, monkeypatch):
     """Have runs of this process use the local Ray that is there, each with actors of its own."""
+    session = SimpleNamespace(check=lambda: None, check_head=lambda: None)
     monkeypatch.setattr(
-        "reinforce.cluster.backends.ray.backend.ray_session", lambda *_: nullcontext(lambda: None)
+        "reinforce.cluster.backends.ray.backend.ray_session", lambda *_: nullcontext(session)
     )
 
 

@@ -14,6 +14,7 @@ import ray
 
 from reinforce.cluster.backends.ray.breakpoints import refuse_breakpoints
 from reinforce.cluster.backends.ray.plain_values import plain_report, ticket_from_plain
+from reinforce.cluster.backends.ray.versions import versions_here
 from reinforce.cluster.backends.ray.worker_output import WorkerOutput
 from reinforce.configs.config import Config
 from reinforce.configs.given_objects import UserProgram
@@ -75,10 +76,10 @@ class RolloutActor:
         if self._output:
             self._output.begin_tickets()
 
-    def ready(self) -> str:
-        """Return the id of the node, once environments are there; a failure has closed them."""
+    def ready(self) -> tuple[str, dict[str, str]]:
+        """Return id and versions of the node, once environments are there, as after a failure."""
         self._worker.open()
-        return str(ray.get_runtime_context().get_node_id())
+        return str(ray.get_runtime_context().get_node_id()), versions_here()
 
     @ray.method(num_returns=2)  # type: ignore[untyped-decorator]
     def play(

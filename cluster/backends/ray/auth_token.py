@@ -21,6 +21,17 @@ def token_source() -> str | None:
     return str(DEFAULT_FILE) if DEFAULT_FILE.expanduser().is_file() else None
 
 
+def token_file_for_all() -> Path | None:
+    """Return the file that the token is in if other users of this machine can read it."""
+    if os.environ.get("RAY_AUTH_TOKEN"):
+        return None
+    file = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or DEFAULT_FILE).expanduser()
+    if not file.is_file() or file.is_relative_to("/run/secrets"):  # of a container's only user
+        return None
+    modes = file.stat().st_mode & 0o044, file.parent.stat().st_mode & 0o011
+    return file if all(modes) else None
+
+
 def request_headers() -> dict[str, str]:
     """Return the headers that carry the token to Ray's HTTP servers."""
     if not token_is_expected():

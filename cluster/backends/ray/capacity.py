@@ -7,7 +7,11 @@ from dataclasses import dataclass
 
 import ray
 
-from reinforce.cluster.backends.ray.private import autoscaler_limits, draining_nodes
+from reinforce.cluster.backends.ray.private import (
+    autoscaler_limits,
+    draining_nodes,
+    num_waiting_for_cpus,
+)
 from reinforce.cluster.backends.ray.sharing import SharedCluster
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.run_requests import MAX_WORKERS
@@ -57,9 +61,9 @@ class Capacity:
         largest = max(self.node_cpus, default=0.0)
         return (
             f"no worker fits: cluster.cpus_per_worker = {cpus:g}, the largest of "
-            f"{counted(len(self.node_cpus), 'node')} has {largest:g} CPUs, and there is no "
-            "autoscaler; lower "
-            "cluster.cpus_per_worker, or add a node with `ray start --address HOST:PORT`"
+            f"{counted(len(self.node_cpus), 'node')} has {_in_cpus(largest)}, and there is "
+            "no autoscaler; lower cluster.cpus_per_worker, or add a node with `ray start --address "
+            "HOST:PORT`"
         )
 
     def gpu_shortage(self, config: Config) -> str | None:
@@ -124,10 +128,20 @@ class RoomWait:
         self._since_s, self.words = math.inf, ""
 
 
-def cpus_in_words(num_workers: int, config: Config) -> str:
-    """Return how many CPUs so many workers need, and how many are free."""
-    asked, free = num_workers * config.cluster.cpus_per_worker, ray.available_resources()
-    return f"{asked:g} CPUs asked, {free.get('CPU', 0.0):g} free"
+def room_in_words(num_workers: int, config: Config) -> str:
+    """Return how many CPUs the workers lack, of so many without a process, and how many are free.
+
+    Empty if all have their CPUs.
+    """
+    cpus = config.cluster.cpus_per_worker
+    waiting = num_waiting_for_cpus(cpus)
+    asked = (num_workers if waiting is None else min(waiting, num_workers)) * cpus
+    free = ray.available_resources().get("CPU", 0.0)
+    return f"{_in_cpus(asked)} asked, {free:g} free" if asked else ""
+
+
+def _in_cpus(number: float) -> str:
+    return f"{number:g} CPU{'s' * (number != 1)}"
 
 
 class WorkerTarget:

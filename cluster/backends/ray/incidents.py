@@ -92,13 +92,13 @@ def cause_of(error: RayError, *, has_node: bool = True) -> str:
         where = last_own_call(without_colours(str(error)))
         return f"{cause[:_MAX_CAUSE_LENGTH]}{f' ({where})' * bool(where)}"
     if not has_node:
-        return "its node is gone"
+        return "the node is gone"
     if isinstance(error, OutOfMemoryError):
         return "Ray ended it because its node ran out of memory"
     if fails_to_start(error):
         last_line = without_colours(str(error)).strip().splitlines()[-1]
         return f"it did not start: {without_our_path(last_line)}"[:_MAX_CAUSE_LENGTH]
-    return "its process was killed, or crashed, or memory ran out"
+    return "the process was killed, or crashed, or memory ran out"
 
 
 def fails_to_start(error: RayError) -> bool:

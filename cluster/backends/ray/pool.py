@@ -16,7 +16,7 @@ from ray.exceptions import (
 
 from reinforce.cluster.backends.backend import Batch, Driver, TicketCounts
 from reinforce.cluster.backends.ray.breakpoints import breakpoint_behind
-from reinforce.cluster.backends.ray.capacity import RoomWait, WorkerTarget, cpus_in_words
+from reinforce.cluster.backends.ray.capacity import RoomWait, WorkerTarget, room_in_words
 from reinforce.cluster.backends.ray.incidents import (
     Incident,
     Incidents,
@@ -39,6 +39,7 @@ from reinforce.cluster.backends.ray.scheduler import (
     TicketKey,
     key_of,
 )
+from reinforce.cluster.backends.ray.versions import VersionWatch
 from reinforce.cluster.errors import (
     LearnerStateLostError,
     TicketFailedError,
@@ -122,6 +123,7 @@ class RayPool:
         self._leaving = LeavingWorkers(self._scheduler.closed)
         self._incidents = Incidents()
         self._spilling = Spilling(driver.tell)
+        self._versions = VersionWatch(driver.tell)
         self._patience = Patience()
         self.on_long_ticket: Callable[[LongTicket], None] = lambda long: None
         self._carry_out()
@@ -308,7 +310,9 @@ class RayPool:
     def _note_result(self, call: _Call, result: Any) -> None:
         now_s = time.monotonic()
         if call.data is None:
-            self._scheduler.started(call.worker, result, now_s)
+            node, versions = result
+            self._versions.note(node, versions)
+            self._scheduler.started(call.worker, node, now_s)
         else:
             ticket = self._scheduler.completed(call.worker, now_s)
             key = key_of(ticket)
@@ -365,16 +369,16 @@ class RayPool:
         now_s = time.monotonic()
         if self._actors and now_s - self._looked_s >= _LOOK_EVERY_S:
             self._looked_s = now_s
-            if any(map(has_process, self._actors.values())):
-                self._room.forget()
-            else:
+            has_room = any(map(has_process, self._actors.values()))
+            if words := "" if has_room else room_in_words(len(self._actors), self._config):
                 self._last_alive_s = now_s  # at the earliest: a constructor counts from there
-                words = cpus_in_words(len(self._actors), self._config)
                 if too_long := self._room.note(words):
                     raise WorkerStartError(
                         f"{too_long}; lower workers.num_workers or cluster.cpus_per_worker, or "
                         "wait until others have ended"
                     )
+            else:
+                self._room.forget()
         if now_s - self._last_alive_s > _START_TIMEOUT_S:
             raise WorkerStartError(
                 f"no worker was ready after {_START_TIMEOUT_S:.0f} s, though they have their "

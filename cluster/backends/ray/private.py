@@ -22,6 +22,7 @@ from ray._raylet import (  # type: ignore[attr-defined]
     GcsClient,
     GcsLogSubscriber,
 )
+from ray.autoscaler.v2.sdk import get_cluster_status
 from ray.job_config import JobConfig
 
 _LEFT_OUT = ("start_api_server", "start_monitor", "start_log_monitor")
@@ -212,6 +213,23 @@ def draining_nodes() -> Collection[str]:
     Should the name vanish, such nodes are noticed when they are gone.
     """
     return frozenset(getattr(state, "get_draining_nodes", dict)())
+
+
+def num_waiting_for_cpus(cpus: float) -> int | None:
+    """Return how many requests for so many CPUs or more wait for a place; None if nobody knows.
+
+    Not those that have their CPUs and whose process starts, which ``has_process`` cannot see.
+    """
+    try:
+        status = get_cluster_status(worker.global_worker.gcs_client.address, _STORE_TIMEOUT_S)
+    except Exception:  # noqa: BLE001 - whichever of Ray's
+        return None
+    shapes = [
+        shape
+        for demand in status.resource_demands.ray_task_actor_demand
+        for shape in demand.bundles_by_count
+    ]
+    return int(sum(shape.count for shape in shapes if shape.bundle.get("CPU", 0.0) >= cpus))
 
 
 def has_process(actor: Any) -> bool:

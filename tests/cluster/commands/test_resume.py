@@ -108,7 +108,7 @@ def test_a_run_that_is_at_its_new_limit_already_stays_as_it_is(updates, run, cap
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["runs/none"], "runs/none does not exist"),
+        (["runs/none"], "runs/none does not exist; if its checkpoints are elsewhere, `reinforce"),
         (
             ["runs/a", "--learner.learning_rate", "0.5"],
             "learner.learning_rate = 0.5 cannot be changed in a run that began with 0.015",
@@ -238,6 +238,9 @@ def test_resume_auto_begins_goes_on_and_has_nothing_to_do_in_turn(run, capsys):
     assert main([*TRAIN, "--resume", "always"]) == 2
     assert "invalid choice 'always' for argument '--resume'" in capsys.readouterr().err
     assert main([*auto, "--stop.max_updates", "3"]) == 0, "there is none: it begins"
+    begun = capsys.readouterr().out
+    assert f"no run {run} and no checkpoint in {run / 'checkpoints'}: a new run" in begun
+    assert "seed 0, until 3 updates or 400,000 steps\n" in begun
     assert main(auto) == 0, "it is there: it goes on"
     assert main(auto) == 0, "it has finished"
     assert "has finished already" in capsys.readouterr().out

@@ -19,8 +19,12 @@ def _in_an_empty_directory(tmp_path, monkeypatch):
 REFUSED = {
     "no address": (["cartpole"], "needs the address of a cluster's dashboard"),
     "no URL": (
-        ["cartpole", "--address", "127.0.0.1:6379"],
-        "--address '127.0.0.1:6379' is not the URL of a Ray dashboard",
+        ["cartpole", "--address", "ray://127.0.0.1:6379"],
+        "--address 'ray://127.0.0.1:6379' is not the URL of a Ray dashboard",
+    ),
+    "no scheme": (
+        ["cartpole", "--address", "127.0.0.1:9"],
+        "--address 'http://127.0.0.1:9' does not answer (",
     ),
     "nobody there": (
         ["cartpole", "--address", "http://127.0.0.1:9"],
@@ -87,6 +91,9 @@ class EmptyCluster:
 
     def find(self, submission_id):
         return None
+
+    def all(self):
+        return []
 
     def submit(self, submission_id, entrypoint, package):
         self.commands.append(entrypoint)

@@ -341,6 +341,22 @@ def test_the_token_is_named_by_its_place_and_never_shown(monkeypatch):
     assert check_token().level == "failure"
 
 
+def test_a_token_that_other_users_can_read_is_told(tmp_path, monkeypatch):
+    file = tmp_path / "auth_token"
+    file.write_text("very-secret")
+    file.chmod(0o644)
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(file))
+
+    tmp_path.chmod(0o755)
+    assert (check_token().level, check_token().advice[:11]) == ("warning", "`chmod 600 ")
+    tmp_path.chmod(0o700)
+    assert check_token().level == "ok", "nobody else can open its folder"
+    tmp_path.chmod(0o755)
+    file.chmod(0o600)
+    assert check_token().level == "ok"
+
+
 @pytest.mark.usefixtures("_on_a_roomy_machine")
 def test_the_doctor_ends_with_the_number_of_failures_as_its_code(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

@@ -89,15 +89,16 @@ def test_a_job_is_followed_through_ctrl_c_and_a_stop_until_its_cluster_goes_away
         assert main(show) == 0
         (row,) = json.loads(capsys.readouterr().out)
         assert (row["name"], row["state"]) == (job, "running")
-        assert row["note"] == f"job {job}, it publishes no numbers"
+        assert row["note"] == f"job {job}, starting, no update yet"
+        assert main(["submit", *ENDLESS, "--run.seed", "7", "--address", head.dashboard]) == 2
+        assert f"the run endless is live as {job}, with other settings" in capsys.readouterr().err
         assert main(stop.split()) == 0
         assert f"{job} was interrupted (Job was intentionally stopped.)" in capsys.readouterr().out
         assert end_of(process) == 143
     assert main(show) == 0
     assert json.loads(capsys.readouterr().out)[0]["state"] == "interrupted"
     assert main(stop.split()) == 2
-    refusal = f"no job '{job}' live at {head.dashboard}; all ids: none"
-    assert refusal in capsys.readouterr().err
+    assert f"{job} is not live: it was interrupted at 20" in capsys.readouterr().err
     run = head.home / "runs" / "endless"
     assert read_json(run / "summary.json")["status"] == "interrupted"
     assert len(list((run / "checkpoints").iterdir())) > 0

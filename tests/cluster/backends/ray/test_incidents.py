@@ -16,10 +16,10 @@ FIRST, SECOND = draw_tickets(0, Purpose.TRAINING, 12, 64, 32)
 
 def test_the_first_loss_is_told_at_once_and_only_once():
     losses = Incidents()
-    losses.add(Incident.WORKER, "its node is gone", FIRST)
+    losses.add(Incident.WORKER, "the node is gone", FIRST)
 
     assert losses.sentence(100.0) == (
-        "a worker was lost (its node is gone); ticket training 12:0 is played again, and the "
+        "a worker was lost (the node is gone); ticket training 12:0 is played again, and the "
         "result is the same"
     )
     assert losses.sentence(200.0) is None
@@ -39,13 +39,13 @@ def test_what_comes_within_five_seconds_is_told_together_afterwards():
     losses = Incidents()
     losses.add(Incident.EPISODE, "KeyError: 'map'", FIRST)
     losses.sentence(100.0)
-    for cause, ticket in (("its node is gone", FIRST), ("died", SECOND), ("died", FIRST)):
+    for cause, ticket in (("the node is gone", FIRST), ("died", SECOND), ("died", FIRST)):
         losses.add(Incident.WORKER, cause, ticket)
     losses.add(Incident.EPISODE, "KeyError: 'map'", SECOND)
 
     assert losses.sentence(104.9) is None
     assert losses.sentence(105.1) == (
-        "3 workers were lost (2 x died; its node is gone), an environment failed (KeyError: "
+        "3 workers were lost (2 x died; the node is gone), an environment failed (KeyError: "
         "'map'); 2 tickets are played again, in new environments; if that works, the "
         "environment is not determined by its seed, and results may differ between runs"
     )
@@ -72,8 +72,8 @@ def test_a_hundred_losses_are_one_sentence_that_fits_a_few_lines():
 @pytest.mark.parametrize(
     ("error", "is_alive", "cause"),
     [
-        (ActorDiedError(), True, "its process was killed, or crashed, or memory ran out"),
-        (ActorDiedError(), False, "its node is gone"),
+        (ActorDiedError(), True, "the process was killed, or crashed, or memory ran out"),
+        (ActorDiedError(), False, "the node is gone"),
         (OutOfMemoryError("..."), True, "Ray ended it because its node ran out of memory"),
         (
             RayTaskError("play", "Traceback ...", ValueError("wheel\nand more")),

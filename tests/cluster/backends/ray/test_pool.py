@@ -178,7 +178,7 @@ def faulty(make_config, fault, marker, **workers):
             "an environment failed (ArithmeticError: the environment is faulty "
             "(tests/fakes/fake_environments.py:108, in step)); ",
         ),
-        ("exit", "a worker was lost (its process was killed, or crashed, or memory ran out); "),
+        ("exit", "a worker was lost (the process was killed, or crashed, or memory ran out); "),
         (
             "nan_reward",
             "an environment failed (NonFiniteError: step 2 (tests/fakes/fake_environments.py:104, "
@@ -463,7 +463,7 @@ def test_while_every_worker_is_lost_the_last_loss_is_why_one_is_waited_for(make_
     wait_for(lambda: pool._receive(wait_s=0.5) or hints)
 
     assert [hint() for hint in hints] == [
-        "the last one was lost (its process was killed, or crashed, or memory ran out)"
+        "the last one was lost (the process was killed, or crashed, or memory ran out)"
     ]
     pool.close()
 

@@ -154,6 +154,6 @@ def test_a_run_that_finds_no_room_is_shown_to_wait_for_it(nodes, tmp_path, capsy
     with training(tmp_path, nodes, "greedy", {"workers.num_workers": 4}) as greedy:
         wait_for(lambda: greedy.workers == 4)
         with training(tmp_path, nodes, "patient", {}) as patient:
-            wait_for(lambda: ": no room yet, 1 CPUs asked, 0 free" in shown())
+            wait_for(lambda: ": no room yet, 1 CPU asked, 0 free" in shown())
             greedy.process.kill()  # its claim goes with it
             wait_for(lambda: patient.workers == 4)
