@@ -46,6 +46,11 @@ def test_links_lead_somewhere(document):
     assert broken == []
 
 
+@pytest.mark.parametrize("document", (ROOT / "docs").glob("*.md"), ids=lambda path: path.name)
+def test_no_link_is_called_by_a_file_that_the_site_lacks(document):
+    assert re.findall(r"\[[\w-]+\.md\]", document.read_text()) == []
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_files_and_modules_that_are_named_exist(document):
     text = document.read_text()

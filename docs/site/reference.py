@@ -77,7 +77,8 @@ def _default(about: FieldInfo) -> str:
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+    text = " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+    return re.sub(r"docs/(\w+)\.md", r"[\1](../\1.md)", text)  # a path in the terminal
 
 
 def verbs_page() -> str:
