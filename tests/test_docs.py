@@ -46,7 +46,9 @@ def test_links_lead_somewhere(document):
     assert broken == []
 
 
-@pytest.mark.parametrize("document", (ROOT / "docs").glob("*.md"), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "document", sorted((ROOT / "docs").glob("*.md")), ids=lambda path: path.name
+)
 def test_no_link_is_called_by_a_file_that_the_site_lacks(document):
     assert re.findall(r"\[[\w-]+\.md\]", document.read_text()) == []
 
