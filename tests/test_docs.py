@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import reinforce
+from reinforce.configs.loading import load_config, preset_names, preset_summary
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = "(?:reinforce|configs|learner|workers|cluster|tests|benchmarks|docs)"
@@ -43,6 +44,13 @@ def test_links_lead_somewhere(document):
             broken.append(f"{target}#{anchor}")
 
     assert broken == []
+
+
+@pytest.mark.parametrize(
+    "document", sorted((ROOT / "docs").glob("*.md")), ids=lambda path: path.name
+)
+def test_no_link_is_called_by_a_file_that_the_site_lacks(document):
+    assert re.findall(r"\[[\w-]+\.md\]", document.read_text()) == []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
@@ -112,3 +120,17 @@ def test_the_reference_has_all_that_python_offers():
     assert sorted(re.findall(r"^::: reinforce[.](\w+)$", page, re.MULTILINE)) == sorted(
         reinforce.__all__
     )
+
+
+def test_the_table_of_presets_is_that_of_the_presets():
+    text = (ROOT / "docs" / "environments.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| (\S+) \| (\w*) ?\| .* \|$", text, re.MULTILINE)
+
+    assert rows == [
+        (
+            name,
+            load_config(name).environment.id,
+            "".join(re.findall(r"[(]extra (\w+)[)]", preset_summary(name))),
+        )
+        for name in preset_names()
+    ]
