@@ -1,5 +1,6 @@
 """A cluster that was started without a token is refused by a driver that has one."""
 
+import re
 import tempfile
 from pathlib import Path
 
@@ -34,10 +35,14 @@ def test_a_cluster_without_a_token_is_refused_at_once(open_head, tmp_path, monke
 
 def test_submit_warns_of_a_cluster_without_a_token(open_head, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
     address = open_head.dashboard.removeprefix("http://")  # also without its scheme
 
     code = main(["submit", "cartpole", "--address", address, "--detach"])
 
     assert code == 0
-    said = capsys.readouterr().err
+    printed = capsys.readouterr()
+    said = printed.err
+    assert "warning: MLFLOW_TRACKING_URI of this shell is not sent" in said
+    assert re.search(r"`RAY_AUTH_MODE=token ray job logs \S+ --address \S+ --follow`", printed.out)
     assert f"warning: anyone who reaches {open_head.dashboard} can run programs" in said
