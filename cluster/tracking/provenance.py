@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel
 
 from reinforce.cluster.files import read_json
+from reinforce.cluster.processor import processor
 
 PACKAGES = ("distributed-reinforce", "ray", "torch", "gymnasium", "numpy", "mlflow")
 """Those whose versions matter."""
@@ -53,16 +54,6 @@ def versions() -> dict[str, str]:
     installed = installed_versions(PACKAGES)
     unknown = dict.fromkeys(PACKAGES, "not installed")
     return {"python": platform.python_version(), **unknown, **installed}
-
-
-def processor() -> str:
-    """Return the type of processor, which decides how sums are rounded."""
-    with suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-        if name := next(named, ""):
-            return name
-    return platform.processor() or platform.machine()
 
 
 class _Git(BaseModel):

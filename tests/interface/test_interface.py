@@ -521,6 +521,9 @@ def test_an_optimizer_that_is_taken_over_has_to_be_the_same(run, tmp_path):
     time = {"learner.baseline": "value", "learner.value_horizon_steps": 500}
     with pytest.raises(reinforce.UsageError, match="value_horizon_steps: None there, 500 here"):
         train("cartpole", overrides={**overrides, **time}, directory=tmp_path)
+    memory = {"learner.baseline": "value", "learner.value_memory": True}
+    with pytest.raises(reinforce.UsageError, match="value_memory: False there, True here"):
+        train("cartpole", overrides={**overrides, **memory}, directory=tmp_path)
     assert train("cartpole", overrides=overrides, directory=tmp_path).status == "finished"
 
 

@@ -568,7 +568,7 @@ def test_a_preset_instead_of_a_sweep_is_told_what_a_sweep_is(write_sweep, capsys
     assert main(["sweep", "cartpole"]) == 2
     assert (
         "cannot read the sweep 'cartpole': No such file or directory; a sweep is a YAML file; "
-        "docs/tools.md shows one"
+        "page Tools of the docs shows one"
     ) in capsys.readouterr().err
 
 
