@@ -118,7 +118,9 @@ def checked_callbacks(callbacks: Sequence[Callback]) -> tuple[Callback, ...]:
     found = tuple(callbacks)
     for callback in found:
         if not callable(callback):
-            raise UsageError(f"callbacks: {callback!r} cannot be called")
+            raise UsageError(
+                f"callbacks: {callback!r} cannot be called: a callback is a function of one event"
+            )
         if isinstance(callback, type):
             raise UsageError(
                 f"callbacks: {callback.__name__} is a class, but a callback is called with an "

@@ -20,7 +20,14 @@ class ConfigError(ReinforceError):
         return f"{len(faults)} things are wrong\n{self}" if len(faults) > 1 else str(self)
 
 
-def suggestion(name: str, known: Iterable[str], cutoff: float = 0.62) -> str:
-    """Return a question such as ``did you mean 'a' or 'b'?``, empty if no name is similar."""
+def suggestion(name: str, known: Iterable[str], cutoff: float = 0.62, prefix: str = "") -> str:
+    """Return a question such as ``did you mean 'a' or 'b'?``, empty if no name is similar.
+
+    Args:
+        name: What was written.
+        known: What could be meant.
+        cutoff: How similar a name must be, 0 to 1.
+        prefix: Precedes each name in the question.
+    """
     near = difflib.get_close_matches(name, known, n=3, cutoff=cutoff)
-    return f"did you mean {' or '.join(map(repr, near))}?" if near else ""
+    return f"did you mean {' or '.join(repr(prefix + each) for each in near)}?" if near else ""

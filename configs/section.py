@@ -146,7 +146,8 @@ class Section(BaseModel):
 
     @classmethod
     def _near(cls, error: ErrorDetails) -> str:
-        return setting_suggestion(str(error["loc"][0]), cls.model_fields)
+        prefix = f"{cls.section}." if cls.section else ""
+        return setting_suggestion(str(error["loc"][0]), cls.model_fields, prefix)
 
     @classmethod
     def _where(cls) -> str:

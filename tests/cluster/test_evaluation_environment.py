@@ -126,7 +126,7 @@ def test_python_says_the_same(run):
 
     assert mine.evaluate(episodes=5).mean == 2.0
     assert mine.evaluate(episodes=5, environment={"max_episode_steps": 1}).mean == 1.0
-    with pytest.raises(reinforce.ConfigError, match="did you mean 'kwargs'"):
+    with pytest.raises(reinforce.ConfigError, match=r"did you mean 'environment\.kwargs'"):
         mine.evaluate(episodes=5, environment={"kwrgs": {}})
     with pytest.raises(reinforce.UsageError, match="'Drawn-v0': give a mapping of what differs"):
         mine.evaluate(episodes=5, environment="Drawn-v0")

@@ -44,7 +44,8 @@ from reinforce.configs.roles import changes_between
         ),
         (
             {"evaluation": {"environment": {"kwrgs": {}}}},
-            "evaluation.environment: unknown key 'environment.kwrgs'; did you mean 'kwargs'",
+            "evaluation.environment: unknown key 'environment.kwrgs'; did you mean "
+            "'environment.kwargs'",
         ),
         (
             {"evaluation": {"environment": {"max_episode_steps": 0}}},

@@ -15,7 +15,7 @@ def refusal(values):
 
 def test_an_unknown_key_is_refused_with_the_suggestion():
     assert refusal({"learner": {"optimiser": 1}}) == (
-        "unknown key 'learner.optimiser'; did you mean 'optimizer'?"
+        "unknown key 'learner.optimiser'; did you mean 'learner.optimizer'?"
     )
 
 
@@ -26,7 +26,7 @@ def test_an_unknown_key_is_refused_with_the_suggestion():
         ({"learner": {"lr": 0.1}}, "'learner.lr'; did you mean 'learner.learning_rate'?"),
         ({"workers": {"num_envs": 4}}, "did you mean 'workers.envs_per_worker'?"),
         ({"seed": 1}, "unknown key 'seed'; did you mean 'run.seed'?"),
-        ({"environment": {"max_steps": 9}}, "did you mean 'max_episode_steps'?"),
+        ({"environment": {"max_steps": 9}}, "did you mean 'environment.max_episode_steps'?"),
         (
             {"learner": {"n_steps": 128}},
             "did you mean 'learner.episodes_per_update'? It counts whole episodes, not steps",

@@ -247,7 +247,7 @@ def test_what_cannot_be_imported_is_given_by_value(tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ({"learner.learning_rat": 1}, "did you mean 'learning_rate'"),
+        ({"learner.learning_rat": 1}, "did you mean 'learner.learning_rate'"),
         ({"nothing": 1}, "there is no setting 'nothing'; write settings as"),
         ({"learning_rate": 1}, "no setting 'learning_rate'; did you mean 'learner.learning_rate'"),
         ({"policy": {"hidden_sizes": [32]}}, r'a section: give "policy.hidden_sizes": \[32\]$'),

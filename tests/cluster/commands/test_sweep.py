@@ -367,7 +367,7 @@ BAD = {
     ),
     "an unknown key": (
         {"settings": {"learner.discount": [1]}, "seed": 1},
-        "unknown key 'sweep.seed'; did you mean 'seeds'?",
+        "unknown key 'sweep.seed'; did you mean 'sweep.seeds'?",
     ),
     "a setting with a slip": (
         {"settings": {"learner.discoun": [1]}},
@@ -408,7 +408,7 @@ BAD = {
     ),
     "a range without an end": (
         {"settings": {"learner.discount": {"low": 0, "hgih": 1}}, "method": "random", "trials": 1},
-        "the range of learner.discount: unknown key 'range.hgih'; did you mean 'high'?",
+        "the range of learner.discount: unknown key 'range.hgih'; did you mean 'range.high'?",
     ),
     "a range that leaves the bounds": (
         {"settings": {"learner.discount": {"low": 0, "high": 2}}, "method": "random", "trials": 1},
