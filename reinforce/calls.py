@@ -1,6 +1,6 @@
 """What the calls of a program share: its settings on top of others, and where it hears of them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from reinforce.cluster.console import PlainConsole
@@ -12,6 +12,13 @@ from reinforce.configs.other_environment import without_others_target
 def console_of(*, progress: bool) -> PlainConsole:
     """Return the stream for a run's display."""
     return PlainConsole(quiet_when_unread=True, quiet=not progress)
+
+
+def changes_of(environment: Mapping[str, Any] | Callable[..., Any] | None) -> Mapping[str, Any]:
+    """Return the changes to an environment that a mapping, or what makes another one, says."""
+    if environment is None or isinstance(environment, Mapping):
+        return environment or {}
+    return {"id": environment}
 
 
 def with_settings(base: Config, settings: Mapping[str, Any], console: PlainConsole) -> Config:

@@ -109,7 +109,7 @@ class Comparison:
         metric: str = TRAINING_RETURN,
         x_axis: Literal["steps", "time", "updates"] = "steps",
         profile: bool = False,
-        title: str | None = None,
+        title: str | Literal[""] | None = None,
         size: Sequence[float] | None = None,
     ) -> Any:
         """Draw learning curves as ``reinforce compare --plot`` does, and return the target.

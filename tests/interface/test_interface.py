@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from contextlib import chdir
+from importlib.metadata import version
 
 import gymnasium
 import matplotlib.figure
@@ -15,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from user_wrappers import Doubled
 
 import reinforce
 from reinforce.cluster.cli import main
@@ -94,6 +96,8 @@ def test_a_run_says_what_it_is_and_what_it_came_to(run):
     assert run.evaluation["return_ci95"] == run.evaluation.interval
     assert run.evaluation.greedy
     assert reinforce.load(run.path).weights_sha256 == run.weights_sha256
+    recorded = run.verify(updates=1, progress=False).recorded
+    assert recorded["versions"]["torch"] == version("torch")  # although tracking is off
     assert repr(run) == f"<Run {str(run.path)!r}, finished>"
 
 
@@ -216,6 +220,17 @@ def test_environment_and_policy_may_be_classes_of_the_program(tmp_path):
     assert (episodes["is_success"] == (episodes["return"] >= 5)).all()
     np.testing.assert_array_equal(result.metrics["is_success"], result.returns >= 5)
     assert run.policy().act(np.zeros(1, np.float32))[0] in (0, 1)
+
+
+def test_a_wrapper_may_be_a_class_that_can_be_imported(tmp_path):
+    class Hidden(Doubled):
+        """Of this function alone."""
+
+    wrapped = train("cartpole", overrides={"environment.wrappers": [Doubled]}, directory=tmp_path)
+
+    assert wrapped.config.environment.wrappers == ("user_wrappers:Doubled",)
+    with pytest.raises(reinforce.ConfigError, match=r"a function that you pass as environment="):
+        train("cartpole", overrides={"environment.wrappers": [Hidden]}, directory=tmp_path)
 
 
 def test_an_environment_that_does_not_exist_is_among_all_that_is_wrong(tmp_path):
@@ -592,6 +607,8 @@ def tabulated_as_drawn(comparison):
 def drawn_into_axes(comparison, alone):
     axes = matplotlib.figure.Figure().add_subplot()
 
+    assert comparison.plot(axes, title="") is axes
+    assert axes.get_title() == ""
     assert comparison.plot(axes, title="Two rates") is axes
 
     lines = {line.get_label(): line for line in axes.get_lines()}
