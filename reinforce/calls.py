@@ -5,6 +5,7 @@ from typing import Any
 
 from reinforce.cluster.console import PlainConsole
 from reinforce.configs.config import Config
+from reinforce.configs.cross_checks import require_used
 from reinforce.configs.loading import with_overrides
 from reinforce.configs.other_environment import without_others_target
 
@@ -27,5 +28,6 @@ def with_settings(base: Config, settings: Mapping[str, Any], console: PlainConso
     Where they choose another environment, the target of the base is dropped with a remark.
     """
     config, remark = without_others_target(base, with_overrides(base, settings), settings)
+    require_used(config.policy, config.learner, settings)
     console.remarks = (remark,) if remark else ()
     return config

@@ -20,6 +20,7 @@ from reinforce.cluster.sweeps.claim import claim
 from reinforce.cluster.sweeps.display import SweepDisplay
 from reinforce.cluster.waiting import waiting
 from reinforce.configs.config import Config
+from reinforce.configs.cross_checks import require_used
 from reinforce.configs.loading import with_overrides
 from reinforce.configs.other_environment import without_others_target
 from reinforce.configs.plurals import counted
@@ -151,6 +152,8 @@ def check(sweep: SweepConfig, base: Config, parallel: int) -> None:
             "sweep, set workers.num_workers, cluster.backend: inline, or the cluster.address of a "
             "cluster, which runs share"
         )
+    if not {"policy.kind", "learner.baseline"} & set(sweep.settings):
+        require_used(base.policy, base.learner, sweep.settings)
     for package in ("optuna", *(["cmaes"] if sweep.method == "cmaes" else [])):
         if find_spec(package) is None:
             raise UsageError(

@@ -386,6 +386,19 @@ def test_what_goes_with_a_policy_may_stand_in_the_mapping(tmp_path):
     assert train(mapping, policy=Wide, directory=tmp_path).config.policy.arguments == {"width": 3}
 
 
+def test_layers_for_a_network_of_ones_own_are_refused_unless_values_use_them(tmp_path):
+    layers, options = {"policy.hidden_sizes": [8]}, {"policy": Net, "directory": tmp_path}
+
+    with pytest.raises(
+        reinforce.ConfigError,
+        match=r"^policy.hidden_sizes would not be used: .*:Net is your own, and its arguments are ",
+    ):
+        train("cartpole", overrides=layers, **options)
+    with_values = train("cartpole", overrides={**layers, "learner.baseline": "value"}, **options)
+    assert with_values.config.policy.hidden_sizes == (8,)
+    assert train("article", **options).config.policy.hidden_sizes == (128,)  # the preset's
+
+
 @pytest.mark.parametrize("wrong", [{"episodes": 0}, {"seed": -1}])
 def test_numbers_of_an_evaluation_are_checked(run, wrong):
     with pytest.raises(reinforce.UsageError, match="must be >= "):
