@@ -59,6 +59,24 @@ def test_files_and_modules_that_are_named_exist(document):
     assert missing == []
 
 
+ITEM = re.compile(r"\s*(?:[-*]|1\.) ")
+
+
+def swallowed_lists(text):
+    """Yield first items of lists that the site takes for the end of the paragraph before them."""
+    block = ""  # how the block of lines began that the line belongs to
+    for line in text.splitlines():
+        if ITEM.match(line) and block and not ITEM.match(block) and not block.startswith("#"):
+            yield line
+        if not line.strip() or not block or ITEM.match(line):
+            block = line.rstrip()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_blank_line_is_before_every_list(document):
+    assert list(swallowed_lists(prose(document))) == []
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_make_knows_the_targets_that_are_named(document):
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
