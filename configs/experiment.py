@@ -251,7 +251,8 @@ class StopConfig(Section):
         None,
         ge=1,
         description=(
-            "Environment steps used for learning, >= 1; checked after each update. None: no limit."
+            "Environment steps used for learning, >= 1; checked after each update. The last batch "
+            "is not cut, so a run may exceed this by one batch. None: no limit."
         ),
     )
     max_wall_time_s: float | None = Field(

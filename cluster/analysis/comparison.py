@@ -56,12 +56,14 @@ class RunHistory:
         metrics: By metric, (x, value) in order of training; x is environment steps unless requested
             otherwise.
         recorded: Names in the journal of all metrics that it has.
+        num_steps: Environment steps of its training, evaluations excluded.
     """
 
     name: str
     settings: Mapping[str, str]
     metrics: Mapping[str, Points]
     recorded: frozenset[str] = frozenset()
+    num_steps: int = 0
 
     @property
     def score(self) -> float | None:
@@ -99,8 +101,10 @@ def history_of(path: Path, metric: str = TRAINING_RETURN, x_axis: XAxis = "steps
     run = RunDirectory.open(path)
     metrics: dict[str, list[tuple[float, float]]] = {name: [] for name in (*CURVES, SCORE, metric)}
     recorded: set[str] = set()
+    num_steps = 0
     for entry in read_entries(run.journal_file):
         recorded |= entry.metrics.keys()
+        num_steps = entry.environment_steps
         for name in metrics.keys() & entry.metrics.keys():
             metrics[name].append((getattr(entry, _X_FIELDS[x_axis]), entry.metrics[name]))
     if not any(metrics.values()):
@@ -112,7 +116,7 @@ def history_of(path: Path, metric: str = TRAINING_RETURN, x_axis: XAxis = "steps
             )
         raise UsageError(f"{run.journal_file} has no update yet: there is nothing to compare")
     config = with_own_limit(run, load_config(str(run.config_file)))
-    return RunHistory(run.name, settings_of(config), metrics, frozenset(recorded))
+    return RunHistory(run.name, settings_of(config), metrics, frozenset(recorded), num_steps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,6 +147,12 @@ class Group:
     def scores(self) -> NDArray[np.float64]:
         """[R] the scores of the runs that finished."""
         return np.array([run.score for run in self.runs if run.score is not None])
+
+    @property
+    def steps(self) -> tuple[int, int]:
+        """The fewest and the most environment steps of a run."""
+        each = [run.num_steps for run in self.runs]
+        return min(each), max(each)
 
     def summary(self, statistic: Statistic) -> tuple[float, float, float] | None:
         """Return (value, low, high) of the scores, or None without scores."""

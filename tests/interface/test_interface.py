@@ -575,6 +575,14 @@ def test_runs_are_compared_over_their_seeds(run, tmp_path):
         "learner.learning_rate 0.015": 2,
         "learner.learning_rate 0.5": 1,
     }
+    each = comparison.runs.set_index("run")
+    for one in (run, *others):
+        assert each.loc[one.name, "seed"] == one.config.run.seed
+        assert each.loc[one.name, "score"] == one.evaluation.mean
+        assert each.loc[one.name, "steps"] == one.summary["environment_steps"]
+    steps = comparison.runs.groupby("group")["steps"].agg(["min", "max"])
+    assert scores["steps_min"].to_dict() == steps["min"].to_dict()
+    assert scores["steps_max"].to_dict() == steps["max"].to_dict()
     curves = comparison.curves()
     assert set(curves.columns) == {"group", "steps", "value", "low", "high"}
     assert curves["group"].nunique() == 2

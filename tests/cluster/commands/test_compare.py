@@ -56,6 +56,12 @@ def test_runs_are_grouped_by_what_differs_but_the_seed(runs, capsys):
         ]
         assert row["scores"] == scores
         assert row["value"] == pytest.approx(np.mean(scores))
+        steps = [
+            read_json(path / "summary.json")["environment_steps"]
+            for path in runs
+            if path.name in row["runs"]
+        ]
+        assert row["steps"] == [min(steps), max(steps)]
         assert min(scores) - 1e-9 <= row["ci95"][0] <= row["value"] <= row["ci95"][1]
 
 
@@ -78,9 +84,14 @@ def test_people_see_a_table_and_a_picture(runs, tmp_path, capsys, monkeypatch):
 
     said = capsys.readouterr().out
     title, slow, fast, _ = said.splitlines()
-    assert re.fullmatch(r"configuration +runs +finished +interquartile mean +95 % interval", title)
+    assert re.fullmatch(
+        r"configuration +runs +finished +interquartile mean +95 % interval +steps", title
+    )
     for row, rate in ((slow, "0.001"), (fast, "0.01")):
-        assert re.match(rf"learner\.learning_rate {rate} +2 +2 +[\d.]+ +[\d.]+ to [\d.]+$", row)
+        assert re.match(
+            rf"learner\.learning_rate {rate} +2 +2 +[\d.]+ +[\d.]+ to [\d.]+ +[\d,]+ to [\d,]+$",
+            row,
+        )
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
