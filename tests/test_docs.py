@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,22 @@ def test_make_knows_the_targets_that_are_named(document):
     named = re.findall(r"(?:`|\$ )make ([a-z-]+)", document.read_text())
 
     assert set(named) - set(targets) == set()
+
+
+def test_the_methods_section_has_the_defaults_and_the_citation_the_version():
+    methods = (ROOT / "docs" / "derivation.md").read_text().partition("## For a methods section")[2]
+    learner, config = reinforce.Config().learner, reinforce.Config()
+    for said in (
+        f"batch of {learner.episodes_per_update} whole episodes",
+        f"learning rate {learner.learning_rate}, no gradient clipping",
+        f"\\gamma = {learner.discount}$",
+        f"layers of {config.policy.hidden_sizes[0]} {config.policy.activation} units",
+        f"over {config.evaluation.episodes} episodes",
+    ):
+        assert said in " ".join(methods.replace("\n> ", " ").split()), said
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert f"version = {{{version}}}" in methods
+    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text()
 
 
 def test_every_decision_is_in_the_index():
