@@ -199,6 +199,39 @@ def test_an_observation_that_the_environment_never_shows_is_one_error(observatio
         run.policy().act(observation)
 
 
+class Gauge(Line):
+    """Shows a Dict."""
+
+    observation_space = gymnasium.spaces.Dict(
+        level=gymnasium.spaces.Box(-8, 8, (2,), np.float32), mode=gymnasium.spaces.Discrete(3)
+    )
+
+    def _seen(self):
+        return {"level": np.full(2, self.place, np.float32), "mode": 1}
+
+
+def test_a_part_of_an_observation_that_does_not_fit_is_named(tmp_path, run):
+    act = train(environment=Gauge, directory=tmp_path).policy().act
+    level, mode = np.zeros(2, np.float32), 1
+
+    def refusal(observation, act=act):
+        with pytest.raises(ValueError, match=" does not fit: ") as caught:
+            act(observation)
+        return str(caught.value).partition(" does not fit: ")[2]
+
+    act({"level": level, "mode": mode})
+    assert refusal({"level": level}) == "'mode' is missing"
+    assert refusal(level) == "it must hold 'level', 'mode', as the environment returns them"
+    assert refusal({"level": level, "mode": np.eye(3)[1]}) == (
+        "'mode' is a category up to 2, as the environment returns it"
+    )
+    assert refusal({"level": np.zeros((4, 2)), "mode": mode}) == (
+        "'level' has shape (4, 2), its space (2,): act takes one observation, so call it once for "
+        "each"
+    )
+    assert refusal(np.zeros((8, 4)), run.policy().act).startswith("it has shape (8, 4), its space")
+
+
 def test_a_mask_that_is_needed_is_asked_for(tmp_path):
     kwargs = {"observation": "discrete", "action": "discrete", "masks": "info"}
     overrides = {"environment.kwargs": kwargs, "environment.max_episode_steps": 5}
