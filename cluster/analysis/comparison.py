@@ -1,6 +1,7 @@
 """Runs from run directories or MLflow, grouped by configuration."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -36,6 +37,8 @@ _X_FIELDS: Mapping[XAxis, str] = {
 
 SCORE = "evaluation/confirmed_return_mean"
 """The metric compared: the mean return of the last weights, on seeds reserved for it."""
+
+_LONG = re.compile(r"-?\d+\.\d{5,}(?:e-?\d+)?")
 
 _MOST_NAMED = 4
 """Settings in the name of a configuration, unless it takes more to tell all of them apart."""
@@ -213,14 +216,21 @@ def _labels(configurations: Sequence[Mapping[str, str]]) -> list[str]:
     labels = []
     for each in configurations:
         environment = each["environment.id"]
-        named, num_others = _telling_apart(by_environment[environment])
-        words = [f"{name} {each[name]}" for name in named]
+        siblings = by_environment[environment]
+        named, num_others = _telling_apart(siblings)
+        words = [f"{name} {_rounded(each[name], {x[name] for x in siblings})}" for name in named]
         if num_others:
             words.append(counted(num_others, "other setting"))
         if len(by_environment) > 1 or not words:
             words.insert(0, environment)
         labels.append(", ".join(words))
     return labels
+
+
+def _rounded(value: str, values: Collection[str]) -> str:
+    """Return a number with four digits, as a sweep shows it, if that tells all values apart."""
+    short = {each: f"{float(each):.4g}" if _LONG.fullmatch(each) else each for each in values}
+    return short[value] if len(set(short.values())) == len(short) else value
 
 
 def _telling_apart(configurations: Sequence[Mapping[str, str]]) -> tuple[list[str], int]:

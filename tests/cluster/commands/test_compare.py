@@ -178,6 +178,19 @@ def test_configurations_are_named_by_what_differs_within_their_environment():
     ]
 
 
+def test_long_numbers_are_named_as_a_sweep_shows_them_unless_two_would_be_the_same():
+    rates = lambda *values: named(*({"learner.learning_rate": each} for each in values))  # noqa: E731
+
+    assert rates("0.03265563848609072", "0.01") == [
+        "learner.learning_rate 0.03266",
+        "learner.learning_rate 0.01",
+    ]
+    assert rates("0.032655", "0.032656") == [
+        "learner.learning_rate 0.032655",
+        "learner.learning_rate 0.032656",
+    ]
+
+
 def test_of_many_settings_those_are_named_that_tell_most_configurations_apart():
     many = [f"learner.{name}" for name in ("optimizer", "baseline", "max_kl", "device", "discount")]
     names = named(
