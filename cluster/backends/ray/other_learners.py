@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import ray
@@ -49,7 +50,7 @@ class News:
 
 def kind_of_here() -> dict[str, str]:
     """Return what decides the bits of a gradient in this process, besides the task."""
-    return {**versions_here(), "processor": processor()}
+    return {**versions_here(), "torch": version("torch"), "processor": processor()}
 
 
 class OtherLearners:

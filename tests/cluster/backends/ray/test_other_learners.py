@@ -128,8 +128,8 @@ def test_one_that_fails_says_why(sharing, orders):
 
 
 def test_one_that_would_round_otherwise_is_not_used(sharing, orders):
-    several = sharing()
     orders.write_text("differ")
+    several = sharing()
 
     (told,) = several.until("is not used")
 
