@@ -14,6 +14,7 @@ from reinforce.cluster.callbacks import Callback, Callbacks
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.display import Display, make_display
 from reinforce.cluster.errors import (
+    HeadLostError,
     InterruptedRunError,
     LearnerLostError,
     LearnerStateLostError,
@@ -109,7 +110,7 @@ class RunLifecycle:
             except (UsageError, InterruptedRunError):
                 raise
             except BaseException as error:
-                if isinstance(error, TicketFailedError):
+                if isinstance(error, TicketFailedError | HeadLostError):
                     error.name_run(self._run.path)
                 with suppress(OSError):  # the disk is full, which is the error itself
                     write_failure(self._run, error, time.monotonic() - self._started_s)

@@ -47,8 +47,7 @@ class HeadWatch:
                 self.is_lost = True
                 raise HeadLostError(
                     f"the head of the cluster at {self._address} has not answered for "
-                    f"{silent_s:.0f} s; to continue, start a cluster, then `reinforce resume "
-                    "RUN_DIR --cluster.address HOST:PORT`"
+                    f"{silent_s:.0f} s"
                 )
             if silent_s > _PATIENCE_S and not is_told:
                 is_told = True
