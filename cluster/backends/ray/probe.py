@@ -82,8 +82,8 @@ def _require_token(target: str) -> None:
     if admits_anyone(target, _ANSWER_TIMEOUT_S):
         raise ClusterUnreachableError(
             f"the cluster at {target} uses no token and this machine does: start it again with "
-            "RAY_AUTH_MODE=token and a token (`ray get-auth-token --generate`), since anyone who "
-            "reaches it can run programs there"
+            "RAY_AUTH_MODE=token and a token (`(umask 077 && ray get-auth-token --generate)`), "
+            "since anyone who reaches it can run programs there"
         )
     if not token_source():
         raise ClusterUnreachableError(f"no token for {target}: {missing_token_advice()}")
