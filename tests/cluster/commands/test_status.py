@@ -410,7 +410,9 @@ def test_a_job_that_has_published_numbers_is_told_with_them():
 def test_what_a_run_on_a_cluster_waits_for_is_told():
     wait = "a worker: no room yet, 2 CPUs asked, 0 free"
 
-    row = _status(JOBS, job(JobStatus.RUNNING), PublishedNumbers("mine", "/data/runs/mine", {}, wait))
+    row = _status(
+        JOBS, job(JobStatus.RUNNING), PublishedNumbers("mine", "/data/runs/mine", {}, wait)
+    )
 
     assert (row.name, row.state, row.note, row.updates) == ("mine", "waiting", wait, None)
 
