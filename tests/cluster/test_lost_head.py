@@ -14,6 +14,7 @@ from processes import wait_for
 from ray_nodes import ray_nodes
 
 from reinforce.cluster.files import read_json
+from reinforce.cluster.run_requests import RunRequests
 from reinforce.cluster.run_store.recent_returns import recent_returns
 from reinforce.configs.quoting import command_line
 
@@ -39,7 +40,8 @@ def process_of(nodes, name):
     return int(found.stdout)
 
 
-def test_a_run_whose_head_dies_says_so_and_can_be_continued(tmp_path):
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_run_whose_head_dies_says_so_and_can_be_continued(tmp_path, paused):
     run = tmp_path / "runs" / "orphan"
     train = ["train", "cartpole", "--run.name", "orphan", "--tracking.enabled", "false"]
     train += ["--environment.id", "fake_environments:ShortOrLong-v0"]
@@ -56,6 +58,9 @@ def test_a_run_whose_head_dies_says_so_and_can_be_continued(tmp_path):
             text=True,
         )
         wait_for(lambda: recent_returns(run / "metrics.jsonl").newest)
+        if paused:
+            RunRequests.change(run / "control.json", paused=True)
+            wait_for(lambda: list((run / "checkpoints").glob("update-*")))
         os.kill(process_of(nodes, "gcs_server"), signal.SIGKILL)
         began_s = time.monotonic()
         said, _ = process.communicate(timeout=100)
