@@ -124,7 +124,7 @@ def pretrain_run(
         if isinstance(error, FloatingPointError):
             raise TrainingError(str(error)) from error
         raise
-    console.say_rows({"weights": f"sha256 {sha256}", "run": str(run.path)})
+    console.say_rows({"weights": f"sha256 {sha256}", "run": str(run.path)}, ("weights", "run"))
     return run
 
 
