@@ -35,6 +35,7 @@ from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.submitted_files import submitted_files
 from reinforce.cluster.run_store.summary import has_reached_a_limit, read_summary
 from reinforce.cluster.run_store.trust import CHECKPOINTS, EVERYTHING, is_known, require_trust
+from reinforce.cluster.tracking.store_of_run import state_at
 from reinforce.cluster.waiting import waiting
 from reinforce.cluster.warm_start import with_stored_start
 from reinforce.configs.config import Config
@@ -170,17 +171,16 @@ def go_on(
         start.require_fit(run, spec)
         # Read before anything is changed, so that what is refused stays as it was.
         journal.end_of(start.updates)
+        changes |= start.missed
+        note_start = start.writer(run, changes, is_vouched=is_vouched)
         if forget_requests:
             run.control_file.unlink(missing_ok=True)
-        changes |= start.missed
         for name, (old, new) in without_secrets(changes).items():
             console.say(f"{name}: {old} is now {new}")
         for sentence in consequences(start.config.run.changes[-1]) if start.is_changed else ():
             console.warn(sentence)
         lifecycle = RunLifecycle(start.config, spec, run, journal, console, started_s, callbacks)
-        return lifecycle.conduct(
-            start.checkpoint, start.writer(run, changes, is_vouched=is_vouched)
-        )
+        return lifecycle.conduct(start.checkpoint, note_start)
 
 
 def _with_notes_of(stored: Config, config: Config) -> Config:
@@ -242,10 +242,18 @@ class _Start:
     def writer(
         self, run: RunDirectory, changes: dict[str, tuple[Any, Any]], *, is_vouched: bool
     ) -> Callable[[], None]:
-        """Return a function that records the continuation; calling it is final."""
+        """Return a function that records the continuation; calling it is final.
+
+        Raises:
+            UsageError: MLflow's address is another, and the run cannot be at that.
+        """
+        is_moved = "tracking.uri" in changes and self.config.tracking.enabled
+        moved = state_at(run, self.config.tracking) if is_moved else None
 
         @cache  # the learner may be lost and made again, when the run is further on already
         def save_change() -> None:
+            if moved:
+                write_json(run.tracking_file, moved)
             if not self.checkpoint:
                 return
             checkpoints = Checkpoints(run, self.config)
