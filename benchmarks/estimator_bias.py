@@ -99,7 +99,7 @@ CASES = [
         objective_discount=0.9,
         unbiased=False,
     ),
-    Case("scale running", {"baseline": "time", "advantage_scale": "running"}, 2),
+    Case("scale running, the default", {"baseline": "time", "advantage_scale": "running"}, 2),
     Case(
         "scale running, first batch",
         {"baseline": "time", "advantage_scale": "running"},

@@ -13,9 +13,11 @@ from types import MappingProxyType
 
 from reinforce.cluster.errors import CallbackError, UsageError, traceback_of
 from reinforce.cluster.run_store.journal import JournalEntry
-from reinforce.configs.errors import ConfigError
+from reinforce.configs.errors import ConfigError, suggestion
 from reinforce.configs.given_objects import imported
+from reinforce.configs.quoting import shown
 
+_MEANS = ("rollout/return_mean", "evaluation/return_mean", "evaluation/confirmed_return_mean")
 _NAME = re.compile(r"[A-Za-z0-9_.\-]{1,100}")
 _IMPORTED = re.compile(r"([^:()]+:[^:()]+)(?:\((.*)\))?", re.DOTALL)
 
@@ -31,6 +33,16 @@ class CheckpointRequest:
     for_good: bool
 
 
+class _Metrics(dict[str, float]):
+    """Metrics of an event, which name those that may be meant by one that is missing."""
+
+    def __missing__(self, name: str) -> float:
+        raise KeyError(
+            f"{name!r} is no metric of this event; {suggestion(name, self)} event.return_mean is "
+            "the mean return of every event"
+        )
+
+
 class TrainingEvent:
     """An update or evaluation, as a callback sees it.
 
@@ -42,7 +54,9 @@ class TrainingEvent:
         updates: Updates applied so far.
         environment_steps: Training steps so far.
         training_time_s: Seconds since the first ticket was issued.
-        metrics: Finite numbers by name, such as ``rollout/return_mean``.
+        return_mean: Mean return of the update's batch, or of the evaluation.
+        metrics: Finite numbers by name, such as ``rollout/return_mean``. An evaluation on other
+            seeds, as the last one is, has names that begin with ``evaluation/confirmed_``.
         episode_returns: One per episode of the update's batch; empty for an evaluation.
         episode_lengths: Likewise, in steps.
     """
@@ -52,7 +66,8 @@ class TrainingEvent:
         self.updates = entry.updates
         self.environment_steps = entry.environment_steps
         self.training_time_s = entry.training_time_s
-        self.metrics: Mapping[str, float] = MappingProxyType(entry.metrics)
+        self.metrics: Mapping[str, float] = MappingProxyType(_Metrics(entry.metrics))
+        self.return_mean = next(self.metrics[name] for name in _MEANS if name in self.metrics)
         self.episode_returns = tuple(entry.batch.episode_returns) if entry.batch else ()
         self.episode_lengths = tuple(entry.batch.episode_lengths) if entry.batch else ()
         self._recorded: dict[str, float] = {}
@@ -118,7 +133,9 @@ def checked_callbacks(callbacks: Sequence[Callback]) -> tuple[Callback, ...]:
     found = tuple(callbacks)
     for callback in found:
         if not callable(callback):
-            raise UsageError(f"callbacks: {callback!r} cannot be called")
+            raise UsageError(
+                f"callbacks: {callback!r} cannot be called: a callback is a function of one event"
+            )
         if isinstance(callback, type):
             raise UsageError(
                 f"callbacks: {callback.__name__} is a class, but a callback is called with an "
@@ -148,10 +165,16 @@ class Callbacks:
         event, failure = TrainingEvent(entry, is_best=is_best), None
         for callback in self._callbacks:
             try:
-                callback(event)
+                result = callback(event)
             except Exception as error:  # noqa: BLE001  (the user's code)
                 failure = CallbackError(f"a callback raised:\n{traceback_of(error)}")
                 failure.__cause__ = error
+                break
+            if result is not None:  # in other libraries False ends the run
+                failure = CallbackError(
+                    f"{callback!r} returned {shown(result)}, but a callback's result has no "
+                    "meaning: end the run with event.stop(reason), and return nothing"
+                )
                 break
         event._is_over = True
         self.stop_reason = self.stop_reason or event._stop_reason

@@ -7,6 +7,7 @@ unless ``run.start_from_optimizer`` is set.
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.policy_sources import StoredPolicy, find_policy, names_the_same
 from reinforce.configs.config import Config
+from reinforce.configs.learning import SHAPE_OF_VALUES
 from reinforce.configs.loading import with_overrides
 from reinforce.learner.make_policy import make_policy
 from reinforce.learner.policies.architecture import differences
@@ -124,7 +125,7 @@ def _differing_optimizers(start: StoredPolicy, config: Config) -> str:
     theirs, ours = start.config.learner, config.learner
     lines = [
         f"\n  learner.{name}: {getattr(theirs, name)} there, {getattr(ours, name)} here"
-        for name in ("optimizer", "baseline", "value_horizon_steps", "advantage_scale")
+        for name in ("optimizer", *SHAPE_OF_VALUES, "advantage_scale")
         if getattr(theirs, name) != getattr(ours, name)
     ]
     if len(start.checkpoint.learner.arrays) == len(start.checkpoint.learner.policy_arrays):

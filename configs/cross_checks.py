@@ -1,10 +1,10 @@
 """Combinations of settings that make no sense, each with the reason and the way out."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from urllib.parse import urlsplit
 
-from reinforce.configs.errors import suggestion
+from reinforce.configs.errors import ConfigError, suggestion
 from reinforce.configs.execution import (
     CheckpointConfig,
     ClusterConfig,
@@ -85,6 +85,28 @@ def of_the_policy(policy: PolicyConfig) -> Iterator[str]:
         yield (
             f"policy.arguments = {policy.arguments} are for your own module:Class and have no "
             f"effect with policy.kind {policy.kind}"
+        )
+
+
+def require_used(policy: PolicyConfig, learner: LearnerConfig, said: Collection[str]) -> None:
+    """Refuse settings of the built-in networks for a network of the user's own.
+
+    Those of a preset or a record are left alone: the user may not even know them.
+
+    Args:
+        policy: The policy.
+        learner: The learner; its value function, if any, uses the settings.
+        said: Names of the settings that the user has written.
+
+    Raises:
+        ConfigError: One of them would have no effect.
+    """
+    names = ("policy.hidden_sizes", "policy.activation", "policy.channels")
+    unused = [name for name in names if name in said]
+    if unused and ":" in policy.kind and learner.baseline != "value":
+        raise ConfigError(
+            f"{' and '.join(unused)} would not be used: {policy.kind} is your own, and its "
+            "arguments are policy.arguments"
         )
 
 

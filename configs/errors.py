@@ -23,7 +23,11 @@ class ConfigError(ReinforceError):
 def suggestion(name: str, known: Iterable[str], cutoff: float = 0.62, prefix: str = "") -> str:
     """Return a question such as ``did you mean 'a' or 'b'?``, empty if no name is similar.
 
-    The prefix is what stands before the name, and is repeated before each that is similar.
+    Args:
+        name: What was written.
+        known: What could be meant.
+        cutoff: How similar a name must be, 0 to 1.
+        prefix: Precedes each name in the question.
     """
-    near = [f"{prefix}{each}" for each in difflib.get_close_matches(name, known, 3, cutoff)]
-    return f"did you mean {' or '.join(map(repr, near))}?" if near else ""
+    near = difflib.get_close_matches(name, known, n=3, cutoff=cutoff)
+    return f"did you mean {' or '.join(repr(prefix + each) for each in near)}?" if near else ""

@@ -8,7 +8,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from reinforce.configs.errors import ConfigError
-from reinforce.configs.given_objects import name_of
+from reinforce.configs.given_objects import PREFIX, name_of
+from reinforce.configs.quoting import shown
 from reinforce.configs.secret_names import without_secrets
 from reinforce.configs.section import MAX_EPISODES, MAX_TEXT, Role, Section
 
@@ -174,6 +175,14 @@ class EnvironmentConfig(Section):
         "only chooses a port. Then no warning withdraws the promise of equal results.",
     )
 
+    @field_validator("wrappers", mode="before")
+    @classmethod
+    def _have_names(cls, wrappers: Any) -> Any:
+        """Replace classes by their names, which every process can import."""
+        if not isinstance(wrappers, list | tuple):
+            return wrappers
+        return [_wrapper_name(each) if callable(each) else each for each in wrappers]
+
     @field_validator("info_metrics")
     @classmethod
     def _have_names_of_their_own(cls, metrics: dict[str, Reduction]) -> dict[str, Reduction]:
@@ -219,6 +228,17 @@ class EnvironmentConfig(Section):
         return EnvironmentConfig.model_validate({**self.model_dump(), **changes, "kwargs": merged})
 
 
+def _wrapper_name(wrapper: Any) -> str:
+    name = name_of(wrapper)
+    if name.startswith(PREFIX):
+        raise ValueError(
+            f"environment.wrappers: {shown(wrapper)} cannot be imported by others: put it into a "
+            "module, which makes it 'module:Class', or wrap in a function that you pass as "
+            "environment="
+        )
+    return name
+
+
 def _with_name(changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return an environment's settings, with a class or function replaced by its name."""
     made_by = changes.get("id")
@@ -236,7 +256,8 @@ class StopConfig(Section):
         None,
         ge=1,
         description=(
-            "Environment steps used for learning, >= 1; checked after each update. None: no limit."
+            "Environment steps used for learning, >= 1; checked after each update. The last batch "
+            "is not cut, so a run may exceed this by one batch. None: no limit."
         ),
     )
     max_wall_time_s: float | None = Field(

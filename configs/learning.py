@@ -26,6 +26,9 @@ GRADIENT_GROUPS = 8
 """Groups of a batch's episodes: their gradients are added in order, whoever computed them, and
 compared for the signal-to-noise ratio."""
 
+SHAPE_OF_VALUES = ("baseline", "value_horizon_steps", "value_memory")
+"""Settings of the learner that decide what a fitted baseline consists of."""
+
 
 class PolicyConfig(Section):
     """The network that maps observations to a distribution over actions."""
@@ -235,3 +238,8 @@ class LearnerConfig(Section):
         description="Compile kernels for the policy's network with torch.compile. For GPUs and "
         "large networks: it takes tens of seconds at the start.",
     )
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of each learner."""
+        return int(self.device == "cuda")

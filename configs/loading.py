@@ -11,7 +11,7 @@ from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError, suggestion
 from reinforce.configs.quoting import shown
 from reinforce.configs.regular_files import read_regular_file
-from reinforce.configs.synonyms import meaning
+from reinforce.configs.synonyms import Meaning, meaning, meaning_of_value
 
 _PRESETS = Path(__file__).parent / "presets"
 
@@ -51,7 +51,8 @@ def load_config(
     elif source in names:
         text = (_PRESETS / f"{source}.yaml").read_text(encoding="utf-8")
     else:
-        near = _file_meant(source) or suggestion(source, names)
+        kind = meaning_of_value("policy.kind", source)
+        near = _file_meant(source) or (f"{kind}." if kind else suggestion(source, names))
         hint = f"; {near}" if near else "."
         raise ConfigError(
             f"there is no preset {shown(source)}{hint} The presets are: {', '.join(names)}. Give "
@@ -89,13 +90,16 @@ def overlaid(sections: Mapping[str, Any], overrides: Mapping[str, Any]) -> Confi
     Raises:
         ConfigError: There is no such setting, or it does not take this value.
     """
-    merged = dict(sections)
+    merged, faults = dict(sections), []
     for name, value in overrides.items():
         section, _, field = name.partition(".")
         if not field or section not in Config.model_fields:
-            raise ConfigError(f"there is no setting {name!r}; {_dotted_form(name, value)}")
+            faults.append(f"there is no setting {name!r}; {_dotted_form(name, value)}")
+            continue
         given = merged.get(section) or {}
         merged[section] = {**given, field: value} if isinstance(given, Mapping) else given
+    if faults:
+        raise ConfigError("\n".join(faults))
     return Config.model_validate(merged)
 
 
@@ -104,12 +108,19 @@ def _dotted_form(name: str, value: Any) -> str:
     if name in Config.model_fields and isinstance(value, Mapping) and value:
         settings = (f'"{name}.{field}": {shown(each)}' for field, each in value.items())
         return f"{name} is a section: give {', '.join(settings)}"
-    if meant := meaning(name):
+    if meant := setting_meant(name):
         return meant.answer()
     return (
         "write settings as 'learner.learning_rate', with one of the sections "
         f"{', '.join(Config.model_fields)}"
     )
+
+
+def setting_meant(name: str) -> Meaning | None:
+    """Return what a name without a section means: to others, or as a field of just one section."""
+    sections = {each: field.annotation for each, field in Config.model_fields.items()}
+    found = [each for each, kind in sections.items() if name in getattr(kind, "model_fields", {})]
+    return meaning(name) or (Meaning(f"{found[0]}.{name}") if len(found) == 1 else None)
 
 
 def is_path(source: str) -> bool:

@@ -39,6 +39,10 @@ _POLICY_KINDS = (
     "MultiInputPolicy does"
 )
 
+INSTEAD_OF_VECTORS = (
+    "workers.envs_per_worker replaces vectorized environments: give what makes a single one"
+)
+
 SYNONYMS = {
     **dict.fromkeys(("gamma", "discount_factor"), Meaning("learner.discount")),
     **dict.fromkeys(("lr", "learning_rate", "step_size"), Meaning("learner.learning_rate")),
@@ -81,14 +85,20 @@ SYNONYMS = {
     ),
     "policy": Meaning("policy.kind", _POLICY_KINDS),
     **dict.fromkeys(("n_envs", "num_envs"), Meaning("workers.envs_per_worker")),
+    "vec_env_cls": Meaning("", INSTEAD_OF_VECTORS),
     **dict.fromkeys(
         ("num_workers", "n_workers", "num_env_runners"), Meaning("workers.num_workers")
     ),
     **dict.fromkeys(("env", "env_id"), Meaning("environment.id")),
     "seed": Meaning("run.seed"),
-    "total_timesteps": Meaning("stop.max_environment_steps"),
+    **dict.fromkeys(("total_timesteps", "timesteps"), Meaning("stop.max_environment_steps")),
+    "reset_num_timesteps": Meaning(
+        "",
+        "run.resume() goes on counting; a run with run.start_from begins at 0",
+    ),
     "eval_freq": Meaning("evaluation.every_updates", "It counts updates, not steps"),
     **dict.fromkeys(("n_eval_episodes", "eval_episodes"), Meaning("evaluation.episodes")),
+    "deterministic": Meaning("evaluation.greedy"),
     "save_freq": Meaning("checkpoint.every_s", "It counts seconds"),
     "capture_video": Meaning("evaluation.video"),
     **dict.fromkeys(
@@ -118,7 +128,7 @@ def meaning_of_value(setting: str, value: object) -> str:
 
 
 def setting_suggestion(name: str, known: Iterable[str], prefix: str = "") -> str:
-    """Return ``suggestion(name, known)``, or the setting that others call so if none is as near."""
+    """Return a ``suggestion``, or the setting that others call so if none is as near."""
     known = list(known)
     meant = meaning(name)
     return suggestion(name, known, 0.85, prefix) or (

@@ -69,11 +69,9 @@ class UpdateReport:
         weights_sha256: Digest of these weights.
         is_fit_due: Whether a baseline must still be fitted to the batch before the next update.
             This does not affect the weights, so nobody has to wait for it.
-        news: Sentences for the user about the processes that made it.
     """
 
     version: int
     metrics: dict[str, float]
     weights_sha256: str
     is_fit_due: bool = False
-    news: tuple[str, ...] = ()

@@ -24,6 +24,7 @@ from reinforce.cluster.tracebacks import fold_error
 from reinforce.configs.errors import ReinforceError
 from reinforce.configs.quoting import shown
 from reinforce.configs.whole_numbers import as_whole
+from reinforce.unknown_arguments import instead_of_instance, is_instance, what_to_give
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -52,7 +53,7 @@ _KINDS: Mapping[Any, tuple[str, Callable[[Any], bool]]] = {
     ),
     Callable: (
         "a class or a function that makes one (every worker needs its own)",
-        lambda value: callable(value) and (isinstance(value, type) or not _is_one(value)),
+        lambda value: callable(value) and (not is_instance(value)),
     ),
     np.ndarray: ("an array", lambda value: True),
 }
@@ -71,15 +72,16 @@ def checked(function: Callable[Parameters, Result]) -> Callable[Parameters, Resu
     tests = {name: _test_of(annotation) for name, annotation in annotations.items()}
 
     def found(name: str, value: Any) -> Any:
-        if name not in tests:  # Python refuses it
-            return value
+        if name not in tests:
+            hint = what_to_give(name, value, [each for each in tests if each != "self"])
+            raise UsageError(f"{function.__name__} has no argument {name!r}; {hint}")
         return _found(name, value, annotations[name], tests[name])
 
     @wraps(function)
     def call(*arguments: Any, **options: Any) -> Any:
-        given = [*map(found, annotations, arguments)]
-        named = {name: found(name, value) for name, value in options.items()}
         try:
+            given = [*map(found, annotations, arguments)]
+            named = {name: found(name, value) for name, value in options.items()}
             return function(*given, *arguments[len(given) :], **named)
         except ReinforceError as error:
             fold_error(error)
@@ -105,7 +107,9 @@ def _found(name: str, value: Any, annotation: Any, fits: Callable[[Any], bool] |
     if isinstance(value, float) and not fits(value):
         value = as_whole(value)  # 1e6, which is a float in Python
     if not fits(value):
-        raise UsageError(f"{name} = {shown(value)}: give {_words(annotation)}")
+        raise UsageError(
+            f"{name} = {shown(value)}: give {_words(annotation)}{instead_of_instance(name, value)}"
+        )
     return value
 
 
@@ -141,8 +145,3 @@ def _is_number(value: Any, kind: Any) -> bool:
 
 def _is_text(value: Any) -> bool:
     return isinstance(value, str)
-
-
-def _is_one(value: Any) -> bool:
-    """Return whether this is an environment or a policy, instead of something that makes one."""
-    return hasattr(value, "action_space") or hasattr(value, "parameters")

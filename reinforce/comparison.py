@@ -34,6 +34,9 @@ from reinforce.cluster.tracking.shown_metrics import journal_name
 from reinforce.configs.quoting import shown
 from reinforce.runs import Run
 
+_OF_SCORES = ["group", "runs", "score", "low", "high", "steps_min", "steps_max"]
+_OF_RUNS = ["group", "run", "seed", "score", "steps"]
+
 PictureTarget: TypeAlias = Annotated[Any, "a path, or axes of Matplotlib"]
 
 
@@ -41,8 +44,12 @@ class Comparison:
     """Groups of runs that differ only in their seeds.
 
     Attributes:
-        scores: One row per group: its name, the number of its runs, the statistic of the mean
-            returns of their last weights on fresh episodes, and a 95 % bootstrap interval.
+        scores: One row per group: its name (``group``), the number of its ``runs``, as ``score``
+            the statistic of the mean returns of their last weights on fresh episodes, ``low`` and
+            ``high`` of a 95 % bootstrap interval, and ``steps_min`` and ``steps_max``, the fewest
+            and the most environment steps of a run: a limit does not cut the last batch.
+        runs: One row per run: its ``group``, ``run`` (its name), ``seed``, ``score`` (NaN if it did
+            not finish) and ``steps``.
         not_counted: Names of runs that repeat the seed of another in their group, and so would only
             look like evidence.
     """
@@ -58,8 +65,16 @@ class Comparison:
         rows = []
         for group in self._groups:
             score, low, high = group.summary(self._statistic) or (np.nan,) * 3
-            rows.append((group.label, len(group.runs), score, low, high))
-        self.scores = pd.DataFrame(rows, columns=["group", "runs", "score", "low", "high"])
+            rows.append((group.label, len(group.runs), score, low, high, *group.steps))
+        self.scores = pd.DataFrame(rows, columns=_OF_SCORES)
+        self.runs = pd.DataFrame(
+            [
+                (group.label, run.name, int(run.settings["run.seed"]), run.score, run.num_steps)
+                for group in self._groups
+                for run in group.runs
+            ],
+            columns=_OF_RUNS,
+        ).astype({"score": float})
 
     @checked
     def curves(
@@ -111,7 +126,7 @@ class Comparison:
         metric: str = TRAINING_RETURN,
         x_axis: Literal["steps", "time", "updates"] = "steps",
         profile: bool = False,
-        title: str | None = None,
+        title: str | Literal[""] | None = None,
         size: Sequence[float] | None = None,
     ) -> Any:
         """Draw learning curves as ``reinforce compare --plot`` does, and return the target.

@@ -13,6 +13,7 @@ from reinforce.learner.make_policy import make_policy
 from reinforce.learner.policies.seeds import Stream, seed_sequence
 from reinforce.workers.environment_faults import InvalidMaskError
 from reinforce.workers.observations import (
+    misfit,
     num_unknown,
     read_mask,
     row_writer,
@@ -88,8 +89,9 @@ class Policy:
         try:
             row_writer(self._layout, rows)(0, observation)
         except (ValueError, TypeError, LookupError) as error:
+            fault = misfit(self._layout, observation) or error
             raise ValueError(
-                f"the observation {shown(observation)} does not fit: {error}"
+                f"the observation {shown(observation)} does not fit: {fault}"
             ) from None
         if not np.isfinite(self._layout.vector(rows)).all():
             raise ValueError(f"the observation {shown(observation)} holds a NaN or an infinity")

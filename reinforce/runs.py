@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from reinforce.arguments import AnyPath, EnvironmentSettings, Settings, checked
-from reinforce.calls import console_of, with_settings
+from reinforce.calls import changes_of, console_of, with_settings
 from reinforce.cluster.analysis.plots import draw_run
 from reinforce.cluster.callbacks import Callback, checked_callbacks
 from reinforce.cluster.commands.export import export_policy
@@ -217,7 +217,7 @@ class Run(SavedPolicy):
         seed: int | None = None,
         sampled: bool = False,
         best: bool = False,
-        environment: EnvironmentSettings | None = None,
+        environment: EnvironmentSettings | Callable[..., Any] | None = None,
     ) -> EvaluationResult:
         """Play fresh episodes, in this process; nothing is written.
 
@@ -228,14 +228,15 @@ class Run(SavedPolicy):
             sampled: Sample actions as in training.
             best: Take the checkpoint of the best evaluation instead of the newest one.
             environment: Changes to the environment of the run's evaluations: settings of the
-                section ``environment``, such as ``{"kwargs": {"gravity": -5.0}}``.
+                section ``environment``, such as ``{"kwargs": {"gravity": -5.0}}``; or the class or
+                function that makes another one.
 
         Raises:
             ConfigError, UnsuitableEnvironmentError, UsageError: The environment cannot be played
                 here.
             TicketFailedError: The environment failed.
         """
-        trained = TrainedPolicy.load(self.path, best=best, changes=environment or {})
+        trained = TrainedPolicy.load(self.path, best=best, changes=changes_of(environment))
         return evaluated(trained, episodes, seed, sampled=sampled)
 
     @checked
@@ -294,7 +295,7 @@ class Run(SavedPolicy):
         sampled: bool = False,
         best: bool = False,
         directory: AnyPath | None = None,
-        environment: EnvironmentSettings | None = None,
+        environment: EnvironmentSettings | Callable[..., Any] | None = None,
     ) -> list[Path]:
         """Film episodes as mp4 and return the paths; arguments as for ``evaluate``.
 
@@ -305,7 +306,7 @@ class Run(SavedPolicy):
         films = RecordCommand(
             run=self.path, episodes=episodes, seed=seed, sampled=sampled, best=best, output=output
         )
-        return list(films.record(environment or {}))
+        return list(films.record(changes_of(environment)))
 
     @checked
     def export(self, directory: AnyPath, *, onnx: bool = False, best: bool = False) -> Path:

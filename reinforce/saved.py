@@ -19,6 +19,7 @@ from reinforce.cluster.policy_sources import StoredPolicy
 from reinforce.configs.config import Config
 from reinforce.configs.plurals import counted
 from reinforce.policy import Policy
+from reinforce.unknown_arguments import Explained
 
 
 class FinalEvaluation(dict[str, Any]):
@@ -89,7 +90,7 @@ class EvaluationResult:
         return f"<{', '.join(said)} over {counted(self.episodes, 'episode')}, update {self.update}>"
 
 
-class SavedPolicy:
+class SavedPolicy(Explained):
     """A policy without its run: from a checkpoint, an exported bundle, or an MLflow model.
 
     A ``Run`` has the same methods, and more.

@@ -24,8 +24,8 @@ from reinforce.workers.misnamed_environment import faults_of_id
 
 Source: TypeAlias = Annotated[
     str | Path | Mapping[str, Any] | Config | None,
-    "a preset, the path of a YAML file, a mapping of sections or a Config; pass a class or a "
-    "function as environment=",
+    "a preset, the path of a YAML file, a mapping of sections or a Config; pass an environment's "
+    "class or a function as environment=",
 ]
 
 

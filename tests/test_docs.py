@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -67,12 +68,46 @@ def test_files_and_modules_that_are_named_exist(document):
     assert missing == []
 
 
+ITEM = re.compile(r"\s*(?:[-*]|1\.) ")
+
+
+def swallowed_lists(text):
+    """Yield first items of lists that the site takes for the end of the paragraph before them."""
+    block = ""  # how the block of lines began that the line belongs to
+    for line in text.splitlines():
+        if ITEM.match(line) and block and not ITEM.match(block) and not block.startswith("#"):
+            yield line
+        if not line.strip() or not block or ITEM.match(line):
+            block = line.rstrip()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_blank_line_is_before_every_list(document):
+    assert list(swallowed_lists(prose(document))) == []
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_make_knows_the_targets_that_are_named(document):
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     named = re.findall(r"(?:`|\$ )make ([a-z-]+)", document.read_text())
 
     assert set(named) - set(targets) == set()
+
+
+def test_the_methods_section_has_the_defaults_and_the_citation_the_version():
+    methods = (ROOT / "docs" / "derivation.md").read_text().partition("## For a methods section")[2]
+    learner, config = reinforce.Config().learner, reinforce.Config()
+    for said in (
+        f"batch of {learner.episodes_per_update} whole episodes",
+        f"learning rate {learner.learning_rate}, no gradient clipping",
+        f"\\gamma = {learner.discount}$",
+        f"layers of {config.policy.hidden_sizes[0]} {config.policy.activation} units",
+        f"over {config.evaluation.episodes} episodes",
+    ):
+        assert said in " ".join(methods.replace("\n> ", " ").split()), said
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert f"version = {{{version}}}" in methods
+    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text()
 
 
 def test_every_decision_is_in_the_index():

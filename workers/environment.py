@@ -19,6 +19,7 @@ from reinforce.configs.errors import ReinforceError
 from reinforce.configs.experiment import EnvironmentConfig, WrapperConfig
 from reinforce.configs.given_objects import given
 from reinforce.configs.secret_names import without_secrets
+from reinforce.configs.synonyms import INSTEAD_OF_VECTORS
 from reinforce.configs.user_code import described, hidden_by, import_of, names_meant
 from reinforce.learner.policies.spaces import ActionLayout, ObservationLayout
 from reinforce.workers.closing import Closing
@@ -227,8 +228,9 @@ def refusing(what: str, way_out: str | Callable[[BaseException], str] = "") -> I
             # Gymnasium repeats the kwargs.
             text = described(error).partition(" was raised from the environment creator for ")[0]
             advice = way_out if isinstance(way_out, str) else way_out(error)
+            hint = f"{_missing_extra(error)}{_one_agent(error)}{advice}"
             raise UnsuitableEnvironmentError(
-                f"{what}: {text}{_missing_extra(error)}{_one_agent(error)}{advice}"
+                f"{what}: {text.removesuffix('.' if hint else '')}{hint}"
             ) from error
 
 
@@ -301,8 +303,10 @@ def _require_spaces(config: EnvironmentConfig, environment: gymnasium.Env[Any, A
 
 
 def _one_agent(error: BaseException) -> str:
-    is_no_environment = "must inherit from the gymnasium.Env" in str(error)
-    return _SEVERAL_AGENTS if is_no_environment else ""
+    if "must inherit from the gymnasium.Env" not in str(error):
+        return ""
+    is_vector = "Vec" in str(error).rpartition("actual class: ")[2]
+    return f"; {INSTEAD_OF_VECTORS}" if is_vector else _SEVERAL_AGENTS
 
 
 def _missing_extra(error: BaseException) -> str:

@@ -1,6 +1,6 @@
 """Converts an environment's observations to rows of arrays, and finds its action masks."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import reduce
 from operator import getitem
 from typing import Any
@@ -160,6 +160,33 @@ def row_writer(layout: ObservationLayout, rows: NDArray[Any]) -> Write:
             write_leaf(position, reduce(getitem, path, observation))
 
     return write
+
+
+def misfit(layout: ObservationLayout, observation: Any) -> str:
+    """Return what in a single observation does not fit, or "" if nothing known."""
+    names = ", ".join(repr(leaf.name) for leaf in layout.leaves)
+    for leaf in layout.leaves:
+        name = repr(leaf.name) if leaf.path else "it"
+        try:
+            shape = np.shape(reduce(getitem, leaf.path, observation))
+        except LookupError:
+            return f"{name} is missing" if isinstance(observation, Mapping) else _parts_of(names)
+        except (TypeError, ValueError):  # an array has no keys; lists of several lengths, no shape
+            return _parts_of(names) if leaf.path else ""
+        lasts = shape[len(shape) - len(leaf.shape) :]
+        if leaf.kind == "categories" and int(np.prod(shape)) not in (1, len(leaf.counts)):
+            ends = {int(start + n - 1) for start, n in zip(leaf.starts, leaf.counts, strict=True)}
+            return f"{name} is a category up to {max(ends)}, as the environment returns it"
+        if leaf.kind != "categories" and len(shape) > len(leaf.shape) and lasts == leaf.shape:
+            return (
+                f"{name} has shape {shape}, its space {leaf.shape}: act takes one observation, so "
+                "call it once for each"
+            )
+    return ""
+
+
+def _parts_of(names: str) -> str:
+    return f"it must hold {names}, as the environment returns them"
 
 
 def leaf_writers(layout: ObservationLayout, rows: NDArray[Any]) -> list[tuple[Path, Write]]:

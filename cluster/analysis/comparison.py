@@ -1,6 +1,7 @@
 """Runs from run directories or MLflow, grouped by configuration."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -37,6 +38,8 @@ _X_FIELDS: Mapping[XAxis, str] = {
 SCORE = "evaluation/confirmed_return_mean"
 """The metric compared: the mean return of the last weights, on seeds reserved for it."""
 
+_LONG = re.compile(r"-?\d+\.\d{5,}(?:e-?\d+)?")
+
 _MOST_NAMED = 4
 """Settings in the name of a configuration, unless it takes more to tell all of them apart."""
 
@@ -56,12 +59,14 @@ class RunHistory:
         metrics: By metric, (x, value) in order of training; x is environment steps unless requested
             otherwise.
         recorded: Names in the journal of all metrics that it has.
+        num_steps: Environment steps of its training, evaluations excluded.
     """
 
     name: str
     settings: Mapping[str, str]
     metrics: Mapping[str, Points]
     recorded: frozenset[str] = frozenset()
+    num_steps: int = 0
 
     @property
     def score(self) -> float | None:
@@ -99,8 +104,10 @@ def history_of(path: Path, metric: str = TRAINING_RETURN, x_axis: XAxis = "steps
     run = RunDirectory.open(path)
     metrics: dict[str, list[tuple[float, float]]] = {name: [] for name in (*CURVES, SCORE, metric)}
     recorded: set[str] = set()
+    num_steps = 0
     for entry in read_entries(run.journal_file):
         recorded |= entry.metrics.keys()
+        num_steps = entry.environment_steps
         for name in metrics.keys() & entry.metrics.keys():
             metrics[name].append((getattr(entry, _X_FIELDS[x_axis]), entry.metrics[name]))
     if not any(metrics.values()):
@@ -112,7 +119,7 @@ def history_of(path: Path, metric: str = TRAINING_RETURN, x_axis: XAxis = "steps
             )
         raise UsageError(f"{run.journal_file} has no update yet: there is nothing to compare")
     config = with_own_limit(run, load_config(str(run.config_file)))
-    return RunHistory(run.name, settings_of(config), metrics, frozenset(recorded))
+    return RunHistory(run.name, settings_of(config), metrics, frozenset(recorded), num_steps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,6 +150,12 @@ class Group:
     def scores(self) -> NDArray[np.float64]:
         """[R] the scores of the runs that finished."""
         return np.array([run.score for run in self.runs if run.score is not None])
+
+    @property
+    def steps(self) -> tuple[int, int]:
+        """The fewest and the most environment steps of a run."""
+        each = [run.num_steps for run in self.runs]
+        return min(each), max(each)
 
     def summary(self, statistic: Statistic) -> tuple[float, float, float] | None:
         """Return (value, low, high) of the scores, or None without scores."""
@@ -203,14 +216,21 @@ def _labels(configurations: Sequence[Mapping[str, str]]) -> list[str]:
     labels = []
     for each in configurations:
         environment = each["environment.id"]
-        named, num_others = _telling_apart(by_environment[environment])
-        words = [f"{name} {each[name]}" for name in named]
+        siblings = by_environment[environment]
+        named, num_others = _telling_apart(siblings)
+        words = [f"{name} {_rounded(each[name], {x[name] for x in siblings})}" for name in named]
         if num_others:
             words.append(counted(num_others, "other setting"))
         if len(by_environment) > 1 or not words:
             words.insert(0, environment)
         labels.append(", ".join(words))
     return labels
+
+
+def _rounded(value: str, values: Collection[str]) -> str:
+    """Return a number with four digits, as a sweep shows it, if that tells all values apart."""
+    short = {each: f"{float(each):.4g}" if _LONG.fullmatch(each) else each for each in values}
+    return short[value] if len(set(short.values())) == len(short) else value
 
 
 def _telling_apart(configurations: Sequence[Mapping[str, str]]) -> tuple[list[str], int]:

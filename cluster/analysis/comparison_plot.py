@@ -2,6 +2,7 @@
 
 import csv
 import io
+import textwrap
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _RESAMPLES, _THRESHOLDS, _DPI = 2_000, 201, 200
+_POINTS_PER_INCH, _LETTER_WIDTH = 72, 0.55
+"""A letter's mean width, as a share of its size."""
+
 _SUFFIXES, _MAX_INCHES = (".png", ".svg", ".pdf"), 100
 _X_LABELS: dict[XAxis, str] = {"steps": STEPS, "time": "training time (s)", "updates": "updates"}
 _DASHES = ("-", "--", "-.", ":")
@@ -174,9 +178,10 @@ def draw_comparison(
     Raises:
         UsageError: It cannot be written; the message names the option.
     """
-    with styled():
+    width, height = options.size or (PANEL_INCHES[0] * len(panels), PANEL_INCHES[1])
+    with styled((width / len(panels), height)) as points:
         figure = new_figure(len(panels))
-        figure.set_size_inches(options.size or (PANEL_INCHES[0] * len(panels), PANEL_INCHES[1]))
+        figure.set_size_inches(width, height)
         figure.set_layout_engine("constrained")
         curve_axes, *others = figure.subplots(1, len(panels), squeeze=False)[0]
         _draw_curves(curve_axes, panels["curve"], options)
@@ -185,7 +190,9 @@ def draw_comparison(
             axes.set_ylim(-0.02, 1.02)
             finish(axes, "score τ: mean return of the last weights", "share of runs above τ")
             axes.get_legend().remove()
-        figure.suptitle(_title(panels["curve"], options), fontsize="medium")
+        letters = int(width * _POINTS_PER_INCH / (_LETTER_WIDTH * points))
+        title = textwrap.fill(_title(panels["curve"], options), max(1, letters))
+        figure.suptitle(title, fontsize="medium")
         content = io.BytesIO()
         metadata = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
         suffix = path.suffix.lower()

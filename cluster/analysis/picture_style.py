@@ -17,6 +17,8 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 PANEL_INCHES = (6.0, 4.0)
 """Width and height of one panel."""
 
+_POINTS, _MIN_POINTS = 10.0, 6.0
+
 STEPS = "environment steps"
 
 _STYLE: dict[Any, Any] = {
@@ -35,12 +37,17 @@ _STYLE: dict[Any, Any] = {
 
 
 @contextmanager
-def styled() -> Iterator[None]:
-    """Context in which pictures are drawn and saved."""
+def styled(panel: tuple[float, float] = PANEL_INCHES) -> Iterator[float]:
+    """Context in which pictures are drawn and saved; yields the size of letters in points.
+
+    Letters shrink with a panel that is smaller, in inches, than usual; ticks get fewer with it.
+    """
     from matplotlib import rc_context
 
-    with rc_context(_STYLE):
-        yield
+    scale = min(1.0, panel[0] / PANEL_INCHES[0], panel[1] / PANEL_INCHES[1])
+    points = max(_MIN_POINTS, _POINTS * scale**0.5)
+    with rc_context({**_STYLE, "font.size": points}):
+        yield points
 
 
 def new_figure(columns: int, rows: int = 1) -> "Figure":

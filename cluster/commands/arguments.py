@@ -22,6 +22,7 @@ from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, Pri
 
 from reinforce.cluster.errors import UsageError
 from reinforce.configs.config import Config
+from reinforce.configs.cross_checks import require_used
 from reinforce.configs.errors import ConfigError
 from reinforce.configs.execution import WandbConfig
 from reinforce.configs.experiment import Change, Reduction, WrapperConfig
@@ -331,6 +332,7 @@ def _without_others_target(default: Any, command: Verb) -> Verb:
     if not isinstance(command, ConfiguredCommand):
         return command
     config, remark = without_others_target(default.config, command.config, command.said)
+    require_used(config.policy, config.learner, command.said)
     if remark and not command.checks_environment:
         sys.stderr.write(f"reinforce: {remark}\n")
     return replace(command, config=config, remarks=(remark,) if remark else ())

@@ -163,20 +163,22 @@ def _row(group: Group, statistic: Statistic) -> dict[str, Any]:
         "scores": group.scores.tolist(),
         "value": value,
         "ci95": None if math.isnan(low) else (low, high),
+        "steps": group.steps,
     }
 
 
 def _print(console: PlainConsole, rows: Sequence[dict[str, Any]], name: str) -> None:
     table = Table(box=None, pad_edge=False)
     table.add_column("configuration", overflow="fold")
-    for title in ("runs", "finished", name, "95 % interval"):
+    for title in ("runs", "finished", name, "95 % interval", "steps"):
         table.add_column(title, justify="right")
     for row in rows:
         ends = row["ci95"] or ()
         value = "-" if row["value"] is None else number(row["value"], *ends)
         interval = " to ".join(number(end, row["value"], *ends) for end in ends) or "-"
         counts = (str(len(row["runs"])), str(len(row["scores"])))
-        table.add_row(console.cell(row["configuration"]), *counts, value, interval)
+        steps = " to ".join(dict.fromkeys(f"{end:,}" for end in row["steps"]))
+        table.add_row(console.cell(row["configuration"]), *counts, value, interval, steps)
     console.print_table(table)
     if remark := not_counted_in_words(copy for row in rows for copy in row["copies"]):
         console.warn(remark)

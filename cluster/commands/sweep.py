@@ -20,6 +20,7 @@ from reinforce.cluster.sweeps.claim import claim
 from reinforce.cluster.sweeps.display import SweepDisplay
 from reinforce.cluster.waiting import waiting
 from reinforce.configs.config import Config
+from reinforce.configs.cross_checks import require_used
 from reinforce.configs.loading import with_overrides
 from reinforce.configs.other_environment import without_others_target
 from reinforce.configs.plurals import counted
@@ -73,11 +74,10 @@ class SweepCommand(Command):
             f"{counted(num_trials, 'trial')} with {counted(num_seeds, 'seed')} each, "
             f"{self.parallel} at a time, in {folder}"
         )
-        with waiting(console, "loading Optuna and MLflow"):
-            # Imported late: MLflow takes seconds, and Optuna is an extra.
+        with waiting(console, "loading Optuna"):
+            # Imported late: it is an extra.
             from reinforce.cluster.sweeps.ledger import SweepLedger, sweep_lock
             from reinforce.cluster.sweeps.sweep import Sweep
-            from reinforce.cluster.sweeps.tracking import SweepTracking
 
         with sweep_lock(folder):
             claim(folder, sweep, base)
@@ -85,8 +85,7 @@ class SweepCommand(Command):
             num_over = sum(trial.state.is_finished() for trial in ledger.trials.values())
             if num_over:
                 console.say(f"already over: {num_over} of {num_trials}")
-            tracking = SweepTracking(folder, sweep, base, ledger, console.say)
-
+            tracking = _tracking_of(folder, sweep, base, ledger, console)
             begun = {each for each, trial in ledger.trials.items() if not trial.state.is_finished()}
 
             def say(trial: "FrozenTrial") -> None:
@@ -96,6 +95,17 @@ class SweepCommand(Command):
             _run(trials, tracking, console)
         _print_trials(console, ledger, sweep, base.stop.target_metric)
         return _say_way_on(console, folder, ledger)
+
+
+def _tracking_of(
+    folder: Path, sweep: SweepConfig, base: Config, ledger: "SweepLedger", console: PlainConsole
+) -> "SweepTracking | None":
+    """Return what shows the sweep in MLflow; None if its runs are not sent there."""
+    if not base.tracking.enabled:
+        return None
+    with waiting(console, "loading MLflow"):
+        from reinforce.cluster.sweeps.tracking import SweepTracking
+    return SweepTracking(folder, sweep, base, ledger, console.say)
 
 
 def _say_way_on(console: PlainConsole, folder: Path, ledger: "SweepLedger") -> int:
@@ -110,7 +120,7 @@ def _say_way_on(console: PlainConsole, folder: Path, ledger: "SweepLedger") -> i
     return 0
 
 
-def _run(trials: "Sweep", tracking: "SweepTracking", console: PlainConsole) -> None:
+def _run(trials: "Sweep", tracking: "SweepTracking | None", console: PlainConsole) -> None:
     """Run what is left of the trials.
 
     Raises:
@@ -121,7 +131,8 @@ def _run(trials: "Sweep", tracking: "SweepTracking", console: PlainConsole) -> N
         with Interrupts() as interrupts, SweepDisplay(console) as display:
 
             def keep_up() -> None:
-                tracking.keep_up()
+                if tracking:
+                    tracking.keep_up()
                 display.show(trials.running)
 
             trials.run(interrupts, keep_up)
@@ -130,7 +141,8 @@ def _run(trials: "Sweep", tracking: "SweepTracking", console: PlainConsole) -> N
         console.warn("interrupted; run the same command again to continue")
         raise SystemExit(interruption.exit_code) from None
     finally:
-        tracking.finish(status)
+        if tracking:
+            tracking.finish(status)
 
 
 def check(sweep: SweepConfig, base: Config, parallel: int) -> None:
@@ -151,6 +163,8 @@ def check(sweep: SweepConfig, base: Config, parallel: int) -> None:
             "sweep, set workers.num_workers, cluster.backend: inline, or the cluster.address of a "
             "cluster, which runs share"
         )
+    if not {"policy.kind", "learner.baseline"} & set(sweep.settings):
+        require_used(base.policy, base.learner, sweep.settings)
     for package in ("optuna", *(["cmaes"] if sweep.method == "cmaes" else [])):
         if find_spec(package) is None:
             raise UsageError(

@@ -19,9 +19,10 @@ from reinforce.cluster.moments.reconstruction import Reconstruction, UpdateNotRe
 from reinforce.cluster.moments.stored_checks import stored_findings
 from reinforce.cluster.moments.ticket_replay import TicketName, play_ticket
 from reinforce.cluster.moments.unchecked import unchecked
+from reinforce.cluster.processor import processor
 from reinforce.cluster.run_store.checkpoint import Checkpoint
 from reinforce.cluster.run_store.journal import read_entries
-from reinforce.cluster.tracking.provenance import processor, read_origin, versions
+from reinforce.cluster.tracking.provenance import read_origin, versions
 from reinforce.configs.loading import to_yaml
 from reinforce.configs.quoting import shown
 from reinforce.configs.regular_files import IrregularFileError

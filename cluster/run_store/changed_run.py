@@ -15,6 +15,7 @@ from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.stored_environment import read_environment
 from reinforce.configs.config import Config
 from reinforce.configs.experiment import Change
+from reinforce.configs.learning import SHAPE_OF_VALUES
 from reinforce.configs.loading import with_overrides
 from reinforce.configs.roles import changes_between, flat, role_of
 from reinforce.configs.section import Role
@@ -25,8 +26,7 @@ from reinforce.workers.rollout_worker import architecture_of
 
 _PART_OF = {
     "learner.optimizer": "optimizer",
-    "learner.baseline": "baseline",
-    "learner.value_horizon_steps": "baseline",
+    **{f"learner.{name}": "baseline" for name in SHAPE_OF_VALUES},
 }
 """The part of a learner that starts fresh if a setting changes."""
 

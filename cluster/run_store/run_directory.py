@@ -201,7 +201,10 @@ def _run_meant(path: Path) -> str:
     inside = next((each for each in (*path.glob("*"), *path.glob("runs/*")) if is_run(each)), None)
     if inside:
         return f": it holds others, so give one, such as {inside}"
-    return ": it holds no config.yaml" if path.exists() else ""
+    if path.exists():
+        return ": it holds no config.yaml" if path.is_dir() else ": a run is a folder"
+    beside = Path("runs") / path
+    return f": did you mean {beside}?" if is_run(beside) else ""
 
 
 def _is_regular_or_missing(file: Path) -> bool:

@@ -39,7 +39,7 @@ from reinforce.cluster.tracking.mlflow_run import (
     open_state,
 )
 from reinforce.cluster.tracking.pacing import Pace
-from reinforce.cluster.tracking.provenance import describe_provenance, read_origin
+from reinforce.cluster.tracking.provenance import note_origin
 from reinforce.cluster.tracking.run_description import status_of
 from reinforce.cluster.tracking.run_sender import RunSender
 from reinforce.cluster.tracking.store import TrackingStore, explain_error
@@ -126,10 +126,7 @@ class Follower:
             self._store, self._state = open_state(self._run, self._config.tracking)
             for sentence in overruled(self._config.tracking, self._state.get("run_id")):
                 _tell(sentence)
-            origin = read_origin(self._run.origin_file)
-            if origin is None:
-                origin = describe_provenance(self._command)
-                write_json(self._run.origin_file, origin)
+            origin = note_origin(self._run.origin_file, self._command)
             with closing(self._persistently(partial(self._make_sender, origin))) as sender:
                 # By itself: a refusal is reported and counted once, however often it is tried.
                 self._persistently(sender.open)

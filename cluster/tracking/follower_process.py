@@ -5,6 +5,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, wait
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from reinforce.cluster.run_store.tracking_state import (
 )
 from reinforce.cluster.tracking.experiment import missing, overruled
 from reinforce.cluster.tracking.lifeline import start_follower, tell_end, tell_start
+from reinforce.cluster.tracking.provenance import note_origin, words_after_reinforce
 from reinforce.cluster.waiting import waiting
 from reinforce.configs.execution import TrackingConfig
 from reinforce.configs.quoting import command_line
@@ -37,6 +39,9 @@ _SERVER_TIMEOUT_S = 5.0
 _PATIENCE_AFTER_A_SIGNAL_S = 3.0
 """From the signal on. The follower goes on by itself, if it can."""
 
+_ORIGIN_TIMEOUT_S = 10.0
+"""For the note of where a run comes from; Git may be slow."""
+
 _POLL_S = 0.05
 
 _COMPLAINT = "MLflow: "
@@ -47,7 +52,7 @@ _COMPLAINT_LASTS_S = 3.0
 
 
 class Tracking:
-    """A follower process on a lifeline, or nothing if tracking is off.
+    """A follower process on a lifeline; if tracking is off, only a note of the run's origin.
 
     However this process ends, the follower then sends what is left and gives the MLflow run its
     status.
@@ -61,6 +66,7 @@ class Tracking:
         self._process: subprocess.Popen[bytes] | None = None
         self._run: RunDirectory | None = None
         self._sign_at_start = 0
+        self._origin: Future[Any] | None = None
 
     def __enter__(self) -> Self:
         if self._config.enabled:
@@ -69,6 +75,8 @@ class Tracking:
 
     def __exit__(self, *error: object) -> None:
         self.let_go()
+        if self._origin:
+            wait([self._origin], _ORIGIN_TIMEOUT_S)  # a full disk loses it, and no run ends of that
         if self._process and self._run is None:  # it has nothing to send
             self._process.kill()
             self._process.wait()
@@ -78,6 +86,9 @@ class Tracking:
 
     def follow(self, run: RunDirectory) -> None:
         """Have the follower send this run directory from now on."""
+        if not (self._config.enabled or self._origin):  # else the follower notes it
+            words = words_after_reinforce()
+            self._origin = start_in_background(partial(note_origin, run.origin_file, words))
         if self._run or not self._process:
             return
         self._run = run

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
-from reinforce.cluster.files import read_json
+from reinforce.cluster.files import read_json, write_json
+from reinforce.cluster.processor import processor
 
 PACKAGES = ("distributed-reinforce", "ray", "torch", "gymnasium", "numpy", "mlflow")
 """Those whose versions matter."""
@@ -37,9 +39,14 @@ def describe_provenance(command: Sequence[str]) -> dict[str, Any]:
         "processor": processor(),
         "git": _git(),
         "versions": versions(),
-        # A folder that is twice on the search path says everything twice.
-        "packages": sorted(set(map(_name_and_version, metadata.distributions()))),
+        "packages": _packages(),
     }
+
+
+@cache
+def _packages() -> list[str]:
+    # A folder that is twice on the search path says everything twice.
+    return sorted(set(map(_name_and_version, metadata.distributions())))
 
 
 def _name_and_version(package: metadata.Distribution) -> str:
@@ -53,16 +60,6 @@ def versions() -> dict[str, str]:
     installed = installed_versions(PACKAGES)
     unknown = dict.fromkeys(PACKAGES, "not installed")
     return {"python": platform.python_version(), **unknown, **installed}
-
-
-def processor() -> str:
-    """Return the type of processor, which decides how sums are rounded."""
-    with suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-        if name := next(named, ""):
-            return name
-    return platform.processor() or platform.machine()
 
 
 class _Git(BaseModel):
@@ -87,6 +84,15 @@ def read_origin(file: Path) -> dict[str, Any] | None:
     """Return what ``describe_provenance`` noted; None if nothing, or somebody broke it."""
     origin = read_json(file, _Origin)
     return origin.model_dump() if origin else None
+
+
+def note_origin(file: Path, command: Sequence[str]) -> dict[str, Any]:
+    """Return the origin of a run, which this writes to the file unless it is there."""
+    origin = read_origin(file)
+    if origin is None:
+        origin = describe_provenance(command)
+        write_json(file, origin)
+    return origin
 
 
 def words_after_reinforce() -> list[str]:

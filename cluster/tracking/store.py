@@ -293,7 +293,9 @@ def _history(client: "MlflowClient", run: "Run", metric: str) -> RunHistory:
         if key.startswith(CHANGED)
     }
     recorded = frozenset(map(journal_name, run.data.metrics))
-    return RunHistory(run.info.run_name, {**run.data.params, **changed}, metrics, recorded)
+    num_steps = int(run.data.metrics.get("progress/environment_steps", 0))
+    settings = {**run.data.params, **changed}
+    return RunHistory(run.info.run_name, settings, metrics, recorded, num_steps)
 
 
 def http_status(error: Exception) -> int | None:

@@ -123,6 +123,11 @@ CHANGES = {
         {"learner.value_horizon_steps": 30},
         ("estimator.value.",),
     ),
+    "a value function that remembers, which is new": (
+        {"learner.baseline": "value"},
+        {"learner.value_memory": True},
+        ("estimator.value.",),
+    ),
     "a linear baseline in place of a value function": (
         {"learner.baseline": "value", "policy.normalize_observations": True},
         {"learner.baseline": "linear"},

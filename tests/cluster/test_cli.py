@@ -341,7 +341,9 @@ def test_a_failing_run_says_why_and_its_directory_keeps_it(tmp_path, capsys):
     said = captured.err
     _, remark, training, *_ = captured.out.splitlines()
     assert remark.startswith("stop.target_return = 475 is dropped")
-    assert training == "training on fake_environments:Faulty-v0, seed 0"
+    assert training == (
+        "training on fake_environments:Faulty-v0, seed 0, until 1,000 updates or 400,000 steps"
+    )
     assert said.startswith("reinforce: ticket training 2:0 failed:\nTraceback (most recent call ")
     assert "fake_environments.py" in said
     *_, error, place, way_out, left_out = said.splitlines()

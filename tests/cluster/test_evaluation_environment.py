@@ -152,6 +152,7 @@ def test_python_may_give_a_class_that_only_evaluations_play(tmp_path):
     again = reinforce.load(mine.path, evaluation_environment=Short)
     assert again.evaluate(episodes=5).mean == 2.0
     assert again.evaluate(episodes=5, environment={"id": Countdown}).mean == 3.0
+    assert again.evaluate(episodes=5, environment=Countdown).mean == 3.0
     with pytest.raises(reinforce.ConfigError, match="which can be imported: leave the object out"):
         reinforce.load(mine.path, environment=Countdown)
 

@@ -121,6 +121,7 @@ def test_learners_that_share_a_gradient_may_be_killed_and_end_with_the_first(mak
     outcome, records, _ = train(make_config(**sections), shown)
 
     assert killer.kills == ["GradientActor", "LearnerActor", "GradientActor"]
+    assert outcome.progress.learner_restarts == 3
     assert outcome.weights_sha256 == undisturbed.weights_sha256
     assert [r.batch.sha256 for r in records if r.batch] == [
         r.batch.sha256 for r in expected if r.batch

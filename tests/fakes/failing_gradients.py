@@ -11,10 +11,16 @@ class FailingGradientActor(GradientActor):
         self.orders = orders
         super().__init__(*arguments)
 
+    def kind(self):
+        found = super().kind()
+        return {**found, "torch": "0.1"} if self.orders.read_text() == "differ" else found
+
     def gradients(self, task, weights):
         order = self.orders.read_text()
-        if task and order == "die":
+        if order == "die":
             os._exit(1)
-        while task and self.orders.read_text() == "wait":
+        if order == "raise":
+            raise MemoryError("no room on the GPU")
+        while self.orders.read_text() == "wait":
             time.sleep(0.01)
         return super().gradients(task, weights)

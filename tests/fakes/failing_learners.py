@@ -7,6 +7,7 @@ import time
 import ray
 
 from reinforce.cluster.backends.ray.actors import WrongVersionError
+from reinforce.cluster.backends.ray.other_learners import News
 from reinforce.learner.state import LearnerState, UpdateReport
 
 
@@ -24,7 +25,7 @@ class DyingLearner(AnsweringLearner):
     def state(self):
         return LearnerState(0, {})
 
-    @ray.method(num_returns=3)
+    @ray.method(num_returns=4)
     def update(self, trajectories, version):
         time.sleep(0.2)
         os._exit(1)
@@ -33,7 +34,7 @@ class DyingLearner(AnsweringLearner):
 class LosingLearner(DyingLearner):
     """Cannot get at the trajectories."""
 
-    @ray.method(num_returns=3)
+    @ray.method(num_returns=4)
     def update(self, trajectories, version):
         raise ray.exceptions.ObjectLostError("00" * 28, None, "")
 
@@ -80,7 +81,7 @@ class FittingLearner(AnsweringLearner):
     def version(self):
         return sum(what.startswith("updated") for what in self.done)
 
-    @ray.method(num_returns=3)
+    @ray.method(num_returns=4)
     def update(self, trajectories, version):
         self.state()
         self._halt_if_told("halts once")
@@ -91,4 +92,5 @@ class FittingLearner(AnsweringLearner):
             raise ray.exceptions.ObjectLostError("00" * 28, None, "")
         self.to_fit = batch.name
         self.done.append(f"updated {self.to_fit}")
-        return UpdateReport(self.version, {}, "", is_fit_due=True), f"weights {self.version}", None
+        report = UpdateReport(self.version, {}, "", is_fit_due=True)
+        return report, f"weights {self.version}", None, News()

@@ -139,3 +139,32 @@ def test_a_callback_that_asks_an_old_event_ends_the_run_with_its_traceback(train
 def test_a_name_has_letters_digits_and_three_signs(train, name):
     with pytest.raises(reinforce.CallbackError, match=f"'{name}' cannot name a metric: use up to"):
         train(lambda event: event.record(name, 1.0))
+
+
+def test_every_event_has_the_mean_return_of_its_episodes(train):
+    means = []
+
+    run = train(lambda event: means.append((event.is_evaluation, event.return_mean)))
+
+    updates = [mean for is_evaluation, mean in means if not is_evaluation]
+    assert updates == run.updates["rollout/return_mean"].tolist()
+    evaluations = run.evaluations
+    *regular, last = [mean for is_evaluation, mean in means if is_evaluation]
+    assert regular == evaluations["evaluation/return_mean"].dropna().tolist()
+    assert last == run.evaluation.mean
+
+
+def test_an_evaluation_that_is_watched_by_its_name_is_answered_at_the_last_one(train):
+    def watch(event):
+        if event.is_evaluation and event.metrics["evaluation/return_mean"] > 1000:
+            event.stop("good enough")
+
+    with pytest.raises(reinforce.CallbackError, match=r"did you mean 'evaluation/confirmed_return"):
+        train(watch)
+
+
+def test_a_callback_that_returns_something_is_refused(train):
+    with pytest.raises(
+        reinforce.CallbackError, match=r"returned True, but .*: end the run with event\.stop\("
+    ):
+        train(lambda event: event.updates < 2)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from contextlib import chdir
+from importlib.metadata import version
 
 import gymnasium
 import matplotlib.figure
@@ -15,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from user_wrappers import Doubled
 
 import reinforce
 from reinforce.cluster.cli import main
@@ -94,6 +96,8 @@ def test_a_run_says_what_it_is_and_what_it_came_to(run):
     assert run.evaluation["return_ci95"] == run.evaluation.interval
     assert run.evaluation.greedy
     assert reinforce.load(run.path).weights_sha256 == run.weights_sha256
+    recorded = run.verify(updates=1, progress=False).recorded
+    assert recorded["versions"]["torch"] == version("torch")  # although tracking is off
     assert repr(run) == f"<Run {str(run.path)!r}, finished>"
 
 
@@ -195,6 +199,39 @@ def test_an_observation_that_the_environment_never_shows_is_one_error(observatio
         run.policy().act(observation)
 
 
+class Gauge(Line):
+    """Shows a Dict."""
+
+    observation_space = gymnasium.spaces.Dict(
+        level=gymnasium.spaces.Box(-8, 8, (2,), np.float32), mode=gymnasium.spaces.Discrete(3)
+    )
+
+    def _seen(self):
+        return {"level": np.full(2, self.place, np.float32), "mode": 1}
+
+
+def test_a_part_of_an_observation_that_does_not_fit_is_named(tmp_path, run):
+    act = train(environment=Gauge, directory=tmp_path).policy().act
+    level, mode = np.zeros(2, np.float32), 1
+
+    def refusal(observation, act=act):
+        with pytest.raises(ValueError, match=" does not fit: ") as caught:
+            act(observation)
+        return str(caught.value).partition(" does not fit: ")[2]
+
+    act({"level": level, "mode": mode})
+    assert refusal({"level": level}) == "'mode' is missing"
+    assert refusal(level) == "it must hold 'level', 'mode', as the environment returns them"
+    assert refusal({"level": level, "mode": np.eye(3)[1]}) == (
+        "'mode' is a category up to 2, as the environment returns it"
+    )
+    assert refusal({"level": np.zeros((4, 2)), "mode": mode}) == (
+        "'level' has shape (4, 2), its space (2,): act takes one observation, so call it once for "
+        "each"
+    )
+    assert refusal(np.zeros((8, 4)), run.policy().act).startswith("it has shape (8, 4), its space")
+
+
 def test_a_mask_that_is_needed_is_asked_for(tmp_path):
     kwargs = {"observation": "discrete", "action": "discrete", "masks": "info"}
     overrides = {"environment.kwargs": kwargs, "environment.max_episode_steps": 5}
@@ -216,6 +253,17 @@ def test_environment_and_policy_may_be_classes_of_the_program(tmp_path):
     assert (episodes["is_success"] == (episodes["return"] >= 5)).all()
     np.testing.assert_array_equal(result.metrics["is_success"], result.returns >= 5)
     assert run.policy().act(np.zeros(1, np.float32))[0] in (0, 1)
+
+
+def test_a_wrapper_may_be_a_class_that_can_be_imported(tmp_path):
+    class Hidden(Doubled):
+        """Of this function alone."""
+
+    wrapped = train("cartpole", overrides={"environment.wrappers": [Doubled]}, directory=tmp_path)
+
+    assert wrapped.config.environment.wrappers == ("user_wrappers:Doubled",)
+    with pytest.raises(reinforce.ConfigError, match=r"a function that you pass as environment="):
+        train("cartpole", overrides={"environment.wrappers": [Hidden]}, directory=tmp_path)
 
 
 def test_an_environment_that_does_not_exist_is_among_all_that_is_wrong(tmp_path):
@@ -371,6 +419,19 @@ def test_what_goes_with_a_policy_may_stand_in_the_mapping(tmp_path):
     assert train(mapping, policy=Wide, directory=tmp_path).config.policy.arguments == {"width": 3}
 
 
+def test_layers_for_a_network_of_ones_own_are_refused_unless_values_use_them(tmp_path):
+    layers, options = {"policy.hidden_sizes": [8]}, {"policy": Net, "directory": tmp_path}
+
+    with pytest.raises(
+        reinforce.ConfigError,
+        match=r"^policy.hidden_sizes would not be used: .*:Net is your own, and its arguments are ",
+    ):
+        train("cartpole", overrides=layers, **options)
+    with_values = train("cartpole", overrides={**layers, "learner.baseline": "value"}, **options)
+    assert with_values.config.policy.hidden_sizes == (8,)
+    assert train("article", **options).config.policy.hidden_sizes == (128,)  # the preset's
+
+
 @pytest.mark.parametrize("wrong", [{"episodes": 0}, {"seed": -1}])
 def test_numbers_of_an_evaluation_are_checked(run, wrong):
     with pytest.raises(reinforce.UsageError, match="must be >= "):
@@ -521,6 +582,9 @@ def test_an_optimizer_that_is_taken_over_has_to_be_the_same(run, tmp_path):
     time = {"learner.baseline": "value", "learner.value_horizon_steps": 500}
     with pytest.raises(reinforce.UsageError, match="value_horizon_steps: None there, 500 here"):
         train("cartpole", overrides={**overrides, **time}, directory=tmp_path)
+    memory = {"learner.baseline": "value", "learner.value_memory": True}
+    with pytest.raises(reinforce.UsageError, match="value_memory: False there, True here"):
+        train("cartpole", overrides={**overrides, **memory}, directory=tmp_path)
     assert train("cartpole", overrides=overrides, directory=tmp_path).status == "finished"
 
 
@@ -547,6 +611,14 @@ def test_runs_are_compared_over_their_seeds(run, tmp_path):
         "learner.learning_rate 0.015": 2,
         "learner.learning_rate 0.5": 1,
     }
+    each = comparison.runs.set_index("run")
+    for one in (run, *others):
+        assert each.loc[one.name, "seed"] == one.config.run.seed
+        assert each.loc[one.name, "score"] == one.evaluation.mean
+        assert each.loc[one.name, "steps"] == one.summary["environment_steps"]
+    steps = comparison.runs.groupby("group")["steps"].agg(["min", "max"])
+    assert scores["steps_min"].to_dict() == steps["min"].to_dict()
+    assert scores["steps_max"].to_dict() == steps["max"].to_dict()
     curves = comparison.curves()
     assert set(curves.columns) == {"group", "steps", "value", "low", "high"}
     assert curves["group"].nunique() == 2
@@ -592,6 +664,8 @@ def tabulated_as_drawn(comparison):
 def drawn_into_axes(comparison, alone):
     axes = matplotlib.figure.Figure().add_subplot()
 
+    assert comparison.plot(axes, title="") is axes
+    assert axes.get_title() == ""
     assert comparison.plot(axes, title="Two rates") is axes
 
     lines = {line.get_label(): line for line in axes.get_lines()}

@@ -60,10 +60,12 @@ def sent(thing):
     return pickle.loads(message, buffers=views)
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("entropy_coefficient", [0.0, 0.01])
-@pytest.mark.parametrize("kind", POLICIES)
-def test_the_number_of_learners_changes_no_bit(kind, entropy_coefficient):
-    architecture = POLICIES[kind]
+@pytest.mark.parametrize("kind", [*POLICIES, "a user's own"])
+def test_the_number_of_learners_changes_no_bit(kind, entropy_coefficient, precision):
+    own = replace(POLICIES["mlp"], kind=f"{__name__}:TransitionRecorder")
+    architecture = POLICIES.get(kind, own)
     batch = a_batch(architecture)
     advantages = np.random.default_rng(1).normal(size=batch.num_steps)
     num_shares = []
@@ -74,16 +76,18 @@ def test_the_number_of_learners_changes_no_bit(kind, entropy_coefficient):
             num_shares.append(1 + len(others))
             groups = passes.gradients(own)
             for other in others:
-                settings = LearnerConfig(micro_batch_steps=16)
+                settings = LearnerConfig(micro_batch_steps=16, precision=precision)
                 helper = Differentiator(settings, architecture)
                 groups += passes.received(
                     sent(helper.gradients(sent(other), sent(passes.flat_weights())))
                 )
             return groups
 
-        passes, network = passes_of(architecture, 1, share if num_learners else None)
+        use = share if num_learners else None
+        passes, network = passes_of(architecture, 1, use, precision=precision)
         metrics = passes.differentiate(batch, advantages, entropy_coefficient)
-        return metrics, [parameter.grad.numpy() for parameter in network.parameters()]
+        reached = [p.grad.numpy() for p in network.parameters() if p.grad is not None]
+        return metrics, reached
 
     metrics, gradients = found(0)
     for num_learners in (1, 2, 3, 4, 8, 20):

@@ -7,12 +7,12 @@ the learner lives and nowhere else.
 import os
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import ray
 
 from reinforce.cluster.backends.ray.breakpoints import refuse_breakpoints
+from reinforce.cluster.backends.ray.other_learners import News, OtherLearners, kind_of_here
 from reinforce.cluster.backends.ray.plain_values import plain_report, ticket_from_plain
 from reinforce.cluster.backends.ray.versions import versions_here
 from reinforce.cluster.backends.ray.worker_output import WorkerOutput
@@ -120,12 +120,10 @@ class LearnerActor:
 
         self._others = None
         if config.learner.num_learners > 1:
-            from reinforce.cluster.backends.ray.other_learners import OtherLearners
-
             # Owned by this process, so that they end with it.
             actor = ray.remote(GradientActor).options(
                 num_cpus=0,
-                num_gpus=int(config.learner.device == "cuda"),
+                num_gpus=config.learner.gpus,
                 max_restarts=0,
                 max_task_retries=0,
                 scheduling_strategy="SPREAD",
@@ -147,10 +145,10 @@ class LearnerActor:
         """Return the current weights."""
         return self._learner.weights()
 
-    @ray.method(num_returns=3)  # type: ignore[untyped-decorator]
+    @ray.method(num_returns=4)  # type: ignore[untyped-decorator]
     def update(
         self, trajectories: Sequence["ray.ObjectRef[Trajectories]"], version: int
-    ) -> tuple[UpdateReport, Weights, LearnerState | None]:
+    ) -> tuple[UpdateReport, Weights, LearnerState | None, News]:
         """Fetch the trajectories from where they lie and apply one update to this version.
 
         The state goes along because it must outlive this process, unless a fit is due that others
@@ -163,9 +161,8 @@ class LearnerActor:
             raise WrongVersionError(f"it has version {self._learner.version} and not {version}")
         batch = ray.get(list(trajectories), timeout=_FETCH_TIMEOUT_S)
         report, weights = self._learner.update(batch)
-        if self._others:
-            report = replace(report, news=self._others.news())
-        return report, weights, None if report.is_fit_due else self._learner.state()
+        state = None if report.is_fit_due else self._learner.state()
+        return report, weights, state, self._others.news() if self._others else News()
 
     def state(self) -> LearnerState:
         """Return what a checkpoint has to hold, once everything is fitted."""
@@ -184,6 +181,10 @@ class GradientActor:
 
         self._differentiator = Differentiator(config.learner, architecture_of(config, spec))
 
-    def gradients(self, task: "GradientTask | None", weights: Any) -> "list[GroupGradient]":
-        """Return the contribution of each group of the task; of no task, nothing."""
-        return self._differentiator.gradients(task, weights) if task else []
+    def kind(self) -> dict[str, str]:
+        """Return what decides the bits of a gradient here (``other_learners``)."""
+        return kind_of_here()
+
+    def gradients(self, task: "GradientTask", weights: Any) -> "list[GroupGradient]":
+        """Return the contribution of each group of the task."""
+        return self._differentiator.gradients(task, weights)

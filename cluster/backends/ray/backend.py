@@ -97,7 +97,7 @@ def _learner_actor(config: Config) -> "ActorClass[LearnerActor]":
     driver's node, which must live anyway; with a GPU wherever one is free. Actors are replaced
     here, never restarted by Ray: an update must not be applied twice.
     """
-    num_gpus = int(config.learner.device == "cuda")
+    num_gpus = config.learner.gpus
     # Not soft: Ray asks a random node to place an actor without CPUs, and soft lets it stay there.
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     return ray.remote(concurrency_groups=SIGNS_OF_LIFE)(LearnerActor).options(

@@ -36,6 +36,7 @@ from reinforce.cluster.backends.ray.answer_deadlines import (
 from reinforce.cluster.backends.ray.capacity import RoomWait
 from reinforce.cluster.backends.ray.incidents import fails_to_start
 from reinforce.cluster.backends.ray.object_store import require_disk
+from reinforce.cluster.backends.ray.other_learners import News
 from reinforce.cluster.backends.ray.private import has_process
 from reinforce.cluster.errors import (
     LearnerLostError,
@@ -146,7 +147,7 @@ class RayLearner:
             kind = "update" if self._fitting_since_s is None else "update and the fit before it"
             began_s = self._fitting_since_s or time.monotonic()
             call = self._actor.update.remote(list(trajectories), self._version)
-            report, weights, state = call
+            report, weights, state, losses = call
             try:
                 result: UpdateReport = self._get(report, "update", kind)
             except _ActorGoneError as error:
@@ -162,9 +163,14 @@ class RayLearner:
             else:
                 self._starts = [_Start(state)]
             self._version, self._restarts_in_a_row = result.version, 0
-            for sentence in result.news:
-                self._driver.tell(sentence)
+            self._note_others(self._result(losses, "update", _TIMEOUT_S))
             return result, weights
+
+    def _note_others(self, news: News) -> None:
+        """Tell what became of the other learners, and count those that were lost."""
+        self.restarts += news.num_lost
+        for sentence in news.sentences:
+            self._driver.tell(sentence)
 
     def snapshot(
         self, ahead: "ray.ObjectRef[Weights] | None"

@@ -57,6 +57,8 @@ def batches_bytes(config: Config, spec: EnvironmentSpec) -> int:
     step_bytes = spec.observation.empty(1).nbytes + _BYTES_BESIDE_OBSERVATION
     # One is learned from while the next is played, or two with lookahead.
     num_batches = 2 + config.cluster.lookahead
+    # And the shares that the learner sends to others.
+    num_batches += config.learner.num_learners > 1
     return num_batches * episodes * (limit or _ASSUMED_STEPS) * step_bytes
 
 

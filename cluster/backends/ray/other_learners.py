@@ -9,24 +9,47 @@ started yet (docs/decisions/0125-several-learners.md).
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import GetTimeoutError, RayError
 
-from reinforce.cluster.errors import without_colours
-from reinforce.learner.gradient import GradientTask, GroupGradient, PolicyPasses
+from reinforce.cluster.backends.ray.incidents import cause_of
+from reinforce.cluster.backends.ray.versions import versions_here
+from reinforce.cluster.processor import processor
+
+if TYPE_CHECKING:
+    from reinforce.learner.gradient import GradientTask, GroupGradient, PolicyPasses
 
 _TIMES_OWN = 5.0
 _SHORTEST_S = 15.0
-"""An answer may take a multiple of what the learner needs for its own share, and at least this;
-half of what the driver grants the learner."""
+"""All answers together may take a multiple of what the learner needs for its own share, and at
+least this; half of what the driver grants the learner."""
 
 _START_PATIENCE_S = 120.0
 """After this time it is said that a learner has not started; it may still come."""
 
 _MAX_FAILURES = 3
 """In a row, after which a learner is not replaced any more."""
+
+
+@dataclass(frozen=True)
+class News:
+    """What became of the other learners during an update.
+
+    Attributes:
+        sentences: For the user.
+        num_lost: Those that died, hung or failed.
+    """
+
+    sentences: tuple[str, ...] = ()
+    num_lost: int = 0
+
+
+def kind_of_here() -> dict[str, str]:
+    """Return what decides the bits of a gradient in this process, besides the task."""
+    return {**versions_here(), "processor": processor()}
 
 
 class OtherLearners:
@@ -38,40 +61,50 @@ class OtherLearners:
     """
 
     def __init__(self, make_actor: Callable[[], Any], number: int) -> None:
-        self._told: list[str] = []
+        self._sentences: list[str] = []
         self._is_complete = False
         self._places = [
-            _Place(make_actor, f"learner {index + 2} of {number + 1}", self._told.append)
+            _Place(make_actor, f"learner {index + 2} of {number + 1}", self._sentences.append)
             for index in range(number)
         ]
 
-    def __call__(self, task: GradientTask, passes: PolicyPasses) -> list[GroupGradient]:
+    def __call__(self, task: "GradientTask", passes: "PolicyPasses") -> "list[GroupGradient]":
         """Return the contribution of each group, in order."""
         present = [place for place in self._places if place.is_ready()]
         self._note_completeness(len(present))
         own, *others = task.shares(1 + len(present))
-        weights = ray.put(passes.flat_weights()) if others else None
         places = present[: len(others)]
-        for place, share in zip(places, others, strict=True):
-            place.begin(share, weights)
+        _begin(places, others, passes)
         began_s = time.monotonic()
         found = passes.gradients(own)
-        patience_s = max(_SHORTEST_S, _TIMES_OWN * (time.monotonic() - began_s))
+        now_s = time.monotonic()
+        deadline_s = now_s + max(_SHORTEST_S, _TIMES_OWN * (now_s - began_s))
         for place, share in zip(places, others, strict=True):
-            groups = place.result(patience_s)
+            groups = place.result(deadline_s)
             found += passes.gradients(share) if groups is None else passes.received(groups)
         return found
 
-    def news(self) -> tuple[str, ...]:
-        """Return sentences about them since the last call."""
-        told = tuple(self._told)
-        self._told.clear()
-        return told
+    def news(self) -> News:
+        """Return what became of them since the last call."""
+        news = News(tuple(self._sentences), sum(place.take_losses() for place in self._places))
+        self._sentences.clear()
+        return news
 
     def _note_completeness(self, num_present: int) -> None:
         if num_present == len(self._places) and not self._is_complete:
-            self._told.append(f"{num_present + 1} learners share each gradient from now on")
+            self._sentences.append(f"{num_present + 1} learners share each gradient from now on")
         self._is_complete = num_present == len(self._places)
+
+
+def _begin(places: "list[_Place]", shares: "list[GradientTask]", passes: "PolicyPasses") -> None:
+    """Let them work; a store without room for the weights is found when they are asked for."""
+    if not places:
+        return
+    weights = passes.flat_weights()
+    with suppress(RayError):
+        weights = ray.put(weights)
+    for place, share in zip(places, shares, strict=True):
+        place.begin(share, weights)
 
 
 class _Place:
@@ -81,53 +114,97 @@ class _Place:
         self, make_actor: Callable[[], Any], name: str, tell: Callable[[str], None]
     ) -> None:
         self._make_actor, self._name, self._tell = make_actor, name, tell
-        self._num_failures = 0
+        self._num_failures = self._num_losses = 0
         self._actor: Any = None
-        self._has_answered = False
+        self._call: Any = None
+        self._is_ready = False
         self._overdue_s = 0.0
         self._start()
 
     def is_ready(self) -> bool:
         """Whether it can take a share now."""
-        if self._actor is None or self._has_answered:
-            return self._has_answered
-        if ray.wait([self._answer], timeout=0)[0]:
-            self._has_answered = self.result(_SHORTEST_S) is not None
+        if self._actor is None or self._is_ready:
+            return self._is_ready
+        if ray.wait([self._call], timeout=0)[0]:
+            self._is_ready = self._computes_as_we_do()
         elif time.monotonic() > self._overdue_s:
             self._overdue_s = float("inf")
             self._tell(
-                f"{self._name} has not started for {_START_PATIENCE_S:.0f} s; the result is the "
-                "same without it"
+                f"{self._name} has not started for {_START_PATIENCE_S:.0f} s: no node has room, or "
+                "a GPU, for it, or is slow to start it; the result is the same without it"
             )
-        return self._has_answered
+        return self._is_ready
 
-    def begin(self, share: GradientTask, weights: Any) -> None:
+    def begin(self, share: "GradientTask", weights: Any) -> None:
         """Let it work."""
-        self._answer = self._actor.gradients.remote(share, weights)
-
-    def result(self, patience_s: float) -> list[GroupGradient] | None:
-        """Return its answer; None if there is none, and it is replaced."""
         try:
-            groups: list[GroupGradient] = ray.get(self._answer, timeout=patience_s)
-        except RayError as error:
-            self._replace(without_colours(str(error)).strip().splitlines()[0])
+            self._call = self._actor.gradients.remote(share, weights)
+        except RayError as error:  # no room for the share in the object store
+            self._replace(cause_of(error))
+
+    def result(self, deadline_s: float) -> Any:
+        """Return its answer; None if there is none, and it is replaced."""
+        if not self._is_ready:  # it was lost before it began
             return None
-        if groups:  # not when it has merely started
+        groups = self._answer(max(0.0, deadline_s - time.monotonic()))
+        if groups is not None:
             self._num_failures = 0
         return groups
 
+    def take_losses(self) -> int:
+        """Return how many were lost since the last call."""
+        number, self._num_losses = self._num_losses, 0
+        return number
+
+    def _answer(self, timeout_s: float) -> Any:
+        try:
+            return ray.get(self._call, timeout=timeout_s)
+        except GetTimeoutError:
+            self._replace("it has not answered in time")
+        except RayError as error:
+            self._replace(cause_of(error))
+        return None
+
+    def _computes_as_we_do(self) -> bool:
+        """Whether it has started, and rounds as this process does; if not, it is let go."""
+        theirs = self._answer(_SHORTEST_S)
+        if theirs is None:
+            return False
+        here = kind_of_here()
+        different = [
+            f"{name} {kind} instead of {here.get(name)}"
+            for name, kind in theirs.items()
+            if here.get(name, kind) != kind
+        ]
+        if not different:
+            return True
+        self._let_go()
+        self._tell(
+            f"{self._name} is not used, for its node has {', '.join(different)}, and would give "
+            "other bits; the result is the same without it"
+        )
+        return False
+
     def _start(self) -> None:
         self._actor = self._make_actor()
-        self._answer = self._actor.gradients.remote(None, None)
+        self._call = self._actor.kind.remote()
         self._overdue_s = time.monotonic() + _START_PATIENCE_S
 
-    def _replace(self, reason: str) -> None:
+    def _let_go(self) -> None:
         with suppress(RayError):  # it must not go on somewhere out of sight
             ray.kill(self._actor)
+        self._actor, self._is_ready = None, False
+
+    def _replace(self, reason: str) -> None:
+        self._let_go()
         self._num_failures += 1
-        self._actor, self._has_answered = None, False
-        is_given_up = self._num_failures >= _MAX_FAILURES
-        what = f"not replaced after {_MAX_FAILURES} failures" if is_given_up else "replaced"
-        self._tell(f"{self._name} was lost: {reason.rstrip('.')}; it is {what}, same result")
-        if not is_given_up:
+        self._num_losses += 1
+        what = "another is being started"
+        if self._num_failures >= _MAX_FAILURES:
+            what = (
+                f"after {_MAX_FAILURES} failures no other is started (learner.num_learners 1 "
+                "does without)"
+            )
+        else:
             self._start()
+        self._tell(f"{self._name} was lost ({reason}); {what}, and the result is the same")

@@ -108,11 +108,6 @@ def _own_token() -> Iterator[None]:
             forget_token()
 
 
-def num_learner_gpus(config: Config) -> int:
-    """Return how many GPUs the learners take, by Ray's count; a local Ray has as many, no more."""
-    return config.learner.num_learners if config.learner.device == "cuda" else 0
-
-
 def logging_config() -> ray.LoggingConfig:
     """Return what ``REINFORCE_LOG_FORMAT`` and ``REINFORCE_LOG_LEVEL`` ask for.
 
@@ -268,10 +263,12 @@ class _Life:
         self._processes = RayProcesses()
         store = local_store(self._batches_bytes, folder.path, self._driver.tell)
         with self._processes.started_here(), on_loopback_alone():
+            learner = self._config.learner
             self._init(
                 address="local",  # whatever RAY_ADDRESS says
                 num_cpus=len(os.sched_getaffinity(0)),
-                num_gpus=num_learner_gpus(self._config),
+                # For several learners as many as Ray finds: there may be fewer.
+                num_gpus=None if learner.gpus * learner.num_learners > 1 else learner.gpus,
                 include_dashboard=False,
                 **store,
                 # Nobody reads them here, and any user of the machine could.

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from matplotlib.figure import Figure
+from matplotlib.image import imread
 
 from reinforce.cluster.analysis.comparison import SCORE, TRAINING_RETURN, Group, RunHistory
 from reinforce.cluster.analysis.comparison_plot import (
@@ -174,3 +175,15 @@ def test_the_title_says_what_is_drawn_and_no_two_lines_have_the_same_dashes(seed
     assert axes.get_title() == title
     handles, _ = axes.get_legend_handles_labels()
     assert len({line.get_linestyle() for line in handles}) == len(groups)
+
+
+@pytest.mark.parametrize(("size", "profile"), [((6.5, 2.6), True), ((3.3, 2.0), False)])
+def test_nothing_is_cut_off_at_the_sizes_of_a_paper(size, profile, tmp_path):
+    groups = [group(f"learner.learning_rate {rate}", 3) for rate in (0.005, 0.015)]
+    options = replace(OPTIONS, profile=profile, size=size)
+
+    draw_comparison(panels_of(groups, options), options, tmp_path / "a.png")
+
+    picture = imread(tmp_path / "a.png")[:, :, :3]
+    border = (picture[0], picture[-1], picture[:, 0], picture[:, -1])
+    assert all((edge == 1.0).all() for edge in border)

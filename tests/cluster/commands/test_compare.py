@@ -56,6 +56,12 @@ def test_runs_are_grouped_by_what_differs_but_the_seed(runs, capsys):
         ]
         assert row["scores"] == scores
         assert row["value"] == pytest.approx(np.mean(scores))
+        steps = [
+            read_json(path / "summary.json")["environment_steps"]
+            for path in runs
+            if path.name in row["runs"]
+        ]
+        assert row["steps"] == [min(steps), max(steps)]
         assert min(scores) - 1e-9 <= row["ci95"][0] <= row["value"] <= row["ci95"][1]
 
 
@@ -78,9 +84,12 @@ def test_people_see_a_table_and_a_picture(runs, tmp_path, capsys, monkeypatch):
 
     said = capsys.readouterr().out
     title, slow, fast, _ = said.splitlines()
-    assert re.fullmatch(r"configuration +runs +finished +mean +95 % interval", title)
+    assert re.fullmatch(r"configuration +runs +finished +mean +95 % interval +steps", title)
     for row, rate in ((slow, "0.001"), (fast, "0.01")):
-        assert re.match(rf"learner\.learning_rate {rate} +2 +2 +[\d.]+ +[\d.]+ to [\d.]+$", row)
+        assert re.match(
+            rf"learner\.learning_rate {rate} +2 +2 +[\d.]+ +[\d.]+ to [\d.]+ +[\d,]+ to [\d,]+$",
+            row,
+        )
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
@@ -175,6 +184,19 @@ def test_configurations_are_named_by_what_differs_within_their_environment():
         "CartPole-v1",
         "Pong-v5, policy.kind cnn",
         "Pong-v5, policy.kind mlp",
+    ]
+
+
+def test_long_numbers_are_named_as_a_sweep_shows_them_unless_two_would_be_the_same():
+    rates = lambda *values: named(*({"learner.learning_rate": each} for each in values))  # noqa: E731
+
+    assert rates("0.03265563848609072", "0.01") == [
+        "learner.learning_rate 0.03266",
+        "learner.learning_rate 0.01",
+    ]
+    assert rates("0.032655", "0.032656") == [
+        "learner.learning_rate 0.032655",
+        "learner.learning_rate 0.032656",
     ]
 
 

@@ -562,13 +562,26 @@ def test_a_file_that_is_no_sweep_is_refused_by_name(case, tmp_path, monkeypatch,
     assert [path.name for path in tmp_path.iterdir()] == ["sweep.yaml"]
 
 
+@pytest.mark.parametrize("verb", ["sweep", "train"])
+def test_layers_that_no_network_of_ones_own_has_are_refused(verb, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "base.yaml").write_text("policy: {kind: 'user_package:Attentive'}\n")
+    (tmp_path / "sweep.yaml").write_text(
+        "base: base.yaml\nsettings: {policy.hidden_sizes: [[8], [16]]}\n"
+    )
+    words = {"sweep": ["sweep.yaml"], "train": ["base.yaml", "--policy.hidden_sizes", "8"]}[verb]
+
+    assert main([verb, *words]) == 2
+    assert "policy.hidden_sizes would not be used: user_package:Att" in capsys.readouterr().err
+
+
 def test_a_preset_instead_of_a_sweep_is_told_what_a_sweep_is(write_sweep, capsys):
     write_sweep({})
 
     assert main(["sweep", "cartpole"]) == 2
     assert (
         "cannot read the sweep 'cartpole': No such file or directory; a sweep is a YAML file; "
-        "docs/tools.md shows one"
+        "page Tools of the docs shows one"
     ) in capsys.readouterr().err
 
 

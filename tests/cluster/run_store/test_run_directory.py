@@ -83,6 +83,17 @@ def test_a_path_near_a_run_is_answered_with_the_run(make_config, path, message):
     assert str(caught.value).endswith(message.format(runs=run.path.parent))
 
 
+def test_a_name_alone_is_looked_for_in_the_folder_of_runs(make_config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_run(make_config(run={"directory": "runs", "name": "tank"}))
+    (tmp_path / "model.zip").touch()
+
+    with pytest.raises(RunDirectoryError, match=r"tank does not exist: did you mean runs/tank\?$"):
+        RunDirectory.open(Path("tank"))
+    with pytest.raises(RunDirectoryError, match=r"model.zip is not a .*: a run is a folder$"):
+        RunDirectory.open(Path("model.zip"))
+
+
 def test_a_name_that_no_folder_can_have_is_no_run(tmp_path):
     with pytest.raises(RunDirectoryError, match=r"cannot read .*: File name too long"):
         RunDirectory.open(tmp_path / ("a" * 300))

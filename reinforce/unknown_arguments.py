@@ -1,0 +1,75 @@
+"""What a program may mean by an argument, a value or a method that there is not."""
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+from reinforce.configs.errors import suggestion
+from reinforce.configs.loading import setting_meant
+from reinforce.configs.quoting import shown
+from reinforce.configs.synonyms import INSTEAD_OF_VECTORS
+
+_ARGUMENTS = {
+    "environment.id": ("environment", ""),
+    "policy.kind": ("policy", ""),
+    "evaluation.greedy": ("sampled", "It is the opposite: sampled=True draws actions"),
+}
+"""By setting: the argument that does the same under another name, and what differs."""
+
+_METHODS = {
+    "save": "a run is saved in its directory while it trains; export() makes a bundle",
+    "learn": "resume({'stop.max_updates': ...}) continues the run",
+    "predict": "policy().act(observation) returns an action and the next state",
+    "set_env": "evaluate(environment=...) plays elsewhere, and train(environment=..., "
+    "overrides={'run.start_from': run}) continues there",
+    "get_env": "config.environment says which environment it was",
+}
+"""By a method of Stable-Baselines3: what does the same here."""
+
+
+def what_to_give(name: str, value: Any, known: Collection[str]) -> str:
+    """Return what to give instead of an unknown argument: one of those known, or a setting."""
+    if near := suggestion(name, known, cutoff=0.85):
+        return near
+    everything = f"the arguments are: {', '.join(known)}"
+    meant = setting_meant(name)
+    if meant is None:
+        return suggestion(name, known) or everything
+    field = meant.setting.rpartition(".")[2]
+    for argument, note in ((field, ""), _ARGUMENTS.get(meant.setting, ("", ""))):
+        if argument in known:
+            return f"did you mean {argument!r}? {note}".strip()
+    if meant.setting and "overrides" not in known:
+        return everything
+    example = f"write {{{meant.setting!r}: {'...' if meant.note else shown(value)}}} as overrides"
+    return "; ".join(filter(None, (example if meant.setting else "", meant.note)))
+
+
+def is_instance(value: Any) -> bool:
+    """Return whether this is an environment or a policy, instead of something that makes one."""
+    is_made = hasattr(value, "action_space") or hasattr(value, "parameters")
+    return is_made and not isinstance(value, type)
+
+
+def instead_of_instance(name: str, value: Any) -> str:
+    """Return what to pass instead of an environment or a policy, to follow a message; or ""."""
+    if name == "overrides" and (isinstance(value, type) or is_instance(value)):
+        kind = getattr(value, "__name__", type(value).__name__)
+        return f"; an environment and a policy are train(environment={kind}, policy='mlp')"
+    if not is_instance(value):
+        return ""
+    if hasattr(value, "num_envs"):
+        return f"; {INSTEAD_OF_VECTORS}"
+    kind = type(value).__name__
+    section = "policy.arguments" if hasattr(value, "parameters") else "environment.kwargs"
+    return f"; pass {kind}, not {kind}(...), whose arguments go into {section}"
+
+
+class Explained:
+    """Answers methods of other libraries, which it does not have, with its own."""
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            hint = f"; {_METHODS[name]}" if name in _METHODS else ""
+            message = f"{type(self).__name__!r} object has no attribute {name!r}{hint}"
+            raise AttributeError(message, name=name, obj=self)
