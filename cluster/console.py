@@ -44,9 +44,6 @@ class PlainConsole(Console):
         quiet_when_unread: Continue silently if the reader of a pipe is gone, or the output's disk
             is full, as a run should.
         options: Options of rich's console.
-
-    Attributes:
-        remarks: Sentences about the settings, which hold once the environment has been checked.
     """
 
     def __init__(self, *, quiet_when_unread: bool = False, **options: Any) -> None:
@@ -57,7 +54,6 @@ class PlainConsole(Console):
         if not self.is_terminal and "width" not in options:
             self.width = _UNWRAPPED  # nobody sees it as it is: programs read it line by line
         self._quiet_when_unread = quiet_when_unread
-        self.remarks: tuple[str, ...] = ()
         self._is_quiet = self.quiet  # unlike one whose reader is gone
         self._waits: list[str] = []
         self._spinner: Status | None = None

@@ -323,8 +323,15 @@ def open_backend(
     return ray_backend(config, spec, driver, state)
 
 
-def check_environment(config: Config, console: PlainConsole) -> EnvironmentSpec:
+def check_environment(
+    config: Config, console: PlainConsole, remarks: Sequence[str] = ()
+) -> EnvironmentSpec:
     """Try environment and policy, print warnings, and return the findings.
+
+    Args:
+        config: The configuration.
+        console: Shows warnings.
+        remarks: Sentences about the settings, which hold only if the environment is suitable.
 
     Raises:
         UnsuitableEnvironmentError, UnsuitablePolicyError: As ``preflight``.
@@ -342,6 +349,6 @@ def check_environment(config: Config, console: PlainConsole) -> EnvironmentSpec:
         found = preflight(config)
     for warning in filter(None, (*found.warnings, warn_of_its_folder(config))):
         console.warn(f"warning: {warning}")
-    for remark in console.remarks:
+    for remark in remarks:
         console.warn(remark)
     return found.spec

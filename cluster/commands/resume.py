@@ -12,7 +12,7 @@ from reinforce.cluster import STARTED_S
 from reinforce.cluster.callbacks import Callback, callback_named
 from reinforce.cluster.commands.arguments import (
     CallbackNames,
-    ConfiguredCommand,
+    CheckedCommand,
     Flag,
     LogFormat,
     Trust,
@@ -49,7 +49,7 @@ from reinforce.workers.environment import EnvironmentSpec
 
 
 @dataclass(frozen=True, kw_only=True)
-class ResumeCommand(ConfiguredCommand):
+class ResumeCommand(CheckedCommand):
     """Continue a run from its newest good checkpoint, as if nothing had happened.
 
     Settings that decide what is computed can be changed only with --change.
@@ -63,7 +63,6 @@ class ResumeCommand(ConfiguredCommand):
     """
 
     is_new: ClassVar[bool] = False
-    checks_environment: ClassVar[bool] = True
     needs: ClassVar[str] = "a run directory, such as `reinforce {verb} runs/NAME`"
 
     source: Annotated[
@@ -90,9 +89,9 @@ class ResumeCommand(ConfiguredCommand):
     def execute(self) -> int:
         run = RunDirectory.open(Path(self.source))
         with console_of_a_run(self.log_format) as console:
-            console.remarks = self.remarks
+            callbacks = [*map(callback_named, self.callback)]
             return go_on(
-                *(run, self.config, console, STARTED_S, [*map(callback_named, self.callback)]),
+                *(run, self.config, console, STARTED_S, callbacks, self.remarks),
                 forget_requests=True,
                 consent=Consent(self.said, self.change, self.trust),
             )
@@ -118,12 +117,13 @@ class Consent:
         return EVERYTHING if self.trust else self.said
 
 
-def go_on(
+def go_on(  # noqa: PLR0913  (all that a resumption depends on)
     run: RunDirectory,
     config: Config,
     console: PlainConsole,
     started_s: float,
     callbacks: Sequence[Callback] = (),
+    remarks: Sequence[str] = (),
     *,
     forget_requests: bool = False,
     consent: Consent = Consent(),
@@ -136,6 +136,7 @@ def go_on(
         console: Receives the display and the summary.
         started_s: ``time.monotonic()`` when the program began.
         callbacks: The user's functions, called after each update and each evaluation.
+        remarks: Sentences about the settings, shown once the environment has been checked.
         forget_requests: Drop the requests of the earlier process: a pause, a number of workers.
         consent: The user's consent.
 
@@ -161,10 +162,12 @@ def go_on(
                 f"{', '.join(changes)} would have no effect; also change what ended it, such as "
                 "stop.max_updates"
             )
+        for remark in remarks:
+            console.warn(remark)
         _say_that_it_has_finished(run, config, console, summary, limit)
         return 0
     # Once more: the environment, its packages or the machine may be others than at the start.
-    spec = check_environment(config, console)
+    spec = check_environment(config, console, remarks)
     console.say(f"continuing {run.path}", "dim")
     with Journal(run.journal_file) as journal:
         start = _start_of(run, config, console, summary, consent)
