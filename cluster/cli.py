@@ -46,7 +46,7 @@ VERBS = {
         "compute updates again, and compare",
     ),
     "submit": ("PRESET_OR_YAML --address URL [...]", "train as a job on a Ray cluster"),
-    "doctor": ("[PRESET_OR_YAML]", "report in seconds what would fail later"),
+    "doctor": ("[PRESET_OR_YAML]", "report what would fail later"),
     "config": (f"PRESET_OR_YAML {_SETTINGS}", "print the resolved configuration"),
     "presets": ("", "list the presets"),
     "sync": ("RUN_DIR", "send what MLflow missed"),

@@ -5,7 +5,7 @@ import os
 import sys
 import textwrap
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout, suppress
 from typing import IO, Any
 
@@ -44,9 +44,6 @@ class PlainConsole(Console):
         quiet_when_unread: Continue silently if the reader of a pipe is gone, or the output's disk
             is full, as a run should.
         options: Options of rich's console.
-
-    Attributes:
-        remarks: Sentences about the settings, which hold once the environment has been checked.
     """
 
     def __init__(self, *, quiet_when_unread: bool = False, **options: Any) -> None:
@@ -57,7 +54,6 @@ class PlainConsole(Console):
         if not self.is_terminal and "width" not in options:
             self.width = _UNWRAPPED  # nobody sees it as it is: programs read it line by line
         self._quiet_when_unread = quiet_when_unread
-        self.remarks: tuple[str, ...] = ()
         self._is_quiet = self.quiet  # unlike one whose reader is gone
         self._waits: list[str] = []
         self._spinner: Status | None = None
@@ -108,17 +104,25 @@ class PlainConsole(Console):
         lines = (line.rstrip() for line in captured.get().splitlines())
         self._print_as_it_is("\n".join(lines), None)
 
-    def say_rows(self, rows: Mapping[str, str]) -> None:
-        """Print a line per row, its name first; a path or a command stays whole."""
+    def say_rows(self, rows: Mapping[str, str], whole: Collection[str] = ()) -> None:
+        """Print a line per row, its name first.
+
+        Args:
+            rows: Texts by name.
+            whole: Names of the rows that are not broken: a path, a hash or a command.
+        """
         for name, text in rows.items():
             line = f"{name:<12}{text}"
-            if "/" in text and self.is_terminal and cell_len(line) > self.width:
-                line = f"{name}\n{text}"
-            self.say_words(line, 12)
+            if name not in whole:
+                self.say_words(line, 12)
+            elif self.is_terminal and cell_len(line) > self.width:
+                self.say(f"{name}\n{text}")
+            else:
+                self.say(line)
 
     def say_words(self, text: str, indent: int) -> None:
         """Print a line, in a terminal broken between words; further lines are indented."""
-        if self.is_terminal and "/" not in text:
+        if self.is_terminal:
             text = textwrap.fill(
                 text,
                 self.width,

@@ -124,6 +124,11 @@ class LocalRayError(TrainingError):
 class HeadLostError(TrainingError):
     """The head of the cluster no longer answers."""
 
+    def name_run(self, run: Path) -> None:
+        """Add the command that continues the run on another cluster."""
+        command = f"{command_line('resume', run)} --cluster.address HOST:PORT"
+        self.args = (f"{self}; to continue, start a cluster, then `{command}`",)
+
 
 class WorkerStartError(TrainingError):
     """No rollout worker could be started."""

@@ -120,7 +120,8 @@ class Interrupts:
         hurry()
         signal.alarm(0)  # by which Ray's handler would abort us, if it was in place still
         with suppress(OSError):
-            again = b"; again to abort" * os.isatty(2)  # nobody can press it in a job's log
+            # Nobody can press it in a job's log.
+            again = b"; press Ctrl-C again to abort" * os.isatty(2)
             os.write(2, b"\nreinforce: stopping at the next safe point%b\n" % again)
         if self._raises and self._is_entered:
             raise KeyboardInterrupt

@@ -5,7 +5,7 @@ Its run directory is like any other: it can be evaluated, exported, and started 
 
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,6 +73,7 @@ def pretrain_run(
     fit: Fit,
     console: PlainConsole,
     started_s: float,
+    remarks: Sequence[str] = (),
 ) -> RunDirectory:
     """Fit a policy to recorded actions, and return its new run directory.
 
@@ -82,6 +83,7 @@ def pretrain_run(
         fit: Options of the fit.
         console: Shows progress.
         started_s: ``time.monotonic()`` when the program began.
+        remarks: Sentences about the settings, shown once the environment has been checked.
 
     Raises:
         ConfigError, UnsuitableEnvironmentError, UsageError: It cannot be done; nothing is left
@@ -94,7 +96,7 @@ def pretrain_run(
             "optimizer: leave it out"
         )
     arrays, unread = _sorted(data) if isinstance(data, Mapping) else _read(Path(data))
-    spec = check_environment(config, console)
+    spec = check_environment(config, console, remarks)
     config = with_start_noted(config, spec)
     about = {"start_from": start_of(config), "data_sha256": arrays_sha256(arrays), **asdict(fit)}
     pairs = trajectories_of(arrays, spec, unread)
@@ -124,7 +126,7 @@ def pretrain_run(
         if isinstance(error, FloatingPointError):
             raise TrainingError(str(error)) from error
         raise
-    console.say_rows({"weights": f"sha256 {sha256}", "run": str(run.path)})
+    console.say_rows({"weights": f"sha256 {sha256}", "run": str(run.path)}, ("weights", "run"))
     return run
 
 

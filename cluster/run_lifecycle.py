@@ -14,6 +14,7 @@ from reinforce.cluster.callbacks import Callback, Callbacks
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.display import Display, make_display
 from reinforce.cluster.errors import (
+    HeadLostError,
     InterruptedRunError,
     LearnerLostError,
     LearnerStateLostError,
@@ -109,7 +110,7 @@ class RunLifecycle:
             except (UsageError, InterruptedRunError):
                 raise
             except BaseException as error:
-                if isinstance(error, TicketFailedError):
+                if isinstance(error, TicketFailedError | HeadLostError):
                     error.name_run(self._run.path)
                 with suppress(OSError):  # the disk is full, which is the error itself
                     write_failure(self._run, error, time.monotonic() - self._started_s)
@@ -322,8 +323,15 @@ def open_backend(
     return ray_backend(config, spec, driver, state)
 
 
-def check_environment(config: Config, console: PlainConsole) -> EnvironmentSpec:
+def check_environment(
+    config: Config, console: PlainConsole, remarks: Sequence[str] = ()
+) -> EnvironmentSpec:
     """Try environment and policy, print warnings, and return the findings.
+
+    Args:
+        config: The configuration.
+        console: Shows warnings.
+        remarks: Sentences about the settings, which hold only if the environment is suitable.
 
     Raises:
         UnsuitableEnvironmentError, UnsuitablePolicyError: As ``preflight``.
@@ -341,6 +349,6 @@ def check_environment(config: Config, console: PlainConsole) -> EnvironmentSpec:
         found = preflight(config)
     for warning in filter(None, (*found.warnings, warn_of_its_folder(config))):
         console.warn(f"warning: {warning}")
-    for remark in console.remarks:
+    for remark in remarks:
         console.warn(remark)
     return found.spec

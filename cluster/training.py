@@ -31,6 +31,7 @@ class Training:
     ) -> None:
         self._config, self._context = config, context
         self._metric_faults = MetricFaults(config, context.warn)
+        self._pool = backend.pool
         self._evaluator = Evaluator(config, backend.pool, self._metric_faults)
         self._batches = Batches(config, backend, start, context.warn)
         self._books = Bookkeeping(config, backend, self._batches, context, start)
@@ -111,6 +112,7 @@ class Training:
         paused_s = time.perf_counter()
         while requests.current.paused:
             self._context.interrupts.check()
+            self._pool.look_out()
             time.sleep(_PAUSE_POLL_S)
         self._books.note_pause(time.perf_counter() - paused_s)
 

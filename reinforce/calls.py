@@ -22,12 +22,11 @@ def changes_of(environment: Mapping[str, Any] | Callable[..., Any] | None) -> Ma
     return {"id": environment}
 
 
-def with_settings(base: Config, settings: Mapping[str, Any], console: PlainConsole) -> Config:
-    """Return a configuration with settings on top; errors as for ``overlaid``.
+def with_settings(base: Config, settings: Mapping[str, Any]) -> tuple[Config, tuple[str, ...]]:
+    """Return a configuration with settings on top, and remarks; errors as for ``overlaid``.
 
     Where they choose another environment, the target of the base is dropped with a remark.
     """
     config, remark = without_others_target(base, with_overrides(base, settings), settings)
     require_used(config.policy, config.learner, settings)
-    console.remarks = (remark,) if remark else ()
-    return config
+    return config, (remark,) if remark else ()

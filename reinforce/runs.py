@@ -266,9 +266,9 @@ class Run(SavedPolicy):
         """
         callbacks = checked_callbacks(callbacks)
         started_s, console = time.monotonic(), console_of(progress=progress)
-        config = with_settings(self.config, overrides or {}, console)
+        config, remarks = with_settings(self.config, overrides or {})
         code = go_on(
-            *(self._directory, config, console, started_s, callbacks),
+            *(self._directory, config, console, started_s, callbacks, remarks),
             forget_requests=True,
             consent=Consent(tuple(overrides or ()), change),
         )

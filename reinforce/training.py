@@ -12,7 +12,6 @@ from reinforce.arguments import AnyPath, Settings, checked
 from reinforce.calls import console_of, with_settings
 from reinforce.cluster.callbacks import Callback, checked_callbacks
 from reinforce.cluster.commands.train import run_training
-from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.pretraining import Fit, pretrain_run
 from reinforce.cluster.run_store.run_directory import free_name
 from reinforce.configs.config import Config
@@ -82,8 +81,8 @@ def train(  # noqa: PLR0913  (a program says as much as a command line)
         "cluster.backend": backend,
     }
     console = console_of(progress=progress)
-    config = _config_of(source, overrides, named, console)
-    code = run_training(config, console, started_s, callbacks)
+    config, remarks = _config_of(source, overrides, named)
+    code = run_training(config, console, started_s, callbacks, remarks)
     raise_if_interrupted(code)
     return Run(config.run.directory / str(config.run.name))
 
@@ -140,25 +139,24 @@ def pretrain(  # noqa: PLR0913  (as above)
         "run.directory": directory,
     }
     console = console_of(progress=progress)
-    config = _config_of(source, overrides, named, console)
-    return Run(pretrain_run(config, data, fit, console, started_s).path)
+    config, remarks = _config_of(source, overrides, named)
+    return Run(pretrain_run(config, data, fit, console, started_s, remarks).path)
 
 
 def _config_of(
     source: Source,
     overrides: Settings | None,
     named: Mapping[str, Any],
-    console: PlainConsole,
-) -> Config:
-    """Return the configuration of a new run, with settings and named arguments on top."""
+) -> tuple[Config, tuple[str, ...]]:
+    """Return the configuration of a new run, settings and named arguments on top, and remarks."""
     said = {key: value for key, value in named.items() if value is not None}
     settings = {**(overrides or {}), **said}
-    base = _base_of(source)
+    base, remarks = _base_of(source), tuple[str, ...]()
     if base is None:
         config = overlaid(cast(Mapping[str, Any], source), settings)
     else:
-        config = with_settings(base, settings, console)
-    return with_overrides(config, {"run.name": config.run.name or free_name(config)})
+        config, remarks = with_settings(base, settings)
+    return with_overrides(config, {"run.name": config.run.name or free_name(config)}), remarks
 
 
 def _base_of(source: Source) -> Config | None:

@@ -105,6 +105,9 @@ class Pool(Protocol):
     def collect(self, purpose: Purpose, update: int) -> Batch:
         """Wait for a submitted batch, and return it whole in ticket order."""
 
+    def look_out(self) -> None:
+        """Raise TrainingError if what the pool runs on is gone; called while it need not play."""
+
     @property
     def counts(self) -> TicketCounts:
         """Counts of tickets so far."""

@@ -42,6 +42,9 @@ class InlinePool:
     def counts(self) -> TicketCounts:
         return TicketCounts(issued=self._issued, completed=self._completed)
 
+    def look_out(self) -> None:
+        pass
+
     def submit(self, tickets: Sequence[Ticket], weights: Weights) -> None:
         self._submitted[tickets[0].purpose, tickets[0].update] = (tickets, weights)
         self._issued += len(tickets)

@@ -73,11 +73,9 @@ class ConfiguredCommand(Command):
         source: A preset, or the path of a YAML file.
         config: The configuration with the settings that follow.
         words: Those settings, as typed.
-        remarks: Sentences about them, told once the environment has been checked.
     """
 
     is_new: ClassVar[bool] = True
-    checks_environment: ClassVar[bool] = False
     needs: ClassVar[str] = (
         "a preset or a YAML file, such as `reinforce {verb} cartpole`; `reinforce presets` lists "
         "the presets"
@@ -90,7 +88,6 @@ class ConfiguredCommand(Command):
     ]
     config: Settings
     words: tyro.conf.Suppress[tyro.conf.Fixed[tuple[str, ...]]] = ()
-    remarks: tyro.conf.Suppress[tyro.conf.Fixed[tuple[str, ...]]] = ()
 
     @classmethod
     def base(cls, source: str) -> Config:
@@ -102,6 +99,17 @@ class ConfiguredCommand(Command):
         """Names of the settings that follow."""
         options = [word.partition("=")[0].removeprefix("--") for word in self.words]
         return [option.replace("-", "_") for option in options]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckedCommand(ConfiguredCommand):
+    """A verb that tries the environment before it begins.
+
+    Attributes:
+        remarks: Sentences about the settings, to be shown after that.
+    """
+
+    remarks: tyro.conf.Suppress[tyro.conf.Fixed[tuple[str, ...]]] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -333,9 +341,11 @@ def _without_others_target(default: Any, command: Verb) -> Verb:
         return command
     config, remark = without_others_target(default.config, command.config, command.said)
     require_used(config.policy, config.learner, command.said)
-    if remark and not command.checks_environment:
+    if remark and isinstance(command, CheckedCommand):
+        return replace(command, config=config, remarks=(remark,))
+    if remark:
         sys.stderr.write(f"reinforce: {remark}\n")
-    return replace(command, config=config, remarks=(remark,) if remark else ())
+    return replace(command, config=config)
 
 
 def _refuse_synonyms(words: Sequence[str]) -> None:

@@ -71,7 +71,7 @@ class UnpauseCommand(RequestCommand):
     """Let a paused run continue."""
 
     def execute(self) -> int:
-        return self._ask("goes on", paused=False)
+        return self._ask("continues", paused=False)
 
 
 @dataclass(frozen=True, kw_only=True)

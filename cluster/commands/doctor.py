@@ -1,4 +1,4 @@
-"""``reinforce doctor``: reports in seconds what would fail later."""
+"""``reinforce doctor``: reports what would fail later."""
 
 import os
 import shlex
@@ -42,7 +42,7 @@ _ENVIRONMENT_TIMEOUT_S = 6.0
 
 @dataclass(frozen=True, kw_only=True)
 class DoctorCommand(ConfiguredCommand):
-    """Report in seconds what would fail later.
+    """Report what would fail later, in seconds; a busy cluster may take a minute.
 
     Checks packages, shared memory, disk, environment and policy, the run directory, checkpoints,
     MLflow and its artifacts, the token, the GPU, and room for the workers. With --cluster.address

@@ -63,7 +63,7 @@ class EvaluateCommand(PlayCommand):
             "episodes": f"{result.episodes} fresh, {length:.1f} steps on average, "
             f"{'sampled' if self.sampled else 'most probable'} actions",
         }
-        PlainConsole().say_rows(rows)
+        PlainConsole().say_rows(rows, whole=("policy",))
         if result.num_cut:
             PlainConsole(stderr=True).warn(result.cuts_in_words())
         return 0

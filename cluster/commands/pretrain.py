@@ -2,19 +2,19 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import tyro
 
 from reinforce.cluster import STARTED_S
-from reinforce.cluster.commands.arguments import ConfiguredCommand
+from reinforce.cluster.commands.arguments import CheckedCommand
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.pretraining import Fit, pretrain_run
 
 
 @dataclass(frozen=True, kw_only=True)
-class PretrainCommand(ConfiguredCommand):
+class PretrainCommand(CheckedCommand):
     """Fit a policy to recorded actions by maximum likelihood, and make a run directory.
 
     `reinforce train ... --run.start_from RUN_DIR` continues from there with REINFORCE. Learning
@@ -27,8 +27,6 @@ class PretrainCommand(ConfiguredCommand):
         batch_steps: Pairs per gradient, >= 1.
         held_out: Share of the data to hold out for judging the result.
     """
-
-    checks_environment: ClassVar[bool] = True
 
     data: Annotated[
         str, tyro.conf.Positional, tyro.conf.arg(metavar="DATA", help_behavior_hint="(required)")
@@ -44,7 +42,6 @@ class PretrainCommand(ConfiguredCommand):
                 "cartpole expert.npz`"
             )
         console = PlainConsole(quiet_when_unread=True)
-        console.remarks = self.remarks
         fit = Fit(self.epochs, self.batch_steps, self.held_out)
-        pretrain_run(self.config, Path(self.data), fit, console, STARTED_S)
+        pretrain_run(self.config, Path(self.data), fit, console, STARTED_S, self.remarks)
         return 0

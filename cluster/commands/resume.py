@@ -12,7 +12,7 @@ from reinforce.cluster import STARTED_S
 from reinforce.cluster.callbacks import Callback, callback_named
 from reinforce.cluster.commands.arguments import (
     CallbackNames,
-    ConfiguredCommand,
+    CheckedCommand,
     Flag,
     LogFormat,
     Trust,
@@ -35,6 +35,7 @@ from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.submitted_files import submitted_files
 from reinforce.cluster.run_store.summary import has_reached_a_limit, read_summary
 from reinforce.cluster.run_store.trust import CHECKPOINTS, EVERYTHING, is_known, require_trust
+from reinforce.cluster.tracking.store_of_run import state_at
 from reinforce.cluster.waiting import waiting
 from reinforce.cluster.warm_start import with_stored_start
 from reinforce.configs.config import Config
@@ -48,7 +49,7 @@ from reinforce.workers.environment import EnvironmentSpec
 
 
 @dataclass(frozen=True, kw_only=True)
-class ResumeCommand(ConfiguredCommand):
+class ResumeCommand(CheckedCommand):
     """Continue a run from its newest good checkpoint, as if nothing had happened.
 
     Settings that decide what is computed can be changed only with --change.
@@ -62,7 +63,6 @@ class ResumeCommand(ConfiguredCommand):
     """
 
     is_new: ClassVar[bool] = False
-    checks_environment: ClassVar[bool] = True
     needs: ClassVar[str] = "a run directory, such as `reinforce {verb} runs/NAME`"
 
     source: Annotated[
@@ -89,9 +89,9 @@ class ResumeCommand(ConfiguredCommand):
     def execute(self) -> int:
         run = RunDirectory.open(Path(self.source))
         with console_of_a_run(self.log_format) as console:
-            console.remarks = self.remarks
+            callbacks = [*map(callback_named, self.callback)]
             return go_on(
-                *(run, self.config, console, STARTED_S, [*map(callback_named, self.callback)]),
+                *(run, self.config, console, STARTED_S, callbacks, self.remarks),
                 forget_requests=True,
                 consent=Consent(self.said, self.change, self.trust),
             )
@@ -117,12 +117,13 @@ class Consent:
         return EVERYTHING if self.trust else self.said
 
 
-def go_on(
+def go_on(  # noqa: PLR0913  (all that a resumption depends on)
     run: RunDirectory,
     config: Config,
     console: PlainConsole,
     started_s: float,
     callbacks: Sequence[Callback] = (),
+    remarks: Sequence[str] = (),
     *,
     forget_requests: bool = False,
     consent: Consent = Consent(),
@@ -135,6 +136,7 @@ def go_on(
         console: Receives the display and the summary.
         started_s: ``time.monotonic()`` when the program began.
         callbacks: The user's functions, called after each update and each evaluation.
+        remarks: Sentences about the settings, shown once the environment has been checked.
         forget_requests: Drop the requests of the earlier process: a pause, a number of workers.
         consent: The user's consent.
 
@@ -160,27 +162,28 @@ def go_on(
                 f"{', '.join(changes)} would have no effect; also change what ended it, such as "
                 "stop.max_updates"
             )
+        for remark in remarks:
+            console.warn(remark)
         _say_that_it_has_finished(run, config, console, summary, limit)
         return 0
     # Once more: the environment, its packages or the machine may be others than at the start.
-    spec = check_environment(config, console)
+    spec = check_environment(config, console, remarks)
     console.say(f"continuing {run.path}", "dim")
     with Journal(run.journal_file) as journal:
         start = _start_of(run, config, console, summary, consent)
         start.require_fit(run, spec)
         # Read before anything is changed, so that what is refused stays as it was.
         journal.end_of(start.updates)
+        changes |= start.missed
+        note_start = start.writer(run, changes, is_vouched=is_vouched)
         if forget_requests:
             run.control_file.unlink(missing_ok=True)
-        changes |= start.missed
         for name, (old, new) in without_secrets(changes).items():
             console.say(f"{name}: {old} is now {new}")
         for sentence in consequences(start.config.run.changes[-1]) if start.is_changed else ():
             console.warn(sentence)
         lifecycle = RunLifecycle(start.config, spec, run, journal, console, started_s, callbacks)
-        return lifecycle.conduct(
-            start.checkpoint, start.writer(run, changes, is_vouched=is_vouched)
-        )
+        return lifecycle.conduct(start.checkpoint, note_start)
 
 
 def _with_notes_of(stored: Config, config: Config) -> Config:
@@ -242,10 +245,18 @@ class _Start:
     def writer(
         self, run: RunDirectory, changes: dict[str, tuple[Any, Any]], *, is_vouched: bool
     ) -> Callable[[], None]:
-        """Return a function that records the continuation; calling it is final."""
+        """Return a function that records the continuation; calling it is final.
+
+        Raises:
+            UsageError: MLflow's address is another, and the run cannot be at that.
+        """
+        is_moved = "tracking.uri" in changes and self.config.tracking.enabled
+        moved = state_at(run, self.config.tracking) if is_moved else None
 
         @cache  # the learner may be lost and made again, when the run is further on already
         def save_change() -> None:
+            if moved:
+                write_json(run.tracking_file, moved)
             if not self.checkpoint:
                 return
             checkpoints = Checkpoints(run, self.config)

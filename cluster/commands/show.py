@@ -47,7 +47,7 @@ class ShowCommand(Command):
         if self.film is None:
             for order, episode in found:
                 command = command_line("replay", self.run, episode.name)
-                console.say_rows({order: f"{_in_words(episode)}  {command}"})
+                console.say_rows({order: f"{_in_words(episode)}  {command}"}, whole=(order,))
             return 0
         shown = PlainConsole(stderr=True)
         past, is_as_recorded = Reconstruction(run, shown, trust=self.trust), True
@@ -55,7 +55,7 @@ class ShowCommand(Command):
         for order, episode in sorted(found, key=lambda item: item[1].name.update):
             played, path = film_episode(past, episode.name, shown, self.film)
             is_as_recorded &= played.is_as_recorded is not False
-            console.say_rows({order: f"{_in_words(episode)}  {path}"})
+            console.say_rows({order: f"{_in_words(episode)}  {path}"}, whole=(order,))
         return 0 if is_as_recorded else 1
 
     def _found(self, run: RunDirectory) -> Iterator[tuple[str, FoundEpisode]]:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from reinforce.cluster.commands.arguments import Command, RunDir, Trust
 from reinforce.cluster.console import PlainConsole
@@ -21,7 +20,7 @@ from reinforce.cluster.run_store.trust import (
     require_trust,
 )
 from reinforce.cluster.tracking.other_trackers import sends_of_rest
-from reinforce.cluster.tracking.store import TrackingStore
+from reinforce.cluster.tracking.store_of_run import state_at
 from reinforce.cluster.waiting import waiting
 from reinforce.configs.config import Config
 from reinforce.configs.loading import load_config, with_overrides
@@ -89,7 +88,7 @@ def _give_address(run: RunDirectory, config: Config, uri: str) -> None:
 
     Raises:
         ConfigError: It is none.
-        UsageError: The run is live, and sends to its own.
+        UsageError: The run is sent to its own still, or is in a store that is not there.
     """
     if is_being_written(run.journal_file):
         raise UsageError(
@@ -97,15 +96,12 @@ def _give_address(run: RunDirectory, config: Config, uri: str) -> None:
             "give it another one when it is over, or `reinforce stop` it first"
         )
     changed = with_overrides(config, {"tracking.uri": uri})
-    is_own = is_known(run, config)
+    state, is_own = state_at(run, changed.tracking), is_known(run, config)
     run.write_config(changed)
     if is_own:
         note_own(run, changed, PlainConsole(stderr=True).warn)
-    state = read_tracking_state(run.tracking_file)
-    store = TrackingStore.of(changed.tracking, Path.cwd())
-    if "run_id" in state and state.get("is_server") and store.is_http:  # the server has moved
-        link = store.link(state["experiment_id"], state["run_id"])
-        write_json(run.tracking_file, {**state, "link": link})
+    if state:
+        write_json(run.tracking_file, state)
 
 
 def sync_run_directory(run: RunDirectory) -> None:

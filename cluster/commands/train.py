@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 from reinforce.cluster import STARTED_S
 from reinforce.cluster.callbacks import Callback, callback_named
-from reinforce.cluster.commands.arguments import CallbackNames, ConfiguredCommand, LogFormat
+from reinforce.cluster.commands.arguments import CallbackNames, CheckedCommand, LogFormat
 from reinforce.cluster.commands.resume import Consent, go_on
 from reinforce.cluster.console import PlainConsole, console_of_a_run
 from reinforce.cluster.errors import (
@@ -29,7 +29,7 @@ from reinforce.configs.plurals import counted
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainCommand(ConfiguredCommand):
+class TrainCommand(CheckedCommand):
     """Train in a new run directory, run.directory/run.name; settings change the preset.
 
     Attributes:
@@ -38,8 +38,6 @@ class TrainCommand(ConfiguredCommand):
             each evaluation. May be repeated.
     """
 
-    checks_environment: ClassVar[bool] = True
-
     resume: Literal["auto"] | None = None
     callback: CallbackNames = ()
     log_format: LogFormat = "text"
@@ -47,8 +45,8 @@ class TrainCommand(ConfiguredCommand):
     def execute(self) -> int:
         run = train_or_resume if self.resume else run_training
         with console_of_a_run(self.log_format) as console:
-            console.remarks = self.remarks
-            return run(self.config, console, STARTED_S, [*map(callback_named, self.callback)])
+            callbacks = [*map(callback_named, self.callback)]
+            return run(self.config, console, STARTED_S, callbacks, self.remarks)
 
 
 def run_training(
@@ -56,6 +54,7 @@ def run_training(
     console: PlainConsole,
     started_s: float,
     callbacks: Sequence[Callback] = (),
+    remarks: Sequence[str] = (),
 ) -> int:
     """Train as configured, in a new run directory, and return the exit code.
 
@@ -64,13 +63,14 @@ def run_training(
         console: Receives the display and the summary.
         started_s: ``time.monotonic()`` when the program began.
         callbacks: The user's functions, called after each update and each evaluation.
+        remarks: Sentences about the settings, shown once the environment has been checked.
 
     Raises:
         TrainingError: The run failed; its directory says why.
         InterruptedRunError, UnsuitableEnvironmentError, UsageError: The run never began, and
             nothing is left behind.
     """
-    spec = check_environment(config, console)
+    spec = check_environment(config, console, remarks)
     config = with_start_noted(config, spec)
     if config.evaluation.video:
         check_filming(config.evaluation_environment)
@@ -109,6 +109,7 @@ def train_or_resume(
     console: PlainConsole,
     started_s: float,
     callbacks: Sequence[Callback] = (),
+    remarks: Sequence[str] = (),
 ) -> int:
     """Continue the run of this name if there is one, or else start it, for supervisors."""
     if config.run.name is None:
@@ -123,13 +124,13 @@ def train_or_resume(
             console.say(
                 f"no run {run.path} and no checkpoint in {checkpoints.location}: a new run", "dim"
             )
-            return run_training(config, console, started_s, callbacks)
+            return run_training(config, console, started_s, callbacks, remarks)
         # The machine is new, and the run's directory went with the old one.
         RunDirectory.create(config)
     # All but the place of tracking.json stands in the user's own configuration.
     said = (*CODE, *CHECKPOINTS, *CLUSTER, *START, *WANDB, "tracking.uri")
     try:
-        return go_on(run, config, console, started_s, callbacks, consent=Consent(said))
+        return go_on(*(run, config, console, started_s, callbacks, remarks), consent=Consent(said))
     except ConfigError:
         if is_new and not run.has_begun:  # its config.yaml says what was refused
             run.discard()

@@ -68,7 +68,7 @@ class VerifyCommand(Command):
             console.say_data(json.dumps(certificate.as_json()))
         else:
             for name, text in _rows(certificate):
-                console.say_rows({name: text})
+                console.say_rows({name: text}, whole=("run", "weights"))
 
     def _keep(self, certificate: Certificate, past: Reconstruction) -> None:
         """Write the certificate to file and MLflow as requested.
@@ -93,7 +93,7 @@ def _rows(certificate: Certificate) -> Iterator[tuple[str, str]]:
     )
     number = f"{certificate.num_made_again} of {counted(certificate.updates, 'update')}"
     if certificate.seed is not None:
-        number += f", up to those chosen by --seed {certificate.seed}"
+        number += f", including all updates before those that --seed {certificate.seed} chose"
     yield "recomputed", f"{number}: {ranges}" if ranges else number
     compared = ", ".join(map(str, certificate.checkpoints)) or "none"
     evaluation = ", and the final evaluation" if certificate.evaluated else ""

@@ -168,7 +168,7 @@ def print_summary(console: PlainConsole, run: RunDirectory, summary: dict[str, A
     rows["run"] = str(run.path)
     if summary["status"] == "interrupted":
         rows["to continue"] = command_line("resume", run.path)
-    console.say_rows(rows)
+    console.say_rows(rows, whole=("weights", "began with", "run", "to continue"))
 
 
 def _result(evaluation: dict[str, Any]) -> str:

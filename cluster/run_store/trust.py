@@ -126,8 +126,8 @@ def note_own(run: RunDirectory, config: Config, tell: Callable[[str], None]) -> 
         note_trusted(run, config)
     except (OSError, RuntimeError, RunDirectoryError) as error:  # read-only, no home, or a link
         tell(
-            f"cannot record that {run.path} is yours ({error}): verbs that use code or places it "
-            "names will ask whether you trust it"
+            f"cannot record that {run.path} is yours ({error}): commands that use code or places "
+            "it names will ask whether you trust it"
         )
 
 

@@ -68,7 +68,7 @@ def stop_job(address: str, name: str) -> Callable[[], str]:
         job = jobs.find(submission_id)
         if job is None:
             return "is no longer known to its cluster"
-        status = _status(job, None)
+        status = _status(jobs, job, None)
         return "" if status.is_live else f"{status.state_in_words} ({status.note})"
 
     return end
@@ -83,7 +83,7 @@ def _at(timestamp_ms: int | None) -> str:
 
 def _runs(jobs: RayJobs) -> list[tuple[JobDetails, RunStatus]]:
     found = [(job, _published(jobs, job)) for job in jobs.all() if _is_shown(job)]
-    return [(job, _status(job, told)) for job, told in found if told or _is_named_so(job)]
+    return [(job, _status(jobs, job, told)) for job, told in found if told or _is_named_so(job)]
 
 
 def _is_submitted(job: JobDetails) -> bool:
@@ -115,7 +115,7 @@ def _silence_of(job: JobDetails) -> str:
     return "starting, no update yet" if age_s < _STARTING_S else "it publishes no numbers"
 
 
-def _status(job: JobDetails, told: PublishedNumbers | None) -> RunStatus:
+def _status(jobs: RayJobs, job: JobDetails, told: PublishedNumbers | None) -> RunStatus:
     state, note = _STATES[job.status], in_words(job.message)
     if state == "failed" and exit_code_of(job) in _CODES_AFTER_A_SIGNAL:
         state = "interrupted"  # by a signal, or by `reinforce stop` there
@@ -125,7 +125,7 @@ def _status(job: JobDetails, told: PublishedNumbers | None) -> RunStatus:
         job_id = f"job {job.submission_id}" if job.submission_id else ""
         note = ", ".join(filter(None, (job_id, "" if told else _silence_of(job))))
     elif state == "failed" and job.submission_id:
-        note = f"`ray job logs {job.submission_id}` shows why: {note}"
+        note = f"`{jobs.log_command(job.submission_id)}` shows why: {note}"
     known: dict[str, Any] = {}
     if told:
         recent = told.recent_return_mean

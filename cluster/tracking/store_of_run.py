@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from reinforce.cluster.errors import UsageError
-from reinforce.cluster.run_store.run_directory import RunDirectory
-from reinforce.cluster.run_store.tracking_state import find_sqlite_file
+from reinforce.cluster.run_store.run_directory import RunDirectory, is_followed
+from reinforce.cluster.run_store.tracking_state import find_sqlite_file, read_tracking_state
 from reinforce.cluster.tracking.store import TrackingStore
 from reinforce.configs.execution import TrackingConfig
 from reinforce.configs.quoting import command_line
@@ -40,6 +40,30 @@ def store_of_run(
         found = found or find_sqlite_file(run.path, None, state)
         raise _misled(run, named, config, found, state)
     return TrackingStore.in_file(found.absolute(), is_default=named.is_default)
+
+
+def state_at(run: RunDirectory, config: TrackingConfig) -> dict[str, Any]:
+    """Return the run's ``tracking.json`` for another ``tracking.uri``; nothing is written.
+
+    Raises:
+        UsageError: A process still sends the run, or it is in a store that is not at this address.
+    """
+    if is_followed(run):
+        raise UsageError(
+            f"{run.path} is still being sent to the address that it was started with, which ends "
+            "by itself, even if nobody answers there; give it another one after that"
+        )
+    state, store = read_tracking_state(run.tracking_file), TrackingStore.of(config, Path.cwd())
+    at_server = "run_id" in state and state.get("is_server")
+    if at_server and state.get("kind", "https").startswith("http"):
+        if not store.is_http:
+            raise UsageError(
+                f"{run.path} is at {state['link'].partition('/#/')[0]}, a server: its other "
+                f"address begins with http, unlike tracking.uri = {config.uri!r}"
+            )
+        state = {**state, "link": store.link(state["experiment_id"], state["run_id"])}
+    store_of_run(run, config, state)
+    return state
 
 
 def _require_server(named: TrackingStore, state: Mapping[str, Any]) -> None:

@@ -221,7 +221,8 @@ def test_lines_of_a_terminal_break_between_words_and_leave_paths_and_commands_wh
     with PlainDisplay(out, Config()) as display:
         display.show(EVALUATION)
     run = "/home/me/experiments/of/a/thesis/runs/acrobot"
-    out.say_rows({"run": run, "status": "finished", "evaluation": "return 1.000, greedy " * 2})
+    rows = {"run": run, "status": "finished", "evaluation": "return 1.000, greedy " * 2}
+    out.say_rows({**rows, "here": "17,771 steps/s on x86_64 / arm, Python 3.11"}, whole=["run"])
 
     assert out.file.getvalue().splitlines() == [
         "update    12  evaluation: return 432.1",
@@ -231,6 +232,8 @@ def test_lines_of_a_terminal_break_between_words_and_leave_paths_and_commands_wh
         "status      finished",
         "evaluation  return 1.000, greedy return",
         "            1.000, greedy",
+        "here        17,771 steps/s on x86_64 /",
+        "            arm, Python 3.11",
     ]
 
 

@@ -14,7 +14,9 @@ from processes import wait_for
 from ray_nodes import ray_nodes
 
 from reinforce.cluster.files import read_json
+from reinforce.cluster.run_requests import RunRequests
 from reinforce.cluster.run_store.recent_returns import recent_returns
+from reinforce.configs.quoting import command_line
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -38,7 +40,8 @@ def process_of(nodes, name):
     return int(found.stdout)
 
 
-def test_a_run_whose_head_dies_says_so_and_can_be_continued(tmp_path):
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_run_whose_head_dies_says_so_and_can_be_continued(tmp_path, paused):
     run = tmp_path / "runs" / "orphan"
     train = ["train", "cartpole", "--run.name", "orphan", "--tracking.enabled", "false"]
     train += ["--environment.id", "fake_environments:ShortOrLong-v0"]
@@ -55,6 +58,9 @@ def test_a_run_whose_head_dies_says_so_and_can_be_continued(tmp_path):
             text=True,
         )
         wait_for(lambda: recent_returns(run / "metrics.jsonl").newest)
+        if paused:
+            RunRequests.change(run / "control.json", paused=True)
+            wait_for(lambda: list((run / "checkpoints").glob("update-*")))
         os.kill(process_of(nodes, "gcs_server"), signal.SIGKILL)
         began_s = time.monotonic()
         said, _ = process.communicate(timeout=100)
@@ -64,8 +70,9 @@ def test_a_run_whose_head_dies_says_so_and_can_be_continued(tmp_path):
     assert process.returncode == 1, said
     assert took_s < 40, "Ray itself takes 60 s"
     assert f"the head of the cluster at {nodes.address} does not answer; the run ends in" in said
-    assert "to continue, start a cluster, then `reinforce resume RUN_DIR" in said
-    assert f"RUN_DIR is {run}\n" in said
+    way_on = f"`{command_line('resume', run)} --cluster.address HOST:PORT`"
+    assert f"to continue, start a cluster, then {way_on}" in said
+    assert f"the run failed; it is in {run}\n" in said
     assert "Traceback" not in said
     assert read_json(run / "summary.json")["status"] == "failed"
     checkpoints = [path for path in (run / "checkpoints").iterdir() if re.search(r"\d", path.name)]

@@ -1,6 +1,8 @@
 """The token that a cluster asks for: where Ray looks for it, and what to say when it is wrong."""
 
 import os
+from functools import reduce
+from operator import and_
 from pathlib import Path
 
 DEFAULT_FILE = Path("~/.ray/auth_token")
@@ -28,8 +30,10 @@ def token_file_for_all() -> Path | None:
     file = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or DEFAULT_FILE).expanduser()
     if not file.is_file() or file.is_relative_to("/run/secrets"):  # of a container's only user
         return None
-    modes = file.stat().st_mode & 0o044, file.parent.stat().st_mode & 0o011
-    return file if all(modes) else None
+    real = file.resolve()
+    # The group, or all others, read a file if each folder above lets them pass: x, << 2 makes it r.
+    modes = (real.stat().st_mode, *(folder.stat().st_mode << 2 for folder in real.parents))
+    return file if reduce(and_, modes) & 0o044 else None
 
 
 def request_headers() -> dict[str, str]:

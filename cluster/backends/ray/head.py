@@ -1,13 +1,14 @@
-"""The head of a cluster, without which Ray ends a driver's process a minute later, unsaid."""
+"""The head of a cluster, without which Ray ends a driver a minute later, without a word."""
 
-import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from reinforce.cluster.backends.ray.endpoint import peer_at, place_of
+from reinforce.cluster.background_call import call_within
 from reinforce.cluster.errors import HeadLostError
 
-_CONNECT_TIMEOUT_S = 2.0
+_NAME_TIMEOUT_S = 4.0
 _PATIENCE_S = 10.0
 _LOST_AFTER_S = 40.0
 """Ray's own limit is 60 s, and a checkpoint has to be written before."""
@@ -27,8 +28,7 @@ class HeadWatch:
     def __init__(
         self, address: str, tell: Callable[[str], None], check: Callable[[], None]
     ) -> None:
-        host, _, port = address.rpartition(":")
-        self._place = host.strip("[]"), int(port)
+        self._peer: tuple[str, int] | None = None
         self._address, self._tell, self._check = address, tell, check
         self.is_lost = False
         """It was waited for in vain: whatever asks Ray now may wait, too."""
@@ -47,8 +47,7 @@ class HeadWatch:
                 self.is_lost = True
                 raise HeadLostError(
                     f"the head of the cluster at {self._address} has not answered for "
-                    f"{silent_s:.0f} s; to continue, start a cluster, then `reinforce resume "
-                    "RUN_DIR --cluster.address HOST:PORT`"
+                    f"{silent_s:.0f} s"
                 )
             if silent_s > _PATIENCE_S and not is_told:
                 is_told = True
@@ -61,6 +60,18 @@ class HeadWatch:
             self._tell("the head of the cluster answers again")
 
     def _answers(self) -> bool:
-        with suppress(OSError), socket.create_connection(self._place, _CONNECT_TIMEOUT_S):
-            return True
+        if self._peer:
+            try:
+                if peer_at(self._peer):
+                    return True
+            except OSError:  # this process has no file descriptor left: no word about the head
+                return True
+        # By name only now: a name server that is silent is no dead head, and a head that was
+        # started again may be at another IP.
+        with suppress(OSError):
+            found = call_within(
+                _NAME_TIMEOUT_S, lambda: peer_at(place_of(self._address)), self._address
+            )
+            self._peer = found or self._peer
+            return found is not None
         return False

@@ -7,12 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
-from ray.exceptions import (
-    ActorUnavailableError,
-    ObjectLostError,
-    RayError,
-    RayTaskError,
-)
+from ray.exceptions import ActorUnavailableError, ObjectLostError, RayError, RayTaskError
 
 from reinforce.cluster.backends.backend import Batch, Driver, TicketCounts
 from reinforce.cluster.backends.ray.breakpoints import breakpoint_behind
@@ -155,6 +150,12 @@ class RayPool:
         self._scheduler.submit(tickets)
         self._carry_out()
 
+    def look_out(self) -> None:
+        self._check_session()
+        if self._worker_target.look_again():
+            self._scheduler.target = self._worker_target.target
+            self._scheduler.avoid(self._worker_target.leaving_nodes)
+
     def keep_busy(self) -> None:
         """Take in what has come back and hand out what is next; errors as for ``collect``."""
         self._advance(wait_s=0.0)
@@ -224,12 +225,9 @@ class RayPool:
 
     def _advance(self, wait_s: float = _POLL_S) -> None:
         self._driver.interrupts.check()
-        self._check_session()
+        self.look_out()
         self._receive(wait_s)
         self._give_up_if_exhausted()
-        if self._worker_target.look_again():
-            self._scheduler.target = self._worker_target.target
-            self._scheduler.avoid(self._worker_target.leaving_nodes)
         self._carry_out()
         self._leaving.look()
         self._spilling.look()

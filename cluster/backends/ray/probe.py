@@ -17,6 +17,7 @@ from reinforce.cluster.backends.ray.auth_token import (
     token_is_expected,
     token_source,
 )
+from reinforce.cluster.backends.ray.endpoint import CONNECT_TIMEOUT_S, peer_at, place_of
 from reinforce.cluster.backends.ray.private import (
     admits_anyone,
     cluster_metadata,
@@ -26,7 +27,6 @@ from reinforce.cluster.background_call import call_within
 from reinforce.cluster.errors import ClusterUnreachableError
 
 _USUAL_PORT = 6379
-_CONNECT_TIMEOUT_S = 2.0
 _ANSWER_TIMEOUT_S = 4.0
 
 
@@ -63,8 +63,7 @@ def find_cluster(address: str) -> str:
             runs other versions.
     """
     target = _cluster_here() if address == "auto" else address
-    host, port = _split(target)
-    _connect(target, host, port)
+    _connect(target)
     if token_is_expected():
         _require_token(target)
     versions = _ask(target)
@@ -82,8 +81,8 @@ def _require_token(target: str) -> None:
     if admits_anyone(target, _ANSWER_TIMEOUT_S):
         raise ClusterUnreachableError(
             f"the cluster at {target} uses no token and this machine does: start it again with "
-            "RAY_AUTH_MODE=token and a token (`ray get-auth-token --generate`), since anyone who "
-            "reaches it can run programs there"
+            "RAY_AUTH_MODE=token and a token (`(umask 077 && ray get-auth-token --generate)`), "
+            "since anyone who reaches it can run programs there"
         )
     if not token_source():
         raise ClusterUnreachableError(f"no token for {target}: {missing_token_advice()}")
@@ -109,17 +108,12 @@ def _cluster_here() -> str:
 
 
 def _answers(address: str) -> bool:
-    host, port = _split(address)
-    with suppress(OSError), socket.create_connection(_place(host, port), _CONNECT_TIMEOUT_S):
-        return True
+    with suppress(OSError):
+        return peer_at(place_of(address)) is not None
     return False
 
 
-def _place(host: str, port: int) -> tuple[str, int]:
-    return host.strip("[]"), port  # of an IPv6 address: they belong to HOST:PORT
-
-
-def _split(address: str) -> tuple[str, int]:
+def _require_host_and_port(address: str) -> None:
     if "://" in address:
         raise ClusterUnreachableError(
             f"cluster.address = {address!r} is a URL, and should be HOST:PORT, usually with port "
@@ -132,19 +126,20 @@ def _split(address: str) -> tuple[str, int]:
             f"cluster is usually {_USUAL_PORT}, as in "
             f"{address.partition(':')[0] or 'HOST'}:{_USUAL_PORT}"
         )
-    return host, int(port)
 
 
-def _connect(address: str, host: str, port: int) -> None:
+def _connect(address: str) -> None:
     """Find out whether anything listens, and whether it is a dashboard."""
+    _require_host_and_port(address)
+    place = place_of(address)
     try:
-        socket.create_connection(_place(host, port), timeout=_CONNECT_TIMEOUT_S).close()
+        socket.create_connection(place, CONNECT_TIMEOUT_S).close()
     except OSError as error:
         raise ClusterUnreachableError(
             f"cluster.address = {address!r} does not answer ({error}); start a cluster there, "
             "or leave cluster.address out to run on this machine"
         ) from None
-    connection = http.client.HTTPConnection(*_place(host, port), timeout=_CONNECT_TIMEOUT_S)
+    connection = http.client.HTTPConnection(*place, timeout=CONNECT_TIMEOUT_S)
     try:
         connection.request("GET", "/api/version")
         connection.getresponse()
@@ -152,7 +147,7 @@ def _connect(address: str, host: str, port: int) -> None:
         return  # it does not speak HTTP/1.1, and Ray's own server is not supposed to
     finally:
         connection.close()
-    usual = f"{host}:{_USUAL_PORT}"
+    usual = f"{address.rpartition(':')[0]}:{_USUAL_PORT}"
     advice = f"the cluster itself is usually at {usual}, and" if address != usual else "but"
     raise ClusterUnreachableError(
         f"cluster.address = {address!r} is a web server, such as Ray's dashboard; {advice} "

@@ -248,6 +248,16 @@ def test_resume_auto_begins_goes_on_and_has_nothing_to_do_in_turn(run, capsys):
     assert len((run / "history.jsonl").read_text().splitlines()) == 2
 
 
+def test_a_dropped_target_is_told_where_the_run_has_finished_too(run, capsys):
+    again = [*TRAIN, "--environment.id", "Acrobot-v1", "--evaluation.episodes", "5"]
+    again += ["--stop.max_updates", "1", "--resume", "auto"]
+    for _ in range(2):
+        assert main(again) == 0
+        said = capsys.readouterr().out
+        assert said.count("stop.target_return = 475 is dropped") == 1
+    assert "has finished already" in said
+
+
 def test_resume_auto_on_a_new_machine_goes_on_from_checkpoints_that_lie_elsewhere(run, tmp_path):
     elsewhere = ["--checkpoint.directory", str(tmp_path / "elsewhere")]
     assert main([*TRAIN, *SHORT, *elsewhere, "--run.name", "whole"]) == 0

@@ -27,6 +27,7 @@ from reinforce.cluster.run_store.journal import BatchEntry, Journal, JournalEntr
 from reinforce.cluster.run_store.recent_returns import recent_returns
 from reinforce.cluster.run_store.run_status import RunStatus, WaitNotes, find_runs, status_of
 from reinforce.cluster.submission.job_status import _runs, _status
+from reinforce.cluster.submission.jobs import RayJobs
 
 
 class Leaving(CartPoleEnv):
@@ -357,6 +358,9 @@ def test_a_return_is_that_of_all_episodes_of_the_last_ten_updates_and_of_the_las
     assert late.metrics != early.metrics
 
 
+JOBS = RayJobs("http://head:8265", None)
+
+
 def job(status, **more):
     told = {"submission_id": "reinforce-mine-0123-1", "start_time": 5, "end_time": 9, **more}
     return JobDetails(type="SUBMISSION", status=status, entrypoint="x", **told)
@@ -375,17 +379,24 @@ def job(status, **more):
     ],
 )
 def test_a_job_of_a_cluster_is_a_row_like_others(details, state, since_ms):
-    row = _status(details, None)
+    row = _status(JOBS, details, None)
 
     assert (row.name, row.state, row.since_ms) == ("reinforce-mine-0123-1", state, since_ms)
     assert row.updates is None
+
+
+def test_the_command_that_shows_why_a_job_failed_can_be_copied():
+    """Ray's own programs need the address and the mode of the token."""
+    note = _status(JOBS, job(JobStatus.FAILED, driver_exit_code=1), None).note
+
+    assert note.startswith(f"`{JOBS.log_command('reinforce-mine-0123-1')}` shows why")
 
 
 def test_a_job_that_has_published_numbers_is_told_with_them():
     numbers = {**entry(4).metrics, "evaluation/return_mean": 9.5}
     told = PublishedNumbers("mine", "/data/runs/mine", numbers, "", 7.25)
 
-    row = _status(job(JobStatus.RUNNING), told)
+    row = _status(JOBS, job(JobStatus.RUNNING), told)
 
     assert (row.name, row.path, row.note) == (
         "mine",
@@ -399,7 +410,9 @@ def test_a_job_that_has_published_numbers_is_told_with_them():
 def test_what_a_run_on_a_cluster_waits_for_is_told():
     wait = "a worker: no room yet, 2 CPUs asked, 0 free"
 
-    row = _status(job(JobStatus.RUNNING), PublishedNumbers("mine", "/data/runs/mine", {}, wait))
+    row = _status(
+        JOBS, job(JobStatus.RUNNING), PublishedNumbers("mine", "/data/runs/mine", {}, wait)
+    )
 
     assert (row.name, row.state, row.note, row.updates) == ("mine", "waiting", wait, None)
 

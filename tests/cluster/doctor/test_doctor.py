@@ -341,20 +341,32 @@ def test_the_token_is_named_by_its_place_and_never_shown(monkeypatch):
     assert check_token().level == "failure"
 
 
-def test_a_token_that_other_users_can_read_is_told(tmp_path, monkeypatch):
-    file = tmp_path / "auth_token"
-    file.write_text("very-secret")
-    file.chmod(0o644)
-    monkeypatch.setenv("RAY_AUTH_MODE", "token")
-    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(file))
+@pytest.mark.parametrize(
+    ("home", "folder", "file", "level"),
+    [
+        (0o755, 0o755, 0o644, "warning"),
+        (0o755, 0o750, 0o640, "warning"),
+        (0o755, 0o755, 0o600, "ok"),
+        (0o755, 0o700, 0o644, "ok"),
+        (0o700, 0o755, 0o644, "ok"),
+        (0o755, 0o750, 0o604, "ok"),
+    ],
+)
+def test_a_token_that_other_users_can_read_is_told(home, folder, file, level, monkeypatch):
+    """Whom each folder on the way lets pass: the group, or all others."""
+    with TemporaryDirectory(dir="/tmp") as place:  # pytest's own folders are closed to others
+        token = Path(place) / ".ray" / "auth_token"
+        token.parent.mkdir()
+        token.write_text("very-secret")
+        for path, mode in ((token, file), (token.parent, folder), (Path(place), home)):
+            path.chmod(mode)
+        monkeypatch.setenv("RAY_AUTH_MODE", "token")
+        monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(token))
 
-    tmp_path.chmod(0o755)
-    assert (check_token().level, check_token().advice[:11]) == ("warning", "`chmod 600 ")
-    tmp_path.chmod(0o700)
-    assert check_token().level == "ok", "nobody else can open its folder"
-    tmp_path.chmod(0o755)
-    file.chmod(0o600)
-    assert check_token().level == "ok"
+        found = check_token()
+
+    assert found.level == level
+    assert (found.advice or "").startswith("`chmod 600 ") == (level == "warning")
 
 
 @pytest.mark.usefixtures("_on_a_roomy_machine")

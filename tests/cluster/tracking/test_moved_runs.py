@@ -1,5 +1,6 @@
 """Runs whose folder was moved or copied: the store that has them is found, and none is made."""
 
+import fcntl
 import re
 import shlex
 import shutil
@@ -271,3 +272,15 @@ def test_a_live_run_keeps_its_address(mistyped, capsys):
         assert main(["sync", str(mistyped.path), "--uri", "sqlite:////tmp/none.db"]) == 2
 
     assert "is still training" in capsys.readouterr().err
+
+
+def test_a_run_that_is_sent_to_its_address_still_keeps_it(mistyped, capsys):
+    """As after a short run: MLflow gets the rest in the background."""
+    before = mistyped.config_file.read_bytes()
+    with mistyped.tracking_log.open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+
+        assert main(["sync", str(mistyped.path), "--uri", "http://127.0.0.1:9"]) == 2
+
+    assert "is still being sent to the address that it was started" in capsys.readouterr().err
+    assert mistyped.config_file.read_bytes() == before

@@ -17,6 +17,7 @@ from reinforce.cluster.doctor.machine_checks import check_artifacts, check_track
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.files import read_json
 from reinforce.cluster.interrupts import Interrupts
+from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.submitted_files import SUBMITTED_FILES
 from reinforce.cluster.run_store.tracking_state import place_in_words
 from reinforce.cluster.tracking.follower_process import Tracking
@@ -203,10 +204,31 @@ def test_a_run_follows_its_server_to_another_address(server, make_config, capsys
         write_end(run)
         sync_run_directory(run)
     append(run, later)
-    run_id = read_json(run.tracking_file)["run_id"]
+    run_id, config = read_json(run.tracking_file)["run_id"], run.config_file.read_bytes()
 
+    assert main(["sync", str(run.path), "--uri", "sqlite:///other.db", "--trust"]) == 2
+    assert f"is at {before.uri}, a server: its other" in capsys.readouterr().err
+    assert run.config_file.read_bytes() == config
     assert main(["sync", str(run.path), "--uri", server.uri, "--trust"]) == 0
 
     state = read_json(run.tracking_file)
     assert (state["run_id"], state["link"].startswith(server.uri)) == (run_id, True)
     assert stored_points(server.uri, run_id) == shown_points_of([*lines, *later])
+
+
+def test_a_resumed_run_follows_its_server_to_another_address(server, trained_run, tmp_path, capsys):
+    run = RunDirectory(shutil.copytree(trained_run, tmp_path / "trained"))
+    with FaultyProxy(server.port) as before:
+        assert main(["sync", str(run.path), "--uri", before.uri]) == 0
+    run_id, config = read_json(run.tracking_file)["run_id"], run.config_file.read_bytes()
+    resume = ["resume", str(run.path), "--tracking.enabled", "true", "--stop.max_updates", "4"]
+
+    assert main([*resume, "--tracking.uri", "sqlite:///other.db"]) == 2
+    assert f"is at {before.uri}, a server: its other" in capsys.readouterr().err
+    assert run.config_file.read_bytes() == config
+    assert main([*resume, "--tracking.uri", server.uri]) == 0
+
+    state = read_json(run.tracking_file)
+    assert (state["run_id"], state["link"].startswith(server.uri)) == (run_id, True)
+    stored = MlflowClient(server.store_uri).get_run(run_id)
+    assert stored.data.metrics["progress/updates"] == 4.0
