@@ -200,7 +200,7 @@ def test_a_ticket_that_fails_once_is_played_again_and_nothing_is_lost_but_said(
     assert pool.worker_restarts == (1 if fault == "exit" else 0)
     (sentence,) = sentences
     assert sentence.startswith(told)
-    consequence = "and the result is the same" if fault == "exit" else "in new environments: "
+    consequence = "and the result is the same" if fault == "exit" else "in new environments; "
     assert re.search(rf"; ticket training 0:\d is played again, {consequence}", sentence)
 
 
