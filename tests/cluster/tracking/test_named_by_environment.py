@@ -143,7 +143,7 @@ def test_a_run_says_on_the_screen_which_variables_are_wrong(
 
     assert main(["train", "cartpole", *words]) == 0
 
-    before, _, _ = capsys.readouterr().out.partition("update ")
+    before, _, _ = capsys.readouterr().out.partition("\nupdate ")
     assert "MLFLOW_RUN_ID names '0000" in before
 
 
