@@ -83,7 +83,7 @@ class SingleLanes:
                 policy.begin_row(row)
                 watch.begin_row(row)
             if over:
-                going_on = ~np.isin(np.arange(len(lanes)), over)
+                going_on = np.bincount(over, minlength=len(lanes)) == 0
                 for rows in (seen, following, policy, noise, watch):
                     rows.keep(going_on)
                 episodes = episodes[going_on]
