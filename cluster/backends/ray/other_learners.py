@@ -17,7 +17,7 @@ import ray
 from ray.exceptions import GetTimeoutError, RayError
 
 from reinforce.cluster.backends.ray.incidents import cause_of
-from reinforce.cluster.backends.ray.versions import versions_here
+from reinforce.cluster.backends.ray.versions import differences, versions_here
 from reinforce.cluster.processor import processor
 
 if TYPE_CHECKING:
@@ -171,17 +171,12 @@ class _Place:
         theirs = self._answer(_SHORTEST_S)
         if theirs is None:
             return False
-        here = kind_of_here()
-        different = [
-            f"{name} {kind} instead of {here.get(name)}"
-            for name, kind in theirs.items()
-            if here.get(name, kind) != kind
-        ]
+        different = differences(theirs, kind_of_here())
         if not different:
             return True
         self._let_go()
         self._tell(
-            f"{self._name} is not used, for its node has {', '.join(different)}, and would give "
+            f"{self._name} is not used, for its node has {different}, and would give "
             "other bits; the result is the same without it"
         )
         return False

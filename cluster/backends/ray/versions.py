@@ -20,6 +20,15 @@ def versions_here() -> dict[str, str]:
     return found
 
 
+def differences(there: Mapping[str, str], here: Mapping[str, str]) -> str:
+    """Return in words what differs among what both sides name; "" if nothing does."""
+    return ", ".join(
+        f"{name} {version} instead of {here[name]}"
+        for name, version in there.items()
+        if here.get(name, version) != version
+    )
+
+
 class VersionWatch:
     """Says once if a worker's node has other versions than this process."""
 
@@ -28,16 +37,11 @@ class VersionWatch:
 
     def note(self, node_id: str, versions: Mapping[str, str]) -> None:
         """Compare with those of a worker that has started."""
-        here = versions_here()
-        different = [
-            f"{name} {version} instead of {here[name]}"
-            for name, version in versions.items()
-            if here.get(name, version) != version
-        ]
+        different = differences(versions, versions_here())
         if different and self._tell:
             hosts = [n["NodeManagerHostname"] for n in ray.nodes() if n["NodeID"] == node_id]
             self._tell(
-                f"warning: the node {', '.join(hosts) or node_id} has {', '.join(different)}; "
+                f"warning: the node {', '.join(hosts) or node_id} has {different}; "
                 "install the same constraints.txt everywhere, or results may differ "
                 "(`reinforce doctor` compares all nodes)"
             )
