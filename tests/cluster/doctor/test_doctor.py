@@ -8,7 +8,7 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 import torch
@@ -36,6 +36,7 @@ from reinforce.cluster.doctor.machine_checks import (
     check_user_files,
 )
 from reinforce.cluster.doctor.node_report import report_of_this_machine
+from reinforce.cluster.tracking.store import TrackingStore
 from reinforce.configs.config import Config
 
 ROOMY = {"shared_memory_bytes": 1 << 30, "free_disk_bytes": 4 << 30}
@@ -243,14 +244,22 @@ def test_mlflow_that_is_slow_with_a_file_is_a_warning_and_no_server_is_spoken_of
     store_uri, monkeypatch
 ):
     assert check_tracking(config().tracking).level == "ok"
-    monkeypatch.setattr(machine_checks, "LOCAL_TIMEOUT_S", 1e-6)
+    monkeypatch.setattr(machine_checks, "LOCAL_TIMEOUT_S", 0.01)
+    both_were_looked_at, client_of = Event(), TrackingStore.client
+
+    def late(store):
+        both_were_looked_at.wait()
+        return client_of(store)
+
+    monkeypatch.setattr(TrackingStore, "client", late)
 
     tracking = check_tracking(config().tracking)
     artifacts = check_artifacts(config().tracking, finding.ok("tracking", ""))
+    both_were_looked_at.set()
 
     for found in (tracking, artifacts):
         assert found.level == "warning"
-        assert "MLflow was not ready within 1e-06 s" in found.message
+        assert "MLflow was not ready within 0.01 s" in found.message
         assert "server" not in found.line()
 
 
