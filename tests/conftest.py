@@ -3,6 +3,7 @@
 import atexit
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -34,6 +35,13 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 _STATE = tempfile.TemporaryDirectory(prefix="reinforce-test-state-")
 atexit.register(_STATE.cleanup)
 os.environ["XDG_STATE_HOME"] = _STATE.name
+
+# Under nohup, or in the background of a script, a process ignores these, and so does all that it
+# starts: a test that sends one would wait forever.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 _SESSION = pytest.StashKey[pytest.Session]()
 
