@@ -19,14 +19,13 @@ from pathlib import Path
 from reinforce.cluster.errors import (
     InterruptedRunError,
     OutputLostError,
-    UsageError,
     tell_failure,
     traceback_of,
 )
 from reinforce.cluster.interrupts import signal_behind, signals_as_ctrl_c
 from reinforce.cluster.self_command import search_current_directory
 from reinforce.cluster.tracebacks import folded
-from reinforce.configs.errors import ConfigError, ReinforceError, suggestion
+from reinforce.configs.errors import ReinforceError, suggestion
 from reinforce.configs.quoting import message_text, shown
 
 _SETTINGS = "[--section.field value ...]"
@@ -252,17 +251,14 @@ def _escaped_stderr() -> Iterator[None]:
         sys.stderr.write(message_text(said.getvalue()))
 
 
-def _message_and_code(error: BaseException) -> tuple[str, int]:
-    if isinstance(error, InterruptedRunError):
-        return "interrupted before the run began", error.exit_code
+def _message_and_code(error: ReinforceError | KeyboardInterrupt) -> tuple[str, int]:
     if isinstance(error, KeyboardInterrupt):
         number = signal_behind(error)
         is_ctrl_c = number is signal.SIGINT
         return "interrupted" if is_ctrl_c else f"interrupted by {number.name}", 128 + number
-    from reinforce.workers.environment import UnsuitableEnvironmentError  # Gymnasium: 0.2 s
-
-    is_usage = isinstance(error, ConfigError | UnsuitableEnvironmentError | UsageError)
-    return str(error), 2 if is_usage else 1
+    if isinstance(error, InterruptedRunError):
+        return "interrupted before the run began", error.exit_code
+    return str(error), error.exit_code
 
 
 def _fail(message: str, exit_code: int) -> int:

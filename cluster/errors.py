@@ -50,6 +50,8 @@ tell_failure: ContextVar[Callable[[BaseException], None]] = ContextVar(
 class UsageError(ReinforceError):
     """The request cannot be run; nothing was left behind."""
 
+    exit_code = 2
+
 
 class ClusterUnreachableError(UsageError):
     """The requested Ray cluster cannot be joined."""

@@ -5,7 +5,13 @@ from collections.abc import Iterable
 
 
 class ReinforceError(Exception):
-    """Base class of every error that this project raises on purpose."""
+    """Base class of every error that this project raises on purpose.
+
+    Attributes:
+        exit_code: What a command ends with: 1, it failed; 2, wrong usage, and nothing was started.
+    """
+
+    exit_code: int = 1
 
 
 class ConfigError(ReinforceError):
@@ -13,6 +19,8 @@ class ConfigError(ReinforceError):
 
     Not a ``ValueError`` on purpose: pydantic and tyro would catch one and wrap its text.
     """
+
+    exit_code = 2
 
     def counted(self) -> str:
         """Return the message, preceded by the number of faults if there are several."""

@@ -16,13 +16,13 @@ from reinforce.cluster.analysis.plots import draw_run
 from reinforce.cluster.callbacks import Callback, checked_callbacks
 from reinforce.cluster.commands.export import export_policy
 from reinforce.cluster.commands.record import RecordCommand
-from reinforce.cluster.commands.resume import Consent, go_on
 from reinforce.cluster.errors import RunDirectoryError, UsageError
 from reinforce.cluster.export.trained_policy import TrainedPolicy
 from reinforce.cluster.moments.certificate import Certificate
 from reinforce.cluster.moments.reconstruction import Reconstruction
 from reinforce.cluster.moments.verification import verify
 from reinforce.cluster.policy_sources import find_policy, is_run_directory
+from reinforce.cluster.resumed_run import Consent, go_on
 from reinforce.cluster.run_store.journal import JournalEntry, is_being_written, read_entries
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.summary import read_summary

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from reinforce.arguments import AnyPath, Settings, checked
 from reinforce.calls import console_of, with_settings
 from reinforce.cluster.callbacks import Callback, checked_callbacks
-from reinforce.cluster.commands.train import run_training
+from reinforce.cluster.new_run import run_training
 from reinforce.cluster.pretraining import Fit, pretrain_run
 from reinforce.cluster.run_store.run_directory import free_name
 from reinforce.configs.config import Config

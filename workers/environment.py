@@ -86,6 +86,8 @@ VectorFactory = Callable[[EnvironmentConfig, int, Placement], VectorEnv[Any, Any
 class UnsuitableEnvironmentError(ReinforceError):
     """An environment that cannot be made or used; the message says why and what to do."""
 
+    exit_code = 2
+
 
 @dataclass(frozen=True)
 class EnvironmentSpec:

@@ -360,7 +360,7 @@ def _refuse_synonyms(words: Sequence[str]) -> None:
 def _all_refused(
     parsed: Callable[[Sequence[str]], Command], words: Sequence[str]
 ) -> ConfigError | None:
-    """Return what is wrong with settings taken one by one; None if each is valid.
+    """Return what is wrong with several settings taken one by one; None if each is valid.
 
     Sections are validated in turn, so together they would report only the first fault. A setting
     that is refused alone may be valid beside others of the command line, or with one that needs it
@@ -371,6 +371,8 @@ def _all_refused(
         if word.startswith("--") or not settings:
             settings.append([])
         settings[-1].append(word)
+    if len(settings) == 1:
+        return None  # whose fault is known
 
     def fault(*together: list[str]) -> str:
         try:

@@ -8,11 +8,11 @@ from runs import RecordingDisplay, train
 from talkative_corridor import LENGTH, METRICS
 
 from reinforce.cluster.cli import main
-from reinforce.cluster.commands.train import run_training
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import MissingMetricError
 from reinforce.cluster.files import read_json
 from reinforce.cluster.interrupts import Interrupts
+from reinforce.cluster.new_run import run_training
 from reinforce.cluster.run_store.journal import JournalEntry, read_entries
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.summary import print_summary

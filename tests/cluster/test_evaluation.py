@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from reinforce.cluster.commands.train import run_training
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.evaluation import Evaluation, evaluation_tickets
 from reinforce.cluster.files import read_json
+from reinforce.cluster.new_run import run_training
 from reinforce.cluster.run_store.journal import read_entries
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.workers.tickets import Purpose

@@ -12,10 +12,10 @@ from runs import RecordingDisplay, train
 
 import reinforce
 from reinforce.cluster.cli import main
-from reinforce.cluster.commands.train import run_training
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.files import read_json
 from reinforce.cluster.interrupts import Interrupts
+from reinforce.cluster.new_run import run_training
 
 OF_FIVE = {"kwargs": {"shortest": 5, "longest": 5}}
 

@@ -148,7 +148,7 @@ def test_a_signal_while_the_last_checkpoint_is_fetched_destroys_nothing(
     make_config, monkeypatch, tmp_path
 ):
     """What has begun is never discarded, whatever kind of error comes out."""
-    from reinforce.cluster.commands.train import run_training
+    from reinforce.cluster.new_run import run_training
 
     def interrupted(self, ahead):
         raise InterruptedRunError(15)

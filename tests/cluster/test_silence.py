@@ -95,3 +95,25 @@ def test_a_sweep_says_at_once_what_it_will_do_and_then_how_far_its_runs_are(tmp_
     assert -1 not in places, text
     assert places == sorted(places)
     assert "loading Optuna and MLflow" not in text  # tracking is off
+
+
+@pytest.mark.parametrize(
+    ("mistake", "message"),
+    [
+        (["train", "cartpole", "--learner.learning_rate", "-1"], b"greater than 0"),
+        (["resume", "nowhere"], b"nowhere"),
+    ],
+    ids=["a setting", "a run"],
+)
+def test_a_mistake_is_refused_before_what_a_run_needs_is_imported(mistake, message, tmp_path):
+    ended = subprocess.run(
+        [sys.executable, "-X", "importtime", *PROGRAM[1:], *mistake],
+        cwd=tmp_path,
+        capture_output=True,
+        check=False,
+    )
+
+    assert ended.returncode == 2
+    assert message in ended.stderr
+    imported = {line.rsplit(b"|", 1)[-1].strip() for line in ended.stderr.splitlines()}
+    assert not imported & {b"numpy", b"gymnasium", b"rich.console", b"torch", b"ray", b"mlflow"}

@@ -15,11 +15,11 @@ from safetensors.numpy import load_file, save_file
 
 from reinforce.cluster.cli import main
 from reinforce.cluster.commands.export import write_checked
-from reinforce.cluster.commands.train import run_training
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.errors import ExportError
 from reinforce.cluster.export.drawn_steps import drawn_steps
 from reinforce.cluster.export.trained_policy import TrainedPolicy
+from reinforce.cluster.new_run import run_training
 from reinforce.learner.make_policy import make_policy
 from reinforce.learner.policies.policy import MLPPolicy
 from reinforce.workers.environment import make_environment

@@ -11,10 +11,10 @@ import pytest
 from free_port import free_port
 
 from reinforce.cluster.cli import main
-from reinforce.cluster.commands.train import run_training
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.export.video import MP4, VideoWriter
 from reinforce.cluster.files import read_json
+from reinforce.cluster.new_run import run_training
 from reinforce.workers.environment import UnsuitableEnvironmentError
 
 

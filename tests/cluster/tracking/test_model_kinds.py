@@ -12,11 +12,11 @@ import pytest
 from mlflow import MlflowClient
 
 from reinforce.cluster.commands.sync import sync_run_directory
-from reinforce.cluster.commands.train import run_training
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.export.drawn_steps import drawn_steps
 from reinforce.cluster.export.onnx_replay import inputs_of
 from reinforce.cluster.export.predict import at, is_equal
+from reinforce.cluster.new_run import run_training
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.tracking.model_files import save_model, write_checked_bundle
 
