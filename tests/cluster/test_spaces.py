@@ -36,12 +36,18 @@ def samples(observation, action, **kwargs):
     return {"environment": {"id": "space_tasks:Samples", "kwargs": kwargs}}
 
 
-def drifts(records):
-    return [
-        record.metrics["learner/log_prob_drift_max"]
-        for record in records
-        if "learner/log_prob_drift_max" in record.metrics
-    ]
+def roundings(records):
+    """Return per update how far worker and learner are apart, in roundings of a log-probability.
+
+    With many parts in an action these are about -30, of which float32 keeps as much as of 30.
+    """
+    drifts = []
+    for record in records:
+        if "learner/log_prob_drift_max" in record.metrics:
+            size = max(1.0, np.abs(record.batch.episode_log_probs).max())
+            rounding = np.finfo(np.float32).eps * size
+            drifts.append(record.metrics["learner/log_prob_drift_max"] / rounding)
+    return drifts
 
 
 @pytest.mark.ray
@@ -58,8 +64,8 @@ def test_every_pair_of_spaces_trains_two_updates_on_both_backends(
         outcome, records, _ = train(config, display, open_backend=opener)
 
         assert outcome.progress.updates == 2
-        assert len(drifts(records)) == 2
-        assert max(drifts(records)) < 1e-5
+        assert len(roundings(records)) == 2
+        assert max(roundings(records)) < 8
         shas.add(outcome.weights_sha256)
     assert len(shas) == 1
 
@@ -103,8 +109,8 @@ def test_the_log_probabilities_of_the_worker_are_those_of_the_learner(
 
     _, records, _ = train(policy_config(make_config, name, learner=learner), display)
 
-    assert len(drifts(records)) == 3
-    assert max(drifts(records)) < 1e-5
+    assert len(roundings(records)) == 3
+    assert max(roundings(records)) < 8
 
 
 @pytest.mark.ray
