@@ -4,7 +4,7 @@
 """
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,7 @@ def filled(page: str, measured: Sequence[Result]) -> str:
 def table(measured: Sequence[Result]) -> str:
     """Return a row per preset over its seeds, and where each comes from."""
     cells, origins = [], []
+    usual = statistics.mode(cpu for result in measured for cpu in processors(result))
     for result in measured:
         rows = result["rows"]
         scores = [row["return_mean"] for row in rows]
@@ -59,11 +60,12 @@ def table(measured: Sequence[Result]) -> str:
                 *(tables.value(round(middle[key])) for key in COUNTS),
             ]
         )
-        commits = ", ".join(dict.fromkeys(row["commit"] for row in rows))
-        origins.append(f"{result['name']} {rows[-1]['date']} at {commits}")
+        commits = ", ".join(unique(row["commit"] for row in rows))
+        on = " on " + " and ".join(used) if (used := unique(processors(result))) != [usual] else ""
+        origins.append(f"{result['name']} {rows[-1]['date']} at {commits}{on}")
     headings = ["preset", "seeds", "mean (95 %)", "each", "steps", "updates", "training (s)"]
     machine = measured[-1]["machine"]
-    where = f"{machine['cores']} cores of {machine['cpu']}, {machine['system']}"
+    where = f"{machine['cores']} cores of {usual}, {machine['system']}"
     versions = tables.listed(measured[-1]["versions"])
     return (
         f"{tables.grid(headings, cells)}\n\n![Mean returns during training: thin lines are seeds; "
@@ -71,6 +73,16 @@ def table(measured: Sequence[Result]) -> str:
         f"(images/{PICTURE})\n\n"
         f"(`{measured[-1]['command']}`; {where}; {versions}; {'; '.join(origins)}.)"
     )
+
+
+def processors(result: Result) -> list[str]:
+    """Return the processor of each row; older rows have that of their file."""
+    return [row.get("cpu", result["machine"]["cpu"]) for row in result["rows"]]
+
+
+def unique(names: Iterable[str]) -> list[str]:
+    """Return the names without repetitions, in order."""
+    return list(dict.fromkeys(names))
 
 
 COUNTS = ("environment_steps", "updates", "training_s")

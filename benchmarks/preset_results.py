@@ -94,6 +94,7 @@ def measure(preset: str, seed: int) -> dict[str, Any]:
         "stop_reason": summary["stop_reason"],
         "weights_sha256": summary["weights_sha256"],
         "commit": commit(),
+        "cpu": results.processor_name(),
         "date": datetime.now(UTC).date().isoformat(),
         "settings": settings_of(preset),
         "curve": [[int(steps), round(value, 4)] for steps, value in points[::-every][::-1]],

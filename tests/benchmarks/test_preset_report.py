@@ -50,6 +50,15 @@ def test_a_row_holds_mean_interval_and_every_seed():
     assert "old" not in filled
 
 
+def test_a_preset_whose_processor_is_not_the_usual_one_says_so():
+    few, many = measured("one", 1.0, cpu="other"), measured("two", 1.0, 2.0)
+
+    filled = preset_report.filled(PAGE, [few, many])
+
+    assert "2 cores of some" in filled
+    assert "one 2026-11-29 at abc on other; two 2026-11-29 at abc.)" in filled
+
+
 def test_one_seed_has_no_interval_and_no_results_no_table():
     assert "| 100 to 100 | 1.000 | 1.000 |" in preset_report.filled(PAGE, [measured("taxi", 1.0)])
     assert "Not measured yet." in preset_report.filled(PAGE, [])
