@@ -223,8 +223,8 @@ def _refusal(error: Exception) -> str:
         return f"refuses the job: {error}"
     return (
         "cannot take jobs yet: no agent of its nodes is ready. Try again in a minute; if it stays "
-        "so, another Ray on the head node may hold the agent's port (`ray start "
-        "--dashboard-agent-listen-port PORT` chooses one)"
+        "so, another Ray on the head node held the agent's port at its start, and it never tries "
+        "again: start the head with another port, `ray start --dashboard-agent-listen-port PORT`"
     )
 
 

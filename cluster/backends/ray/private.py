@@ -10,11 +10,12 @@ import signal
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from typing import Any
 
 import grpc
 import ray
-from ray._private import internal_api, ray_constants, services, utils, worker
+from ray._private import internal_api, parameter, ray_constants, services, utils, worker
 from ray._private.node import Node
 from ray._private.state import state
 from ray._raylet import (  # type: ignore[attr-defined]
@@ -272,6 +273,21 @@ def on_loopback_alone() -> Iterator[None]:
         del os.environ[name]
         if known is not None:
             os.environ[name] = known
+
+
+@contextmanager
+def with_ports_of_its_own() -> Iterator[None]:
+    """Context in which the agent of a Ray that is started here takes a free port.
+
+    ``ray.init`` cannot be told one. On the usual port, of which a machine has one, it would keep
+    the agent of a cluster that is started later from ever taking a job.
+    """
+    usual = parameter.RayParams
+    parameter.RayParams = partial(usual, dashboard_agent_listen_port=0)  # type: ignore[misc]
+    try:
+        yield
+    finally:
+        parameter.RayParams = usual  # type: ignore[misc]
 
 
 def forget_token() -> None:

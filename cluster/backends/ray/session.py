@@ -25,6 +25,7 @@ from reinforce.cluster.backends.ray.private import (
     forget_token,
     job_config,
     on_loopback_alone,
+    with_ports_of_its_own,
 )
 from reinforce.cluster.backends.ray.probe import find_cluster
 from reinforce.cluster.backends.ray.start_turns import turn_to_start
@@ -262,7 +263,7 @@ class _Life:
     def _start_once(self, folder: LocalFolder) -> None:
         self._processes = RayProcesses()
         store = local_store(self._batches_bytes, folder.path, self._driver.tell)
-        with self._processes.started_here(), on_loopback_alone():
+        with self._processes.started_here(), on_loopback_alone(), with_ports_of_its_own():
             learner = self._config.learner
             self._init(
                 address="local",  # whatever RAY_ADDRESS says

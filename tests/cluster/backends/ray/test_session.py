@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from ray._private.ray_constants import DEFAULT_DASHBOARD_AGENT_LISTEN_PORT
 
 pytestmark = pytest.mark.ray
 
@@ -38,7 +39,7 @@ with open_backend(config, spec, Driver(Interrupts())):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
             cells = line.split()
             if cells[3] == "0A" and f"socket:[{cells[9]}]" in inodes:
-                listeners.append(cells[1].split(":")[0])
+                listeners.append(cells[1].split(":"))
     address = ray.get_runtime_context().gcs_address
     stranger = subprocess.run(
         [sys.executable, "-m", "reinforce", "doctor", "cartpole", "--cluster.address", address],
@@ -81,7 +82,14 @@ def seen():
 
 def test_everything_that_a_local_ray_serves_is_bound_to_loopback(seen):
     assert len(seen["listeners"]) > 3  # raylet, GCS and agents
-    assert set(seen["listeners"]) <= LOOPBACK
+    assert {address for address, _ in seen["listeners"]} <= LOOPBACK
+
+
+def test_a_local_ray_leaves_the_usual_port_of_agents_to_clusters(seen):
+    """One that starts later and finds it taken never accepts a job."""
+    taken = {int(port, 16) for _, port in seen["listeners"]}
+
+    assert DEFAULT_DASHBOARD_AGENT_LISTEN_PORT not in taken
 
 
 def test_a_local_ray_has_a_token_of_its_own_and_lets_nobody_in_without_it(seen):
