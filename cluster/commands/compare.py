@@ -13,6 +13,7 @@ from rich.table import Table
 from reinforce.cluster.analysis.comparison import (
     TRAINING_RETURN,
     Group,
+    NothingToCompareError,
     RunHistory,
     XAxis,
     group_runs,
@@ -141,8 +142,7 @@ class CompareCommand(Command):
         if bool(self.runs) == (self.experiment is not None):
             raise UsageError("name run directories, or an experiment of MLflow by --experiment")
         if self.experiment is None:
-            metric = journal_name(self.metric)
-            return [history_of(path, metric, self.x_axis) for path in self.runs]
+            return self._histories_of_directories()
         if self.x_axis != "steps":
             raise UsageError(f"--x-axis {self.x_axis} needs run directories: MLflow has steps only")
         from reinforce.cluster.tracking.store import TrackingStore, histories_of
@@ -150,6 +150,21 @@ class CompareCommand(Command):
 
         store = TrackingStore.of(TrackingConfig(uri=self.uri), Path.cwd())
         return histories_of(store, self.experiment, journal_name(self.metric))
+
+    def _histories_of_directories(self) -> list[RunHistory]:
+        """Return those of all runs that have played something, which a run may not have yet."""
+        histories: list[RunHistory] = []
+        without: list[NothingToCompareError] = []
+        for path in self.runs:
+            try:
+                histories.append(history_of(path, journal_name(self.metric), self.x_axis))
+            except NothingToCompareError as error:
+                without.append(error)
+        if not histories:
+            raise without[0]
+        for error in without:
+            PlainConsole(stderr=True).warn(f"left out: {error}")
+        return histories
 
 
 def _row(group: Group, statistic: Statistic) -> dict[str, Any]:
