@@ -279,9 +279,9 @@ def _description(kind: type[Command]) -> str | None:
     """Return the introduction to the help of a verb that trains; None for other verbs."""
     if not issubclass(kind, ConfiguredCommand) or not kind.is_new:
         return None
-    about = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:")[0]
+    about = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:")[0].rstrip()
     rows = (f"  {f'--{name}':<31}{text}" for name, text in CHANGED_FIRST.items())
-    return "\n".join([f"{about}The most common settings; all settings follow below:", *rows])
+    return "\n".join([about, "", "The most common settings; all settings follow below:", *rows])
 
 
 def parse_command(verb: str, kind: type[Verb], words: Sequence[str]) -> Verb:

@@ -255,6 +255,8 @@ def test_help_explains_every_setting(capsys):
 def test_help_begins_with_the_settings_that_are_changed_first(capsys):
     assert main(["train", "--help"]) == 0
     first = capsys.readouterr().out.partition("positional arguments")[0].splitlines()
+    assert main(["doctor", "--help"]) == 0
+    assert "\n\nThe most common settings" in capsys.readouterr().out
     assert main(["resume", "--help"]) == 0
     assert "most common settings" not in capsys.readouterr().out
 

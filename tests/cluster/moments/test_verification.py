@@ -69,7 +69,7 @@ def test_a_seed_decides_which_updates_are_made_again(run, capsys):
 
 
 def test_without_any_update_made_again_nothing_more_is_said_of_them(run, capsys):
-    journal_altered("{", "[")(run)
+    summary(run)
 
     assert main(["verify", str(run.path)]) == 1
     assert "recomputed  0 of 6 updates\n" in capsys.readouterr().out
