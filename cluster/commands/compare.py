@@ -58,10 +58,11 @@ class CompareCommand(Command):
             with a 95 % bootstrap interval, or each seed where there are fewer than five.
         metric: What the curves show, by its name in metrics.jsonl or MLflow, such as
             evaluation/return_mean.
-        x_axis: What they stand against: environment steps, training time or updates.
+        x_axis: The x-axis: environment steps, training time or updates.
         profile: Draw performance profiles beside them: which share of runs ends above a score.
         labels: Names of the configurations in the picture, in the order of the table.
-        title: Title of the picture; '' for none. None: what its lines and bands are.
+        title: Title of the picture; '' for none. None: a description of
+            its lines and bands.
         size: Width and height of the picture in inches.
         data: Write what the picture shows into this file (.csv); with or without --plot.
         json: Print one line of JSON instead.
@@ -185,7 +186,7 @@ def _row(group: Group, statistic: Statistic) -> dict[str, Any]:
 def _print(console: PlainConsole, rows: Sequence[dict[str, Any]], name: str) -> None:
     table = Table(box=None, pad_edge=False)
     table.add_column("configuration", overflow="fold")
-    for title in ("runs", "finished", name, "95 % interval", "steps"):
+    for title in ("runs", "finished", f"{name} return", "95 % interval", "steps"):
         table.add_column(title, justify="right")
     for row in rows:
         ends = row["ci95"] or ()

@@ -85,7 +85,7 @@ def test_people_see_a_table_and_a_picture(runs, tmp_path, capsys, monkeypatch):
 
     said = capsys.readouterr().out
     title, slow, fast, _ = said.splitlines()
-    assert re.fullmatch(r"configuration +runs +finished +mean +95 % interval +steps", title)
+    assert re.fullmatch(r"configuration +runs +finished +mean return +95 % interval +steps", title)
     for row, rate in ((slow, "0.001"), (fast, "0.01")):
         assert re.match(
             rf"learner\.learning_rate {rate} +2 +2 +[\d.]+ +[\d.]+ to [\d.]+ +[\d,]+ to [\d,]+$",
