@@ -194,4 +194,6 @@ def _kind(error: ErrorDetails) -> str | None:
     if error["type"] == "literal_error":
         return str(error["ctx"]["expected"])
     is_of_a_kind = " a valid " in error["msg"]
+    if error["type"] == "float_parsing" and "," in error["input"]:
+        return "a number with a decimal point"
     return _KINDS.get(error["type"].partition("_")[0]) if is_of_a_kind else None

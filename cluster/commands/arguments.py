@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from itertools import combinations, islice
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
 
 import tyro
 import yaml
@@ -205,7 +205,11 @@ def _refused_by_its_section(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec
     if not isinstance(usual, PrimitiveConstructorSpec):
         return None  # a section
 
+    has_any_length = get_args(info.type)[-1:] == (...,)
+
     def value_of(words: list[str]) -> Any:
+        if has_any_length and len(words) == 1 and words[0]:
+            words = [*filter(None, words[0].strip("[]").split(","))]  # a list as in YAML
         with suppress(ValueError):
             if words != [""] and (usual.choices is None or words[0] in usual.choices):
                 return usual.instance_from_str(words)

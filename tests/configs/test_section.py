@@ -137,6 +137,11 @@ def test_nan_is_no_number():
             {"learner": {"discount": True}},
             "learner.discount = 'true' is refused: it should be a number\n",
         ),
+        (
+            {"learner": {"learning_rate": "0,01"}},
+            "learner.learning_rate = '0,01' is refused: it should be a number with a decimal point "
+            "or a list\n",
+        ),
         ({"run": {"seed": False}}, "run.seed = 'false' is refused: it should be an integer\n"),
         (
             {"workers": {"num_workers": True}},
