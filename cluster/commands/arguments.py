@@ -205,7 +205,7 @@ def _refused_by_its_section(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec
     if not isinstance(usual, PrimitiveConstructorSpec):
         return None  # a section
 
-    has_any_length = get_args(info.type)[-1:] == (...,)
+    has_any_length = usual.nargs == "*" and get_args(info.type)[-1:] == (...,)
 
     def value_of(words: list[str]) -> Any:
         if has_any_length and len(words) == 1 and words[0]:

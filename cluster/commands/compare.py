@@ -163,8 +163,8 @@ class CompareCommand(Command):
                 without.append(error)
         if not histories:
             raise without[0]
-        for error in without:
-            PlainConsole(stderr=True).warn(f"left out: {error}")
+        for fault in without:
+            PlainConsole(stderr=True).warn(f"left out: {fault}")
         return histories
 
 
