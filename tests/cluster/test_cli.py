@@ -348,7 +348,7 @@ def test_a_failing_run_says_why_and_its_directory_keeps_it(tmp_path, capsys):
     )
     assert said.startswith("reinforce: ticket training 2:0 failed:\nTraceback (most recent call ")
     assert "fake_environments.py" in said
-    *_, error, place, way_out, left_out = said.splitlines()
+    *_, error, place, way_out, way_on, left_out = said.splitlines()
     assert left_out.endswith(
         "calls of libraries and of this program left out; --traceback full shows all"
     )
@@ -358,6 +358,9 @@ def test_a_failing_run_says_why_and_its_directory_keeps_it(tmp_path, capsys):
     assert way_out == (
         f"`reinforce replay {tmp_path}/runs/faulty training:2:0` plays it (32 episodes of the "
         "batch of update 3) alone, in one process, where a debugger can follow"
+    )
+    assert way_on == (
+        f"`reinforce resume {tmp_path}/runs/faulty` continues the run once that is mended"
     )
     assert (tmp_path / "runs" / "faulty" / "checkpoints" / "update-000000002.safetensors").exists()
     summary = read_json(tmp_path / "runs" / "faulty" / "summary.json")
