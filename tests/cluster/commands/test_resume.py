@@ -108,7 +108,7 @@ def test_a_run_that_is_at_its_new_limit_already_stays_as_it_is(updates, run, cap
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["runs/none"], "runs/none does not exist; if its checkpoints are elsewhere, `reinforce"),
+        (["runs/none"], "runs/none does not exist. If its checkpoints are elsewhere, `reinforce"),
         (
             ["runs/a", "--learner.learning_rate", "0.5"],
             "learner.learning_rate = 0.5 cannot be changed in a run that began with 0.015",
