@@ -41,6 +41,8 @@ def run_training(
         InterruptedRunError, UnsuitableEnvironmentError, UsageError: The run never began, and
             nothing is left behind.
     """
+    if config.run.name:
+        RunDirectory(config.run.directory / config.run.name).require_free()
     spec = check_environment(config, console, remarks)
     config = with_start_noted(config, spec)
     if config.evaluation.video:

@@ -78,12 +78,8 @@ class RunDirectory:
             run.checkpoints.mkdir()
             run.write_config(config)  # the last: a folder that holds it is whole
         except OSError as error:
-            if isinstance(error, FileExistsError) and run.path.exists():
-                raise RunDirectoryError(
-                    f"run.name = {name!r}: {run.path} exists already; choose another run.name, or "
-                    "leave it out to have one made; "
-                    f"`{command_line('resume', run.path)}` continues this run"
-                ) from None
+            if isinstance(error, FileExistsError):
+                run.require_free()
             raise RunDirectoryError(
                 f"cannot write to run.directory = {str(config.run.directory)!r} "
                 f"({error.strerror}: {error.filename}); choose another run.directory"
@@ -103,6 +99,15 @@ class RunDirectory:
             fault = "is not a run directory" if path.exists() else "does not exist"
             raise RunDirectoryError(f"{path} {fault}{_run_meant(path)}")
         return run
+
+    def require_free(self) -> None:
+        """Raise RunDirectoryError if there is something already at the place of a new run."""
+        if self.path.exists():
+            raise RunDirectoryError(
+                f"run.name = {self.name!r}: {self.path} exists already; choose another run.name, "
+                "or leave it out to have one made; "
+                f"`{command_line('resume', self.path)}` continues this run"
+            ) from None
 
     def require_regular_files(self) -> None:
         """Check the files here, so that no pipe, link or folder is used as a file.

@@ -214,6 +214,17 @@ def test_a_machine_without_a_cluster_is_told_how_to_start_one(tmp_path, monkeypa
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_name_that_is_taken_is_refused_before_the_environment_is_made(tmp_path, capsys):
+    (tmp_path / "taken").mkdir()
+    place = ["--run.directory", str(tmp_path), "--run.name", "taken"]
+
+    assert main(["train", "cartpole", *place]) == 2
+
+    said = capsys.readouterr()
+    assert "run.name = 'taken': " in said.err
+    assert "checking environment" not in said.out
+
+
 def test_an_unwritable_run_directory_is_refused_by_name(tmp_path, capsys):
     """Root may write anywhere, so the folder is one where nobody can."""
     assert main(["train", "cartpole", "--run.directory", "/proc/runs"]) == 2
