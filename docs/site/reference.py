@@ -101,7 +101,9 @@ def _help(verb: str) -> str:
     said.seek(0)
     boxes = re.split(r"(?m)^(?=╭)", said.read())
     settings = tuple(f"╭─ {name} " for name in Config.model_fields)
-    return "".join(box for box in boxes if not box.startswith(settings))
+    own = "".join(box for box in boxes if not box.startswith(settings))
+    # Beside settings, whose names have underscores, tyro writes all options so; it takes both.
+    return re.sub(r"--\w+ ", lambda option: option[0].replace("_", "-"), own)
 
 
 if __name__ == "__main__":
