@@ -167,17 +167,18 @@ class Evaluator:
         every = self._config.evaluation.every_updates
         if every is None or updates % every != 0:
             return None
-        evaluations = self._play(Purpose.EVALUATION, 0, weights)
-        if updates == 0 and self.score(evaluations.deciding) is None:
-            given = ", ".join(evaluations.deciding.metrics)
+        return self._play(Purpose.EVALUATION, 0, weights, is_first=updates == 0)
+
+    def _require_goal(self, first: Evaluation) -> None:
+        """Raise MissingMetricError if no episode of the first evaluation has the target metric."""
+        if self.score(first) is None:
+            given = ", ".join(first.metrics)
             raise MissingMetricError(
                 f"stop.target_metric = {self._config.stop.target_metric!r}: none of the "
-                f"{counted(evaluations.deciding.episodes, 'episode')} of the first evaluation "
-                "has it in info; "
+                f"{counted(first.episodes, 'episode')} of the first evaluation has it in info; "
                 "let the environment put it there, as a number, when an episode ends"
                 + (f", or choose one that it reports: {given}" if given else "")
             )
-        return evaluations
 
     def score(self, evaluation: Evaluation) -> float | None:
         """Return the value for comparing versions; None if no episode has it."""
@@ -196,12 +197,16 @@ class Evaluator:
         """Play seeds that no other evaluation plays."""
         return self._play(Purpose.CONFIRMATION, updates, weights).deciding
 
-    def _play(self, purpose: Purpose, update: int, weights: WeightsHandle) -> Evaluations:
+    def _play(
+        self, purpose: Purpose, update: int, weights: WeightsHandle, *, is_first: bool = False
+    ) -> Evaluations:
         self._pool.submit(evaluation_tickets(self._config, purpose, update), weights)
         played = self._pool.collect(purpose, update).reports
-        self._metric_faults.look_for(played, "an evaluation")
         reports: dict[bool, list[RolloutReport]] = {}
         for report in played:
             reports.setdefault(report.ticket.greedy, []).append(report)
         deciding, *others = map(Evaluation.of_reports, reports.values())
+        if is_first:
+            self._require_goal(deciding)
+        self._metric_faults.look_for(played, "an evaluation")
         return Evaluations(deciding, *others)

@@ -134,6 +134,7 @@ def test_a_goal_that_no_episode_has_ends_the_run_before_anything_is_learned(make
         train(config, display)
 
     assert display.records == []
+    assert display.warnings == [], "the error says it all"
 
 
 def test_what_is_missing_is_said_once_per_run(make_config, display):
