@@ -12,6 +12,11 @@ import gymnasium
 from reinforce.configs.errors import suggestion
 from reinforce.configs.user_code import names_meant
 
+_ELSEWHERE = (
+    "; if it is yours, start in its folder or put that on PYTHONPATH (origin.json of a run names "
+    "the directory that it was started in)"
+)
+
 
 def environments_meant(name: str) -> str:
     """Return a hint to follow the reason why there is no environment of this name; "" if none.
@@ -30,7 +35,7 @@ def environments_meant(name: str) -> str:
 
 
 def _beside(module: str, attribute: str) -> str:
-    """Return which file of the current directory a module may mean that nobody can import."""
+    """Return which file a module that nobody can import may mean: one beside, or elsewhere."""
     try:
         if not module.isidentifier() or find_spec(module):
             return ""
@@ -40,7 +45,7 @@ def _beside(module: str, attribute: str) -> str:
     near = suggestion(
         f"{module}:{attribute}", [f"{file}:{attribute}" for file in files], cutoff=0.75
     )
-    return f"; {near}" if near else ""
+    return f"; {near}" if near else _ELSEWHERE
 
 
 def _registered_by(package: str) -> Iterator[str]:
