@@ -4,16 +4,15 @@ Unsuitable ones are refused with the reason and the way out.
 """
 
 import importlib
-import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from inspect import signature
+from functools import partial
 from typing import Any, Literal
 
 import gymnasium
-from gymnasium.envs.registration import EnvSpec, load_env_creator
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import VectorEnv
 
 from reinforce.configs.errors import ReinforceError
@@ -25,7 +24,7 @@ from reinforce.configs.user_code import described, hidden_by, import_of, names_m
 from reinforce.learner.policies.spaces import ActionLayout, ObservationLayout
 from reinforce.workers.closing import Closing
 from reinforce.workers.mask_method import with_masks_in_info
-from reinforce.workers.meant_environment import environments_meant
+from reinforce.workers.meant_environment import arguments_meant, environments_meant
 from reinforce.workers.placement import ALONE, Placement
 from reinforce.workers.spaces import (
     MASK_KEY,
@@ -178,7 +177,7 @@ def make_environment(
     kwargs = _placed_kwargs(config, registration, registration.entry_point, placement)
     with refusing(
         f"environment.id = {config.id!r} cannot be made with kwargs {without_secrets(kwargs)}",
-        _its_arguments(registration.entry_point),
+        partial(arguments_meant, registration.entry_point),
     ):
         environment = gymnasium.make(
             registration,
@@ -235,27 +234,6 @@ def refusing(what: str, way_out: str | Callable[[BaseException], str] = "") -> I
             raise UnsuitableEnvironmentError(
                 f"{what}: {text.removesuffix('.' if hint else '')}{hint}"
             ) from error
-
-
-def _its_arguments(entry_point: Any) -> Callable[[BaseException], str]:
-    """Return a function that names the arguments of a constructor after an error about one."""
-
-    def names(error: BaseException) -> str:
-        fault = str(error)
-        if not (isinstance(error, TypeError) and " argument" in fault):
-            return ""
-        make = load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
-        with suppress(ValueError, TypeError):  # compiled
-            known = signature(make).parameters
-            missing = re.findall(r"'(\w+)'", fault.partition("required positional argument")[2])
-            if missing and known.keys() >= set(missing):
-                given = ", ".join(f"{name}: ..." for name in missing)
-                return f"; give it --environment.kwargs '{{{given}}}'"
-            if "keyword argument" in fault:
-                return f"; its arguments are: {', '.join(known) or 'none'}"
-        return ""
-
-    return names
 
 
 def _registration(config: EnvironmentConfig) -> EnvSpec:

@@ -1,13 +1,17 @@
-"""Which environment an ``environment.id`` that does not exist may mean."""
+"""What an ``environment.id`` that does not exist, or arguments that do not fit, may mean."""
 
 import ast
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from difflib import get_close_matches
 from importlib.util import find_spec
+from inspect import signature
 from pathlib import Path
+from typing import Any
 
 import gymnasium
+from gymnasium.envs.registration import load_env_creator
 
 from reinforce.configs.errors import suggestion
 from reinforce.configs.user_code import names_meant
@@ -74,3 +78,20 @@ def _in_a_module(name: str) -> str:
         return f"; did you mean '{module}:{attribute}'?"
     some = " or ".join(meant[:3])
     return f"; {module} is a module: name what makes an environment, as {some}" if some else ""
+
+
+def arguments_meant(entry_point: Any, error: BaseException) -> str:
+    """Return what to give a constructor after an error about its arguments; "" after others."""
+    fault = str(error)
+    if not (isinstance(error, TypeError) and " argument" in fault):
+        return ""
+    make = load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
+    with suppress(ValueError, TypeError):  # compiled
+        known = signature(make).parameters
+        missing = re.findall(r"'(\w+)'", fault.partition("required positional argument")[2])
+        if missing and known.keys() >= set(missing):
+            given = ", ".join(f"{name}: ..." for name in missing)
+            return f"; give it --environment.kwargs '{{{given}}}'"
+        if "keyword argument" in fault:
+            return f"; its arguments are: {', '.join(known) or 'none'}"
+    return ""
