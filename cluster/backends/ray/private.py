@@ -283,11 +283,11 @@ def with_ports_of_its_own() -> Iterator[None]:
     the agent of a cluster that is started later from ever taking a job.
     """
     usual = parameter.RayParams
-    parameter.RayParams = partial(usual, dashboard_agent_listen_port=0)  # type: ignore[misc]
+    parameter.RayParams = partial(usual, dashboard_agent_listen_port=0)
     try:
         yield
     finally:
-        parameter.RayParams = usual  # type: ignore[misc]
+        parameter.RayParams = usual
 
 
 def forget_token() -> None:
