@@ -108,7 +108,6 @@ def go_on(  # noqa: PLR0913  (all that a resumption depends on)
         return 0
     # Once more: the environment, its packages or the machine may be others than at the start.
     spec = check_environment(config, console, remarks)
-    console.say(f"continuing {run.path}", "dim")
     with Journal(run.journal_file) as journal:
         start = _start_of(run, config, console, summary, consent)
         start.require_fit(run, spec)
@@ -116,6 +115,7 @@ def go_on(  # noqa: PLR0913  (all that a resumption depends on)
         journal.end_of(start.updates)
         changes |= start.missed
         note_start = start.writer(run, changes, is_vouched=is_vouched)
+        console.say(f"continuing {run.path}", "dim")
         if forget_requests:
             run.control_file.unlink(missing_ok=True)
         for name, (old, new) in without_secrets(changes).items():

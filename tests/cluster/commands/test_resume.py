@@ -291,7 +291,7 @@ def test_a_job_goes_on_with_what_the_same_files_have_made_and_with_nothing_else(
     monkeypatch.setenv(SUBMITTED_FILES, "edited")
     assert main(again) == 2
     said = capsys.readouterr().err
-    assert "was made with files submitted as before, and these are edited" in said
+    assert "was made with other files (before) than this folder's (edited)" in said
     assert "another run.name" in said
     assert f"`reinforce resume {run}`" in said
 
@@ -381,7 +381,7 @@ def test_a_running_job_is_scaled_and_a_signal_to_the_whole_group_loses_nothing(r
     try:
         wait_for(lambda: len(updates_of(run)) >= 1)
         assert main(["scale", "runs/a", "3"]) == 0
-        assert "goes to 3 workers" in capfd.readouterr().out
+        assert "will have 3 workers" in capfd.readouterr().out
 
         def num_workers():
             *_, last = read_entries(run / "metrics.jsonl")
