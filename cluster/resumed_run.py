@@ -19,6 +19,7 @@ from reinforce.cluster.run_store.changed_run import (
 )
 from reinforce.cluster.run_store.checkpoint import Checkpoint, require_fit
 from reinforce.cluster.run_store.checkpoints import Checkpoints, require_same_files
+from reinforce.cluster.run_store.code_digests import code_digests, edited_since_last_start
 from reinforce.cluster.run_store.journal import Journal
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.submitted_files import submitted_files
@@ -122,6 +123,12 @@ def go_on(  # noqa: PLR0913  (all that a resumption depends on)
             console.say(f"{name}: {old} is now {new}")
         for sentence in consequences(start.config.run.changes[-1]) if start.is_changed else ():
             console.warn(sentence)
+        for module in edited_since_last_start(run, code_digests(start.config)):
+            console.warn(
+                f"module {module!r} has been edited since this run last started: from update "
+                f"{start.updates} on it does what its file says now; to compare results, begin a "
+                "new run"
+            )
         lifecycle = RunLifecycle(start.config, spec, run, journal, console, started_s, callbacks)
         return lifecycle.conduct(start.checkpoint, note_start)
 
@@ -209,7 +216,7 @@ class _Start:
 
         def write() -> None:
             save_change()
-            run.note_start("resume", self.updates, changes)
+            run.note_start("resume", self.updates, changes, code=code_digests(self.config))
             run.write_config(self.config)
             run.summary_file.unlink(missing_ok=True)
             # The directory may be new: go on in the same MLflow run, unless its store is gone, too.
