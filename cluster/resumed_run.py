@@ -119,18 +119,27 @@ def go_on(  # noqa: PLR0913  (all that a resumption depends on)
         console.say(f"continuing {run.path}", "dim")
         if forget_requests:
             run.control_file.unlink(missing_ok=True)
-        for name, (old, new) in without_secrets(changes).items():
-            console.say(f"{name}: {old} is now {new}")
-        for sentence in consequences(start.config.run.changes[-1]) if start.is_changed else ():
-            console.warn(sentence)
-        for module in edited_since_last_start(run, code_digests(start.config)):
-            console.warn(
-                f"module {module!r} has been edited since this run last started: from update "
-                f"{start.updates} on it does what its file says now; to compare results, begin a "
-                "new run"
-            )
+        _tell_what_changes(console, run, start, changes)
         lifecycle = RunLifecycle(start.config, spec, run, journal, console, started_s, callbacks)
         return lifecycle.conduct(start.checkpoint, note_start)
+
+
+def _tell_what_changes(
+    console: PlainConsole,
+    run: RunDirectory,
+    start: "_Start",
+    changes: Mapping[str, tuple[Any, Any]],
+) -> None:
+    for name, (old, new) in without_secrets(changes).items():
+        console.say(f"{name}: {old} is now {new}")
+    for sentence in consequences(start.config.run.changes[-1]) if start.is_changed else ():
+        console.warn(sentence)
+    for module in edited_since_last_start(run, code_digests(start.config)):
+        console.warn(
+            f"module {module!r} has been edited since this run last started: from update "
+            f"{start.updates} on it does what its file says now; to compare results, begin a new "
+            "run"
+        )
 
 
 def _with_notes_of(stored: Config, config: Config) -> Config:
