@@ -279,7 +279,7 @@ def on_loopback_alone() -> Iterator[None]:
 def with_ports_of_its_own() -> Iterator[None]:
     """Context in which the agent of a Ray that is started here takes a free port.
 
-    ``ray.init`` cannot be told one. On the usual port, of which a machine has one, it would keep
+    ``ray.init`` takes none. On the usual port, of which a machine has one, it would keep
     the agent of a cluster that is started later from ever taking a job.
     """
     usual = parameter.RayParams

@@ -221,9 +221,9 @@ def test_a_damaged_line_of_the_journal_is_named_and_nothing_is_overwritten(run, 
 def test_a_word_for_a_number_in_control_json_does_not_end_a_run(run, control, monkeypatch):
     begin = RunDirectory.note_start
 
-    def meddle(self, *about):
+    def meddle(self, *about, **more):
         self.control_file.write_text(control)
-        begin(self, *about)
+        begin(self, *about, **more)
 
     monkeypatch.setattr(RunDirectory, "note_start", meddle)
     monkeypatch.setattr("reinforce.cluster.run_requests._POLL_S", 0.0)
