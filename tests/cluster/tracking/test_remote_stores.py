@@ -221,6 +221,7 @@ def test_a_run_follows_its_server_to_another_address(server, make_config, capsys
     assert f"is at {before.uri}, a server: its other" in capsys.readouterr().err
     assert run.config_file.read_bytes() == config
     assert main(["sync", str(run.path), "--uri", server.uri, "--trust"]) == 0
+    assert f"is complete in MLflow\nMLflow: open\n{server.uri}/#/" in capsys.readouterr().out
 
     state = read_json(run.tracking_file)
     assert (state["run_id"], state["link"].startswith(server.uri)) == (run_id, True)
