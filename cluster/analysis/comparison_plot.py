@@ -118,11 +118,11 @@ def panels_of(groups: Sequence[Group], options: PictureOptions) -> dict[str, lis
             names = [run.name for run in group.runs]
             curves.append(Line.of(group.label, names, *found, options.statistic))
     if not curves:
-        raise without_curves(groups, options.metric)
+        raise _without_curves(groups, options.metric)
     return {"curve": curves, **({"profile": _profiles(groups)} if options.profile else {})}
 
 
-def without_curves(groups: Sequence[Group], metric: str) -> UsageError:
+def _without_curves(groups: Sequence[Group], metric: str) -> UsageError:
     """Return the error for groups none of which has points of a metric for a curve."""
     recorded = {name for group in groups for run in group.runs for name in run.recorded}
     if metric in recorded:
@@ -258,18 +258,17 @@ def write_data(panels: dict[str, list[Line]], path: Path) -> None:
     writer.writerow(_COLUMNS)
     for panel, lines in panels.items():
         for line in lines:
-            writer.writerows((panel, line.group, *row) for row in _rows(line))
+            writer.writerows((panel, line.group, *row) for row in rows_of(line))
     _write("--data", path, text.getvalue().encode())
 
 
-def _rows(line: Line) -> Iterator[tuple[object, ...]]:
-    nothing = [""] * len(line.x)
-    low, high = line.interval or (nothing, nothing)
-    for row in zip(line.x.tolist(), line.value.tolist(), [*low], [*high], strict=True):
-        yield "", *row
+def rows_of(line: Line) -> Iterator[tuple[str, float, float, float | None, float | None]]:
+    """Yield (run, x, value, low, high) of the statistic, without a run, and then of each run."""
+    low, high = line.interval or ([None] * len(line.x),) * 2
+    yield from zip([""] * len(line.x), line.x.tolist(), line.value.tolist(), low, high, strict=True)
     for name, values in zip(line.names, line.runs.tolist(), strict=True):
         for x, value in zip(line.x.tolist(), values, strict=True):
-            yield name, x, value, "", ""
+            yield name, x, value, None, None
 
 
 def _write(option: str, path: Path, content: bytes) -> None:

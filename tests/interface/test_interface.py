@@ -620,8 +620,10 @@ def test_runs_are_compared_over_their_seeds(run, tmp_path):
     assert scores["steps_min"].to_dict() == steps["min"].to_dict()
     assert scores["steps_max"].to_dict() == steps["max"].to_dict()
     curves = comparison.curves()
-    assert set(curves.columns) == {"group", "steps", "value", "low", "high"}
+    assert [*curves.columns] == ["group", "run", "steps", "value", "low", "high"]
     assert curves["group"].nunique() == 2
+    assert {*curves["run"]} == {"", *(each.name for each in (run, *others))}
+    assert curves[["low", "high"]].isna().all(axis=None), "two seeds have no interval"
     tabulated_as_drawn(comparison)
     drawn_by_both(comparison, [run, *others], tmp_path)
     drawn_into_axes(comparison, others[-1])
@@ -652,11 +654,12 @@ def tabulated_as_drawn(comparison):
     """The table has the points of the lines, by default and for the same arguments."""
     for options in ({}, {"metric": "learner/entropy", "x_axis": "updates"}):
         axes = comparison.plot(matplotlib.figure.Figure().add_subplot(), **options)
-        lines = {line.get_label(): line for line in axes.get_lines()}
-        for group, curve in comparison.curves(**options).groupby("group"):
-            line = next(line for label, line in lines.items() if label.startswith(f"{group} ("))
-            np.testing.assert_array_equal(curve[options.get("x_axis", "steps")], line.get_xdata())
-            np.testing.assert_array_equal(curve["value"], line.get_ydata())
+        curves = comparison.curves(**options)
+        drawn = {tuple(line.get_ydata()): tuple(line.get_xdata()) for line in axes.get_lines()}
+        assert drawn == {
+            tuple(curve["value"]): tuple(curve[options.get("x_axis", "steps")])
+            for _, curve in curves.groupby(["group", "run"])
+        }
     with pytest.raises(reinforce.UsageError, match=r"no run has the metric 'x/y'"):
         comparison.curves(metric="x/y")
 
