@@ -85,14 +85,13 @@ class Policy:
         return self._decoder.singles(actions)[0], self._actor.states
 
     def _row(self, observation: Any) -> NDArray[Any]:
-        rows = self._layout.empty(1)
+        rows, fault = self._layout.empty(1), misfit(self._layout, observation)
         try:
             row_writer(self._layout, rows)(0, observation)
         except (ValueError, TypeError, LookupError) as error:
-            fault = misfit(self._layout, observation) or error
-            raise ValueError(
-                f"the observation {shown(observation)} does not fit: {fault}"
-            ) from None
+            fault = fault or str(error)
+        if fault:
+            raise ValueError(f"the observation {shown(observation)} does not fit: {fault}")
         if not np.isfinite(self._layout.vector(rows)).all():
             raise ValueError(f"the observation {shown(observation)} holds a NaN or an infinity")
         if num_unknown(self._layout, rows):

@@ -189,6 +189,7 @@ def test_a_memory_is_handed_from_step_to_step(tmp_path):
     [
         ([0, np.nan, 0, 0], r"observation \[0, nan, 0, 0\] holds a NaN or an infinity"),
         ([0, 0, np.inf, 0], "holds a NaN or an infinity"),
+        ([[0, 0, 0, 0]], r"it has shape \(1, 4\), its space \(4,\): act takes one observation"),
         ([0, 0, 0], r"observation \[0, 0, 0\] does not fit: .*shape \(3,\) instead of \(4,\)"),
         ("left", "observation 'left' does not fit"),
         (None, "observation None does not fit"),
