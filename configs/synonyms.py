@@ -107,7 +107,9 @@ SYNONYMS = {
     ),
     **dict.fromkeys(
         ("verbose", "progress_bar", "log_interval"),
-        Meaning("", "every update is recorded; Python's train(progress=False) prints nothing"),
+        Meaning(
+            "", "every update is recorded; Python's train(progress=False) prints warnings only"
+        ),
     ),
 }
 """By the name of a setting in Stable-Baselines3, CleanRL, RLlib or Gymnasium's examples."""

@@ -34,7 +34,7 @@ def test_an_unknown_key_is_refused_with_the_suggestion():
         ({"stop": {"eval_freq": 9}}, "'evaluation.every_updates'? It counts updates, not steps"),
         ({"n_epochs": 4}, "each batch for one update, and then plays a fresh one"),
         ({"learner": {"vf_coef": 1}}, "learner.value_learning_rate sets the latter"),
-        ({"verbose": 1}, "Python's train(progress=False) prints nothing"),
+        ({"verbose": 1}, "Python's train(progress=False) prints warnings only"),
         ({"learner": {"learning_starts": 9}}, "it learns from fresh episodes only"),
         ({"learner": {"clip_range": 0.2}}, "there is no ratio to clip"),
         (

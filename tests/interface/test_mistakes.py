@@ -35,7 +35,7 @@ OF_TRAIN = {
     "n_envs": (8, "write {'workers.envs_per_worker': 8} as overrides"),
     "max_updates": (5, "write {'stop.max_updates': 5} as overrides"),
     "device": ("auto", "write {'learner.device': ...} as overrides; It is cpu or cuda"),
-    "verbose": (1, "every update is recorded; Python's train(progress=False) prints nothing"),
+    "verbose": (1, "every update is recorded; Python's train(progress=False) prints warnings only"),
     "callback": (print, "did you mean 'callbacks'?"),
     "env": (Tank, "did you mean 'environment'?"),
     "tensorboard_log": (
