@@ -135,7 +135,8 @@ class Comparison:
             x_axis: What they stand against: environment steps, training time (s) or updates.
             profile: Draw performance profiles beside them, in a file: which share of runs ends
                 above a score.
-            title: The title; "" for none. None: what lines and bands are.
+            title: The title; "" for none. None: what lines and bands are, in a file; your own axes
+                get none.
             size: Width and height of a file's picture in inches, up to 100.
 
         Raises:
@@ -156,7 +157,7 @@ class Comparison:
         is_file = isinstance(target, str | Path)
         if is_file:
             require_picture(Path(target), inches, ("target =", "size ="))
-        elif not hasattr(target, "fill_between"):
+        elif not hasattr(target, "set_xlabel"):
             raise UsageError(f"target = {shown(target)}: give a path, or axes of Matplotlib")
         elif profile or size:
             raise UsageError("profile and size are for files: axes have their own figure")

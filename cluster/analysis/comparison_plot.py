@@ -58,7 +58,7 @@ class PictureOptions:
         metric: Name of the curves' metric in the journal.
         x_axis: The curves' x-axis.
         profile: Whether to draw performance profiles beside the curves.
-        title: The title; None: a description of the curves and bands.
+        title: The title; None: a description of the curves and bands, in a file.
         size: Width and height in inches; None: the panels' size.
     """
 
@@ -191,7 +191,7 @@ def draw_comparison(
             finish(axes, "score τ: mean return of the last weights", "share of runs above τ")
             axes.get_legend().remove()
         letters = int(width * _POINTS_PER_INCH / (_LETTER_WIDTH * points))
-        title = textwrap.fill(_title(panels["curve"], options), max(1, letters))
+        title = textwrap.fill(title_of(panels["curve"], options), max(1, letters))
         figure.suptitle(title, fontsize="medium")
         content = io.BytesIO()
         metadata = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
@@ -201,9 +201,10 @@ def draw_comparison(
 
 
 def draw_curves(axes: "Axes", lines: Sequence[Line], options: PictureOptions) -> None:
-    """Draw the curves into axes of a figure that the user made, with a title."""
+    """Draw the curves into axes of a figure that the user made, without a title of ours."""
     _draw_curves(axes, lines, options)
-    axes.set_title(_title(lines, options), fontsize="medium")
+    if options.title is not None:
+        axes.set_title(options.title, fontsize="medium")
 
 
 def _draw_curves(axes: "Axes", lines: Sequence[Line], options: PictureOptions) -> None:
@@ -234,7 +235,8 @@ def _draw(axes: "Axes", lines: Sequence[Line], *, shows_runs: bool) -> None:
             axes.plot(line.x, line.runs.T, color=colour, linewidth=0.8, alpha=0.45)
 
 
-def _title(lines: Sequence[Line], options: PictureOptions) -> str:
+def title_of(lines: Sequence[Line], options: PictureOptions) -> str:
+    """Return the title of a picture; by default, what its lines and bands are."""
     if options.title is not None:
         return options.title
     counts = sorted({len(line.runs) for line in lines})

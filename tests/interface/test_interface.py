@@ -12,6 +12,7 @@ from importlib.metadata import version
 
 import gymnasium
 import matplotlib.figure
+import matplotlib.pyplot
 import numpy as np
 import pandas as pd
 import pytest
@@ -668,7 +669,7 @@ def tabulated_as_drawn(comparison):
 def drawn_into_axes(comparison, alone):
     axes = matplotlib.figure.Figure().add_subplot()
 
-    assert comparison.plot(axes, title="") is axes
+    assert comparison.plot(axes) is axes
     assert axes.get_title() == ""
     assert comparison.plot(axes, title="Two rates") is axes
 
@@ -690,6 +691,11 @@ def drawn_into_axes(comparison, alone):
         ("a.svg", {"metric": "x/y"}, "no run has the metric 'x/y'"),
         ("none/a.svg", {}, r"^target = 'none/a\.svg': No such file"),
         (5, {}, "^target = 5: give a path, or axes of Matplotlib$"),
+        (
+            matplotlib.pyplot,
+            {},
+            "^target = <module 'matplotlib.pyplot' .*: give a path, or axes of",
+        ),
         ("axes", {"profile": True}, "^profile and size are for files"),
     ],
 )
