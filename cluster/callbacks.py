@@ -4,6 +4,7 @@ They are called in the process that drives the run, with the content of the jour
 change what is learned, only when it ends.
 """
 
+import inspect
 import math
 import re
 from ast import literal_eval
@@ -83,12 +84,16 @@ class TrainingEvent:
             value: Finite.
 
         Raises:
-            ValueError: The name has other characters, or the value is not finite.
+            ValueError: The name has other characters, or the value is not a finite number.
         """
         self._require_not_over()
         if not _NAME.fullmatch(name):
             raise ValueError(f"{name!r} cannot name a metric: use up to 100 letters, digits, _ . -")
-        if not math.isfinite(value):
+        try:
+            is_finite = math.isfinite(value)
+        except TypeError:
+            raise ValueError(f"{name} = {shown(value)}: give a number") from None
+        if not is_finite:
             raise ValueError(f"{name} = {value} is not finite")
         self._recorded[f"custom/{name}"] = float(value)
 
@@ -132,16 +137,32 @@ def checked_callbacks(callbacks: Sequence[Callback]) -> tuple[Callback, ...]:
     """
     found = tuple(callbacks)
     for callback in found:
-        if not callable(callback):
-            raise UsageError(
-                f"callbacks: {callback!r} cannot be called: a callback is a function of one event"
-            )
         if isinstance(callback, type):
             raise UsageError(
                 f"callbacks: {callback.__name__} is a class, but a callback is called with an "
                 f"event: write {callback.__name__}(...)"
             )
+        _require_takes_an_event("callbacks:", callback)
     return found
+
+
+def _require_takes_an_event(where: str, callback: Callback) -> None:
+    if not callable(callback):
+        hint = "; in place of _on_step, and of its return False, event.stop(reason)"
+        raise UsageError(
+            f"{where} {callback!r} cannot be called: a callback is a function of one event"
+            f"{hint if hasattr(callback, '_on_step') else ''}"
+        )
+    try:
+        signature = inspect.signature(callback)
+    except (TypeError, ValueError):  # some that are written in C have none
+        return
+    try:
+        signature.bind(object())
+    except TypeError:
+        raise UsageError(
+            f"{where} {callback!r} takes {signature}: a callback is a function of one event"
+        ) from None
 
 
 class Callbacks:
@@ -210,6 +231,5 @@ def callback_named(name: str) -> Callback:
         raise
     except Exception as error:
         raise UsageError(f"--callback {name!r}: {type(error).__name__}: {error}") from error
-    if not callable(callback):
-        raise UsageError(f"--callback {name!r} is {callback!r}, which cannot be called")
+    _require_takes_an_event(f"--callback {name!r}:", callback)
     return callback

@@ -19,6 +19,9 @@ class Tank(gymnasium.Env):
 class EvalCallback:
     """As those of Stable-Baselines3: an object without a call."""
 
+    def _on_step(self):
+        return False
+
 
 def vectors():
     return gymnasium.vector.SyncVectorEnv([lambda: gymnasium.make("CartPole-v1")])
@@ -99,7 +102,12 @@ INSTANCES = [
     ((), {"environment": vectors()}, "give what makes a single one"),
     ((), {"environment": vectors}, "for more info; workers.envs_per_worker replaces vectorized"),
     (("MlpPolicy",), {}, "no preset 'MlpPolicy'; mlp is the MlpPolicy of others, and cnn their"),
-    ((), {"callbacks": [EvalCallback()]}, "cannot be called: a callback is a function of one"),
+    (
+        (),
+        {"callbacks": [EvalCallback()]},
+        "a callback is a function of one event; in place of _on_step, and of its return False, "
+        "event.stop(reason)",
+    ),
 ]
 
 
