@@ -11,12 +11,14 @@ from ast import literal_eval
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import ClassVar
 
 from reinforce.cluster.errors import CallbackError, UsageError, traceback_of
 from reinforce.cluster.run_store.journal import JournalEntry
 from reinforce.configs.errors import ConfigError, suggestion
 from reinforce.configs.given_objects import imported
 from reinforce.configs.quoting import shown
+from reinforce.configs.synonyms import Explained
 
 _MEANS = ("rollout/return_mean", "evaluation/return_mean", "evaluation/confirmed_return_mean")
 _NAME = re.compile(r"[A-Za-z0-9_.\-]{1,100}")
@@ -44,7 +46,7 @@ class _Metrics(dict[str, float]):
         )
 
 
-class TrainingEvent:
+class TrainingEvent(Explained):
     """An update or evaluation, as a callback sees it.
 
     Its methods work only during the callback; later they raise RuntimeError.
@@ -61,6 +63,15 @@ class TrainingEvent:
         episode_returns: One per episode of the update's batch; empty for an evaluation.
         episode_lengths: Likewise, in steps.
     """
+
+    _instead: ClassVar = {
+        "num_timesteps": "event.environment_steps counts them",
+        "n_calls": "event.updates counts the updates",
+        "logger": "event.record(name, value) records a number",
+        "locals": "event.metrics has the numbers of the update or evaluation",
+        "model": "event.save_checkpoint() keeps its weights, and reinforce.load(RUN_DIR) opens "
+        "the run while it trains",
+    }
 
     def __init__(self, entry: JournalEntry, *, is_best: bool = False) -> None:
         self.is_evaluation, self.is_best = entry.is_evaluation, is_best

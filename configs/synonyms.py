@@ -1,7 +1,7 @@
 """Words of other libraries, for users who come from them: our setting, or why there is none."""
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from reinforce.configs.errors import suggestion
 
@@ -26,6 +26,20 @@ class Meaning(NamedTuple):
         name = f"{prefix}{self.setting}" if prefix else repr(self.setting)
         question = f"did you mean {name}?" if self.setting else ""
         return " ".join(filter(None, (question, self.note)))
+
+
+class Explained:
+    """Answers attributes of other libraries, which it does not have, with its own."""
+
+    _instead: ClassVar[Mapping[str, str]]
+    """By another library's attribute: what does the same here."""
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            hint = f"; {self._instead[name]}" if name in self._instead else ""
+            message = f"{type(self).__name__!r} object has no attribute {name!r}{hint}"
+            raise AttributeError(message, name=name, obj=self)
 
 
 _NO_BUFFER = Meaning("", "REINFORCE has no replay buffer: it learns from fresh episodes only")
@@ -90,6 +104,12 @@ SYNONYMS = {
         ("num_workers", "n_workers", "num_env_runners"), Meaning("workers.num_workers")
     ),
     **dict.fromkeys(("env", "env_id"), Meaning("environment.id")),
+    "env_kwargs": Meaning("environment.kwargs"),
+    "eval_env": Meaning(
+        "",
+        "evaluation.environment is what differs in evaluations, such as "
+        "{'kwargs': {'gravity': -5.0}}",
+    ),
     "seed": Meaning("run.seed"),
     **dict.fromkeys(("total_timesteps", "timesteps"), Meaning("stop.max_environment_steps")),
     "reset_num_timesteps": Meaning(

@@ -1,6 +1,6 @@
 """A trained policy: takes observations and returns actions, without the environment."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,7 @@ from reinforce.arguments import checked
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.export.trained_policy import TrainedPolicy
 from reinforce.configs.quoting import shown
+from reinforce.configs.synonyms import Explained
 from reinforce.learner.make_policy import make_policy
 from reinforce.learner.policies.seeds import Stream, seed_sequence
 from reinforce.workers.environment_faults import InvalidMaskError
@@ -22,13 +23,17 @@ from reinforce.workers.rollout_worker import architecture_of
 from reinforce.workers.spaces import MASK_KEY, ActionDecoder
 
 
-class Policy:
+class Policy(Explained):
     """A policy with one version of a run's weights.
 
     Attributes:
         update: Number of updates behind these weights.
         weights_sha256: Their digest.
     """
+
+    _instead: ClassVar = {
+        "predict": "act(observation) returns an action and the state for the next step"
+    }
 
     def __init__(self, trained: TrainedPolicy) -> None:
         self._spec, self._layout = trained.spec, trained.spec.observation

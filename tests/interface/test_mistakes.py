@@ -41,6 +41,12 @@ OF_TRAIN = {
     "verbose": (1, "every update is recorded; Python's train(progress=False) prints warnings only"),
     "callback": (print, "did you mean 'callbacks'?"),
     "env": (Tank, "did you mean 'environment'?"),
+    "env_kwargs": ({"size": 2}, "write {'environment.kwargs': {'size': 2}} as overrides"),
+    "eval_env": (
+        Tank,
+        "evaluation.environment is what differs in evaluations, such as "
+        "{'kwargs': {'gravity': -5.0}}",
+    ),
     "tensorboard_log": (
         "logs",
         "write {'tracking.tensorboard': ...} as overrides; It is true or false; the files go to "
@@ -122,6 +128,7 @@ def test_a_value_of_another_library_is_answered_with_ours(arguments, options, hi
         ("save", "a run is saved in its directory while it trains"),
         ("learn", r"resume\(.* continues the run"),
         ("predict", r"policy\(\).act\(observation\) returns an action"),
+        ("model", r"policy\(\) returns the policy"),
         ("set_env", r"evaluate\(environment=...\) plays elsewhere"),
         ("nothing", "has no attribute 'nothing'$"),
     ],
@@ -129,6 +136,26 @@ def test_a_value_of_another_library_is_answered_with_ours(arguments, options, hi
 def test_a_method_of_another_library_is_answered_with_ours(name, hint):
     with pytest.raises(AttributeError, match=hint):
         getattr(reinforce.load("zoo:cartpole"), name)
+
+
+def test_a_policy_and_a_callback_s_event_answer_names_of_another_library(tmp_path):
+    with pytest.raises(AttributeError, match=r"act\(observation\) returns an action"):
+        _ = reinforce.load("zoo:cartpole").policy().predict
+
+    with pytest.raises(reinforce.CallbackError, match=r"'num_timesteps'; event\.environment_steps"):
+        reinforce.train(
+            overrides={"tracking.enabled": False, "evaluation.every_updates": None},
+            callbacks=[lambda event: event.num_timesteps],
+            backend="inline",
+            directory=tmp_path,
+            progress=False,
+        )
+
+
+@pytest.mark.parametrize("algorithm", ["A2C", "DQN", "PPO", "SAC", "TD3"])
+def test_an_algorithm_of_another_library_is_answered_with_train(algorithm):
+    with pytest.raises(AttributeError, match=r"write reinforce\.train\('cartpole'\) or "):
+        getattr(reinforce, algorithm)
 
 
 def test_a_traceback_of_a_wrong_argument_shows_the_callers_line_alone():
