@@ -95,6 +95,9 @@ class Policy(Explained):
             row_writer(self._layout, rows)(0, observation)
         except (ValueError, TypeError, LookupError) as error:
             fault = fault or str(error)
+        is_pair = isinstance(observation, tuple) and len(observation) == 2
+        if fault and is_pair and isinstance(observation[1], dict):
+            fault = "this is what reset returns: pass its first element"
         if fault:
             raise ValueError(f"the observation {shown(observation)} does not fit: {fault}")
         if not np.isfinite(self._layout.vector(rows)).all():
@@ -108,9 +111,10 @@ class Policy(Explained):
     def _checked_state(self, state: Any) -> NDArray[np.float32]:
         shape = self._actor.states.shape
         if not isinstance(state, np.ndarray) or state.shape != shape:
+            hint = "; info, which reset returns, is not passed" if isinstance(state, dict) else ""
             raise ValueError(
                 f"state = {shown(state)} is not the state that the previous step returned: give an "
-                f"array of shape {shape}, or None at the beginning of an episode"
+                f"array of shape {shape}, or None at the beginning of an episode{hint}"
             )
         return state.astype(np.float32, copy=False)
 

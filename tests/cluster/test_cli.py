@@ -63,7 +63,7 @@ BAD_INPUT = {
     "unknown preset": (["cartpol"], "there is no preset 'cartpol'; did you mean 'cartpole'?"),
     "an environment as a preset": (
         ["CartPole-v1"],
-        "for another environment, set environment.id on top of a preset",
+        "set environment.id on top of a preset, in Python train(environment=...)",
     ),
     "no preset": ([], "needs a preset or a YAML file"),
     "missing file": (["./none.yaml"], "cannot read the configuration file 'none.yaml'"),
