@@ -110,6 +110,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("distributed-reinforce")
     if name not in _HOMES:
         way = "; write reinforce.train('cartpole') or reinforce.train(environment=...)"
         hint = way if name in ("A2C", "DQN", "PPO", "SAC", "TD3") else ""

@@ -194,11 +194,19 @@ def test_a_memory_is_handed_from_step_to_step(tmp_path):
         ([0, 0, 0], r"observation \[0, 0, 0\] does not fit: .*shape \(3,\) instead of \(4,\)"),
         ("left", "observation 'left' does not fit"),
         (None, "observation None does not fit"),
+        ((np.zeros(4), {}), "does not fit: this is what reset returns: pass its first element"),
     ],
 )
 def test_an_observation_that_the_environment_never_shows_is_one_error(observation, message, run):
     with pytest.raises(ValueError, match=message):
         run.policy().act(observation)
+
+
+def test_what_reset_returns_besides_is_no_state(run):
+    with pytest.raises(
+        ValueError, match=r"^state = \{\} .*; info, which reset returns, is not passed"
+    ):
+        run.policy().act(np.zeros(4), {})
 
 
 class Gauge(Line):
@@ -754,6 +762,10 @@ def test_every_error_that_is_documented_can_be_caught():
             raised = text.partition("Raises:")[2].partition("\n\n")[0]
             for error in re.findall(r"\b([A-Z]\w*Error|KeyboardInterrupt)\b", raised):
                 assert hasattr(reinforce, error) or hasattr(builtins, error), (name, error)
+
+
+def test_the_package_says_its_version():
+    assert reinforce.__version__ == version("distributed-reinforce")
 
 
 def test_a_name_that_is_none_is_an_error():
