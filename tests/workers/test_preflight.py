@@ -466,6 +466,7 @@ def test_a_linear_baseline_sees_no_images(make_config):
         ),
         ("Shuffling", "fills the buffer 'order' of torch.int64 at random"),
         ("TooFew", r"returns shape \(3, 3\) for 3 observations; it must return \[3, 2\]"),
+        ("Paired", r"forward returns a tuple; it must return one tensor \[n, num_outputs\]"),
         ("Unlearnable", "has no parameters to learn"),
         (
             "Overwriting",
