@@ -437,7 +437,7 @@ def test_a_ticket_that_failed_is_played_alone_and_fails_alone(run, capsys, monke
     calls = [line for line in said.splitlines() if line.startswith("  File ")]
     assert [call.rpartition(" ")[2] for call in calls[1:]] == ["step"], "after that of this test"
     assert "ArithmeticError: this episode is faulty\n" in said
-    assert said.endswith("of this program left out; --traceback full shows all\n")
+    assert said.endswith("of this program omitted; --traceback full shows all\n")
     update, index = name.split(":")[1:]
     other = f"{update}:{1 - int(index)}"
     assert main(["replay", "runs/a", other]) == 0
