@@ -1,4 +1,4 @@
-"""A resumed run: continues from the newest good checkpoint, as if nothing had happened."""
+"""A resumed run: continues from the newest intact checkpoint, as if nothing had happened."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
