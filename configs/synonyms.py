@@ -49,7 +49,7 @@ _NO_SHARED_LOSS = Meaning(
 )
 _ONE_STEP = Meaning("", "REINFORCE uses each batch for one update, and then plays a fresh one")
 _POLICY_KINDS = (
-    "mlp is the MlpPolicy of others, and cnn their CnnPolicy; either takes a Dict, as "
+    "mlp is what other libraries call MlpPolicy, and cnn CnnPolicy; either takes a Dict, as "
     "MultiInputPolicy does"
 )
 

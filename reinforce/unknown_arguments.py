@@ -31,7 +31,7 @@ def what_to_give(name: str, value: Any, known: Collection[str]) -> str:
     if meant.setting and "overrides" not in known:
         return everything
     example = f"write {{{meant.setting!r}: {'...' if meant.note else shown(value)}}} as overrides"
-    return "; ".join(filter(None, (example if meant.setting else "", meant.note)))
+    return ". ".join(filter(None, (example if meant.setting else "", meant.note)))
 
 
 def is_instance(value: Any) -> bool:
@@ -40,15 +40,18 @@ def is_instance(value: Any) -> bool:
     return is_made and not isinstance(value, type)
 
 
-def instead_of_instance(name: str, value: Any) -> str:
-    """Return what to pass instead of an environment or a policy, to follow a message; or ""."""
+def what_fits(name: str, value: Any, words: str) -> str:
+    """Return what to give instead of a value that does not fit an argument's words."""
     if name == "overrides" and (isinstance(value, type) or is_instance(value)):
         kind = getattr(value, "__name__", type(value).__name__)
-        return f"; an environment and a policy are train(environment={kind}, policy='mlp')"
+        way = f"an environment and a policy are train(environment={kind}, policy='mlp')"
+        return f"give {words}; {way}"
     if not is_instance(value):
-        return ""
+        return f"give {words}"
     if hasattr(value, "num_envs"):
-        return f"; {INSTEAD_OF_VECTORS}"
-    kind = type(value).__name__
+        return INSTEAD_OF_VECTORS
     section = "policy.arguments" if hasattr(value, "parameters") else "environment.kwargs"
-    return f"; pass {kind}, not {kind}(...), whose arguments go into {section}"
+    return (
+        f"give a class or a function, not an instance: pass {type(value).__name__} and put its "
+        f"arguments into {section}"
+    )

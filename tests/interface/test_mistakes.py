@@ -37,7 +37,7 @@ OF_TRAIN = {
     "total_timesteps": (1000, "write {'stop.max_environment_steps': 1000} as overrides"),
     "n_envs": (8, "write {'workers.envs_per_worker': 8} as overrides"),
     "max_updates": (5, "write {'stop.max_updates': 5} as overrides"),
-    "device": ("auto", "write {'learner.device': ...} as overrides; It is cpu or cuda"),
+    "device": ("auto", "write {'learner.device': ...} as overrides. It is cpu or cuda"),
     "verbose": (1, "every update is recorded; Python's train(progress=False) prints warnings only"),
     "callback": (print, "did you mean 'callbacks'?"),
     "env": (Tank, "did you mean 'environment'?"),
@@ -49,7 +49,7 @@ OF_TRAIN = {
     ),
     "tensorboard_log": (
         "logs",
-        "write {'tracking.tensorboard': ...} as overrides; It is true or false; the files go to "
+        "write {'tracking.tensorboard': ...} as overrides. It is true or false; the files go to "
         "the run directory",
     ),
     "zzz": (
@@ -93,7 +93,8 @@ INSTANCES = [
     (
         (),
         {"environment": Tank()},
-        "; pass Tank, not Tank(...), whose arguments go into environment.kwargs",
+        "environment = Tank(...): give a class or a function, not an instance: pass Tank and put "
+        "its arguments into environment.kwargs",
     ),
     (
         ("MlpPolicy", Tank()),
@@ -107,7 +108,7 @@ INSTANCES = [
     ),
     ((), {"environment": vectors()}, "give what makes a single one"),
     ((), {"environment": vectors}, "for more info; workers.envs_per_worker replaces vectorized"),
-    (("MlpPolicy",), {}, "no preset 'MlpPolicy'; mlp is the MlpPolicy of others, and cnn their"),
+    (("MlpPolicy",), {}, "no preset 'MlpPolicy'; mlp is what other libraries call MlpPolicy"),
     (
         (),
         {"callbacks": [EvalCallback()]},
