@@ -52,7 +52,7 @@ _KINDS: Mapping[Any, tuple[str, Callable[[Any], bool]]] = {
         lambda value: isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping),
     ),
     Callable: (
-        "a class or a function that makes one (every worker needs its own)",
+        "a class or a function that makes one",
         lambda value: callable(value) and (not is_instance(value)),
     ),
     np.ndarray: ("an array", lambda value: True),

@@ -52,6 +52,6 @@ def what_fits(name: str, value: Any, words: str) -> str:
         return INSTEAD_OF_VECTORS
     section = "policy.arguments" if hasattr(value, "parameters") else "environment.kwargs"
     return (
-        f"give a class or a function, not an instance: pass {type(value).__name__} and put its "
-        f"arguments into {section}"
+        "give a class or a function, not an instance (every worker needs its own): pass "
+        f"{type(value).__name__} and put its arguments into {section}"
     )

@@ -93,8 +93,8 @@ INSTANCES = [
     (
         (),
         {"environment": Tank()},
-        "environment = Tank(...): give a class or a function, not an instance: pass Tank and put "
-        "its arguments into environment.kwargs",
+        "environment = Tank(...): give a class or a function, not an instance (every worker needs "
+        "its own): pass Tank and put its arguments into environment.kwargs",
     ),
     (
         ("MlpPolicy", Tank()),
