@@ -1,4 +1,4 @@
-"""A resumed run: continues from the newest good checkpoint, as if nothing had happened."""
+"""A resumed run: continues from the newest intact checkpoint, as if nothing had happened."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -98,10 +98,10 @@ def go_on(  # noqa: PLR0913  (all that a resumption depends on)
         limit or not any(key.startswith("stop.") for key in changes)
     ):
         if consent.change and changes:
+            ending, remedy = _ending(config, limit or summary["stop_reason"])
             raise UsageError(
-                f"{run.path} has finished already ({summary['stop_reason']}), so "
-                f"{', '.join(changes)} would have no effect; also change what ended it, such as "
-                "stop.max_updates"
+                f"{run.path} has finished already ({ending}), so {', '.join(changes)} would have "
+                f"no effect; also {remedy}"
             )
         for remark in remarks:
             console.warn(remark)
@@ -165,10 +165,16 @@ def _say_that_it_has_finished(
 ) -> None:
     if submitted_files():  # else there is nothing to ask a store for
         require_same_files(run, Checkpoints(run, config).newest(lambda text: None))
-    console.say(
-        f"{run.path} has finished already ({limit or summary['stop_reason']}); to train on, change "
-        "what ended it, such as stop.max_updates, or stop.target_return to None"
-    )
+    ending, remedy = _ending(config, limit or summary["stop_reason"])
+    console.warn(f"{run.path} has finished already ({ending}); to train on, {remedy}")
+
+
+def _ending(config: Config, reason: str) -> tuple[str, str]:
+    """Return what ended a run, and what to change to train on."""
+    value = config.stop.model_dump().get(reason)
+    if value is None:  # a callback
+        return reason, "change a limit such as stop.max_updates"
+    return f"stop.{reason} = {value}", f"raise stop.{reason}"
 
 
 @dataclass(frozen=True)
