@@ -101,7 +101,7 @@ class TicketFailedError(TrainingError):
         )
 
     def name_run(self, run: Path) -> None:
-        """Add the command that plays the ticket again, and what the ticket is."""
+        """Add the commands that play the ticket again and continue the run afterwards."""
         if self._ticket:
             purpose, update = self._ticket.purpose.name.lower(), self._ticket.update
             command = command_line("replay", run, f"{purpose}:{update}:{self._ticket.index}")
@@ -111,7 +111,8 @@ class TicketFailedError(TrainingError):
             }.get(purpose, "the final evaluation")
             what = f"{counted(self._ticket.num_episodes, 'episode')} of {batch}"
             way_out = f"`{command}` plays it ({what}) {self._replayed}"
-            self.args = (f"{self}{self._before}{way_out}",)
+            way_on = f"`{command_line('resume', run)}` continues the run once that is mended"
+            self.args = (f"{self}{self._before}{way_out}\n{way_on}",)
 
     @classmethod
     def in_review(cls, ticket: "Ticket", error: Exception) -> Self:

@@ -146,10 +146,10 @@ class LearnerConfig(Section):
     )
     advantage_scale: AdvantageScale = Field(
         "running",
-        description="What divides the advantages. batch: the batch's own root mean square (bias "
-        "of order 1/episodes). running: that of earlier batches, except for the first one (keeps "
-        "the expected direction). episode: standardises each episode as the article does (biased; "
-        "for comparison).",
+        description="What the advantages are divided by. batch: the batch's own root mean square "
+        "(bias of order 1/episodes). running: that of earlier batches, except for the first one "
+        "(keeps the expected direction). episode: standardises each episode as the article does "
+        "(biased; for comparison).",
     )
     importance_correction: ImportanceCorrection = Field(
         "per_decision",

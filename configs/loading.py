@@ -43,6 +43,13 @@ def load_config(
         ConfigError: Anything is wrong.
     """
     names = preset_names()
+    if source.endswith(".py") or (":" in source and not is_path(source)):
+        name = source if ":" in source else f"{Path(source).stem}:MyEnvironment"
+        raise ConfigError(
+            f"{shown(source)} is Python, not a preset or a YAML file: give an environment on top "
+            f"of a preset, as in `cartpole --environment.id {name}`, or write a YAML file with "
+            f'environment: {{id: "{name}"}}'
+        )
     if is_path(source):
         hint = _file_meant(source) or f"the presets are: {', '.join(names)}"
         text = read_file(Path(source), "the configuration file", hint)

@@ -18,7 +18,7 @@ from pydantic_core import ErrorDetails
 from reinforce.configs.errors import ConfigError
 from reinforce.configs.quoting import shown
 from reinforce.configs.synonyms import meaning, meaning_of_value, setting_suggestion
-from reinforce.configs.whole_numbers import as_whole, takes_integers
+from reinforce.configs.whole_numbers import as_whole, takes, without_booleans
 
 _KINDS = {
     "bool": "true or false",
@@ -124,13 +124,18 @@ class Section(BaseModel):
 
     @classmethod
     def _as_written(cls, name: Any, value: Any) -> Any:
-        """Accept ``None`` as descriptions write it (in YAML it is ``null``), and ``1e6``."""
+        """Accept ``None`` as descriptions write it (in YAML it is ``null``), and ``1e6``.
+
+        In YAML, ``yes`` is a boolean, which is no number.
+        """
         field = cls.model_fields.get(name)
         if field is None:
             return value
         if value == "None" and NoneType in get_args(field.annotation):
             return None
-        return as_whole(value) if takes_integers(field.annotation) else value
+        if takes(field.annotation, int, float) and not takes(field.annotation, bool, Any):
+            value = without_booleans(value)
+        return as_whole(value) if takes(field.annotation, int) else value
 
     @classmethod
     def _sentences(cls, errors: list[ErrorDetails]) -> Iterator[str]:
@@ -189,4 +194,6 @@ def _kind(error: ErrorDetails) -> str | None:
     if error["type"] == "literal_error":
         return str(error["ctx"]["expected"])
     is_of_a_kind = " a valid " in error["msg"]
+    if error["type"] == "float_parsing" and "," in error["input"]:
+        return "a number with a decimal point"
     return _KINDS.get(error["type"].partition("_")[0]) if is_of_a_kind else None

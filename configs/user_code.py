@@ -91,7 +91,8 @@ def names_meant(module: str, name: str, others: Iterable[str] = ()) -> str:
         if not each.startswith("_")
         and f"{getattr(found[each], '__module__', '')}.".startswith(f"{module}.")
     ]
-    return f"; {module} has {', '.join(own[:_MOST_NAMES])}" if own else ""
+    more = ", …" * (len(own) > _MOST_NAMES)
+    return f"; {module} has {', '.join(own[:_MOST_NAMES])}{more}" if own else ""
 
 
 def source_of(function: Any) -> str:

@@ -1,4 +1,4 @@
-"""Integers as people write them: ``1e6`` is text in YAML and on the command line."""
+"""Numbers as people write them: ``1e6`` is text in YAML and on the command line, and no is no 0."""
 
 import re
 from decimal import Decimal
@@ -23,6 +23,17 @@ def as_whole(value: Any) -> Any:
     return value
 
 
-def takes_integers(annotation: Any) -> bool:
-    """Return whether values of an annotation are, or contain, integers."""
-    return annotation is int or any(map(takes_integers, get_args(annotation)))
+def without_booleans(value: Any) -> Any:
+    """Return a value with text for booleans, also in lists and mappings: pydantic would take 1."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return type(value)(map(without_booleans, value))
+    if isinstance(value, dict):
+        return {key: without_booleans(each) for key, each in value.items()}
+    return value
+
+
+def takes(annotation: Any, *kinds: Any) -> bool:
+    """Return whether values of an annotation are, or contain, values of one of the kinds."""
+    return annotation in kinds or any(takes(each, *kinds) for each in get_args(annotation))

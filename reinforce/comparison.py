@@ -91,7 +91,7 @@ class Comparison:
         Args:
             metric: What the curves show, by its name in metrics.jsonl or MLflow: the mean return of
                 a batch, or for example evaluation/return_mean.
-            x_axis: What they stand against: environment steps, training time (s) or updates.
+            x_axis: The x-axis: environment steps, training time (s) or updates.
 
         Returns:
             The rows of `reinforce compare --data`: group, run, ``steps``, ``time`` or ``updates``
@@ -132,11 +132,11 @@ class Comparison:
         Args:
             target: A file (.png, .svg or .pdf), or axes of a figure of your own.
             metric: What the curves show, by its name in metrics.jsonl or MLflow.
-            x_axis: What they stand against: environment steps, training time (s) or updates.
+            x_axis: The x-axis: environment steps, training time (s) or updates.
             profile: Draw performance profiles beside them, in a file: which share of runs ends
                 above a score.
-            title: The title; "" for none. None: what lines and bands are, in a file; your own axes
-                get none.
+            title: The title; "" for none. None: a description of lines and bands, in a file; your
+                own axes get none.
             size: Width and height of a file's picture in inches, up to 100.
 
         Raises:

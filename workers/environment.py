@@ -4,6 +4,7 @@ Unsuitable ones are refused with the reason and the way out.
 """
 
 import importlib
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -240,11 +241,18 @@ def _its_arguments(entry_point: Any) -> Callable[[BaseException], str]:
     """Return a function that names the arguments of a constructor after an error about one."""
 
     def names(error: BaseException) -> str:
-        if not (isinstance(error, TypeError) and "keyword argument" in str(error)):
+        fault = str(error)
+        if not (isinstance(error, TypeError) and " argument" in fault):
             return ""
         make = load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
         with suppress(ValueError, TypeError):  # compiled
-            return f"; its arguments are: {', '.join(signature(make).parameters) or 'none'}"
+            known = signature(make).parameters
+            missing = re.findall(r"'(\w+)'", fault.partition("required positional argument")[2])
+            if missing and known.keys() >= set(missing):
+                given = ", ".join(f"{name}: ..." for name in missing)
+                return f"; give it --environment.kwargs '{{{given}}}'"
+            if "keyword argument" in fault:
+                return f"; its arguments are: {', '.join(known) or 'none'}"
         return ""
 
     return names
@@ -307,8 +315,10 @@ def _require_spaces(config: EnvironmentConfig, environment: gymnasium.Env[Any, A
 def _one_agent(error: BaseException) -> str:
     if "must inherit from the gymnasium.Env" not in str(error):
         return ""
-    is_vector = "Vec" in str(error).rpartition("actual class: ")[2]
-    return f"; {INSTEAD_OF_VECTORS}" if is_vector else _SEVERAL_AGENTS
+    found = str(error).rpartition("actual class: ")[2]
+    if "Vec" in found:
+        return f"; {INSTEAD_OF_VECTORS}"
+    return _SEVERAL_AGENTS if "pettingzoo" in found or "Multi" in found else ""
 
 
 def _missing_extra(error: BaseException) -> str:

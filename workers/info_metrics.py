@@ -94,7 +94,10 @@ class InfoMetrics:
             array = np.asarray(value)
             if array.ndim == 0 and array.dtype.kind in "biuf" and np.isfinite(array):
                 return float(array)
-        self.faults.setdefault(name, f"{type(value).__name__} {str(value)[:60]}")
+        text = str(value)[:60]
+        is_text = isinstance(value, str)
+        fault = f"the string {text!r}" if is_text else f"{type(value).__name__} {text}"
+        self.faults.setdefault(name, fault)
         return np.nan
 
 

@@ -19,6 +19,8 @@ def environments_meant(name: str) -> str:
     A module that is named without a class is read but not imported.
     """
     module, _, attribute = name.rpartition(":")
+    if module == "gym" and attribute in gymnasium.registry:
+        return f"; did you mean {attribute!r}?"
     if module:
         return _beside(module, attribute) or names_meant(
             module, attribute, _registered_by(module.partition(".")[0])

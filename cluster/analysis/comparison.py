@@ -49,6 +49,10 @@ Points = Sequence[tuple[float, float]]
 """(environment steps or another x, value) in order of training."""
 
 
+class NothingToCompareError(UsageError):
+    """A run that has played nothing yet."""
+
+
 @dataclass(frozen=True, eq=False)
 class RunHistory:
     """One run.
@@ -99,7 +103,8 @@ def history_of(path: Path, metric: str = TRAINING_RETURN, x_axis: XAxis = "steps
         x_axis: The x-axis of the values.
 
     Raises:
-        UsageError: It is not a run directory, or the run has played nothing yet.
+        NothingToCompareError: The run has played nothing yet.
+        UsageError: It is not a run directory.
     """
     run = RunDirectory.open(path)
     metrics: dict[str, list[tuple[float, float]]] = {name: [] for name in (*CURVES, SCORE, metric)}
@@ -113,11 +118,13 @@ def history_of(path: Path, metric: str = TRAINING_RETURN, x_axis: XAxis = "steps
     if not any(metrics.values()):
         summary = read_summary(run.summary_file) or {}
         if summary.get("stop_reason") == PRETRAINED:
-            raise UsageError(
+            raise NothingToCompareError(
                 f"{path} is a pretrained run, which has no episodes to compare: `reinforce "
                 "evaluate` plays some, and a run that starts from it can be compared"
             )
-        raise UsageError(f"{run.journal_file} has no update yet: there is nothing to compare")
+        raise NothingToCompareError(
+            f"{run.journal_file} has no update yet: there is nothing to compare"
+        )
     config = with_own_limit(run, load_config(str(run.config_file)))
     return RunHistory(run.name, settings_of(config), metrics, frozenset(recorded), num_steps)
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from itertools import combinations, islice
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
 
 import tyro
 import yaml
@@ -205,7 +205,11 @@ def _refused_by_its_section(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec
     if not isinstance(usual, PrimitiveConstructorSpec):
         return None  # a section
 
+    has_any_length = usual.nargs == "*" and get_args(info.type)[-1:] == (...,)
+
     def value_of(words: list[str]) -> Any:
+        if has_any_length and len(words) == 1 and words[0]:
+            words = [*filter(None, words[0].strip("[]").split(","))]  # a list as in YAML
         with suppress(ValueError):
             if words != [""] and (usual.choices is None or words[0] in usual.choices):
                 return usual.instance_from_str(words)
@@ -279,9 +283,9 @@ def _description(kind: type[Command]) -> str | None:
     """Return the introduction to the help of a verb that trains; None for other verbs."""
     if not issubclass(kind, ConfiguredCommand) or not kind.is_new:
         return None
-    about = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:")[0]
+    about = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:")[0].rstrip()
     rows = (f"  {f'--{name}':<31}{text}" for name, text in CHANGED_FIRST.items())
-    return "\n".join([f"{about}The most common settings; all settings follow below:", *rows])
+    return "\n".join([about, "", "The most common settings; all settings follow below:", *rows])
 
 
 def parse_command(verb: str, kind: type[Verb], words: Sequence[str]) -> Verb:

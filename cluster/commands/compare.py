@@ -13,6 +13,7 @@ from rich.table import Table
 from reinforce.cluster.analysis.comparison import (
     TRAINING_RETURN,
     Group,
+    NothingToCompareError,
     RunHistory,
     XAxis,
     group_runs,
@@ -57,10 +58,11 @@ class CompareCommand(Command):
             with a 95 % bootstrap interval, or each seed where there are fewer than five.
         metric: What the curves show, by its name in metrics.jsonl or MLflow, such as
             evaluation/return_mean.
-        x_axis: What they stand against: environment steps, training time or updates.
+        x_axis: The x-axis: environment steps, training time or updates.
         profile: Draw performance profiles beside them: which share of runs ends above a score.
         labels: Names of the configurations in the picture, in the order of the table.
-        title: Title of the picture; '' for none. None: what its lines and bands are.
+        title: Title of the picture; '' for none. None: a description of
+            its lines and bands.
         size: Width and height of the picture in inches.
         data: Write what the picture shows into this file (.csv); with or without --plot.
         json: Print one line of JSON instead.
@@ -141,8 +143,7 @@ class CompareCommand(Command):
         if bool(self.runs) == (self.experiment is not None):
             raise UsageError("name run directories, or an experiment of MLflow by --experiment")
         if self.experiment is None:
-            metric = journal_name(self.metric)
-            return [history_of(path, metric, self.x_axis) for path in self.runs]
+            return self._histories_of_directories()
         if self.x_axis != "steps":
             raise UsageError(f"--x-axis {self.x_axis} needs run directories: MLflow has steps only")
         from reinforce.cluster.tracking.store import TrackingStore, histories_of
@@ -150,6 +151,21 @@ class CompareCommand(Command):
 
         store = TrackingStore.of(TrackingConfig(uri=self.uri), Path.cwd())
         return histories_of(store, self.experiment, journal_name(self.metric))
+
+    def _histories_of_directories(self) -> list[RunHistory]:
+        """Return those of all runs that have played something, which a run may not have yet."""
+        histories: list[RunHistory] = []
+        without: list[NothingToCompareError] = []
+        for path in self.runs:
+            try:
+                histories.append(history_of(path, journal_name(self.metric), self.x_axis))
+            except NothingToCompareError as error:
+                without.append(error)
+        if not histories:
+            raise without[0]
+        for fault in without:
+            PlainConsole(stderr=True).warn(f"left out: {fault}")
+        return histories
 
 
 def _row(group: Group, statistic: Statistic) -> dict[str, Any]:
@@ -170,7 +186,7 @@ def _row(group: Group, statistic: Statistic) -> dict[str, Any]:
 def _print(console: PlainConsole, rows: Sequence[dict[str, Any]], name: str) -> None:
     table = Table(box=None, pad_edge=False)
     table.add_column("configuration", overflow="fold")
-    for title in ("runs", "finished", name, "95 % interval", "steps"):
+    for title in ("runs", "finished", f"{name} return", "95 % interval", "steps"):
         table.add_column(title, justify="right")
     for row in rows:
         ends = row["ci95"] or ()

@@ -46,7 +46,7 @@ class RequestCommand(Command):
         """
         run = RunDirectory.open(self.run)
         if not is_being_written(run.journal_file):
-            raise UsageError(f"nobody trains {self.run}: it {self._how_it_ended(run)}")
+            raise UsageError(f"{self.run} is not training: it {self._how_it_ended(run)}")
         RunRequests.change(run.control_file, **changes)
         return run
 

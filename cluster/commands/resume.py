@@ -52,8 +52,9 @@ class ResumeCommand(CheckedCommand):
         except RunDirectoryError as error:
             if Path(source).exists():
                 raise
+            end = "" if str(error).endswith("?") else "."
             raise RunDirectoryError(
-                f"{error}; if its checkpoints are elsewhere, `reinforce train PRESET_OR_YAML "
+                f"{error}{end} If its checkpoints are elsewhere, `reinforce train PRESET_OR_YAML "
                 "--run.name NAME --checkpoint.directory URL --resume auto` continues from them"
             ) from None
         return load_config(str(run.config_file))

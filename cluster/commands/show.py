@@ -27,7 +27,7 @@ class ShowCommand(Command):
         best: Number with the highest return.
         longest: Number with the most steps.
         surprising: Number with the lowest mean log-probability of their actions under the policy
-            that played them. Evaluations are left out: greedy actions never go against the odds.
+            that played them. Evaluations are left out: greedy actions are the most probable.
         film: Folder for an mp4 of each.
     """
 

@@ -10,7 +10,7 @@ from textwrap import shorten
 from typing import Annotated
 
 import tyro
-from rich.cells import cell_len
+from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 
@@ -32,21 +32,14 @@ _RUNS = Path("runs")
 _INTERVAL_S = 2.0
 _NOTE_LENGTH = 120
 
-_WIDE = 140
-"""Columns of a terminal, from which on the table has all columns."""
-
-_GAP = 2
-"""Blanks between columns of the table."""
+_ANY_WIDTH = 100_000
+"""Columns that have room for any table."""
 
 _STYLES: dict[State, str] = {
     **dict.fromkeys(("running", "finished"), ""),
     **dict.fromkeys(("waiting", "interrupted"), ATTENTION),
     **dict.fromkeys(("failed", "killed", "unreadable"), "red"),
 }
-
-
-_STATES_WITH_REASON: tuple[State, ...] = ("waiting", "failed", "unreadable")
-"""States whose notes have a line where the table has no room for them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,10 +79,10 @@ class StatusCommand(Command):
         if self.json:
             console.say_data(json.dumps([asdict(row) for row in rows]))
         elif rows:
-            console.print_table(_table(console, rows))
-            for row in rows if console.width < _WIDE else ():
-                if row.note and row.state in _STATES_WITH_REASON:
-                    console.say(f"{row.name}: {shorten(row.note, _NOTE_LENGTH, placeholder='…')}")
+            table, notes = _table(console, rows)
+            console.print_table(table)
+            for note in notes:
+                console.say(note)
         else:
             console.say(f"no runs {'on' if self.address else 'in'} {self._places()}")
             for sweep in self._sweeps():
@@ -123,34 +116,49 @@ class StatusCommand(Command):
     def _show_until_interrupted(self, console: PlainConsole) -> None:
         with Live(console=console, auto_refresh=False) as live:
             while True:
-                live.update(_table(console, self._rows()), refresh=True)
+                table, notes = _table(console, self._rows())
+                live.update(Group(table, *map(console.cell, notes)), refresh=True)
                 time.sleep(_INTERVAL_S)
 
 
-def _table(console: PlainConsole, rows: Sequence[RunStatus]) -> Table:
-    """Return the table, with fewer columns and shortened names in a narrow terminal."""
-    is_wide = console.width >= _WIDE
-    recent = f"return,{' ' if is_wide else chr(10)}last {RECENT_UPDATES}"
-    titles = ["state", "update", recent, "evaluated", "steps/s", "workers", "since"]
-    lines = [[row.state, *_numbers(row), _moment(row.since_ms)] for row in rows]
-    if not is_wide:
-        titles, *lines = [line[:4] + line[6:] for line in (titles, *lines)]
-    columns = zip([title.rpartition("\n")[2] for title in titles], *lines, strict=True)
-    room = console.width - sum(max(map(cell_len, column)) + _GAP for column in columns)
+def _table(console: PlainConsole, rows: Sequence[RunStatus]) -> tuple[Table, list[str]]:
+    """Return the table, and lines below it with the notes if it has no room for them.
+
+    A terminal that is still too narrow shows fewer columns, and shortened names.
+    """
+    for has_notes, has_speed in ((True, True), (False, True), (False, False)):
+        table = _table_of(console, rows, has_speed=has_speed, has_notes=has_notes)
+        anywhere = console.options.update(width=_ANY_WIDTH)
+        if console.measure(table, options=anywhere).maximum <= console.width:
+            break
+    below = () if has_notes else [row for row in rows if row.note and row.state != "finished"]
+    return table, [f"{row.name}: {_note(row)}" for row in below]
+
+
+def _table_of(
+    console: PlainConsole, rows: Sequence[RunStatus], *, has_speed: bool, has_notes: bool
+) -> Table:
     table = Table(box=None, pad_edge=False)
-    table.add_column("run", no_wrap=True)
-    for title in titles:
+    table.add_column("run")
+    recent = f"return,{' ' if has_speed else chr(10)}last {RECENT_UPDATES}"
+    speed = ("steps/s", "workers") if has_speed else ()
+    for title in ("state", "update", recent, "evaluated", *speed, "since"):
         is_text = title in ("state", "since")
         table.add_column(title, justify="left" if is_text else "right", no_wrap=True)
-    if is_wide:
-        table.add_column("", overflow="fold")
-    for row, (_, *cells) in zip(rows, lines, strict=True):
+    if has_notes:
+        table.add_column("", no_wrap=True)
+    for row in rows:
         name, state = console.cell(row.name), console.cell(row.state)
+        name.no_wrap, name.overflow = True, "ellipsis"
         state.stylize(_STYLES[row.state])
-        name.truncate(room, overflow="ellipsis")
-        note = [console.cell(shorten(row.note, _NOTE_LENGTH, placeholder="…"))] if is_wide else []
-        table.add_row(name, state, *cells, *note)
+        numbers = _numbers(row) if has_speed else _numbers(row)[:3]
+        note = [console.cell(_note(row))] if has_notes else []
+        table.add_row(name, state, *numbers, _moment(row.since_ms), *note)
     return table
+
+
+def _note(row: RunStatus) -> str:
+    return shorten(row.note, _NOTE_LENGTH, placeholder="…")
 
 
 def _numbers(row: RunStatus) -> list[str]:

@@ -92,8 +92,9 @@ def _rows(certificate: Certificate) -> Iterator[tuple[str, str]]:
         for first, last in certificate.made_again
     )
     number = f"{certificate.num_made_again} of {counted(certificate.updates, 'update')}"
-    if certificate.seed is not None:
-        number += f", including all updates before those that --seed {certificate.seed} chose"
+    if certificate.seed is not None and ranges:
+        drawn = f"those that --seed {certificate.seed} chose"
+        number += f", {drawn}, with those between each and the checkpoint before it"
     yield "recomputed", f"{number}: {ranges}" if ranges else number
     compared = ", ".join(map(str, certificate.checkpoints)) or "none"
     evaluation = ", and the final evaluation" if certificate.evaluated else ""

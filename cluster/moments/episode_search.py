@@ -37,8 +37,8 @@ def find_episodes(run: RunDirectory, order: str, number: int) -> list[FoundEpiso
     Args:
         run: Only its journal is read.
         order: ``worst`` or ``best`` by return, ``longest``, or ``surprising``: with the lowest mean
-            log-probability of the actions, taken against the policy's own odds. Evaluations are
-            left out: greedy actions never go against the odds.
+            log-probability of the actions, which the policy considered unlikely. Evaluations are
+            left out: greedy actions are the most probable.
         number: Most episodes to return.
 
     Raises:

@@ -35,7 +35,6 @@ from reinforce.cluster.training import Training
 from reinforce.cluster.warm_start import first_state
 from reinforce.configs.config import Config
 from reinforce.configs.loading import load_config, with_overrides
-from reinforce.configs.plurals import counted
 from reinforce.configs.roles import config_after
 from reinforce.learner.policies.seeds import SEED_SCHEME
 from reinforce.workers.environment import EnvironmentSpec, inspect_environment
@@ -136,9 +135,7 @@ class Reconstruction:
         """Raise UsageError if the run has not made so many updates."""
         if not 0 <= version <= self.num_updates:
             raise UsageError(
-                f"{self.run.path} has made {counted(self.num_updates, 'update')}: there is no "
-                "moment after "
-                f"update {version}"
+                f"{self.run.path} has no update {version}: choose 0 to {self.num_updates}"
             )
 
     def nearest(self, version: int) -> Checkpoint | None:

@@ -121,6 +121,8 @@ class _Walk:
         except UpdateNotReproducedError as error:
             difference = error.difference
             text = difference.in_words("in the journal", "recomputed")
+            if difference.part == "batch":
+                text += ": environment, seed, versions or processor differ"
             return (Finding(difference.part, difference.updates, text),)
         except _CheckpointDiffersError as error:
             return (Finding("checkpoint", error.version, str(error)),)

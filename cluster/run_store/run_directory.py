@@ -5,6 +5,7 @@ import stat
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Self
 
@@ -203,8 +204,11 @@ def _run_meant(path: Path) -> str:
         return f": it holds others, so give one, such as {inside}"
     if path.exists():
         return ": it holds no config.yaml" if path.is_dir() else ": a run is a folder"
-    beside = Path("runs") / path
-    return f": did you mean {beside}?" if is_run(beside) else ""
+    for folder in (path.parent, Path("runs") / path.parent):
+        runs = {each.name: each for each in folder.glob("*") if is_run(each)}
+        if near := get_close_matches(path.name, runs, n=1):
+            return f": did you mean {runs[near[0]]}?"
+    return ""
 
 
 def _is_regular_or_missing(file: Path) -> bool:

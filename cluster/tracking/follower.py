@@ -1,7 +1,7 @@
 """The follower: a process that sends a run directory to MLflow as it grows.
 
-The run directory is the truth. Training never waits for this process and never dies of it; what it
-could not send, ``reinforce sync`` sends later by the same code (``cluster.commands.sync``). It
+The run directory is authoritative. Training never waits for this process and never dies of it; what
+it could not send, ``reinforce sync`` sends later by the same code (``cluster.commands.sync``). It
 reads from standard input which directory to follow, and knows that the run is over when that input
 ends, which happens however the driver dies.
 

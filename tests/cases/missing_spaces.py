@@ -39,7 +39,13 @@ class Failing(NoObservations):
         raise KeyError("map")
 
 
+class MultiAgents:
+    """As RLlib's or PettingZoo's, as it is."""
+
+    metadata = {"render_modes": []}  # noqa: RUF012
+
+
 class NoEnvironment:
-    """As PettingZoo's, as it is."""
+    """Looks like one, and is not derived from one."""
 
     metadata = {"render_modes": []}  # noqa: RUF012

@@ -255,6 +255,8 @@ def test_help_explains_every_setting(capsys):
 def test_help_begins_with_the_settings_that_are_changed_first(capsys):
     assert main(["train", "--help"]) == 0
     first = capsys.readouterr().out.partition("positional arguments")[0].splitlines()
+    assert main(["doctor", "--help"]) == 0
+    assert "\n\nThe most common settings" in capsys.readouterr().out
     assert main(["resume", "--help"]) == 0
     assert "most common settings" not in capsys.readouterr().out
 
@@ -346,7 +348,7 @@ def test_a_failing_run_says_why_and_its_directory_keeps_it(tmp_path, capsys):
     )
     assert said.startswith("reinforce: ticket training 2:0 failed:\nTraceback (most recent call ")
     assert "fake_environments.py" in said
-    *_, error, place, way_out, left_out = said.splitlines()
+    *_, error, place, way_out, way_on, left_out = said.splitlines()
     assert left_out.endswith(
         "stack frames of libraries and of this program omitted; --traceback full shows all"
     )
@@ -356,6 +358,9 @@ def test_a_failing_run_says_why_and_its_directory_keeps_it(tmp_path, capsys):
     assert way_out == (
         f"`reinforce replay {tmp_path}/runs/faulty training:2:0` plays it (32 episodes of the "
         "batch of update 3) alone, in one process, where a debugger can follow"
+    )
+    assert way_on == (
+        f"`reinforce resume {tmp_path}/runs/faulty` continues the run once that is mended"
     )
     assert (tmp_path / "runs" / "faulty" / "checkpoints" / "update-000000002.safetensors").exists()
     summary = read_json(tmp_path / "runs" / "faulty" / "summary.json")

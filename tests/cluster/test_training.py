@@ -75,6 +75,16 @@ def test_on_ray_the_driver_never_loads_torch(tmp_path):
     assert result.returncode == 0, result.stderr.decode()
 
 
+def test_a_first_batch_from_which_nothing_can_be_learned_is_told_once(make_config, display):
+    config = make_config(environment={"id": "fake_environments:Countdown"}, stop={"max_updates": 2})
+
+    train(config, display)
+
+    assert [text.partition(",")[0] for text in display.warnings] == [
+        "all returns of the first batch are equal"
+    ]
+
+
 def test_the_journal_tells_each_update_and_each_evaluation(make_config, display):
     outcome, records, _ = train(make_config(**CARTPOLE), display)
 

@@ -19,6 +19,15 @@ def test_every_preset_loads_and_says_what_it_is_for(name):
     assert preset_summary(name).endswith(".")
 
 
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [("lift.py", "lift:MyEnvironment"), ("./lift.py", "lift:MyEnvironment"), ("a:Lift", "a:Lift")],
+)
+def test_python_in_place_of_settings_is_answered_with_how_to_give_an_environment(source, name):
+    with pytest.raises(ConfigError, match=f"as in `cartpole --environment.id {name}`, or write"):
+        load_config(source)
+
+
 def test_the_article_preset_holds_the_article_s_settings():
     config = load_config("article")
 

@@ -133,6 +133,25 @@ def test_nan_is_no_number():
             {"environment": {"wrappers": [3]}},
             "environment.wrappers = 3 is refused: it should be text or a mapping of keys\n",
         ),
+        (
+            {"learner": {"discount": True}},
+            "learner.discount = 'true' is refused: it should be a number\n",
+        ),
+        (
+            {"learner": {"learning_rate": "0,01"}},
+            "learner.learning_rate = '0,01' is refused: it should be a number with a decimal point "
+            "or a list\n",
+        ),
+        ({"run": {"seed": False}}, "run.seed = 'false' is refused: it should be an integer\n"),
+        (
+            {"workers": {"num_workers": True}},
+            "workers.num_workers = 'true' is refused: it should be an integer or 'auto'\n",
+        ),
+        (
+            {"learner": {"episodes_bounds": [True, 8]}},
+            "learner.episodes_bounds = 'true' is refused: it should be an integer\n",
+        ),
+        ({"run": {"name": True}}, "run.name = True is refused: it should be text\n"),
         ({"stop": {3: 4}}, "unknown key 'stop.3'; the keys of 'stop' are: max_updates, "),
     ],
 )

@@ -10,7 +10,7 @@ import silent_assert
 
 from reinforce.configs.given_objects import imported, needed_later
 from reinforce.configs.loading import load_config
-from reinforce.configs.user_code import described, place
+from reinforce.configs.user_code import described, names_meant, place
 
 HERE = Path(__file__)
 
@@ -90,3 +90,12 @@ def test_objects_of_a_program_are_said_to_be_needed_later():
         "python:Light: only this program has it"
     )
     assert needed_later(["lift:Lift", "mlp"]) == ""
+
+
+def test_a_list_of_names_that_goes_on_says_so(tmp_path, monkeypatch):
+    names = [f"Task{letter}" for letter in "abcdefghijk"]
+    (tmp_path / "many.py").write_text("".join(f"class {name}: ...\n" for name in names))
+    monkeypatch.syspath_prepend(tmp_path)
+    imported("many:Taska")
+
+    assert names_meant("many", "xyz") == f"; many has {', '.join(names[:10])}, …"

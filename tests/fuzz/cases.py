@@ -220,7 +220,7 @@ def run_directories(draw, template):
     if verb[0] == "ui" and path == "tracking.json":
         verb = ["plot", "run"]  # one that is found would be shown, by a server
     name = path.removeprefix("checkpoints/")
-    clues = ((name, "checkpoint", "nobody trains", "is not in MLflow", "one process"),)
+    clues = ((name, "checkpoint", "is not training", "is not in MLflow", "one process"),)
     return Case(verb, {}, clues, in_a_run=True, spoil=(path, action, argument))
 
 

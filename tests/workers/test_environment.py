@@ -41,6 +41,7 @@ def test_an_environment_of_a_module_is_imported_by_its_id():
         ("CartPole-v7", "does not exist here"),
         ("no_such_module:Env-v0", "does not exist here .*no_such_module"),
         ("fake_environments:Countdwn-v0", "; did you mean 'fake_environments:Countdown-v0'"),
+        ("gym:CartPole-v1", r"\(No module named 'gym'\); did you mean 'CartPole-v1'\?$"),
         ("lift.py:Lift", r"does not exist here \(lift.py is a file: name the .* lift:Lift\)$"),
         ("random:Lift", "; random was imported from .*/random.py: give your own module another"),
     ],
@@ -324,3 +325,17 @@ def test_an_argument_that_a_constructor_lacks_is_answered_with_those_that_it_has
         "LateFault.__init__() got an unexpected keyword argument 'fualt'; its arguments are: "
         "fault, at"
     )
+
+
+def test_an_argument_that_a_constructor_needs_is_answered_with_how_to_give_it(
+    tmp_path, monkeypatch
+):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "sized.py").write_text(
+        "import gymnasium\nclass Sized(gymnasium.Env):\n    def __init__(self, size, at=0): ..."
+    )
+
+    with pytest.raises(UnsuitableEnvironmentError) as refused:
+        inspect_environment(EnvironmentConfig(id="sized:Sized"))
+
+    assert str(refused.value).endswith("'size'; give it --environment.kwargs '{size: ...}'")

@@ -101,6 +101,14 @@ def test_a_number_too_large_is_missing():
     assert metrics.faults["x"].startswith("int 1000")
 
 
+def test_a_text_is_quoted_as_one():
+    metrics = InfoMetrics({"x": "sum"}, 1)
+
+    metrics.add(0, {"x": "yes"}, ended=True)
+
+    assert metrics.faults == {"x": "the string 'yes'"}
+
+
 def test_the_preflight_says_which_metrics_a_random_episode_lacks(make_config):
     metrics = {"energy": "sum", "height": "min", "speed": "mean", "bonus": "last"}
     kwargs = {"mode": "NEXT_STEP"}

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.case
         ("NoActions", "NoActions has no action_space; its constructor must set self.action_sp"),
         ("Unset", "Unset has no observation_space; its constructor must set"),
         ("PerAgent", "PerAgent has the observation_space <bound method PerAgent.observation_sp"),
-        ("NoEnvironment", "must inherit from the gymnasium.Env class, actual class: .*NoEnviron"),
+        ("MultiAgents", "must inherit from the gymnasium.Env class, actual class: .*MultiAgents"),
     ],
 )
 def test_an_environment_without_spaces_is_refused_by_its_class(name, says):
@@ -27,6 +27,13 @@ def test_an_environment_without_spaces_is_refused_by_its_class(name, says):
         "environments of several agents, such as PettingZoo's and RLlib's MultiAgentEnv, are not "
         "supported"
     )
+
+
+def test_a_class_that_is_no_environment_is_not_taken_for_one_of_several_agents():
+    with pytest.raises(UnsuitableEnvironmentError, match="must inherit from") as caught:
+        make_environment(EnvironmentConfig(id="missing_spaces:NoEnvironment"))
+
+    assert "several agents" not in str(caught.value)
 
 
 def test_a_space_that_cannot_be_read_is_refused_with_the_line():

@@ -25,8 +25,8 @@ _MAX_CAUSE_LENGTH = 200
 _OF_A_WORKER = "and the result is the same"
 
 _OF_AN_EPISODE = (
-    "in new environments; if that works, the environment is not determined by its seed, and "
-    "results may differ between runs"
+    "in new environments; if the second attempt succeeds, the environment is not determined by "
+    "its seed, and results may differ between runs"
 )
 
 

@@ -25,6 +25,10 @@ REFUSED = {
         ["--policy.hidden_sizes", "abc"],
         "policy.hidden_sizes = 'abc' is refused: it should be an integer\n",
     ),
+    "text in a list with commas": (
+        ["--policy.hidden_sizes", "64,abc"],
+        "policy.hidden_sizes = 'abc' is refused: it should be an integer\n",
+    ),
     "a fraction for an integer": (
         ["--run.seed", "1.5"],
         "run.seed = '1.5' is refused: it should be an integer\n",
@@ -111,3 +115,13 @@ def test_options_of_a_verb_may_stand_in_front_of_its_source(words):
     assert (command.source, command.config.run.seed) == ("cartpole", 3)
     assert (command.address, command.detach) == ("http://there:1", True)
     assert command.words == ("--run.seed", "3")  # what the job is told
+
+
+@pytest.mark.parametrize(
+    ("words", "sizes"),
+    [(["64,32"], (64, 32)), (["[64, 32]"], (64, 32)), (["[]"], ()), (["8"], (8,))],
+)
+def test_a_list_may_be_one_word_as_in_yaml(words, sizes):
+    line = ["cartpole", "--policy.hidden_sizes", *words]
+
+    assert parse_command("config", ConfigCommand, line).config.policy.hidden_sizes == sizes

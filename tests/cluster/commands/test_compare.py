@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from written_runs import write_run
 
 from reinforce.cluster.analysis.comparison import SCORE, RunHistory, group_runs
 from reinforce.cluster.cli import main
@@ -84,7 +85,7 @@ def test_people_see_a_table_and_a_picture(runs, tmp_path, capsys, monkeypatch):
 
     said = capsys.readouterr().out
     title, slow, fast, _ = said.splitlines()
-    assert re.fullmatch(r"configuration +runs +finished +mean +95 % interval +steps", title)
+    assert re.fullmatch(r"configuration +runs +finished +mean return +95 % interval +steps", title)
     for row, rate in ((slow, "0.001"), (fast, "0.01")):
         assert re.match(
             rf"learner\.learning_rate {rate} +2 +2 +[\d.]+ +[\d.]+ to [\d.]+ +[\d,]+ to [\d,]+$",
@@ -237,6 +238,16 @@ def test_copies_are_named_beside_the_table(runs, capsys):
     assert main(["compare", str(runs[0]), str(runs[0])]) == 0
 
     assert "not counted, since another run has the same seed: " in capsys.readouterr().out
+
+
+def test_a_run_without_an_update_is_left_out_with_a_line(runs, make_config, capsys):
+    empty = write_run(make_config(run={"name": "empty"})).path
+
+    assert main(["compare", str(runs[0]), str(empty)]) == 0
+    said = capsys.readouterr()
+    assert "CartPole-v1" in said.out
+    assert f"left out: {empty}/metrics.jsonl has no update yet" in said.err
+    assert main(["compare", str(empty)]) == 2
 
 
 BAD = {

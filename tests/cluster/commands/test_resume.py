@@ -122,7 +122,7 @@ def test_a_run_that_is_at_its_new_limit_already_stays_as_it_is(updates, run, cap
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["runs/none"], "runs/none does not exist; if its checkpoints are elsewhere, `reinforce"),
+        (["runs/none"], "runs/none does not exist. If its checkpoints are elsewhere, `reinforce"),
         (
             ["runs/a", "--learner.learning_rate", "0.5"],
             "learner.learning_rate = 0.5 cannot be changed in a run that began with 0.015",
@@ -377,7 +377,7 @@ def test_a_run_that_is_going_on_is_not_resumed_but_paused_and_gone_on_with(run, 
     assert main(["pause", "runs/a"]) == 2
     said = capsys.readouterr().err
     assert re.search(
-        r"nobody trains runs/a: it was interrupted after update \d+; `reinforce re", said
+        r"runs/a is not training: it was interrupted after update \d+; `reinforce re", said
     )
 
 
@@ -463,7 +463,7 @@ def test_a_ticket_that_ended_the_run_and_does_not_fail_alone_is_said_to(run, cap
     ("ticket", "message"),
     [
         ("x", "'x' is not a ticket such as 12:3"),
-        ("77:0", "has made 5 updates: there is no moment after update 77"),
+        ("77:0", "runs/a has no update 77: choose 0 to 5"),
         ("5:99", "there is no ticket 5:99: the last of its batch is 1"),
         ("5:1:99", "there is no episode 5:1:99: the last of its ticket is 31"),
     ],

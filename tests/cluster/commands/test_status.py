@@ -432,23 +432,47 @@ def test_a_driver_whose_numbers_cannot_be_had_is_told_by_its_command(entrypoint,
     assert all(row.note == "it publishes no numbers" for row in rows)
 
 
+@pytest.fixture
+def lines_of():
+    def lines_of(rows, width):
+        terminal = io.StringIO()
+        console = PlainConsole(file=terminal, width=width, force_terminal=True, color_system=None)
+        table, notes = _table(console, rows)
+        console.print_table(table)
+        lines = terminal.getvalue().splitlines()
+        assert max(map(len, lines)) <= width
+        return lines + notes
+
+    return lines_of
+
+
 @pytest.mark.parametrize("width", [80, 200])
-def test_a_row_is_a_line_whatever_the_width_of_the_terminal(width):
-    console = PlainConsole(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+def test_a_row_is_a_line_whatever_the_width_of_the_terminal(lines_of, width):
     name, long_ago_ms = "acrobot-seed-0-2026-11-30-175812", 1_700_000_000_000
     rows = [
         RunStatus(
             name, "finished", long_ago_ms, "max_updates", 50_000, -1, -123.456, -99.5, 9e4, 8
         ),
-        RunStatus("lift", "interrupted", long_ago_ms, "by SIGTERM"),
+        RunStatus("lift", "running", long_ago_ms),
     ]
 
-    console.print_table(_table(console, rows))
+    *_, first, second = lines_of(rows, width)
 
-    *_, first, second = console.file.getvalue().splitlines()
-    assert max(map(len, (first, second))) <= width
-    assert first.split()[:2] == [name if width > 80 else "acrobot-seed-0-2026-…", "finished"]
+    assert first.split()[:2] == [name if width > 80 else "acrobot-seed-0-2026-11-…", "finished"]
     assert "50,000" in first
     assert "2023-11-14 2" in first
     assert ("max_updates" in first) == ("90,000" in first) == (width > 80)
-    assert second.split()[:4] == ["lift", "interrupted", "-", "-"]
+    assert second.split()[:4] == ["lift", "running", "-", "-"]
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 132])
+def test_what_to_do_is_never_left_out_and_numbers_only_where_they_do_not_fit(lines_of, width):
+    now_ms = time.time_ns() // 1_000_000
+    numbers = (13, -200.0, -192.5, -200.0, 1599.0, 1)
+    killed = RunStatus("crash", "killed", now_ms, "`reinforce resume` continues it", *numbers)
+
+    text = "\n".join(lines_of([killed], width))
+
+    assert ("  `reinforce resume` continues it" in text) == (width >= 110)
+    assert ("\ncrash: `reinforce resume` continues it" in text) == (width < 110)
+    assert ("1,599" in text) == (width >= 77)

@@ -85,12 +85,12 @@ def test_a_run_that_is_not_live_is_refused(make_config, tmp_path, capsys):
 
     assert main(["stop", str(run.path)]) == 2
     said = capsys.readouterr().err
-    assert f"nobody trains {run.path}: it was killed after update 3; `reinforce resume" in said
+    assert f"{run.path} is not training: it was killed after update 3; `reinforce resume" in said
 
     write_end(run)
     assert main(["stop", str(run.path)]) == 2
     said = capsys.readouterr().err
-    assert said == f"reinforce: nobody trains {run.path}: it finished after update 3\n"
+    assert said == f"reinforce: {run.path} is not training: it finished after update 3\n"
     assert not run.control_file.exists()
     assert main(["stop", "runs/none"]) == 2
     assert "runs/none does not exist" in capsys.readouterr().err

@@ -130,7 +130,7 @@ def test_what_began_with_recorded_actions_is_made_again_from_its_checkpoints_onl
 
 @pytest.mark.parametrize("update", [7, -1])
 def test_a_moment_that_never_was_is_refused(run, update):
-    with pytest.raises(reinforce.UsageError, match=f"no moment after update {update}"):
+    with pytest.raises(reinforce.UsageError, match=f"no update {update}: choose 0 to"):
         run.at(update, progress=False)
 
 
@@ -248,7 +248,7 @@ def test_a_run_without_an_episode_has_none_to_show(make_config, capsys):
         (["replay", "4:1:99"], "there is no episode 4:1:99: the last of its ticket is 1"),
         (["replay", "evaluation:4:0"], "there is no ticket evaluation:4:0: every regular"),
         (["replay", "confirmation:5:0:99"], "there is no episode confirmation:5:0:99"),
-        (["replay", "confirmation:7:0"], "has made 6 updates: there is no moment after update 7"),
+        (["replay", "confirmation:7:0"], "has no update 7: choose 0 to 6"),
     ],
 )
 def test_what_cannot_be_shown_is_refused_before_updates_are_made_again(run, words, message, capsys):

@@ -52,7 +52,13 @@ def test_every_update_of_an_honest_run_is_certified(run, tmp_path, capsys):
     assert certificate["processor"]
 
 
-def test_a_seed_decides_which_updates_are_made_again(run):
+def test_a_seed_decides_which_updates_are_made_again(run, capsys):
+    assert main(["verify", str(run.path), "--updates", "1", "--seed", "3"]) == 0
+    assert re.search(
+        r"of 6 updates, those that --seed 3 chose, with those between each and the checkpoint "
+        r"before it: \d",
+        capsys.readouterr().out,
+    )
     first, again = (run.verify(2, seed=3, progress=False) for _ in range(2))
     drawn = run.verify(1, progress=False)
 
@@ -60,6 +66,13 @@ def test_a_seed_decides_which_updates_are_made_again(run):
     assert first.made_again == again.made_again
     assert 2 <= first.num_made_again < 6
     assert run.verify(1, seed=drawn.seed, progress=False).made_again == drawn.made_again
+
+
+def test_without_any_update_made_again_nothing_more_is_said_of_them(run, capsys):
+    summary(run)
+
+    assert main(["verify", str(run.path)]) == 1
+    assert "recomputed  0 of 6 updates\n" in capsys.readouterr().out
 
 
 def test_a_long_ticket_does_not_stand_for_an_update_that_was_not_made_again(run, monkeypatch):
@@ -237,7 +250,8 @@ TAMPERED = {
         ],
         "batch",
         3,
-        "batch.sha256 is 0000.* in the journal and .* recomputed",
+        "batch.sha256 is 0000.* in the journal and .* recomputed.*: environment, seed, versions or "
+        "processor differ",
     ),
     "digest of weights": (
         journal_altered(r'"weights_sha256": "....', '"weights_sha256": "0000'),

@@ -71,7 +71,8 @@ def test_a_folder_without_a_configuration_is_no_run(tmp_path):
             "does not exist: @best names a version, but here a whole run is needed, so"
             " give {runs}/test",
         ),
-        ("tets", "does not exist"),
+        ("tets", "does not exist: did you mean {runs}/test?"),
+        ("other", "does not exist"),
     ],
 )
 def test_a_path_near_a_run_is_answered_with_the_run(make_config, path, message):

@@ -46,8 +46,9 @@ def test_what_comes_within_five_seconds_is_told_together_afterwards():
     assert losses.sentence(104.9) is None
     assert losses.sentence(105.1) == (
         "3 workers were lost (2 x died; the node is gone), an environment failed (KeyError: "
-        "'map'); 2 tickets are played again, in new environments; if that works, the "
-        "environment is not determined by its seed, and results may differ between runs"
+        "'map'); 2 tickets are played again, in new environments; if the second "
+        "attempt succeeds, the environment is not determined by its seed, and results may differ "
+        "between runs"
     )
 
 
