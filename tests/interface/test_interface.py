@@ -785,4 +785,5 @@ def test_warnings_of_a_silent_run_are_heard_on_standard_error(tmp_path, capsys):
     warned = printed.err.splitlines()
     assert warned[0].startswith("warning: the observation leaves the bounds of its space")
     assert "cut" in warned[1]
-    assert len(warned) == 2
+    assert warned[2].startswith("all returns of the first batch are equal")
+    assert len(warned) == 3
