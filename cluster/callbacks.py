@@ -4,18 +4,21 @@ They are called in the process that drives the run, with the content of the jour
 change what is learned, only when it ends.
 """
 
+import inspect
 import math
 import re
 from ast import literal_eval
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import ClassVar
 
 from reinforce.cluster.errors import CallbackError, UsageError, traceback_of
 from reinforce.cluster.run_store.journal import JournalEntry
 from reinforce.configs.errors import ConfigError, suggestion
 from reinforce.configs.given_objects import imported
 from reinforce.configs.quoting import shown
+from reinforce.configs.synonyms import Explained
 
 _MEANS = ("rollout/return_mean", "evaluation/return_mean", "evaluation/confirmed_return_mean")
 _NAME = re.compile(r"[A-Za-z0-9_.\-]{1,100}")
@@ -43,7 +46,7 @@ class _Metrics(dict[str, float]):
         )
 
 
-class TrainingEvent:
+class TrainingEvent(Explained):
     """An update or evaluation, as a callback sees it.
 
     Its methods work only during the callback; later they raise RuntimeError.
@@ -60,6 +63,15 @@ class TrainingEvent:
         episode_returns: One per episode of the update's batch; empty for an evaluation.
         episode_lengths: Likewise, in steps.
     """
+
+    _instead: ClassVar = {
+        "num_timesteps": "event.environment_steps counts them",
+        "n_calls": "event.updates counts the updates",
+        "logger": "event.record(name, value) records a number",
+        "locals": "event.metrics has the numbers of the update or evaluation",
+        "model": "event.save_checkpoint() keeps its weights, and reinforce.load(RUN_DIR) opens "
+        "the run while it trains",
+    }
 
     def __init__(self, entry: JournalEntry, *, is_best: bool = False) -> None:
         self.is_evaluation, self.is_best = entry.is_evaluation, is_best
@@ -83,12 +95,16 @@ class TrainingEvent:
             value: Finite.
 
         Raises:
-            ValueError: The name has other characters, or the value is not finite.
+            ValueError: The name has other characters, or the value is not a finite number.
         """
         self._require_not_over()
         if not _NAME.fullmatch(name):
             raise ValueError(f"{name!r} cannot name a metric: use up to 100 letters, digits, _ . -")
-        if not math.isfinite(value):
+        try:
+            is_finite = math.isfinite(value)
+        except TypeError:
+            raise ValueError(f"{name} = {shown(value)}: give a number") from None
+        if not is_finite:
             raise ValueError(f"{name} = {value} is not finite")
         self._recorded[f"custom/{name}"] = float(value)
 
@@ -132,16 +148,32 @@ def checked_callbacks(callbacks: Sequence[Callback]) -> tuple[Callback, ...]:
     """
     found = tuple(callbacks)
     for callback in found:
-        if not callable(callback):
-            raise UsageError(
-                f"callbacks: {callback!r} cannot be called: a callback is a function of one event"
-            )
         if isinstance(callback, type):
             raise UsageError(
                 f"callbacks: {callback.__name__} is a class, but a callback is called with an "
                 f"event: write {callback.__name__}(...)"
             )
+        _require_takes_an_event("callbacks:", callback)
     return found
+
+
+def _require_takes_an_event(where: str, callback: Callback) -> None:
+    if not callable(callback):
+        hint = "; in place of _on_step, and of its return False, event.stop(reason)"
+        raise UsageError(
+            f"{where} {callback!r} cannot be called: a callback is a function of one event"
+            f"{hint if hasattr(callback, '_on_step') else ''}"
+        )
+    try:
+        signature = inspect.signature(callback)
+    except (TypeError, ValueError):  # some that are written in C have none
+        return
+    try:
+        signature.bind(object())
+    except TypeError:
+        raise UsageError(
+            f"{where} {callback!r} takes {signature}: a callback is a function of one event"
+        ) from None
 
 
 class Callbacks:
@@ -210,6 +242,5 @@ def callback_named(name: str) -> Callback:
         raise
     except Exception as error:
         raise UsageError(f"--callback {name!r}: {type(error).__name__}: {error}") from error
-    if not callable(callback):
-        raise UsageError(f"--callback {name!r} is {callback!r}, which cannot be called")
+    _require_takes_an_event(f"--callback {name!r}:", callback)
     return callback

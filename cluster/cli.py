@@ -32,9 +32,9 @@ _SETTINGS = "[--section.field value ...]"
 VERBS = {
     "train": (f"PRESET_OR_YAML {_SETTINGS}", "train in a new run directory"),
     "pretrain": ("PRESET_OR_YAML DATA [...]", "imitate recorded actions, as initial weights"),
-    "resume": (f"RUN_DIR {_SETTINGS}", "continue from the newest good checkpoint"),
+    "resume": (f"RUN_DIR {_SETTINGS}", "continue from the newest intact checkpoint"),
     "scale": ("RUN_DIR N", "change a live run's number of workers"),
-    "pause": ("RUN_DIR", "make a run wait after its next update"),
+    "pause": ("RUN_DIR", "make a run wait after the update in progress"),
     "unpause": ("RUN_DIR", "let a paused run continue"),
     "stop": ("RUN_DIR", "end a run after a checkpoint"),
     "status": ("[FOLDER ...] [--address URL]", "show the state of runs"),

@@ -9,6 +9,7 @@ from reinforce.cluster.export.video import check_filming
 from reinforce.cluster.resumed_run import Consent, go_on
 from reinforce.cluster.run_lifecycle import RunLifecycle, check_environment, new_run_directory
 from reinforce.cluster.run_store.checkpoints import Checkpoints
+from reinforce.cluster.run_store.code_digests import code_digests
 from reinforce.cluster.run_store.journal import Journal
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.trust import CHECKPOINTS, CLUSTER, CODE, START, WANDB
@@ -55,7 +56,8 @@ def run_training(
     try:
         with Journal(run.journal_file) as journal:
             lifecycle = RunLifecycle(config, spec, run, journal, console, started_s, callbacks)
-            return lifecycle.conduct(None, lambda: run.note_start("train", 0, {}))
+            code = code_digests(config)
+            return lifecycle.conduct(None, lambda: run.note_start("train", 0, {}, code=code))
     except (UsageError, InterruptedRunError, StorageError):
         if not run.has_begun:
             run.discard()

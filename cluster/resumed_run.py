@@ -1,4 +1,4 @@
-"""A resumed run: continues from the newest good checkpoint, as if nothing had happened."""
+"""A resumed run: continues from the newest intact checkpoint, as if nothing had happened."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +19,7 @@ from reinforce.cluster.run_store.changed_run import (
 )
 from reinforce.cluster.run_store.checkpoint import Checkpoint, require_fit
 from reinforce.cluster.run_store.checkpoints import Checkpoints, require_same_files
+from reinforce.cluster.run_store.code_digests import code_digests, edited_since_last_start
 from reinforce.cluster.run_store.journal import Journal
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.submitted_files import submitted_files
@@ -97,10 +98,10 @@ def go_on(  # noqa: PLR0913  (all that a resumption depends on)
         limit or not any(key.startswith("stop.") for key in changes)
     ):
         if consent.change and changes:
+            ending, remedy = _ending(config, limit or summary["stop_reason"])
             raise UsageError(
-                f"{run.path} has finished already ({summary['stop_reason']}), so "
-                f"{', '.join(changes)} would have no effect; also change what ended it, such as "
-                "stop.max_updates"
+                f"{run.path} has finished already ({ending}), so {', '.join(changes)} would have "
+                f"no effect; also {remedy}"
             )
         for remark in remarks:
             console.warn(remark)
@@ -108,7 +109,6 @@ def go_on(  # noqa: PLR0913  (all that a resumption depends on)
         return 0
     # Once more: the environment, its packages or the machine may be others than at the start.
     spec = check_environment(config, console, remarks)
-    console.say(f"continuing {run.path}", "dim")
     with Journal(run.journal_file) as journal:
         start = _start_of(run, config, console, summary, consent)
         start.require_fit(run, spec)
@@ -116,14 +116,30 @@ def go_on(  # noqa: PLR0913  (all that a resumption depends on)
         journal.end_of(start.updates)
         changes |= start.missed
         note_start = start.writer(run, changes, is_vouched=is_vouched)
+        console.say(f"continuing {run.path}", "dim")
         if forget_requests:
             run.control_file.unlink(missing_ok=True)
-        for name, (old, new) in without_secrets(changes).items():
-            console.say(f"{name}: {old} is now {new}")
-        for sentence in consequences(start.config.run.changes[-1]) if start.is_changed else ():
-            console.warn(sentence)
+        _tell_what_changes(console, run, start, changes)
         lifecycle = RunLifecycle(start.config, spec, run, journal, console, started_s, callbacks)
         return lifecycle.conduct(start.checkpoint, note_start)
+
+
+def _tell_what_changes(
+    console: PlainConsole,
+    run: RunDirectory,
+    start: "_Start",
+    changes: Mapping[str, tuple[Any, Any]],
+) -> None:
+    for name, (old, new) in without_secrets(changes).items():
+        console.say(f"{name}: {old} is now {new}")
+    for sentence in consequences(start.config.run.changes[-1]) if start.is_changed else ():
+        console.warn(sentence)
+    for module in edited_since_last_start(run, code_digests(start.config)):
+        console.warn(
+            f"module {module!r} has been edited since this run last started: from update "
+            f"{start.updates} on it does what its file says now; to compare results, begin a new "
+            "run"
+        )
 
 
 def _with_notes_of(stored: Config, config: Config) -> Config:
@@ -149,10 +165,16 @@ def _say_that_it_has_finished(
 ) -> None:
     if submitted_files():  # else there is nothing to ask a store for
         require_same_files(run, Checkpoints(run, config).newest(lambda text: None))
-    console.say(
-        f"{run.path} has finished already ({limit or summary['stop_reason']}); to train on, change "
-        "what ended it, such as stop.max_updates, or stop.target_return to None"
-    )
+    ending, remedy = _ending(config, limit or summary["stop_reason"])
+    console.warn(f"{run.path} has finished already ({ending}); to train on, {remedy}")
+
+
+def _ending(config: Config, reason: str) -> tuple[str, str]:
+    """Return what ended a run, and what to change to train on."""
+    value = config.stop.model_dump().get(reason)
+    if value is None:  # a callback
+        return reason, "change a limit such as stop.max_updates"
+    return f"stop.{reason} = {value}", f"raise stop.{reason}"
 
 
 @dataclass(frozen=True)
@@ -209,7 +231,7 @@ class _Start:
 
         def write() -> None:
             save_change()
-            run.note_start("resume", self.updates, changes)
+            run.note_start("resume", self.updates, changes, code=code_digests(self.config))
             run.write_config(self.config)
             run.summary_file.unlink(missing_ok=True)
             # The directory may be new: go on in the same MLflow run, unless its store is gone, too.

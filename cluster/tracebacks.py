@@ -47,8 +47,8 @@ def folded(message: str, way_out: str = "; --traceback full shows all") -> str:
     text = _CALLS.sub(fold, message)
     if not num_left_out:
         return text
-    calls = counted(num_left_out, "call")
-    return f"{text}\n{calls} of libraries and of this program left out{way_out}"
+    frames = counted(num_left_out, "stack frame")
+    return f"{text}\n{frames} of libraries and of this program omitted{way_out}"
 
 
 def fold_error(error: BaseException) -> None:

@@ -64,7 +64,7 @@ def load_config(
         raise ConfigError(
             f"there is no preset {shown(source)}{hint} The presets are: {', '.join(names)}. Give "
             "your own file by its path, such as ./my.yaml; for another environment, set "
-            "environment.id on top of a preset"
+            "environment.id on top of a preset, in Python train(environment=...)"
         )
     example = "a mapping of sections such as 'learner:' with 'learning_rate: 0.01' below it"
     values: dict[Any, Any] = {}

@@ -69,7 +69,7 @@ def changes_between(
         role = role_of(name)
         refused = f"{name} = {shown(after)} cannot be changed in a run that began with "
         if role in _KEPT:
-            raise ConfigError(f"{refused}{shown(before)}, --change or not: {_KEPT[role]}")
+            raise ConfigError(f"{refused}{shown(before)}, not even with --change: {_KEPT[role]}")
         if role is Role.RESULT and not on_purpose:
             raise ConfigError(
                 f"{refused}{shown(before)}: the result would belong to neither value; begin a new "

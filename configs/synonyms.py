@@ -1,7 +1,7 @@
 """Words of other libraries, for users who come from them: our setting, or why there is none."""
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from reinforce.configs.errors import suggestion
 
@@ -28,6 +28,20 @@ class Meaning(NamedTuple):
         return " ".join(filter(None, (question, self.note)))
 
 
+class Explained:
+    """Answers attributes of other libraries, which it does not have, with its own."""
+
+    _instead: ClassVar[Mapping[str, str]]
+    """By another library's attribute: what does the same here."""
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            hint = f"; {self._instead[name]}" if name in self._instead else ""
+            message = f"{type(self).__name__!r} object has no attribute {name!r}{hint}"
+            raise AttributeError(message, name=name, obj=self)
+
+
 _NO_BUFFER = Meaning("", "REINFORCE has no replay buffer: it learns from fresh episodes only")
 _NO_EXPLORATION = Meaning("", "REINFORCE explores by drawing actions from its policy")
 _NO_SHARED_LOSS = Meaning(
@@ -35,7 +49,7 @@ _NO_SHARED_LOSS = Meaning(
 )
 _ONE_STEP = Meaning("", "REINFORCE uses each batch for one update, and then plays a fresh one")
 _POLICY_KINDS = (
-    "mlp is the MlpPolicy of others, and cnn their CnnPolicy; either takes a Dict, as "
+    "mlp is what other libraries call MlpPolicy, and cnn CnnPolicy; either takes a Dict, as "
     "MultiInputPolicy does"
 )
 
@@ -90,6 +104,12 @@ SYNONYMS = {
         ("num_workers", "n_workers", "num_env_runners"), Meaning("workers.num_workers")
     ),
     **dict.fromkeys(("env", "env_id"), Meaning("environment.id")),
+    "env_kwargs": Meaning("environment.kwargs"),
+    "eval_env": Meaning(
+        "",
+        "evaluation.environment is what differs in evaluations, such as "
+        "{'kwargs': {'gravity': -5.0}}",
+    ),
     "seed": Meaning("run.seed"),
     **dict.fromkeys(("total_timesteps", "timesteps"), Meaning("stop.max_environment_steps")),
     "reset_num_timesteps": Meaning(
@@ -107,7 +127,9 @@ SYNONYMS = {
     ),
     **dict.fromkeys(
         ("verbose", "progress_bar", "log_interval"),
-        Meaning("", "every update is recorded; Python's train(progress=False) prints nothing"),
+        Meaning(
+            "", "every update is recorded; Python's train(progress=False) prints warnings only"
+        ),
     ),
 }
 """By the name of a setting in Stable-Baselines3, CleanRL, RLlib or Gymnasium's examples."""

@@ -21,9 +21,10 @@ runs = [
 comparison = reinforce.compare(runs)
 print(comparison)
 
-for group, curve in comparison.curves().groupby("group"):
-    (line,) = plt.plot(curve["steps"], curve["value"], label=group)
-    plt.fill_between(curve["steps"], curve["low"], curve["high"], alpha=0.2, color=line.get_color())
+for number, (group, curves) in enumerate(comparison.curves().groupby("group")):
+    plt.plot("steps", "value", f"C{number}", data=curves[curves["run"] == ""], label=group)
+    for _, seed in curves[curves["run"] != ""].groupby("run"):
+        plt.plot(seed["steps"], seed["value"], f"C{number}", alpha=0.4)
 plt.xlabel("environment steps")
 plt.ylabel("mean return of a batch")
 plt.legend()

@@ -110,8 +110,14 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("distributed-reinforce")
     if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        way = "; write reinforce.train('cartpole') or reinforce.train(environment=...)"
+        hint = way if name in ("A2C", "DQN", "PPO", "SAC", "TD3") else ""
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
     return getattr(import_module(f"reinforce.{_HOMES[name]}"), name)
 
 

@@ -24,7 +24,7 @@ from reinforce.cluster.tracebacks import fold_error
 from reinforce.configs.errors import ReinforceError
 from reinforce.configs.quoting import shown
 from reinforce.configs.whole_numbers import as_whole
-from reinforce.unknown_arguments import instead_of_instance, is_instance, what_to_give
+from reinforce.unknown_arguments import is_instance, what_fits, what_to_give
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -52,7 +52,7 @@ _KINDS: Mapping[Any, tuple[str, Callable[[Any], bool]]] = {
         lambda value: isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping),
     ),
     Callable: (
-        "a class or a function that makes one (every worker needs its own)",
+        "a class or a function that makes one",
         lambda value: callable(value) and (not is_instance(value)),
     ),
     np.ndarray: ("an array", lambda value: True),
@@ -107,9 +107,8 @@ def _found(name: str, value: Any, annotation: Any, fits: Callable[[Any], bool] |
     if isinstance(value, float) and not fits(value):
         value = as_whole(value)  # 1e6, which is a float in Python
     if not fits(value):
-        raise UsageError(
-            f"{name} = {shown(value)}: give {_words(annotation)}{instead_of_instance(name, value)}"
-        )
+        text = f"{type(value).__name__}(...)" if is_instance(value) else shown(value)
+        raise UsageError(f"{name} = {text}: {what_fits(name, value, _words(annotation))}")
     return value
 
 

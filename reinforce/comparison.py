@@ -25,7 +25,7 @@ from reinforce.cluster.analysis.comparison_plot import (
     draw_curves,
     panels_of,
     require_picture,
-    without_curves,
+    rows_of,
 )
 from reinforce.cluster.analysis.seed_statistics import STATISTICS
 from reinforce.cluster.console import PlainConsole
@@ -94,25 +94,20 @@ class Comparison:
             x_axis: The x-axis: environment steps, training time (s) or updates.
 
         Returns:
-            One row per point: its group, ``steps``, ``time`` or ``updates`` as x_axis says, value
-            (the statistic over runs), and low and high, a 95 % bootstrap interval over runs (NaN
-            for one run). Groups in which a run has the metric less than twice are left out.
+            The rows of `reinforce compare --data`: group, run, ``steps``, ``time`` or ``updates``
+            as x_axis says, and value. Where run is "", value is the statistic over runs, and low
+            and high are its 95 % bootstrap interval, NaN below five runs; the other rows are single
+            runs. Groups in which a run has the metric less than twice are left out.
 
         Raises:
             UsageError: No group is left.
         """
         metric = journal_name(metric)
-        groups = self._groups_with(metric, x_axis)
-        tables = [
-            pd.DataFrame({"group": group.label, **vars(curve)})
-            for group in groups
-            if (curve := group.curve(self._statistic, (metric,)))
-        ]
-        if not tables:
-            raise without_curves(groups, metric)
-        return pd.concat(tables, ignore_index=True).rename(
-            columns={"steps": x_axis, "values": "value"}
-        )
+        options = PictureOptions(statistic=self._name, metric=metric, x_axis=x_axis)
+        lines = panels_of(self._groups_with(metric, x_axis), options)["curve"]
+        rows = [(line.group, *row) for line in lines for row in rows_of(line)]
+        columns = ["group", "run", x_axis, "value", "low", "high"]
+        return pd.DataFrame(rows, columns=columns).astype({"low": float, "high": float})
 
     def _groups_with(self, metric: str, x_axis: XAxis) -> Sequence[Group]:
         is_read = (metric, x_axis) == (TRAINING_RETURN, "steps")
@@ -140,7 +135,8 @@ class Comparison:
             x_axis: The x-axis: environment steps, training time (s) or updates.
             profile: Draw performance profiles beside them, in a file: which share of runs ends
                 above a score.
-            title: The title; "" for none. None: a description of lines and bands.
+            title: The title; "" for none. None: a description of lines and bands, in a file; your
+                own axes get none.
             size: Width and height of a file's picture in inches, up to 100.
 
         Raises:
@@ -161,7 +157,7 @@ class Comparison:
         is_file = isinstance(target, str | Path)
         if is_file:
             require_picture(Path(target), inches, ("target =", "size ="))
-        elif not hasattr(target, "fill_between"):
+        elif not hasattr(target, "set_xlabel"):
             raise UsageError(f"target = {shown(target)}: give a path, or axes of Matplotlib")
         elif profile or size:
             raise UsageError("profile and size are for files: axes have their own figure")

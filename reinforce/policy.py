@@ -1,6 +1,6 @@
 """A trained policy: takes observations and returns actions, without the environment."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,7 @@ from reinforce.arguments import checked
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.export.trained_policy import TrainedPolicy
 from reinforce.configs.quoting import shown
+from reinforce.configs.synonyms import Explained
 from reinforce.learner.make_policy import make_policy
 from reinforce.learner.policies.seeds import Stream, seed_sequence
 from reinforce.workers.environment_faults import InvalidMaskError
@@ -22,13 +23,17 @@ from reinforce.workers.rollout_worker import architecture_of
 from reinforce.workers.spaces import MASK_KEY, ActionDecoder
 
 
-class Policy:
+class Policy(Explained):
     """A policy with one version of a run's weights.
 
     Attributes:
         update: Number of updates behind these weights.
         weights_sha256: Their digest.
     """
+
+    _instead: ClassVar = {
+        "predict": "act(observation) returns an action and the state for the next step"
+    }
 
     def __init__(self, trained: TrainedPolicy) -> None:
         self._spec, self._layout = trained.spec, trained.spec.observation
@@ -85,14 +90,16 @@ class Policy:
         return self._decoder.singles(actions)[0], self._actor.states
 
     def _row(self, observation: Any) -> NDArray[Any]:
-        rows = self._layout.empty(1)
+        rows, fault = self._layout.empty(1), misfit(self._layout, observation)
         try:
             row_writer(self._layout, rows)(0, observation)
         except (ValueError, TypeError, LookupError) as error:
-            fault = misfit(self._layout, observation) or error
-            raise ValueError(
-                f"the observation {shown(observation)} does not fit: {fault}"
-            ) from None
+            fault = fault or str(error)
+        is_pair = isinstance(observation, tuple) and len(observation) == 2
+        if fault and is_pair and isinstance(observation[1], dict):
+            fault = "this is what reset returns: pass its first element"
+        if fault:
+            raise ValueError(f"the observation {shown(observation)} does not fit: {fault}")
         if not np.isfinite(self._layout.vector(rows)).all():
             raise ValueError(f"the observation {shown(observation)} holds a NaN or an infinity")
         if num_unknown(self._layout, rows):
@@ -104,9 +111,10 @@ class Policy:
     def _checked_state(self, state: Any) -> NDArray[np.float32]:
         shape = self._actor.states.shape
         if not isinstance(state, np.ndarray) or state.shape != shape:
+            hint = "; info, which reset returns, is not passed" if isinstance(state, dict) else ""
             raise ValueError(
                 f"state = {shown(state)} is not the state that the previous step returned: give an "
-                f"array of shape {shape}, or None at the beginning of an episode"
+                f"array of shape {shape}, or None at the beginning of an episode{hint}"
             )
         return state.astype(np.float32, copy=False)
 

@@ -248,7 +248,7 @@ class Run(SavedPolicy):
         callbacks: Sequence[Callback] = (),
         progress: bool = True,
     ) -> "Run":
-        """Continue from the newest good checkpoint, as if nothing had happened, and return the run.
+        """Continue from the newest intact checkpoint as if nothing had happened; return the run.
 
         Args:
             overrides: Settings that do not decide what is computed, such as

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,8 @@ from reinforce.cluster.number_format import mean_and_interval, number
 from reinforce.cluster.policy_sources import StoredPolicy
 from reinforce.configs.config import Config
 from reinforce.configs.plurals import counted
+from reinforce.configs.synonyms import Explained
 from reinforce.policy import Policy
-from reinforce.unknown_arguments import Explained
 
 
 class FinalEvaluation(dict[str, Any]):
@@ -98,6 +98,16 @@ class SavedPolicy(Explained):
     Attributes:
         source: A name that identifies exactly this version.
     """
+
+    _instead: ClassVar = {
+        "save": "a run is saved in its directory while it trains; export() makes a bundle",
+        "learn": "resume({'stop.max_updates': ...}) continues the run",
+        "predict": "policy().act(observation) returns an action and the next state",
+        "model": "policy() returns the policy",
+        "set_env": "evaluate(environment=...) plays elsewhere, and train(environment=..., "
+        "overrides={'run.start_from': run}) continues there",
+        "get_env": "config.environment says which environment it was",
+    }
 
     def __init__(self, stored: StoredPolicy, *, trust: bool = False) -> None:
         self.source = stored.source

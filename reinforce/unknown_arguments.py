@@ -1,7 +1,7 @@
-"""What a program may mean by an argument, a value or a method that there is not."""
+"""What a program may mean by an argument or a value that there is not."""
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from reinforce.configs.errors import suggestion
 from reinforce.configs.loading import setting_meant
@@ -14,16 +14,6 @@ _ARGUMENTS = {
     "evaluation.greedy": ("sampled", "It is the opposite: sampled=True draws actions"),
 }
 """By setting: the argument that does the same under another name, and what differs."""
-
-_METHODS = {
-    "save": "a run is saved in its directory while it trains; export() makes a bundle",
-    "learn": "resume({'stop.max_updates': ...}) continues the run",
-    "predict": "policy().act(observation) returns an action and the next state",
-    "set_env": "evaluate(environment=...) plays elsewhere, and train(environment=..., "
-    "overrides={'run.start_from': run}) continues there",
-    "get_env": "config.environment says which environment it was",
-}
-"""By a method of Stable-Baselines3: what does the same here."""
 
 
 def what_to_give(name: str, value: Any, known: Collection[str]) -> str:
@@ -41,7 +31,7 @@ def what_to_give(name: str, value: Any, known: Collection[str]) -> str:
     if meant.setting and "overrides" not in known:
         return everything
     example = f"write {{{meant.setting!r}: {'...' if meant.note else shown(value)}}} as overrides"
-    return "; ".join(filter(None, (example if meant.setting else "", meant.note)))
+    return ". ".join(filter(None, (example if meant.setting else "", meant.note)))
 
 
 def is_instance(value: Any) -> bool:
@@ -50,26 +40,18 @@ def is_instance(value: Any) -> bool:
     return is_made and not isinstance(value, type)
 
 
-def instead_of_instance(name: str, value: Any) -> str:
-    """Return what to pass instead of an environment or a policy, to follow a message; or ""."""
+def what_fits(name: str, value: Any, words: str) -> str:
+    """Return what to give instead of a value that does not fit an argument's words."""
     if name == "overrides" and (isinstance(value, type) or is_instance(value)):
         kind = getattr(value, "__name__", type(value).__name__)
-        return f"; an environment and a policy are train(environment={kind}, policy='mlp')"
+        way = f"an environment and a policy are train(environment={kind}, policy='mlp')"
+        return f"give {words}; {way}"
     if not is_instance(value):
-        return ""
+        return f"give {words}"
     if hasattr(value, "num_envs"):
-        return f"; {INSTEAD_OF_VECTORS}"
-    kind = type(value).__name__
+        return INSTEAD_OF_VECTORS
     section = "policy.arguments" if hasattr(value, "parameters") else "environment.kwargs"
-    return f"; pass {kind}, not {kind}(...), whose arguments go into {section}"
-
-
-class Explained:
-    """Answers methods of other libraries, which it does not have, with its own."""
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            hint = f"; {_METHODS[name]}" if name in _METHODS else ""
-            message = f"{type(self).__name__!r} object has no attribute {name!r}{hint}"
-            raise AttributeError(message, name=name, obj=self)
+    return (
+        "give a class or a function, not an instance (every worker needs its own): pass "
+        f"{type(value).__name__} and put its arguments into {section}"
+    )

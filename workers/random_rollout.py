@@ -181,7 +181,10 @@ def _call(environment: gymnasium.Env[Any, Any], step: int, function: Callable[[]
     except (Exception, SystemExit) as error:  # whatever a user's environment raises
         if not is_the_users(traceback.extract_tb(error.__traceback__)[-1].filename):
             _require_form_within(environment, step)
-        raise EnvironmentFaultError(f"{step_in_words(step)} raises {described(error)}") from error
+        text = f"{step_in_words(step)} raises {described(error)}"
+        if "reset() got an unexpected keyword argument 'seed'" in str(error):
+            text += "; this is the form of old Gym: write reset(self, *, seed=None, options=None)"
+        raise EnvironmentFaultError(text) from error
 
 
 def _require_form_within(environment: gymnasium.Env[Any, Any], step: int) -> None:

@@ -58,7 +58,7 @@ class PictureOptions:
         metric: Name of the curves' metric in the journal.
         x_axis: The curves' x-axis.
         profile: Whether to draw performance profiles beside the curves.
-        title: The title; None: a description of the curves and bands.
+        title: The title; None: a description of the curves and bands, in a file.
         size: Width and height in inches; None: the panels' size.
     """
 
@@ -118,11 +118,11 @@ def panels_of(groups: Sequence[Group], options: PictureOptions) -> dict[str, lis
             names = [run.name for run in group.runs]
             curves.append(Line.of(group.label, names, *found, options.statistic))
     if not curves:
-        raise without_curves(groups, options.metric)
+        raise _without_curves(groups, options.metric)
     return {"curve": curves, **({"profile": _profiles(groups)} if options.profile else {})}
 
 
-def without_curves(groups: Sequence[Group], metric: str) -> UsageError:
+def _without_curves(groups: Sequence[Group], metric: str) -> UsageError:
     """Return the error for groups none of which has points of a metric for a curve."""
     recorded = {name for group in groups for run in group.runs for name in run.recorded}
     if metric in recorded:
@@ -191,7 +191,7 @@ def draw_comparison(
             finish(axes, "score τ: mean return of the last weights", "share of runs above τ")
             axes.get_legend().remove()
         letters = int(width * _POINTS_PER_INCH / (_LETTER_WIDTH * points))
-        title = textwrap.fill(_title(panels["curve"], options), max(1, letters))
+        title = textwrap.fill(title_of(panels["curve"], options), max(1, letters))
         figure.suptitle(title, fontsize="medium")
         content = io.BytesIO()
         metadata = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
@@ -201,9 +201,10 @@ def draw_comparison(
 
 
 def draw_curves(axes: "Axes", lines: Sequence[Line], options: PictureOptions) -> None:
-    """Draw the curves into axes of a figure that the user made, with a title."""
+    """Draw the curves into axes of a figure that the user made, without a title of ours."""
     _draw_curves(axes, lines, options)
-    axes.set_title(_title(lines, options), fontsize="medium")
+    if options.title is not None:
+        axes.set_title(options.title, fontsize="medium")
 
 
 def _draw_curves(axes: "Axes", lines: Sequence[Line], options: PictureOptions) -> None:
@@ -234,7 +235,8 @@ def _draw(axes: "Axes", lines: Sequence[Line], *, shows_runs: bool) -> None:
             axes.plot(line.x, line.runs.T, color=colour, linewidth=0.8, alpha=0.45)
 
 
-def _title(lines: Sequence[Line], options: PictureOptions) -> str:
+def title_of(lines: Sequence[Line], options: PictureOptions) -> str:
+    """Return the title of a picture; by default, what its lines and bands are."""
     if options.title is not None:
         return options.title
     counts = sorted({len(line.runs) for line in lines})
@@ -258,18 +260,17 @@ def write_data(panels: dict[str, list[Line]], path: Path) -> None:
     writer.writerow(_COLUMNS)
     for panel, lines in panels.items():
         for line in lines:
-            writer.writerows((panel, line.group, *row) for row in _rows(line))
+            writer.writerows((panel, line.group, *row) for row in rows_of(line))
     _write("--data", path, text.getvalue().encode())
 
 
-def _rows(line: Line) -> Iterator[tuple[object, ...]]:
-    nothing = [""] * len(line.x)
-    low, high = line.interval or (nothing, nothing)
-    for row in zip(line.x.tolist(), line.value.tolist(), [*low], [*high], strict=True):
-        yield "", *row
+def rows_of(line: Line) -> Iterator[tuple[str, float, float, float | None, float | None]]:
+    """Yield (run, x, value, low, high) of the statistic, without a run, and then of each run."""
+    low, high = line.interval or ([None] * len(line.x),) * 2
+    yield from zip([""] * len(line.x), line.x.tolist(), line.value.tolist(), low, high, strict=True)
     for name, values in zip(line.names, line.runs.tolist(), strict=True):
         for x, value in zip(line.x.tolist(), values, strict=True):
-            yield name, x, value, "", ""
+            yield name, x, value, None, None
 
 
 def _write(option: str, path: Path, content: bytes) -> None:

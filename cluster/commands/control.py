@@ -63,7 +63,9 @@ class PauseCommand(RequestCommand):
     """Make a run wait after the update in progress."""
 
     def execute(self) -> int:
-        return self._ask("pauses after its next update, and writes a checkpoint first", paused=True)
+        return self._ask(
+            "pauses after the update in progress, and writes a checkpoint first", paused=True
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,9 +97,7 @@ class ScaleCommand(RequestCommand):
                 f"{self.run} runs in one process (cluster.backend inline), so there is nothing to "
                 "scale"
             )
-        answer = (
-            f"goes to {counted(self.num_workers, 'worker')} within seconds, as far as there is room"
-        )
+        answer = f"will have {counted(self.num_workers, 'worker')} within seconds if there is room"
         return self._ask(answer, num_workers=self.num_workers)
 
 

@@ -101,7 +101,7 @@ def _findings(config: Config) -> Iterator[Finding]:
 
     try:
         with Interrupts() as interrupts, ray_session(config, Driver(interrupts)):
-            yield ok("cluster", f"{config.cluster.address} lets us in")
+            yield ok("cluster", f"{config.cluster.address} accepts our token")
             yield from check_cluster(config, here)
     except ClusterUnreachableError as error:
         yield failure("cluster", str(error), "what follows was not checked")

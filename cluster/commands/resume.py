@@ -1,4 +1,4 @@
-"""``reinforce resume``: continues from the newest good checkpoint, as if nothing had happened."""
+"""``reinforce resume``: continues from the newest intact checkpoint, as if nothing had happened."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from reinforce.configs.loading import load_config
 
 @dataclass(frozen=True, kw_only=True)
 class ResumeCommand(CheckedCommand):
-    """Continue a run from its newest good checkpoint, as if nothing had happened.
+    """Continue a run from its newest intact checkpoint, as if nothing had happened.
 
     Settings that decide what is computed can be changed only with --change.
 

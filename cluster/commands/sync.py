@@ -10,7 +10,11 @@ from reinforce.cluster.errors import UsageError
 from reinforce.cluster.files import write_json
 from reinforce.cluster.run_store.journal import is_being_written
 from reinforce.cluster.run_store.run_directory import RunDirectory
-from reinforce.cluster.run_store.tracking_state import loss_in_words, read_tracking_state
+from reinforce.cluster.run_store.tracking_state import (
+    loss_in_words,
+    place_in_words,
+    read_tracking_state,
+)
 from reinforce.cluster.run_store.trust import (
     CHECKPOINTS,
     TRACKING,
@@ -75,6 +79,9 @@ class SyncCommand(Command):
                 refusals[name] = str(error)
         if taken := [name for name in sends if name not in refusals]:
             PlainConsole().say(f"{self.run} is complete in {' and '.join(taken)}")
+        if "MLflow" in taken:
+            for line in place_in_words(read_tracking_state(RunDirectory(self.run).tracking_file)):
+                PlainConsole().say(line)
         if refusals:
             raise UsageError("\n".join(refusals.values()))
         if not sends:

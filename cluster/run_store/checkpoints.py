@@ -326,9 +326,9 @@ def require_same_files(run: RunDirectory, newest: Checkpoint | None) -> None:
     """
     ours = submitted_files()
     if ours and newest and newest.files != ours:
-        theirs = f"submitted as {newest.files}" if newest.files else "that are not known"
+        theirs = f"other files ({newest.files})" if newest.files else "files that are not known"
         raise UsageError(
-            f"run.name = {run.name!r}: {run.path} was made with files {theirs}, and these are "
-            f"{ours}; for a new run choose another run.name; to continue it anyway, call "
+            f"run.name = {run.name!r}: {run.path} was made with {theirs} than this folder's "
+            f"({ours}); for a new run choose another run.name; to continue it anyway, call "
             f"`{command_line('resume', run.path)}` on that machine, from a folder with these files"
         )

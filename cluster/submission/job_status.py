@@ -58,9 +58,9 @@ def stop_job(address: str, name: str) -> Callable[[], str]:
         newest = max((status for _, status in named), key=lambda status: status.since_ms or 0)
         raise UsageError(f"{name} is not live: it {newest.state_in_words}{_at(newest.since_ms)}")
     if len(found) != 1:
-        number = f"{len(found)} jobs" if found else "no job"
+        number = f"{len(found)} live jobs have" if found else "no live job or run has"
         names = ", ".join(live) or "none"
-        raise UsageError(f"{number} {name!r} live at {address}; all ids: {names}")
+        raise UsageError(f"{number} the name {name!r} at {address}; live now: {names}")
     submission_id = found[0]
     jobs.stop(submission_id)
 

@@ -265,7 +265,12 @@ def in_words(message: str | None) -> str:
 
 def _unreachable(address: str, error: Exception) -> ClusterUnreachableError:
     if isinstance(error, AuthenticationError):
-        return ClusterUnreachableError(f"{address} refuses us: {missing_token_advice()}")
+        return ClusterUnreachableError(f"{address} rejects our token: {missing_token_advice()}")
+    if "status code 500" in str(error):  # a head without its GCS, whose dashboard lives on
+        return ClusterUnreachableError(
+            f"{address} answers, but the cluster behind it does not: its head has died or hangs. "
+            "Start a cluster and repeat the command; `reinforce resume` continues a run elsewhere"
+        )
     seen = f"{address} does not answer requests about jobs: {error}"
     return ClusterUnreachableError("; ".join(filter(None, (seen, proxy_note(address)))))
 
@@ -290,11 +295,11 @@ def _require_dashboard(address: str) -> None:
     except urllib.error.HTTPError as error:
         problem = f"is not a Ray dashboard (HTTP {error.code} for /api/version)"
         if error.code in (401, 403):
-            problem = f"refuses us (HTTP {error.code}): {missing_token_advice()}"
+            problem = f"rejects our token (HTTP {error.code}): {missing_token_advice()}"
     except (ValueError, KeyError, http.client.HTTPException, ConnectionResetError):
         problem = (
-            "answers, but not like a Ray dashboard, whose port is usually 8265 (6379 is the "
-            "address for --cluster.address)"
+            "answers, but not like a Ray dashboard, whose port is 8265 (6379 is for "
+            "--cluster.address)"
         )
     except OSError as error:
         problem = (

@@ -278,9 +278,16 @@ def _outputs(where: str, body: CustomBody) -> tuple[Tensor, Tensor]:
     rows = [{name: part[i : i + 1] for name, part in parts.items()} for i in range(_NUM_SAMPLES)]
     shapes = {name: tuple(part.shape) for name, part in body._named(parts).items()}
     with _blamed(f"{where} fails on observations of shapes {shapes}"), torch.no_grad():
+        # Two episodes; the third row is the second.
+        episodes = (np.array([2, 1]),) if body.state_size else ()
+        together = body(parts, *episodes)
+        if not isinstance(together, Tensor):
+            raise UnsuitablePolicyError(
+                f"{where}: forward returns a {type(together).__name__}; it must return one tensor "
+                "[n, num_outputs]"
+            )
         if not body.state_size:
-            return body(parts), torch.cat([body(row) for row in rows])
-        together = body(parts, np.array([2, 1]))  # two episodes; the third row is the second
+            return together, torch.cat([body(row) for row in rows])
         states, alone = torch.zeros(1, body.state_size), []
         for number, row in enumerate(rows):
             begins = number in (0, 2)

@@ -307,7 +307,7 @@ def test_some_settings_cannot_be_changed_even_so(setting, value, reason):
         changes_between(old, with_overrides(old, {setting: value}), on_purpose=True)
 
     assert str(refused.value).startswith(f"{setting} = ")
-    assert "--change or not" in str(refused.value)
+    assert "not even with --change" in str(refused.value)
     assert reason in str(refused.value)
 
 

@@ -63,7 +63,7 @@ BAD_INPUT = {
     "unknown preset": (["cartpol"], "there is no preset 'cartpol'; did you mean 'cartpole'?"),
     "an environment as a preset": (
         ["CartPole-v1"],
-        "for another environment, set environment.id on top of a preset",
+        "set environment.id on top of a preset, in Python train(environment=...)",
     ),
     "no preset": ([], "needs a preset or a YAML file"),
     "missing file": (["./none.yaml"], "cannot read the configuration file 'none.yaml'"),
@@ -86,7 +86,7 @@ BAD_INPUT = {
     ),
     "the policy of another library": (
         ["cartpole", "--policy", "MlpPolicy"],
-        "there is no option --policy; did you mean --policy.kind? mlp is the MlpPolicy",
+        "there is no option --policy; did you mean --policy.kind? mlp is what other libraries call",
     ),
     "a file that looks like an option": (
         ["-x.yaml"],
@@ -361,7 +361,7 @@ def test_a_failing_run_says_why_and_its_directory_keeps_it(tmp_path, capsys):
     assert "fake_environments.py" in said
     *_, error, place, way_out, way_on, left_out = said.splitlines()
     assert left_out.endswith(
-        "calls of libraries and of this program left out; --traceback full shows all"
+        "stack frames of libraries and of this program omitted; --traceback full shows all"
     )
     assert error == "ArithmeticError: the environment is faulty"
     assert place.startswith("This was in step 2 of episode ")

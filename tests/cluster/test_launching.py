@@ -375,7 +375,7 @@ def test_the_cluster_as_the_dashboards_address_is_told_apart(nodes, reinforce):
     result = reinforce("submit", "cartpole", "--address", f"http://{nodes.address}", *SHORT)
 
     assert result.returncode == 2
-    assert "answers, but not like a Ray dashboard, whose port is usually 8265" in result.stderr
+    assert "answers, but not like a Ray dashboard, whose port is 8265" in result.stderr
 
 
 # The command, with the patience of milliseconds.

@@ -16,6 +16,7 @@ from ray_nodes import ray_nodes
 from reinforce.cluster.files import read_json
 from reinforce.cluster.run_requests import RunRequests
 from reinforce.cluster.run_store.recent_returns import recent_returns
+from reinforce.cluster.run_store.run_status import status_of
 from reinforce.configs.quoting import command_line
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
@@ -63,13 +64,15 @@ def test_a_run_whose_head_dies_says_so_and_can_be_continued(tmp_path, paused):
             wait_for(lambda: list((run / "checkpoints").glob("update-*")))
         os.kill(process_of(nodes, "gcs_server"), signal.SIGKILL)
         began_s = time.monotonic()
+        wait_for(lambda: status_of(run).note.startswith("the head of the cluster at"))
         said, _ = process.communicate(timeout=100)
         took_s = time.monotonic() - began_s
         nodes.lose_power()  # without a head they would wait for it
 
     assert process.returncode == 1, said
     assert took_s < 40, "Ray itself takes 60 s"
-    assert f"the head of the cluster at {nodes.address} does not answer; the run ends in" in said
+    assert f"still waiting for the head of the cluster at {nodes.address} after 2 s" in said
+    assert "the run ends in 6 s, after a checkpoint, unless it answers" in said
     way_on = f"`{command_line('resume', run)} --cluster.address HOST:PORT`"
     assert f"to continue, start a cluster, then {way_on}" in said
     assert f"the run failed; it is in {run}\n" in said

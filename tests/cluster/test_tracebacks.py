@@ -114,7 +114,7 @@ def test_the_calls_of_the_environment_are_shown_and_all_only_when_asked_for(
     calls = [line.strip() for line in said.splitlines() if line.startswith("  File ")]
     assert code == 1
     assert ("rollout_worker.py" in said) == full
-    assert ("calls of libraries and of this program left out" in said) == (not full)
+    assert ("stack frames of libraries and of this program omitted" in said) == (not full)
     assert (len(calls) == 2) == (not full)
     assert [call.rpartition(" ")[2] for call in calls[-2:]] == ["step", "reward"]
     assert "KeyError: 'b'\nThis was in step 1 of episode" in said
@@ -223,7 +223,7 @@ def test_what_ray_leaves_of_its_own_calls_is_left_out_too():
     assert lines[1] == '  File "/home/me/mine.py", line 11, in step'
     assert lines[-2:] == [
         "ValueError: operands could not be broadcast",
-        "1 call of libraries and of this program left out; --traceback full shows all",
+        "1 stack frame of libraries and of this program omitted; --traceback full shows all",
     ]
 
 

@@ -34,13 +34,13 @@ def test_an_unknown_key_is_refused_with_the_suggestion():
         ({"stop": {"eval_freq": 9}}, "'evaluation.every_updates'? It counts updates, not steps"),
         ({"n_epochs": 4}, "each batch for one update, and then plays a fresh one"),
         ({"learner": {"vf_coef": 1}}, "learner.value_learning_rate sets the latter"),
-        ({"verbose": 1}, "Python's train(progress=False) prints nothing"),
+        ({"verbose": 1}, "Python's train(progress=False) prints warnings only"),
         ({"learner": {"learning_starts": 9}}, "it learns from fresh episodes only"),
         ({"learner": {"clip_range": 0.2}}, "there is no ratio to clip"),
         (
             {"policy": "MlpPolicy"},
-            "did you mean 'policy.kind'? mlp is the MlpPolicy of others, and cnn their CnnPolicy; "
-            "either takes a Dict, as MultiInputPolicy does",
+            "did you mean 'policy.kind'? mlp is what other libraries call MlpPolicy, and cnn "
+            "CnnPolicy; either takes a Dict, as MultiInputPolicy does",
         ),
     ],
 )
@@ -51,8 +51,8 @@ def test_a_word_of_other_libraries_is_answered_with_ours(values, message):
 @pytest.mark.parametrize("name", ["MlpPolicy", "CnnPolicy", "MultiInputPolicy"])
 def test_a_policy_of_other_libraries_is_answered_with_the_kinds_that_there_are(name):
     assert refusal({"policy": {"kind": name}}).startswith(
-        f"policy.kind = {name!r} is refused: mlp is the MlpPolicy of others, and cnn their "
-        "CnnPolicy; either takes a Dict"
+        f"policy.kind = {name!r} is refused: mlp is what other libraries call MlpPolicy, "
+        "and cnn CnnPolicy; either takes a Dict"
     )
 
 

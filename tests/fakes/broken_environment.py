@@ -62,3 +62,10 @@ class Broken(gymnasium.Env):
     def _count(self):
         self._looks += 1
         return np.full(3, (self._looks % 97) / 97, np.float32)
+
+
+class Unseeded(Broken):
+    """Resets as in old Gym."""
+
+    def reset(self):
+        return self._look()

@@ -219,6 +219,14 @@ class TooFew(Attentive):
         super().__init__(observation_shapes, num_outputs + 1)
 
 
+class Paired(Attentive):
+    """Returns values beside the logits."""
+
+    def forward(self, observations):
+        outputs = super().forward(observations)
+        return outputs, outputs[:, :1]
+
+
 class Detached(Attentive):
     """Cuts its outputs off from its parameters."""
 

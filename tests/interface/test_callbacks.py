@@ -103,11 +103,25 @@ def test_the_command_line_makes_them_with_arguments(tmp_path, monkeypatch):
         ("reinforce.callbacks:MaxUpdateTime(-5)", r"MaxUpdateTime\(-5\): give"),
         ("reinforce.callbacks:MaxUpdateTime(5", "is not module:function, such as"),
         ("reinforce.callbacks:None", "has no attribute 'None'"),
+        ("math:pi", "math:pi': 3.14.* cannot be called: a callback is a function of one event"),
+        ("math:comb", r"math:comb': .* takes \(n, k, /\): a callback is a function of one event"),
     ],
 )
 def test_what_names_no_callback_is_refused(name, message):
     with pytest.raises(reinforce.UsageError, match=message):
         callback_named(name)
+
+
+def test_a_function_of_something_else_is_refused_before_anything_starts(train, tmp_path):
+    with pytest.raises(reinforce.UsageError, match=r"takes \(locals_, globals_\): a callback is a"):
+        train(lambda locals_, globals_: None)
+
+    assert not [*tmp_path.iterdir()]
+
+
+def test_what_is_no_number_is_not_recorded(train):
+    with pytest.raises(reinforce.CallbackError, match="ValueError: loss = 'low': give a number"):
+        train(lambda event: event.record("loss", "low"))
 
 
 def test_an_event_is_of_no_use_when_its_call_is_over(train):

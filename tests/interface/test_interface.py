@@ -12,6 +12,7 @@ from importlib.metadata import version
 
 import gymnasium
 import matplotlib.figure
+import matplotlib.pyplot
 import numpy as np
 import pandas as pd
 import pytest
@@ -189,14 +190,23 @@ def test_a_memory_is_handed_from_step_to_step(tmp_path):
     [
         ([0, np.nan, 0, 0], r"observation \[0, nan, 0, 0\] holds a NaN or an infinity"),
         ([0, 0, np.inf, 0], "holds a NaN or an infinity"),
+        ([[0, 0, 0, 0]], r"it has shape \(1, 4\), its space \(4,\): act takes one observation"),
         ([0, 0, 0], r"observation \[0, 0, 0\] does not fit: .*shape \(3,\) instead of \(4,\)"),
         ("left", "observation 'left' does not fit"),
         (None, "observation None does not fit"),
+        ((np.zeros(4), {}), "does not fit: this is what reset returns: pass its first element"),
     ],
 )
 def test_an_observation_that_the_environment_never_shows_is_one_error(observation, message, run):
     with pytest.raises(ValueError, match=message):
         run.policy().act(observation)
+
+
+def test_what_reset_returns_besides_is_no_state(run):
+    with pytest.raises(
+        ValueError, match=r"^state = \{\} .*; info, which reset returns, is not passed"
+    ):
+        run.policy().act(np.zeros(4), {})
 
 
 class Gauge(Line):
@@ -620,8 +630,10 @@ def test_runs_are_compared_over_their_seeds(run, tmp_path):
     assert scores["steps_min"].to_dict() == steps["min"].to_dict()
     assert scores["steps_max"].to_dict() == steps["max"].to_dict()
     curves = comparison.curves()
-    assert set(curves.columns) == {"group", "steps", "value", "low", "high"}
+    assert [*curves.columns] == ["group", "run", "steps", "value", "low", "high"]
     assert curves["group"].nunique() == 2
+    assert {*curves["run"]} == {"", *(each.name for each in (run, *others))}
+    assert curves[["low", "high"]].isna().all(axis=None), "two seeds have no interval"
     tabulated_as_drawn(comparison)
     drawn_by_both(comparison, [run, *others], tmp_path)
     drawn_into_axes(comparison, others[-1])
@@ -652,11 +664,12 @@ def tabulated_as_drawn(comparison):
     """The table has the points of the lines, by default and for the same arguments."""
     for options in ({}, {"metric": "learner/entropy", "x_axis": "updates"}):
         axes = comparison.plot(matplotlib.figure.Figure().add_subplot(), **options)
-        lines = {line.get_label(): line for line in axes.get_lines()}
-        for group, curve in comparison.curves(**options).groupby("group"):
-            line = next(line for label, line in lines.items() if label.startswith(f"{group} ("))
-            np.testing.assert_array_equal(curve[options.get("x_axis", "steps")], line.get_xdata())
-            np.testing.assert_array_equal(curve["value"], line.get_ydata())
+        curves = comparison.curves(**options)
+        drawn = {tuple(line.get_ydata()): tuple(line.get_xdata()) for line in axes.get_lines()}
+        assert drawn == {
+            tuple(curve["value"]): tuple(curve[options.get("x_axis", "steps")])
+            for _, curve in curves.groupby(["group", "run"])
+        }
     with pytest.raises(reinforce.UsageError, match=r"no run has the metric 'x/y'"):
         comparison.curves(metric="x/y")
 
@@ -664,7 +677,7 @@ def tabulated_as_drawn(comparison):
 def drawn_into_axes(comparison, alone):
     axes = matplotlib.figure.Figure().add_subplot()
 
-    assert comparison.plot(axes, title="") is axes
+    assert comparison.plot(axes) is axes
     assert axes.get_title() == ""
     assert comparison.plot(axes, title="Two rates") is axes
 
@@ -686,6 +699,11 @@ def drawn_into_axes(comparison, alone):
         ("a.svg", {"metric": "x/y"}, "no run has the metric 'x/y'"),
         ("none/a.svg", {}, r"^target = 'none/a\.svg': No such file"),
         (5, {}, "^target = 5: give a path, or axes of Matplotlib$"),
+        (
+            matplotlib.pyplot,
+            {},
+            "^target = <module 'matplotlib.pyplot' .*: give a path, or axes of",
+        ),
         ("axes", {"profile": True}, "^profile and size are for files"),
     ],
 )
@@ -746,6 +764,10 @@ def test_every_error_that_is_documented_can_be_caught():
                 assert hasattr(reinforce, error) or hasattr(builtins, error), (name, error)
 
 
+def test_the_package_says_its_version():
+    assert reinforce.__version__ == version("distributed-reinforce")
+
+
 def test_a_name_that_is_none_is_an_error():
     with pytest.raises(AttributeError, match="has no attribute 'trian'"):
         reinforce.trian  # noqa: B018
@@ -763,4 +785,5 @@ def test_warnings_of_a_silent_run_are_heard_on_standard_error(tmp_path, capsys):
     warned = printed.err.splitlines()
     assert warned[0].startswith("warning: the observation leaves the bounds of its space")
     assert "cut" in warned[1]
-    assert len(warned) == 2
+    assert warned[2].startswith("all returns of the first batch are equal")
+    assert len(warned) == 3

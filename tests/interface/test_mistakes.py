@@ -19,6 +19,9 @@ class Tank(gymnasium.Env):
 class EvalCallback:
     """As those of Stable-Baselines3: an object without a call."""
 
+    def _on_step(self):
+        return False
+
 
 def vectors():
     return gymnasium.vector.SyncVectorEnv([lambda: gymnasium.make("CartPole-v1")])
@@ -34,13 +37,19 @@ OF_TRAIN = {
     "total_timesteps": (1000, "write {'stop.max_environment_steps': 1000} as overrides"),
     "n_envs": (8, "write {'workers.envs_per_worker': 8} as overrides"),
     "max_updates": (5, "write {'stop.max_updates': 5} as overrides"),
-    "device": ("auto", "write {'learner.device': ...} as overrides; It is cpu or cuda"),
-    "verbose": (1, "every update is recorded; Python's train(progress=False) prints nothing"),
+    "device": ("auto", "write {'learner.device': ...} as overrides. It is cpu or cuda"),
+    "verbose": (1, "every update is recorded; Python's train(progress=False) prints warnings only"),
     "callback": (print, "did you mean 'callbacks'?"),
     "env": (Tank, "did you mean 'environment'?"),
+    "env_kwargs": ({"size": 2}, "write {'environment.kwargs': {'size': 2}} as overrides"),
+    "eval_env": (
+        Tank,
+        "evaluation.environment is what differs in evaluations, such as "
+        "{'kwargs': {'gravity': -5.0}}",
+    ),
     "tensorboard_log": (
         "logs",
-        "write {'tracking.tensorboard': ...} as overrides; It is true or false; the files go to "
+        "write {'tracking.tensorboard': ...} as overrides. It is true or false; the files go to "
         "the run directory",
     ),
     "zzz": (
@@ -84,7 +93,8 @@ INSTANCES = [
     (
         (),
         {"environment": Tank()},
-        "; pass Tank, not Tank(...), whose arguments go into environment.kwargs",
+        "environment = Tank(...): give a class or a function, not an instance (every worker needs "
+        "its own): pass Tank and put its arguments into environment.kwargs",
     ),
     (
         ("MlpPolicy", Tank()),
@@ -98,8 +108,13 @@ INSTANCES = [
     ),
     ((), {"environment": vectors()}, "give what makes a single one"),
     ((), {"environment": vectors}, "for more info; workers.envs_per_worker replaces vectorized"),
-    (("MlpPolicy",), {}, "no preset 'MlpPolicy'; mlp is the MlpPolicy of others, and cnn their"),
-    ((), {"callbacks": [EvalCallback()]}, "cannot be called: a callback is a function of one"),
+    (("MlpPolicy",), {}, "no preset 'MlpPolicy'; mlp is what other libraries call MlpPolicy"),
+    (
+        (),
+        {"callbacks": [EvalCallback()]},
+        "a callback is a function of one event; in place of _on_step, and of its return False, "
+        "event.stop(reason)",
+    ),
 ]
 
 
@@ -114,6 +129,7 @@ def test_a_value_of_another_library_is_answered_with_ours(arguments, options, hi
         ("save", "a run is saved in its directory while it trains"),
         ("learn", r"resume\(.* continues the run"),
         ("predict", r"policy\(\).act\(observation\) returns an action"),
+        ("model", r"policy\(\) returns the policy"),
         ("set_env", r"evaluate\(environment=...\) plays elsewhere"),
         ("nothing", "has no attribute 'nothing'$"),
     ],
@@ -121,6 +137,26 @@ def test_a_value_of_another_library_is_answered_with_ours(arguments, options, hi
 def test_a_method_of_another_library_is_answered_with_ours(name, hint):
     with pytest.raises(AttributeError, match=hint):
         getattr(reinforce.load("zoo:cartpole"), name)
+
+
+def test_a_policy_and_a_callback_s_event_answer_names_of_another_library(tmp_path):
+    with pytest.raises(AttributeError, match=r"act\(observation\) returns an action"):
+        _ = reinforce.load("zoo:cartpole").policy().predict
+
+    with pytest.raises(reinforce.CallbackError, match=r"'num_timesteps'; event\.environment_steps"):
+        reinforce.train(
+            overrides={"tracking.enabled": False, "evaluation.every_updates": None},
+            callbacks=[lambda event: event.num_timesteps],
+            backend="inline",
+            directory=tmp_path,
+            progress=False,
+        )
+
+
+@pytest.mark.parametrize("algorithm", ["A2C", "DQN", "PPO", "SAC", "TD3"])
+def test_an_algorithm_of_another_library_is_answered_with_train(algorithm):
+    with pytest.raises(AttributeError, match=r"write reinforce\.train\('cartpole'\) or "):
+        getattr(reinforce, algorithm)
 
 
 def test_a_traceback_of_a_wrong_argument_shows_the_callers_line_alone():

@@ -63,6 +63,16 @@ def test_a_fault_is_refused_with_its_own_message(make_config, monkeypatch, fault
     assert "Broken" in str(caught.value)
 
 
+def test_a_reset_without_a_seed_is_answered_with_its_new_form(make_config):
+    with pytest.raises(UnsuitableEnvironmentError) as caught:
+        check(make_config, environment={"id": "broken_environment:Unseeded"})
+
+    assert str(caught.value).endswith(
+        "Unseeded.reset() got an unexpected keyword argument 'seed'; this is the form of old "
+        "Gym: write reset(self, *, seed=None, options=None)"
+    )
+
+
 @pytest.mark.parametrize(
     ("fault", "says"),
     [
@@ -456,6 +466,7 @@ def test_a_linear_baseline_sees_no_images(make_config):
         ),
         ("Shuffling", "fills the buffer 'order' of torch.int64 at random"),
         ("TooFew", r"returns shape \(3, 3\) for 3 observations; it must return \[3, 2\]"),
+        ("Paired", r"forward returns a tuple; it must return one tensor \[n, num_outputs\]"),
         ("Unlearnable", "has no parameters to learn"),
         (
             "Overwriting",

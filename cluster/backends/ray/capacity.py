@@ -172,6 +172,8 @@ class WorkerTarget:
             else None
         )
         self._looked_at_s = -math.inf
+        if (number := requested()) not in (None, config.workers.num_workers):
+            tell(f"{counted(number, 'worker')}, as `reinforce scale` asked")
         self.target = 0
         self.leaving_nodes: Collection[str] = ()
         self.look_again()

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 
 from reinforce.cluster.backends.ray.endpoint import peer_at, place_of
 from reinforce.cluster.background_call import call_within
@@ -21,15 +21,18 @@ class HeadWatch:
 
     Args:
         address: HOST:PORT of the cluster.
-        tell: Called with what the user has to know.
+        waiting: Makes a context that shows what is waited for, as ``Driver.waiting``.
         check: Called while waiting; raises what ends the wait.
     """
 
     def __init__(
-        self, address: str, tell: Callable[[str], None], check: Callable[[], None]
+        self,
+        address: str,
+        waiting: Callable[..., AbstractContextManager[None]],
+        check: Callable[[], None],
     ) -> None:
         self._peer: tuple[str, int] | None = None
-        self._address, self._tell, self._check = address, tell, check
+        self._address, self._waiting, self._check = address, waiting, check
         self.is_lost = False
         """It was waited for in vain: whatever asks Ray now may wait, too."""
 
@@ -39,25 +42,25 @@ class HeadWatch:
         Raises:
             HeadLostError: It has not come back in time.
         """
-        began_s, is_told = time.monotonic(), False
-        while not self._answers():
-            self._check()
-            silent_s = time.monotonic() - began_s
-            if silent_s > _LOST_AFTER_S:
-                self.is_lost = True
-                raise HeadLostError(
-                    f"the head of the cluster at {self._address} has not answered for "
-                    f"{silent_s:.0f} s"
-                )
-            if silent_s > _PATIENCE_S and not is_told:
-                is_told = True
-                self._tell(
-                    f"the head of the cluster at {self._address} does not answer; the run ends in "
-                    f"{_LOST_AFTER_S - silent_s:.0f} s, after a checkpoint, unless it comes back"
-                )
-            time.sleep(_POLL_S)
-        if is_told:
-            self._tell("the head of the cluster answers again")
+        if self._answers():
+            return
+        ends_s = time.monotonic() + _LOST_AFTER_S
+        stage = f"waiting for the head of the cluster at {self._address}"
+
+        def prospect() -> str:
+            left_s = max(0.0, ends_s - time.monotonic())
+            return f"the run ends in {left_s:.0f} s, after a checkpoint, unless it answers"
+
+        with self._waiting(stage, prospect, _PATIENCE_S):
+            while not self._answers():
+                self._check()
+                if time.monotonic() > ends_s:
+                    self.is_lost = True
+                    raise HeadLostError(
+                        f"the head of the cluster at {self._address} has not answered for "
+                        f"{_LOST_AFTER_S:.0f} s"
+                    )
+                time.sleep(_POLL_S)
 
     def _answers(self) -> bool:
         if self._peer:

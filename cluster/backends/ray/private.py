@@ -279,15 +279,15 @@ def on_loopback_alone() -> Iterator[None]:
 def with_ports_of_its_own() -> Iterator[None]:
     """Context in which the agent of a Ray that is started here takes a free port.
 
-    ``ray.init`` cannot be told one. On the usual port, of which a machine has one, it would keep
+    ``ray.init`` takes none. On the usual port, of which a machine has one, it would keep
     the agent of a cluster that is started later from ever taking a job.
     """
     usual = parameter.RayParams
-    parameter.RayParams = partial(usual, dashboard_agent_listen_port=0)  # type: ignore[misc]
+    parameter.RayParams = partial(usual, dashboard_agent_listen_port=0)
     try:
         yield
     finally:
-        parameter.RayParams = usual  # type: ignore[misc]
+        parameter.RayParams = usual
 
 
 def forget_token() -> None:

@@ -161,7 +161,9 @@ def _ask(address: str) -> ClusterVersions:
         with _silent_stderr():
             answer = call_within(_ANSWER_TIMEOUT_S, lambda: cluster_metadata(address), "it")
     except AuthenticationError:
-        raise ClusterUnreachableError(f"{address} refuses us: {missing_token_advice()}") from None
+        raise ClusterUnreachableError(
+            f"{address} rejects our token: {missing_token_advice()}"
+        ) from None
     except Exception as error:  # noqa: BLE001 - the deadline, or whichever of Ray's
         answer, reason = None, str(error)
     else:

@@ -90,7 +90,7 @@ def ray_session(config: Config, driver: Driver, batches_bytes: int = 0) -> Itera
             life.begin()
         yield life
     finally:
-        with driver.waiting("stopping Ray"):
+        with driver.waiting("stopping Ray" if life.is_local else "leaving the cluster"):
             life.end()
 
 
@@ -164,7 +164,7 @@ class _Life:
             forget_token()
             find = partial(find_cluster, self._address)
             self._address = interrupts.call(find, obey_at_once=True)
-            self._head = HeadWatch(self._address, self._driver.tell, interrupts.check)
+            self._head = HeadWatch(self._address, self._driver.waiting, interrupts.check)
         self._over = start_in_background(self._live)
         try:
             while not (self._is_up.wait(_POLL_S) or self._over.done()):

@@ -18,6 +18,7 @@ from reinforce.cluster.analysis.comparison_plot import (
     draw_curves,
     metric_in_words,
     panels_of,
+    title_of,
     write_data,
 )
 from reinforce.cluster.analysis.seed_statistics import (
@@ -170,9 +171,10 @@ def test_the_title_says_what_is_drawn_and_no_two_lines_have_the_same_dashes(seed
     groups = [group(f"g{number}", count) for number, count in enumerate(seeds)]
     axes = Figure().subplots()
 
-    draw_curves(axes, panels_of(groups, OPTIONS)["curve"], OPTIONS)
+    lines = panels_of(groups, OPTIONS)["curve"]
+    draw_curves(axes, lines, OPTIONS)
 
-    assert axes.get_title() == title
+    assert title_of(lines, OPTIONS) == title
     handles, _ = axes.get_legend_handles_labels()
     assert len({line.get_linestyle() for line in handles}) == len(groups)
 

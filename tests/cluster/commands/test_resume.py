@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import pytest
 
+import reinforce
 from reinforce.cluster.cli import main
 from reinforce.cluster.files import read_json, write_json
 from reinforce.cluster.run_store.checkpoint import decode, encode
@@ -87,10 +88,23 @@ def test_a_run_that_has_finished_says_so_and_can_be_extended(run, capsys):
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
 
     assert main(["resume", "runs/a"]) == 0
-    assert "has finished already (max_updates); to train on, change" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "finished already (stop.max_updates = 5); to train on, raise stop.max_updates" in said
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
     assert main(["resume", "runs/a", "--stop.max_updates", "7"]) == 0
     assert updates_of(run) == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_another_limit_than_the_one_that_ended_a_run_is_answered_with_that_one(run, capsys):
+    assert main([*TRAIN, *SHORT, "--stop.max_environment_steps", "10"]) == 0
+    capsys.readouterr()
+
+    reinforce.load(run).resume({"stop.max_updates": 30}, progress=False)
+
+    assert capsys.readouterr().err == (
+        f"{run} has finished already (stop.max_environment_steps = 10); to train on, raise "
+        "stop.max_environment_steps\n"
+    )
 
 
 @pytest.mark.parametrize("updates", ["5", "3"])
@@ -101,7 +115,7 @@ def test_a_run_that_is_at_its_new_limit_already_stays_as_it_is(updates, run, cap
 
     assert main(["resume", "runs/a", *limits]) == 0
 
-    assert "has finished already (max_updates); to train on, change" in capsys.readouterr().out
+    assert f"has finished already (stop.max_updates = {updates})" in capsys.readouterr().out
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
@@ -221,9 +235,9 @@ def test_a_damaged_line_of_the_journal_is_named_and_nothing_is_overwritten(run, 
 def test_a_word_for_a_number_in_control_json_does_not_end_a_run(run, control, monkeypatch):
     begin = RunDirectory.note_start
 
-    def meddle(self, *about):
+    def meddle(self, *about, **more):
         self.control_file.write_text(control)
-        begin(self, *about)
+        begin(self, *about, **more)
 
     monkeypatch.setattr(RunDirectory, "note_start", meddle)
     monkeypatch.setattr("reinforce.cluster.run_requests._POLL_S", 0.0)
@@ -291,7 +305,7 @@ def test_a_job_goes_on_with_what_the_same_files_have_made_and_with_nothing_else(
     monkeypatch.setenv(SUBMITTED_FILES, "edited")
     assert main(again) == 2
     said = capsys.readouterr().err
-    assert "was made with files submitted as before, and these are edited" in said
+    assert "was made with other files (before) than this folder's (edited)" in said
     assert "another run.name" in said
     assert f"`reinforce resume {run}`" in said
 
@@ -381,7 +395,7 @@ def test_a_running_job_is_scaled_and_a_signal_to_the_whole_group_loses_nothing(r
     try:
         wait_for(lambda: len(updates_of(run)) >= 1)
         assert main(["scale", "runs/a", "3"]) == 0
-        assert "goes to 3 workers" in capfd.readouterr().out
+        assert "will have 3 workers" in capfd.readouterr().out
 
         def num_workers():
             *_, last = read_entries(run / "metrics.jsonl")
@@ -423,7 +437,7 @@ def test_a_ticket_that_failed_is_played_alone_and_fails_alone(run, capsys, monke
     calls = [line for line in said.splitlines() if line.startswith("  File ")]
     assert [call.rpartition(" ")[2] for call in calls[1:]] == ["step"], "after that of this test"
     assert "ArithmeticError: this episode is faulty\n" in said
-    assert said.endswith("of this program left out; --traceback full shows all\n")
+    assert said.endswith("of this program omitted; --traceback full shows all\n")
     update, index = name.split(":")[1:]
     other = f"{update}:{1 - int(index)}"
     assert main(["replay", "runs/a", other]) == 0

@@ -115,8 +115,9 @@ def test_what_nobody_reads_any_more_is_followed_no_further():
     ("error", "message"),
     [
         (requests.ReadTimeout("no answer within 60 s"), "no answer within 60 s"),
-        (AuthenticationError("401"), "refuses us: "),
-        (RuntimeError("Request failed with status code 500: x"), "status code 500"),
+        (AuthenticationError("401"), "rejects our token: "),
+        (RuntimeError("Request failed with status code 500: x"), "its head has died or hangs"),
+        (RuntimeError("Request failed with status code 418: x"), "status code 418"),
     ],
 )
 def test_whatever_a_cluster_answers_instead_is_one_clear_message(error, message):

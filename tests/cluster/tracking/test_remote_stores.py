@@ -1,6 +1,7 @@
 """Stores that are no file: MLflow's server as itself, as a workspace of Databricks, and proxies."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 from faulty_proxy import FaultyProxy
@@ -125,14 +126,24 @@ def test_a_store_of_a_plugin_keeps_its_artifacts_and_its_pages(
     assert "a store of kind 'lab' has its own pages" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("files", ["", "a1b2"])
-def test_a_submitted_job_names_the_run_that_its_reader_is_to_show(files, monkeypatch):
+@pytest.mark.parametrize(
+    ("files", "folder", "names_run"), [("", "", False), ("a1b2", "", True), ("", "other", True)]
+)
+def test_the_command_that_shows_a_run_names_it_where_its_store_is_not_found(
+    files, folder, names_run, monkeypatch
+):
+    """A submitted job is read about elsewhere, and a run may be resumed from any folder."""
     monkeypatch.setenv(SUBMITTED_FILES, files)
     link = "http://127.0.0.1:5000/#/experiments/1/runs/2"
+    state = {
+        "link": link,
+        "run_directory": "/home/me/runs/a",
+        "directory": str(Path(folder).absolute()),
+    }
 
-    said = place_in_words({"link": link, "run_directory": "/home/me/runs/a"})
+    said = place_in_words(state)
 
-    command = "reinforce ui /home/me/runs/a" if files else "reinforce ui"
+    command = "reinforce ui /home/me/runs/a" if names_run else "reinforce ui"
     assert said == [f"MLflow: run `{command}`, then open", link]
 
 
@@ -210,6 +221,7 @@ def test_a_run_follows_its_server_to_another_address(server, make_config, capsys
     assert f"is at {before.uri}, a server: its other" in capsys.readouterr().err
     assert run.config_file.read_bytes() == config
     assert main(["sync", str(run.path), "--uri", server.uri, "--trust"]) == 0
+    assert f"is complete in MLflow\nMLflow: open\n{server.uri}/#/" in capsys.readouterr().out
 
     state = read_json(run.tracking_file)
     assert (state["run_id"], state["link"].startswith(server.uri)) == (run_id, True)

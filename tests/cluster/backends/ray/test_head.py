@@ -26,7 +26,12 @@ def listener():
 
 
 def watch_of(listener, told):
-    return HeadWatch(f"localhost:{listener.getsockname()[1]}", told.append, lambda: None)
+    @contextmanager
+    def waiting(stage, hint, after_s):
+        told.append((stage, hint()))
+        yield
+
+    return HeadWatch(f"localhost:{listener.getsockname()[1]}", waiting, lambda: None)
 
 
 @contextmanager
@@ -50,7 +55,9 @@ def test_a_head_that_is_gone_is_waited_for_and_then_lost(listener):
     with pytest.raises(HeadLostError):
         watch.look()
     assert watch.is_lost
-    assert len(told) == 1
+    [(stage, hint)] = told
+    assert stage.startswith("waiting for the head of the cluster at localhost:")
+    assert hint == "the run ends in 0 s, after a checkpoint, unless it answers"
 
 
 @pytest.mark.parametrize("delay_s", [0.0, 5.0])

@@ -94,7 +94,7 @@ def test_a_local_ray_leaves_the_usual_port_of_agents_to_clusters(seen):
 
 def test_a_local_ray_has_a_token_of_its_own_and_lets_nobody_in_without_it(seen):
     assert seen["token_length"] == 64
-    assert "refuses us: the token of RAY_AUTH_TOKEN is not the cluster's" in seen["stranger"]
+    assert "rejects our token: the token of RAY_AUTH_TOKEN is not the cluster's" in seen["stranger"]
 
 
 def test_the_token_of_a_local_ray_is_in_no_argument(seen):
