@@ -171,8 +171,11 @@ def _require_takes_an_event(where: str, callback: Callback) -> None:
     try:
         signature.bind(object())
     except TypeError:
+        # Names only: the values of a partial may be secrets.
+        name = getattr(callback, "__qualname__", type(callback).__name__)
         raise UsageError(
-            f"{where} {callback!r} takes {signature}: a callback is a function of one event"
+            f"{where} {name}({', '.join(signature.parameters)}): a callback is a function of one "
+            "event"
         ) from None
 
 

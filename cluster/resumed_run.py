@@ -115,26 +115,27 @@ def go_on(  # noqa: PLR0913  (all that a resumption depends on)
         # Read before anything is changed, so that what is refused stays as it was.
         journal.end_of(start.updates)
         changes |= start.missed
-        note_start = start.writer(run, changes, is_vouched=is_vouched)
+        code = code_digests(start.config)
+        note_start = start.writer(run, changes, code, is_vouched=is_vouched)
         console.say(f"continuing {run.path}", "dim")
         if forget_requests:
             run.control_file.unlink(missing_ok=True)
-        _tell_what_changes(console, run, start, changes)
+        _tell_what_changes(console, start, changes, edited_since_last_start(run, code))
         lifecycle = RunLifecycle(start.config, spec, run, journal, console, started_s, callbacks)
         return lifecycle.conduct(start.checkpoint, note_start)
 
 
 def _tell_what_changes(
     console: PlainConsole,
-    run: RunDirectory,
     start: "_Start",
     changes: Mapping[str, tuple[Any, Any]],
+    edited: Sequence[str],
 ) -> None:
     for name, (old, new) in without_secrets(changes).items():
         console.say(f"{name}: {old} is now {new}")
     for sentence in consequences(start.config.run.changes[-1]) if start.is_changed else ():
         console.warn(sentence)
-    for module in edited_since_last_start(run, code_digests(start.config)):
+    for module in edited:
         console.warn(
             f"module {module!r} has been edited since this run last started: from update "
             f"{start.updates} on it does what its file says now; to compare results, begin a new "
@@ -174,7 +175,8 @@ def _ending(config: Config, reason: str) -> tuple[str, str]:
     value = config.stop.model_dump().get(reason)
     if value is None:  # a callback
         return reason, "change a limit such as stop.max_updates"
-    return f"stop.{reason} = {value}", f"raise stop.{reason}"
+    no_target = ", or set it to None" if reason == "target_return" else ""
+    return f"stop.{reason} = {value}", f"raise stop.{reason}{no_target}"
 
 
 @dataclass(frozen=True)
@@ -205,7 +207,12 @@ class _Start:
             require_fit(self.checkpoint, self.config, spec)
 
     def writer(
-        self, run: RunDirectory, changes: dict[str, tuple[Any, Any]], *, is_vouched: bool
+        self,
+        run: RunDirectory,
+        changes: dict[str, tuple[Any, Any]],
+        code: dict[str, str],
+        *,
+        is_vouched: bool,
     ) -> Callable[[], None]:
         """Return a function that records the continuation; calling it is final.
 
@@ -231,7 +238,7 @@ class _Start:
 
         def write() -> None:
             save_change()
-            run.note_start("resume", self.updates, changes, code=code_digests(self.config))
+            run.note_start("resume", self.updates, changes, code=code)
             run.write_config(self.config)
             run.summary_file.unlink(missing_ok=True)
             # The directory may be new: go on in the same MLflow run, unless its store is gone, too.

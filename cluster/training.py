@@ -72,11 +72,12 @@ class Training:
         batch, report, self._weights = self._batches.learn(batch)  # version v -> v + 1
         learned_s = time.perf_counter()
         self._metric_faults.look_for(batch.reports, "a batch")
-        if progress.updates == 0 and report.metrics["advantage_std"] == 0:
+        is_compared = self._config.learner.baseline != "none"
+        if progress.updates == 0 and is_compared and report.metrics["advantage_std"] == 0:
             self._context.warn(
                 "all returns of the first batch are equal, so nothing can be learned from it "
-                "(learner/advantage_std is 0); if that stays so, make some reward reachable by "
-                "acting at random"
+                "(learner/advantage_std is 0); if that stays so, make some reward reachable for "
+                "the policy as it begins"
             )
         self._books.note_update(batch, report, sampled_s - started_s, learned_s - sampled_s)
 

@@ -1,5 +1,6 @@
 """From a preset's name or a YAML file to a configuration, and back to YAML."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -43,8 +44,10 @@ def load_config(
         ConfigError: Anything is wrong.
     """
     names = preset_names()
-    if source.endswith(".py") or (":" in source and not is_path(source)):
-        name = source if ":" in source else f"{Path(source).stem}:MyEnvironment"
+    is_python = Path(source).suffix == ".py" or re.fullmatch(r"\w[\w.]*:\w+", source)
+    if is_python and not Path(source).is_dir():
+        module, _, name = source.replace(".py", "").partition(":")
+        name = f"{Path(module).name}:{name or 'MyEnvironment'}"
         raise ConfigError(
             f"{shown(source)} is Python, not a preset or a YAML file: give an environment on top "
             f"of a preset, as in `cartpole --environment.id {name}`, or write a YAML file with "

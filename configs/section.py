@@ -1,5 +1,6 @@
 """The base class of every configuration section."""
 
+import re
 from collections.abc import Collection, Iterator
 from enum import Enum, auto
 from itertools import groupby
@@ -35,6 +36,7 @@ _KINDS = {
 
 _UNKNOWN = ("extra_forbidden", "invalid_key")
 _MOST_UNKNOWN = 5
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 """Unknown keys of a section that have a sentence each, those first that are nearly right."""
 
 MAX_EPISODES = 1_000_000
@@ -194,6 +196,6 @@ def _kind(error: ErrorDetails) -> str | None:
     if error["type"] == "literal_error":
         return str(error["ctx"]["expected"])
     is_of_a_kind = " a valid " in error["msg"]
-    if error["type"] == "float_parsing" and "," in error["input"]:
+    if error["type"] == "float_parsing" and _DECIMAL_COMMA.fullmatch(str(error["input"])):
         return "a number with a decimal point"
     return _KINDS.get(error["type"].partition("_")[0]) if is_of_a_kind else None

@@ -31,7 +31,7 @@ class Meaning(NamedTuple):
 class Explained:
     """Answers attributes of other libraries, which it does not have, with its own."""
 
-    _instead: ClassVar[Mapping[str, str]]
+    _instead: ClassVar[Mapping[str, str]] = {}
     """By another library's attribute: what does the same here."""
 
     if not TYPE_CHECKING:

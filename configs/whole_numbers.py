@@ -25,7 +25,7 @@ def as_whole(value: Any) -> Any:
 
 def without_booleans(value: Any) -> Any:
     """Return a value with text for booleans, also in lists and mappings: pydantic would take 1."""
-    if isinstance(value, bool):
+    if type(value).__name__ in ("bool", "bool_"):  # the second is an older NumPy's
         return str(value).lower()
     if isinstance(value, list | tuple):
         return type(value)(map(without_booleans, value))

@@ -16,7 +16,7 @@ from reinforce.cluster.analysis.comparison import (
     XAxis,
     group_of,
     group_runs,
-    history_of,
+    histories_of_runs,
     not_counted_in_words,
 )
 from reinforce.cluster.analysis.comparison_plot import (
@@ -212,4 +212,4 @@ def _histories(runs: Runs, metric: str, x_axis: XAxis) -> list[RunHistory]:
     if not members:
         raise UsageError("there are no runs to compare")
     paths = [run.path if isinstance(run, Run) else Path(run) for run in members]
-    return [history_of(path, metric, x_axis) for path in paths]
+    return histories_of_runs(paths, metric, x_axis, PlainConsole(stderr=True).warn)

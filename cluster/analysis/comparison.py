@@ -1,7 +1,7 @@
 """Runs from run directories or MLflow, grouped by configuration."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -49,7 +49,7 @@ Points = Sequence[tuple[float, float]]
 """(environment steps or another x, value) in order of training."""
 
 
-class NothingToCompareError(UsageError):
+class _NothingToCompareError(UsageError):
     """A run that has played nothing yet."""
 
 
@@ -94,6 +94,34 @@ def settings_of(config: Config) -> dict[str, str]:
     return {name: str(value) for name, value in flat(config.model_dump(mode="json")).items()}
 
 
+def histories_of_runs(
+    paths: Iterable[Path], metric: str, x_axis: XAxis, warn: Callable[[str], None]
+) -> list[RunHistory]:
+    """Return the histories of run directories, without those that have played nothing yet.
+
+    Args:
+        paths: The run directories, at least one.
+        metric: An additional metric to read from the journals.
+        x_axis: What the metrics stand against.
+        warn: Called with a sentence for each run that is left out.
+
+    Raises:
+        UsageError: As ``history_of``; or no run has played anything.
+    """
+    histories: list[RunHistory] = []
+    left_out: list[_NothingToCompareError] = []
+    for path in paths:
+        try:
+            histories.append(history_of(path, metric, x_axis))
+        except _NothingToCompareError as error:
+            left_out.append(error)
+    if not histories:
+        raise left_out[0]
+    for fault in left_out:
+        warn(f"left out: {fault}")
+    return histories
+
+
 def history_of(path: Path, metric: str = TRAINING_RETURN, x_axis: XAxis = "steps") -> RunHistory:
     """Read a run from its directory.
 
@@ -103,8 +131,7 @@ def history_of(path: Path, metric: str = TRAINING_RETURN, x_axis: XAxis = "steps
         x_axis: The x-axis of the values.
 
     Raises:
-        NothingToCompareError: The run has played nothing yet.
-        UsageError: It is not a run directory.
+        UsageError: It is not a run directory, or the run has played nothing yet.
     """
     run = RunDirectory.open(path)
     metrics: dict[str, list[tuple[float, float]]] = {name: [] for name in (*CURVES, SCORE, metric)}
@@ -118,11 +145,11 @@ def history_of(path: Path, metric: str = TRAINING_RETURN, x_axis: XAxis = "steps
     if not any(metrics.values()):
         summary = read_summary(run.summary_file) or {}
         if summary.get("stop_reason") == PRETRAINED:
-            raise NothingToCompareError(
+            raise _NothingToCompareError(
                 f"{path} is a pretrained run, which has no episodes to compare: `reinforce "
                 "evaluate` plays some, and a run that starts from it can be compared"
             )
-        raise NothingToCompareError(
+        raise _NothingToCompareError(
             f"{run.journal_file} has no update yet: there is nothing to compare"
         )
     config = with_own_limit(run, load_config(str(run.config_file)))

@@ -203,7 +203,7 @@ def draw_comparison(
 def draw_curves(axes: "Axes", lines: Sequence[Line], options: PictureOptions) -> None:
     """Draw the curves into axes of a figure that the user made, without a title of ours."""
     _draw_curves(axes, lines, options)
-    if options.title is not None:
+    if options.title:
         axes.set_title(options.title, fontsize="medium")
 
 

@@ -6,6 +6,7 @@ configuration: ``--section.field value`` on top of a preset, a file or a run dir
 
 import inspect
 import math
+import re
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -158,6 +159,9 @@ class PlayCommand(Command):
 
 _REGISTRY = ConstructorRegistry()
 
+_NUMBERS = re.compile(r"\[(\d+(, ?\d+)*)?\]|\d+(,\d+)+")
+"""A list of integers in one word, as in YAML."""
+
 _YAML_METAVARS: dict[Any, str] = {
     bool: "{true,false}",
     dict[str, Any]: "YAML",
@@ -208,8 +212,8 @@ def _refused_by_its_section(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec
     has_any_length = usual.nargs == "*" and get_args(info.type)[-1:] == (...,)
 
     def value_of(words: list[str]) -> Any:
-        if has_any_length and len(words) == 1 and words[0]:
-            words = [*filter(None, words[0].strip("[]").split(","))]  # a list as in YAML
+        if has_any_length and len(words) == 1 and _NUMBERS.fullmatch(words[0]):
+            words = [word for word in words[0].strip("[]").split(",") if word]
         with suppress(ValueError):
             if words != [""] and (usual.choices is None or words[0] in usual.choices):
                 return usual.instance_from_str(words)

@@ -13,11 +13,10 @@ from rich.table import Table
 from reinforce.cluster.analysis.comparison import (
     TRAINING_RETURN,
     Group,
-    NothingToCompareError,
     RunHistory,
     XAxis,
     group_runs,
-    history_of,
+    histories_of_runs,
     not_counted_in_words,
 )
 from reinforce.cluster.analysis.comparison_plot import (
@@ -143,7 +142,8 @@ class CompareCommand(Command):
         if bool(self.runs) == (self.experiment is not None):
             raise UsageError("name run directories, or an experiment of MLflow by --experiment")
         if self.experiment is None:
-            return self._histories_of_directories()
+            warn = PlainConsole(stderr=True).warn
+            return histories_of_runs(self.runs, journal_name(self.metric), self.x_axis, warn)
         if self.x_axis != "steps":
             raise UsageError(f"--x-axis {self.x_axis} needs run directories: MLflow has steps only")
         from reinforce.cluster.tracking.store import TrackingStore, histories_of
@@ -151,21 +151,6 @@ class CompareCommand(Command):
 
         store = TrackingStore.of(TrackingConfig(uri=self.uri), Path.cwd())
         return histories_of(store, self.experiment, journal_name(self.metric))
-
-    def _histories_of_directories(self) -> list[RunHistory]:
-        """Return those of all runs that have played something, which a run may not have yet."""
-        histories: list[RunHistory] = []
-        without: list[NothingToCompareError] = []
-        for path in self.runs:
-            try:
-                histories.append(history_of(path, journal_name(self.metric), self.x_axis))
-            except NothingToCompareError as error:
-                without.append(error)
-        if not histories:
-            raise without[0]
-        for fault in without:
-            PlainConsole(stderr=True).warn(f"left out: {fault}")
-        return histories
 
 
 def _row(group: Group, statistic: Statistic) -> dict[str, Any]:

@@ -131,7 +131,7 @@ def _table(console: PlainConsole, rows: Sequence[RunStatus]) -> tuple[Table, lis
         anywhere = console.options.update(width=_ANY_WIDTH)
         if console.measure(table, options=anywhere).maximum <= console.width:
             break
-    below = () if has_notes else [row for row in rows if row.note and row.state != "finished"]
+    below = () if has_notes else [row for row in rows if row.note]
     return table, [f"{row.name}: {_note(row)}" for row in below]
 
 

@@ -3,6 +3,7 @@
 import shutil
 import stat
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -209,11 +210,17 @@ def _run_meant(path: Path) -> str:
         return f": it holds others, so give one, such as {inside}"
     if path.exists():
         return ": it holds no config.yaml" if path.is_dir() else ": a run is a folder"
-    for folder in (path.parent, Path("runs") / path.parent):
+    near = next(_runs_named_like(path), None)
+    return f": did you mean {near}?" if near else ""
+
+
+def _runs_named_like(path: Path) -> Iterator[Path]:
+    """Yield the run of this name in ``runs``, then runs whose names are similar."""
+    if is_run(usual := Path("runs") / path):
+        yield usual
+    for folder in (path.parent, usual.parent):
         runs = {each.name: each for each in folder.glob("*") if is_run(each)}
-        if near := get_close_matches(path.name, runs, n=1):
-            return f": did you mean {runs[near[0]]}?"
-    return ""
+        yield from (runs[name] for name in get_close_matches(path.name, runs, n=1))
 
 
 def _is_regular_or_missing(file: Path) -> bool:

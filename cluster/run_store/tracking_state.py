@@ -80,7 +80,9 @@ def place_in_words(state: Mapping[str, Any]) -> list[str]:
     if state.get("is_server"):
         return ["MLflow: open", state["link"]]
     # What a submitted job prints is read in another folder than the job's.
-    is_here = not submitted_files() and state.get("directory") == str(Path.cwd())
+    is_here = False
+    with suppress(OSError):  # the current directory is gone
+        is_here = not submitted_files() and state.get("directory") == str(Path.cwd())
     command = command_line("ui", *([] if is_here else filter(None, [state.get("run_directory")])))
     return [f"MLflow: run `{command}`, then open", state["link"]]
 

@@ -268,8 +268,9 @@ def _unreachable(address: str, error: Exception) -> ClusterUnreachableError:
         return ClusterUnreachableError(f"{address} rejects our token: {missing_token_advice()}")
     if "status code 500" in str(error):  # a head without its GCS, whose dashboard lives on
         return ClusterUnreachableError(
-            f"{address} answers, but the cluster behind it does not: its head has died or hangs. "
-            "Start a cluster and repeat the command; `reinforce resume` continues a run elsewhere"
+            f"{address} answers, but the cluster behind it probably does not: its head has died or "
+            "hangs. If so, start a cluster and repeat the command; `reinforce resume` continues a "
+            f"run elsewhere. The answer was: {error}"
         )
     seen = f"{address} does not answer requests about jobs: {error}"
     return ClusterUnreachableError("; ".join(filter(None, (seen, proxy_note(address)))))

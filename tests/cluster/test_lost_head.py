@@ -71,8 +71,8 @@ def test_a_run_whose_head_dies_says_so_and_can_be_continued(tmp_path, paused):
 
     assert process.returncode == 1, said
     assert took_s < 40, "Ray itself takes 60 s"
-    assert f"still waiting for the head of the cluster at {nodes.address} after 2 s" in said
-    assert "the run ends in 6 s, after a checkpoint, unless it answers" in said
+    assert f"still waiting for the head of the cluster at {nodes.address} after " in said
+    assert re.search(r"the run ends in \d s, after a checkpoint, unless it answers", said)
     way_on = f"`{command_line('resume', run)} --cluster.address HOST:PORT`"
     assert f"to continue, start a cluster, then {way_on}" in said
     assert f"the run failed; it is in {run}\n" in said

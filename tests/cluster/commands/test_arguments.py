@@ -27,7 +27,11 @@ REFUSED = {
     ),
     "text in a list with commas": (
         ["--policy.hidden_sizes", "64,abc"],
-        "policy.hidden_sizes = 'abc' is refused: it should be an integer\n",
+        "policy.hidden_sizes = '64,abc' is refused: it should be an integer\n",
+    ),
+    "a list that does not end": (
+        ["--policy.hidden_sizes", "[64"],
+        "policy.hidden_sizes = '[64' is refused: it should be an integer\n",
     ),
     "a fraction for an integer": (
         ["--run.seed", "1.5"],

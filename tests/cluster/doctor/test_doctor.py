@@ -248,7 +248,7 @@ def test_mlflow_that_is_slow_with_a_file_is_a_warning_and_no_server_is_spoken_of
     both_were_looked_at, client_of = Event(), TrackingStore.client
 
     def late(store):
-        both_were_looked_at.wait()
+        both_were_looked_at.wait(60)
         return client_of(store)
 
     monkeypatch.setattr(TrackingStore, "client", late)

@@ -41,15 +41,19 @@ def test_an_edit_between_two_starts_is_warned_of_once(world, capsys):
     assert words not in "".join(resumed(2))
 
     world.write_text(f"{WORLD}    edited = True\n")
+    assert words not in "".join(resumed(3)), "this process has not imported it again"
+    sys.modules.pop("edited_world")
 
-    assert f"{words}: from update 2 on it does what its file says now" in "".join(resumed(3))
-    assert words not in "".join(resumed(4))
+    assert f"{words}: from update 3 on it does what its file says now" in "".join(resumed(4))
+    assert words not in "".join(resumed(5))
 
 
 def test_a_history_without_digests_or_with_nonsense_is_no_edit(world, tmp_path, capsys):
     assert main([*TRAIN, "--stop.max_updates", "1"]) == 0
     history = tmp_path / "runs" / "a" / "history.jsonl"
     world.write_text(f"{WORLD}    edited = True\n")
+
+    sys.modules.pop("edited_world")
 
     for until, line in enumerate(({"verb": "train"}, {"code": {"edited_world": 3}}), start=2):
         history.write_text(f"{json.dumps(line)}\n")

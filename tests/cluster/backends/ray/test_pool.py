@@ -58,6 +58,15 @@ def tickets_for(config, count, update=0):
     return draw_tickets(0, Purpose.TRAINING, update, count, config.workers.episodes_per_ticket)
 
 
+def test_a_number_of_workers_that_was_asked_for_is_announced(make_config):
+    config, told = make_config(workers={"num_workers": 1}), []
+
+    assert WorkerTarget(config, lambda: 3, told.append).target == 3
+    assert told == ["3 workers, as `reinforce scale` asked"]
+    assert WorkerTarget(config, lambda: 1, told.append).target == 1
+    assert len(told) == 1, "it is the configured one"
+
+
 def actor_states(*actors):
     """Return what Ray knows of actors: the state, and a process id once there is one."""
     from ray._private.state import state
