@@ -50,8 +50,10 @@ def test_links_lead_somewhere(document):
 @pytest.mark.parametrize(
     "document", sorted((ROOT / "docs").glob("*.md")), ids=lambda path: path.name
 )
-def test_no_link_is_called_by_a_file_that_the_site_lacks(document):
+def test_no_link_leads_to_or_is_called_by_a_file_that_the_site_lacks(document):
     assert re.findall(r"\[[\w-]+\.md\]", document.read_text()) == []
+    places = [(ROOT / "docs" / target).resolve() for target, _ in LINK.findall(prose(document))]
+    assert [place for place in places if not place.is_relative_to(ROOT / "docs")] == []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
