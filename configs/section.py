@@ -36,8 +36,9 @@ _KINDS = {
 
 _UNKNOWN = ("extra_forbidden", "invalid_key")
 _MOST_UNKNOWN = 5
-_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 """Unknown keys of a section that have a sentence each, those first that are nearly right."""
+
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 
 MAX_EPISODES = 1_000_000
 """Most episodes of one batch or evaluation; what all of them did is kept in memory."""
