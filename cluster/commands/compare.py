@@ -60,8 +60,7 @@ class CompareCommand(Command):
         x_axis: The x-axis: environment steps, training time or updates.
         profile: Draw performance profiles beside them: which share of runs ends above a score.
         labels: Names of the configurations in the picture, in the order of the table.
-        title: Title of the picture; '' for none. None: a description of
-            its lines and bands.
+        title: Title of the picture; '' for none. None: a description of its lines and bands.
         size: Width and height of the picture in inches.
         data: Write what the picture shows into this file (.csv); with or without --plot.
         json: Print one line of JSON instead.
