@@ -8,6 +8,8 @@ from reinforce.configs.loading import load_config, preset_names
 from reinforce.workers.preflight import preflight
 
 NEEDS = {
+    "ant": ["mujoco"],
+    "bipedal_walker": ["Box2D"],
     "lunarlander": ["Box2D"],
     "halfcheetah": ["mujoco"],
     "hopper": ["mujoco"],
