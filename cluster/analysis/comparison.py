@@ -1,8 +1,9 @@
 """Runs from run directories or MLflow, grouped by configuration."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -99,6 +100,8 @@ def histories_of_runs(
 ) -> list[RunHistory]:
     """Return the histories of run directories, without those that have played nothing yet.
 
+    Those of one name are called by their paths, so that pictures and tables keep them apart.
+
     Args:
         paths: The run directories, at least one.
         metric: An additional metric to read from the journals.
@@ -108,18 +111,19 @@ def histories_of_runs(
     Raises:
         UsageError: As ``history_of``; or no run has played anything.
     """
-    histories: list[RunHistory] = []
+    histories: list[tuple[Path, RunHistory]] = []
     left_out: list[_NothingToCompareError] = []
     for path in paths:
         try:
-            histories.append(history_of(path, metric, x_axis))
+            histories.append((path, history_of(path, metric, x_axis)))
         except _NothingToCompareError as error:
             left_out.append(error)
     if not histories:
         raise left_out[0]
     for fault in left_out:
         warn(f"left out: {fault}")
-    return histories
+    uses = Counter(run.name for _, run in histories)
+    return [replace(run, name=str(path)) if uses[run.name] > 1 else run for path, run in histories]
 
 
 def history_of(path: Path, metric: str = TRAINING_RETURN, x_axis: XAxis = "steps") -> RunHistory:

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -238,6 +239,14 @@ def test_copies_are_named_beside_the_table(runs, capsys):
     assert main(["compare", str(runs[0]), str(runs[0])]) == 0
 
     assert "not counted, since another run has the same seed: " in capsys.readouterr().out
+
+
+def test_runs_of_one_name_in_two_folders_are_told_apart(runs, tmp_path, capsys):
+    other = Path(shutil.copytree(runs[1], tmp_path / "elsewhere" / runs[0].name))
+
+    (group,) = compared(capsys, runs[0], other)
+
+    assert group["runs"] == [str(runs[0]), str(other)]
 
 
 def test_a_run_without_an_update_is_left_out_with_a_line(runs, make_config, capsys):
