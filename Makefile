@@ -49,7 +49,7 @@ results: $(STAMP)  ## Train every quick preset on five fresh seeds and fill docs
 	.venv/bin/python benchmarks/preset_results.py
 
 bench: $(STAMP)  ## Our own figures in docs/performance.md
-	for name in limit vector backends scaling scaling_model startup worker broadcast learner_step rollout; do \
+	for name in limit vector backends scaling scaling_model startup worker broadcast learner_step learners rollout; do \
 		.venv/bin/python benchmarks/$$name.py || exit 1; done
 	.venv/bin/python benchmarks/report.py
 

@@ -101,6 +101,7 @@ def on_ray(name, arguments):
             ["--workers", "2", "--tickets", "4", "--episode-steps", "20", "40", "--seconds", "1"],
         ),
         on_ray("startup", ["--rounds", "1"]),
+        on_ray("learners", ["--rounds", "1", "--updates", "9", "--learners", "1"]),
         on_ray("worker", ["--workers", "2"]),
         on_ray("broadcast", ["--rounds", "2", "--megabytes", "0.1"]),
     ],
