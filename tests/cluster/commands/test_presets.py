@@ -8,6 +8,7 @@ from reinforce.configs.loading import load_config, preset_names
 from reinforce.workers.preflight import preflight
 
 NEEDS = {
+    "cartpole_balance": ["mujoco_playground"],
     "game_2048": ["jumanji"],
     "lunarlander": ["Box2D"],
     "halfcheetah": ["mujoco"],
