@@ -14,7 +14,10 @@ SOURCES = sorted(path for floor in FLOORS for path in (ROOT / floor).rglob("*.py
 ALLOWED = {
     "configs": {"pydantic", "pydantic_core", "yaml"},
     "learner": {"numpy", "torch", "threadpoolctl"},
-    "workers": {"numpy", "gymnasium", "threadpoolctl", "gymnax", "jax"},  # the last two: an extra
+    "workers": {
+        *("numpy", "gymnasium", "threadpoolctl"),
+        *("gymnax", "jax", "jumanji", "mujoco_playground"),  # extras
+    },
     "cluster": {
         *("numpy", "scipy", "ray", "mlflow", "tyro", "rich", "yaml", "safetensors"),
         *("matplotlib", "fsspec", "psutil", "pydantic"),
@@ -56,7 +59,10 @@ WITH_RAY = {
     "cluster/doctor/cluster_checks.py",
 }
 WITH_MLFLOW = {"cluster/tracking"}
-WITH_JAX = {"workers/functional_environment.py", "workers/gymnax_worlds.py"}
+WITH_JAX = {
+    "workers/functional_environment.py",
+    *(f"workers/{name}_worlds.py" for name in ("gymnax", "jumanji", "playground")),
+}
 
 
 def imports_of(path):
@@ -144,6 +150,8 @@ def test_workers_take_of_the_learner_only_its_policies_and_what_picks_one():
         ("mlflow", WITH_MLFLOW),
         ("jax", WITH_JAX),
         ("gymnax", WITH_JAX),
+        ("jumanji", WITH_JAX),
+        ("mujoco_playground", WITH_JAX),
     ],
 )
 def test_heavy_packages_are_imported_in_few_places(package, places):

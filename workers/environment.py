@@ -54,12 +54,14 @@ _EXTRAS = {
 """Extras of ``pyproject.toml``, with words that identify their packages in errors."""
 
 _REGISTERED_BY = {
-    "ALE/": "ale_py",
-    "MiniGrid-": "minigrid",
-    "BabyAI-": "minigrid",
-    "gymnax/": "reinforce.workers.gymnax_worlds",
+    "ALE/": ("ale_py", "atari"),
+    "MiniGrid-": ("minigrid", "minigrid"),
+    "BabyAI-": ("minigrid", "minigrid"),
+    "gymnax/": ("reinforce.workers.gymnax_worlds", "gymnax"),
+    "jumanji/": ("reinforce.workers.jumanji_worlds", "jumanji"),
+    "playground/": ("reinforce.workers.playground_worlds", "playground"),
 }
-"""How ids begin that exist once a package is imported, and the package."""
+"""How ids begin that exist once a module is imported, the module, and the extra for it."""
 
 _OWN_WRAPPERS: dict[str, Callable[..., gymnasium.Env[Any, Any]]] = {
     wrapper.__name__: wrapper for wrapper in (ActionSubset, FrameDifferences, PointsAsEpisodes)
@@ -251,9 +253,9 @@ def _registration(config: EnvironmentConfig) -> EnvSpec:
                 module = import_of(module_name, name)
                 if name not in gymnasium.registry and callable(getattr(module, name, None)):
                     return EnvSpec(id=name, entry_point=getattr(module, name))
-            for prefix, package in _REGISTERED_BY.items():
+            for prefix, (source, _) in _REGISTERED_BY.items():
                 if name.startswith(prefix):
-                    importlib.import_module(package)
+                    importlib.import_module(source)
             return gymnasium.spec(name)
         except (gymnasium.error.Error, ModuleNotFoundError) as error:
             # Gymnasium's own guess leaves out the versions, and looks beyond the user's module.
@@ -261,7 +263,7 @@ def _registration(config: EnvironmentConfig) -> EnvSpec:
             raise UnsuitableEnvironmentError(
                 f"environment.id = {config.id!r} does not exist here ({reason})"
                 f"{hidden_by(module_name) or environments_meant(config.id)}"
-                f"{_missing_extra(error)}"
+                f"{_missing_extra(error, name)}"
             ) from None
 
 
@@ -299,12 +301,18 @@ def _one_agent(error: BaseException) -> str:
     return _SEVERAL_AGENTS if "pettingzoo" in found or "Multi" in found else ""
 
 
-def _missing_extra(error: BaseException) -> str:
+def _missing_extra(error: BaseException, name: str = "") -> str:
     """Return the extra that installs what is missing, if there is one."""
-    for extra, packages in _EXTRAS.items():
-        if any(package in str(error).lower() for package in packages):
-            return f"; pip install 'distributed-reinforce[{extra}]' installs it"
-    return ""
+    text = str(error).lower()
+    extras = [
+        *(
+            extra
+            for prefix, (_, extra) in _REGISTERED_BY.items()
+            if name.startswith(prefix) and isinstance(error, ModuleNotFoundError)
+        ),
+        *(extra for extra, words in _EXTRAS.items() if any(word in text for word in words)),
+    ]
+    return f"; pip install 'distributed-reinforce[{extras[0]}]' installs it" if extras else ""
 
 
 def _wrapped(
@@ -343,7 +351,7 @@ def _wrapper_class(name: str) -> Any:
                 f"environment.wrappers: {name!r} is neither in gymnasium.wrappers, nor your own "
                 f"module:Class, nor one of {', '.join(_OWN_WRAPPERS)} ({error})"
                 f"{hidden_by(module) or names_meant(module, attribute, () if module else known)}"
-                f"{_missing_extra(error)}"
+                f"{_missing_extra(error, name)}"
             ) from None
     for parent in getattr(found, "__mro__", ()):
         if parent.__module__.startswith("gymnasium.wrappers."):

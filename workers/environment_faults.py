@@ -167,7 +167,7 @@ def _fault_of_numbers(space: spaces.Box, value: Any) -> str:
             f"is a {type(value).__name__}, but its space {space} says an array of shape "
             f"{space.shape}"
         )
-    if not isinstance(value, np.ndarray) or value.shape != space.shape:
+    if value.shape != space.shape:
         return f"has shape {value.shape}, but its space {space} says shape {space.shape}"
     if not np.can_cast(value.dtype, space.dtype, casting="same_kind"):
         return (

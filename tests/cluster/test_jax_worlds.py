@@ -9,20 +9,33 @@ from runs import train
 
 from reinforce.cluster.run_lifecycle import open_backend
 
-pytestmark = pytest.mark.skipif(
-    not importlib.util.find_spec("gymnax"),
-    reason="pip install 'distributed-reinforce[gymnax]' installs it",
-)
+
+def needs(package):
+    return pytest.mark.skipif(
+        not importlib.util.find_spec(package),
+        reason=f"pip install 'distributed-reinforce[{package}]' installs it",
+    )
 
 
 @pytest.mark.ray
-@pytest.mark.filterwarnings(r"ignore:os\.fork\(\) was called:RuntimeWarning")
-def test_any_number_of_workers_gives_the_same_batches_and_weights(make_config, display, actors):
+@pytest.mark.filterwarnings(
+    r"ignore:os\.fork\(\) was called:RuntimeWarning", "default:::(jumanji|esquilax|chex)"
+)
+@pytest.mark.parametrize(
+    "world",
+    [
+        pytest.param("gymnax/FourRooms-misc", marks=needs("gymnax")),
+        pytest.param("jumanji/Game2048-v1", marks=needs("jumanji")),
+    ],
+)
+def test_any_number_of_workers_gives_the_same_batches_and_weights(
+    make_config, display, actors, world
+):
     results = []
     for opener, num_workers in [(open_backend, 1), (actors.backend, 1), (actors.backend, 3)]:
         config = make_config(
             run={"name": f"{opener.__module__}-{num_workers}"},
-            environment={"id": "gymnax/FourRooms-misc", "max_episode_steps": 50},
+            environment={"id": world, "max_episode_steps": 50},
             stop={"max_updates": 3},
             learner={"episodes_per_update": 12},
             workers={"envs_per_worker": 2, "episodes_per_ticket": 3, "num_workers": num_workers},
@@ -37,6 +50,7 @@ def test_any_number_of_workers_gives_the_same_batches_and_weights(make_config, d
 
 
 @pytest.mark.ray
+@needs("gymnax")
 def test_ray_starts_beside_jax_without_a_word(tmp_path):
     """Ray forks from a process in which JAX has threads, of which JAX warns."""
     command = [sys.executable, "-m", "reinforce", "train", "cartpole", "--stop.max_updates", "1"]

@@ -192,6 +192,9 @@ def test_a_missing_simulator_names_the_extra_that_brings_it(monkeypatch, error, 
         inspect("CartPole-v1")
 
 
+JAX_WORLDS = ("gymnax", "jumanji", "playground")
+
+
 class Absent:
     """Finds no package of this name, as if it were not installed."""
 
@@ -210,12 +213,14 @@ class Absent:
         ("MiniGrid-Empty-8x8-v0", "minigrid", "minigrid"),
         ("BabyAI-GoToLocal-v0", "minigrid", "minigrid"),
         ("gymnax/Breakout-MinAtar", "jax", "gymnax"),
+        ("jumanji/Game2048-v1", "jax", "jumanji"),
+        ("playground/CartpoleBalance", "jax", "playground"),
     ],
 )
 def test_ids_of_a_package_that_is_missing_name_its_extra(
     monkeypatch, environment_id, package, extra
 ):
-    for loaded in (package, "reinforce.workers.gymnax_worlds"):
+    for loaded in (package, *(f"reinforce.workers.{each}_worlds" for each in JAX_WORLDS)):
         monkeypatch.delitem(sys.modules, loaded, raising=False)
     for name in [name for name in gymnasium.registry if name.startswith(environment_id[:6])]:
         monkeypatch.delitem(gymnasium.registry, name)  # as if no test had imported the package

@@ -11,7 +11,11 @@ from late_faults import LateFault
 from reinforce.learner.make_policy import make_policy
 from reinforce.learner.policies.weights import Weights
 from reinforce.workers.environment import EnvironmentSpec, inspect_environment
-from reinforce.workers.environment_faults import EnvironmentFaultError, NonFiniteError
+from reinforce.workers.environment_faults import (
+    EnvironmentFaultError,
+    NonFiniteError,
+    check_observation,
+)
 from reinforce.workers.environment_source import where_in
 from reinforce.workers.episode_watch import EpisodeWatch
 from reinforce.workers.info_metrics import InfoMetrics
@@ -141,6 +145,14 @@ def test_what_would_be_repeated_or_cut_without_a_word_is_refused(make_config, sp
         lanes.play(policy, TICKET, InfoMetrics({}, TICKET.num_episodes), EpisodeWatch())
 
     assert f"Stretched.step): the observation {says}" in str(caught.value)
+
+
+def test_a_number_without_dimensions_may_be_a_scalar_of_numpy():
+    space = Box(-1.0, 1.0, (), np.float32)
+
+    assert check_observation("step", space, np.float32(0.5)) == []
+    with pytest.raises(EnvironmentFaultError, match=r"has shape \(\), but its space"):
+        check_observation("step", Box(-1.0, 1.0, (1,), np.float32), np.float32(0.5))
 
 
 def test_of_several_lanes_the_one_that_shows_too_little_is_named(make_config):

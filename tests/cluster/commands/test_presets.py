@@ -10,6 +10,8 @@ from reinforce.workers.preflight import preflight
 NEEDS = {
     "ant": ["mujoco"],
     "bipedal_walker": ["Box2D"],
+    "cartpole_balance": ["mujoco_playground"],
+    "game_2048": ["jumanji"],
     "lunarlander": ["Box2D"],
     "halfcheetah": ["mujoco"],
     "hopper": ["mujoco"],
