@@ -7,8 +7,7 @@ and critic of 64-64 with tanh, lambda 0.95, clipping at 0.2 also of the value lo
 clipped at 0.5, Adam whose learning rate falls linearly. What it writes for TensorBoard is left out.
 """
 
-from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import gymnasium
 import numpy as np
@@ -23,8 +22,7 @@ VALUE_COEFFICIENT = 0.5
 MAX_GRADIENT_NORM = 0.5
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """What its two programs do not share."""
 
     num_environments: int
@@ -117,35 +115,30 @@ def loss(agent: Agent, batch: dict[str, torch.Tensor], entropy_coefficient: floa
     return VALUE_COEFFICIENT * value_loss - gain - entropy_coefficient * policy.entropy().mean()
 
 
-class Sampler:
-    """Steps all environments and keeps what learning needs."""
-
-    def __init__(self, environments: gymnasium.vector.VectorEnv, agent: Agent, seed: int) -> None:
-        self._environments, self._agent = environments, agent
-        self._observations = self._tensor(environments.reset(seed=seed)[0])
-
-    @staticmethod
-    def _tensor(values: Any) -> torch.Tensor:
-        return torch.as_tensor(np.asarray(values), dtype=torch.float32)
-
-    @torch.no_grad()
-    def rollout(self, num_steps: int) -> dict[str, torch.Tensor]:
-        """Return arrays [T, N, ...] of so many steps of every environment."""
-        steps: list[dict[str, torch.Tensor]] = []
-        for _ in range(num_steps):
-            policy = self._agent.policy(self._observations)
-            action = policy.sample()
-            step = {"observation": self._observations, "action": action}
-            step |= {"log_prob": policy.log_prob(action)}
-            step |= {"value": self._agent.critic(self._observations)[:, 0]}
-            following = self._environments.step(action.numpy())
-            self._observations = self._tensor(following[0])
-            step |= {"reward": self._tensor(following[1])}
-            step |= {"over": self._tensor(following[2] | following[3])}
-            steps.append(step)
-        rollout = {key: torch.stack([step[key] for step in steps]) for key in steps[0]}
-        last_value = self._agent.critic(self._observations)[:, 0]
-        return rollout | {"advantage": advantages_of(rollout, last_value)}
+@torch.no_grad()
+def sample(
+    environments: gymnasium.vector.VectorEnv, agent: Agent, observations: torch.Tensor, length: int
+) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    """Return so many steps of every environment [T * N, ...] and what follows them [N, *]."""
+    steps: list[dict[str, torch.Tensor]] = []
+    for _ in range(length):
+        policy = agent.policy(observations)
+        action = policy.sample()
+        following, reward, terminated, truncated, _ = environments.step(action.numpy())
+        steps.append(
+            {
+                "observation": observations,
+                "action": action,
+                "log_prob": policy.log_prob(action),
+                "value": agent.critic(observations)[:, 0],
+                "reward": torch.as_tensor(reward, dtype=torch.float32),
+                "over": torch.as_tensor(terminated | truncated, dtype=torch.float32),
+            }
+        )
+        observations = torch.as_tensor(following, dtype=torch.float32)
+    rollout = {key: torch.stack([step[key] for step in steps]) for key in steps[0]}
+    rollout["advantage"] = advantages_of(rollout, agent.critic(observations)[:, 0])
+    return {key: values.flatten(0, 1) for key, values in rollout.items()}, observations
 
 
 def train(seed: int, judge: Judge) -> None:
@@ -161,7 +154,7 @@ def train(seed: int, judge: Judge) -> None:
     )
     agent = Agent(environments)
     optimizer = torch.optim.Adam(agent.parameters(), lr=settings.learning_rate, eps=1e-5)
-    sampler = Sampler(environments, agent, seed)
+    observations = torch.as_tensor(environments.reset(seed=seed)[0], dtype=torch.float32)
     batch_steps = settings.num_environments * settings.num_steps
     num_updates = settings.total_steps // batch_steps
 
@@ -172,9 +165,7 @@ def train(seed: int, judge: Judge) -> None:
     judge.start()
     for update in range(num_updates):
         optimizer.param_groups[0]["lr"] = settings.learning_rate * (1 - update / num_updates)
-        batch = {
-            key: values.flatten(0, 1) for key, values in sampler.rollout(settings.num_steps).items()
-        }
+        batch, observations = sample(environments, agent, observations, settings.num_steps)
         for _ in range(settings.num_epochs):
             for indices in np.random.permutation(batch_steps).reshape(settings.num_minibatches, -1):
                 minibatch = {key: values[indices] for key, values in batch.items()}

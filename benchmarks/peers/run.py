@@ -82,9 +82,9 @@ TASK_LIMIT_S = 20.0
 def programs_on(task: str) -> dict[str, list[str]]:
     """Return the programs that play another task than CartPole-v1."""
     left_out = {"PureJaxRL PPO", "PyTorch's REINFORCE example", "the article's listing"}
-    programs = {name: words for name, words in PEERS.items() if name not in left_out} | MORE
+    left_out |= {"TorchRL DQN"}  # its first 10,000 steps are played without learning
+    programs = {name: words for name, words in (PEERS | MORE).items() if name not in left_out}
     if task == "HalfCheetah-v5":
-        del programs["TorchRL DQN"]
         programs["TorchRL PPO"] = ["torchrl_ppo.py"]
         programs["Tianshou REINFORCE"] = ["tianshou_mujoco.py"]
     return {**OURS, **programs}
@@ -92,7 +92,7 @@ def programs_on(task: str) -> dict[str, list[str]]:
 
 @dataclass(frozen=True)
 class Run:
-    """What makes a row: the settings of `ours` or the words that start a peer are its words."""
+    """A program, a seed and a task; `words` are settings of ours, or what starts a peer."""
 
     table: str
     program: str

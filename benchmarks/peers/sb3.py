@@ -3,7 +3,7 @@
 rl_zoo3 2.9.2, hyperparams/ppo.yml and a2c.yml. Section CartPole-v1: eight environments in turn;
 PPO with 32 steps each, batches of 256, 20 epochs, lambda 0.8, gamma 0.98, learning rate and
 clipping falling linearly from 1e-3 and 0.2 over 100,000 steps; A2C with its defaults over 500,000.
-Sections LunarLander-v3 and HalfCheetah-v4 (there is none for v5) as below.
+Sections LunarLander-v3 and HalfCheetah-v4 (there is none for v5) at eec15dc, as below.
 
     python benchmarks/peers/sb3.py ppo|a2c --seed 0
 """

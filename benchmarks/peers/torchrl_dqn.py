@@ -1,10 +1,10 @@
 """TorchRL's DQN with the settings of its own CartPole-v1 implementation.
 
-pytorch/rl, sota-implementations/dqn/config_cartpole.yaml and utils_cartpole.py at 0918e89, the only
-settings that it publishes for CartPole-v1: 120-84 with relu, 100 updates of 128 steps from the last
-10,000 for every 1,000 played, the first 10,000 without; Adam at 2.5e-4, target network copied every
-50 updates, epsilon from 1 to 0.05 over 250,000 steps, 500,100 steps in all. LunarLander is played
-with the same settings. Its logger and its own evaluations are left out.
+pytorch/rl, sota-implementations/dqn: config_cartpole.yaml at 05dda00, the only settings that it
+publishes for CartPole-v1, and the network of utils_cartpole.py at 0918e89. 120-84 with relu, 100
+updates of 128 steps from the last 10,000 for every 1,000 played, the first 10,000 without; Adam at
+2.5e-4, target network copied every 50 updates, epsilon from 1 to 0.05 over 250,000 steps, 500,100
+steps in all. Its logger and its own evaluations are left out.
 """
 
 import numpy as np

@@ -98,11 +98,10 @@ def test_every_task_is_planned_with_ours_and_theirs():
 
     tasks = {plan.task: [p.program for p in planned if p.task == plan.task] for plan in planned}
     assert list(tasks) == ["LunarLander-v3", "HalfCheetah-v5"]
-    assert "TorchRL DQN" in tasks["LunarLander-v3"]
-    assert "TorchRL PPO" in tasks["HalfCheetah-v5"]
-    for programs_of_task in tasks.values():
-        assert programs_of_task[:2] == ["ours, Ray", "ours, inline"]
-        assert len(set(programs_of_task)) == len(programs_of_task) == 9
+    for played in tasks.values():
+        assert played[:3] == ["ours, Ray", "ours, inline", "Stable-Baselines3 PPO"]
+        assert len(set(played)) == len(played)
+    assert set(tasks["HalfCheetah-v5"]) - set(tasks["LunarLander-v3"]) == {"TorchRL PPO"}
 
 
 def test_a_program_that_takes_too_long_is_ended_with_all_it_started(tmp_path):
