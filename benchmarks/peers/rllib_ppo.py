@@ -97,7 +97,7 @@ def train(seed: int, judge: Judge) -> None:
         sampled = result["env_runners"]
         num_steps = int(sampled["num_env_steps_sampled_lifetime"])
         # Their own mean over the last 100 episodes; NaN before the first has finished.
-        judge.look(num_steps, act, float(sampled["episode_return_mean"]))
+        judge.look(num_steps, act, float(sampled.get("episode_return_mean", np.nan)))
 
 
 if __name__ == "__main__":

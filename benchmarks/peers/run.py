@@ -34,7 +34,7 @@ PYTHON = ROOT / ".venv-peers" / "bin" / "python"
 OLDER_PYTHON = ROOT / ".venv-peers-older" / "bin" / "python"
 """Sample Factory asks for NumPy and Gymnasium below those of the others."""
 
-START_S = 600.0
+START_S = 120.0
 """What a process may take beyond its training, evaluations included."""
 
 OURS = {
@@ -75,7 +75,7 @@ ALL_TABLES = [*TABLES, "peers_tasks"]
 
 PRESETS = {"LunarLander-v3": "lunarlander", "HalfCheetah-v5": "halfcheetah"}
 TASK_STEPS = 100_000
-TASK_LIMIT_S = 20.0
+TASK_LIMIT_S = 10.0
 """Where only the speed is measured, a run ends after so many steps or seconds of training."""
 
 
