@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 STAMP := .venv/.installed
-PEERS_STAMP := .venv-peers/.installed
+PEERS_STAMP := .venv-peers/.installed .venv-peers-older/.installed
 UPGRADE := .venv-upgrade
 SBOM := .venv-sbom
 DOCS := $(CURDIR)/.venv-docs
@@ -67,7 +67,7 @@ gpu-check: $(STAMP)  ## In under ten minutes: the tests that need a GPU, and the
 	.venv/bin/python benchmarks/learner_gpu.py $(if $(GPU),--device cuda,--device cpu --compiled no \
 		--rounds 1 --steps 512 --sizes 128 256 --output build/gpu-check)
 
-bench-peers: $(STAMP) $(PEERS_STAMP)  ## CartPole-v1 against other libraries; an hour, continues after an interruption
+bench-peers: $(STAMP) $(PEERS_STAMP)  ## Against other libraries; two hours, continues after an interruption
 	.venv/bin/python benchmarks/peers/run.py
 	.venv/bin/python benchmarks/report.py
 
@@ -152,7 +152,7 @@ docs: $(STAMP) $(DOCS)/bin/zensical  ## The documentation as a site, in site/; a
 	.venv/bin/python docs/site/check_links.py site
 
 clean:  ## Remove the virtual environment and caches; keeps runs and mlflow.db
-	rm -rf .venv .venv-peers $(UPGRADE) $(SBOM) $(DOCS) build site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-peers .venv-peers-older $(UPGRADE) $(SBOM) $(DOCS) build site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -164,10 +164,12 @@ else
 endif
 	touch $(STAMP)
 
-$(PEERS_STAMP): benchmarks/peers/requirements.txt
-	$(PYTHON) -m venv .venv-peers
-	.venv-peers/bin/pip install --quiet --requirement benchmarks/peers/requirements.txt
-	touch $(PEERS_STAMP)
+.venv-peers/.installed: benchmarks/peers/requirements.txt
+.venv-peers-older/.installed: benchmarks/peers/requirements-older.txt
+$(PEERS_STAMP):
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install --quiet --requirement $<
+	touch $@
 
 $(UPGRADE)/bin/uv:
 	$(PYTHON) -m venv $(UPGRADE)

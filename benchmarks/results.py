@@ -27,6 +27,7 @@ def write(
     *,
     folder: Path = FOLDER,
     packages: Iterable[str] = PACKAGES,
+    note: str | None = None,
 ) -> Path:
     """Write ``folder/name.json`` and return its path; an older file is replaced as a whole.
 
@@ -36,6 +37,7 @@ def write(
         command: what repeats the measurement from the root of the repository.
         folder: where tests write instead.
         packages: whose versions are recorded; what is not installed is left out.
+        note: what else the line below the table says.
     """
     result = {
         "name": name,
@@ -43,6 +45,7 @@ def write(
         "date": datetime.now(UTC).date().isoformat(),
         "machine": machine(),
         "versions": {"python": platform.python_version()} | versions(packages),
+        **({"note": note} if note else {}),
         "rows": rows,
     }
     folder.mkdir(parents=True, exist_ok=True)

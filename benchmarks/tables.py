@@ -28,7 +28,8 @@ def origin(result: Mapping[str, Any]) -> str:
     return (
         f"`{result['command']}`, {machine['cores']} cores of {machine['cpu']}, "
         f"{machine['memory_gib']} GiB, {machine['system']}, {result['date']}; "
-        f"{listed(result['versions'])}{'; theirs: ' + listed(theirs) if theirs else ''}."
+        f"{listed(result['versions'])}{'; theirs: ' + listed(theirs) if theirs else ''}"
+        f"{'; ' + result['note'] if 'note' in result else ''}."
     )
 
 
@@ -154,15 +155,32 @@ def median_ratio(programs: Mapping[str, Sequence[Row]], program: str) -> float |
 def peers_wide(rows: Sequence[Row]) -> str:
     """Return the steps per second with many environments; medians over the seeds."""
     programs = by_program(rows)
-    cells = []
-    for program, runs in programs.items():
-        rates = sorted(run["environment_steps_per_s"] for run in runs)
-        spread = f"{value(rates[0])} to {value(rates[-1])}"
-        median = value(round(statistics.median(rates)))
-        ratio = value(median_ratio(programs, program))
-        cells.append([program, value(len(runs)), f"{median} ({spread})", ratio])
+    cells = [speed_of(program, programs) for program in programs]
     return grid(["program", "seeds", "steps / s", "ours / theirs"], cells)
 
 
-BY_NAME: dict[str, Callable[[Sequence[Row]], str]] = {"peers": peers, "peers_wide": peers_wide}
+def peers_tasks(rows: Sequence[Row]) -> str:
+    """Return the steps per second of every program on every task; medians over the seeds."""
+    cells = []
+    for task in dict.fromkeys(row["task"] for row in rows):
+        programs = by_program([row for row in rows if row["task"] == task])
+        cells += [[task, *speed_of(program, programs)] for program in programs]
+    return grid(["task", "program", "seeds", "steps / s", "ours on Ray / theirs"], cells)
+
+
+def speed_of(program: str, programs: Mapping[str, Sequence[Row]]) -> list[str]:
+    """Return name, number of seeds, steps per second and our ratio to it."""
+    rates = sorted(run["environment_steps_per_s"] for run in programs[program])
+    spread = f"{value(rates[0])} to {value(rates[-1])}"
+    median = value(round(statistics.median(rates)))
+    ratio = value(median_ratio(programs, program))
+    return [program, value(len(rates)), f"{median} ({spread})", ratio]
+
+
+BY_NAME: dict[str, Callable[[Sequence[Row]], str]] = {
+    "peers": peers,
+    "peers_more": peers,
+    "peers_wide": peers_wide,
+    "peers_tasks": peers_tasks,
+}
 """Results whose rows are runs, of which the table tells the medians."""

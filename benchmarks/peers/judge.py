@@ -7,7 +7,7 @@ There are two, both at a mean of 475 over 100 episodes:
   This is how `reinforce train` decides. A peer is asked every few thousand environment steps, and
   its clock stands still meanwhile; ours is asked less often, on its own time.
 
-A run ends when both are reached.
+A run ends when both are reached. On any other task nothing is judged: only the steps are timed.
 """
 
 import argparse
@@ -25,6 +25,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+JUDGED_TASK = "CartPole-v1"
 TARGET_RETURN = 475.0
 MAX_RETURN = 500.0
 EPISODES = 100
@@ -86,6 +87,7 @@ class Judge:
         seed: of the run; evaluations use seeds that follow from it.
         time_limit_s: seconds of training, judgements not counted, after which the run is over.
         max_steps: environment steps after which the run is over (tests); None: no such limit.
+        task: the environment's id.
         compilation_s: seconds of training that went into compiling, which a peer that compiles
             adds; they count as training, but not for the steps per second.
         started: when training began, on the clock of ``time.perf_counter``.
@@ -94,6 +96,7 @@ class Judge:
     seed: int
     time_limit_s: float
     max_steps: int | None = None
+    task: str = JUDGED_TASK
     compilation_s: float = 0.0
     started: float = field(default=0.0, init=False)
     _outcome: str = field(default="budget used up", init=False)
@@ -125,6 +128,12 @@ class Judge:
         now = time.perf_counter()
         self._training_s = now - self.started - self._judging_s
         self._steps = environment_steps
+        if self.task == JUDGED_TASK:
+            self._judge(now, act, recent_return, last=last)
+        self._end_if_over()
+
+    def _judge(self, now: float, act: Act, recent_return: float | None, *, last: bool) -> None:
+        environment_steps = self._steps
         here = (round(self._training_s, 3), environment_steps)
         if recent_return is not None and recent_return >= TARGET_RETURN:
             self._reached.setdefault("sampled", here)
@@ -134,7 +143,6 @@ class Judge:
             if self._evaluate(act) and self._evaluate(act):
                 self._reached["greedy"] = here
             self._judging_s += time.perf_counter() - now
-        self._end_if_over()
 
     def _end_if_over(self) -> None:
         if len(self._reached) == 2:
@@ -157,6 +165,7 @@ class Judge:
         stepping_s = max(self._training_s - self.compilation_s, 1e-9)
         return {
             "seed": self.seed,
+            "task": self.task,
             "outcome": self._outcome,
             "greedy_training_s": greedy[0],
             "greedy_environment_steps": greedy[1],
@@ -172,9 +181,9 @@ class Judge:
 
 def play(act: Act, seed: int, num_episodes: int = EPISODES) -> NDArray[np.float64]:
     """Play one episode per lane, all from the seed on, and return the returns [num_episodes]."""
-    environments = gymnasium.make_vec(
-        "CartPole-v1", num_envs=num_episodes, vectorization_mode="vector_entry_point"
-    )
+    # What Gymnasium 0.29 calls "custom" has this name since 1.0.
+    mode = "custom" if gymnasium.__version__ < "1" else "vector_entry_point"
+    environments = gymnasium.make_vec(JUDGED_TASK, num_envs=num_episodes, vectorization_mode=mode)
     observations, _ = environments.reset(seed=seed)
     returns = np.zeros(num_episodes)
     playing = np.ones(num_episodes, dtype=bool)
@@ -197,8 +206,9 @@ def run(train: Callable[[int, Judge], None], packages: Iterable[str]) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--time-limit-s", type=float, default=120.0)
     parser.add_argument("--max-steps", type=int)
+    parser.add_argument("--task", default=JUDGED_TASK)
     arguments, _ = parser.parse_known_args()
-    judge = Judge(arguments.seed, arguments.time_limit_s, arguments.max_steps)
+    judge = Judge(arguments.seed, arguments.time_limit_s, arguments.max_steps, arguments.task)
     with contextlib.suppress(Over):
         train(arguments.seed, judge)
     versions = {"python": platform.python_version()} | {name: version(name) for name in packages}

@@ -1,6 +1,8 @@
-"""CartPole-v1 to a mean of 475: ours and what a user would pick instead, side by side.
+"""Ours and what a user would pick instead, side by side.
 
     make bench-peers
+
+On CartPole-v1 to a mean of 475; on LunarLander-v3 and HalfCheetah-v5 the steps per second alone.
 
 Seed by seed every program runs once, so that what else the machine does falls on all alike. Each
 is a process of its own with one thread (RLlib and ours on Ray: one per process) and its published
@@ -12,10 +14,13 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ours
+from judge import JUDGED_TASK
 from programs import finish
 
 HERE = Path(__file__).parent
@@ -25,6 +30,9 @@ import results  # noqa: E402  (it lies one folder up)
 
 PYTHON = ROOT / ".venv-peers" / "bin" / "python"
 """Their pins do not agree with ours, so they have an environment of their own."""
+
+OLDER_PYTHON = ROOT / ".venv-peers-older" / "bin" / "python"
+"""Sample Factory asks for NumPy and Gymnasium below those of the others."""
 
 START_S = 120.0
 """What a process may take beyond its training, evaluations included."""
@@ -42,6 +50,11 @@ PEERS = {
     "PyTorch's REINFORCE example": ["pytorch_example.py"],
     "the article's listing": ["article.py"],
 }
+MORE = {
+    "CleanRL PPO": ["cleanrl_ppo.py"],
+    "Sample Factory APPO": ["sample_factory_appo.py"],
+    "TorchRL DQN": ["torchrl_dqn.py"],
+}
 WIDE_STEPS = 2_000_000
 WIDE = {
     "ours, Ray, 1024 lanes": [
@@ -55,33 +68,86 @@ WIDE = {
 }
 """The two with vectorised environments, with as many of them as is good for steps per second."""
 
-PROGRAMS = {**OURS, **PEERS, **WIDE}
+TABLES = {"peers": {**OURS, **PEERS}, "peers_more": {**OURS, **MORE}, "peers_wide": WIDE}
+"""The programs of each table on CartPole-v1."""
+
+ALL_TABLES = [*TABLES, "peers_tasks"]
+
+PRESETS = {"LunarLander-v3": "lunarlander", "HalfCheetah-v5": "halfcheetah"}
+TASK_STEPS = 100_000
+TASK_LIMIT_S = 10.0
+"""Where only the speed is measured, a run ends after so many steps or seconds of training."""
 
 
-def measure(name: str, seed: int, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the row of one program and seed."""
-    timeout_s = arguments.time_limit_s + START_S
+def programs_on(task: str) -> dict[str, list[str]]:
+    """Return the programs that play another task than CartPole-v1."""
+    left_out = {"PureJaxRL PPO", "PyTorch's REINFORCE example", "the article's listing"}
+    left_out |= {"TorchRL DQN"}  # its first 10,000 steps are played without learning
+    programs = {name: words for name, words in (PEERS | MORE).items() if name not in left_out}
+    if task == "HalfCheetah-v5":
+        programs["TorchRL PPO"] = ["torchrl_ppo.py"]
+        programs["Tianshou REINFORCE"] = ["tianshou_mujoco.py"]
+    return {**OURS, **programs}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A program, a seed and a task; `words` are settings of ours, or what starts a peer."""
+
+    table: str
+    program: str
+    words: Sequence[str]
+    seed: int
+    task: str = JUDGED_TASK
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """What tells the rows of a table apart."""
+        return self.program, self.task, self.seed
+
+
+def planned(tables: Sequence[str], num_seeds: int) -> Iterator[Run]:
+    """Yield all runs, table by table and seed by seed."""
+    for table in tables:
+        for seed in range(num_seeds):
+            for program, words in TABLES.get(table, {}).items():
+                yield Run(table, program, words, seed)
+            for task in PRESETS if table == "peers_tasks" else ():
+                for program, words in programs_on(task).items():
+                    yield Run(table, program, words, seed, task)
+
+
+def measure(run: Run, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the row of one run."""
+    limit_s = arguments.time_limit_s if run.task == JUDGED_TASK else TASK_LIMIT_S
+    row: dict[str, Any] = {"program": run.program, "seed": run.seed, "time_limit_s": limit_s}
     # Ray may still write to a folder that goes.
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        if name in OURS:
-            row = ours.measure(seed, OURS[name], timeout_s, Path(folder))
-        elif PROGRAMS[name][0].endswith(".py"):
-            row = run_peer(name, seed, arguments, Path(folder))
-        else:
-            row = ours.throughput(seed, WIDE[name], timeout_s, Path(folder)) | {"seed": seed}
-    return {"program": name, "time_limit_s": arguments.time_limit_s} | row
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        if run.words[0].endswith(".py"):
+            return row | run_peer(run, limit_s, arguments.max_steps, folder)
+        if run.task != JUDGED_TASK:
+            words = [*run.words, "--stop.max_environment_steps", str(TASK_STEPS)]
+            preset = PRESETS[run.task]
+            speed = ours.throughput(run.seed, words, limit_s + START_S, folder, preset)
+            return row | speed | {"task": run.task}
+        judge = ours.measure if run.program in OURS else ours.throughput
+        return row | judge(run.seed, run.words, limit_s + START_S, folder)
 
 
-def run_peer(name: str, seed: int, arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
+def run_peer(run: Run, limit_s: float, max_steps: int | None, folder: Path) -> dict[str, Any]:
     """Run a peer's program; the time that the judge took is nobody's."""
-    program, *words = PROGRAMS[name]
-    command = [str(PYTHON), str(HERE / program), *words, "--seed", str(seed)]
-    command += ["--time-limit-s", str(arguments.time_limit_s)]
-    if arguments.max_steps is not None:
-        command += ["--max-steps", str(arguments.max_steps)]
+    program, *words = run.words
+    python = OLDER_PYTHON if program == "sample_factory_appo.py" else PYTHON
+    command = [str(python), str(HERE / program), *words, "--seed", str(run.seed)]
+    command += ["--time-limit-s", str(limit_s), "--task", run.task]
+    if run.task != JUDGED_TASK:
+        max_steps = max_steps or TASK_STEPS
+    if max_steps is not None:
+        command += ["--max-steps", str(max_steps)]
     # RLlib writes to the home directory; what is cached there stays in use.
     home = {"HOME": str(folder), "XDG_CACHE_HOME": str(Path("~/.cache").expanduser())}
-    output, seconds = finish(command, folder, home, arguments.time_limit_s + START_S)
+    output, seconds = finish(command, folder, home, limit_s + START_S)
     row = json.loads(output.splitlines()[-1])
     process_s = seconds - row["judging_s"]
     times = {"process_s": round(process_s, 2), "start_s": round(process_s - row["training_s"], 2)}
@@ -92,10 +158,12 @@ def parse() -> argparse.Namespace:
     """Return the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--only", nargs="+", choices=[*PROGRAMS], default=[*PROGRAMS])
+    parser.add_argument("--tables", nargs="+", choices=ALL_TABLES, default=ALL_TABLES)
+    parser.add_argument("--only", nargs="+", help="names of programs")
     parser.add_argument("--time-limit-s", type=float, default=120.0, help="training of one run")
     parser.add_argument("--minutes", type=float, default=60.0, help="start no more runs after them")
     parser.add_argument("--max-steps", type=int, help="environment steps of a peer (tests)")
+    parser.add_argument("--note", help="what else the line below the table should say")
     parser.add_argument("--output", type=Path, default=results.FOLDER)
     return parser.parse_args()
 
@@ -110,24 +178,28 @@ def main() -> None:
     """Run what has not been run yet, seed by seed."""
     arguments = parse()
     started = time.perf_counter()
-    rows = {name: rows_of(name, arguments.output) for name in ("peers", "peers_wide")}
-    done = {(row["program"], row["seed"]) for part in rows.values() for row in part}
-    todo = [(name, seed) for seed in range(arguments.seeds) for name in arguments.only]
-    for name, seed in todo:
-        if (name, seed) in done:
+    rows = {table: rows_of(table, arguments.output) for table in arguments.tables}
+    for run in planned(arguments.tables, arguments.seeds):
+        done = {
+            (row["program"], row.get("task", JUDGED_TASK), row["seed"]) for row in rows[run.table]
+        }
+        if run.key in done or (arguments.only and run.program not in arguments.only):
             continue
         if time.perf_counter() - started > 60 * arguments.minutes:
             print("time is up; the same command goes on from here")
             return
-        row = measure(name, seed, arguments)
-        part = "peers_wide" if name in WIDE else "peers"
-        rows[part].append(row)
+        row = measure(run, arguments)
+        rows[run.table].append(row)
         print(
-            f"seed {seed}  {name:<33}{row['environment_steps']:>10,} steps"
+            f"{run.task:<15}seed {run.seed}  {run.program:<33}{row['environment_steps']:>10,} steps"
             f"{row['training_s']:>8.1f} s{row['environment_steps_per_s']:>10,} steps/s",
             flush=True,
         )
-        results.write(part, rows[part], "make bench-peers", folder=arguments.output)
+        results.write(
+            *(run.table, rows[run.table], "make bench-peers"),
+            folder=arguments.output,
+            note=arguments.note,
+        )
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 thu-ml/tianshou, test/discrete/test_reinforce.py at 03132cc: 64-64, orthogonal weights, Adam at
 1e-3, gamma 0.95, returns standardised by running statistics, eight environments in turn, eight
 episodes per update used twice in minibatches of 64, ten epochs of 40,000 steps. Its own test
-episodes are left out: the judge plays them.
+episodes are left out: the judge plays them. LunarLander, for which it has no example of REINFORCE,
+is played with the same settings.
 """
 
 import gymnasium
@@ -22,9 +23,14 @@ NUM_ENVIRONMENTS = 8
 BUFFER_SIZE = 20_000
 
 
-def make_network() -> Net:
+def make_network(environment: gymnasium.Env) -> Net:
     """Return the example's network: observations to action probabilities."""
-    network = Net(state_shape=(4,), action_shape=2, hidden_sizes=[64, 64], softmax=True)
+    network = Net(
+        state_shape=environment.observation_space.shape,
+        action_shape=int(environment.action_space.n),
+        hidden_sizes=[64, 64],
+        softmax=True,
+    )
     for module in network.modules():
         if isinstance(module, torch.nn.Linear):
             torch.nn.init.orthogonal_(module.weight, gain=np.sqrt(2))
@@ -32,12 +38,12 @@ def make_network() -> Net:
     return network
 
 
-def make_algorithm(network: Net) -> Reinforce:
+def make_algorithm(network: Net, actions: gymnasium.spaces.Discrete) -> Reinforce:
     """Return REINFORCE for the network."""
     policy = ProbabilisticActorPolicy(
         actor=network,
         dist_fn=torch.distributions.Categorical,
-        action_space=gymnasium.spaces.Discrete(2),
+        action_space=actions,
         action_scaling=False,
     )
     return Reinforce(
@@ -55,11 +61,12 @@ def train(seed: int, judge: Judge) -> None:
     torch.manual_seed(seed)
     recent = RecentReturns()
     environments = DummyVectorEnv(
-        [lambda: Recorded(gymnasium.make("CartPole-v1"), recent)] * NUM_ENVIRONMENTS
+        [lambda: Recorded(gymnasium.make(judge.task), recent)] * NUM_ENVIRONMENTS
     )
     environments.seed(seed)
-    network = make_network()
-    algorithm = make_algorithm(network)
+    example = gymnasium.make(judge.task)
+    network = make_network(example)
+    algorithm = make_algorithm(network, example.action_space)
     buffer = VectorReplayBuffer(BUFFER_SIZE, NUM_ENVIRONMENTS)
     collector = Collector(algorithm, environments, buffer)
 

@@ -79,6 +79,21 @@ def test_the_clock_stands_still_while_a_policy_is_judged():
     assert report["training_s"] < report["judging_s"]
 
 
+def test_on_another_task_only_the_steps_are_timed():
+    def fails(observations):
+        raise AssertionError("no policy is asked")
+
+    judged = judge(task="LunarLander-v3", max_steps=2 * EVERY_STEPS)
+    judged.look(EVERY_STEPS, fails, recent_return=480.0)
+    with pytest.raises(Over):
+        judged.look(2 * EVERY_STEPS, fails, recent_return=480.0, last=True)
+
+    report = judged.report()
+    assert report["outcome"] == "budget used up"
+    assert report["sampled_training_s"] is None
+    assert report["environment_steps_per_s"] > 0
+
+
 def test_a_run_out_of_time_says_so():
     judged = Judge(seed=0, time_limit_s=0.0)
     judged.start()

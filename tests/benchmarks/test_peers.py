@@ -10,10 +10,13 @@ import programs
 import psutil
 import pytest
 import results
+import run as comparison
 
 ROOT = Path(__file__).parents[2]
 PEERS = ROOT / "benchmarks" / "peers"
 PEERS_PYTHON = ROOT / ".venv-peers" / "bin" / "python"
+OLDER_PYTHON = ROOT / ".venv-peers-older" / "bin" / "python"
+SPEED = ["--time-limit-s", "1", "--task"]
 
 
 def report_of(python, words, folder):
@@ -44,14 +47,26 @@ def test_a_peer_that_needs_nothing_else_trains(program, tmp_path):
         ["rllib_ppo.py"],
         ["purejaxrl_ppo.py"],
         ["purejaxrl_ppo.py", "--environments", "64"],
+        ["cleanrl_ppo.py"],
+        ["sample_factory_appo.py"],
+        ["torchrl_dqn.py"],
+        ["sb3.py", "ppo", *SPEED, "LunarLander-v3"],
+        ["sb3.py", "a2c", *SPEED, "HalfCheetah-v5"],
+        ["tianshou_reinforce.py", *SPEED, "LunarLander-v3"],
+        ["tianshou_mujoco.py", *SPEED, "HalfCheetah-v5"],
+        ["rllib_ppo.py", *SPEED, "HalfCheetah-v5"],
+        ["cleanrl_ppo.py", *SPEED, "HalfCheetah-v5"],
+        ["sample_factory_appo.py", *SPEED, "LunarLander-v3"],
+        ["torchrl_ppo.py", *SPEED, "HalfCheetah-v5"],
     ],
     ids=" ".join,
 )
 def test_the_peer_trains(words, tmp_path):
-    if not PEERS_PYTHON.exists():
-        pytest.skip("the peers are not installed: make .venv-peers/.installed")
+    python = OLDER_PYTHON if words[0] == "sample_factory_appo.py" else PEERS_PYTHON
+    if not python.exists():
+        pytest.skip(f"the peers are not installed: make {python.parts[-3]}/.installed")
 
-    report = report_of(PEERS_PYTHON, words, tmp_path)
+    report = report_of(python, words, tmp_path)
 
     assert report["environment_steps"] >= 600
     assert report["environment_steps_per_s"] > 0
@@ -66,7 +81,7 @@ def test_what_was_measured_is_not_measured_again(tmp_path):
     result = subprocess.run(
         [
             *(sys.executable, str(PEERS / "run.py"), "--seeds", "1", "--output", str(tmp_path)),
-            *("--only", "the article's listing"),
+            *("--tables", "peers", "--only", "the article's listing"),
         ],
         capture_output=True,
         text=True,
@@ -76,6 +91,17 @@ def test_what_was_measured_is_not_measured_again(tmp_path):
 
     assert result.returncode == 0, result.stderr
     assert path.read_bytes() == before
+
+
+def test_every_task_is_planned_with_ours_and_theirs():
+    planned = [plan for plan in comparison.planned(["peers_tasks"], 2) if plan.seed == 1]
+
+    tasks = {plan.task: [p.program for p in planned if p.task == plan.task] for plan in planned}
+    assert list(tasks) == ["LunarLander-v3", "HalfCheetah-v5"]
+    for played in tasks.values():
+        assert played[:3] == ["ours, Ray", "ours, inline", "Stable-Baselines3 PPO"]
+        assert len(set(played)) == len(played)
+    assert set(tasks["HalfCheetah-v5"]) - set(tasks["LunarLander-v3"]) == {"TorchRL PPO"}
 
 
 def test_a_program_that_takes_too_long_is_ended_with_all_it_started(tmp_path):

@@ -94,6 +94,23 @@ def test_the_table_with_many_environments_compares_ours_with_theirs():
     assert cells(table, "theirs") == ["theirs", "2", "150 (100 to 200)", "4.5"]
 
 
+def test_the_table_of_tasks_compares_within_each_task():
+    rows = [run("ours, Ray", 0, 600) | {"task": "A"}, run("theirs", 0, 100) | {"task": "A"}]
+    rows += [run("ours, Ray", 0, 900) | {"task": "B"}, run("theirs", 0, 300) | {"task": "B"}]
+
+    table = tables.peers_tasks(rows)
+
+    assert "| A | theirs | 1 | 100 (100 to 100) | 6 |" in table
+    assert "| B | theirs | 1 | 300 (300 to 300) | 3 |" in table
+
+
+def test_a_note_ends_the_line_below_the_table():
+    machine = {"cpu": "A", "cores": 2, "memory_gib": 8.0, "system": "Linux"}
+    result = {"command": "c", "date": "d", "machine": machine, "versions": {"python": "3"}}
+
+    assert tables.origin(result | {"rows": [], "note": "shared"}).endswith("python 3; shared.")
+
+
 def test_the_origin_of_a_table_is_written_below_it():
     result = {
         "name": "anything",
