@@ -68,7 +68,7 @@ gpu-check: $(STAMP)  ## In under ten minutes: the tests that need a GPU, and the
 		--rounds 1 --steps 512 --sizes 128 256 --output build/gpu-check)
 
 bench-peers: $(STAMP) $(PEERS_STAMP)  ## Against other libraries; two hours, continues after an interruption
-	.venv/bin/python benchmarks/peers/run.py
+	.venv/bin/python benchmarks/peers/run.py --minutes 120
 	.venv/bin/python benchmarks/report.py
 
 chaos: $(STAMP)  ## Ten minutes of killing workers, learner, nodes and driver of a run

@@ -8,6 +8,7 @@ takes several threads by itself. Whatever the number, the last weights must be t
 """
 
 import argparse
+import re
 import statistics
 import tempfile
 from pathlib import Path
@@ -69,7 +70,9 @@ def measure(network: str, num_learners: int, updates: int, folder: Path) -> dict
     }
     counted = runs.finish(runs.start(folder, name, settings), folder, name)[-NUM_COUNTED:]
     log = (folder / f"{name}.log").read_text()
-    if num_learners > 1 and f"{num_learners} learners share each gradient" not in log:
+    before, found, _ = log.partition(f"{num_learners} learners share each gradient")
+    num_before = max(map(int, re.findall(r"update +(\d+)", before)), default=0)
+    if num_learners > 1 and not (found and num_before <= updates - NUM_COUNTED):
         raise RuntimeError(f"the other learners came too late:\n{log}")
     return {
         "learning_s": statistics.median(row["metrics"]["time/learning_s"] for row in counted),
@@ -92,9 +95,9 @@ def main() -> None:
     for network in NETWORKS:
         found: dict[int, list[dict[str, Any]]] = {number: [] for number in arguments.learners}
         with tempfile.TemporaryDirectory() as folder:
-            for number, runs_of_it in [*found.items()] * arguments.rounds:
-                runs_of_it.append(measure(network, number, arguments.updates, Path(folder)))
-                print(network, number, runs_of_it[-1], flush=True)
+            for number, measured in [*found.items()] * arguments.rounds:
+                measured.append(measure(network, number, arguments.updates, Path(folder)))
+                print(network, number, measured[-1], flush=True)
         rows += rows_of(network, found)
     results.write("learners", rows, results.this_command(), folder=arguments.output)
 
@@ -105,21 +108,21 @@ def rows_of(network: str, found: dict[int, list[dict[str, Any]]]) -> list[dict[s
     Raises:
         RuntimeError: The weights differ.
     """
-    if len({run["weights"] for runs_of_it in found.values() for run in runs_of_it}) > 1:
+    if len({run["weights"] for measured in found.values() for run in measured}) > 1:
         raise RuntimeError(f"{network}: the weights depend on the number of learners: {found}")
-    alone = next(iter(found.values()))
+    baseline = next(iter(found.values()))
     rows = []
-    for number, runs_of_it in found.items():
+    for number, measured in found.items():
         ratios = [
             one["learning_s"] / run["learning_s"]
-            for one, run in zip(alone, runs_of_it, strict=True)
+            for one, run in zip(baseline, measured, strict=True)
         ]
         rows.append(
             {
                 "network": network,
                 "learners": number,
-                "batch_steps": runs_of_it[0]["batch_steps"],
-                "learning_ms": 1e3 * statistics.median(run["learning_s"] for run in runs_of_it),
+                "batch_steps": measured[0]["batch_steps"],
+                "learning_ms": 1e3 * statistics.median(run["learning_s"] for run in measured),
                 "speed": statistics.median(ratios),
                 "speed_min": min(ratios),
                 "speed_max": max(ratios),

@@ -14,6 +14,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,7 +52,7 @@ def timed(folder: Path, words: Sequence[str]) -> tuple[int, int, int, str]:
     """Run a Python program; return when it started, printed and ended (ms), and what it printed.
 
     Raises:
-        RuntimeError: It failed.
+        RuntimeError: It failed, or took too long and was killed.
     """
     started_ms = now_ms()
     with subprocess.Popen(
@@ -61,9 +62,12 @@ def timed(folder: Path, words: Sequence[str]) -> tuple[int, int, int, str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     ) as process:
+        watchdog = threading.Timer(TIMEOUT_S, process.kill)
+        watchdog.start()
         first = process.stdout.read(1)  # type: ignore[union-attr]  # it is a pipe
         printed_ms = now_ms()
-        rest, _ = process.communicate(timeout=TIMEOUT_S)
+        rest, _ = process.communicate()
+        watchdog.cancel()
     printed = (first + rest).decode()
     if process.returncode:
         raise RuntimeError(printed)

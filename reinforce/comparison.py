@@ -48,8 +48,8 @@ class Comparison:
             the statistic of the mean returns of their last weights on fresh episodes, ``low`` and
             ``high`` of a 95 % bootstrap interval, and ``steps_min`` and ``steps_max``, the fewest
             and the most environment steps of a run: a limit does not cut the last batch.
-        runs: One row per run: its ``group``, ``run`` (its name), ``seed``, ``score`` (NaN if it did
-            not finish) and ``steps``.
+        runs: One row per run: its ``group``, ``run`` (its name, or its path if another has the same
+            name), ``seed``, ``score`` (NaN if it did not finish) and ``steps``.
         not_counted: Names of runs that repeat the seed of another in their group, and so would only
             look like evidence.
     """

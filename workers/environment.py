@@ -263,7 +263,7 @@ def _registration(config: EnvironmentConfig) -> EnvSpec:
             raise UnsuitableEnvironmentError(
                 f"environment.id = {config.id!r} does not exist here ({reason})"
                 f"{hidden_by(module_name) or environments_meant(config.id)}"
-                f"{_missing_extra(error, name)}"
+                f"{_missing_extra(error, '' if module_name else name)}"
             ) from None
 
 
@@ -351,7 +351,7 @@ def _wrapper_class(name: str) -> Any:
                 f"environment.wrappers: {name!r} is neither in gymnasium.wrappers, nor your own "
                 f"module:Class, nor one of {', '.join(_OWN_WRAPPERS)} ({error})"
                 f"{hidden_by(module) or names_meant(module, attribute, () if module else known)}"
-                f"{_missing_extra(error, name)}"
+                f"{_missing_extra(error)}"
             ) from None
     for parent in getattr(found, "__mro__", ()):
         if parent.__module__.startswith("gymnasium.wrappers."):

@@ -22,6 +22,7 @@ from reinforce.workers import jumanji_worlds  # noqa: F401 - registers the ids
 pytestmark = pytest.mark.filterwarnings("default")  # of its libraries
 
 IDS = [name for name in gymnasium.registry if name.startswith("jumanji/")]
+assert len(IDS) == 10
 ONE_HOT = {"categories": {"board": 18}}
 
 
