@@ -22,13 +22,16 @@ def of(result: Mapping[str, Any]) -> str:
 def origin(result: Mapping[str, Any]) -> str:
     """Return command, machine, date and versions as a sentence."""
     machine = result["machine"]
-    theirs: dict[str, str] = {}
+    theirs: dict[str, list[str]] = {}
     for row in result["rows"]:
-        theirs |= row.get("versions", {})
+        for name, number in row.get("versions", {}).items():
+            if number not in theirs.setdefault(name, []):
+                theirs[name].append(number)
+    joined = {name: " and ".join(numbers) for name, numbers in theirs.items()}
     return (
         f"`{result['command']}`, {machine['cores']} cores of {machine['cpu']}, "
         f"{machine['memory_gib']} GiB, {machine['system']}, {result['date']}; "
-        f"{listed(result['versions'])}{'; theirs: ' + listed(theirs) if theirs else ''}"
+        f"{listed(result['versions'])}{'; theirs: ' + listed(joined) if joined else ''}"
         f"{'; ' + result['note'] if 'note' in result else ''}."
     )
 

@@ -159,7 +159,8 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--tables", nargs="+", choices=ALL_TABLES, default=ALL_TABLES)
-    parser.add_argument("--only", nargs="+", help="names of programs")
+    programs = sorted({run.program for run in planned(ALL_TABLES, 1)})
+    parser.add_argument("--only", nargs="+", choices=programs, default=programs)
     parser.add_argument("--time-limit-s", type=float, default=120.0, help="training of one run")
     parser.add_argument("--minutes", type=float, default=60.0, help="start no more runs after them")
     parser.add_argument("--max-steps", type=int, help="environment steps of a peer (tests)")
@@ -183,7 +184,7 @@ def main() -> None:
         done = {
             (row["program"], row.get("task", JUDGED_TASK), row["seed"]) for row in rows[run.table]
         }
-        if run.key in done or (arguments.only and run.program not in arguments.only):
+        if run.key in done or run.program not in arguments.only:
             continue
         if time.perf_counter() - started > 60 * arguments.minutes:
             print("time is up; the same command goes on from here")

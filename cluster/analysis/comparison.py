@@ -65,6 +65,7 @@ class RunHistory:
             otherwise.
         recorded: Names in the journal of all metrics that it has.
         num_steps: Environment steps of its training, evaluations excluded.
+        place: The path of its directory, or its id in MLflow.
     """
 
     name: str
@@ -72,6 +73,7 @@ class RunHistory:
     metrics: Mapping[str, Points]
     recorded: frozenset[str] = frozenset()
     num_steps: int = 0
+    place: str = ""
 
     @property
     def score(self) -> float | None:
@@ -100,8 +102,6 @@ def histories_of_runs(
 ) -> list[RunHistory]:
     """Return the histories of run directories, without those that have played nothing yet.
 
-    Those of one name are called by their paths, so that pictures and tables keep them apart.
-
     Args:
         paths: The run directories, at least one.
         metric: An additional metric to read from the journals.
@@ -111,19 +111,24 @@ def histories_of_runs(
     Raises:
         UsageError: As ``history_of``; or no run has played anything.
     """
-    histories: list[tuple[Path, RunHistory]] = []
+    histories: list[RunHistory] = []
     left_out: list[_NothingToCompareError] = []
     for path in paths:
         try:
-            histories.append((path, history_of(path, metric, x_axis)))
+            histories.append(history_of(path, metric, x_axis))
         except _NothingToCompareError as error:
             left_out.append(error)
     if not histories:
         raise left_out[0]
     for fault in left_out:
         warn(f"left out: {fault}")
-    uses = Counter(run.name for _, run in histories)
-    return [replace(run, name=str(path)) if uses[run.name] > 1 else run for path, run in histories]
+    return told_apart(histories)
+
+
+def told_apart(histories: Sequence[RunHistory]) -> list[RunHistory]:
+    """Return the histories; those that share a name are called by their places instead."""
+    uses = Counter(run.name for run in histories)
+    return [replace(run, name=run.place) if uses[run.name] > 1 else run for run in histories]
 
 
 def history_of(path: Path, metric: str = TRAINING_RETURN, x_axis: XAxis = "steps") -> RunHistory:
@@ -157,7 +162,8 @@ def history_of(path: Path, metric: str = TRAINING_RETURN, x_axis: XAxis = "steps
             f"{run.journal_file} has no update yet: there is nothing to compare"
         )
     config = with_own_limit(run, load_config(str(run.config_file)))
-    return RunHistory(run.name, settings_of(config), metrics, frozenset(recorded), num_steps)
+    settings = settings_of(config)
+    return RunHistory(run.name, settings, metrics, frozenset(recorded), num_steps, str(path))
 
 
 @dataclass(frozen=True, eq=False)

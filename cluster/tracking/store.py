@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import pathname2url
 
-from reinforce.cluster.analysis.comparison import CURVES, SCORE, TRAINING_RETURN, RunHistory
+from reinforce.cluster.analysis.comparison import (
+    CURVES,
+    SCORE,
+    TRAINING_RETURN,
+    RunHistory,
+    told_apart,
+)
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.proxies import proxy_note
 from reinforce.cluster.run_store.tracking_state import sqlite_file
@@ -266,7 +272,7 @@ def histories_of(
     histories = [history for history in histories if any(history.metrics.values())]
     if not histories:
         raise UsageError(f"the experiment {experiment!r} holds no run that has played yet")
-    return histories
+    return told_apart(histories)
 
 
 def _runs_of(client: "MlflowClient", experiment_id: str) -> Iterator["Run"]:
@@ -295,7 +301,8 @@ def _history(client: "MlflowClient", run: "Run", metric: str) -> RunHistory:
     recorded = frozenset(map(journal_name, run.data.metrics))
     num_steps = int(run.data.metrics.get("progress/environment_steps", 0))
     settings = {**run.data.params, **changed}
-    return RunHistory(run.info.run_name, settings, metrics, recorded, num_steps)
+    info = run.info
+    return RunHistory(info.run_name, settings, metrics, recorded, num_steps, info.run_id)
 
 
 def http_status(error: Exception) -> int | None:

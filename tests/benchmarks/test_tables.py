@@ -151,3 +151,11 @@ def test_a_result_becomes_a_picture(tmp_path, name, rows):
 
 def test_most_results_have_no_picture():
     assert figures.picture("worker") is None
+
+
+def test_the_line_below_a_table_names_every_version_that_was_used():
+    rows = [{"versions": {"gymnasium": number}} for number in ("1.2.2", "0.29.1", "1.2.2")]
+    machine = {"cores": 2, "cpu": "x", "memory_gib": 1, "system": "Linux"}
+    result = {"command": "c", "machine": machine, "date": "d", "versions": {}, "rows": rows}
+
+    assert "; theirs: gymnasium 1.2.2 and 0.29.1." in tables.origin(result)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from written_runs import write_run
 
-from reinforce.cluster.analysis.comparison import SCORE, RunHistory, group_runs
+from reinforce.cluster.analysis.comparison import SCORE, RunHistory, group_runs, told_apart
 from reinforce.cluster.cli import main
 from reinforce.cluster.commands.sync import sync_run_directory
 from reinforce.cluster.files import read_json
@@ -247,6 +247,12 @@ def test_runs_of_one_name_in_two_folders_are_told_apart(runs, tmp_path, capsys):
     (group,) = compared(capsys, runs[0], other)
 
     assert group["runs"] == [str(runs[0]), str(other)]
+
+
+def test_only_runs_that_share_a_name_are_called_by_their_places():
+    runs = [RunHistory(name, {}, {}, place=place) for name, place in ("aX", "bY", "aZ")]
+
+    assert [run.name for run in told_apart(runs)] == ["X", "b", "Z"]
 
 
 def test_a_run_without_an_update_is_left_out_with_a_line(runs, make_config, capsys):
