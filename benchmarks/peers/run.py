@@ -25,7 +25,7 @@ from programs import finish
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
-sys.path.insert(0, str(HERE.parent))
+sys.path.append(str(HERE.parent))
 import results  # noqa: E402  (it lies one folder up)
 
 PYTHON = ROOT / ".venv-peers" / "bin" / "python"
