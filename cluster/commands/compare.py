@@ -86,6 +86,8 @@ class CompareCommand(Command):
 
     def execute(self) -> int:
         require_picture(self.plot, self.size, ("--plot", "--size"))
+        if self.data and self.data.suffix.lower() != ".csv":
+            raise UsageError(f"--data {str(self.data)!r} must end in .csv")
         console = PlainConsole()
         groups = group_runs(self._histories())
         statistic = STATISTICS[self.statistic][1]

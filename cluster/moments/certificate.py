@@ -96,6 +96,7 @@ class Certificate:
         """
         path = Path(file)
         with _saying_what_cannot_be_written(path):
+            _require_no_other_file(path)
             write_json(path, self.as_json())
         return path
 
@@ -105,10 +106,22 @@ def require_place(file: Path) -> None:
     with _saying_what_cannot_be_written(file):
         if file.is_symlink() or (file.exists() and not file.is_file()):
             raise OSError(errno.EINVAL, "it is a folder, a link or a device, not a file")
+        _require_no_other_file(file)
         trial = temporary_name(file)
         trial.unlink(missing_ok=True)
         trial.touch(exist_ok=False)  # never through somebody's link
         trial.unlink()
+
+
+def _require_no_other_file(path: Path) -> None:
+    """Raise OSError if a file there is no earlier certificate: it may be a run's own."""
+    if path.is_file():
+        try:
+            earlier = json.loads(path.read_bytes())
+        except ValueError:
+            earlier = None
+        if not isinstance(earlier, dict) or "verified" not in earlier:
+            raise FileExistsError(errno.EEXIST, "a file is there that is no certificate")
 
 
 @contextmanager

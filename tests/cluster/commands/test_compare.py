@@ -274,6 +274,7 @@ BAD = {
         "there is no experiment 'none'; there are: 'reinforce', 'Default'",
     ),
     "no picture": (["RUN", "--plot", "curves.xyz"], "--plot 'curves.xyz' must end in .png"),
+    "no table": (["RUN", "--data", "summary.json"], "--data 'summary.json' must end in .csv"),
     "too few labels": (
         ["RUN", "--plot", "a.png", "--labels", "a", "b"],
         "--labels names 2 configurations, and there are 1: CartPole-v1",

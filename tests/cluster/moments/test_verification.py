@@ -435,12 +435,15 @@ def test_a_certificate_of_a_stranger_s_run_goes_nowhere_without_trust(run, capsy
     assert "again, in this process" not in said.err + capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", ["none/certificate.json", ".", "pipe", "link.json"])
+@pytest.mark.parametrize(
+    "name", ["none/certificate.json", ".", "pipe", "link.json", "summary.json"]
+)
 def test_a_place_that_cannot_be_written_is_refused_before_anything_is_played(
     name, run, tmp_path, capsys
 ):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link.json").symlink_to(tmp_path / "other.json")
+    (tmp_path / "summary.json").write_text('{"status": "finished"}')
     file = tmp_path / name
 
     assert main(["verify", str(run.path), "--output", str(file)]) == 2
