@@ -114,7 +114,14 @@ class CompareCommand(Command):
             title=self.title,
             size=self.size,
         )
-        panels = panels_of(self._named(groups), options)
+        groups = self._named(groups)
+        panels = panels_of(groups, options)
+        drawn = {line.group for line in panels["curve"]}
+        for group in groups:
+            if group.label not in drawn:
+                PlainConsole(stderr=True).warn(
+                    f"no curve for {group.label}: not all of its runs have {options.metric} twice"
+                )
         if self.data:
             write_data(panels, self.data)
         if self.plot:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from runs import train
 from written_runs import write_run
 
 from reinforce.cluster.analysis.comparison import SCORE, RunHistory, group_runs, told_apart
@@ -112,6 +113,15 @@ def test_a_picture_and_its_numbers_are_as_the_options_say(runs, tmp_path, capsys
     assert {float(row["x"]) for row in rows} >= {1.0, 2.0}
     assert all(0 < float(row["value"]) <= np.log(2) for row in rows)
     assert not any(row["low"] for row in rows), "two seeds have no interval"
+
+
+def test_a_configuration_without_a_curve_is_named(runs, make_config, tmp_path, capsys):
+    short = train(make_config(run={"name": "short"}, stop={"max_updates": 1}))[2].path
+
+    assert main(["compare", str(runs[0]), str(short), "--data", str(tmp_path / "a.csv")]) == 0
+
+    said = " ".join(capsys.readouterr().err.split())
+    assert "no curve for fake_environments:Countdown-v0: not all of its runs have roll" in said
 
 
 def test_a_metric_may_have_its_name_in_mlflow(runs, tmp_path):
