@@ -4,8 +4,8 @@ ray-project/ray, rllib/examples/algorithms/ppo/cartpole_ppo.py at 438af5c: one l
 shared with the value function, learning rate 3e-4, six epochs, value loss times 0.01; mujoco_ppo.py
 at 151e6f8: 256-256-256, batches of 2,048, ten epochs in minibatches of 512. Both have four env
 runners with 16 environments each and one learner. For LunarLander it has no example, and PPO's
-defaults serve, with as many runners and environments. That is more processors than small machines
-have, so Ray is told of enough of them.
+defaults serve, with as many runners and environments. Ray counts a processor for each, so it is
+told that there are enough, also where there are fewer.
 """
 
 from typing import Any

@@ -89,10 +89,10 @@ class Certificate:
         return json.dumps(self.as_json(), indent=2) + "\n"
 
     def save(self, file: str | Path) -> Path:
-        """Write the certificate as JSON and return its path.
+        """Write the certificate as JSON and return its path; an earlier one is replaced.
 
         Raises:
-            UsageError: It cannot be written.
+            UsageError: It cannot be written, or a file that is no certificate is there.
         """
         path = Path(file)
         with _saying_what_cannot_be_written(path):
