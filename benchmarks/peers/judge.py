@@ -89,7 +89,7 @@ class Judge:
         max_steps: environment steps after which the run is over (tests); None: no such limit.
         task: the environment's id.
         compilation_s: seconds of training that went into compiling, which a peer that compiles
-            adds; they count as training, but not for the steps per second.
+            adds.
         started: when training began, on the clock of ``time.perf_counter``.
     """
 
@@ -103,6 +103,7 @@ class Judge:
     _judging_s: float = field(default=0.0, init=False)
     _training_s: float = field(default=0.0, init=False)
     _steps: int = field(default=0, init=False)
+    _warm: tuple[float, int] | None = field(default=None, init=False)
     _judged_steps: int = field(default=0, init=False)
     _num_evaluations: int = field(default=0, init=False)
     _reached: dict[str, tuple[float, int]] = field(default_factory=dict, init=False)
@@ -128,6 +129,7 @@ class Judge:
         now = time.perf_counter()
         self._training_s = now - self.started - self._judging_s
         self._steps = environment_steps
+        self._warm = self._warm or (self._training_s, environment_steps)
         if self.task == JUDGED_TASK:
             self._judge(now, act, recent_return, last=last)
         self._end_if_over()
@@ -158,11 +160,20 @@ class Judge:
         seed = SEEDS_PER_RUN * (self.seed + 1) + EPISODES * self._num_evaluations
         return bool(play(act, seed).mean() >= TARGET_RETURN)
 
+    def _steps_per_s(self) -> int:
+        """Return the steps per second since the first look, before which a program warms up.
+
+        Ours leave out their first update. With one look there is nothing else, so all counts.
+        """
+        warm_s, warm_steps = self._warm or (0.0, 0)
+        if warm_steps == self._steps:
+            warm_s, warm_steps = 0.0, 0
+        return round((self._steps - warm_steps) / max(self._training_s - warm_s, 1e-9))
+
     def report(self) -> dict[str, Any]:
         """Return what there is to say about the run, as one flat object."""
         greedy = self._reached.get("greedy", (None, None))
         sampled = self._reached.get("sampled", (None, None))
-        stepping_s = max(self._training_s - self.compilation_s, 1e-9)
         return {
             "seed": self.seed,
             "task": self.task,
@@ -174,7 +185,7 @@ class Judge:
             "environment_steps": self._steps,
             "training_s": round(self._training_s, 3),
             "compilation_s": round(self.compilation_s, 3),
-            "environment_steps_per_s": round(self._steps / stepping_s),
+            "environment_steps_per_s": self._steps_per_s(),
             "judging_s": round(self._judging_s, 3),
         }
 

@@ -21,7 +21,7 @@ WITHOUT_EVALUATION = (
     *("--tracking.enabled", "false", "--evaluation.episodes", "5"),
 )
 NUM_WARM = 1
-"""Updates that do not count for the steps per second: the workers start during the first."""
+"""Updates that do not count for the steps per second: programs warm up in the first (`judge`)."""
 
 
 def measure(seed: int, settings: Sequence[str], timeout_s: float, folder: Path) -> dict[str, Any]:

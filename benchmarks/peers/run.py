@@ -75,7 +75,7 @@ ALL_TABLES = [*TABLES, "peers_tasks"]
 
 PRESETS = {"LunarLander-v3": "lunarlander", "HalfCheetah-v5": "halfcheetah"}
 TASK_STEPS = 100_000
-TASK_LIMIT_S = 10.0
+TASK_LIMIT_S = 20.0
 """Where only the speed is measured, a run ends after so many steps or seconds of training."""
 
 

@@ -103,12 +103,24 @@ def test_a_run_out_of_time_says_so():
     assert judged.report()["outcome"] == "time limit"
 
 
-def test_compiling_counts_as_training_but_not_for_the_steps_per_second():
+def test_what_comes_before_the_first_look_does_not_count_for_the_steps_per_second():
     judged = judge()
-    judged.compilation_s = -1.0  # as if one second more had been spent on steps
+    judged.started -= 20.0  # as if all that time had been spent on compiling
+    judged.look(1000, falls, recent_return=None)
+    judged.started -= 1.0
+    judged.look(2000, falls, recent_return=None)
+
+    report = judged.report()
+    assert report["environment_steps_per_s"] == pytest.approx(1000, rel=0.05)
+    assert report["training_s"] == pytest.approx(21, rel=0.05)
+
+
+def test_a_single_look_counts_all_steps_and_all_seconds():
+    judged = judge()
+    judged.started -= 2.0
     judged.look(1000, falls, recent_return=None)
 
-    assert judged.report()["environment_steps_per_s"] == pytest.approx(1000, rel=0.05)
+    assert judged.report()["environment_steps_per_s"] == pytest.approx(500, rel=0.05)
 
 
 def test_the_mean_of_training_needs_100_episodes_and_forgets_older_ones():
