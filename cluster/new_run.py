@@ -57,7 +57,9 @@ def run_training(
         with Journal(run.journal_file) as journal:
             lifecycle = RunLifecycle(config, spec, run, journal, console, started_s, callbacks)
             code = code_digests(config)
-            return lifecycle.conduct(None, lambda: run.note_start("train", 0, {}, code=code))
+            return lifecycle.conduct(
+                None, lambda from_update: run.note_start("train", from_update, {}, code=code)
+            )
     except (UsageError, InterruptedRunError, StorageError):
         if not run.has_begun:
             run.discard()

@@ -111,6 +111,10 @@ def go_on(  # noqa: PLR0913  (all that a resumption depends on)
     spec = check_environment(config, console, remarks)
     with Journal(run.journal_file) as journal:
         start = _start_of(run, config, console, summary, consent)
+        if start.missed and not (consent.trust or is_known(run, stored)):
+            # They come from a file that ``config.yaml`` says nothing of.
+            said = set(consent.said) - set(start.missed)
+            require_trust(run, start.config, EVERYTHING, said=said)
         start.require_fit(run, spec)
         # Read before anything is changed, so that what is refused stays as it was.
         journal.end_of(start.updates)
@@ -213,8 +217,8 @@ class _Start:
         code: dict[str, str],
         *,
         is_vouched: bool,
-    ) -> Callable[[], None]:
-        """Return a function that records the continuation; calling it is final.
+    ) -> Callable[[int], None]:
+        """Return a function that records a continuation from an update; calling it is final.
 
         Raises:
             UsageError: MLflow's address is another, and the run cannot be at that.
@@ -236,9 +240,9 @@ class _Start:
             if self.checkpoint.progress.best_return is None:
                 checkpoints.forget_best()
 
-        def write() -> None:
+        def write(from_update: int) -> None:
             save_change()
-            run.note_start("resume", self.updates, changes, code=code)
+            run.note_start("resume", from_update, changes, code=code)
             run.write_config(self.config)
             run.summary_file.unlink(missing_ok=True)
             # The directory may be new: go on in the same MLflow run, unless its store is gone, too.

@@ -89,12 +89,13 @@ class RunLifecycle:
         self._publish_wait: Callable[[str], None] = lambda what: None
         self._waiting = partial(waiting, console, note=self._note_wait)
 
-    def conduct(self, start: Checkpoint | None, note_start: Callable[[], None]) -> int:
+    def conduct(self, start: Checkpoint | None, note_start: Callable[[int], None]) -> int:
         """Train and return the exit code.
 
         Args:
             start: The checkpoint to continue from; None starts the run.
-            note_start: Called when everything is ready and the first ticket is due.
+            note_start: Called with the first update when everything is ready and its first ticket
+                is due, and again after a return to a checkpoint.
 
         Raises:
             UsageError, InterruptedRunError: The run ended before it began.
@@ -124,7 +125,7 @@ class RunLifecycle:
         return exit_code
 
     def _train(
-        self, start: Checkpoint | None, note_start: Callable[[], None]
+        self, start: Checkpoint | None, note_start: Callable[[int], None]
     ) -> tuple[dict[str, Any], int]:
         """Train to the end; if the learner's state is lost, return to the newest checkpoint."""
         has_begun = False
@@ -132,7 +133,7 @@ class RunLifecycle:
             try:
                 return self._train_from(start, note_start)
             except LearnerStateLostError as error:
-                newest = self._checkpoints.newest(self._warn)
+                newest = self._newest_after(error)
                 if has_begun and _updates(newest) <= _updates(start):
                     raise
                 self._warn(f"returning to the newest checkpoint: {error}")
@@ -148,8 +149,14 @@ class RunLifecycle:
                     raise
                 raise LearnerLostError(f"cannot start again: {error}") from error
 
+    def _newest_after(self, loss: LearnerStateLostError) -> Checkpoint | None:
+        try:
+            return self._checkpoints.newest(self._warn)
+        except UsageError as error:  # of a run that has begun
+            raise LearnerLostError(f"{loss}; its checkpoints cannot be read: {error}") from error
+
     def _train_from(
-        self, start: Checkpoint | None, note_start: Callable[[], None]
+        self, start: Checkpoint | None, note_start: Callable[[int], None]
     ) -> tuple[dict[str, Any], int]:
         requests = RequestsReader(self._run.control_file)
         driver = Driver(
@@ -161,7 +168,7 @@ class RunLifecycle:
         state = start.learner if start else first_state(self._config, self._spec)
         with self._opened_backend(driver, state) as backend:
             # From here on the run is another than before; what was refused has left it as it was.
-            note_start()
+            note_start(_updates(start))
             note_own(self._run, self._config, self._warn)
             write_environment(self._run.environment_file, self._spec)
             if not self._journal.cut_back(_updates(start)):

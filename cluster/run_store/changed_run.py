@@ -53,7 +53,8 @@ def missed_changes(
     missed: dict[str, tuple[Any, Any]] = {}
     for change in before.run.changes[len(config.run.changes) :]:
         for name, (old, new) in change.settings.items():
-            if values[name] == old and name not in said:
+            is_one = name in values and role_of(name) is Role.RESULT  # as ``changed`` notes them
+            if is_one and values[name] == old and name not in said:
                 missed[name] = (missed[name][0] if name in missed else old, new)
                 values[name] = new
     return missed

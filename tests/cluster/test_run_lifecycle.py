@@ -14,10 +14,12 @@ from reinforce.cluster.errors import (
     InterruptedRunError,
     LearnerLostError,
     LearnerStateLostError,
+    RunDirectoryError,
     UsageError,
 )
 from reinforce.cluster.files import read_json
 from reinforce.cluster.run_lifecycle import RunLifecycle
+from reinforce.cluster.run_store.checkpoints import Checkpoints
 from reinforce.cluster.run_store.journal import Journal
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.run_status import status_of
@@ -50,7 +52,9 @@ def conduct(make_config):
         spec = inspect_environment(config.environment)
         with Journal(run.journal_file) as journal:
             lifecycle = RunLifecycle(config, spec, run, journal, PlainConsole(quiet=True), 0.0)
-            return run, lifecycle.conduct(None, lambda: None)
+            return run, lifecycle.conduct(None, conduct.starts.append)
+
+    conduct.starts = []
 
     return conduct
 
@@ -67,6 +71,7 @@ def test_a_state_that_is_lost_costs_what_came_after_the_newest_checkpoint(
     assert read_json(run.summary_file)["weights_sha256"] == undisturbed.weights_sha256
     batches = [[r.batch.sha256 for r in rs if r.batch] for rs in (records_of(run), expected)]
     assert batches[0] == batches[1]
+    assert conduct.starts == [0, 3, 5]
 
 
 def test_a_state_that_is_lost_again_without_any_progress_ends_the_run(conduct, monkeypatch):
@@ -74,6 +79,16 @@ def test_a_state_that_is_lost_again_without_any_progress_ends_the_run(conduct, m
 
     with pytest.raises(LearnerStateLostError):
         conduct(monkeypatch, {4: lost, 5: lost, 6: lost})
+
+
+def test_a_run_that_cannot_read_what_it_would_go_back_to_has_failed(conduct, monkeypatch):
+    def unreadable(self, report):
+        raise RunDirectoryError("permission denied")
+
+    monkeypatch.setattr(Checkpoints, "newest", unreadable)
+
+    with pytest.raises(LearnerLostError, match="gone; its checkpoints cannot be read: permission"):
+        conduct(monkeypatch, {4: LearnerStateLostError("gone")})
 
 
 @pytest.mark.parametrize("error", [UsageError("no cluster there"), InterruptedRunError(15)])
@@ -139,7 +154,7 @@ def test_what_the_backend_has_to_tell_is_printed(make_config, monkeypatch):
     config = make_config(**SECTIONS)
     run, spec = RunDirectory.create(config), inspect_environment(config.environment)
     with Journal(run.journal_file) as journal:
-        RunLifecycle(config, spec, run, journal, console, 0.0).conduct(None, lambda: None)
+        RunLifecycle(config, spec, run, journal, console, 0.0).conduct(None, print)
 
     assert console.file.getvalue().splitlines()[0] == "a worker was lost"
 

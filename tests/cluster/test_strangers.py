@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -23,11 +24,15 @@ from reinforce.cluster.cli import main
 from reinforce.cluster.commands.ui import UiCommand, what_to_show
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.policy_sources import find_policy
+from reinforce.cluster.run_store.checkpoint import encode
+from reinforce.cluster.run_store.checkpoints import Checkpoints
 from reinforce.cluster.run_store.run_directory import RunDirectory
 from reinforce.cluster.run_store.trust import is_known, note_trusted
 from reinforce.configs.errors import ConfigError
 from reinforce.configs.execution import TrackingConfig
+from reinforce.configs.experiment import Change
 from reinforce.configs.loading import load_config, with_overrides
+from reinforce.configs.roles import flat
 
 SECRET = "the-secret-of-whoever-looks-at-it"
 
@@ -437,3 +442,45 @@ def test_a_file_of_another_user_has_to_be_trusted_by_verbs_that_play(canaries, r
     assert main(["evaluate", str(run), "--episodes", "5", "--trust"]) == 0
     assert main(["evaluate", str(run), "--episodes", "5"]) == 0  # it is remembered
     assert main(["plot", str(run)]) == 0
+
+
+FORGED = {
+    "a wrapper": (
+        {"environment.wrappers": ["canary_module:touch"]},
+        "import 'canary_module:touch' (environment.wrappers)",
+    ),
+    "another evaluation": (
+        {"evaluation.environment": {"id": "canary_module:touch"}},
+        "import 'canary_module:touch' (evaluation.environment)",
+    ),
+    "what no run changes": ({"environment.id": "canary_module:touch"}, "environment.id"),
+    "another store": ({"tracking.uri": "http://SERVER"}, None),
+    "no setting": ({}, None),
+}
+
+
+@pytest.mark.parametrize("case", FORGED)
+def test_what_a_checkpoint_alone_says_was_changed_imports_and_sends_nothing(
+    case, run, canaries, capsys
+):
+    forged, said = FORGED[case]
+    forged = {
+        name: json.loads(json.dumps(value).replace("SERVER", canaries.address))
+        for name, value in forged.items()
+    }
+    stored = load_config(str(run / "config.yaml"))
+    newest = Checkpoints(RunDirectory(run), stored).newest(print)
+    before = flat(stored.model_dump(mode="json"))
+    settings = {name: (before[name], value) for name, value in forged.items()}
+    change = Change(update=newest.progress.updates, settings=settings or {"no.setting": (1, 2)})
+    config = with_overrides(stored, {**forged, "run.changes": [change]})
+    (file,) = (run / "checkpoints").glob(f"update-{newest.progress.updates:09d}.*")
+    file.write_bytes(encode(replace(newest, config=config.model_dump(mode="json"))))
+    (run / "summary.json").unlink()
+
+    code = main(["resume", str(run), "--stop.max_updates", "4"])
+
+    assert code == (2 if said else 0)
+    assert (said or "") in capsys.readouterr().err
+    assert not canaries.file.exists()
+    assert canaries.requests == []
