@@ -117,11 +117,13 @@ class Training:
         self._books.try_to_save()
         self._context.warn("paused, as requested; `reinforce unpause` continues")
         paused_s = time.perf_counter()
-        while requests.current.paused:
-            self._context.interrupts.check()
-            self._pool.look_out()
-            time.sleep(_PAUSE_POLL_S)
-        self._books.note_pause(time.perf_counter() - paused_s)
+        try:
+            while requests.current.paused:
+                self._context.interrupts.check()
+                self._pool.look_out()
+                time.sleep(_PAUSE_POLL_S)
+        finally:  # a signal may end it, and the run
+            self._books.note_pause(time.perf_counter() - paused_s)
 
     def _end_early(self, error: Exception) -> Outcome:
         """Save what was learned; raise the error unless the user's signal caused it.

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 
 import pytest
 from processes import wait_for
@@ -21,6 +22,7 @@ TRAIN = [
     *["--learner.episodes_per_update", "4", "--workers.episodes_per_ticket", "4"],
     *["--evaluation.episodes", "5"],
 ]
+PAUSE_S = 3.0
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +72,12 @@ def test_a_paused_run_ends_and_stays_paused_for_a_supervisor(run, capsys):
             RunRequests.change(run / "control.json", paused=True)
         return any((run / "checkpoints").glob("update-*"))
 
-    stopper = Stopper(is_paused)
+    def has_been_paused_for_long():
+        wait_for(is_paused)
+        time.sleep(PAUSE_S)
+        return True
+
+    stopper = Stopper(has_been_paused_for_long)
     stopper.start()
 
     assert main(TRAIN) == 143
@@ -78,6 +85,7 @@ def test_a_paused_run_ends_and_stays_paused_for_a_supervisor(run, capsys):
     stopper.join()
     assert json.loads((run / "control.json").read_text())["paused"] is True
     assert RunRequests.read(run / "control.json").stop is False
+    assert read_json(run / "summary.json")["training_time_s"] < PAUSE_S
 
 
 def test_a_run_that_is_not_live_is_refused(make_config, tmp_path, capsys):
