@@ -23,6 +23,7 @@ from reinforce.cluster.analysis.comparison_plot import (
     PictureOptions,
     draw_comparison,
     draw_curves,
+    missing_curves,
     panels_of,
     require_picture,
     rows_of,
@@ -161,7 +162,10 @@ class Comparison:
             raise UsageError(f"target = {shown(target)}: give a path, or axes of Matplotlib")
         elif profile or size:
             raise UsageError("profile and size are for files: axes have their own figure")
-        panels = panels_of(self._groups_with(metric, x_axis), options)
+        groups = self._groups_with(metric, x_axis)
+        panels = panels_of(groups, options)
+        for sentence in missing_curves(groups, panels, metric):
+            PlainConsole(stderr=True).warn(sentence)
         if not is_file:
             draw_curves(target, panels["curve"], options)
             return target

@@ -161,6 +161,8 @@ def history_of(path: Path, metric: str = TRAINING_RETURN, x_axis: XAxis = "steps
         raise _NothingToCompareError(
             f"{run.journal_file} has no update yet: there is nothing to compare"
         )
+    if (read_summary(run.summary_file) or {}).get("status") != "finished":
+        metrics[SCORE] = []  # of a target that was not confirmed
     config = with_own_limit(run, load_config(str(run.config_file)))
     settings = settings_of(config)
     return RunHistory(run.name, settings, metrics, frozenset(recorded), num_steps, str(path))

@@ -3,7 +3,7 @@
 import csv
 import io
 import textwrap
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -120,6 +120,16 @@ def panels_of(groups: Sequence[Group], options: PictureOptions) -> dict[str, lis
     if not curves:
         raise _without_curves(groups, options.metric)
     return {"curve": curves, **({"profile": _profiles(groups)} if options.profile else {})}
+
+
+def missing_curves(
+    groups: Sequence[Group], panels: Mapping[str, Sequence[Line]], metric: str
+) -> Iterator[str]:
+    """Yield a sentence for each group that has no curve."""
+    drawn = {line.group for line in panels["curve"]}
+    for group in groups:
+        if group.label not in drawn:
+            yield f"no curve for {group.label}: not all of its runs have {metric} twice"
 
 
 def _without_curves(groups: Sequence[Group], metric: str) -> UsageError:

@@ -22,6 +22,7 @@ from reinforce.cluster.analysis.comparison import (
 from reinforce.cluster.analysis.comparison_plot import (
     PictureOptions,
     draw_comparison,
+    missing_curves,
     panels_of,
     require_picture,
     write_data,
@@ -116,12 +117,8 @@ class CompareCommand(Command):
         )
         groups = self._named(groups)
         panels = panels_of(groups, options)
-        drawn = {line.group for line in panels["curve"]}
-        for group in groups:
-            if group.label not in drawn:
-                PlainConsole(stderr=True).warn(
-                    f"no curve for {group.label}: not all of its runs have {options.metric} twice"
-                )
+        for sentence in missing_curves(groups, panels, options.metric):
+            PlainConsole(stderr=True).warn(sentence)
         if self.data:
             write_data(panels, self.data)
         if self.plot:

@@ -5,14 +5,21 @@ import json
 import os
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from runs import train
-from written_runs import write_run
+from written_runs import update_entry, write_end, write_run
 
-from reinforce.cluster.analysis.comparison import SCORE, RunHistory, group_runs, told_apart
+from reinforce.cluster.analysis.comparison import (
+    SCORE,
+    RunHistory,
+    group_runs,
+    history_of,
+    told_apart,
+)
 from reinforce.cluster.cli import main
 from reinforce.cluster.commands.sync import sync_run_directory
 from reinforce.cluster.files import read_json
@@ -329,3 +336,14 @@ def test_what_cannot_be_compared_is_said_once(case, runs, tmp_path, monkeypatch,
     said = capsys.readouterr()
     assert (said.out, message in said.err) == ("", True)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_confirmation_that_failed_is_no_score(make_config):
+    confirmed = replace(update_entry(2), metrics={SCORE: 475.0}, batch=None)
+    run = write_run(make_config(), [update_entry(1), confirmed, update_entry(2)])
+
+    assert history_of(run.path).score is None
+    write_end(run, "interrupted")
+    assert history_of(run.path).score is None
+    write_end(run)
+    assert history_of(run.path).score == 475.0
