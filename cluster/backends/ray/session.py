@@ -195,9 +195,15 @@ class _Life:
         self._over.result()
 
     def _live(self) -> None:
-        with _ONE_AT_A_TIME, self._started_here() if self.is_local else self._joined():
-            self._is_up.set()
-            self._may_end.wait()
+        if not _ONE_AT_A_TIME.acquire(timeout=_START_TIMEOUT_S):
+            late = f"an earlier run of this process has not left Ray for {_START_TIMEOUT_S:g} s"
+            raise self._failure(TimeoutError(late))
+        try:
+            with self._started_here() if self.is_local else self._joined():
+                self._is_up.set()
+                self._may_end.wait()
+        finally:
+            _ONE_AT_A_TIME.release()
 
     @contextmanager
     def _joined(self) -> Iterator[None]:

@@ -4,9 +4,16 @@ import json
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 from ray._private.ray_constants import DEFAULT_DASHBOARD_AGENT_LISTEN_PORT
+
+from reinforce.cluster.backends.backend import Driver
+from reinforce.cluster.backends.ray import session
+from reinforce.cluster.errors import LocalRayError
+from reinforce.cluster.interrupts import Interrupts
+from reinforce.configs.config import Config
 
 pytestmark = pytest.mark.ray
 
@@ -136,3 +143,12 @@ def test_ray_starts_where_the_folder_for_temporary_files_has_a_long_path(tmp_pat
     said, *_, up = result.stdout.splitlines()  # between them, another run's Ray may start
     assert f"{long} is too long for Ray's sockets" in said
     assert up == "it is up", result.stderr
+
+
+def test_a_ray_that_an_earlier_run_has_not_left_is_not_waited_for_without_end(monkeypatch):
+    monkeypatch.setattr(session, "_START_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(session, "_PAUSES_S", ())
+    held = threading.Lock()
+    monkeypatch.setattr(session, "_ONE_AT_A_TIME", held)
+    with held, pytest.raises(LocalRayError, match="an earlier run of this"):
+        session._Life(Config(), Driver(Interrupts()), 0).begin()
