@@ -68,6 +68,7 @@ _IDLE_CLOSE_S = 8.0
 _CLOSE_AFTER_A_SIGNAL_S = 2.0
 """For either, from the signal on."""
 
+_CONSTRUCTOR_HANGS = "the environment's constructor hangs"
 _MAX_FAILED_STARTS = 5
 """Constructors that may fail in a row."""
 
@@ -378,9 +379,10 @@ class RayPool:
             else:
                 self._room.forget()
         if now_s - self._last_alive_s > _START_TIMEOUT_S:
+            cause = self._incidents.last_cause
             raise WorkerStartError(
-                f"no worker was ready after {_START_TIMEOUT_S:.0f} s, though they have their "
-                "CPUs: the environment's constructor hangs"
+                f"no worker was ready after {_START_TIMEOUT_S:.0f} s, though they have their CPUs: "
+                + (f"the last one was lost ({cause})" if cause else _CONSTRUCTOR_HANGS)
             )
 
     def _why_nobody(self) -> str:

@@ -1,6 +1,7 @@
 """The pool on a real Ray: all tickets are used, whatever the workers do."""
 
 import math
+import os
 import re
 import time
 from contextlib import nullcontext
@@ -506,3 +507,19 @@ def test_a_runtime_environment_that_fails_ends_the_run_with_its_text(make_config
     with pytest.raises(WorkerStartError, match=r"fail to start(.|\n)*_ray_pkg_0a62fe483960e4e9"):
         make_pool(make_config(), interrupts, actors=repeat(bad, 20), tell=told.append)
     assert "it did not start: OSError: Failed to download" in told[0]
+
+
+def test_workers_that_crash_while_they_start_do_not_look_like_a_constructor_that_hangs(
+    make_config, interrupts, monkeypatch
+):
+    import ray
+
+    class CrashingActor(RolloutActor):
+        def __init__(self, *_):
+            os._exit(1)
+
+    monkeypatch.setattr("reinforce.cluster.backends.ray.pool._START_TIMEOUT_S", 5.0)
+    crashing = ray.remote(CrashingActor).options(num_cpus=0, max_restarts=0)
+
+    with pytest.raises(WorkerStartError, match=r"no worker was ready .*: the last one was lost \("):
+        make_pool(make_config(), interrupts, actors=repeat(crashing))
