@@ -99,3 +99,8 @@ def _compile(network: PolicyNetwork, body: Callable[..., Tensor], num_steps: int
     rows = np.zeros((num_steps, *shape), dtype)
     network(rows, np.array([num_steps]), body).sum().backward()
     network.zero_grad()
+
+
+def kind_of_gpu() -> dict[str, str]:
+    """Return the model of this process's GPU, and the CUDA that computes on it."""
+    return {"GPU": torch.cuda.get_device_name(), "CUDA": str(torch.version.cuda)}

@@ -131,6 +131,7 @@ class LearnerActor:
             self._others = OtherLearners(
                 lambda: actor.remote(config, spec, program, debugger),
                 config.learner.num_learners - 1,
+                kind_of_here(config.learner.device),
             )
         architecture = architecture_of(config, spec)
         self._learner = Learner(config.learner, architecture, config.run.seed, self._others)
@@ -179,11 +180,12 @@ class GradientActor:
         program.adopt(_fetched)
         from reinforce.learner.gradient import Differentiator
 
+        self._device = config.learner.device
         self._differentiator = Differentiator(config.learner, architecture_of(config, spec))
 
     def kind(self) -> dict[str, str]:
         """Return what decides the bits of a gradient here (``other_learners``)."""
-        return kind_of_here()
+        return kind_of_here(self._device)
 
     def gradients(self, task: "GradientTask", weights: Any) -> "list[GroupGradient]":
         """Return the contribution of each group of the task."""

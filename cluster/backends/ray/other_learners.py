@@ -19,6 +19,7 @@ from ray.exceptions import GetTimeoutError, RayError
 from reinforce.cluster.backends.ray.incidents import cause_of
 from reinforce.cluster.backends.ray.versions import differences, versions_here
 from reinforce.cluster.processor import processor
+from reinforce.configs.learning import Device
 
 if TYPE_CHECKING:
     from reinforce.learner.gradient import GradientTask, GroupGradient, PolicyPasses
@@ -48,9 +49,14 @@ class News:
     num_lost: int = 0
 
 
-def kind_of_here() -> dict[str, str]:
+def kind_of_here(device: Device) -> dict[str, str]:
     """Return what decides the bits of a gradient in this process, besides the task."""
-    return {**versions_here(), "torch": version("torch"), "processor": processor()}
+    kind = {**versions_here(), "torch": version("torch"), "processor": processor()}
+    if device == "cuda":
+        from reinforce.learner.device import kind_of_gpu  # late: it imports Torch
+
+        kind |= kind_of_gpu()
+    return kind
 
 
 class OtherLearners:
@@ -59,13 +65,14 @@ class OtherLearners:
     Args:
         make_actor: Starts an actor.
         number: How many there should be, >= 1.
+        kind: What decides the bits of the first one: the others must be of the same.
     """
 
-    def __init__(self, make_actor: Callable[[], Any], number: int) -> None:
+    def __init__(self, make_actor: Callable[[], Any], number: int, kind: dict[str, str]) -> None:
         self._sentences: list[str] = []
         self._is_complete = False
         self._places = [
-            _Place(make_actor, f"learner {index + 2} of {number + 1}", self._sentences.append)
+            _Place(make_actor, f"learner {index + 2} of {number + 1}", kind, self._sentences.append)
             for index in range(number)
         ]
 
@@ -112,9 +119,13 @@ class _Place:
     """One of the other learners, and those that replace it."""
 
     def __init__(
-        self, make_actor: Callable[[], Any], name: str, tell: Callable[[str], None]
+        self,
+        make_actor: Callable[[], Any],
+        name: str,
+        kind: dict[str, str],
+        tell: Callable[[str], None],
     ) -> None:
-        self._make_actor, self._name, self._tell = make_actor, name, tell
+        self._make_actor, self._name, self._kind, self._tell = make_actor, name, kind, tell
         self._num_failures = self._num_losses = 0
         self._actor: Any = None
         self._call: Any = None
@@ -171,7 +182,7 @@ class _Place:
         theirs = self._answer(_SHORTEST_S)
         if theirs is None:
             return False
-        different = differences(theirs, kind_of_here())
+        different = differences(theirs, self._kind)
         if not different:
             return True
         self._let_go()

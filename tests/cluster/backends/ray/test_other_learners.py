@@ -10,7 +10,7 @@ from failing_gradients import FailingGradientActor
 from processes import wait_for
 
 from reinforce.cluster.backends.ray import other_learners
-from reinforce.cluster.backends.ray.other_learners import OtherLearners
+from reinforce.cluster.backends.ray.other_learners import OtherLearners, kind_of_here
 from reinforce.cluster.batches import training_tickets
 from reinforce.configs.given_objects import UserProgram
 from reinforce.learner.gradient import PolicyPasses
@@ -39,7 +39,7 @@ class Sharing:
         network = PolicyNetwork(architecture, torch.Generator().manual_seed(0))
         actor = ray.remote(FailingGradientActor).options(num_cpus=0, **options)
         arguments = orders, config, spec, UserProgram.of_this_process()
-        self.others = OtherLearners(lambda: actor.remote(*arguments), number)
+        self.others = OtherLearners(lambda: actor.remote(*arguments), number, kind_of_here("cpu"))
         self.num_lost = 0
         self.alone = PolicyPasses(config.learner, architecture, network)
         self.together = PolicyPasses(config.learner, architecture, network, share=self.others)
