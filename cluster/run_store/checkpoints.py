@@ -307,10 +307,11 @@ class CheckpointFolder:
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file: atomically on this machine, elsewhere as the store does it."""
-        self._files.makedirs(self._root, exist_ok=True)
         if isinstance(self._files, LocalFileSystem):
+            Path(self._root).mkdir(mode=0o700, parents=True, exist_ok=True)
             write_atomically(Path(self._root) / name, content)
         else:
+            self._files.makedirs(self._root, exist_ok=True)
             self._files.pipe_file(f"{self._root}/{name}", content)
 
     def remove(self, name: str) -> None:

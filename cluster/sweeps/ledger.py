@@ -212,7 +212,8 @@ def sweep_lock(folder: Path) -> Iterator[None]:
         UsageError: Another process holds it, or the folder cannot be written to.
     """
     try:
-        (folder / "runs").mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # as run directories
+        (folder / "runs").mkdir(exist_ok=True)
         lock = open_locked(RunDirectory(folder).tracking_log)
     except BlockingIOError:
         raise UsageError(f"{folder} is in use: another process runs this sweep") from None

@@ -310,11 +310,13 @@ def test_a_sweep_without_the_extra_is_told_how_to_get_it(package, write_sweep, m
 def test_two_processes_do_not_run_one_sweep_nor_touch_each_others_study(write_sweep, capsys):
     """The line that another process is writing looks like one that is torn."""
     folder = write_sweep({"settings": {"learner.discount": [0.9]}})
-    folder.mkdir(parents=True)
+    with sweep_lock(folder):
+        pass
     being_written = '{"op_code": 0, "se'
     (folder / "study.jsonl").write_text(being_written)
 
     with sweep_lock(folder):
+        assert folder.stat().st_mode & 0o777 == 0o700
         assert main(["sweep", "sweep.yaml"]) == 2
 
     assert "another process runs this sweep" in capsys.readouterr().err

@@ -284,3 +284,12 @@ def test_weights_of_a_checkpoint_are_those_of_its_version():
 
     assert weights.version == 3
     assert weights.values.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_checkpoints_elsewhere_on_this_machine_belong_to_their_user_alone(
+    make_checkpoints, tmp_path
+):
+    checkpoints = make_checkpoints(directory=str(tmp_path / "kept"))
+    checkpoints.save(checkpoint())
+
+    assert Path(checkpoints.location).stat().st_mode & 0o777 == 0o700
