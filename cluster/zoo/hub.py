@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -74,15 +74,17 @@ class Hub(Place):
         licence = read_card(files[CARD], name).licence
         front = _README.format(tag=_TAG, licence=(licence or "unknown").lower()).encode()
         with self._named(name):
+            operations = [
+                CommitOperationAdd(file, front + content if file == "README.md" else content)
+                for file, content in files.items()
+            ]
             self._api.create_repo(repository)
-            self._api.create_commit(
-                repository,
-                [
-                    CommitOperationAdd(file, front + content if file == "README.md" else content)
-                    for file, content in files.items()
-                ],
-                commit_message=f"Add {name}",
-            )
+            try:
+                self._api.create_commit(repository, operations, commit_message=f"Add {name}")
+            except BaseException:  # an empty repository would refuse the next try
+                with suppress(Exception):
+                    self._api.delete_repo(repository)
+                raise
         return f"{PREFIX}{repository}"
 
     @contextmanager

@@ -15,12 +15,14 @@ class FakeHub(ThreadingHTTPServer):
 
     Attributes:
         repositories: By ``OWNER/NAME``, files by name.
+        refused_commits: How many commits it still refuses.
         asked: Method and name of each file that somebody asked for.
     """
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.repositories = {}
+        self.refused_commits = 0
         self.asked = []
         self.endpoint = f"http://127.0.0.1:{self.server_address[1]}"
 
@@ -48,6 +50,11 @@ class _Handler(BaseHTTPRequestHandler):
         ]
         self._send(200, json.dumps(found).encode())
 
+    def do_DELETE(self):
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        del self.server.repositories[f"{asked['organization']}/{asked['name']}"]
+        self._send(200, b"{}")
+
     def do_POST(self):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
         path = urlsplit(self.path).path.strip("/").split("/")
@@ -63,6 +70,9 @@ class _Handler(BaseHTTPRequestHandler):
                 {"path": name, "uploadMode": "regular", "shouldIgnore": False} for name in names
             ]
             self._send(200, json.dumps({"files": modes}).encode())
+        elif self.server.refused_commits:
+            self.server.refused_commits -= 1
+            self._refuse(507, "The disk is full.")
         else:
             self._commit("/".join(path[2:4]), [json.loads(line) for line in body.splitlines()])
 

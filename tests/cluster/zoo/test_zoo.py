@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from fake_hub import TOKEN, FakeHub
 
 import reinforce
 from reinforce.cluster.cli import main
+from reinforce.cluster.commands import zoo
 from reinforce.cluster.errors import UsageError
 from reinforce.cluster.run_store.checkpoint import decode, encode
 from reinforce.cluster.zoo.card import SETTINGS, read_card
@@ -313,3 +315,24 @@ def test_what_hugging_face_refuses_is_said_without_the_token(hub, trained_run, m
     assert "hf_of_somebody_else" not in said
     assert hub.repositories == {}
     assert "hf:ann" in refused(capsys, "pull", "walker", "--place", "hf:ann")
+
+
+def test_what_hugging_face_does_not_take_leaves_nothing_that_refuses_the_next_try(
+    hub, trained_run, monkeypatch, capsys
+):
+    push = ["push", str(trained_run), "--place", "hf:ann", "--name", "walker"]
+    hub.refused_commits = 1
+
+    assert "507" in refused(capsys, *push)
+
+    assert hub.repositories == {}
+    assert main(["zoo", *push]) == 0
+
+
+def test_a_place_that_does_not_answer_is_named(place, monkeypatch, capsys):
+    monkeypatch.setattr(zoo, "_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(Folder, "names", lambda self: time.sleep(1))
+
+    said = refused(capsys, "list", "--place", place)
+
+    assert f"{place} has not answered for 0.01 s" in said
