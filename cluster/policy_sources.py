@@ -16,12 +16,16 @@ hold checkpoints: safetensors and JSON, read without importing anything.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from reinforce.cluster.background_call import call_within
 from reinforce.cluster.errors import UsageError
+from reinforce.cluster.export.trained_policy import TrainedPolicy
 from reinforce.cluster.run_store.checkpoint import Checkpoint, CorruptCheckpointError
 from reinforce.cluster.run_store.checkpoints import (
     PORTABLE_CHECKPOINT,
@@ -111,6 +115,28 @@ def find_policy(
         return call_within(_TIMEOUT_S, find, source) if is_remote else find()
     except (UsageError, ConfigError, CorruptCheckpointError, OSError) as error:
         raise UsageError(f"{setting} = {shown(source)}: {error}") from None
+
+
+def load_policy(
+    source: Path,
+    *,
+    best: bool,
+    trust: bool = False,
+    plays: bool = True,
+    changes: Mapping[str, Any] = MappingProxyType({}),
+) -> TrainedPolicy:
+    """Load the policy of a run, or ``zoo:NAME``; the rest is as for ``TrainedPolicy.load``."""
+    if not str(source).startswith(ZOO):
+        return TrainedPolicy.load(source, best=best, trust=trust, plays=plays, changes=changes)
+    if best:
+        raise UsageError(f"{shown(str(source))} is one version: leave out --best")
+    stored = find_policy(str(source), "source", TrackingConfig())
+    return TrainedPolicy.without_run(
+        *(stored.source, stored.config, stored.spec, stored.checkpoint),
+        trust=trust,
+        plays=plays,
+        changes=changes,
+    )
 
 
 def names_the_same(noted: str, source: str) -> bool:

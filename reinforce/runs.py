@@ -15,9 +15,10 @@ from reinforce.calls import changes_of, console_of, with_settings
 from reinforce.cluster.analysis.plots import draw_run
 from reinforce.cluster.callbacks import Callback, checked_callbacks
 from reinforce.cluster.commands.export import export_policy
-from reinforce.cluster.commands.record import RecordCommand
+from reinforce.cluster.commands.record import record
 from reinforce.cluster.errors import RunDirectoryError, UsageError
 from reinforce.cluster.export.trained_policy import TrainedPolicy
+from reinforce.cluster.export.video import prepare_to_film
 from reinforce.cluster.moments.certificate import Certificate
 from reinforce.cluster.moments.reconstruction import Reconstruction
 from reinforce.cluster.moments.verification import verify
@@ -299,14 +300,16 @@ class Run(SavedPolicy):
     ) -> list[Path]:
         """Film episodes as mp4 and return the paths; arguments as for ``evaluate``.
 
+        They go to ``directory``; None: ``videos/`` in the run directory.
+
         Raises:
             UnsuitableEnvironmentError, UsageError: The environment cannot be filmed here.
         """
-        output = Path(directory) if directory else None
-        films = RecordCommand(
-            run=self.path, episodes=episodes, seed=seed, sampled=sampled, best=best, output=output
-        )
-        return list(films.record(changes_of(environment)))
+        prepare_to_film()
+        trained = TrainedPolicy.load(self.path, best=best, changes=changes_of(environment))
+        own = self._directory.videos
+        folder = Path(directory) if directory else self._directory.require_inside(own)
+        return list(record(trained, folder, episodes, seed, sampled=sampled))
 
     @checked
     def export(self, directory: AnyPath, *, onnx: bool = False, best: bool = False) -> Path:

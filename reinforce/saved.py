@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 
 from reinforce.arguments import AnyPath, checked
 from reinforce.cluster.commands.export import export_policy
+from reinforce.cluster.commands.record import record
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.episode_metrics import episode_metrics
 from reinforce.cluster.evaluation import Evaluation
 from reinforce.cluster.export.trained_policy import TrainedPolicy
+from reinforce.cluster.export.video import prepare_to_film
 from reinforce.cluster.number_format import mean_and_interval, number
 from reinforce.cluster.policy_sources import StoredPolicy
 from reinforce.configs.config import Config
@@ -148,6 +150,24 @@ class SavedPolicy(Explained):
             TicketFailedError: The environment failed.
         """
         return evaluated(self._trained(plays=True), episodes, seed, sampled=sampled)
+
+    @checked
+    def record(
+        self,
+        episodes: int = 1,
+        *,
+        seed: int | None = None,
+        sampled: bool = False,
+        directory: AnyPath = "videos",
+    ) -> list[Path]:
+        """Film episodes as mp4 in a folder and return the paths; arguments as for ``evaluate``.
+
+        Raises:
+            UnsuitableEnvironmentError, UsageError: The environment cannot be filmed here.
+        """
+        prepare_to_film()
+        trained = self._trained(plays=True)
+        return list(record(trained, Path(directory), episodes, seed, sampled=sampled))
 
     @checked
     def export(self, directory: AnyPath, *, onnx: bool = False) -> Path:

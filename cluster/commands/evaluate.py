@@ -7,13 +7,9 @@ import numpy as np
 
 from reinforce.cluster.commands.arguments import Flag, PlayCommand
 from reinforce.cluster.console import PlainConsole
-from reinforce.cluster.errors import UsageError
 from reinforce.cluster.evaluation import Evaluation, in_words
-from reinforce.cluster.export.trained_policy import TrainedPolicy
 from reinforce.cluster.number_format import mean_and_interval, numbers
-from reinforce.cluster.policy_sources import find_policy
-from reinforce.cluster.zoo.names import ZOO
-from reinforce.configs.execution import TrackingConfig
+from reinforce.cluster.policy_sources import load_policy
 from reinforce.configs.quoting import shown
 
 
@@ -33,7 +29,9 @@ class EvaluateCommand(PlayCommand):
     json: Flag = False
 
     def execute(self) -> int:
-        policy = self._policy()
+        policy = load_policy(
+            self.run, best=self.best, trust=self.trust, changes=self.environment.given
+        )
         seed = policy.config.run.seed if self.seed is None else self.seed
         tickets = policy.tickets(seed, self.episodes, greedy=not self.sampled)
         reports = [report for report, _ in policy.play(tickets)]
@@ -67,17 +65,3 @@ class EvaluateCommand(PlayCommand):
         if result.num_cut:
             PlainConsole(stderr=True).warn(result.cuts_in_words())
         return 0
-
-    def _policy(self) -> TrainedPolicy:
-        """Return the policy of the run, or the named agent of the zoo."""
-        changes, source = self.environment.given, str(self.run)
-        if not source.startswith(ZOO):
-            return TrainedPolicy.load(self.run, best=self.best, trust=self.trust, changes=changes)
-        if self.best:
-            raise UsageError(f"{shown(source)} is one version: leave out --best")
-        stored = find_policy(source, "source", TrackingConfig())
-        return TrainedPolicy.without_run(
-            *(source, stored.config, stored.spec, stored.checkpoint),
-            trust=self.trust,
-            changes=changes,
-        )

@@ -15,6 +15,7 @@ from reinforce.cluster.export.drawn_steps import Step, drawn_steps
 from reinforce.cluster.export.onnx_graph import check_onnx_support
 from reinforce.cluster.export.onnx_replay import different_steps
 from reinforce.cluster.export.trained_policy import TrainedPolicy
+from reinforce.cluster.policy_sources import load_policy
 from reinforce.configs.plurals import counted
 
 _CHECK_TIMEOUT_S = 600.0
@@ -27,7 +28,7 @@ class ExportCommand(Command):
     The bundle's predict.py needs NumPy and safetensors, or Torch if the network is your own class.
     Before the export succeeds, predict.py acts in a separate process on observations of all kinds,
     and is refused if one action differs from the trained policy's. From the run directory, only
-    such a class is imported.
+    such a class is imported. Instead of one, zoo:NAME is an agent that `reinforce zoo list` shows.
 
     Attributes:
         run: A run directory; the run may still be training. With @best or @120 after it, another
@@ -48,7 +49,7 @@ class ExportCommand(Command):
     def execute(self) -> int:
         if self.steps < 1:
             raise UsageError(f"steps = {self.steps} must be >= 1")
-        policy = TrainedPolicy.load(self.run, best=self.best, trust=self.trust, plays=False)
+        policy = load_policy(self.run, best=self.best, trust=self.trust, plays=False)
         export_policy(policy, self.output, onnx=self.onnx, num_steps=self.steps)
         return 0
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from free_port import free_port
 
+import reinforce
 from reinforce.cluster.cli import main
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.export.video import MP4, VideoWriter
@@ -179,3 +180,18 @@ def test_filming_leaves_sigterm_to_the_system(trained_run, tmp_path):
 
     caught = int(said.split()[-1], 16)
     assert not caught >> (signal.SIGTERM - 1) & 1
+
+
+def test_an_agent_of_the_zoo_is_filmed_by_its_name_also_from_python(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    assert main(["record", "zoo:cartpole", "--episodes", "1"]) == 0
+
+    (film,) = (tmp_path / "videos").iterdir()
+    (same,) = reinforce.load("zoo:cartpole").record(directory=tmp_path / "others")
+    assert same.name == film.name
+
+
+def test_an_agent_has_one_version_to_film(capsys):
+    assert main(["record", "zoo:cartpole", "--best"]) == 2
+    assert "'zoo:cartpole' is one version: leave out --best" in capsys.readouterr().err
