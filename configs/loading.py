@@ -54,7 +54,9 @@ def load_config(
             f'environment: {{id: "{name}"}}'
         )
     if is_path(source):
-        hint = _file_meant(source) or f"the presets are: {', '.join(names)}"
+        hint = (
+            _file_meant(source) or f"{_as_environment(source)}the presets are: {', '.join(names)}"
+        )
         text = read_file(Path(source), "the configuration file", hint)
         if not text.strip():
             raise ConfigError(f"{source} is empty; '{{}}' in it means all defaults; {hint}")
@@ -87,6 +89,13 @@ def _file_meant(source: str) -> str:
         is_folder = Path(source).is_dir()
         return f"the folder {source} holds no config.yaml." if is_folder else ""
     return f"did you mean the file {found if is_path(source) else f'./{found}'}?"
+
+
+def _as_environment(source: str) -> str:
+    """Return how to train on what may be the id of an environment; "" if it looks like a file."""
+    if not re.fullmatch(r"\w+/[\w-]+", source):
+        return ""
+    return f"if it is an environment: `cartpole --environment.id {source}`; "
 
 
 def with_overrides(config: Config, overrides: Mapping[str, Any]) -> Config:

@@ -262,7 +262,7 @@ def _registration(config: EnvironmentConfig) -> EnvSpec:
             reason = str(error).partition(" Did you mean: ")[0]
             raise UnsuitableEnvironmentError(
                 f"environment.id = {config.id!r} does not exist here ({reason})"
-                f"{hidden_by(module_name) or environments_meant(config.id)}"
+                f"{hidden_by(module_name) or environments_meant(config.id, _REGISTERED_BY)}"
                 f"{_missing_extra(error, '' if module_name else name)}"
             ) from None
 

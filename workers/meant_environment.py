@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from difflib import get_close_matches
 from importlib.util import find_spec
@@ -22,11 +22,19 @@ _ELSEWHERE = (
 )
 
 
-def environments_meant(name: str) -> str:
+def environments_meant(name: str, prefixes: Iterable[str] = ()) -> str:
     """Return a hint to follow the reason why there is no environment of this name; "" if none.
 
     A module that is named without a class is read but not imported.
+
+    Args:
+        name: What there is no environment of.
+        prefixes: How ids begin that exist once their package is imported, some with a slash.
     """
+    begun = name.replace(":", "/", 1).casefold()
+    for prefix in prefixes:
+        if "/" in prefix and begun.startswith(prefix.casefold()) and not name.startswith(prefix):
+            return f"; did you mean {prefix + name[len(prefix) :]!r}?"
     module, _, attribute = name.rpartition(":")
     if module == "gym" and attribute in gymnasium.registry:
         return f"; did you mean {attribute!r}?"

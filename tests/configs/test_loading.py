@@ -73,6 +73,14 @@ def test_a_missing_file_is_refused_by_name(tmp_path):
         load_config(str(tmp_path / "none.yaml"))
 
 
+def test_the_id_of_an_environment_in_place_of_a_file_is_told_where_it_goes():
+    with pytest.raises(ConfigError, match=r"`cartpole --environment\.id playground/HopperHop`"):
+        load_config("playground/HopperHop")
+    with pytest.raises(ConfigError) as refused:
+        load_config("./none/mine")
+    assert "--environment.id" not in str(refused.value)
+
+
 def test_a_file_that_changes_nothing_is_the_defaults(tmp_path):
     path = tmp_path / "none.yaml"
     path.write_text("{}")

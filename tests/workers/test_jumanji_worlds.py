@@ -1,5 +1,7 @@
 """Jumanji's games, compiled, where jumanji is installed."""
 
+from pathlib import Path
+
 import gymnasium
 import numpy as np
 import pytest
@@ -43,6 +45,12 @@ def played(environment, seed, choices):
         observation, rewards, terminated, truncated, _ = environment.step(np.array(actions))
         steps.append((np.array(observation["board"]), masks, rewards, terminated | truncated))
     return [np.array(each) for each in zip(*steps, strict=True)]
+
+
+def test_the_page_names_every_game():
+    page = (Path(__file__).parents[2] / "docs" / "environments.md").read_text()
+
+    assert [name for name in IDS if f"`{name.removeprefix('jumanji/')}`" not in page] == []
 
 
 @pytest.mark.parametrize("name", IDS)

@@ -1,5 +1,7 @@
 """Tasks of MuJoCo Playground, compiled, where it is installed: half a minute for each shape."""
 
+from pathlib import Path
+
 import gymnasium
 import numpy as np
 import pytest
@@ -29,6 +31,12 @@ def cartpole(**others):
 def test_the_control_suite_is_registered_with_its_limits():
     assert len(IDS) == 25
     assert {registered_limit(EnvironmentConfig(id=name)) for name in IDS} == {1000}
+
+
+def test_the_page_names_every_task():
+    page = (Path(__file__).parents[2] / "docs" / "environments.md").read_text()
+
+    assert [name for name in IDS if f"`{name.removeprefix('playground/')}`" not in page] == []
 
 
 def test_a_lane_depends_on_its_number_the_seed_and_its_actions():

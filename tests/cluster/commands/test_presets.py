@@ -27,6 +27,7 @@ NEEDS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:JAXopt is no longer maintained")  # Playground imports it
 @pytest.mark.parametrize("name", preset_names())
 def test_a_preset_passes_its_preflight(name):
     missing = [module for module in NEEDS.get(name, []) if not importlib.util.find_spec(module)]
