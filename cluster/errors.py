@@ -111,7 +111,7 @@ class TicketFailedError(TrainingError):
             }.get(purpose, "the final evaluation")
             what = f"{counted(self._ticket.num_episodes, 'episode')} of {batch}"
             way_out = f"`{command}` plays it ({what}) {self._replayed}"
-            way_on = f"`{command_line('resume', run)}` continues the run once that is mended"
+            way_on = f"`{command_line('resume', run)}` continues the run once that is fixed"
             self.args = (f"{self}{self._before}{way_out}\n{way_on}",)
 
     @classmethod

@@ -102,7 +102,8 @@ class SweepConfig(Section):
     )
     constraints: dict[str, float] = Field(
         default_factory=dict,
-        description="By metric, the most that a trial may have of it; others are no result.",
+        description="Largest allowed value of each metric; trials above it are listed, but do not "
+        "count.",
     )
     pruner: Literal["none", "median", "successive_halving"] = Field(
         "none",

@@ -26,9 +26,9 @@ _MAX_NUMBERS = 8
 class ReplayCommand(Command):
     """Play one ticket of a run again, alone and in this process, where a debugger can follow.
 
-    The weights that it was played with are made again from the nearest checkpoint before it, or
-    from the start of the run; each update on the way, and the ticket, are held against the journal.
-    The run itself is left as it is.
+    The weights that it was played with are computed again from the nearest earlier checkpoint, or
+    from the start of the run. Every update on the way, and the ticket itself, must match the
+    journal. The run is not changed.
 
     Attributes:
         run: The run directory.

@@ -37,18 +37,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class SweepCommand(Command):
-    """Try settings, by a sampler and a pruner of Optuna's, each with several seeds.
+    """Search settings with Optuna's samplers and pruners, over several seeds.
 
-    The file names a base and what varies; page Tools of the docs shows one. Every trial is a normal
-    run in a process of its own; if the sweep is killed, its runs stop after a checkpoint. Called
-    again after an interruption, a sweep continues; a run that came to its end is not run again, and
-    a trial that fails is noted and does not end the sweep. If none finishes, it ends with 1.
+    The file names a base and the settings to try; page Tools of the docs shows one. Every trial is
+    a normal run in its own process; if the sweep is killed, its runs stop after a checkpoint. The
+    same command continues an interrupted sweep. A failed trial is reported and does not end the
+    sweep; if no trial finishes, the exit code is 1.
 
     Attributes:
         file: YAML file of the sweep.
         directory: Folder of the sweep. None: sweeps/ and the name of the file.
-        parallel: Runs at a time, >= 1. Each takes what its configuration says.
-        retry_failed: Run those again that failed.
+        parallel: Runs at a time, >= 1. Each uses what its configuration says.
+        retry_failed: Run failed trials again.
     """
 
     file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE.yaml")]
