@@ -129,7 +129,8 @@ class Judge:
         now = time.perf_counter()
         self._training_s = now - self.started - self._judging_s
         self._steps = environment_steps
-        self._warm = self._warm or (self._training_s, environment_steps)
+        if environment_steps:  # Stable-Baselines3 shows its policy before the first step, too
+            self._warm = self._warm or (self._training_s, environment_steps)
         if self.task == JUDGED_TASK:
             self._judge(now, act, recent_return, last=last)
         self._end_if_over()
@@ -161,7 +162,7 @@ class Judge:
         return bool(play(act, seed).mean() >= TARGET_RETURN)
 
     def _steps_per_s(self) -> int:
-        """Return the steps per second since the first look, before which a program warms up.
+        """Return the steps per second since the first look after a step: programs warm up before it.
 
         Ours leave out their first update. With one look there is nothing else, so all counts.
         """

@@ -105,6 +105,7 @@ def test_a_run_out_of_time_says_so():
 
 def test_what_comes_before_the_first_look_does_not_count_for_the_steps_per_second():
     judged = judge()
+    judged.look(0, falls, recent_return=None)
     judged.started -= 20.0  # as if all that time had been spent on compiling
     judged.look(1000, falls, recent_return=None)
     judged.started -= 1.0
