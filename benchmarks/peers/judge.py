@@ -162,9 +162,10 @@ class Judge:
         return bool(play(act, seed).mean() >= TARGET_RETURN)
 
     def _steps_per_s(self) -> int:
-        """Return the steps per second since the first look after a step: programs warm up before it.
+        """Return the steps per second since the first look after a step.
 
-        Ours leave out their first update. With one look there is nothing else, so all counts.
+        Programs warm up before it; ours leave out their first update. With one look there is
+        nothing else, so all counts.
         """
         warm_s, warm_steps = self._warm or (0.0, 0)
         if warm_steps == self._steps:
