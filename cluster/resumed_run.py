@@ -32,6 +32,7 @@ from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
 from reinforce.configs.loading import load_config, with_overrides
 from reinforce.configs.plurals import counted
+from reinforce.configs.quoting import command_line
 from reinforce.configs.roles import changes_between
 from reinforce.configs.secret_names import without_secrets
 from reinforce.learner.policies.seeds import SEED_SCHEME
@@ -110,11 +111,8 @@ def go_on(  # noqa: PLR0913  (all that a resumption depends on)
     # Once more: the environment, its packages or the machine may be others than at the start.
     spec = check_environment(config, console, remarks)
     with Journal(run.journal_file) as journal:
-        start = _start_of(run, config, console, summary, consent)
-        if start.missed and not (consent.trust or is_known(run, stored)):
-            # They come from a file that ``config.yaml`` says nothing of.
-            said = set(consent.said) - set(start.missed)
-            require_trust(run, start.config, EVERYTHING, said=said)
+        is_own = consent.trust or is_known(run, stored)
+        start = _start_of(run, config, console, summary, consent, is_own=is_own)
         start.require_fit(run, spec)
         # Read before anything is changed, so that what is refused stays as it was.
         journal.end_of(start.updates)
@@ -242,7 +240,8 @@ class _Start:
 
         def write(from_update: int) -> None:
             save_change()
-            run.note_start("resume", from_update, changes, code=code)
+            told = changes if from_update == self.updates else {}  # not again after a lost learner
+            run.note_start("resume", from_update, told, code=code)
             run.write_config(self.config)
             run.summary_file.unlink(missing_ok=True)
             # The directory may be new: go on in the same MLflow run, unless its store is gone, too.
@@ -259,6 +258,8 @@ def _start_of(
     console: PlainConsole,
     summary: dict[str, Any],
     consent: Consent,
+    *,
+    is_own: bool,
 ) -> _Start:
     with waiting(console, "reading the newest checkpoint"):
         newest = Checkpoints(run, config).newest(console.warn)
@@ -273,14 +274,18 @@ def _start_of(
     config = with_stored_start(before, config)
     said = consent.said if consent.change else ()
     missed = missed_changes(before, config, said=said)
+    with_missed = with_overrides(config, {name: new for name, (_, new) in missed.items()})
+    if missed and not is_own:  # config.yaml, which was looked at before, does not name them
+        way_out = f"`{command_line('resume', run.path, '--trust')}` continues it"
+        said_otherwise = set(consent.said) - set(missed)
+        require_trust(run, with_missed, EVERYTHING, said=said_otherwise, way_out=way_out)
     if missed:
         console.warn(
             f"{run.config_file} lacks earlier changes made on purpose; the newest checkpoint has "
             "them, and the run continues with these",
         )
-    config = with_overrides(config, {name: new for name, (_, new) in missed.items()})
     try:
-        checkpoint, config = changed(newest, before, config, on_purpose=consent.change)
+        checkpoint, config = changed(newest, before, with_missed, on_purpose=consent.change)
     except ConfigError as error:
         raise ConfigError(f"the newest checkpoint of {run.path}: {error}") from None
     if newest.seed_scheme != SEED_SCHEME:

@@ -93,7 +93,7 @@ def _file_meant(source: str) -> str:
 
 def _as_environment(source: str) -> str:
     """Return how to train on what may be the id of an environment; "" if it looks like a file."""
-    if not re.fullmatch(r"\w+/[\w-]+", source):
+    if Path(source).exists() or not re.fullmatch(r"\w+/[\w-]+", source):
         return ""
     return f"if it is an environment: `cartpole --environment.id {source}`; "
 

@@ -34,7 +34,12 @@ def environments_meant(name: str, prefixes: Iterable[str] = ()) -> str:
     begun = name.replace(":", "/", 1).casefold()
     for prefix in prefixes:
         if "/" in prefix and begun.startswith(prefix.casefold()) and not name.startswith(prefix):
-            return f"; did you mean {prefix + name[len(prefix) :]!r}?"
+            meant = prefix + name[len(prefix) :]
+            known = [each for each in gymnasium.registry if each.startswith(prefix)]
+            near = suggestion(meant, known) if known else f"did you mean {meant!r}?"
+            is_own = ":" in name and Path(name.partition(":")[0]).with_suffix(".py").is_file()
+            if near and not is_own:
+                return f"; {near}"
     module, _, attribute = name.rpartition(":")
     if module == "gym" and attribute in gymnasium.registry:
         return f"; did you mean {attribute!r}?"

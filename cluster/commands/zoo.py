@@ -2,11 +2,10 @@
 
 import re
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
 import tyro
 
@@ -39,7 +38,6 @@ from reinforce.cluster.zoo.places import Folder, Place, Registry
 from reinforce.configs.quoting import command_line, shown
 
 _TIMEOUT_S = 300.0
-_Answer = TypeVar("_Answer")
 _NUM_STEPS = 100
 """Observations for checking a bundle's program; they are stored in the bundle."""
 
@@ -79,6 +77,12 @@ class ZooCommand(Command):
     trust: Trust = False
 
     def execute(self) -> int:
+        try:
+            return self._execute()
+        except TimeoutError as error:
+            raise UsageError(str(error)) from None
+
+    def _execute(self) -> int:
         if self.action == "list":
             self._list()
             return 0
@@ -94,7 +98,7 @@ class ZooCommand(Command):
     def _list(self) -> None:
         if self.place:
             place = self._there()
-            self._say("", place, _answer(place.names, self.place))
+            self._say("", place, call_within(_TIMEOUT_S, place.names, self.place))
             return
         own = Folder(str(own_zoo()))
         self._say(ZOO, Folder(str(SHIPPED)), shipped_names())
@@ -104,7 +108,7 @@ class ZooCommand(Command):
         console = PlainConsole()
         for name in names:
             try:
-                content = _answer(partial(place.card, name), name)
+                content = call_within(_TIMEOUT_S, partial(place.card, name), name)
                 told = read_card(content, name).in_one_line()
             except UsageError as error:  # of one; the others are listed all the same
                 told = str(error)
@@ -117,7 +121,7 @@ class ZooCommand(Command):
             )
         name = require_name(self.name or what, is_own=True)
         place = self._there()
-        content, checkpoint = _answer(partial(place.read, what), self.place)
+        content, checkpoint = call_within(_TIMEOUT_S, partial(place.read, what), self.place)
         card = read_card(content, what)
         try:
             stored = self_contained(what, checked_checkpoint(card, checkpoint, what))
@@ -144,7 +148,7 @@ class ZooCommand(Command):
         card = card_of_run(name, RunDirectory(Path(policy.place)), content, self.licence)
         files = bundle_files(policy, card, content)
         place = self._there()
-        where = _answer(partial(place.write, name, files), str(self.place))
+        where = call_within(_TIMEOUT_S, partial(place.write, name, files), str(self.place))
         PlainConsole().say(f"{where}: {card.in_one_line()}")
         if not self.licence:
             PlainConsole(stderr=True).warn(
@@ -158,14 +162,6 @@ class ZooCommand(Command):
         if self.place and self.place.startswith(PREFIX):
             return Hub(self.place.removeprefix(PREFIX))
         return Folder(self.place or str(own_zoo()))
-
-
-def _answer(ask: Callable[[], _Answer], who: str) -> _Answer:
-    """Return what a place answers, or raise UsageError if it does not."""
-    try:
-        return call_within(_TIMEOUT_S, ask, who)
-    except TimeoutError as error:
-        raise UsageError(str(error)) from None
 
 
 def bundle_files(policy: TrainedPolicy, card: Card, checkpoint: bytes) -> dict[str, bytes]:

@@ -53,8 +53,8 @@ def missed_changes(
     missed: dict[str, tuple[Any, Any]] = {}
     for change in before.run.changes[len(config.run.changes) :]:
         for name, (old, new) in change.settings.items():
-            is_one = name in values and role_of(name) is Role.RESULT  # as ``changed`` notes them
-            if is_one and values[name] == old and name not in said:
+            may_change = name in values and role_of(name) is Role.RESULT  # as in ``changed``
+            if may_change and values[name] == old and name not in said:
                 missed[name] = (missed[name][0] if name in missed else old, new)
                 values[name] = new
     return missed

@@ -50,7 +50,7 @@ class CheckpointReader:
     """
 
     def __init__(self, location: str, setting: str = "checkpoint.directory") -> None:
-        self._folder, self._setting = CheckpointFolder(location, setting), setting
+        self._folder, self._setting = CheckpointFolder(location, setting, mode=0o700), setting
 
     @property
     def location(self) -> str:
@@ -250,18 +250,21 @@ def _name(version: int, *, kept: bool = False) -> str:
 class CheckpointFolder:
     """Files by name. A listed file is complete, or its digest reveals that it is not."""
 
-    def __init__(self, location: str, setting: str = "checkpoint.directory") -> None:
+    def __init__(
+        self, location: str, setting: str = "checkpoint.directory", mode: int = 0o777
+    ) -> None:
         """Open a folder, which need not exist.
 
         Args:
             location: A path, or a URL such as ``s3://bucket/folder``.
             setting: The setting that names it, for the message.
+            mode: Permissions of a folder that is made on this machine.
 
         Raises:
             UsageError: fsspec does not know this kind of URL, lacks the package for it, or cannot
                 open it.
         """
-        self.location = location
+        self.location, self._mode = location, mode
         try:
             self._files, self._root = fsspec.url_to_fs(location)
         except Exception as error:  # noqa: BLE001  (each store raises types of its own)
@@ -308,7 +311,7 @@ class CheckpointFolder:
     def write(self, name: str, content: bytes) -> None:
         """Write a file: atomically on this machine, elsewhere as the store does it."""
         if isinstance(self._files, LocalFileSystem):
-            Path(self._root).mkdir(mode=0o700, parents=True, exist_ok=True)
+            Path(self._root).mkdir(self._mode, parents=True, exist_ok=True)
             write_atomically(Path(self._root) / name, content)
         else:
             self._files.makedirs(self._root, exist_ok=True)

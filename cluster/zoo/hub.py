@@ -81,7 +81,7 @@ class Hub(Place):
             self._api.create_repo(repository)
             try:
                 self._api.create_commit(repository, operations, commit_message=f"Add {name}")
-            except BaseException:  # an empty repository would refuse the next try
+            except Exception:  # an empty repository would refuse the next try
                 with suppress(Exception):
                     self._api.delete_repo(repository)
                 raise

@@ -154,7 +154,7 @@ def test_what_the_backend_has_to_tell_is_printed(make_config, monkeypatch):
     config = make_config(**SECTIONS)
     run, spec = RunDirectory.create(config), inspect_environment(config.environment)
     with Journal(run.journal_file) as journal:
-        RunLifecycle(config, spec, run, journal, console, 0.0).conduct(None, print)
+        RunLifecycle(config, spec, run, journal, console, 0.0).conduct(None, lambda _: None)
 
     assert console.file.getvalue().splitlines()[0] == "a worker was lost"
 

@@ -42,7 +42,7 @@ def test_an_environment_of_a_module_is_imported_by_its_id():
         ("no_such_module:Env-v0", "does not exist here .*no_such_module"),
         ("fake_environments:Countdwn-v0", "; did you mean 'fake_environments:Countdown-v0'"),
         ("gym:CartPole-v1", r"\(No module named 'gym'\); did you mean 'CartPole-v1'\?$"),
-        ("jumanji:Game2048-v1", "does not exist here .*; did you mean 'jumanji/Game2048-v1'"),
+        ("playground:HopperHop", "does not exist here .*; did you mean 'playground/HopperHop'"),
         ("Playground/HopperHop", "does not exist here .*; did you mean 'playground/HopperHop'"),
         ("ale/Pong-v5", r"does not exist here .*; did you mean 'ALE/Pong-v5'\?$"),
         ("lift.py:Lift", r"does not exist here \(lift.py is a file: name the .* lift:Lift\)$"),
@@ -70,6 +70,15 @@ def test_a_name_that_a_users_module_lacks_is_looked_for_there(name, hint, tmp_pa
 
     message = str(refused.value)
     assert message.endswith(f"does not exist here (Environment `{name}` doesn't exist.){hint}")
+
+
+def test_a_module_of_the_users_is_not_taken_for_a_package(tmp_path, monkeypatch):
+    (tmp_path / "ale.py").write_text("class Lift: ...")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    with pytest.raises(UnsuitableEnvironmentError, match="did you mean 'ale:Lift'"):
+        inspect("ale:Lft")
 
 
 @pytest.mark.parametrize(

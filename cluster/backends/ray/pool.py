@@ -68,7 +68,6 @@ _IDLE_CLOSE_S = 8.0
 _CLOSE_AFTER_A_SIGNAL_S = 2.0
 """For either, from the signal on."""
 
-_CONSTRUCTOR_HANGS = "the environment's constructor hangs"
 _MAX_FAILED_STARTS = 5
 """Constructors that may fail in a row."""
 
@@ -353,6 +352,7 @@ class RayPool:
     def _note_somebody(self) -> None:
         self._last_alive_s, self._has_started = time.monotonic(), True
         self._room.forget()
+        self._incidents.last_cause = ""
         if self._shown_wait:
             self._shown_wait.close()
             self._shown_wait = None
@@ -381,8 +381,9 @@ class RayPool:
         if now_s - self._last_alive_s > _START_TIMEOUT_S:
             cause = self._incidents.last_cause
             raise WorkerStartError(
-                f"no worker was ready after {_START_TIMEOUT_S:.0f} s, though they have their CPUs: "
-                + (f"the last one was lost ({cause})" if cause else _CONSTRUCTOR_HANGS)
+                f"no worker was ready after {_START_TIMEOUT_S:.0f} s, though they have their "
+                "CPUs: the environment's constructor hangs"
+                + (f", or crashes: a worker was lost ({cause})" if cause else "")
             )
 
     def _why_nobody(self) -> str:

@@ -59,6 +59,9 @@ _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _ONE_AT_A_TIME = threading.Lock()
 """A process has one connection to Ray; one that was given up may still be on its way."""
 
+_LEFT_BEHIND = threading.Event()
+"""Whether the one that has the lock was given up while it ended."""
+
 
 @contextmanager
 def ray_session(config: Config, driver: Driver, batches_bytes: int = 0) -> Iterator["_Life"]:
@@ -191,18 +194,25 @@ class _Life:
         while not wait([self._over], _POLL_S).done:
             is_late = self._driver.interrupts.is_late(_END_AFTER_A_SIGNAL_S)
             if is_late or time.monotonic() > deadline_s:
+                _LEFT_BEHIND.set()
                 return
         self._over.result()
 
     def _live(self) -> None:
-        if not _ONE_AT_A_TIME.acquire(timeout=_START_TIMEOUT_S):
-            late = f"an earlier run of this process has not left Ray for {_START_TIMEOUT_S:g} s"
-            raise self._failure(TimeoutError(late))
+        waited_s = 0.0
+        while not _ONE_AT_A_TIME.acquire(timeout=_POLL_S):
+            waited_s += _POLL_S if _LEFT_BEHIND.is_set() else 0.0  # not while another run trains
+            if waited_s > _START_TIMEOUT_S:
+                raise LocalRayError(
+                    f"Ray hangs in an earlier run of this process, which left it {waited_s:.0f} s "
+                    "ago or more: train in a new process, or with cluster.backend inline"
+                )
         try:
             with self._started_here() if self.is_local else self._joined():
                 self._is_up.set()
                 self._may_end.wait()
         finally:
+            _LEFT_BEHIND.clear()
             _ONE_AT_A_TIME.release()
 
     @contextmanager

@@ -232,6 +232,7 @@ def test_what_could_not_be_stored_whole_is_not_in_the_way_of_the_next_try(tmp_pa
         folder.write("walker", {"a": b"", "b/c": b"", "card.json": b"{}"})  # there is no folder b
 
     assert folder.write("walker", {"card.json": b"{}"}) == f"{tmp_path}/walker"
+    assert (tmp_path / "walker").stat().st_mode & 0o755 == 0o755, "others may take it"
     assert folder.names() == ["walker"]
 
 

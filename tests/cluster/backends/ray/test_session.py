@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 from ray._private.ray_constants import DEFAULT_DASHBOARD_AGENT_LISTEN_PORT
@@ -145,10 +146,15 @@ def test_ray_starts_where_the_folder_for_temporary_files_has_a_long_path(tmp_pat
     assert up == "it is up", result.stderr
 
 
-def test_a_ray_that_an_earlier_run_has_not_left_is_not_waited_for_without_end(monkeypatch):
+def test_a_ray_that_hangs_in_an_earlier_run_is_not_waited_for_without_end(monkeypatch):
+    held, left_behind = threading.Lock(), threading.Event()
     monkeypatch.setattr(session, "_START_TIMEOUT_S", 0.1)
-    monkeypatch.setattr(session, "_PAUSES_S", ())
-    held = threading.Lock()
     monkeypatch.setattr(session, "_ONE_AT_A_TIME", held)
-    with held, pytest.raises(LocalRayError, match="an earlier run of this"):
-        session._Life(Config(), Driver(Interrupts()), 0).begin()
+    monkeypatch.setattr(session, "_LEFT_BEHIND", left_behind)
+    life = session._Life(Config(), Driver(Interrupts()), 0)
+    with held:
+        threading.Timer(1.0, left_behind.set).start()  # until then the other run trains
+        began_s = time.monotonic()
+        with pytest.raises(LocalRayError, match="Ray hangs in an earlier run of this process"):
+            life.begin()
+    assert time.monotonic() - began_s > 1.0
