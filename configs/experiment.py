@@ -9,11 +9,12 @@ from pydantic import Field, field_validator
 
 from reinforce.configs.errors import ConfigError
 from reinforce.configs.given_objects import PREFIX, name_of
+from reinforce.configs.plain_values import as_plain, plain
 from reinforce.configs.quoting import shown
 from reinforce.configs.secret_names import without_secrets
 from reinforce.configs.section import MAX_EPISODES, MAX_TEXT, Role, Section
 
-WrapperConfig = str | dict[str, dict[str, Any]]
+WrapperConfig = str | dict[str, Annotated[dict[str, Any], as_plain("environment.wrappers")]]
 """A name, or a mapping of one name to keyword arguments."""
 
 Reduction = Literal["last", "sum", "mean", "min", "max"]
@@ -137,7 +138,7 @@ class EnvironmentConfig(Section):
         description="Id in Gymnasium's registry, such as CartPole-v1; 'package:id' imports the "
         "package first. Or 'module:callable', your own class or function that makes one.",
     )
-    kwargs: dict[str, Any] = Field(
+    kwargs: Annotated[dict[str, Any], as_plain("environment.kwargs")] = Field(
         default_factory=dict,
         description="Keyword arguments of the environment, as a YAML mapping.",
     )
@@ -333,4 +334,5 @@ class EvaluationConfig(Section):
     @field_validator("environment")
     @classmethod
     def _is_text(cls, changes: dict[str, Any]) -> dict[str, Any]:
-        return _with_name(changes)
+        changes = _with_name(changes)
+        return {name: plain(changes[name], f"evaluation.environment.{name}") for name in changes}

@@ -4,6 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from reinforce.configs.plain_values import as_plain
 from reinforce.configs.section import MAX_EPISODES, MAX_TEXT, Role, Section
 
 Baseline = Literal["none", "leave_one_out", "time", "linear", "value"]
@@ -63,7 +64,7 @@ class PolicyConfig(Section):
         "height, width), or last. None: the shape decides; ambiguous shapes are refused "
         "(page Environments of the docs).",
     )
-    arguments: dict[str, Any] = Field(
+    arguments: Annotated[dict[str, Any], as_plain("policy.arguments")] = Field(
         default_factory=dict,
         description="Keyword arguments of your own module:Class, as a YAML mapping.",
     )

@@ -127,13 +127,14 @@ class Section(BaseModel):
 
     @classmethod
     def _as_written(cls, name: Any, value: Any) -> Any:
-        """Accept ``None`` as descriptions write it (in YAML it is ``null``), and ``1e6``.
+        """Accept ``None`` as descriptions write it (in YAML it is ``null``), ``1e6``, and arrays.
 
         In YAML, ``yes`` is a boolean, which is no number.
         """
         field = cls.model_fields.get(name)
         if field is None:
             return value
+        value = value.tolist() if hasattr(value, "tolist") else value  # of NumPy
         if value == "None" and NoneType in get_args(field.annotation):
             return None
         if takes(field.annotation, int, float) and not takes(field.annotation, bool, Any):
