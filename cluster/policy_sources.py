@@ -38,7 +38,7 @@ from reinforce.cluster.run_store.stored_environment import read_environment
 from reinforce.cluster.run_store.tracking_state import read_tracking_state
 from reinforce.cluster.run_store.trust import CHECKPOINTS, is_known, require_trust
 from reinforce.cluster.run_store.version_names import place_and_version
-from reinforce.cluster.zoo.names import ZOO, find_agent
+from reinforce.cluster.zoo.names import ZOO, find_agent, shipped_names
 from reinforce.configs.config import Config
 from reinforce.configs.errors import ConfigError
 from reinforce.configs.execution import TrackingConfig
@@ -127,6 +127,8 @@ def load_policy(
 ) -> TrainedPolicy:
     """Load the policy of a run, or ``zoo:NAME``; the rest is as for ``TrainedPolicy.load``."""
     if not str(source).startswith(ZOO):
+        if str(source) in shipped_names() and not source.exists():
+            raise UsageError(f"there is no run {source} here; did you mean '{ZOO}{source}'?")
         return TrainedPolicy.load(source, best=best, trust=trust, plays=plays, changes=changes)
     if best:
         raise UsageError(f"{shown(str(source))} is one version: leave out --best")

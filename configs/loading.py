@@ -43,34 +43,7 @@ def load_config(
     Raises:
         ConfigError: Anything is wrong.
     """
-    names = preset_names()
-    is_python = Path(source).suffix == ".py" or re.fullmatch(r"\w[\w.]*:\w+", source)
-    if is_python and not Path(source).is_dir():
-        module, _, name = source.replace(".py", "").partition(":")
-        name = f"{Path(module).name}:{name or 'MyEnvironment'}"
-        raise ConfigError(
-            f"{shown(source)} is Python, not a preset or a YAML file: give an environment on top "
-            f"of a preset, as in `cartpole --environment.id {name}`, or write a YAML file with "
-            f'environment: {{id: "{name}"}}'
-        )
-    if is_path(source):
-        hint = (
-            _file_meant(source) or f"{_as_environment(source)}the presets are: {', '.join(names)}"
-        )
-        text = read_file(Path(source), "the configuration file", hint)
-        if not text.strip():
-            raise ConfigError(f"{source} is empty; '{{}}' in it means all defaults; {hint}")
-    elif source in names:
-        text = (_PRESETS / f"{source}.yaml").read_text(encoding="utf-8")
-    else:
-        kind = meaning_of_value("policy.kind", source)
-        near = _file_meant(source) or (f"{kind}." if kind else suggestion(source, names))
-        hint = f"; {near}" if near else "."
-        raise ConfigError(
-            f"there is no preset {shown(source)}{hint} The presets are: {', '.join(names)}. Give "
-            "your own file by its path, such as ./my.yaml; for another environment, set "
-            "environment.id on top of a preset, in Python train(environment=...)"
-        )
+    text = _text_of(source)
     example = "a mapping of sections such as 'learner:' with 'learning_rate: 0.01' below it"
     values: dict[Any, Any] = {}
     try:
@@ -81,6 +54,47 @@ def load_config(
         raise ConfigError(f"{source}: {every.counted()}") from None
 
 
+def _text_of(source: str) -> str:
+    names = preset_names()
+    _refuse_what_is_no_configuration(source)
+    if is_path(source):
+        presets = f"the presets are: {', '.join(names)}"
+        hint = _file_meant(source) or _preset_for(source) or _as_environment(source) + presets
+        text = read_file(Path(source), "the configuration file", hint)
+        if not text.strip():
+            raise ConfigError(f"{source} is empty; '{{}}' in it means all defaults; {hint}")
+        return text
+    if source in names:
+        return (_PRESETS / f"{source}.yaml").read_text(encoding="utf-8")
+    kind = meaning_of_value("policy.kind", source)
+    near = _file_meant(source) or (f"{kind}." if kind else "")
+    near = near or _preset_for(source) or suggestion(source, names)
+    hint = f"; {near}" if near else "."
+    raise ConfigError(
+        f"there is no preset {shown(source)}{hint} The presets are: {', '.join(names)}. Give your "
+        "own file by its path, such as ./my.yaml; for another environment, set environment.id on "
+        "top of a preset, in Python train(environment=...)"
+    )
+
+
+def _refuse_what_is_no_configuration(source: str) -> None:
+    """Raise ConfigError for an agent of the zoo or Python in place of a preset or file."""
+    if source.startswith("zoo:"):
+        raise ConfigError(
+            f"{shown(source)} is a trained agent, not a preset: train on from it with `cartpole "
+            f"--run.start_from {source}`, with the preset of its environment"
+        )
+    is_python = Path(source).suffix == ".py" or re.fullmatch(r"\w[\w.]*:\w+", source)
+    if is_python and not Path(source).is_dir():
+        module, _, name = source.replace(".py", "").partition(":")
+        name = f"{Path(module).name}:{name or 'MyEnvironment'}"
+        raise ConfigError(
+            f"{shown(source)} is Python, not a preset or a YAML file: give an environment on top "
+            f"of a preset, as in `cartpole --environment.id {name}`, or write a YAML file with "
+            f'environment: {{id: "{name}"}}'
+        )
+
+
 def _file_meant(source: str) -> str:
     """Return a question for the file that a source may stand for, which is no preset; else ""."""
     files = (Path(f"{source}.yaml"), Path(source, "config.yaml"))
@@ -89,6 +103,17 @@ def _file_meant(source: str) -> str:
         is_folder = Path(source).is_dir()
         return f"the folder {source} holds no config.yaml." if is_folder else ""
     return f"did you mean the file {found if is_path(source) else f'./{found}'}?"
+
+
+def _preset_for(environment_id: str) -> str:
+    """Return a question for the presets of an environment; "" if there is none."""
+    found = [
+        name
+        for name in preset_names()
+        if f"id: {environment_id}\n".casefold()
+        in (_PRESETS / f"{name}.yaml").read_text(encoding="utf-8").casefold()
+    ]
+    return f"did you mean {' or '.join(map(repr, found))}?" if found else ""
 
 
 def _as_environment(source: str) -> str:

@@ -40,6 +40,9 @@ _RESAMPLES, _THRESHOLDS, _DPI = 2_000, 201, 200
 _POINTS_PER_INCH, _LETTER_WIDTH = 72, 0.55
 """A letter's mean width, as a share of its size."""
 
+_LEGEND_LETTERS = 40
+"""Letters of a line in a legend, which would cover the picture if it were as wide as the labels."""
+
 _SUFFIXES, _MAX_INCHES = (".png", ".svg", ".pdf"), 100
 _X_LABELS: dict[XAxis, str] = {"steps": STEPS, "time": "training time (s)", "updates": "updates"}
 _DASHES = ("-", "--", "-.", ":")
@@ -195,8 +198,9 @@ def draw_comparison(
         figure.set_layout_engine("constrained")
         curve_axes, *others = figure.subplots(1, len(panels), squeeze=False)[0]
         _draw_curves(curve_axes, panels["curve"], options)
+        order = [line.group for line in panels["curve"]]
         for axes in others:
-            _draw(axes, panels["profile"], shows_runs=False)
+            _draw(axes, panels["profile"], order, shows_runs=False)
             axes.set_ylim(-0.02, 1.02)
             finish(axes, "score τ: mean return of the last weights", "share of runs above τ")
             axes.get_legend().remove()
@@ -218,7 +222,7 @@ def draw_curves(axes: "Axes", lines: Sequence[Line], options: PictureOptions) ->
 
 
 def _draw_curves(axes: "Axes", lines: Sequence[Line], options: PictureOptions) -> None:
-    _draw(axes, lines, shows_runs=True)
+    _draw(axes, lines, [line.group for line in lines], shows_runs=True)
     finish(axes, _X_LABELS[options.x_axis], metric_in_words(options.metric), loc="best")
 
 
@@ -233,11 +237,14 @@ def metric_in_words(metric: str) -> str:
     return f"{words} of a batch" if section == "rollout" else words
 
 
-def _draw(axes: "Axes", lines: Sequence[Line], *, shows_runs: bool) -> None:
-    for number, line in enumerate(lines):
+def _draw(axes: "Axes", lines: Sequence[Line], order: Sequence[str], *, shows_runs: bool) -> None:
+    """Draw lines in the colours that the groups have by their order, in all panels alike."""
+    order = list(dict.fromkeys([*order, *(line.group for line in lines)]))
+    for line in lines:
+        number = order.index(line.group)
         colour = COLOURS[number % len(COLOURS)]
         dashes = _DASHES[number % len(_DASHES)]
-        label = f"{line.group} ({counted(len(line.runs), 'seed')})"
+        label = textwrap.fill(f"{line.group} ({counted(len(line.runs), 'seed')})", _LEGEND_LETTERS)
         axes.plot(line.x, line.value, dashes, color=colour, linewidth=1.8, label=label)
         if line.interval:
             axes.fill_between(line.x, *line.interval, alpha=0.2, color=colour, linewidth=0)

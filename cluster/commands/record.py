@@ -36,7 +36,8 @@ class RecordCommand(PlayCommand):
 
     Attributes:
         episodes: Episodes to film, >= 1.
-        output: Folder for the files. None: videos/ in the run directory; of an agent, videos/ here.
+        output: Folder for the files. None: videos/ in the run directory; of an agent, videos/NAME/
+            here.
         webm: Also write a WebM (VP9) beside each mp4, for browsers without H.264.
     """
 
@@ -55,8 +56,10 @@ class RecordCommand(PlayCommand):
         return 0
 
     def _folder(self, policy: TrainedPolicy) -> Path:
-        if self.output or str(self.run).startswith(ZOO):
-            return self.output or Path("videos")
+        if self.output:
+            return self.output
+        if str(self.run).startswith(ZOO):
+            return Path("videos") / str(self.run).removeprefix(ZOO)
         run = RunDirectory.open(Path(policy.place))
         return run.require_inside(run.videos)
 

@@ -84,6 +84,8 @@ class ZooCommand(Command):
 
     def _execute(self) -> int:
         if self.action == "list":
+            if self.what:
+                raise UsageError(f"`reinforce zoo list` shows all agents: leave out {self.what!r}")
             self._list()
             return 0
         if self.what is None:
@@ -98,7 +100,10 @@ class ZooCommand(Command):
     def _list(self) -> None:
         if self.place:
             place = self._there()
-            self._say("", place, call_within(_TIMEOUT_S, place.names, self.place))
+            names = call_within(_TIMEOUT_S, place.names, self.place)
+            self._say("", place, names)
+            if not names:
+                PlainConsole(stderr=True).say(f"there is no agent in {self.place}")
             return
         own = Folder(str(own_zoo()))
         self._say(ZOO, Folder(str(SHIPPED)), shipped_names())

@@ -202,6 +202,16 @@ def _open(file: Path, sweep: SweepConfig) -> tuple[JournalStorage, optuna.Study,
     return storage, study, rows
 
 
+def _require_no_other_folder(folder: Path) -> None:
+    """Refuse a folder that holds something but no sweep, such as a run."""
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    log = RunDirectory(folder).tracking_log.name
+    is_run = "config.yaml" in names
+    if is_run or (names and not names & {"sweep.yaml", "study.jsonl", "study.jsonl.lock", log}):
+        what = "is a run directory" if is_run else "holds something that is no sweep"
+        raise UsageError(f"{folder} {what}; choose another --directory")
+
+
 @contextmanager
 def sweep_lock(folder: Path) -> Iterator[None]:
     """Hold a sweep for this process: before its ledger is read, which mends a line that is torn.
@@ -209,9 +219,11 @@ def sweep_lock(folder: Path) -> Iterator[None]:
     Others see by the same lock that its run in MLflow is alive. The folder is made if need be.
 
     Raises:
-        UsageError: Another process holds it, or the folder cannot be written to.
+        UsageError: Another process holds it, the folder holds something else, or it cannot be
+            written to.
     """
     try:
+        _require_no_other_folder(folder)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # as run directories
         (folder / "runs").mkdir(exist_ok=True)
         lock = open_locked(RunDirectory(folder).tracking_log)

@@ -76,6 +76,12 @@ def test_a_missing_file_is_refused_by_name(tmp_path):
 def test_the_id_of_an_environment_in_place_of_a_file_is_told_where_it_goes():
     with pytest.raises(ConfigError, match=r"`cartpole --environment\.id playground/HopperHop`"):
         load_config("playground/HopperHop")
+    with pytest.raises(ConfigError, match=r"did you mean 'pong' or 'pong_karpathy'\?$"):
+        load_config("ale/pong-v5")
+    with pytest.raises(ConfigError, match="there is no preset 'Hopper-v5'; did you mean 'hopper'"):
+        load_config("Hopper-v5")
+    with pytest.raises(ConfigError, match=r"cartpole --run\.start_from zoo:cartpole"):
+        load_config("zoo:cartpole")
     with pytest.raises(ConfigError) as refused:
         load_config("./none/mine")
     assert "--environment.id" not in str(refused.value)

@@ -1,6 +1,7 @@
 """The picture of a comparison: what is drawn of which seeds, with numbers as rliable has them."""
 
 import csv
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -21,6 +22,7 @@ from reinforce.cluster.analysis.comparison_plot import (
     title_of,
     write_data,
 )
+from reinforce.cluster.analysis.picture_style import COLOURS
 from reinforce.cluster.analysis.seed_statistics import (
     bootstrap_interval,
     interquartile_mean,
@@ -189,3 +191,17 @@ def test_nothing_is_cut_off_at_the_sizes_of_a_paper(size, profile, tmp_path):
     picture = imread(tmp_path / "a.png")[:, :, :3]
     border = (picture[0], picture[-1], picture[:, 0], picture[:, -1])
     assert all((edge == 1.0).all() for edge in border)
+
+
+def test_a_configuration_has_one_colour_in_all_panels(tmp_path):
+    """Also if another one before it has a curve and no score."""
+    live, done = group("live", 2), group("done", 2)
+    live = replace(live, runs=[replace(r, metrics={**r.metrics, SCORE: []}) for r in live.runs])
+    options = replace(OPTIONS, profile=True)
+    picture = tmp_path / "a.svg"
+
+    draw_comparison(panels_of([live, done], options), options, picture)
+
+    found = re.findall(r"stroke: (#[0-9a-f]{6}); stroke-width: 1.8", picture.read_text())
+    drawn = [COLOURS.index(colour.upper()) for colour in found]
+    assert drawn == [0, 1, 0, 1, 1], "two curves, their legend, and the profile of the second"

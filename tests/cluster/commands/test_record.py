@@ -187,7 +187,7 @@ def test_an_agent_of_the_zoo_is_filmed_by_its_name_also_from_python(tmp_path, mo
 
     assert main(["record", "zoo:cartpole", "--episodes", "1"]) == 0
 
-    (film,) = (tmp_path / "videos").iterdir()
+    (film,) = (tmp_path / "videos" / "cartpole").iterdir()
     (same,) = reinforce.load("zoo:cartpole").record(directory=tmp_path / "others")
     assert same.name == film.name
 
@@ -195,3 +195,5 @@ def test_an_agent_of_the_zoo_is_filmed_by_its_name_also_from_python(tmp_path, mo
 def test_an_agent_has_one_version_to_film(capsys):
     assert main(["record", "zoo:cartpole", "--best"]) == 2
     assert "'zoo:cartpole' is one version: leave out --best" in capsys.readouterr().err
+    assert main(["record", "cartpole"]) == 2
+    assert "there is no run cartpole here; did you mean 'zoo:cartpole'?" in capsys.readouterr().err

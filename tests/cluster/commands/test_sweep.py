@@ -324,6 +324,21 @@ def test_two_processes_do_not_run_one_sweep_nor_touch_each_others_study(write_sw
     assert not (folder / "sweep.yaml").exists(), "the other one has still to say what it sweeps"
 
 
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [("config.yaml", "is a run directory"), ("tracking.json", "holds something that is no sweep")],
+)
+def test_a_folder_of_something_else_is_refused_and_left_as_it_was(file, words, write_sweep, capsys):
+    folder = write_sweep({"settings": {"learner.discount": [0.9]}})
+    folder.mkdir(parents=True)
+    (folder / file).write_text("keep")
+
+    assert main(["sweep", "sweep.yaml"]) == 2
+
+    assert f"{folder} {words}; choose another --directory" in capsys.readouterr().err
+    assert [path.name for path in folder.iterdir()] == [file]
+
+
 @pytest.mark.usefixtures("_sweeps_in_this_process")
 def test_a_lock_of_optuna_that_a_killed_sweep_left_is_not_waited_for(write_sweep):
     folder = write_sweep({"settings": {"learner.discount": [0.9]}})

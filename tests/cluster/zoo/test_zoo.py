@@ -337,3 +337,9 @@ def test_a_place_that_does_not_answer_is_named(place, monkeypatch, capsys):
     said = refused(capsys, "list", "--place", place)
 
     assert f"{place} has not answered for 0.01 s" in said
+
+
+def test_a_place_without_agents_is_told(tmp_path, capsys):
+    assert main(["zoo", "list", "--place", str(tmp_path / "nowhere")]) == 0
+    assert capsys.readouterr().err == f"there is no agent in {tmp_path / 'nowhere'}\n"
+    assert "leave out 'walker'" in refused(capsys, "list", "walker")
