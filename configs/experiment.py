@@ -14,7 +14,7 @@ from reinforce.configs.quoting import shown
 from reinforce.configs.secret_names import without_secrets
 from reinforce.configs.section import MAX_EPISODES, MAX_TEXT, Role, Section
 
-WrapperConfig = str | dict[str, Annotated[dict[str, Any], as_plain("environment.wrappers")]]
+WrapperConfig = str | dict[str, dict[str, Any]]
 """A name, or a mapping of one name to keyword arguments."""
 
 Reduction = Literal["last", "sum", "mean", "min", "max"]
@@ -180,9 +180,7 @@ class EnvironmentConfig(Section):
     @classmethod
     def _have_names(cls, wrappers: Any) -> Any:
         """Replace classes by their names, which every process can import."""
-        if not isinstance(wrappers, list | tuple):
-            return wrappers
-        return [_wrapper_name(each) if callable(each) else each for each in wrappers]
+        return _with_names(wrappers)
 
     @field_validator("info_metrics")
     @classmethod
@@ -240,10 +238,22 @@ def _wrapper_name(wrapper: Any) -> str:
     return name
 
 
+def _with_names(wrappers: Any) -> Any:
+    """Return a list of wrappers with classes replaced by their names."""
+    if not isinstance(wrappers, list | tuple):
+        return wrappers
+    where = "environment.wrappers"
+    return [_wrapper_name(each) if callable(each) else plain(each, where) for each in wrappers]
+
+
 def _with_name(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an environment's settings, with a class or function replaced by its name."""
-    made_by = changes.get("id")
-    return {**changes, "id": name_of(made_by)} if callable(made_by) else dict(changes)
+    """Return an environment's settings, with classes and functions replaced by their names."""
+    changes, made_by = dict(changes), changes.get("id")
+    if callable(made_by):
+        changes["id"] = name_of(made_by)
+    if "wrappers" in changes:
+        changes["wrappers"] = _with_names(changes["wrappers"])
+    return changes
 
 
 class StopConfig(Section):

@@ -9,6 +9,11 @@ from typing import Any
 from pydantic import BeforeValidator
 
 
+def is_array(value: Any) -> bool:
+    """Return whether a value is an array or a number of NumPy's or Torch's, which stay unloaded."""
+    return hasattr(value, "tolist") and not isinstance(value, type)
+
+
 def plain(value: Any, where: str) -> Any:
     """Return a value made of mappings, lists, text, numbers, truth values and None.
 
@@ -21,7 +26,7 @@ def plain(value: Any, where: str) -> Any:
     Raises:
         ValueError: It holds something that cannot be written down and read back.
     """
-    if hasattr(value, "tolist"):  # NumPy's and Torch's, which are not imported here
+    if is_array(value):
         value = value.tolist()
     if isinstance(value, Mapping):
         return {_text(key, where): plain(each, f"{where}.{key}") for key, each in value.items()}
@@ -32,16 +37,20 @@ def plain(value: Any, where: str) -> Any:
 
 def _text(key: Any, where: str) -> str:
     if isinstance(key, str):
-        return str(key)
-    raise ValueError(f"{where}: the key {key!r} must be text, as which it would be read back")
+        return str.__str__(key)
+    raise ValueError(f"{where}: a key of type {type(key).__name__} would be read back as text")
 
 
 def _leaf(value: Any, where: str) -> Any:
-    if isinstance(value, date | PurePath):
+    if isinstance(value, PurePath):
         return str(value)
+    if isinstance(value, date):
+        return value.isoformat()
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{where} = {value} cannot be recorded: give a finite number")
-    for kind in (bool, int, float, str):  # without the subclass: an enumeration is not read back
+    if isinstance(value, str):
+        return str.__str__(value)  # of an enumeration, the value
+    for kind in (bool, int, float):
         if isinstance(value, kind):
             return kind(value)
     if value is None:

@@ -17,7 +17,9 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from reinforce.configs.errors import ConfigError
+from reinforce.configs.plain_values import is_array
 from reinforce.configs.quoting import shown
+from reinforce.configs.secret_names import without_secrets
 from reinforce.configs.synonyms import meaning, meaning_of_value, setting_suggestion
 from reinforce.configs.whole_numbers import as_whole, takes, without_booleans
 
@@ -134,7 +136,7 @@ class Section(BaseModel):
         field = cls.model_fields.get(name)
         if field is None:
             return value
-        value = value.tolist() if hasattr(value, "tolist") else value  # of NumPy
+        value = value.tolist() if is_array(value) else value
         if value == "None" and NoneType in get_args(field.annotation):
             return None
         if takes(field.annotation, int, float) and not takes(field.annotation, bool, Any):
@@ -182,7 +184,8 @@ class Section(BaseModel):
         if error["type"] == "missing" and len(error["loc"]) == 1:
             return f"{path} is missing{description}"
         meant = meaning_of_value(path, error["input"]) or f"it {_rule(errors)}"
-        return f"{path} = {shown(error['input'])} is refused: {meant}{description}"
+        given = shown(without_secrets({path: error["input"]})[path])
+        return f"{path} = {given} is refused: {meant}{description}"
 
 
 def _rule(errors: list[ErrorDetails]) -> str:

@@ -18,6 +18,7 @@ from reinforce.cluster.export.trained_policy import TrainedPolicy
 from reinforce.cluster.export.video import prepare_to_film
 from reinforce.cluster.number_format import mean_and_interval, number
 from reinforce.cluster.policy_sources import StoredPolicy
+from reinforce.cluster.zoo.names import ZOO
 from reinforce.configs.config import Config
 from reinforce.configs.plurals import counted
 from reinforce.configs.synonyms import Explained
@@ -158,16 +159,20 @@ class SavedPolicy(Explained):
         *,
         seed: int | None = None,
         sampled: bool = False,
-        directory: AnyPath = "videos",
+        directory: AnyPath | None = None,
     ) -> list[Path]:
-        """Film episodes as mp4 in a folder and return the paths; arguments as for ``evaluate``.
+        """Film episodes as mp4 and return the paths; arguments as for ``evaluate``.
+
+        They go to ``directory``; None: ``videos/`` here, for an agent of the zoo ``videos/NAME/``.
 
         Raises:
             UnsuitableEnvironmentError, UsageError: The environment cannot be filmed here.
         """
         prepare_to_film()
         trained = self._trained(plays=True)
-        return list(record(trained, Path(directory), episodes, seed, sampled=sampled))
+        own = self.source.removeprefix(ZOO) if self.source.startswith(ZOO) else ""
+        folder = Path(directory) if directory else Path("videos") / own
+        return list(record(trained, folder, episodes, seed, sampled=sampled))
 
     @checked
     def export(self, directory: AnyPath, *, onnx: bool = False) -> Path:

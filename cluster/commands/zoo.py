@@ -115,7 +115,10 @@ class ZooCommand(Command):
             try:
                 content = call_within(_TIMEOUT_S, partial(place.card, name), name)
                 told = read_card(content, name).in_one_line()
-            except UsageError as error:  # of one; the others are listed all the same
+            except (
+                UsageError,
+                TimeoutError,
+            ) as error:  # of one; the others are listed all the same
                 told = str(error)
             console.say(f"{prefix}{name:<20}{told}")
 

@@ -203,13 +203,15 @@ def _open(file: Path, sweep: SweepConfig) -> tuple[JournalStorage, optuna.Study,
 
 
 def _require_no_other_folder(folder: Path) -> None:
-    """Refuse a folder that holds something but no sweep, such as a run."""
+    """Refuse a run directory, and a folder with a file that a sweep would overwrite."""
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    log = RunDirectory(folder).tracking_log.name
-    is_run = "config.yaml" in names
-    if is_run or (names and not names & {"sweep.yaml", "study.jsonl", "study.jsonl.lock", log}):
-        what = "is a run directory" if is_run else "holds something that is no sweep"
-        raise UsageError(f"{folder} {what}; choose another --directory")
+    if names & {"sweep.yaml", "study.jsonl"}:
+        return
+    own = RunDirectory(folder)
+    if "config.yaml" in names and names & {own.checkpoints.name, own.journal_file.name}:
+        raise UsageError(f"{folder} is a run directory; choose another --directory")
+    if own.tracking_file.name in names:
+        raise UsageError(f"{own.tracking_file} is not of a sweep; choose another --directory")
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import ray
 
@@ -58,9 +58,6 @@ _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 _ONE_AT_A_TIME = threading.Lock()
 """A process has one connection to Ray; one that was given up may still be on its way."""
-
-_LEFT_BEHIND = threading.Event()
-"""Whether the one that has the lock was given up while it ended."""
 
 
 @contextmanager
@@ -137,6 +134,9 @@ class _Life:
     Ray, because the system kills the processes that it started when it ends.
     """
 
+    _holder: ClassVar["_Life | None"] = None
+    """The one that has ``_ONE_AT_A_TIME``."""
+
     def __init__(self, config: Config, driver: Driver, batches_bytes: int) -> None:
         self._config, self._driver, self._batches_bytes = config, driver, batches_bytes
         self._address = config.cluster.address
@@ -194,26 +194,33 @@ class _Life:
         while not wait([self._over], _POLL_S).done:
             is_late = self._driver.interrupts.is_late(_END_AFTER_A_SIGNAL_S)
             if is_late or time.monotonic() > deadline_s:
-                _LEFT_BEHIND.set()
                 return
         self._over.result()
 
     def _live(self) -> None:
-        waited_s = 0.0
-        while not _ONE_AT_A_TIME.acquire(timeout=_POLL_S):
-            waited_s += _POLL_S if _LEFT_BEHIND.is_set() else 0.0  # not while another run trains
-            if waited_s > _START_TIMEOUT_S:
-                raise LocalRayError(
-                    f"Ray hangs in an earlier run of this process, which left it {waited_s:.0f} s "
-                    "ago or more: train in a new process, or with cluster.backend inline"
-                )
+        self._wait_for_turn()
         try:
             with self._started_here() if self.is_local else self._joined():
                 self._is_up.set()
                 self._may_end.wait()
         finally:
-            _LEFT_BEHIND.clear()
+            _Life._holder = None
             _ONE_AT_A_TIME.release()
+
+    def _wait_for_turn(self) -> None:
+        """Wait while another run of this process is on Ray, but not long once it should be gone."""
+        late_s = 0.0
+        while not _ONE_AT_A_TIME.acquire(timeout=_POLL_S):
+            if self._may_end.is_set():
+                raise LocalRayError("the run has ended before its turn on Ray")
+            holder = _Life._holder
+            late_s += _POLL_S if holder and holder._may_end.is_set() else 0.0
+            if late_s > _START_TIMEOUT_S:
+                raise LocalRayError(
+                    f"Ray hangs in an earlier run of this process, which ended {late_s:.0f} s ago "
+                    "or more: train in a new process, or with cluster.backend inline"
+                )
+        _Life._holder = self
 
     @contextmanager
     def _joined(self) -> Iterator[None]:

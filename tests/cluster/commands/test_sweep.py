@@ -325,18 +325,24 @@ def test_two_processes_do_not_run_one_sweep_nor_touch_each_others_study(write_sw
 
 
 @pytest.mark.parametrize(
-    ("file", "words"),
-    [("config.yaml", "is a run directory"), ("tracking.json", "holds something that is no sweep")],
+    ("files", "words"),
+    [
+        (["config.yaml", "metrics.jsonl"], "sweep is a run directory"),
+        (["tracking.json"], "tracking.json is not of a sweep"),
+    ],
 )
-def test_a_folder_of_something_else_is_refused_and_left_as_it_was(file, words, write_sweep, capsys):
+def test_a_folder_of_something_else_is_refused_and_left_as_it_was(
+    files, words, write_sweep, capsys
+):
     folder = write_sweep({"settings": {"learner.discount": [0.9]}})
     folder.mkdir(parents=True)
-    (folder / file).write_text("keep")
+    for file in files:
+        (folder / file).write_text("keep")
 
     assert main(["sweep", "sweep.yaml"]) == 2
 
-    assert f"{folder} {words}; choose another --directory" in capsys.readouterr().err
-    assert [path.name for path in folder.iterdir()] == [file]
+    assert f"{words}; choose another --directory" in capsys.readouterr().err
+    assert sorted(path.name for path in folder.iterdir()) == files
 
 
 @pytest.mark.usefixtures("_sweeps_in_this_process")

@@ -339,6 +339,21 @@ def test_a_place_that_does_not_answer_is_named(place, monkeypatch, capsys):
     assert f"{place} has not answered for 0.01 s" in said
 
 
+def test_an_agent_that_does_not_answer_does_not_hide_the_others(place, monkeypatch, capsys):
+    shutil.copytree(place / "walker", place / "slow")
+    card = Folder.card
+    monkeypatch.setattr(zoo, "_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(
+        Folder, "card", lambda self, name: card(self, name) if name != "slow" else time.sleep(3)
+    )
+
+    assert main(["zoo", "list", "--place", str(place)]) == 0
+
+    slow, walker = capsys.readouterr().out.splitlines()
+    assert "slow has not answered for 1 s" in slow
+    assert "MIT" in walker
+
+
 def test_a_place_without_agents_is_told(tmp_path, capsys):
     assert main(["zoo", "list", "--place", str(tmp_path / "nowhere")]) == 0
     assert capsys.readouterr().err == f"there is no agent in {tmp_path / 'nowhere'}\n"

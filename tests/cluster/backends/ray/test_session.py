@@ -146,15 +146,31 @@ def test_ray_starts_where_the_folder_for_temporary_files_has_a_long_path(tmp_pat
     assert up == "it is up", result.stderr
 
 
-def test_a_ray_that_hangs_in_an_earlier_run_is_not_waited_for_without_end(monkeypatch):
-    held, left_behind = threading.Lock(), threading.Event()
+@pytest.fixture
+def turns(monkeypatch):
+    """A run that has Ray, and one that waits for it."""
     monkeypatch.setattr(session, "_START_TIMEOUT_S", 0.1)
-    monkeypatch.setattr(session, "_ONE_AT_A_TIME", held)
-    monkeypatch.setattr(session, "_LEFT_BEHIND", left_behind)
-    life = session._Life(Config(), Driver(Interrupts()), 0)
-    with held:
-        threading.Timer(1.0, left_behind.set).start()  # until then the other run trains
-        began_s = time.monotonic()
-        with pytest.raises(LocalRayError, match="Ray hangs in an earlier run of this process"):
-            life.begin()
+    monkeypatch.setattr(session, "_ONE_AT_A_TIME", threading.Lock())
+    first, second = (session._Life(Config(), Driver(Interrupts()), 0) for _ in range(2))
+    first._wait_for_turn()
+    monkeypatch.setattr(session._Life, "_holder", first)
+    return first, second
+
+
+def test_a_ray_that_hangs_in_an_earlier_run_is_not_waited_for_without_end(turns):
+    first, second = turns
+    threading.Timer(1.0, first.end).start()  # until then it trains
+    began_s = time.monotonic()
+
+    with pytest.raises(LocalRayError, match="Ray hangs in an earlier run of this process"):
+        second.begin()
+
     assert time.monotonic() - began_s > 1.0
+
+
+def test_a_run_that_ends_while_it_waits_does_not_take_its_turn(turns):
+    _, second = turns
+    second.end()
+
+    with pytest.raises(LocalRayError, match="has ended before its turn"):
+        second._wait_for_turn()
