@@ -371,7 +371,7 @@ def test_a_failing_run_says_why_and_its_directory_keeps_it(tmp_path, capsys):
         "batch of update 3) alone, in one process, where a debugger can follow"
     )
     assert way_on == (
-        f"`reinforce resume {tmp_path}/runs/faulty` continues the run once that is mended"
+        f"`reinforce resume {tmp_path}/runs/faulty` continues the run once that is fixed"
     )
     assert (tmp_path / "runs" / "faulty" / "checkpoints" / "update-000000002.safetensors").exists()
     summary = read_json(tmp_path / "runs" / "faulty" / "summary.json")

@@ -129,7 +129,7 @@ def test_a_breakpoint_ends_the_run_with_the_way_to_a_debugger(play):
         "it can); `reinforce replay 'runs/my run' training:12:0` plays it (1 episode of "
         "the batch of update 13) alone, in its own process, and stops there (PYTHONBREAKPOINT=0 "
         "ignores every breakpoint)\n"
-        "`reinforce resume 'runs/my run'` continues the run once that is mended"
+        "`reinforce resume 'runs/my run'` continues the run once that is fixed"
     )
 
 
