@@ -115,11 +115,8 @@ class ZooCommand(Command):
             try:
                 content = call_within(_TIMEOUT_S, partial(place.card, name), name)
                 told = read_card(content, name).in_one_line()
-            except (
-                UsageError,
-                TimeoutError,
-            ) as error:  # of one; the others are listed all the same
-                told = str(error)
+            except (UsageError, TimeoutError) as error:
+                told = str(error)  # of one; the others are listed all the same
             console.say(f"{prefix}{name:<20}{told}")
 
     def _pull(self, what: str) -> None:
