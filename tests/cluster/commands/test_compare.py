@@ -235,8 +235,24 @@ def test_of_many_settings_those_are_named_that_tell_most_configurations_apart():
     ]
 
 
+def test_what_a_run_began_with_is_named_by_its_digest_only_where_that_tells_more():
+    starts = lambda *values: named(  # noqa: E731
+        *({"run.start_from": a, "run.start_from_sha256": b} for a, b in values)
+    )
+
+    assert starts(("None", "None"), ("runs/a", "f8aa")) == [
+        "run.start_from None",
+        "run.start_from runs/a",
+    ]
+    assert starts(("runs/a", "f8aa"), ("runs/a", "33b5")) == [
+        "run.start_from_sha256 f8aa",
+        "run.start_from_sha256 33b5",
+    ]
+
+
 def test_a_single_setting_that_is_not_named_is_one_setting():
-    many = list(RunHistory("", {}, {}).experiment)[:5]
+    every = RunHistory("", {}, {}).experiment
+    many = [name for name in every if name.startswith("learner.")][:5]
 
     assert all(
         name.endswith(", 1 other setting")
