@@ -74,6 +74,17 @@ class StoredPolicy:
     spec: EnvironmentSpec
     is_known: bool = False
 
+    def trained(
+        self, *, trust: bool, plays: bool = True, changes: Mapping[str, Any] = MappingProxyType({})
+    ) -> TrainedPolicy:
+        """Return the policy to act with; arguments and errors as for ``TrainedPolicy.load``."""
+        return TrainedPolicy.without_run(
+            *(self.source, self.config, self.spec, self.checkpoint),
+            trust=trust,
+            plays=plays,
+            changes=changes,
+        )
+
     def require_arguments(self) -> None:
         """Raise UsageError if arguments of the policy's class were left out as secrets."""
         if lacks_secrets(self.config.policy.arguments):
@@ -133,12 +144,7 @@ def load_policy(
     if best:
         raise UsageError(f"{shown(str(source))} is one version: leave out --best")
     stored = find_policy(str(source), "source", TrackingConfig())
-    return TrainedPolicy.without_run(
-        *(stored.source, stored.config, stored.spec, stored.checkpoint),
-        trust=trust,
-        plays=plays,
-        changes=changes,
-    )
+    return stored.trained(trust=trust, plays=plays, changes=changes)
 
 
 def names_the_same(noted: str, source: str) -> bool:

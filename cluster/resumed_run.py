@@ -89,7 +89,8 @@ def go_on(  # noqa: PLR0913  (all that a resumption depends on)
         InterruptedRunError: The user stopped it before it began.
     """
     stored = load_config(str(run.config_file))
-    is_vouched = is_known(run, stored) or set(CHECKPOINTS) <= set(consent.vouched)
+    knows = is_known(run, stored)
+    is_vouched = knows or set(CHECKPOINTS) <= set(consent.vouched)
     require_trust(run, stored, EVERYTHING, said=consent.vouched)
     config = _with_notes_of(stored, config)
     changes = changes_between(stored, config, on_purpose=consent.change)
@@ -111,7 +112,7 @@ def go_on(  # noqa: PLR0913  (all that a resumption depends on)
     # Once more: the environment, its packages or the machine may be others than at the start.
     spec = check_environment(config, console, remarks)
     with Journal(run.journal_file) as journal:
-        is_own = consent.trust or is_known(run, stored)
+        is_own = knows or consent.trust
         start = _start_of(run, config, console, summary, consent, is_own=is_own)
         start.require_fit(run, spec)
         # Read before anything is changed, so that what is refused stays as it was.

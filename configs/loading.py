@@ -59,7 +59,10 @@ def _text_of(source: str) -> str:
     _refuse_what_is_no_configuration(source)
     if is_path(source):
         presets = f"the presets are: {', '.join(names)}"
-        hint = _file_meant(source) or _preset_for(source) or _as_environment(source) + presets
+        hint = _file_meant(source)
+        if not hint and not Path(source).exists():
+            hint = _preset_for(source) or _as_environment(source) + presets
+        hint = hint or presets
         text = read_file(Path(source), "the configuration file", hint)
         if not text.strip():
             raise ConfigError(f"{source} is empty; '{{}}' in it means all defaults; {hint}")
@@ -118,7 +121,7 @@ def _preset_for(environment_id: str) -> str:
 
 def _as_environment(source: str) -> str:
     """Return how to train on what may be the id of an environment; "" if it looks like a file."""
-    if Path(source).exists() or not re.fullmatch(r"\w+/[\w-]+", source):
+    if not re.fullmatch(r"\w+/[\w-]+", source):
         return ""
     return f"if it is an environment: `cartpole --environment.id {source}`; "
 

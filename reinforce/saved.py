@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from reinforce.arguments import AnyPath, checked
 from reinforce.cluster.commands.export import export_policy
-from reinforce.cluster.commands.record import record
+from reinforce.cluster.commands.record import folder_without_run, record
 from reinforce.cluster.console import PlainConsole
 from reinforce.cluster.episode_metrics import episode_metrics
 from reinforce.cluster.evaluation import Evaluation
@@ -18,7 +18,6 @@ from reinforce.cluster.export.trained_policy import TrainedPolicy
 from reinforce.cluster.export.video import prepare_to_film
 from reinforce.cluster.number_format import mean_and_interval, number
 from reinforce.cluster.policy_sources import StoredPolicy
-from reinforce.cluster.zoo.names import ZOO
 from reinforce.configs.config import Config
 from reinforce.configs.plurals import counted
 from reinforce.configs.synonyms import Explained
@@ -170,8 +169,7 @@ class SavedPolicy(Explained):
         """
         prepare_to_film()
         trained = self._trained(plays=True)
-        own = self.source.removeprefix(ZOO) if self.source.startswith(ZOO) else ""
-        folder = Path(directory) if directory else Path("videos") / own
+        folder = Path(directory) if directory else folder_without_run(self.source)
         return list(record(trained, folder, episodes, seed, sampled=sampled))
 
     @checked
@@ -185,13 +183,8 @@ class SavedPolicy(Explained):
         return export_policy(self._trained(plays=False), Path(directory), onnx=onnx)
 
     def _trained(self, *, plays: bool) -> TrainedPolicy:
-        stored = self._stored
-        stored.require_arguments()
-        return TrainedPolicy.without_run(
-            *(stored.source, stored.config, stored.spec, stored.checkpoint),
-            trust=self._trust or stored.is_known,
-            plays=plays,
-        )
+        self._stored.require_arguments()
+        return self._stored.trained(trust=self._trust or self._stored.is_known, plays=plays)
 
     def __repr__(self) -> str:
         return f"<SavedPolicy {self.source!r}>"

@@ -151,8 +151,8 @@ def history_of(path: Path, metric: str = TRAINING_RETURN, x_axis: XAxis = "steps
         num_steps = entry.environment_steps
         for name in metrics.keys() & entry.metrics.keys():
             metrics[name].append((getattr(entry, _X_FIELDS[x_axis]), entry.metrics[name]))
+    summary = read_summary(run.summary_file) or {}
     if not any(metrics.values()):
-        summary = read_summary(run.summary_file) or {}
         if summary.get("stop_reason") == PRETRAINED:
             raise _NothingToCompareError(
                 f"{path} is a pretrained run, which has no episodes to compare: `reinforce "
@@ -161,7 +161,7 @@ def history_of(path: Path, metric: str = TRAINING_RETURN, x_axis: XAxis = "steps
         raise _NothingToCompareError(
             f"{run.journal_file} has no update yet: there is nothing to compare"
         )
-    if (read_summary(run.summary_file) or {}).get("status") != "finished":
+    if summary.get("status") != "finished":
         metrics[SCORE] = []  # of a target that was not confirmed
     config = with_own_limit(run, load_config(str(run.config_file)))
     settings = settings_of(config)

@@ -200,7 +200,7 @@ def draw_comparison(
         _draw_curves(curve_axes, panels["curve"], options)
         order = [line.group for line in panels["curve"]]
         for axes in others:
-            _draw(axes, panels["profile"], order, shows_runs=False)
+            _draw(axes, panels["profile"], shows_runs=False, order=order)
             axes.set_ylim(-0.02, 1.02)
             finish(axes, "score τ: mean return of the last weights", "share of runs above τ")
             axes.get_legend().remove()
@@ -222,7 +222,7 @@ def draw_curves(axes: "Axes", lines: Sequence[Line], options: PictureOptions) ->
 
 
 def _draw_curves(axes: "Axes", lines: Sequence[Line], options: PictureOptions) -> None:
-    _draw(axes, lines, [line.group for line in lines], shows_runs=True)
+    _draw(axes, lines, shows_runs=True)
     finish(axes, _X_LABELS[options.x_axis], metric_in_words(options.metric), loc="best")
 
 
@@ -237,7 +237,9 @@ def metric_in_words(metric: str) -> str:
     return f"{words} of a batch" if section == "rollout" else words
 
 
-def _draw(axes: "Axes", lines: Sequence[Line], order: Sequence[str], *, shows_runs: bool) -> None:
+def _draw(
+    axes: "Axes", lines: Sequence[Line], *, shows_runs: bool, order: Sequence[str] = ()
+) -> None:
     """Draw lines in the colours that the groups have by their order, in all panels alike."""
     order = list(dict.fromkeys([*order, *(line.group for line in lines)]))
     for line in lines:

@@ -59,9 +59,14 @@ class RecordCommand(PlayCommand):
         if self.output:
             return self.output
         if str(self.run).startswith(ZOO):
-            return Path("videos") / str(self.run).removeprefix(ZOO)
+            return folder_without_run(policy.place)
         run = RunDirectory.open(Path(policy.place))
         return run.require_inside(run.videos)
+
+
+def folder_without_run(source: str) -> Path:
+    """Return the folder for films of a policy without a run directory."""
+    return Path("videos") / (source.removeprefix(ZOO) if source.startswith(ZOO) else "")
 
 
 def record(

@@ -134,9 +134,7 @@ class ZooCommand(Command):
             raise UsageError(f"{shown(what)} is refused: {error}") from None
         # The settings of a bundle are there to be trained again, which imports what they name.
         require_trust_in_code(what, stored.config, CODE, trust=self.trust)
-        policy = TrainedPolicy.without_run(
-            *(what, stored.config, stored.spec, stored.checkpoint), trust=self.trust, plays=False
-        )
+        policy = stored.trained(trust=self.trust, plays=False)
         files = bundle_files(policy, card.model_copy(update={"name": name}), checkpoint)
         where = Folder(str(own_zoo())).write(name, files)
         PlainConsole().say(f"{ZOO}{name}: {card.in_one_line()}\nits bundle is {where}")
