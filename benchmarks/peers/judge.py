@@ -89,7 +89,7 @@ class Judge:
         max_steps: environment steps after which the run is over (tests); None: no such limit.
         task: the environment's id.
         compilation_s: seconds of training that went into compiling, which a peer that compiles
-            adds.
+            adds; they count as training.
         started: when training began, on the clock of ``time.perf_counter``.
     """
 
